@@ -1,0 +1,59 @@
+"""The chart of accounts: the roles an account can play, and the code and name each has by default.
+
+Postings know roles only. A user's own codes are laid over them per entity, and per product where wanted, by
+`gl_account` documents, so that a remapped chart never touches a posting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Side = Literal["debit", "credit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a general-ledger account is for.
+
+    `side` is its normal side: the side on which it increases. `subject` says what each of its sub-ledger accounts
+    is about. `memorandum` accounts stand off the balance sheet.
+    """
+
+    name: str
+    kind: Literal["asset", "liability", "revenue", "expense", "income", "memorandum"]
+    side: Side
+    subject: str
+    code: str
+    title: str
+
+    @property
+    def memorandum(self) -> bool:
+        """Whether the account stands off the balance sheet."""
+        return self.kind == "memorandum"
+
+    @property
+    def sign(self) -> int:
+        """+1 where a debit increases the account, -1 where a credit does."""
+        return 1 if self.side == "debit" else -1
+
+
+_ROLES = (
+    Role("cash", "asset", "debit", "rail", "1000", "Cash"),
+    Role("accounts_receivable", "asset", "debit", "invoice", "1200", "Accounts receivable"),
+    Role("unbilled_receivable", "asset", "debit", "obligation", "1250", "Unbilled receivable (contract asset)"),
+    Role("customer_balance", "liability", "credit", "customer", "2050", "Customer balances, unapplied"),
+    Role("customer_credits", "liability", "credit", "grant", "2150", "Customer credits (prepaid)"),
+    Role("deferred_revenue", "liability", "credit", "obligation", "2200", "Deferred revenue"),
+    Role("revenue", "revenue", "credit", "product", "4000", "Revenue"),
+    Role("breakage_revenue", "revenue", "credit", "grant", "4100", "Breakage revenue"),
+    Role("promotional_credits", "revenue", "debit", "grant", "4900", "Promotional credits (contra revenue)"),
+    Role("processing_fees", "expense", "debit", "rail", "6200", "Payment processing fees"),
+    Role("memo_credits_issued", "memorandum", "debit", "grant", "9000", "Memo: credits issued"),
+    Role("memo_credits_outstanding", "memorandum", "credit", "grant", "9010", "Memo: credits outstanding"),
+)
+
+ROLES: dict[str, Role] = {role.name: role for role in _ROLES}
+
+# Contract liabilities: what customers were promised and have not yet received.
+CONTRACT_LIABILITIES = ("customer_credits", "deferred_revenue")

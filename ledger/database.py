@@ -1,0 +1,226 @@
+"""Reaching the database: yours by TICKMARK_DATABASE_URL, else the embedded one; its schema and its roles."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.pool import NullPool
+
+from ledger import embedded
+from ledger.chart import ROLES
+from ledger.errors import Refused
+from ledger.rulebook import RULES
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+APPLICATION_ROLE = "tickmark_app"
+
+# What the application may do beyond reading and adding: balances, and the row locks taken on customers.
+_UPDATABLE = ("grant_balance", "usage_meter", "closed_books", "customer")
+
+
+class NotUpgraded(Refused):
+    """The database holds no books yet, or books of an older release."""
+
+
+def url() -> str:
+    """The database's URL in SQLAlchemy's form; starts the embedded server when none is configured."""
+    given = os.environ.get("TICKMARK_DATABASE_URL")
+    if not given:
+        return embedded.start(embedded.data_folder())
+    parsed = make_url(given)
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise Refused("TICKMARK_DATABASE_URL", parsed.render_as_string(), "expected a postgresql:// URL")
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
+    """An engine whose connections act as the application's role, which owns nothing and can't change history.
+
+    `as_owner` keeps the login role, for migrations. Connections use UTC and no connection is shared by threads.
+    """
+    engine = create_engine(database_url, **({"poolclass": NullPool} if as_owner else {"pool_size": 10}))
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("set time zone 'UTC'")
+        if not as_owner:
+            cursor.execute(
+                "select from pg_roles where rolname = %s and pg_has_role(current_user, oid, 'member')",
+                (APPLICATION_ROLE,),
+            )
+            if cursor.fetchone() is not None:
+                cursor.execute(f"set role {APPLICATION_ROLE}")
+        cursor.close()
+        connection.commit()
+
+    return engine
+
+
+def open_engine(*, upgraded: bool = True) -> Engine:
+    """The configured database, its schema brought up to date when it is the embedded one.
+
+    Raises NotUpgraded where a database of the user's own waits for `tickmark db upgrade`.
+    """
+    database_url = url()
+    if upgraded:
+        if not os.environ.get("TICKMARK_DATABASE_URL"):
+            upgrade(database_url)
+        else:
+            require_current(database_url)
+    return connect_engine(database_url)
+
+
+@cache
+def _head() -> str:
+    return max(path.name.split("_")[0] for path in (_migrations_folder() / "versions").glob("[0-9]*.py"))
+
+
+def _migrations_folder() -> Path:
+    spec = find_spec("migrations")
+    assert spec is not None and spec.origin is not None, "the migrations are part of the package"
+    return Path(spec.origin).parent
+
+
+def _revision(connection: Connection) -> str | None:
+    if connection.scalar(text("select to_regclass('public.alembic_version')")) is None:
+        return None
+    return str(connection.scalar(text("select version_num from alembic_version")))
+
+
+def require_current(database_url: str) -> None:
+    """Raise NotUpgraded unless the database's schema is this release's."""
+    engine = connect_engine(database_url, as_owner=True)
+    with engine.connect() as connection:
+        found = _revision(connection)
+    if found != _head():
+        expected = f"expected schema {_head()}; run `tickmark db upgrade`"
+        raise NotUpgraded("database", f"schema {found}" if found else "no Tickmark schema", expected)
+
+
+def upgrade(database_url: str) -> bool:
+    """Bring a database to this release: create it (embedded), migrate, write rulebook and chart, set privileges.
+
+    Safe to call at any time and from several processes at once. Returns whether anything was migrated.
+    """
+    if not os.environ.get("TICKMARK_DATABASE_URL"):
+        create_database(database_url)
+    engine = connect_engine(database_url, as_owner=True)
+    with engine.connect() as connection:
+        if _revision(connection) == _head() and _reference_data_current(connection):
+            return False
+        connection.execute(text("select pg_advisory_lock(71605)"))
+        try:
+            connection.commit()
+            _migrate(connection)
+            _write_reference_data(connection)
+            _set_privileges(connection)
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.execute(text("select pg_advisory_unlock(71605)"))
+            connection.commit()
+    return True
+
+
+def create_database(database_url: str) -> None:
+    """Create the database a URL names, on its server's `postgres` database, unless it is there."""
+    target = make_url(database_url)
+    assert target.database is not None, "a database URL names its database"
+    engine = create_engine(target.set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        there = text("select from pg_database where datname = :name")
+        if connection.execute(there, {"name": target.database}).first() is not None:
+            return
+        try:
+            connection.exec_driver_sql(f'create database "{target.database}"')
+        except Exception as error:  # another process was first
+            if not isinstance(getattr(error, "orig", None), psycopg.errors.UniqueViolation | psycopg.errors.DuplicateDatabase):
+                raise
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    # Alembic's options go through ConfigParser, where a % must be doubled.
+    config.set_main_option("script_location", str(_migrations_folder()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _reference_rows() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    roles: list[dict[str, object]] = [
+        {"name": r.name, "kind": r.kind, "side": r.side, "subject": r.subject, "code": r.code, "title": r.title}
+        for r in ROLES.values()
+    ]
+    rules: list[dict[str, object]] = [
+        {"number": r.number, "code": r.code, "debit": r.debit, "credit": r.credit, "why": r.why, "citation": r.citation}
+        for r in RULES.values()
+    ]
+    return roles, rules
+
+
+def _reference_data_current(connection: Connection) -> bool:
+    roles, rules = _reference_rows()
+    found_roles = [dict(row) for row in connection.execute(text("select * from role")).mappings()]
+    found_rules = [dict(row) for row in connection.execute(text("select * from rule")).mappings()]
+    return _sorted(found_roles, "name") == _sorted(roles, "name") and _sorted(found_rules, "code") == _sorted(rules, "code")
+
+
+def _sorted(rows: list[dict[str, object]], key: str) -> list[dict[str, object]]:
+    return sorted(rows, key=lambda row: str(row[key]))
+
+
+def _write_reference_data(connection: Connection) -> None:
+    """Write the chart's roles and the rulebook, so that an auditor with nothing but SQL can read them."""
+    roles, rules = _reference_rows()
+    connection.execute(
+        text(
+            "insert into role (name, kind, side, subject, code, title) "
+            "values (:name, :kind, :side, :subject, :code, :title) on conflict (name) do update "
+            "set kind = excluded.kind, side = excluded.side, subject = excluded.subject, code = excluded.code, "
+            "title = excluded.title"
+        ),
+        roles,
+    )
+    connection.execute(
+        text(
+            "insert into rule (number, code, debit, credit, why, citation) "
+            "values (:number, :code, :debit, :credit, :why, :citation) on conflict (number) do update "
+            "set code = excluded.code, debit = excluded.debit, credit = excluded.credit, why = excluded.why, "
+            "citation = excluded.citation"
+        ),
+        rules,
+    )
+
+
+def _set_privileges(connection: Connection) -> None:
+    """Make the application's role: it reads, adds, and updates balances; it owns nothing and rewrites nothing."""
+    can_create = connection.scalar(text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user"))
+    there = connection.scalar(
+        text("select count(*) from pg_roles where rolname = :name"), {"name": APPLICATION_ROLE}
+    )
+    if not there:
+        if not can_create:
+            return  # the triggers still refuse; SECURITY notes tell the owner how to add the role
+        connection.exec_driver_sql(f"create role {APPLICATION_ROLE} nologin")
+    if not connection.scalar(text("select pg_has_role(current_user, :name, 'member')"), {"name": APPLICATION_ROLE}):
+        connection.exec_driver_sql(f"grant {APPLICATION_ROLE} to current_user")
+    for statement in (
+        f"grant usage on schema public to {APPLICATION_ROLE}",
+        f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
+        f"revoke insert on role, rule, alembic_version from {APPLICATION_ROLE}",
+        f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
+        f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
+    ):
+        connection.exec_driver_sql(statement)

@@ -1,0 +1,443 @@
+"""The documents that come in, as pydantic models, and how one line of JSON becomes one of them.
+
+The format is docs/documents.md. Every model forbids unknown fields and keeps amounts as exact decimals;
+whether an amount fits its currency, and whether what a document names exists, is for the posting code to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ledger.chart import ROLES
+from ledger.dates import FIRST_DAY, LAST_DAY
+from ledger.errors import InvalidDocument, Problem, Refused
+from ledger.money import exponent
+
+LINE_BYTES_MAX = 1_000_000
+REF_LENGTH_MAX = 200
+TEXT_LENGTH_MAX = 2_000
+# Quantities and prices may have any precision a meter gives; beyond this a number is a mistake or an attack.
+NUMBER_DIGITS_MAX = 40
+
+
+def _decimal(value: object) -> Decimal:
+    if not isinstance(value, str):
+        raise ValueError('expected a decimal string such as "12.50"')
+    if len(value) > NUMBER_DIGITS_MAX:
+        raise ValueError(f"expected at most {NUMBER_DIGITS_MAX} digits")
+    body = value.removeprefix("-")
+    if not body.replace(".", "", 1).isdigit() or not body.isascii() or not body[0].isdigit() or body[-1] == ".":
+        raise ValueError('expected a decimal string such as "12.50"')
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError('expected a decimal string such as "12.50"') from None
+    if number.is_zero() and number.is_signed():
+        raise ValueError("expected 0 without a minus sign")
+    return number
+
+
+def _day(value: object) -> date:
+    if not isinstance(value, str) or len(value) != len("2026-01-31"):
+        raise ValueError("expected a date such as 2026-01-31")
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("expected a date such as 2026-01-31") from None
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"expected a date from {FIRST_DAY} to {LAST_DAY}")
+    return day
+
+
+def _printable(value: str) -> str:
+    if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\n\t" for letter in value):
+        raise ValueError("expected text without control characters")
+    return value
+
+
+def _ref(value: str) -> str:
+    if value != value.strip() or value.startswith("~") or "\n" in value or "\t" in value:
+        raise ValueError("expected an id without spaces around it, line breaks, tabs or a leading ~")
+    return value
+
+
+def _currency(value: str) -> str:
+    exponent(value)
+    return value
+
+
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise ValueError("expected more than 0")
+    return value
+
+
+def _not_negative(value: Decimal) -> Decimal:
+    if value < 0:
+        raise ValueError("expected 0 or more")
+    return value
+
+
+def _role(value: str) -> str:
+    if value not in ROLES:
+        raise ValueError(f"expected one of {', '.join(ROLES)}")
+    return value
+
+
+Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX), AfterValidator(_printable)]
+Ref = Annotated[str, Field(min_length=1, max_length=REF_LENGTH_MAX), AfterValidator(_printable), AfterValidator(_ref)]
+Day = Annotated[date, BeforeValidator(_day)]
+Currency = Annotated[str, AfterValidator(_currency)]
+Number = Annotated[Decimal, BeforeValidator(_decimal)]
+PositiveNumber = Annotated[Number, AfterValidator(_positive)]
+NumberFromZero = Annotated[Number, AfterValidator(_not_negative)]
+Pattern = Literal["daily", "monthly", "point_in_time"]
+
+
+class Model(BaseModel):
+    """A form with no unknown fields and no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Document(Model):
+    """What every document has: its type and an id that is unique within the type."""
+
+    type: str
+    id: Ref
+
+    @property
+    def name(self) -> str:
+        """How messages call it: 'invoice INV-1'."""
+        return f"{self.type} {self.id}"
+
+    @property
+    def dated_on(self) -> date | None:
+        """The day it counts for, where it has one."""
+        return None
+
+
+class Party(Document):
+    """A document that concerns one customer, one entity and one currency."""
+
+    customer: Ref
+    entity: Ref
+    currency: Currency
+
+
+class Entity(Document):
+    """A legal entity that keeps books, in its functional currency."""
+
+    type: Literal["entity"]
+    name: Text
+    currency: Currency
+    country: Text | None = None
+    time_zone: Text = "UTC"
+
+
+class Customer(Document):
+    """Who is billed. `overage` says whether usage beyond all credits is billed or refused."""
+
+    type: Literal["customer"]
+    name: Text
+    country: Text | None = None
+    tax_id: Text | None = None
+    overage: Literal["bill", "refuse"] = "bill"
+
+
+class Product(Document):
+    """What is sold."""
+
+    type: Literal["product"]
+    name: Text
+
+
+class GlAccount(Document):
+    """A user's own account code and name for a role, or for a role and product, of an entity."""
+
+    type: Literal["gl_account"]
+    entity: Ref
+    role: Annotated[str, AfterValidator(_role)]
+    product: Ref | None = None
+    code: Text
+    name: Text
+
+
+class Grant(Party):
+    """Credits a customer may draw on. `amount` is their face value, `price` what the customer pays for them."""
+
+    type: Literal["grant"]
+    kind: Literal["prepaid", "promotional"]
+    amount: PositiveNumber
+    effective_on: Day
+    expires_on: Day | None = None
+    products: Annotated[list[Ref], Field(min_length=1)] | None = None
+    priority: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    price: NumberFromZero | None = None
+
+    @property
+    def dated_on(self) -> date | None:
+        """Credits are issued on the day they take effect."""
+        return self.effective_on
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Grant:
+        if self.expires_on is not None and self.expires_on < self.effective_on:
+            raise ValueError(f"expires_on = {self.expires_on}: expected effective_on ({self.effective_on}) or later")
+        if self.kind == "promotional" and self.price:
+            raise ValueError(f"price = {self.price}: expected none: promotional credits are not paid for")
+        return self
+
+
+class Usage(Party):
+    """Metered usage of a product on a day, priced per unit; `events` names what it was metered from."""
+
+    type: Literal["usage"]
+    product: Ref
+    date: Day
+    quantity: NumberFromZero
+    unit_price: NumberFromZero
+    events: Text | None = None
+
+    @property
+    def dated_on(self) -> date | None:
+        """Usage counts on the day it happened."""
+        return self.date
+
+
+class InvoiceLine(Model):
+    """One line of an invoice: its amount is before tax and after discount."""
+
+    id: Ref
+    kind: Literal["service", "one_time", "prepaid", "usage"]
+    amount: PositiveNumber
+    description: Text | None = None
+    quantity: NumberFromZero | None = None
+    unit_price: NumberFromZero | None = None
+    obligation: Ref | None = None
+    grant: Ref | None = None
+    product: Ref | None = None
+    start: Day | None = None
+    end: Day | None = None
+    pattern: Pattern | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> InvoiceLine:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("start, end: expected both or neither")
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError(f"end = {self.end}: expected start ({self.start}) or later")
+        needed, refused = _LINE_FIELDS[self.kind]
+        if self.kind == "service" and self.obligation is None and self.start is None:
+            raise ValueError("start: expected a service period or an obligation; kind one_time for a line without")
+        if self.kind in ("service", "one_time") and (self.obligation is None) == (self.product is None):
+            if self.obligation is None:
+                raise ValueError("product: expected a product, or the obligation that is billed")
+            raise ValueError("product: expected none beside obligation, which has its own")
+        if self.obligation is not None and (self.start or self.pattern):
+            raise ValueError("start, end, pattern: expected none beside obligation, which has its own")
+        for field in needed:
+            if getattr(self, field) is None:
+                raise ValueError(f"{field}: expected on a line of kind {self.kind}")
+        for field in refused:
+            if getattr(self, field) is not None:
+                raise ValueError(f"{field} = {getattr(self, field)}: expected none on a line of kind {self.kind}")
+        return self
+
+
+# What a line of each kind must have, and what it can't have.
+_LINE_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "service": ((), ("grant",)),
+    "one_time": ((), ("grant", "start", "pattern")),
+    "prepaid": (("grant",), ("obligation", "start", "pattern")),
+    "usage": (("product",), ("obligation", "grant", "pattern")),
+}
+
+
+class Invoice(Party):
+    """A finalised invoice."""
+
+    type: Literal["invoice"]
+    issued_on: Day
+    due_on: Day
+    lines: Annotated[list[InvoiceLine], Field(min_length=1, max_length=10_000)]
+
+    @property
+    def dated_on(self) -> date | None:
+        """An invoice counts on the day it is issued."""
+        return self.issued_on
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Invoice:
+        if self.due_on < self.issued_on:
+            raise ValueError(f"due_on = {self.due_on}: expected issued_on ({self.issued_on}) or later")
+        refuse_repeats("lines", [line.id for line in self.lines])
+        return self
+
+
+class PaymentApplication(Model):
+    """A part of a payment that settles an invoice."""
+
+    invoice: Ref
+    amount: PositiveNumber
+
+
+class Payment(Party):
+    """Money received; what is not applied to invoices stays the customer's."""
+
+    type: Literal["payment"]
+    date: Day
+    rail: Literal["card", "ach", "wire", "check", "external"]
+    amount: PositiveNumber
+    fee: PositiveNumber | None = None
+    applications: list[PaymentApplication] = Field(default_factory=list)
+
+    @property
+    def dated_on(self) -> date | None:
+        """A payment counts on the day the money arrived."""
+        return self.date
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Payment:
+        refuse_repeats("applications", [application.invoice for application in self.applications])
+        return self
+
+
+class Application(Party):
+    """Money of the customer that was not applied yet, put onto an invoice."""
+
+    type: Literal["application"]
+    date: Day
+    invoice: Ref
+    amount: PositiveNumber
+
+    @property
+    def dated_on(self) -> date | None:
+        """An application counts on its own day."""
+        return self.date
+
+
+def refuse_repeats(field: str, ids: list[str]) -> None:
+    """Raise ValueError where two parts of a document have the same id."""
+    seen: set[str] = set()
+    for ref in ids:
+        if ref in seen:
+            raise ValueError(f"{field}: expected each id once, found {ref} twice")
+        seen.add(ref)
+
+
+def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidDocument(key, "given twice", "expected each field once")
+            seen.add(key)
+    return fields
+
+
+def _no_number(text: str) -> NoReturn:
+    raise InvalidDocument("", text[:NUMBER_DIGITS_MAX], f"{text[:NUMBER_DIGITS_MAX]}: expected numbers as strings")
+
+
+def read_line(line: str | bytes) -> dict[str, Any]:
+    """One line of JSON as a dictionary. Raises InvalidDocument for anything but one JSON object."""
+    raw = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
+    if len(raw) > LINE_BYTES_MAX:
+        raise InvalidDocument("", f"{len(raw):,} bytes", f"expected a document of at most {LINE_BYTES_MAX:,} bytes")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidDocument("", repr(raw[error.start]), f"expected UTF-8, found byte {error.start + 1} invalid") from None
+    if "\x00" in text or "\\u0000" in text:
+        raise InvalidDocument("", "NUL", "expected text without NUL characters")
+    try:
+        value = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_float=_no_number, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise InvalidDocument("", text[:60], f"expected JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise InvalidDocument("", "nested too deeply", "expected JSON nested a few levels deep") from None
+    except ValueError as error:  # integers of thousands of digits
+        raise InvalidDocument("", text[:60], f"expected JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidDocument("", text[:60], "expected a JSON object")
+    return value
+
+
+def check(model: type[Document], fields: dict[str, Any]) -> Document:
+    """A dictionary as a document of the given model. Raises a ProblemList naming every field that is wrong."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise ProblemList([_explain(model, detail) for detail in error.errors()]) from None
+
+
+class ProblemList(Refused):
+    """A document with several things wrong, each named."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        first = problems[0]
+        super().__init__(first.field, first.value, first.expected)
+
+
+def _explain(model: type[Document], detail: Any) -> Problem:
+    """A pydantic error in our words: the field's path, the value found, what was expected."""
+    field = ".".join(str(part) for part in detail["loc"])
+    value = detail["input"]
+    shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    if detail["type"] == "extra_forbidden":
+        return Problem(field, _short(shown), f"unknown field; expected only {_field_names(model, detail['loc'])}")
+    if detail["type"] == "missing":
+        return Problem(field, "missing", "expected a value")
+    if detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
+        if isinstance(detail["ctx"]["error"], InvalidDocument):
+            message = detail["ctx"]["error"].expected
+        if isinstance(value, dict | BaseModel):  # a rule across fields names its field itself
+            named, _, expected = message.partition(": ")
+            name, _, found = named.partition(" = ")
+            return Problem(f"{field}.{name}".lstrip("."), found or "missing", expected)
+        return Problem(field, _short(shown), message)
+    message = detail["msg"].replace("Input should be", "expected").replace("String should have", "expected")
+    return Problem(field, _short(shown), message[0].lower() + message[1:])
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 80 else value[:77] + "..."
+
+
+def _field_names(model: type[BaseModel], location: tuple[str | int, ...]) -> str:
+    """The fields allowed where an unknown one stood: the document's, or those of one of its lines."""
+    here: Any = model
+    for part in location[:-1]:
+        if isinstance(part, str):
+            inner = _inner_model(here.model_fields[part].annotation)
+            if inner is None:
+                break
+            here = inner
+    return ", ".join(here.model_fields)
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _inner_model(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def content_hash(fields: dict[str, Any]) -> bytes:
+    """SHA-256 over a document's canonical JSON: equal for equal content, whatever the order and spacing."""
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).digest()

@@ -1,0 +1,206 @@
+"""Taking documents in: parsed, checked, posted and written in batches, in one transaction.
+
+Memory is bounded by the batch, whatever the length of the input. A document is decided before it changes
+anything, so a refused one leaves nothing behind; whether the rest is posted without it is the caller's choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger import documents, journal, parties, receivables, wallets
+from ledger.books import Books
+from ledger.documents import Document, ProblemList
+from ledger.errors import ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
+from ledger.wallets import Wallets
+
+BATCH = 5_000
+# After this many batches what was learnt of customers is dropped and read again: memory stays bounded.
+_BATCHES_REMEMBERED = 10
+_REFUSED_REMEMBERED = 100_000
+
+PostDocument = Callable[[Wallets, Any, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentType:
+    """A kind of document: the form it must have, and what posts it (and returns whose it is)."""
+
+    model: type[Document]
+    post: PostDocument
+
+
+TYPES: Mapping[str, DocumentType] = {
+    "entity": DocumentType(documents.Entity, parties.post_entity),
+    "customer": DocumentType(documents.Customer, parties.post_customer),
+    "product": DocumentType(documents.Product, parties.post_product),
+    "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
+    "grant": DocumentType(documents.Grant, wallets.post_grant),
+    "usage": DocumentType(documents.Usage, wallets.post_usage),
+    "invoice": DocumentType(documents.Invoice, receivables.post_invoice),
+    "payment": DocumentType(documents.Payment, receivables.post_payment),
+    "application": DocumentType(documents.Application, receivables.post_application),
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a run of documents. `repeated` were posted before with the same content."""
+
+    posted: int = 0
+    repeated: int = 0
+    refused: int = 0
+    late: int = 0
+    entries: int = 0
+    postings: int = 0
+
+
+@dataclass(slots=True)
+class _Item:
+    line: int
+    raw: bytes
+    problems: list[Problem] = field(default_factory=list)
+    type: str = ""
+    ref: str = ""
+    doc: Document | None = None
+    hash: bytes = b""
+
+    @property
+    def name(self) -> str:
+        return f"{self.type} {self.ref}".strip()
+
+
+Report = Callable[[Problem, bytes], None]
+
+
+def post_lines(
+    connection: Connection,
+    lines: Iterable[bytes],
+    types: Mapping[str, DocumentType],
+    posted_by: str,
+    report: Report,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> Outcome:
+    """Post documents, one JSON object a line, in the caller's transaction; blank lines are passed over.
+
+    Everything wrong is handed to `report`, with the line as it came. The caller commits, or rolls back where it
+    wants all or nothing.
+    """
+    books = Books(connection, posted_by)
+    ledger_wallets = Wallets(books)
+    outcome = Outcome()
+    refused: dict[tuple[str, str], int] = {}
+    for count, batch in enumerate(_batches(lines), 1):
+        items = [_parse(line, raw, types) for line, raw in batch]
+        _post_batch(books, ledger_wallets, items, types, outcome, refused, report)
+        books.flush()
+        ledger_wallets.flush()
+        if count % _BATCHES_REMEMBERED == 0:
+            books.forget()
+            ledger_wallets.forget()
+        progress(len(items))
+    outcome.late = books.late_documents
+    outcome.entries = books.entries_written
+    outcome.postings = books.postings_written
+    return outcome
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    numbered = ((number, raw) for number, raw in enumerate(lines, 1) if raw.strip())
+    while batch := list(islice(numbered, BATCH)):
+        yield batch
+
+
+def _parse(line: int, raw: bytes, types: Mapping[str, DocumentType]) -> _Item:
+    """A line as a document of its type, or with what is wrong with it."""
+    if line == 1:
+        raw = raw.removeprefix(b"\xef\xbb\xbf")
+    item = _Item(line, raw.strip())
+    try:
+        fields = documents.read_line(item.raw)
+        item.type, item.ref = str(fields.get("type", "")), str(fields.get("id", ""))
+        kind = types.get(item.type)
+        if kind is None:
+            shown = item.type or "missing"
+            raise InvalidDocument("type", shown, f"expected one of {', '.join(types)}")
+        item.doc = documents.check(kind.model, fields)
+        item.hash = documents.content_hash(fields)
+    except ProblemList as several:
+        item.problems = [
+            Problem(p.field, p.value, p.expected, item.name, line) for p in several.problems
+        ]
+    except Refused as refusal:
+        item.problems = [refusal.problem(item.name, line)]
+    return item
+
+
+def _post_batch(
+    books: Books,
+    ledger_wallets: Wallets,
+    items: list[_Item],
+    types: Mapping[str, DocumentType],
+    outcome: Outcome,
+    refused: dict[tuple[str, str], int],
+    report: Report,
+) -> None:
+    good = [item for item in items if item.doc is not None]
+    known = _known_hashes(books.connection, good)
+    books.learn_customers({item.doc.customer for item in good if isinstance(item.doc, documents.Party)})
+    numbers = journal.numbers(books.connection, "document_number", len(good)) if good else []
+    numbered = iter(numbers)
+    for item in items:
+        if item.doc is not None:
+            number = next(numbered)
+            before = known.get((item.type, item.ref))
+            if before == item.hash:
+                outcome.repeated += 1
+                continue
+            try:
+                if before is not None:
+                    raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
+                customer_id = types[item.type].post(ledger_wallets, item.doc, number)
+            except Refused as refusal:
+                item.problems = [_because(refusal, refused).problem(item.name, item.line)]
+            else:
+                known[item.type, item.ref] = item.hash
+                body = item.raw.decode()
+                books.add_document(
+                    customer_id, number, item.type, item.ref, item.doc.dated_on, body, item.hash
+                )
+                outcome.posted += 1
+                continue
+        outcome.refused += 1
+        if len(refused) < _REFUSED_REMEMBERED:
+            refused.setdefault((item.type, item.ref), item.line)
+        for problem in item.problems:
+            report(problem, item.raw)
+
+
+def _because(refusal: Refused, refused: Mapping[tuple[str, str], int]) -> Refused:
+    """Say where the thing a document names was refused itself, so that one cause is not read as many."""
+    if isinstance(refusal, UnknownReference):
+        kind = refusal.field.rsplit(".", 1)[-1]
+        line = refused.get((kind.removesuffix("s"), refusal.value))
+        if line is not None:
+            refusal.expected += f" (it was refused on line {line})"
+    return refusal
+
+
+def _known_hashes(connection: Connection, items: list[_Item]) -> dict[tuple[str, str], bytes]:
+    """The content hashes of those documents that are in the books already."""
+    if not items:
+        return {}
+    rows = connection.execute(
+        text(
+            "select k.type, k.ref, d.hash from unnest(cast(:types as text[]), cast(:refs as text[])) wanted (type, ref) "
+            "join document_key k on k.type = wanted.type and k.ref = wanted.ref "
+            "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id"
+        ),
+        {"types": [item.type for item in items], "refs": [item.ref for item in items]},
+    )
+    return {(row.type, row.ref): bytes(row.hash) for row in rows}

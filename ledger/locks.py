@@ -1,0 +1,37 @@
+"""Who waits for whom.
+
+Posting takes the books' lock shared; closing a month, recognising and expiring take it alone, so that they see
+every entry that was under way and none arrives behind their back. Within a customer, posters wait for each other
+on the customer's row. Locks end with the transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, text
+
+# The database's own check takes it too: migrations/versions/0001_books.sql.
+BOOKS_LOCK = 71606
+
+
+def share_books(connection: Connection) -> None:
+    """Post beside other posters; wait while somebody closes a month or recognises."""
+    connection.execute(text("select pg_advisory_xact_lock_shared(:number)"), {"number": BOOKS_LOCK})
+
+
+def hold_books(connection: Connection) -> None:
+    """Have the books alone: wait for posters, and let new ones wait."""
+    connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": BOOKS_LOCK})
+
+
+def hold_customers(connection: Connection, customer_ids: Iterable[int]) -> None:
+    """Post to these customers alone. Always in the order of their numbers, so that two posters can't deadlock."""
+    ids = sorted(set(customer_ids))
+    if ids:
+        connection.execute(
+            text(
+                "select from customer where customer_id = any(:ids) order by customer_id for no key update"
+            ),
+            {"ids": ids},
+        )

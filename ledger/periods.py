@@ -1,0 +1,99 @@
+"""Months close in order; closed books take no entry, and what comes late goes into the first open month."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from sqlalchemy import Connection, text
+
+from ledger import locks
+from ledger.dates import FIRST_DAY, month_end, month_start, month_text
+from ledger.errors import ClosedPeriod, Refused, UnknownReference
+
+
+def closed_through(connection: Connection, entity: str) -> date | None:
+    """The last day of an entity's last closed month, or None where none is closed."""
+    found: date | None = connection.scalar(
+        text("select closed_through from closed_books where entity = :entity"), {"entity": entity}
+    )
+    return found
+
+
+def first_open_day(connection: Connection, entity: str) -> date:
+    """The first day that takes entries."""
+    closed = closed_through(connection, entity)
+    return FIRST_DAY if closed is None else closed + timedelta(days=1)
+
+
+def entities(connection: Connection) -> list[str]:
+    """All entities' ids, in order."""
+    return list(connection.execute(text("select entity from entity order by entity")).scalars())
+
+
+def close(connection: Connection, entity: str, month: date, by: str) -> None:
+    """Close a month: nothing posts into it, or before it, any more.
+
+    Raises ClosedPeriod where it is closed already, Refused where an earlier month with entries is still open.
+    """
+    _require_entity(connection, entity)
+    locks.hold_books(connection)
+    closed = closed_through(connection, entity)
+    if closed is not None and month <= closed:
+        raise ClosedPeriod("month", month_text(month), f"the books of {entity} are closed through {closed} already")
+    open_before = _first_entry_between(connection, entity, closed or FIRST_DAY, month)
+    if open_before is not None:
+        raise Refused(
+            "month",
+            month_text(month),
+            f"expected {month_text(open_before)} first: it has entries of {entity} and is open",
+        )
+    _record(connection, entity, month, month_end(month), action="closed", by=by, reason="")
+
+
+def reopen(connection: Connection, entity: str, month: date, by: str, reason: str) -> None:
+    """Open the last closed month again, on the record. Raises Refused for another month, or without a reason."""
+    _require_entity(connection, entity)
+    if not reason.strip():
+        raise Refused("reason", "missing", "expected why the month is opened again")
+    locks.hold_books(connection)
+    closed = closed_through(connection, entity)
+    if closed is None or month_start(closed) != month:
+        last = "none is closed" if closed is None else f"the last closed one, {month_text(closed)}"
+        raise Refused("month", month_text(month), f"expected {last}")
+    _record(connection, entity, month, month - timedelta(days=1), action="reopened", by=by, reason=reason)
+
+
+def _require_entity(connection: Connection, entity: str) -> None:
+    if entity not in entities(connection):
+        raise UnknownReference("entity", entity, "expected the id of an entity posted before")
+
+
+def _first_entry_between(connection: Connection, entity: str, after: date, before: date) -> date | None:
+    found: date | None = connection.scalar(
+        text(
+            "select min(p.effective_on) from posting p "
+            "join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account "
+            "where a.entity = :entity and p.effective_on > :after and p.effective_on < :before"
+        ),
+        {"entity": entity, "after": after, "before": before},
+    )
+    return found
+
+
+def _record(
+    connection: Connection, entity: str, month: date, closed: date, *, action: str, by: str, reason: str
+) -> None:
+    connection.execute(
+        text(
+            "insert into closed_books (entity, closed_through) values (:entity, :closed) "
+            "on conflict (entity) do update set closed_through = excluded.closed_through"
+        ),
+        {"entity": entity, "closed": closed},
+    )
+    connection.execute(
+        text(
+            "insert into period_event (entity, month, action, by, reason) "
+            "values (:entity, :month, :action, :by, :reason)"
+        ),
+        {"entity": entity, "month": month, "action": action, "by": by, "reason": reason},
+    )

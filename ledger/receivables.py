@@ -1,0 +1,287 @@
+"""Receivables: what is invoiced, what is paid of it, and money that is not applied to anything yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import text
+
+from ledger import documents
+from ledger.books import AccountKey, Books, Movement, Source, available
+from ledger.errors import OverApplication, Refused, UnknownReference, WrongCurrency, WrongParty
+from ledger.money import to_minor, to_text
+from ledger.wallets import Wallets, bill_grant, bill_usage, settle_usage, usage_subject
+
+_CUSTOMER = "customer"  # the subject of a customer's balance
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice as payments need it."""
+
+    customer: str
+    ref: str
+    entity: str
+    currency: str
+    issued_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class OwnObligation:
+    """The obligation an invoice line makes for itself: its accounts' subject, pattern and term."""
+
+    subject: str
+    pattern: str
+    starts_on: date
+    ends_on: date
+
+
+def invoice_subject(ref: str) -> str:
+    """The subject of an invoice's receivable account."""
+    return f"invoice:{ref}"
+
+
+def obligation_subject(ref: str) -> str:
+    """The subject of an obligation's accounts."""
+    return f"obligation:{ref}"
+
+
+def obligation_keys(entity: str, currency: str, subject: str, product: str) -> tuple[AccountKey, AccountKey, AccountKey]:
+    """An obligation's three accounts: contract liability, contract asset, revenue."""
+    return (
+        AccountKey(entity, "deferred_revenue", currency, subject),
+        AccountKey(entity, "unbilled_receivable", currency, subject),
+        AccountKey(entity, "revenue", currency, subject, product),
+    )
+
+
+def own_obligation(invoice: documents.Invoice, line: documents.InvoiceLine) -> OwnObligation | None:
+    """The obligation a line makes for itself, or None: a line without a service period counts on the invoice's date."""
+    if line.kind not in ("service", "one_time") or line.obligation is not None:
+        return None
+    subject = obligation_subject(f"{invoice.id}/{line.id}")
+    if line.start is None or line.end is None:
+        return OwnObligation(subject, "point_in_time", invoice.issued_on, invoice.issued_on)
+    if line.pattern == "point_in_time":
+        return OwnObligation(subject, "point_in_time", line.start, line.start)
+    return OwnObligation(subject, line.pattern or "daily", line.start, line.end)
+
+
+def bill_obligation(amount: int, unbilled: int, invoice: str, subject: str) -> list[Movement]:
+    """What a line of an obligation moves: out of the contract asset up to its balance, the rest is deferred."""
+    earned = min(amount, max(unbilled, 0))
+    return [
+        Movement("invoice.obligation_earned", earned, invoice, subject),
+        Movement("invoice.obligation", amount - earned, invoice, subject),
+    ]
+
+
+def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> int:
+    """Take a finalised invoice in: every line is billed to what it is for."""
+    books = wallets.books
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency)
+    customer_id = source.customer.customer_id
+    movements: list[Movement] = []
+    subjects: list[str] = []
+    billed: Counter[str] = Counter()
+    for index, line in enumerate(doc.lines):
+        try:
+            subject, moved = _bill_line(wallets, source, doc, line, billed)
+        except Refused as refusal:
+            raise refusal.within(f"lines.{index}") from None
+        subjects.append(subject)
+        movements += moved
+        billed[subject] += sum(movement.amount for movement in moved)
+
+    # Everything is decided; from here on nothing is refused.
+    for line, subject in zip(doc.lines, subjects, strict=True):
+        if line.kind == "prepaid" and line.grant is not None:
+            grant = wallets.grant(customer_id, line.grant)
+            grant.fundings.append((doc.issued_on, to_minor(line.amount, doc.currency)))
+        _add_line(books, source, doc, line, subject)
+    receivable = AccountKey(doc.entity, "accounts_receivable", doc.currency, invoice_subject(doc.id))
+    books.add_row(
+        "invoice",
+        customer_id=customer_id,
+        invoice_id=document_id,
+        ref=doc.id,
+        entity=doc.entity,
+        currency=doc.currency,
+        issued_on=doc.issued_on,
+        due_on=doc.due_on,
+        total_minor=billed.total(),
+        receivable_account=books.account(customer_id, receivable),
+    )
+    books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, doc.issued_on))
+    books.post(source, doc.issued_on, movements)
+    for product in sorted({line.product for line in doc.lines if line.kind == "usage" and line.product}):
+        settle_usage(books, source, product, doc.issued_on)
+    return customer_id
+
+
+def _bill_line(
+    wallets: Wallets, source: Source, doc: documents.Invoice, line: documents.InvoiceLine, billed: Counter[str]
+) -> tuple[str, list[Movement]]:
+    """What a line is about, and what it moves; `billed` is what earlier lines billed, by subject."""
+    books = wallets.books
+    customer_id = source.customer.customer_id
+    invoice = invoice_subject(doc.id)
+    amount = to_minor(line.amount, doc.currency)
+    if line.product is not None:
+        books.require_product(line.product)
+    if line.kind == "prepaid":
+        assert line.grant is not None, "a prepaid line names its grant"
+        grant = wallets.grant(customer_id, line.grant)
+        _same_party("grant", grant.ref, (grant.entity, grant.currency), (doc.entity, doc.currency))
+        return grant.subject, bill_grant(grant, amount, billed[grant.subject], invoice)
+    if line.kind == "usage":
+        assert line.product is not None, "a usage line names its product"
+        subject = usage_subject(line.product)
+        return subject, bill_usage(books, source, line.product, doc.issued_on, amount, billed[subject], invoice)
+    own = own_obligation(doc, line)
+    if own is not None:
+        return own.subject, bill_obligation(amount, 0, invoice, own.subject)
+    assert line.obligation is not None, "a line without an obligation of its own names one"
+    subject = obligation_subject(line.obligation)
+    deferred, unbilled, _ = obligation_keys(doc.entity, doc.currency, subject, "")
+    if not books.has_account(customer_id, deferred):
+        raise UnknownReference(
+            "obligation",
+            line.obligation,
+            f"expected the id of an obligation of a contract of {doc.customer} with {doc.entity} in {doc.currency}",
+        )
+    left = available(books.history(customer_id, unbilled), doc.issued_on) - billed[subject]
+    return subject, bill_obligation(amount, left, invoice, subject)
+
+
+def _add_line(
+    books: Books, source: Source, doc: documents.Invoice, line: documents.InvoiceLine, subject: str
+) -> None:
+    """Gather a line's facts; an obligation of its own gets its accounts."""
+    customer_id = source.customer.customer_id
+    own = own_obligation(doc, line)
+    accounts: tuple[int | None, ...] = (None, None, None)
+    if own is not None:
+        assert line.product is not None, "a line with an obligation of its own names its product"
+        keys = obligation_keys(doc.entity, doc.currency, own.subject, line.product)
+        accounts = tuple(books.account(customer_id, key) for key in keys)
+    books.add_row(
+        "invoice_line",
+        customer_id=customer_id,
+        invoice_id=source.document_id,
+        line=line.id,
+        kind=line.kind,
+        amount_minor=to_minor(line.amount, doc.currency),
+        product=line.product,
+        subject=subject,
+        own_obligation=own is not None,
+        pattern=own.pattern if own else None,
+        starts_on=own.starts_on if own else line.start,
+        ends_on=own.ends_on if own else line.end,
+        deferred_account=accounts[0],
+        unbilled_account=accounts[1],
+        revenue_account=accounts[2],
+    )
+
+
+def _same_party(field: str, ref: str, found: tuple[str, str], expected: tuple[str, str]) -> None:
+    if found[0] != expected[0]:
+        raise WrongParty(field, ref, f"is of entity {found[0]}, expected one of entity {expected[0]}")
+    if found[1] != expected[1]:
+        raise WrongCurrency(field, ref, f"is in {found[1]}, expected {expected[1]}")
+
+
+def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice") -> Invoice:
+    """An invoice of the source's customer, entity and currency. Raises where it is not known or not theirs."""
+    found: Invoice | None = books.recall("invoice", ref)
+    if found is None:
+        row = books.connection.execute(
+            text(
+                "select c.ref as customer, i.ref, i.entity, i.currency, i.issued_on from document_key k "
+                "join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
+                "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
+            ),
+            {"ref": ref},
+        ).first()
+        if row is None:
+            raise UnknownReference(field, ref, "expected the id of an invoice posted before")
+        found = Invoice(*row)
+    if found.customer != source.customer.ref:
+        raise WrongParty(field, ref, f"is an invoice of {found.customer}, expected one of {source.customer.ref}")
+    _same_party(field, ref, (found.entity, found.currency), (source.entity, source.currency))
+    return found
+
+
+def settlement_day(books: Books, source: Source, invoice: Invoice, on: date) -> date:
+    """The day money settles an invoice: the day given, or the invoice's if that is later, in an open month."""
+    return books.open_day(source.entity, max(on, invoice.issued_on))
+
+
+def require_due(books: Books, source: Source, invoice: Invoice, on: date, amount: int, field: str) -> None:
+    """Raise OverApplication where an amount exceeds what is due of an invoice."""
+    day = settlement_day(books, source, invoice, on)
+    key = AccountKey(source.entity, "accounts_receivable", source.currency, invoice_subject(invoice.ref))
+    due = max(available(books.history(source.customer.customer_id, key), day), 0)
+    if amount > due:
+        raise OverApplication(
+            field,
+            f"{to_text(amount, source.currency)} {source.currency}",
+            f"expected at most {to_text(due, source.currency)}, what is due of invoice {invoice.ref} on {day}",
+        )
+
+
+def _settle(books: Books, source: Source, invoice: Invoice, on: date, amount: int) -> None:
+    day = max(on, invoice.issued_on)
+    books.post(source, day, [Movement("payment.applied", amount, _CUSTOMER, invoice_subject(invoice.ref))])
+
+
+def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> int:
+    """Take money in, and settle the invoices it names; the rest stays the customer's."""
+    books = wallets.books
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency)
+    amount = to_minor(doc.amount, doc.currency)
+    fee = 0 if doc.fee is None else to_minor(doc.fee, doc.currency, "fee")
+    if fee > amount:
+        raise Refused("fee", doc.fee, f"expected at most the payment's amount, {doc.amount}")
+    settled: list[tuple[Invoice, int]] = []
+    for index, item in enumerate(doc.applications):
+        field = f"applications.{index}"
+        invoice = find_invoice(books, source, item.invoice, f"{field}.invoice")
+        part = to_minor(item.amount, doc.currency, f"{field}.amount")
+        require_due(books, source, invoice, doc.date, part, f"{field}.amount")
+        settled.append((invoice, part))
+    applied = sum(part for _, part in settled)
+    if applied > amount:
+        raise OverApplication(
+            "applications",
+            f"{to_text(applied, doc.currency)} {doc.currency}",
+            f"expected at most the payment's amount, {to_text(amount, doc.currency)}",
+        )
+    rail = f"rail:{doc.rail}"
+    movements = [Movement("payment.received", amount, rail, _CUSTOMER), Movement("payment.fee", fee, rail, rail)]
+    books.post(source, doc.date, movements)
+    for invoice, part in settled:
+        _settle(books, source, invoice, doc.date, part)
+    return source.customer.customer_id
+
+
+def post_application(wallets: Wallets, doc: documents.Application, document_id: int) -> int:
+    """Put money the customer has unapplied onto an invoice. Raises OverApplication beyond that, or what is due."""
+    books = wallets.books
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency)
+    invoice = find_invoice(books, source, doc.invoice)
+    amount = to_minor(doc.amount, doc.currency)
+    require_due(books, source, invoice, doc.date, amount, "amount")
+    day = settlement_day(books, source, invoice, doc.date)
+    key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
+    unapplied = max(available(books.history(source.customer.customer_id, key), day), 0)
+    if amount > unapplied:
+        raise OverApplication(
+            "amount",
+            f"{doc.amount} {doc.currency}",
+            f"expected at most {to_text(unapplied, doc.currency)}, what {doc.customer} has unapplied on {day}",
+        )
+    _settle(books, source, invoice, doc.date, amount)
+    return source.customer.customer_id

@@ -1,0 +1,358 @@
+"""Reports that the books alone answer: trial balance, monthly summary, wallets, AR aging.
+
+Every figure is a sum over postings. `Filters.as_of` is what was effective by a day, `known_at` what was posted by a
+moment: two questions, and each report answers both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.chart import ROLES
+from ledger.errors import Refused
+from ledger.money import to_text
+from ledger.rulebook import RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a report is narrowed to. `since` and `as_of` are days, both counted; `known_at` a moment."""
+
+    since: date | None = None
+    as_of: date | None = None
+    known_at: datetime | None = None
+    entity: str | None = None
+    customer: str | None = None
+    product: str | None = None
+    currency: str | None = None
+    memorandum: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a report: its key in JSON, its heading, and whether it holds amounts or text."""
+
+    key: str
+    title: str
+    kind: str = "text"  # text, amount, date, number
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report as rows of plain values: amounts are integers in minor units of the row's `currency`."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Any], ...]
+    totals: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def json_rows(self) -> list[dict[str, Any]]:
+        """Rows as JSON gives them: amounts as decimal strings, dates ISO."""
+        return [_plain(row, self.columns) for row in self.rows]
+
+
+def _plain(row: dict[str, Any], columns: Iterable[Column]) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for column in columns:
+        value = row.get(column.key)
+        if column.kind == "amount" and value is not None:
+            value = to_text(value, row["currency"])
+        elif isinstance(value, date):
+            value = value.isoformat()
+        plain[column.key] = value
+    return plain
+
+
+# Each posting once, as two signed sides, narrowed by the filters. `net` is debit less credit in functional currency.
+_SIDES = """
+    select a.customer_id, a.account_id, a.entity, a.role, a.currency, a.subject, a.product, s.effective_on,
+           s.amount, s.functional_amount, s.sign, s.rule
+    from (
+        select p.customer_id, p.debit_account as account_id, p.effective_on, p.amount, p.functional_amount, 1 as sign,
+               p.entry_id, p.rule
+        from posting p
+        union all
+        select p.customer_id, p.credit_account, p.effective_on, p.amount, p.functional_amount, -1, p.entry_id,
+               p.rule
+        from posting p
+    ) s
+    join account a on a.customer_id = s.customer_id and a.account_id = s.account_id
+"""
+
+
+def sides(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
+    """SQL for the filtered sides of postings (see `_SIDES`) on the given roles, or all, with its parameters."""
+    clauses = []
+    parameters: dict[str, object] = {}
+    for clause, name, value in (
+        ("s.effective_on >= :since", "since", filters.since),
+        ("s.effective_on <= :as_of", "as_of", filters.as_of),
+        (
+            "exists (select from entry e where e.customer_id = s.customer_id and e.entry_id = s.entry_id"
+            " and e.posted_at <= :known_at)",
+            "known_at",
+            filters.known_at,
+        ),
+        ("a.entity = :entity", "entity", filters.entity),
+        ("a.currency = :currency", "currency", filters.currency),
+        ("a.product = :product", "product", filters.product),
+        ("a.customer_id = (select customer_id from customer where ref = :customer)", "customer", filters.customer),
+        ("a.role = any(:roles)", "roles", list(roles) or None),
+    ):
+        if value is not None:
+            clauses.append(clause)
+            parameters[name] = value
+    where = f" where {' and '.join(clauses)}" if clauses else ""
+    return _SIDES + where, parameters
+
+
+def check_filters(connection: Connection, filters: Filters) -> None:
+    """Raise Refused for a filter that names nothing in the books, rather than show an empty report."""
+    for name, value, query in (
+        ("entity", filters.entity, "select count(*) from entity where entity = :value"),
+        ("customer", filters.customer, "select count(*) from customer where ref = :value"),
+        ("product", filters.product, "select count(*) from product where product = :value"),
+    ):
+        if value is not None and not connection.scalar(text(query), {"value": value}):
+            raise Refused(name, value, f"expected the id of a {name} in the books")
+    if filters.since and filters.as_of and filters.since > filters.as_of:
+        raise Refused("from", filters.since, f"expected {filters.as_of} or earlier")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalance:
+    """A general-ledger account's balance: debit less credit, in minor units of the functional currency."""
+
+    entity: str
+    code: str
+    title: str
+    role: str
+    currency: str
+    net: int
+
+
+def account_balances(connection: Connection, filters: Filters) -> list[AccountBalance]:
+    """Every general-ledger account with a balance or movement, by code; memorandum accounts only if asked for."""
+    source, parameters = sides(filters)
+    rows = connection.execute(
+        text(
+            f"select n.entity, coalesce(gp.code, g.code, r.code) as code, coalesce(gp.name, g.name, r.title) as title,"
+            f" n.role, e.currency, sum(n.net)::bigint as net from ("
+            f"  select entity, role, product, sum(sign * functional_amount) as net from ({source}) x group by 1, 2, 3"
+            f") n join entity e using (entity) join role r on r.name = n.role "
+            f"left join gl_account g on g.entity = n.entity and g.role = n.role and g.product = '' "
+            f"left join gl_account gp on gp.entity = n.entity and gp.role = n.role and gp.product = n.product"
+            f" and n.product <> '' "
+            f"group by 1, 2, 3, 4, 5 order by n.entity, code, title"
+        ),
+        parameters,
+    )
+    return [
+        AccountBalance(*row) for row in rows if filters.memorandum or not ROLES[row.role].memorandum
+    ]
+
+
+def trial_balance(connection: Connection, filters: Filters) -> Report:
+    """Every account's balance in the entity's functional currency, debits and credits side by side."""
+    balances = account_balances(connection, filters)
+    rows = []
+    totals: dict[tuple[str, str], list[int]] = {}
+    for balance in balances:
+        debit, credit = max(balance.net, 0), max(-balance.net, 0)
+        rows.append(
+            {
+                "entity": balance.entity, "code": balance.code, "account": balance.title, "role": balance.role,
+                "currency": balance.currency, "debit": debit, "credit": credit,
+            }
+        )  # fmt: skip
+        total = totals.setdefault((balance.entity, balance.currency), [0, 0])
+        total[0] += debit
+        total[1] += credit
+    columns = (
+        Column("entity", "Entity"),
+        Column("code", "Code"),
+        Column("account", "Account"),
+        Column("role", "Role"),
+        Column("currency", "Currency"),
+        Column("debit", "Debit", "amount"),
+        Column("credit", "Credit", "amount"),
+    )
+    total_rows = tuple(
+        {"entity": entity, "account": "Total", "currency": currency, "debit": debit, "credit": credit}
+        for (entity, currency), (debit, credit) in totals.items()
+    )
+    return Report("trial-balance", "Trial balance", columns, tuple(rows), total_rows)
+
+
+def summary(connection: Connection, filters: Filters) -> Report:
+    """Each role's movement per month in functional currency; an increase on its normal side is positive."""
+    source, parameters = sides(filters)
+    rows = connection.execute(
+        text(
+            f"select to_char(effective_on, 'YYYY-MM') as month, x.role, e.currency,"
+            f" sum(sign * functional_amount)::bigint as net from ({source}) x join entity e using (entity) "
+            f"group by 1, 2, 3 having sum(sign * functional_amount) <> 0 order by 1, 2, 3"
+        ),
+        parameters,
+    )
+    columns = (
+        Column("month", "Month"),
+        Column("account", "Account"),
+        Column("currency", "Currency"),
+        Column("amount", "Movement", "amount"),
+    )
+    found = tuple(
+        {"month": row.month, "account": row.role, "currency": row.currency, "amount": ROLES[row.role].sign * row.net}
+        for row in rows
+        if filters.memorandum or not ROLES[row.role].memorandum
+    )
+    return Report("summary", "Monthly summary", columns, found)
+
+
+def wallet(connection: Connection, filters: Filters) -> Report:
+    """Each grant: its credits, what of them was drawn, expired and is left, and the money behind it."""
+    source, parameters = sides(filters)
+    rows = connection.execute(
+        text(
+            f"""
+            with moved as (
+                select customer_id, subject,
+                       sum(-sign * amount) filter (where role = 'customer_credits') as credits,
+                       sum(sign * amount) filter (where role = 'unbilled_receivable') as unbilled,
+                       sum(-sign * amount) filter (where role = 'revenue') as revenue,
+                       sum(-sign * amount) filter (where role = 'breakage_revenue') as breakage,
+                       sum(-sign * amount) filter (where role = 'memo_credits_outstanding') as outstanding,
+                       sum(sign * amount) filter (
+                           where role = 'memo_credits_outstanding' and rule = any(:expiry_rules)) as memo_expired
+                from ({source}) x where subject like 'grant:%' group by 1, 2
+            )
+            select c.ref as customer, g.ref as grant_ref, g.entity, g.kind, g.currency, g.effective_on, g.expires_on,
+                   g.face_minor, g.price_minor, coalesce(m.revenue, 0)::bigint as revenue,
+                   coalesce(m.breakage, 0)::bigint as breakage, coalesce(m.credits, 0)::bigint as credits,
+                   coalesce(m.unbilled, 0)::bigint as unbilled,
+                   coalesce(m.outstanding, 0)::bigint as outstanding,
+                   coalesce(m.memo_expired, 0)::bigint as memo_expired
+            from credit_grant g join customer c using (customer_id)
+            left join moved m on m.customer_id = g.customer_id and m.subject = 'grant:' || g.ref
+            join document d on d.customer_id = g.customer_id and d.document_id = g.grant_id
+            where (cast(:as_of_ as date) is null or g.effective_on <= :as_of_)
+              and (cast(:known_ as timestamptz) is null or d.posted_at <= :known_)
+              and (cast(:entity_ as text) is null or g.entity = :entity_)
+              and (cast(:customer_ as text) is null or c.ref = :customer_)
+              and (cast(:currency_ as text) is null or g.currency = :currency_)
+            order by c.ref, g.effective_on, g.ref
+            """
+        ),
+        parameters
+        | {
+            "as_of_": filters.as_of, "known_": filters.known_at, "entity_": filters.entity,
+            "customer_": filters.customer, "currency_": filters.currency,
+            "expiry_rules": [RULES[code].number for code in ("expire.credits", "expire.credits_corrected")],
+        },
+    )  # fmt: skip
+    found = []
+    for row in rows:
+        left, expired = _credits_left(row)
+        found.append(
+            {
+                "customer": row.customer, "grant": row.grant_ref, "kind": row.kind, "currency": row.currency,
+                "effective_on": row.effective_on, "expires_on": row.expires_on, "granted": row.face_minor,
+                "drawn": row.face_minor - left - expired, "expired": expired, "left": left,
+                "revenue": row.revenue, "breakage": row.breakage, "liability": row.credits, "unbilled": row.unbilled,
+            }
+        )  # fmt: skip
+    columns = (
+        Column("customer", "Customer"),
+        Column("grant", "Grant"),
+        Column("kind", "Kind"),
+        Column("currency", "Currency"),
+        Column("effective_on", "From", "date"),
+        Column("expires_on", "To", "date"),
+        Column("granted", "Granted", "amount"),
+        Column("drawn", "Drawn", "amount"),
+        Column("expired", "Expired", "amount"),
+        Column("left", "Left", "amount"),
+        Column("revenue", "Revenue", "amount"),
+        Column("breakage", "Breakage", "amount"),
+        Column("liability", "Liability", "amount"),
+        Column("unbilled", "Unbilled", "amount"),
+    )
+    return Report("wallet", "Wallets", columns, tuple(found))
+
+
+def _credits_left(row: Any) -> tuple[int, int]:
+    """(left, expired) credits of a grant: by its memorandum account where it has one, else by money at face value."""
+    if row.kind == "promotional" or row.face_minor != row.price_minor:
+        return row.outstanding, row.memo_expired
+    return row.face_minor - row.revenue - row.breakage, row.breakage
+
+
+AGING_BUCKETS = (
+    ("current", "Current", None, 0),
+    ("days_1_30", "1\N{EN DASH}30", 1, 30),
+    ("days_31_60", "31\N{EN DASH}60", 31, 60),
+    ("days_61_90", "61\N{EN DASH}90", 61, 90),
+    ("over_90", "Over 90", 91, None),
+)
+
+
+def bucket(days_overdue: int) -> str:
+    """The aging bucket of an invoice so many days past its due date (0 or less: current)."""
+    for key, _, _, most in AGING_BUCKETS:
+        if most is None or days_overdue <= most:
+            return key
+    raise AssertionError("the last bucket has no end")
+
+
+def ar_aging(connection: Connection, filters: Filters) -> Report:
+    """What is due of each invoice on a day (`as_of`, else the latest day in the books), by days past its due date."""
+    as_of = filters.as_of or last_day(connection)
+    source, parameters = sides(filters, "accounts_receivable")
+    rows = connection.execute(
+        text(
+            f"select c.ref as customer, i.ref as invoice, i.entity, i.currency, i.issued_on, i.due_on,"
+            f" sum(x.sign * x.amount)::bigint as due "
+            f"from ({source}) x join invoice i on i.customer_id = x.customer_id and i.receivable_account = x.account_id "
+            f"join customer c on c.customer_id = i.customer_id "
+            f"group by 1, 2, 3, 4, 5, 6 having sum(x.sign * x.amount) <> 0 order by 1, i.due_on, 2"
+        ),
+        parameters,
+    )
+    found = []
+    totals: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        days = (as_of - row.due_on).days
+        line: dict[str, Any] = {
+            "customer": row.customer, "invoice": row.invoice, "currency": row.currency, "issued_on": row.issued_on,
+            "due_on": row.due_on, "days_overdue": max(days, 0), "due": row.due,
+        }  # fmt: skip
+        line |= {key: row.due if key == bucket(days) else 0 for key, *_ in AGING_BUCKETS}
+        found.append(line)
+        total = totals.setdefault(row.currency, {"customer": "Total", "currency": row.currency})
+        for key in ("due", *(key for key, *_ in AGING_BUCKETS)):
+            total[key] = total.get(key, 0) + line[key]
+    columns = (
+        Column("customer", "Customer"),
+        Column("invoice", "Invoice"),
+        Column("currency", "Currency"),
+        Column("issued_on", "Issued", "date"),
+        Column("due_on", "Due on", "date"),
+        Column("days_overdue", "Days overdue", "number"),
+        *(Column(key, title, "amount") for key, title, *_ in AGING_BUCKETS),
+        Column("due", "Due", "amount"),
+    )
+    notes = (f"as of {as_of}",)
+    return Report("ar-aging", "Receivables by age", columns, tuple(found), tuple(totals.values()), notes)
+
+
+def last_day(connection: Connection) -> date:
+    """The latest day any posting counts for, or today in empty books."""
+    found: date | None = connection.scalar(text("select max(effective_on) from entry"))
+    return found or date.today()

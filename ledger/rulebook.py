@@ -1,0 +1,260 @@
+"""The rulebook: every event that posts, as one row. The page an auditor reads first.
+
+A rule says which role is debited, which is credited, why, and where the standard says so. Code names a rule
+and gives amounts and subjects; it never names general-ledger accounts itself. A posting carries its rule's
+number, so a rule is never renumbered and never removed: a new policy is a new rule. A reversal carries the
+rule of what it reverses, with debit and credit exchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.chart import ROLES
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One event: what it debits, what it credits, the reason in a sentence, and the paragraph."""
+
+    number: int
+    code: str
+    debit: str
+    credit: str
+    why: str
+    citation: str
+
+
+_RULES = (
+    # Wallets
+    Rule(
+        101,
+        "invoice.prepaid",
+        "accounts_receivable",
+        "customer_credits",
+        "Prepaid credits are billed: a promise to deliver, not revenue.",
+        "ASC 606-10-45-2",
+    ),
+    Rule(
+        102,
+        "invoice.prepaid_drawn",
+        "accounts_receivable",
+        "unbilled_receivable",
+        "Credits that were used before they were billed are billed now; their revenue is already earned.",
+        "ASC 606-10-45-3",
+    ),
+    Rule(
+        103,
+        "grant.issued",
+        "memo_credits_issued",
+        "memo_credits_outstanding",
+        "Credits are issued that are not, or not at face value, paid for; kept off the balance sheet until used.",
+        "ASC 606-10-25-1",
+    ),
+    Rule(
+        111,
+        "draw.prepaid",
+        "customer_credits",
+        "revenue",
+        "Usage drawn from a prepaid grant. Prepaid money is a promise until the service is used; using it earns "
+        "the revenue.",
+        "ASC 606-10-55-46",
+    ),
+    Rule(
+        112,
+        "draw.prepaid_unbilled",
+        "unbilled_receivable",
+        "revenue",
+        "Usage drawn from a prepaid grant before the grant is billed: earned when used, a contract asset until "
+        "the invoice.",
+        "ASC 606-10-45-3",
+    ),
+    Rule(
+        113,
+        "draw.promotional",
+        "promotional_credits",
+        "revenue",
+        "Usage drawn from promotional credits: gross revenue and the discount that pays for it both show.",
+        "ASC 606-10-32-25",
+    ),
+    Rule(
+        114,
+        "draw.credits",
+        "memo_credits_outstanding",
+        "memo_credits_issued",
+        "The credits a draw used up leave the memorandum accounts.",
+        "ASC 606-10-25-1",
+    ),
+    Rule(
+        115,
+        "grant.settled",
+        "customer_credits",
+        "unbilled_receivable",
+        "A grant's invoice covers what was drawn before it: contract asset and contract liability of one grant are "
+        "never both shown.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
+        121,
+        "expire.prepaid",
+        "customer_credits",
+        "breakage_revenue",
+        "A prepaid grant expired unused: the customer can no longer ask for the service (remote method).",
+        "ASC 606-10-55-48",
+    ),
+    Rule(
+        122,
+        "expire.prepaid_corrected",
+        "breakage_revenue",
+        "customer_credits",
+        "Usage from before the expiry arrived after it was posted: that much was not breakage.",
+        "ASC 606-10-55-48",
+    ),
+    Rule(
+        123,
+        "expire.credits",
+        "memo_credits_outstanding",
+        "memo_credits_issued",
+        "Credits expired unused and leave the memorandum accounts.",
+        "ASC 606-10-25-1",
+    ),
+    Rule(
+        124,
+        "expire.credits_corrected",
+        "memo_credits_issued",
+        "memo_credits_outstanding",
+        "Usage from before the expiry arrived after it was posted: those credits had been used.",
+        "ASC 606-10-25-1",
+    ),
+    # Usage
+    Rule(
+        201,
+        "usage.overage",
+        "unbilled_receivable",
+        "revenue",
+        "Usage beyond all grants: earned when used, whenever it is billed.",
+        "ASC 606-10-55-18",
+    ),
+    Rule(
+        202,
+        "usage.billed_ahead",
+        "deferred_revenue",
+        "revenue",
+        "Usage that had been billed before it was reported: what the invoice deferred is earned now.",
+        "ASC 606-10-45-2",
+    ),
+    Rule(
+        203,
+        "usage.settled",
+        "deferred_revenue",
+        "unbilled_receivable",
+        "An invoice dated after the usage it bills settles it: never both a contract asset and a contract liability.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
+        211,
+        "invoice.usage",
+        "accounts_receivable",
+        "unbilled_receivable",
+        "Usage is billed: its revenue was posted when it was used, none is posted twice.",
+        "ASC 606-10-45-4",
+    ),
+    Rule(
+        212,
+        "invoice.usage_ahead",
+        "accounts_receivable",
+        "deferred_revenue",
+        "More usage is billed than was reported: a liability until the usage arrives.",
+        "ASC 606-10-45-2",
+    ),
+    # Invoices
+    Rule(
+        301,
+        "invoice.obligation",
+        "accounts_receivable",
+        "deferred_revenue",
+        "A service is billed before it is given: deferred until it is.",
+        "ASC 606-10-45-2",
+    ),
+    Rule(
+        302,
+        "invoice.obligation_earned",
+        "accounts_receivable",
+        "unbilled_receivable",
+        "A service already given is billed: the contract asset becomes a receivable.",
+        "ASC 606-10-45-4",
+    ),
+    # Payments
+    Rule(
+        401,
+        "payment.received",
+        "cash",
+        "customer_balance",
+        "Money arrived; until it is applied it is owed to the customer.",
+        "ASC 606-10-25-8",
+    ),
+    Rule(
+        402,
+        "payment.applied",
+        "customer_balance",
+        "accounts_receivable",
+        "Money of the customer settles an invoice.",
+        "ASC 405-20-40-1",
+    ),
+    Rule(403, "payment.fee", "processing_fees", "cash", "The processor kept its fee.", "policy: expensed as incurred"),
+    # Month end
+    Rule(
+        501,
+        "recognise.deferred",
+        "deferred_revenue",
+        "revenue",
+        "Service billed earlier was given: its revenue is earned.",
+        "ASC 606-10-25-31",
+    ),
+    Rule(
+        502,
+        "recognise.unbilled",
+        "unbilled_receivable",
+        "revenue",
+        "Service was given before it is billed: earned, a contract asset until the invoice.",
+        "ASC 606-10-45-3",
+    ),
+    Rule(
+        503,
+        "recognise.less_deferred",
+        "revenue",
+        "deferred_revenue",
+        "Less of the service is earned than was posted: revenue goes back to the liability.",
+        "ASC 606-10-32-43",
+    ),
+    Rule(
+        504,
+        "recognise.less_unbilled",
+        "revenue",
+        "unbilled_receivable",
+        "Less of the service is earned than was posted: revenue goes back out of the contract asset.",
+        "ASC 606-10-32-43",
+    ),
+    Rule(
+        505,
+        "recognise.settled",
+        "deferred_revenue",
+        "unbilled_receivable",
+        "An invoice covers service given before it: an obligation never shows both an asset and a liability.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
+        506,
+        "recognise.unsettled",
+        "unbilled_receivable",
+        "deferred_revenue",
+        "What settled an asset against a liability turned out to belong to another month: put back.",
+        "ASC 606-10-45-1",
+    ),
+)
+
+RULES: dict[str, Rule] = {rule.code: rule for rule in _RULES}
+BY_NUMBER: dict[int, Rule] = {rule.number: rule for rule in _RULES}
+
+assert len(RULES) == len(BY_NUMBER) == len(_RULES), "a rule's code and number are its own"
+assert all(rule.debit in ROLES and rule.credit in ROLES for rule in _RULES), "a rule names roles of the chart"

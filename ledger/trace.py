@@ -1,0 +1,416 @@
+"""Tracing: from any number to the documents it comes from, and to what became of it.
+
+A thing is linked to others by its document (which made entries) and by subject (an entry touches the account of a
+grant, an invoice, an obligation; some document made that grant, invoice or obligation).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.errors import Refused, UnknownReference
+from ledger.money import to_text
+
+STEPS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A thing on the way: `ref` can be traced in turn; `depth` says how many steps away it is."""
+
+    kind: str
+    ref: str
+    text: str
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A debit or credit of an entry, as accountants read it. Amounts are in minor units."""
+
+    side: str
+    entity: str
+    role: str
+    subject: str
+    product: str
+    currency: str
+    amount: int
+    functional_amount: int
+    rule: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFacts:
+    """An entry with its lines and where it comes from."""
+
+    entry_id: int
+    customer: str
+    document: str
+    effective_on: date
+    occurred_on: date
+    posted_at: datetime
+    posted_by: str
+    hash: str
+    reverses: int | None
+    reversed_by: int | None
+    lines: tuple[Line, ...]
+
+    def amounts(self) -> str:
+        """What it moves, in a few words: '312.40 USD draw.prepaid'."""
+        debits: dict[tuple[str, str], int] = {}
+        for line in self.lines:
+            if line.side == "debit":
+                debits[line.currency, line.rule] = debits.get((line.currency, line.rule), 0) + line.amount
+        return ", ".join(f"{to_text(amount, currency)} {currency} {rule}" for (currency, rule), amount in debits.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A thing, its own entries, what it comes from and what it led to."""
+
+    kind: str
+    ref: str
+    title: str
+    entries: tuple[EntryFacts, ...] = ()
+    sources: tuple[Step, ...] = ()
+    results: tuple[Step, ...] = ()
+    body: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The trace as JSON: amounts as decimal strings."""
+        return {
+            "kind": self.kind,
+            "ref": self.ref,
+            "title": self.title,
+            "document": self.body,
+            "entries": [entry_json(entry) for entry in self.entries],
+            "comes_from": [_step_json(step) for step in self.sources],
+            "led_to": [_step_json(step) for step in self.results],
+        }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {"kind": step.kind, "ref": step.ref, "text": step.text, "depth": step.depth}
+
+
+def entry_json(entry: EntryFacts) -> dict[str, Any]:
+    """An entry as JSON: amounts as decimal strings with their currency."""
+    return {
+        "entry": entry.entry_id,
+        "customer": entry.customer,
+        "document": entry.document,
+        "effective_on": entry.effective_on.isoformat(),
+        "occurred_on": entry.occurred_on.isoformat(),
+        "posted_at": entry.posted_at.isoformat(),
+        "posted_by": entry.posted_by,
+        "hash": entry.hash,
+        "reverses": entry.reverses,
+        "reversed_by": entry.reversed_by,
+        "lines": [
+            {
+                "side": line.side, "entity": line.entity, "account": line.role, "subject": line.subject,
+                "product": line.product, "rule": line.rule, "currency": line.currency,
+                "amount": to_text(line.amount, line.currency),
+            }
+            for line in entry.lines
+        ],
+    }  # fmt: skip
+
+
+_ENTRIES = """
+    select e.entry_id, c.ref as customer, d.type || ':' || d.ref as document, e.effective_on, e.occurred_on, e.posted_at,
+           e.posted_by, encode(e.hash, 'hex') as hash, e.reverses, r.entry_id as reversed_by, e.customer_id
+    from entry e
+    join customer c using (customer_id)
+    join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0)
+    left join entry r on r.customer_id = e.customer_id and r.reverses = e.entry_id
+"""
+
+
+def read_entries(
+    connection: Connection, where: str, parameters: dict[str, object], limit: int = STEPS_MAX, order: str = "e.entry_id"
+) -> list[EntryFacts]:
+    """Entries that match, with their lines. `where` is SQL over the entry `e` with named parameters."""
+    rows = connection.execute(
+        text(f"{_ENTRIES} where {where} order by {order} limit :limit"), parameters | {"limit": limit}
+    ).all()
+    lines: dict[int, list[Line]] = {}
+    if rows:
+        found = connection.execute(
+            text(
+                "select entry_id, line, side, entity, role, subject, product, currency, amount, functional_amount, rule "
+                "from journal_line where customer_id = any(:customers) and entry_id = any(:entries) "
+                "order by entry_id, line, side desc"
+            ),
+            {"customers": list({row.customer_id for row in rows}), "entries": [row.entry_id for row in rows]},
+        )
+        for row in found:
+            lines.setdefault(row.entry_id, []).append(Line(*row[2:], number=row.line))
+    return [EntryFacts(*row[:10], tuple(lines.get(row.entry_id, ()))) for row in rows]
+
+
+def read_entry(connection: Connection, entry_id: int) -> EntryFacts:
+    """One entry. Raises UnknownReference."""
+    found = read_entries(connection, "e.entry_id = :entry_id", {"entry_id": entry_id})
+    if not found:
+        raise UnknownReference("entry", entry_id, "expected the number of an entry in the books")
+    return found[0]
+
+
+def trace(connection: Connection, ref: str) -> Trace:
+    """Trace an entry's number (48218), a document (invoice:INV-1, or INV-1 where only one type has that id), or an
+    obligation. Raises UnknownReference, or Refused where the id is of several types."""
+    plain = ref.replace(",", "").removeprefix("entry:")
+    if plain.isdigit() and (ref.startswith("entry:") or not _types_of(connection, ref)):
+        return _trace_entry(connection, int(plain))
+    kind, _, rest = ref.partition(":")
+    if kind == "obligation" and rest:
+        return _trace_obligation(connection, rest)
+    if rest and connection.scalar(
+        text("select count(*) from document_key where type = :type and ref = :ref"), {"type": kind, "ref": rest}
+    ):
+        return _trace_document(connection, kind, rest)
+    types = _types_of(connection, ref)
+    if len(types) == 1:
+        return _trace_document(connection, types[0], ref)
+    if types:
+        choices = ", ".join(f"{name}:{ref}" for name in types)
+        raise Refused("ref", ref, f"several documents have this id; expected one of {choices}")
+    raise UnknownReference("ref", ref, "expected an entry's number, a document such as invoice:INV-1, or an obligation")
+
+
+def _types_of(connection: Connection, ref: str) -> list[str]:
+    rows = connection.execute(text("select type from document_key where ref = :ref order by type"), {"ref": ref})
+    return list(rows.scalars())
+
+
+def _document(connection: Connection, kind: str, ref: str) -> Any:
+    return connection.execute(
+        text(
+            "select d.customer_id, d.document_id, d.type, d.ref, d.dated_on, d.body, d.posted_at, d.posted_by "
+            "from document_key k join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
+            "where k.type = :type and k.ref = :ref"
+        ),
+        {"type": kind, "ref": ref},
+    ).first()
+
+
+def _trace_entry(connection: Connection, entry_id: int) -> Trace:
+    entry = read_entry(connection, entry_id)
+    kind, _, ref = entry.document.partition(":")
+    sources = [_document_step(connection, kind, ref, 0)]
+    sources += _named_by(connection, kind, ref, depth=1)
+    subjects = {line.subject for line in entry.lines}
+    seen = {(step.kind, step.ref) for step in sources}
+    for subject in sorted(subjects):
+        for step in _makers(connection, subject, depth=1):
+            if (step.kind, step.ref) not in seen:
+                sources.append(step)
+                seen.add((step.kind, step.ref))
+    results = []
+    if entry.reverses:
+        sources.append(Step("entry", str(entry.reverses), "which it reverses", 1))
+    if entry.reversed_by:
+        results.append(Step("entry", str(entry.reversed_by), "reverses it", 0))
+    results += _billed_and_paid(connection, entry)
+    title = f"entry {entry.entry_id:,} of {entry.effective_on}: {entry.amounts()}"
+    return Trace("entry", str(entry_id), title, (entry,), tuple(sources), tuple(results))
+
+
+def _billed_and_paid(connection: Connection, entry: EntryFacts) -> list[Step]:
+    """Where an entry's usage was billed, and where its invoices were paid."""
+    steps = []
+    for subject in sorted({line.subject for line in entry.lines if line.subject.startswith(("usage:", "invoice:"))}):
+        codes = ["invoice.usage", "invoice.usage_ahead"] if subject.startswith("usage:") else ["payment.applied"]
+        later = read_entries(
+            connection,
+            "e.customer_id = (select customer_id from customer where ref = :customer) and e.entry_id <> :entry_id and "
+            "exists (select from journal_line l where l.customer_id = e.customer_id and l.entry_id = e.entry_id "
+            "and l.subject = :subject and l.rule = any(:codes)) and e.effective_on >= :on",
+            {
+                "customer": entry.customer, "entry_id": entry.entry_id, "subject": subject, "codes": codes,
+                "on": entry.effective_on,
+            },
+        )  # fmt: skip
+        steps += [Step("entry", str(e.entry_id), f"{e.effective_on} {e.document}: {e.amounts()}") for e in later]
+    return steps
+
+
+def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
+    row = _document(connection, kind, ref)
+    body = json.loads(row.body)
+    entries = read_entries(connection, "e.document_id = :document_id", {"document_id": row.document_id})
+    made = _made_subjects(connection, kind, ref, row)
+    dated = f" of {row.dated_on}" if row.dated_on else ""
+    title = f"{kind} {ref}{dated}, posted {row.posted_at:%Y-%m-%d %H:%M:%S} UTC by {row.posted_by}"
+    results = [_entry_step(entry, 0) for entry in entries]
+    results += _later_entries(connection, row.customer_id, row.document_id, made)
+    sources = _named_by(connection, kind, ref, depth=0)
+    if kind == "invoice":
+        sources += _usage_billed(connection, row, body)
+    return Trace(kind, ref, title, tuple(entries), tuple(sources), tuple(results), body)
+
+
+def _trace_obligation(connection: Connection, ref: str) -> Trace:
+    subject = f"obligation:{ref}"
+    row = connection.execute(
+        text("select * from performance_obligation where subject = :subject"), {"subject": subject}
+    ).first()
+    if row is None:
+        raise UnknownReference("obligation", ref, "expected the id of an obligation in the books")
+    entries = _on_subjects(connection, row.customer_id, [subject])
+    title = f"obligation {ref}: {row.product}, {row.pattern}, {row.starts_on} to {row.ends_on}"
+    return Trace(
+        "obligation", ref, title, (), tuple(_makers(connection, subject, 0)), tuple(_entry_step(e, 0) for e in entries)
+    )
+
+
+def _entry_step(entry: EntryFacts, depth: int) -> Step:
+    return Step("entry", str(entry.entry_id), f"{entry.effective_on} {entry.amounts()}", depth)
+
+
+def _document_step(connection: Connection, kind: str, ref: str, depth: int) -> Step:
+    row = _document(connection, kind, ref)
+    return Step(kind, ref, _describe(row), depth)
+
+
+def _describe(row: Any) -> str:
+    body = json.loads(row.body)
+    words = [str(row.dated_on)] if row.dated_on else []
+    if row.type == "usage":
+        words.append(f"{body['quantity']} {body['product']} at {body['unit_price']} {body['currency']}")
+    elif "amount" in body:
+        words.append(f"{body['amount']} {body['currency']}")
+    elif row.type == "invoice":
+        words.append(f"{len(body['lines'])} lines, due {body['due_on']}")
+    elif "name" in body:
+        words.append(str(body["name"]))
+    return ", ".join(words)
+
+
+def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[Step]:
+    """What a document itself names: the events behind usage, the grants, obligations and invoices it is about."""
+    row = _document(connection, kind, ref)
+    body = json.loads(row.body)
+    steps = []
+    if body.get("events"):
+        steps.append(Step("events", body["events"], "what the usage was metered from", depth))
+    for line in body.get("lines", ()):
+        if line.get("grant"):
+            steps.append(_document_step(connection, "grant", line["grant"], depth))
+        if line.get("obligation"):
+            steps += _makers(connection, f"obligation:{line['obligation']}", depth)
+    named = [item["invoice"] for item in body.get("applications", ())] + [body[key] for key in ("invoice",) if key in body]
+    steps += [_document_step(connection, "invoice", invoice, depth) for invoice in named]
+    return steps
+
+
+def _makers(connection: Connection, subject: str, depth: int) -> list[Step]:
+    """The documents that made a subject: a grant with the invoices that bill it, an invoice, an obligation."""
+    kind, _, ref = subject.partition(":")
+    if kind == "invoice":
+        return [_document_step(connection, "invoice", ref, depth)]
+    if kind == "grant":
+        invoices = connection.execute(
+            text(
+                "select distinct i.ref from invoice_line l join invoice i using (customer_id, invoice_id) "
+                "where l.subject = :subject order by i.ref"
+            ),
+            {"subject": subject},
+        )
+        billed_by = [_document_step(connection, "invoice", invoice, depth + 1) for invoice in invoices.scalars()]
+        return [_document_step(connection, "grant", ref, depth), *billed_by]
+    if kind == "obligation":
+        row = connection.execute(
+            text("select contract, invoice from performance_obligation where subject = :subject"), {"subject": subject}
+        ).first()
+        if row is None:
+            return []
+        if row.contract is not None:
+            return [_document_step(connection, "contract", row.contract, depth)]
+        return [_document_step(connection, "invoice", row.invoice, depth)]
+    return []
+
+
+def _made_subjects(connection: Connection, kind: str, ref: str, row: Any) -> list[str]:
+    """The subjects whose accounts a document opened."""
+    if kind in ("grant", "invoice"):
+        own = [f"{kind}:{ref}"]
+    elif kind == "contract":
+        own = []
+    else:
+        return []
+    obligations = connection.execute(
+        text(
+            "select subject from performance_obligation where customer_id = :customer_id "
+            "and (contract = :contract or invoice = :invoice)"
+        ),
+        {
+            "customer_id": row.customer_id,
+            "contract": ref if kind == "contract" else None,
+            "invoice": ref if kind == "invoice" else None,
+        },
+    )
+    return [*own, *obligations.scalars()]
+
+
+def _on_subjects(connection: Connection, customer_id: int, subjects: Sequence[str]) -> list[EntryFacts]:
+    return read_entries(
+        connection,
+        "e.customer_id = :customer_id and e.entry_id in ("
+        " select p.entry_id from account a join posting p on p.customer_id = a.customer_id"
+        " and (p.debit_account = a.account_id or p.credit_account = a.account_id)"
+        " where a.customer_id = :customer_id and a.subject = any(:subjects))",
+        {"customer_id": customer_id, "subjects": list(subjects)},
+    )
+
+
+def _later_entries(
+    connection: Connection, customer_id: int, document_id: int, subjects: Iterable[str]
+) -> list[Step]:
+    """Entries of other documents on what this one made: draws on a grant, payments and revenue of an invoice."""
+    made = list(subjects)
+    if not made:
+        return []
+    own = set(
+        connection.execute(
+            text("select entry_id from entry where document_id = :document_id"), {"document_id": document_id}
+        ).scalars()
+    )
+    return [
+        Step("entry", str(e.entry_id), f"{e.effective_on} {e.document}: {e.amounts()}", 1)
+        for e in _on_subjects(connection, customer_id, made)
+        if e.entry_id not in own
+    ]
+
+
+def _usage_billed(connection: Connection, row: Any, body: dict[str, Any]) -> list[Step]:
+    """The usage an invoice's usage lines bill: what no grant covered, up to the invoice's date."""
+    steps = []
+    for product in sorted({line["product"] for line in body["lines"] if line["kind"] == "usage"}):
+        rows = connection.execute(
+            text(
+                "select d.ref, d.dated_on, p.amount, a.currency from account a "
+                "join posting p on p.customer_id = a.customer_id and p.debit_account = a.account_id "
+                "join rule r on r.number = p.rule and r.code = 'usage.overage' "
+                "join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id "
+                "join document d on d.customer_id = e.customer_id and d.document_id = e.document_id "
+                "where a.customer_id = :customer_id and a.subject = :subject and p.effective_on <= :on "
+                "order by d.dated_on, d.ref limit :limit"
+            ),
+            {
+                "customer_id": row.customer_id, "subject": f"usage:{product}", "on": row.dated_on, "limit": STEPS_MAX,
+            },
+        )  # fmt: skip
+        steps += [
+            Step("usage", u.ref, f"{u.dated_on}, {to_text(u.amount, u.currency)} {u.currency} beyond all grants", 0)
+            for u in rows
+        ]
+    return steps

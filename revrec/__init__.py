@@ -1,0 +1,1 @@
+"""Revenue recognition (ASC 606 / IFRS 15): contracts, obligations, schedules and their postings."""

@@ -1,0 +1,52 @@
+"""The documents of revenue recognition: contracts and what changes them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ledger.documents import Day, Model, NumberFromZero, Party, Pattern, PositiveNumber, Ref, refuse_repeats
+
+
+class ContractObligation(Model):
+    """One promise of a contract: what, for how much, from when to when, recognised by which pattern."""
+
+    id: Ref
+    product: Ref
+    price: NumberFromZero | None = None
+    ssp: PositiveNumber | None = None
+    start: Day
+    end: Day | None = None
+    pattern: Pattern = "daily"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ContractObligation:
+        if self.pattern == "point_in_time":
+            if self.end is not None and self.end != self.start:
+                raise ValueError(f"end = {self.end}: expected none, or start, for point_in_time")
+        elif self.end is None:
+            raise ValueError(f"end: expected for pattern {self.pattern}")
+        elif self.end < self.start:
+            raise ValueError(f"end = {self.end}: expected start ({self.start}) or later")
+        return self
+
+
+class Contract(Party):
+    """A contract with its performance obligations, priced one by one or together by stand-alone prices."""
+
+    type: Literal["contract"]
+    signed_on: Day
+    price: PositiveNumber | None = None
+    obligations: Annotated[list[ContractObligation], Field(min_length=1, max_length=10_000)]
+
+    @property
+    def dated_on(self) -> date | None:
+        """A contract is known from the day it was signed."""
+        return self.signed_on
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Contract:
+        refuse_repeats("obligations", [obligation.id for obligation in self.obligations])
+        return self

@@ -1,0 +1,218 @@
+"""Recognition: what is earned by a month's end and not yet posted becomes postings, in one statement.
+
+For each obligation and open month: target to date - recognised to date. So it heals itself: a voided invoice, a late
+one or a corrected term changes the target, and the next run posts the difference. A run that finds nothing to do
+posts nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, text
+
+from ledger import documents, journal, locks, periods, wallets
+from ledger.books import HOUSE, Books
+from ledger.dates import month_end, month_text
+from ledger.errors import ClosedPeriod
+from ledger.rulebook import RULES
+from ledger.wallets import Wallets
+from revrec.schedules import parts_sql, share_sql
+
+_PASSED, _WHOLE = parts_sql("g.pattern", "g.starts_on", "g.ends_on", "g.month_end")
+
+# The month's end, or the term's where that is sooner, but not before what was billed in the month.
+_DATE = """case when g.ends_on between g.month and g.month_end
+    then greatest(g.ends_on, coalesce(g.last_moved_on, g.ends_on), g.first_open) else g.month_end end"""
+
+# What recognition has to post, by obligation and month. The contract position of an obligation is what was billed
+# less what was earned: above zero it is deferred revenue, below it an unbilled receivable, never both.
+#   moved      the net change of its three accounts by month; closed months count in the first open one
+#   grid       the months of its term and those in which something moved
+#   standing   its accounts at each month's end as posted: deferred, unbilled, recognised
+#   due        what they should be: earned by the schedule, and the position that leaves
+#   step       the change each month needs, beyond the change of the months before it
+_NEEDED = f"""
+    with terms as (
+        select o.*, greatest(coalesce(c.closed_through + 1, date '1970-01-01'), date '1970-01-01') as first_open
+        from performance_obligation o
+        left join closed_books c using (entity)
+        where least(o.known_on, o.starts_on) <= :through
+          and coalesce(c.closed_through, date '1969-12-31') < :through
+    ), moved as (
+        select t.customer_id, t.subject, t.revenue_account,
+               greatest(date_trunc('month', s.effective_on)::date, t.first_open) as month,
+               max(s.effective_on) as last_moved_on,
+               sum(s.net) filter (where s.part = 'deferred') as deferred,
+               -sum(s.net) filter (where s.part = 'unbilled') as unbilled,
+               sum(s.net) filter (where s.part = 'revenue') as recognised
+        from terms t
+        join lateral (values (t.deferred_account, 'deferred'), (t.unbilled_account, 'unbilled'),
+                             (t.revenue_account, 'revenue')) a (account_id, part) on true
+        join lateral (
+            select p.effective_on, p.amount as net, a.part from posting p
+            where p.customer_id = t.customer_id and p.credit_account = a.account_id
+            union all
+            select p.effective_on, -p.amount, a.part from posting p
+            where p.customer_id = t.customer_id and p.debit_account = a.account_id
+        ) s on s.effective_on <= :through
+        group by 1, 2, 3, 4
+    ), months as (
+        select t.customer_id, t.revenue_account, m.month::date as month
+        from terms t
+        cross join lateral generate_series(
+            greatest(date_trunc('month', t.starts_on)::date, t.first_open)::timestamp,
+            least(greatest(date_trunc('month', t.ends_on)::date, t.first_open), :through)::timestamp,
+            interval '1 month') m (month)
+        union
+        select customer_id, revenue_account, month from moved
+    ), grid as (
+        select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on,
+               sum(coalesce(v.deferred, 0)) over through_month as deferred,
+               sum(coalesce(v.unbilled, 0)) over through_month as unbilled,
+               sum(coalesce(v.recognised, 0)) over through_month as recognised
+        from terms t
+        join months m using (customer_id, revenue_account)
+        left join moved v using (customer_id, revenue_account, month)
+        window through_month as (partition by t.customer_id, t.revenue_account order by m.month)
+    ), standing as (
+        select g.*, (g.deferred - g.unbilled + g.recognised)::bigint as billed, {_PASSED} as passed, {_WHOLE} as whole,
+               {_DATE} as dated_on
+        from grid g
+    ), due as (
+        select s.*, {share_sql("s.price", "s.passed", "s.whole")} as earned
+        from (select standing.*, case when price_minor is null then billed
+                                      when known_on <= month_end then price_minor else 0 end as price
+              from standing) s
+    ), step as (
+        select d.*, earned - recognised - lag(earned - recognised, 1, 0::numeric) over by_month as revenue_step,
+               greatest(billed - earned, 0) - deferred
+                   - lag(greatest(billed - earned, 0) - deferred, 1, 0::numeric) over by_month as deferred_step
+        from due d
+        window by_month as (partition by customer_id, revenue_account order by month)
+    ), split as (
+        select *, greatest(least(-deferred_step, greatest(revenue_step, 0)), least(revenue_step, 0)) as from_deferred
+        from step
+        where revenue_step <> 0 or deferred_step <> 0
+    )
+    select customer_id, subject, month, dated_on, deferred_account, unbilled_account, revenue_account,
+           from_deferred::bigint as from_deferred, (revenue_step - from_deferred)::bigint as from_unbilled,
+           (-deferred_step - from_deferred)::bigint as settled
+    from split
+"""
+
+
+def _lines_sql() -> str:
+    """The postings of a needed step: each amount by its rule, or its opposite's where it is below zero."""
+    accounts = {
+        "deferred_revenue": "n.deferred_account",
+        "unbilled_receivable": "n.unbilled_account",
+        "revenue": "n.revenue_account",
+    }
+    rows = []
+    for column, forward, back in (
+        ("n.from_deferred", "recognise.deferred", "recognise.less_deferred"),
+        ("n.from_unbilled", "recognise.unbilled", "recognise.less_unbilled"),
+        ("n.settled", "recognise.settled", "recognise.unsettled"),
+    ):
+        for code, amount in ((forward, column), (back, f"-{column}")):
+            rule = RULES[code]
+            rows.append(f"({rule.number}::smallint, {accounts[rule.debit]}, {accounts[rule.credit]}, {amount})")
+    return ", ".join(rows)
+
+
+# Needed steps, numbered, with their postings and the hash the journal keeps, as entries and postings.
+_POST = f"""
+    with needed as materialized ({_NEEDED}),
+    e as materialized (
+        select n.*, nextval('entry_number') as entry_id, cast(:document_id as bigint) as document_id,
+               cast(:posted_at as timestamptz) as posted_at, cast(:posted_by as text) as posted_by,
+               null::bigint as reverses, n.dated_on as effective_on, n.dated_on as occurred_on
+        from (select * from needed order by month, customer_id, subject) n
+        where from_deferred <> 0 or from_unbilled <> 0 or settled <> 0
+    ), p as materialized (
+        select n.customer_id, n.entry_id, n.effective_on, l.rule, l.debit_account, l.credit_account, l.amount,
+               l.amount as functional_amount,
+               (row_number() over (partition by n.entry_id order by l.rule))::smallint as line
+        from e n
+        cross join lateral (values {_lines_sql()}) l (rule, debit_account, credit_account, amount)
+        where l.amount > 0
+    ), body as (
+        select p.entry_id, count(*)::int as posting_count,
+               string_agg({journal.POSTING_BYTES_SQL}, ''::bytea order by p.line) as bytes
+        from p group by p.entry_id
+    ), entries as (
+        insert into entry (customer_id, entry_id, document_id, posted_at, reverses, effective_on, occurred_on,
+                           posting_count, posted_by, hash)
+        select e.customer_id, e.entry_id, e.document_id, e.posted_at, e.reverses, e.effective_on, e.occurred_on,
+               e.posting_count, e.posted_by, sha256({journal.HEAD_BYTES_SQL} || e.bytes)
+        from (select * from e join body using (entry_id)) e
+        returning 1
+    ), postings as (
+        insert into posting (customer_id, entry_id, debit_account, credit_account, amount, functional_amount,
+                             effective_on, line, rule)
+        select customer_id, entry_id, debit_account, credit_account, amount, functional_amount, effective_on, line,
+               rule
+        from p
+        returning 1
+    )
+    select (select count(*) from entries) as entries, (select count(*) from postings) as postings
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a recognition run posted: entries of obligations, and grants that expired."""
+
+    through: date
+    entries: int
+    postings: int
+    expired_grants: int
+
+
+def recognize(connection: Connection, through: date, posted_by: str) -> Run:
+    """Post the revenue that is due by the end of a month, and the expiry of credits, in the caller's transaction.
+
+    Raises ClosedPeriod where no entity's books are open in that month.
+    """
+    last_day = month_end(through)
+    locks.hold_books(connection)
+    entities = periods.entities(connection)
+    first_open = [periods.first_open_day(connection, entity) for entity in entities]
+    if first_open and min(first_open) > last_day:
+        raise ClosedPeriod("through", month_text(through), "the books are closed through this month already")
+    books = Books(connection, posted_by)
+    document_id = books.number("document_number")
+    expired = wallets.expire(ledger_wallets := Wallets(books), document_id, last_day)
+    books.flush()
+    ledger_wallets.flush()
+    posted = connection.execute(
+        text(_POST),
+        {
+            "through": last_day,
+            "document_id": document_id,
+            "posted_at": books.posted_at,
+            "posted_by": posted_by,
+        },
+    ).one()
+    run = Run(through, posted.entries + books.entries_written, posted.postings + books.postings_written, expired)
+    if run.entries:
+        _keep_document(books, document_id, run)
+    return run
+
+
+def _keep_document(books: Books, document_id: int, run: Run) -> None:
+    """Keep the run itself as the document its entries come from."""
+    month = month_text(run.through)
+    before = books.connection.scalar(
+        text("select count(*) from document_key where type = 'recognition' and ref like :month || '/%'"),
+        {"month": month},
+    )
+    fields = {"type": "recognition", "id": f"{month}/{(before or 0) + 1}", "through": month}
+    body = json.dumps(fields)
+    books.add_document(
+        HOUSE, document_id, "recognition", fields["id"], month_end(run.through), body, documents.content_hash(fields)
+    )
+    books.flush()

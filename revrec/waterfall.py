@@ -1,0 +1,120 @@
+"""The revenue waterfall: what was booked when, and in which months it was, or will be, recognised."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.dates import month_end, next_month
+from ledger.reports import Column, Filters, Report, last_day, sides
+from revrec.schedules import parts_sql, share_sql
+
+_PASSED, _WHOLE = parts_sql("g.pattern", "g.starts_on", "g.ends_on", "g.month_end")
+_REVENUE_ROLES = ("revenue", "breakage_revenue", "promotional_credits")
+
+# Recognised revenue by the month its source was booked in: an obligation when it was billed or signed, usage and
+# expiry when they happened.
+_RECOGNISED = """
+    select to_char(coalesce(o.known_on, x.effective_on), 'YYYY-MM') as booked,
+           to_char(x.effective_on, 'YYYY-MM') as month, x.currency, 'recognised' as status,
+           sum(-x.sign * x.amount)::bigint as amount
+    from ({source}) x
+    left join performance_obligation o on o.customer_id = x.customer_id and o.subject = x.subject
+    group by 1, 2, 3
+"""
+
+# What each obligation still has to earn, month by month after the report's: its price (billed by then, or agreed)
+# by its schedule, less what is recognised.
+_SCHEDULED = f"""
+    with moved as (
+        select customer_id, subject, sum(-sign * amount) filter (where role = 'deferred_revenue') as deferred,
+               sum(sign * amount) filter (where role = 'unbilled_receivable') as unbilled,
+               sum(-sign * amount) filter (where role = 'revenue') as recognised
+        from ({{source}}) x group by 1, 2
+    ), priced as (
+        select o.*, coalesce(m.recognised, 0)::bigint as recognised,
+               coalesce(o.price_minor, coalesce(m.deferred, 0) - coalesce(m.unbilled, 0)
+                                       + coalesce(m.recognised, 0))::bigint as price
+        from performance_obligation o
+        left join moved m on m.customer_id = o.customer_id and m.subject = o.subject
+        where o.known_on <= :through {{narrowed}}
+    ), grid as (
+        select p.*, m.month::date as month, (m.month + interval '1 month - 1 day')::date as month_end
+        from priced p
+        cross join lateral generate_series(
+            :next_month::timestamp, greatest(date_trunc('month', p.ends_on), :next_month::timestamp), interval '1 month'
+        ) m (month)
+        where p.price <> p.recognised
+    ), parts as (
+        select g.*, {_PASSED} as passed, {_WHOLE} as whole from grid g
+    ), earned as (
+        select s.*, {share_sql("s.price", "s.passed", "s.whole")} as earned from parts s
+    )
+    select to_char(known_on, 'YYYY-MM') as booked, to_char(month, 'YYYY-MM') as month, currency, 'scheduled' as status,
+           sum(earned - before)::bigint as amount
+    from (select *, lag(earned, 1, recognised) over (partition by customer_id, subject order by month) as before
+          from earned) e
+    group by 1, 2, 3 having sum(earned - before) <> 0
+""".replace(":next_month::timestamp", "cast(:next_month as timestamp)")
+
+COLUMNS = (
+    Column("booked", "Booked in"),
+    Column("month", "Recognised in"),
+    Column("status", "Status"),
+    Column("currency", "Currency"),
+    Column("amount", "Amount", "amount"),
+)
+
+
+def waterfall(connection: Connection, filters: Filters) -> Report:
+    """Revenue by the month it was booked in and the month it is recognised in, posted and still scheduled.
+
+    `as_of` is the last day counted as recognised (else the latest in the books, to its month's end); amounts are in
+    transaction currency. Prepaid credits have no schedule: they are earned when used.
+    """
+    through = filters.as_of or month_end(last_day(connection))
+    source, parameters = sides(filters, *_REVENUE_ROLES)
+    recognised = connection.execute(text(_RECOGNISED.format(source=source)), parameters)
+    rows = [dict(row._mapping) for row in recognised]
+    # The liability's accounts are not kept by product; the obligation is.
+    source, parameters = sides(replace(filters, since=None, product=None), "revenue", "deferred_revenue", "unbilled_receivable")
+    if filters.product:
+        parameters["product"] = filters.product
+    narrowed = ""
+    for clause, name in (
+        ("o.entity = :entity", "entity"),
+        ("o.currency = :currency", "currency"),
+        ("o.product = :product", "product"),
+        ("o.customer_id = (select customer_id from customer where ref = :customer)", "customer"),
+    ):
+        narrowed += f" and {clause}" if name in parameters else ""
+    scheduled = connection.execute(
+        text(_SCHEDULED.format(source=source, narrowed=narrowed)),
+        parameters | {"through": through, "next_month": next_month(through)},
+    )
+    rows += [dict(row._mapping) for row in scheduled]
+    rows.sort(key=lambda row: (row["currency"], row["booked"], row["month"], row["status"]))
+    found = tuple(row for row in rows if row["amount"])
+    return Report("revenue-waterfall", "Revenue waterfall", COLUMNS, found, _totals(found), (f"as of {through}",))
+
+
+def _totals(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    totals: dict[tuple[str, str], int] = {}
+    for row in rows:
+        key = (row["currency"], row["status"])
+        totals[key] = totals.get(key, 0) + row["amount"]
+    return tuple(
+        {"booked": "Total", "status": status, "currency": currency, "amount": amount}
+        for (currency, status), amount in sorted(totals.items())
+    )
+
+
+def by_month(report: Report) -> list[tuple[str, int, int]]:
+    """(month, recognised, scheduled) over all cohorts, for a chart."""
+    months: dict[str, list[int]] = {}
+    for row in report.rows:
+        months.setdefault(row["month"], [0, 0])[row["status"] == "scheduled"] += row["amount"]
+    return [(month, recognised, scheduled) for month, (recognised, scheduled) in sorted(months.items())]
+

@@ -1,0 +1,1 @@
+"""The faces people use: command line, HTTP API and pages."""

@@ -1,0 +1,404 @@
+"""The command line: `tickmark`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from ledger.errors import Problem, Refused
+
+REFUSED = 1  # exit code: refused, or something differs
+
+
+def author() -> str:
+    """Who posts from this command line: TICKMARK_USER, else the login name."""
+    given = os.environ.get("TICKMARK_USER")
+    if given:
+        return given
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Show a refusal as one line on standard error and exit with 1."""
+    try:
+        yield
+    except Refused as refusal:
+        click.echo(f"refused: {refusal}", err=True)
+        raise SystemExit(REFUSED) from None
+
+
+class _Month(click.ParamType):
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        from ledger.dates import parse_month
+
+        try:
+            return value if isinstance(value, date) else parse_month(value)
+        except Refused as refusal:
+            self.fail(f"{value}: {refusal.expected}", param, ctx)
+
+
+class _Day(click.ParamType):
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value}: expected a date such as 2026-01-31", param, ctx)
+
+
+class _Moment(click.ParamType):
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value}: expected a moment such as 2026-01-31T18:00:00+00:00", param, ctx)
+        return moment if moment.tzinfo else moment.astimezone()
+
+
+MONTH, DAY, MOMENT = _Month(), _Day(), _Moment()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="tickmark")
+def main() -> None:
+    """Double-entry books under usage-based billing: every dollar traces to its source.
+
+    The database is the one TICKMARK_DATABASE_URL names, else an embedded PostgreSQL in the folder TICKMARK_DATA
+    (tickmark-data in the current folder).
+    """
+    # A plain kill must stop the embedded server too, which happens at exit.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--dry-run", is_flag=True, help="Check everything, post nothing.")
+@click.option("--keep-going", is_flag=True, help="Post the good lines; write the others to a rejects file.")
+@click.option("--rejects", type=click.Path(dir_okay=False), help="Where --keep-going writes refused lines.")
+def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, rejects: str | None) -> None:
+    """Post documents from JSON Lines FILES; - reads standard input.
+
+    A file is one transaction: any bad line, and nothing of it is posted.
+    """
+    for name in files:
+        if name != "-" and not Path(name).exists():
+            raise click.UsageError(f"no such file: {name}")
+    from ledger.database import open_engine
+    from revrec.contracts import TYPES
+    from web.posting import post_file
+
+    failed = False
+    with _refusals():
+        engine = open_engine()
+        for name in files:
+            with _spooled(name) as stream, _rejects_file(name, rejects, keep_going) as rejected:
+
+                def report(problem: Problem, raw: bytes, name: str = name, out: IO[bytes] | None = rejected) -> None:
+                    click.echo(f"{name}: {problem}", err=True)
+                    if out is not None:
+                        out.write(raw + b"\n")
+
+                with _progress(stream, name) as progress:
+                    result = post_file(
+                        engine, stream, TYPES, author(), report, keep_going=keep_going, dry_run=dry_run, progress=progress
+                    )
+            click.echo(f"{name}: {result.sentence}")
+            failed = failed or result.outcome.refused > 0
+    if failed:
+        raise SystemExit(REFUSED)
+
+
+@contextmanager
+def _spooled(name: str) -> Iterator[IO[bytes]]:
+    """A file opened to be read more than once; standard input goes through a temporary file."""
+    if name != "-":
+        with Path(name).open("rb") as stream:
+            yield stream
+        return
+    with tempfile.TemporaryFile() as stream:
+        shutil.copyfileobj(click.get_binary_stream("stdin"), stream)
+        stream.seek(0)
+        yield stream
+
+
+@contextmanager
+def _rejects_file(name: str, rejects: str | None, keep_going: bool) -> Iterator[IO[bytes] | None]:
+    if not keep_going:
+        yield None
+        return
+    path = Path(rejects or ("rejects.jsonl" if name == "-" else f"{name}.rejects"))
+    with path.open("wb") as stream:
+        yield stream
+    if path.stat().st_size == 0:
+        path.unlink()
+    else:
+        click.echo(f"{name}: refused lines are in {path}", err=True)
+
+
+@contextmanager
+def _progress(stream: IO[bytes], name: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal once the work takes over a second; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    size = os.fstat(stream.fileno()).st_size
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]:,} documents"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=size or None, count=0, visible=False)
+        started = datetime.now()
+        done = 0
+
+        def step(count: int) -> None:
+            nonlocal done
+            done += count
+            visible = (datetime.now() - started).total_seconds() > 1
+            bar.update(task, completed=stream.tell(), count=done, visible=visible)
+
+        yield step
+
+
+@main.command()
+@click.option("--through", type=MONTH, required=True, help="The last month to recognise, such as 2026-01.")
+def recognize(through: date) -> None:
+    """Post revenue that is due and not yet posted, and credits that expired."""
+    from ledger.database import open_engine
+    from ledger.dates import month_text
+    from revrec.recognition import recognize as run_recognition
+
+    with _refusals(), open_engine().begin() as connection:
+        run = run_recognition(connection, through, author())
+    if run.entries:
+        expired = f", {run.expired_grants:,} of them expiries of credits" if run.expired_grants else ""
+        click.echo(f"recognised through {month_text(through)}: {run.entries:,} entries{expired}")
+    else:
+        click.echo(f"recognised through {month_text(through)}: nothing was due")
+
+
+def _entities(connection: Any, entity: str | None) -> list[str]:
+    from ledger import periods
+
+    return [entity] if entity else periods.entities(connection)
+
+
+@main.command()
+@click.argument("month", type=MONTH)
+@click.option("--entity", help="Close it for this entity only; all otherwise.")
+def close(month: date, entity: str | None) -> None:
+    """Close MONTH: nothing posts into it any more."""
+    from ledger import periods
+    from ledger.database import open_engine
+    from ledger.dates import month_text
+
+    with _refusals(), open_engine().begin() as connection:
+        closed = _entities(connection, entity)
+        for name in closed:
+            periods.close(connection, name, month, author())
+    for name in closed:
+        click.echo(f"{month_text(month)} is closed for {name}")
+
+
+@main.command()
+@click.argument("month", type=MONTH)
+@click.option("--entity", help="Open it for this entity only; all otherwise.")
+@click.option("--reason", required=True, help="Why it is opened again; kept on record.")
+def reopen(month: date, entity: str | None, reason: str) -> None:
+    """Open MONTH, the last closed one, again."""
+    from ledger import periods
+    from ledger.database import open_engine
+    from ledger.dates import month_text
+
+    with _refusals(), open_engine().begin() as connection:
+        opened = _entities(connection, entity)
+        for name in opened:
+            periods.reopen(connection, name, month, author(), reason)
+    for name in opened:
+        click.echo(f"{month_text(month)} is open again for {name}")
+
+
+REPORT_NAMES = ("trial-balance", "summary", "revenue-waterfall", "wallet", "ar-aging")
+
+
+@main.command()
+@click.argument("name", type=click.Choice(REPORT_NAMES))
+@click.option("--from", "since", type=DAY, help="First day counted.")
+@click.option("--to", "until", type=DAY, help="Last day counted; the same as --as-of.")
+@click.option("--as-of", type=DAY, help="Last day counted: what was effective by then.")
+@click.option("--known-at", type=MOMENT, help="What was posted by this moment.")
+@click.option("--entity")
+@click.option("--customer")
+@click.option("--product")
+@click.option("--currency")
+@click.option("--memorandum", is_flag=True, help="Include memorandum accounts.")
+@click.option("--format", "form", type=click.Choice(("table", "json", "csv", "xlsx")), default="table")
+@click.option("--output", type=click.Path(dir_okay=False), help="Where to write; standard output otherwise.")
+def report(
+    name: str, since: date | None, until: date | None, as_of: date | None, known_at: datetime | None,
+    entity: str | None, customer: str | None, product: str | None, currency: str | None, memorandum: bool,
+    form: str, output: str | None,
+) -> None:  # fmt: skip
+    """Print a report. Every figure is a sum over postings."""
+    if as_of and until and as_of != until:
+        raise click.UsageError("--to and --as-of are the same limit; give one")
+    if form == "xlsx" and not output:
+        raise click.UsageError("--format xlsx needs --output")
+    from ledger.database import open_engine
+    from ledger.reports import Filters
+    from web import reports
+
+    filters = Filters(since, as_of or until, known_at, entity, customer, product, currency, memorandum)
+    with _refusals(), open_engine().connect() as connection:
+        made = reports.make(connection, name, filters)
+    if form == "xlsx":
+        from adapters.workbook import write_report
+
+        assert output is not None, "checked above"
+        write_report(made, Path(output))
+        click.echo(f"wrote {output}")
+        return
+    content = reports.render(made, form)
+    if output:
+        Path(output).write_text(content, encoding="utf-8")
+        click.echo(f"wrote {output}")
+    else:
+        click.echo(content, nl=False)
+
+
+@main.command()
+@click.argument("ref")
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table")
+def trace(ref: str, form: str) -> None:
+    """Show the whole chain of REF, both ways: an entry's number, or a document such as invoice:INV-1 or INV-1."""
+    from ledger import trace as tracing
+    from ledger.database import open_engine
+    from web.tables import trace_text
+
+    with _refusals(), open_engine().connect() as connection:
+        found = tracing.trace(connection, ref)
+    click.echo(json.dumps(found.as_json(), indent=2) if form == "json" else trace_text(found), nl=form == "json")
+
+
+EXPORT_TARGETS = ("workbook", "quickbooks", "zoho")
+
+
+@main.command()
+@click.argument("target", type=click.Choice(EXPORT_TARGETS))
+@click.option("--output", type=click.Path(dir_okay=False), help="The file to write.")
+@click.option("--entity", help="The entity to export; needed where there are several.")
+@click.option("--from", "since", type=DAY, help="First day exported.")
+@click.option("--to", "until", type=DAY, help="Last day exported.")
+def export(target: str, output: str | None, entity: str | None, since: date | None, until: date | None) -> None:
+    """Write a file for an accounting system or a spreadsheet, and prove that it ties to the trial balance."""
+    from adapters.export import export_file
+    from ledger.database import open_engine
+    from ledger.reports import Filters
+
+    with _refusals(), open_engine().connect() as connection:
+        done = export_file(connection, target, Filters(since=since, as_of=until, entity=entity), output)
+    click.echo(f"wrote {done.path}: {done.summary}; ties to the trial balance")
+
+
+@main.command()
+def verify() -> None:
+    """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs."""
+    from ledger.database import open_engine
+    from ledger.verify import verify as run
+
+    with _refusals(), open_engine().connect() as connection:
+        checks = run(connection)
+    for check in checks:
+        mark = "ok  " if not check.differences else "FAIL"
+        click.echo(f"{mark} {check.sentence} ({check.count:,} {check.what})")
+        for difference in check.differences:
+            click.echo(f"     {difference}", err=True)
+    failed = sum(1 for check in checks if check.differences)
+    if failed:
+        click.echo(f"{failed} of {len(checks)} checks found differences", err=True)
+        raise SystemExit(REFUSED)
+    click.echo(f"all {len(checks)} checks hold")
+
+
+@main.command()
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table")
+def rules(form: str) -> None:
+    """Print the rulebook: every event that posts, what it debits and credits, and why."""
+    from ledger.rulebook import RULES
+    from web.tables import rules_text
+
+    if form == "json":
+        click.echo(json.dumps([
+            {"number": r.number, "code": r.code, "debit": r.debit, "credit": r.credit, "why": r.why, "citation": r.citation}
+            for r in RULES.values()
+        ], indent=2))  # fmt: skip
+    else:
+        click.echo(rules_text(), nl=False)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+def serve(port: int, host: str) -> None:
+    """Serve the API (/v1, /openapi.json, /docs) and the pages."""
+    from ledger.database import open_engine
+    from web.server import run_server
+
+    with _refusals():
+        engine = open_engine()
+        run_server(engine, host, port)
+
+
+@main.group()
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database to this release's schema."""
+    from ledger import database
+
+    with _refusals():
+        changed = database.upgrade(database.url())
+    click.echo("the database is upgraded" if changed else "the database is up to date")
+
+
+@main.command()
+@click.option("--no-serve", is_flag=True, help="Post, print and export, then exit.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--output", type=click.Path(file_okay=False), default="tickmark-demo", show_default=True,
+              help="Folder for the files it writes.")  # fmt: skip
+def demo(no_serve: bool, port: int, output: str) -> None:
+    """Two customers, an hour of real LLM traffic, two months of books: post, recognise, print, export, serve."""
+    from ledger.database import open_engine
+    from web.demo import run_demo
+
+    with _refusals():
+        engine = open_engine()
+        run_demo(engine, Path(output))
+        if not no_serve:
+            from web.server import run_server
+
+            run_server(engine, "127.0.0.1", port)

@@ -1,0 +1,117 @@
+"""A file of documents as one transaction, retried where PostgreSQL asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO
+
+import psycopg
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from ledger.errors import ClosedPeriod, Refused
+from ledger.intake import DocumentType, Outcome, Report, post_lines
+
+# Another transaction was in the way, or posted the same document first: the same work again will succeed.
+_PASSING = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.UniqueViolation,
+)
+_LINE_BYTES_READ = 1_100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of a file, and the sentence that says so."""
+
+    outcome: Outcome
+    sentence: str
+
+
+def _passing(error: BaseException) -> bool:
+    return isinstance(error.orig if isinstance(error, DBAPIError) else error, _PASSING)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Lines of a stream, none read further than one can be long: a file without line ends stays out of memory."""
+    while line := stream.readline(_LINE_BYTES_READ):
+        yield line
+        while line and not line.endswith(b"\n"):  # the rest of an oversized line
+            line = stream.readline(_LINE_BYTES_READ)
+
+
+def post_file(
+    engine: Engine,
+    stream: IO[bytes],
+    types: Mapping[str, DocumentType],
+    posted_by: str,
+    report: Report,
+    *,
+    keep_going: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> Posted:
+    """Post a seekable stream of JSON Lines: all of it or nothing, unless `keep_going`.
+
+    Raises Refused for what the database itself would not take; then nothing was posted.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception(_passing), stop=stop_after_attempt(8), wait=wait_random_exponential(0.05, 2), reraise=True
+    )
+    start = stream.tell()
+    try:
+        for attempt in attempts:
+            with attempt:
+                stream.seek(start)
+                outcome, kept = _post_once(engine, stream, types, posted_by, report, progress, keep_going, dry_run)
+    except (psycopg.Error, DBAPIError) as error:
+        raise _refused_by_database(error) from error
+    return Posted(outcome, _sentence(outcome, kept=kept, dry_run=dry_run))
+
+
+def _post_once(
+    engine: Engine,
+    stream: IO[bytes],
+    types: Mapping[str, DocumentType],
+    posted_by: str,
+    report: Report,
+    progress: Callable[[int], None],
+    keep_going: bool,
+    dry_run: bool,
+) -> tuple[Outcome, bool]:
+    with engine.connect() as connection:
+        outcome = post_lines(connection, _lines(stream), types, posted_by, report, progress)
+        kept = not dry_run and (keep_going or not outcome.refused)
+        if kept:
+            connection.commit()
+        else:
+            connection.rollback()
+    return outcome, kept
+
+
+def _refused_by_database(error: psycopg.Error | DBAPIError) -> Refused:
+    """A check of the database itself as a refusal; anything else goes up as it is."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    assert isinstance(cause, psycopg.Error), "psycopg is the only driver"
+    message = (cause.diag.message_primary or str(cause)).strip()
+    if cause.sqlstate == "TM004":
+        return ClosedPeriod("", "", message)
+    if cause.sqlstate and (cause.sqlstate.startswith("TM") or cause.sqlstate.startswith("23")):
+        return Refused("", "", f"the database refused it, nothing was posted: {message}")
+    raise error
+
+
+def _sentence(outcome: Outcome, *, kept: bool, dry_run: bool) -> str:
+    repeated = f", {outcome.repeated:,} posted before" if outcome.repeated else ""
+    late = f", {outcome.late:,} entries moved out of closed months" if outcome.late else ""
+    entries = f"{outcome.entries:,} entries"
+    if dry_run and not outcome.refused:
+        return f"would post {outcome.posted:,} documents as {entries}{repeated}{late}; nothing was posted"
+    if not kept:
+        verb = "documents" if outcome.refused > 1 else "document"
+        return f"{outcome.refused:,} {verb} refused; nothing was posted"
+    refused = f", {outcome.refused:,} refused" if outcome.refused else ""
+    return f"posted {outcome.posted:,} documents as {entries}{repeated}{late}{refused}"

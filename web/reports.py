@@ -1,0 +1,56 @@
+"""Reports by name, as the command line, the API and the pages offer them, and as text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection
+
+from ledger import reports
+from ledger.reports import Filters, Report, check_filters
+from revrec import waterfall
+from web.tables import table_text
+
+REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
+    "trial-balance": reports.trial_balance,
+    "summary": reports.summary,
+    "revenue-waterfall": waterfall.waterfall,
+    "wallet": reports.wallet,
+    "ar-aging": reports.ar_aging,
+}
+
+# Spreadsheets run a cell that starts with one of these as a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def make(connection: Connection, name: str, filters: Filters) -> Report:
+    """A report by its name. Raises Refused for a filter that names nothing in the books."""
+    check_filters(connection, filters)
+    return REPORTS[name](connection, filters)
+
+
+def render(report: Report, form: str) -> str:
+    """A report as JSON, CSV or a text table."""
+    if form == "json":
+        return json.dumps(report.json_rows(), indent=2, ensure_ascii=False) + "\n"
+    if form == "csv":
+        return _csv(report)
+    return table_text(report)
+
+
+def _csv(report: Report) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([column.key for column in report.columns])
+    amounts = {column.key for column in report.columns if column.kind in ("amount", "number")}
+    for row in report.json_rows():
+        writer.writerow([value if key in amounts else _inert(value) for key, value in row.items()])
+    return out.getvalue()
+
+
+def _inert(value: object) -> object:
+    """Text that a spreadsheet would run as a formula, made plain text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
