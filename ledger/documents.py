@@ -114,11 +114,6 @@ class Document(Model):
     id: Ref
 
     @property
-    def name(self) -> str:
-        """How messages call it: 'invoice INV-1'."""
-        return f"{self.type} {self.id}"
-
-    @property
     def dated_on(self) -> date | None:
         """The day it counts for, where it has one."""
         return None

@@ -1,0 +1,352 @@
+"""Verification: what must always hold, recomputed from nothing but the tables.
+
+Each check is one SQL statement that returns what differs, and a sentence an auditor understands. None trusts a
+balance, a hash or a total that it does not recompute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.books import HOUSE
+from ledger.chart import ROLES
+from ledger.dates import FIRST_DAY
+from ledger.journal import ENTRY_HASH_SQL
+
+DIFFERENCES_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was checked, over how many things, and what differs."""
+
+    sentence: str
+    count: int
+    what: str
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """`counted` counts what is checked; `differing` returns one text a difference."""
+
+    sentence: str
+    what: str
+    counted: str
+    differing: str
+
+
+def _negative_balances(role: str, subject: str, label: str) -> str:
+    """Accounts of a role whose balance falls below zero on some day, by its normal side."""
+    sign = ROLES[role].sign
+    return f"""
+        select format('{label} %s of %s: %s %s on %s', substr(a.subject, {len(subject) + 2}), c.ref, low.balance,
+                      a.currency, low.effective_on)
+        from (
+            select distinct on (customer_id, account_id) customer_id, account_id, effective_on, balance
+            from (select customer_id, account_id, effective_on,
+                         sum(sum({sign} * net)) over (partition by customer_id, account_id order by effective_on)
+                             as balance
+                  from sides where role = '{role}' and subject like '{subject}%'
+                  group by customer_id, account_id, effective_on) daily
+            where balance < 0 order by customer_id, account_id, effective_on
+        ) low
+        join account a using (customer_id, account_id)
+        join customer c using (customer_id)"""
+
+
+_SIDES = """with sides as (
+    select a.customer_id, a.account_id, a.entity, a.role, a.currency, a.subject, a.product, s.effective_on, s.net,
+           s.functional, s.rule
+    from (select customer_id, debit_account as account_id, effective_on, amount as net,
+                 functional_amount as functional, rule from posting
+          union all
+          select customer_id, credit_account, effective_on, -amount, -functional_amount, rule from posting) s
+    join account a using (customer_id, account_id)
+) """
+
+_POSTINGS = "select count(*) from posting"
+_ENTRIES = "select count(*) from entry"
+
+_QUESTIONS = (
+    _Question(
+        "every entry has all its postings, and their hash is the one written with them",
+        "entries",
+        _ENTRIES,
+        f"""select format('entry %s', e.entry_id) from entry e
+            left join posting p using (customer_id, entry_id)
+            group by e.customer_id, e.entry_id
+            having count(p.line) <> e.posting_count or e.hash <> {ENTRY_HASH_SQL}""",
+    ),
+    _Question(
+        "no posting stands outside an entry, or on another date",
+        "postings",
+        _POSTINGS,
+        """select format('posting %s of entry %s', p.line, p.entry_id) from posting p
+           left join entry e using (customer_id, entry_id)
+           where e.entry_id is null or e.effective_on <> p.effective_on""",
+    ),
+    _Question(
+        "both accounts of every posting exist and are of one customer, entity and currency",
+        "postings",
+        _POSTINGS,
+        """select format('posting %s of entry %s', p.line, p.entry_id) from posting p
+           left join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account
+           left join account c on c.customer_id = p.customer_id and c.account_id = p.credit_account
+           where (d.entity, d.currency) is distinct from (c.entity, c.currency) or d.account_id is null
+              or p.debit_account = p.credit_account or p.amount < 0 or p.functional_amount < 0
+              or p.amount + p.functional_amount = 0""",
+    ),
+    _Question(
+        "every posting debits and credits what its rule says, or the reverse where its entry reverses another",
+        "postings",
+        _POSTINGS,
+        """select format('posting %s of entry %s: %s to %s by rule %s', p.line, p.entry_id, d.role, c.role,
+                         coalesce(r.code, p.rule::text))
+           from posting p
+           join entry e using (customer_id, entry_id)
+           join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account
+           join account c on c.customer_id = p.customer_id and c.account_id = p.credit_account
+           left join rule r on r.number = p.rule
+           where (d.role, c.role) is distinct from
+                 (case when e.reverses is null then r.debit else r.credit end,
+                  case when e.reverses is null then r.credit else r.debit end)""",
+    ),
+    _Question(
+        "where the entity's own currency is posted, functional amounts equal amounts",
+        "postings",
+        _POSTINGS,
+        """select format('posting %s of entry %s', p.line, p.entry_id) from posting p
+           join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account
+           join entity e using (entity)
+           where a.currency = e.currency and p.amount <> p.functional_amount""",
+    ),
+    _Question(
+        "every entry names a document in the books",
+        "entries",
+        _ENTRIES,
+        f"""select format('entry %s', e.entry_id) from entry e
+            where not exists (select from document d where d.document_id = e.document_id
+                              and d.customer_id in (e.customer_id, {HOUSE}))""",
+    ),
+    _Question(
+        "every document is found by its id, and no id stands for two",
+        "documents",
+        "select count(*) from document",
+        """select format('%s %s', coalesce(d.type, k.type), coalesce(d.ref, k.ref)) from document d
+           full join document_key k using (customer_id, document_id)
+           where (d.type, d.ref) is distinct from (k.type, k.ref)""",
+    ),
+    _Question(
+        "a reversal takes back exactly what it reverses",
+        "reversals",
+        "select count(*) from entry where reverses is not null",
+        """select format('entry %s', e.entry_id) from entry e
+           where e.reverses is not null and exists (
+               select from (select line, rule, debit_account, credit_account, amount, functional_amount from posting
+                            where customer_id = e.customer_id and entry_id = e.entry_id) n
+               full join (select line, rule, debit_account, credit_account, amount, functional_amount from posting
+                          where customer_id = e.customer_id and entry_id = e.reverses) o using (line)
+               where (n.debit_account, n.credit_account, n.amount, n.functional_amount, n.rule) is distinct from
+                     (o.credit_account, o.debit_account, o.amount, o.functional_amount, o.rule))""",
+    ),
+    _Question(
+        "debits equal credits in every entity",
+        "entities",
+        "select count(*) from entity",
+        _SIDES + """select format('%s: %s', entity, sum(functional)) from sides
+                    group by entity having sum(functional) <> 0""",
+    ),
+    _Question(
+        "closed books took no entry after they closed",
+        "closed entities",
+        "select count(*) from closed_books",
+        f"""select format('entry %s of %s', e.entry_id, e.effective_on) from closed_books b
+            join lateral (select max(at) as at from period_event
+                          where entity = b.entity and action = 'closed') closed on true
+            join account a on a.entity = b.entity
+            join posting p on p.customer_id = a.customer_id and p.debit_account = a.account_id
+            join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id
+            where b.closed_through >= date '{FIRST_DAY}' and e.effective_on <= b.closed_through
+              and e.posted_at > closed.at
+            group by 1""",
+    ),
+    _Question(
+        "no grant is drawn beyond its face value, and its balance is what its postings say",
+        "grants",
+        "select count(*) from credit_grant",
+        _SIDES + """, moved as (
+               select customer_id, subject,
+                      sum(net) filter (where role = 'memo_credits_outstanding' and code like 'draw.%') as memo_drawn,
+                      sum(net) filter (where role = 'memo_credits_outstanding' and code like 'expire.%') as memo_expired,
+                      -sum(net) filter (where role = 'revenue') as earned,
+                      -sum(net) filter (where role = 'breakage_revenue') as broken
+               from sides join rule on rule.number = sides.rule where subject like 'grant:%' group by 1, 2
+           ), recomputed as (
+               select g.*, c.ref as customer, b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor,
+                      b.face_minor as balance_face,
+                      g.kind = 'promotional' or g.price_minor <> g.face_minor as in_memo,
+                      coalesce(m.memo_drawn, 0) as memo_drawn, coalesce(m.memo_expired, 0) as memo_expired,
+                      case when g.kind = 'promotional' then 0 else coalesce(m.earned, 0) end as earned,
+                      coalesce(m.broken, 0) as broken
+               from credit_grant g join customer c using (customer_id)
+               left join grant_balance b using (customer_id, grant_id)
+               left join moved m on m.customer_id = g.customer_id and m.subject = 'grant:' || g.ref
+           )
+           select format('grant %s of %s: drawn %s, expired %s of %s', ref, customer, drawn_face_minor,
+                         expired_face_minor, face_minor)
+           from recomputed
+           where balance_face is distinct from face_minor or drawn_face_minor + expired_face_minor > face_minor
+              or drawn_face_minor is distinct from case when in_memo then memo_drawn else earned end
+              or (in_memo and expired_face_minor is distinct from memo_expired)
+              or (not in_memo and expired_face_minor < broken)
+              or drawn_minor is distinct from earned or broken_minor is distinct from broken""",
+    ),
+    _Question(
+        "no invoice is settled beyond what it bills, on any day",
+        "invoices",
+        "select count(*) from invoice",
+        _SIDES + _negative_balances("accounts_receivable", "invoice", "invoice"),
+    ),
+    _Question(
+        "every invoice's receivable was posted with the total of its lines",
+        "invoices",
+        "select count(*) from invoice",
+        """select format('invoice %s', i.ref) from invoice i
+           where i.total_minor <> (select sum(amount_minor) from invoice_line l
+                                   where l.customer_id = i.customer_id and l.invoice_id = i.invoice_id)
+              or i.total_minor <> (select coalesce(sum(p.amount), 0) from entry e
+                                   join posting p using (customer_id, entry_id)
+                                   where e.customer_id = i.customer_id and e.document_id = i.invoice_id
+                                     and e.reverses is null and p.debit_account = i.receivable_account)""",
+    ),
+    _Question(
+        "no customer's unapplied money is used twice, on any day",
+        "customers",
+        "select count(*) from customer where customer_id <> 0",
+        _SIDES + _negative_balances("customer_balance", "customer", "balance"),
+    ),
+    _Question(
+        "no prepaid credits fall below zero, on any day",
+        "grants",
+        "select count(*) from credit_grant",
+        _SIDES + _negative_balances("customer_credits", "grant", "grant"),
+    ),
+    _Question(
+        "no obligation has both a contract asset and a contract liability at a month's end after recognition",
+        "obligations",
+        "select count(*) from performance_obligation",
+        _SIDES + """, recognised as (
+               select max(dated_on) as through from document where type = 'recognition'
+           )
+           select format('obligation %s of %s', substr(subject, 12), c.ref) from sides
+           join customer c using (customer_id)
+           cross join recognised
+           where subject like 'obligation:%' and effective_on <= through
+             and role in ('deferred_revenue', 'unbilled_receivable')
+           group by subject, c.ref
+           having sum(-net) filter (where role = 'deferred_revenue') <> 0
+              and sum(net) filter (where role = 'unbilled_receivable') <> 0
+              or sum(-net) filter (where role = 'deferred_revenue') < 0
+              or sum(net) filter (where role = 'unbilled_receivable') < 0""",
+    ),
+    _Question(
+        "no obligation of a contract earned more than its price, nor one of an invoice more than was billed",
+        "obligations",
+        "select count(*) from performance_obligation",
+        _SIDES + """select format('obligation %s: %s', substr(o.subject, 12), sum(-s.net) filter (where s.role = 'revenue'))
+           from performance_obligation o join sides s on s.customer_id = o.customer_id and s.subject = o.subject
+           group by o.customer_id, o.subject, o.price_minor
+           having sum(-s.net) filter (where s.role = 'revenue') > coalesce(o.price_minor,
+                  sum(-s.net) filter (where s.role in ('deferred_revenue', 'revenue', 'unbilled_receivable')))""",
+    ),
+    _Question(
+        "usage rated so far is what its documents say, and what is posted is that, rounded once",
+        "meters",
+        "select count(*) from usage_meter",
+        """with documents as (
+               select customer_id, body::json ->> 'entity' as entity, body::json ->> 'product' as product,
+                      body::json ->> 'currency' as currency,
+                      sum((body::json ->> 'quantity')::numeric * (body::json ->> 'unit_price')::numeric) as rated
+               from document where type = 'usage' group by 1, 2, 3, 4
+           ), postings as (
+               select a.customer_id, a.entity, a.product, a.currency, sum(p.amount) as face
+               from posting p
+               join rule r on r.number = p.rule and r.code in ('usage.overage', 'usage.billed_ahead')
+               join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account
+               group by 1, 2, 3, 4
+           ), drawn as (
+               select p.customer_id, a.entity, a.product, a.currency, sum(p.amount) as face
+               from posting p
+               join rule r on r.number = p.rule
+                    and r.code in ('draw.prepaid', 'draw.prepaid_unbilled', 'draw.promotional')
+               join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account
+               join credit_grant g on g.customer_id = a.customer_id and a.subject = 'grant:' || g.ref
+                    and (g.kind = 'promotional' or g.price_minor = g.face_minor)
+               group by 1, 2, 3, 4
+           ), at_another_price as (
+               select distinct customer_id, entity, currency from credit_grant
+               where kind = 'prepaid' and price_minor <> face_minor
+           )
+           select format('%s of %s: rated %s, documents say %s; posted %s', coalesce(m.product, d.product), c.ref,
+                         m.rated, d.rated, m.posted_minor)
+           from usage_meter m
+           full join documents d using (customer_id, entity, product, currency)
+           left join postings p using (customer_id, entity, product, currency)
+           left join drawn w using (customer_id, entity, product, currency)
+           left join at_another_price x using (customer_id, entity, currency)
+           join customer c using (customer_id)
+           where m.rated is distinct from d.rated
+              or (x.customer_id is null and m.posted_minor <> coalesce(p.face, 0) + coalesce(w.face, 0))""",
+    ),
+    _Question(
+        "receivables, credits, deferred revenue and every other ledger account equal the sum of their sub-ledgers",
+        "ledger accounts",
+        "select count(*) from (select distinct entity, role from account) roles",
+        _SIDES + """select format('%s of %s', sides.role, sides.entity) from sides
+           left join invoice i on i.customer_id = sides.customer_id and i.receivable_account = sides.account_id
+           left join credit_grant g on g.customer_id = sides.customer_id and sides.subject = 'grant:' || g.ref
+           left join performance_obligation o on o.customer_id = sides.customer_id and o.subject = sides.subject
+           left join product u on sides.subject = 'usage:' || u.product
+           group by sides.role, sides.entity
+           having (role = 'accounts_receivable' and sum(net) <> coalesce(sum(net) filter (where i.ref is not null), 0))
+               or (role in ('customer_credits', 'breakage_revenue')
+                   and sum(net) <> coalesce(sum(net) filter (where g.ref is not null), 0))
+               or (role in ('deferred_revenue', 'unbilled_receivable', 'revenue') and sum(net) <> coalesce(sum(net)
+                   filter (where o.subject is not null or u.product is not null or g.ref is not null), 0))""",
+    ),
+)
+
+
+def verify(connection: Connection) -> list[Check]:
+    """Run every check; each names up to `DIFFERENCES_MAX` of the things that differ, in minor units."""
+    checks = []
+    for question in _QUESTIONS:
+        count = connection.scalar(text(question.counted))
+        rows = connection.execute(text(f"{_escape(question.differing)} limit {DIFFERENCES_MAX + 1}")).scalars().all()
+        found = [str(row) for row in rows[:DIFFERENCES_MAX]]
+        if len(rows) > DIFFERENCES_MAX:
+            found.append("and more")
+        checks.append(Check(question.sentence, int(count or 0), question.what, tuple(found)))
+    return checks
+
+
+def _escape(sql: str) -> str:
+    """SQLAlchemy reads a colon before a word as a parameter; subjects such as 'grant:' and casts hold colons."""
+    return sql.replace(":", r"\:")
+
+
+def clean(checks: list[Check]) -> bool:
+    """Whether nothing differs."""
+    return not any(check.differences for check in checks)
+
+
+def as_json(checks: list[Check]) -> list[dict[str, Any]]:
+    """Checks as JSON."""
+    return [
+        {"check": check.sentence, "count": check.count, "of": check.what, "differences": list(check.differences)}
+        for check in checks
+    ]
