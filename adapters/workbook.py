@@ -216,7 +216,7 @@ def _write_trial_balance(
     debits = sum((to_decimal(b.net, b.currency) for b in balances if b.net > 0), Decimal(0))
     for column, value in ((3, debits), (4, debits), (5, 0), (6, 0), (7, 0)):
         letter = "ABCDEFGH"[column]
-        sheet.write_formula(last, column, f"=SUM({letter}2:{letter}{last})", book.format("total"), value)
+        sheet.write_formula(last, column, f"=ROUND(SUM({letter}2:{letter}{last}),{exponent(book.currency)})", book.format("total"), value)
     sheet.autofilter(0, 0, max(last - 1, 1), len(_TRIAL) - 1)
     return rows | {"": last}
 
@@ -238,7 +238,7 @@ def _write_report(book: _Book, name: str, report: Report) -> tuple[str, int]:
             if column.kind == "amount":
                 letter = chr(ord("A") + index)
                 total = sum((to_decimal(r.get(column.key) or 0, r["currency"]) for r in report.rows), Decimal(0))
-                sheet.write_formula(last, index, f"=SUM({letter}2:{letter}{last})", book.format("total"), total)
+                sheet.write_formula(last, index, f"=ROUND(SUM({letter}2:{letter}{last}),{exponent(book.currency)})", book.format("total"), total)
     return name, len(report.rows)
 
 

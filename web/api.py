@@ -1,0 +1,335 @@
+"""The HTTP API: documents in; reports, entries and traces out. Served under /v1, described at /openapi.json.
+
+Errors are RFC 9457 problem details that name document, field, value and what was expected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+from flask import Response, current_app, jsonify, request
+from flask.views import MethodView
+from flask_smorest import Api, Blueprint
+from marshmallow import Schema, ValidationError, fields, validate
+from sqlalchemy import Engine
+from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
+
+from ledger import trace as tracing
+from ledger.errors import Problem, Refused, UnknownReference
+from ledger.reports import Filters
+from ledger.rulebook import RULES
+from revrec.contracts import TYPES
+from web import reports
+from web.posting import post_file
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+ENTRIES_A_PAGE_MAX = 500
+PROBLEM = "application/problem+json"
+
+blueprint = Blueprint("v1", __name__, url_prefix="/v1", description="Documents in; reports, entries and traces out.")
+
+
+def engine() -> Engine:
+    """The database of the running application."""
+    found = current_app.extensions["tickmark"]
+    assert isinstance(found, Engine), "set up by web.server.make_app"
+    return found
+
+
+class PostedSchema(Schema):
+    """What became of posted documents."""
+
+    posted = fields.Integer(metadata={"description": "Documents posted now"})
+    repeated = fields.Integer(metadata={"description": "Documents that were posted before with the same content"})
+    late = fields.Integer(metadata={"description": "Entries moved out of closed months into the first open one"})
+    entries = fields.Integer()
+    postings = fields.Integer()
+
+
+class ProblemSchema(Schema):
+    """One thing wrong with one document."""
+
+    line = fields.Integer(allow_none=True)
+    document = fields.String()
+    field = fields.String()
+    value = fields.String()
+    expected = fields.String()
+
+
+class FilterSchema(Schema):
+    """What a report is narrowed to, named as on the command line."""
+
+    since = fields.Date(data_key="from", metadata={"description": "First day counted"})
+    as_of = fields.Date(metadata={"description": "Last day counted: what was effective by then"})
+    known_at = fields.AwareDateTime(metadata={"description": "What was posted by this moment"})
+    entity = fields.String()
+    customer = fields.String()
+    product = fields.String()
+    currency = fields.String(validate=validate.Regexp("^[A-Z]{3}$"))
+    memorandum = fields.Boolean()
+
+
+class ReportSchema(Schema):
+    """A report: amounts are decimal strings in the row's currency."""
+
+    name = fields.String()
+    title = fields.String()
+    notes = fields.List(fields.String())
+    rows = fields.List(fields.Dict())
+
+
+class LineSchema(Schema):
+    """A debit or credit of an entry."""
+
+    side = fields.String()
+    entity = fields.String()
+    account = fields.String(metadata={"description": "The account's role in the chart"})
+    subject = fields.String()
+    product = fields.String()
+    rule = fields.String()
+    currency = fields.String()
+    amount = fields.String(metadata={"description": "Decimal string"})
+
+
+class EntrySchema(Schema):
+    """A journal entry with its lines."""
+
+    entry = fields.Integer()
+    customer = fields.String()
+    document = fields.String()
+    effective_on = fields.String()
+    occurred_on = fields.String()
+    posted_at = fields.String()
+    posted_by = fields.String()
+    hash = fields.String()
+    reverses = fields.Integer(allow_none=True)
+    reversed_by = fields.Integer(allow_none=True)
+    lines = fields.List(fields.Nested(LineSchema))
+
+
+class EntryPageSchema(Schema):
+    """A page of entries, newest last; `after` of the next page is `next`."""
+
+    entries = fields.List(fields.Nested(EntrySchema))
+    next = fields.Integer(allow_none=True)
+
+
+class EntryQuerySchema(Schema):
+    """Which entries to list."""
+
+    after = fields.Integer(load_default=0, validate=validate.Range(min=0, max=2**63 - 1))
+    limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=ENTRIES_A_PAGE_MAX))
+    customer = fields.String()
+
+
+class StepSchema(Schema):
+    """A thing on the way to or from what is traced; `depth` says how many steps away."""
+
+    kind = fields.String()
+    ref = fields.String()
+    text = fields.String()
+    depth = fields.Integer()
+
+
+class TraceSchema(Schema):
+    """A thing, its entries, what it comes from and what it led to."""
+
+    kind = fields.String()
+    ref = fields.String()
+    title = fields.String()
+    document = fields.Dict()
+    entries = fields.List(fields.Nested(EntrySchema))
+    comes_from = fields.List(fields.Nested(StepSchema))
+    led_to = fields.List(fields.Nested(StepSchema))
+
+
+class RuleSchema(Schema):
+    """A rule of the rulebook."""
+
+    number = fields.Integer()
+    code = fields.String()
+    debit = fields.String()
+    credit = fields.String()
+    why = fields.String()
+    citation = fields.String()
+
+
+class DocumentsRefused(Exception):
+    """Some documents of a request were refused, so none was posted."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__(f"{len(problems)} problems")
+
+
+_BODY = {
+    "description": "A document, an array of them, or one a line as application/x-ndjson (see docs/documents.md)",
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]},
+            "example": {"type": "customer", "id": "globex", "name": "Globex", "country": "DE"},
+        },
+        "application/x-ndjson": {"schema": {"type": "string"}},
+    },
+}
+
+
+def _body_lines() -> Iterator[bytes]:
+    if request.mimetype == "application/x-ndjson":
+        yield from request.get_data(cache=False).splitlines(keepends=True)
+        return
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("expected application/json or application/x-ndjson")
+    raw = request.get_data(cache=False)
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        yield raw.replace(b"\n", b" ")  # refused as a line, with its place
+        return
+    if not isinstance(value, list):
+        yield raw.replace(b"\n", b" ").replace(b"\r", b" ")
+        return
+    for item in value:
+        yield json.dumps(item, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+@blueprint.route("/documents")
+class Documents(MethodView):
+    """Documents as they come in."""
+
+    @blueprint.doc(requestBody=_BODY)
+    @blueprint.response(200, PostedSchema)
+    @blueprint.alt_response(422, schema=ProblemSchema(many=True), description="Refused; nothing was posted")
+    def post(self) -> dict[str, int]:
+        """Post documents, all or none of them; posting the same again posts nothing."""
+        problems: list[Problem] = []
+        stream = BytesIO(b"".join(line if line.endswith(b"\n") else line + b"\n" for line in _body_lines()))
+        result = post_file(engine(), stream, TYPES, "api", lambda problem, _raw: problems.append(problem))
+        if problems:
+            raise DocumentsRefused(problems)
+        outcome = result.outcome
+        return {
+            "posted": outcome.posted, "repeated": outcome.repeated, "late": outcome.late, "entries": outcome.entries,
+            "postings": outcome.postings,
+        }  # fmt: skip
+
+
+@blueprint.route("/reports/<string:name>")
+class Reports(MethodView):
+    """Reports, each a sum over postings."""
+
+    @blueprint.arguments(FilterSchema, location="query")
+    @blueprint.response(200, ReportSchema)
+    @blueprint.alt_response(404, description="No such report")
+    @blueprint.alt_response(422, description="A filter that names nothing in the books")
+    def get(self, query: dict[str, Any], name: str) -> dict[str, Any]:
+        """A report: trial-balance, summary, revenue-waterfall, wallet or ar-aging."""
+        if name not in reports.REPORTS:
+            raise NotFound(f"report {name}: expected one of {', '.join(reports.REPORTS)}")
+        with engine().connect() as connection:
+            report = reports.make(connection, name, Filters(**query))
+        return {"name": report.name, "title": report.title, "notes": report.notes, "rows": report.json_rows()}
+
+
+@blueprint.route("/entries")
+class Entries(MethodView):
+    """The journal."""
+
+    @blueprint.arguments(EntryQuerySchema, location="query")
+    @blueprint.response(200, EntryPageSchema)
+    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+        """Entries in the order of their numbers, a page at a time."""
+        where, parameters = "e.entry_id > :after", {"after": query["after"]}
+        if "customer" in query:
+            where += " and c.ref = :customer"
+            parameters["customer"] = query["customer"]
+        with engine().connect() as connection:
+            found = tracing.read_entries(connection, where, parameters, limit=query["limit"])
+        last = found[-1].entry_id if len(found) == query["limit"] else None
+        return {"entries": [tracing.entry_json(entry) for entry in found], "next": last}
+
+
+@blueprint.route("/entries/<int:entry_id>")
+class Entry(MethodView):
+    """One entry."""
+
+    @blueprint.response(200, EntrySchema)
+    @blueprint.alt_response(404, description="No such entry")
+    def get(self, entry_id: int) -> dict[str, Any]:
+        """An entry with its lines."""
+        with engine().connect() as connection:
+            return tracing.entry_json(tracing.read_entry(connection, entry_id))
+
+
+@blueprint.route("/trace/<path:ref>")
+class Traces(MethodView):
+    """Where things come from and what they led to."""
+
+    @blueprint.response(200, TraceSchema)
+    @blueprint.alt_response(404, description="Nothing has this reference")
+    def get(self, ref: str) -> dict[str, Any]:
+        """The chain of an entry's number, or of a document such as invoice:INV-1, both ways."""
+        with engine().connect() as connection:
+            return tracing.trace(connection, ref).as_json()
+
+
+@blueprint.route("/rules")
+class Rules(MethodView):
+    """The rulebook."""
+
+    @blueprint.response(200, RuleSchema(many=True))
+    def get(self) -> list[dict[str, Any]]:
+        """Every event that posts: what it debits and credits, why, and the paragraph."""
+        return [
+            {"number": r.number, "code": r.code, "debit": r.debit, "credit": r.credit, "why": r.why, "citation": r.citation}
+            for r in RULES.values()
+        ]  # fmt: skip
+
+
+def problem_response(status: int, title: str, **more: Any) -> Response:
+    """An error as RFC 9457 problem details."""
+    response = jsonify({"type": "about:blank", "title": title, "status": status, **more})
+    response.status_code = status
+    response.mimetype = PROBLEM
+    return response
+
+
+def _problem_row(problem: Problem) -> dict[str, Any]:
+    return {
+        "line": problem.line, "document": problem.document, "field": problem.field, "value": problem.value,
+        "expected": problem.expected,
+    }  # fmt: skip
+
+
+def documents_refused(error: DocumentsRefused) -> Response:
+    """422 with every problem."""
+    return problem_response(
+        422, "Refused; nothing was posted", problems=[_problem_row(problem) for problem in error.problems]
+    )
+
+
+def refused(error: Refused) -> Response:
+    """A refusal: 404 for what is not in the books, 422 for everything else."""
+    status = 404 if isinstance(error, UnknownReference) else 422
+    return problem_response(status, str(error), field=error.field, value=error.value, expected=error.expected)
+
+
+class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
+    """flask-smorest's API, answering errors as problem details."""
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """An HTTP error, with what a schema found wrong."""
+        data = getattr(error, "data", None) or {}
+        more: dict[str, Any] = {}
+        exception = getattr(error, "exc", None)
+        if isinstance(exception, ValidationError):
+            more["problems"] = data.get("messages", exception.messages)
+        title = error.description or error.name
+        response = problem_response(error.code or 500, title, **more)
+        if error.code == 405 and getattr(error, "valid_methods", None):
+            response.headers["Allow"] = ", ".join(error.valid_methods)
+        return response

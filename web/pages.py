@@ -1,0 +1,391 @@
+"""The pages: an overview for the month end, and every figure on it a link to what makes it up."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, current_app, redirect, render_template, request, send_file, url_for
+from sqlalchemy import Connection, text
+from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.wrappers import Response as BaseResponse
+
+from adapters.workbook import write_report
+from ledger import periods
+from ledger import trace as tracing
+from ledger.chart import ROLES
+from ledger.dates import month_end, month_start, parse_month
+from ledger.errors import Refused, UnknownReference
+from ledger.money import grouped
+from ledger.reports import AGING_BUCKETS, Filters, Report, last_day
+from ledger.rulebook import BY_NUMBER, RULES
+from revrec.waterfall import by_month
+from web import reports
+from web.api import engine
+from web.charts import bar_chart
+from web.picture import picture
+
+blueprint = Blueprint("pages", __name__)
+
+LATEST = 6
+JOURNAL_PAGE = 100
+CHART_MONTHS = 12
+
+
+@blueprint.app_template_filter("day")
+def day(value: date | datetime | str | None) -> str:
+    """A date as people read it: 31 Jan 2026."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        value = date.fromisoformat(value)
+    return f"{value.day} {value:%b %Y}"
+
+
+@blueprint.app_template_filter("month")
+def month(value: str | date) -> str:
+    """A month as people read it: January 2026."""
+    first = parse_month(value) if isinstance(value, str) else value
+    return f"{first:%B %Y}"
+
+
+@blueprint.app_template_filter("money")
+def money(minor: int | None, currency: str) -> str:
+    """An amount as people read it; nothing at all as a dash."""
+    return grouped(minor, currency) if minor else "\N{EN DASH}"
+
+
+@blueprint.app_template_filter("role_title")
+def role_title(name: str) -> str:
+    """A role's plain name."""
+    return ROLES[name].title
+
+
+@blueprint.app_template_global()
+def role_kind(name: str) -> str:
+    """What kind of account a role is: asset, liability, memorandum..."""
+    return ROLES[name].kind
+
+
+@blueprint.app_template_global()
+def link_to(ref: str) -> str | None:
+    """The page of a thing named kind:ref, or None where it has none."""
+    kind, _, rest = ref.partition(":")
+    if kind == "entry":
+        return url_for("pages.entry", entry_id=int(rest))
+    if kind in ("rail", "customer", "events", "usage") and not (kind == "usage" and "/" in rest):
+        return None
+    return url_for("pages.thing", kind=kind, ref=rest)
+
+
+def _filters(query: Mapping[str, str]) -> Filters:
+    """The filters of a page's address. Raises Refused for a value that is none."""
+
+    def parse(name: str, kind: Any, expected: str) -> Any:
+        raw = query.get(name)
+        try:
+            return kind(raw) if raw else None
+        except ValueError:
+            raise Refused(name, raw, f"expected {expected}") from None
+
+    known_at = parse("known_at", datetime.fromisoformat, "a moment such as 2026-01-31T18:00")
+    if known_at is not None and known_at.tzinfo is None:
+        known_at = known_at.astimezone()
+    return Filters(
+        since=parse("from", date.fromisoformat, "a date such as 2026-01-31"),
+        as_of=parse("as_of", date.fromisoformat, "a date such as 2026-01-31"),
+        known_at=known_at,
+        entity=query.get("entity") or None,
+        customer=query.get("customer") or None,
+        product=query.get("product") or None,
+        currency=query.get("currency") or None,
+    )
+
+
+@blueprint.get("/")
+def overview() -> str:
+    """Where the books stand: this month's revenue, what is owed and owing, and what the month end waits for."""
+    with engine().connect() as connection:
+        entities = connection.execute(text("select entity, name, currency from entity order by entity")).all()
+        if not entities:
+            return render_template("empty.html")
+        filters = _filters(request.args)
+        chosen = next((row for row in entities if row.entity == filters.entity), entities[0])
+        filters = replace(filters, entity=chosen.entity, as_of=filters.as_of or month_end(last_day(connection)))
+        assert filters.as_of is not None, "set above"
+        this_month = month_start(filters.as_of)
+        figures = _figures(connection, filters)
+        before = _figures(connection, replace(filters, as_of=this_month - timedelta(days=1)))
+        waterfall = reports.make(connection, "revenue-waterfall", filters)
+        aging = reports.make(connection, "ar-aging", filters)
+        latest = tracing.read_entries(
+            connection,
+            "e.effective_on <= :as_of and exists (select from posting p join account a on a.customer_id = p.customer_id"
+            " and a.account_id = p.debit_account where p.customer_id = e.customer_id and p.entry_id = e.entry_id"
+            " and a.entity = :entity)",
+            {"as_of": filters.as_of, "entity": filters.entity},
+            limit=LATEST,
+            order="e.entry_id desc",
+        )
+        closed = periods.closed_through(connection, chosen.entity)
+        recognised = connection.scalar(text("select max(dated_on) from document where type = 'recognition'"))
+    moved = {key: figures[key] - before[key] for key in figures}
+    return render_template(
+        "overview.html",
+        entity=chosen, entities=entities, filters=filters, month=this_month, figures=figures, moved=moved,
+        previous=_revenue_of_month(waterfall, this_month - timedelta(days=1)),
+        chart=_waterfall_chart(waterfall, this_month, chosen.currency),
+        aging=_aging_bars(aging, chosen.currency), latest=latest,
+        tasks=_tasks(filters.as_of, closed, recognised, figures, aging, chosen), closed=closed,
+    )  # fmt: skip
+
+
+def _figures(connection: Connection, filters: Filters) -> dict[str, int]:
+    """Each role's balance on its normal side, and revenue net of breakage and promotions, in functional currency."""
+    report = reports.make(connection, "trial-balance", replace(filters, memorandum=False))
+    found = dict.fromkeys(ROLES, 0)
+    for row in report.rows:
+        found[row["role"]] += ROLES[row["role"]].sign * (row["debit"] - row["credit"])
+    found["net_revenue"] = found["revenue"] + found["breakage_revenue"] - found["promotional_credits"]
+    found["imbalance"] = sum(row["debit"] - row["credit"] for row in report.rows)
+    return found
+
+
+def _revenue_of_month(waterfall: Report, on: date) -> int:
+    name = f"{on:%Y-%m}"
+    return sum(row["amount"] for row in waterfall.rows if row["month"] == name and row["status"] == "recognised")
+
+
+def _waterfall_chart(waterfall: Report, this_month: date, currency: str) -> Any:
+    months = by_month(waterfall)
+    current = f"{this_month:%Y-%m}"
+    past = [row for row in months if row[0] <= current][-CHART_MONTHS // 2 :]
+    coming = [row for row in months if row[0] > current][: CHART_MONTHS - len(past)]
+    values = []
+    for name, recognised, scheduled in past + coming:
+        done = name <= current
+        amount = recognised if done else scheduled
+        title = f"{month(name)}: {grouped(amount, currency)} {currency} {'recognised' if done else 'scheduled'}"
+        scale = 10 ** len(grouped(0, currency).partition(".")[2])
+        values.append((f"{parse_month(name):%b}", amount / scale, "done" if done else "coming", title))
+    return bar_chart(values)
+
+
+def _aging_bars(aging: Report, currency: str) -> list[dict[str, Any]]:
+    total = next((row for row in aging.totals if row["currency"] == currency), {})
+    highest = max((total.get(key, 0) for key, *_ in AGING_BUCKETS), default=0)
+    return [
+        {"key": key, "title": title, "amount": total.get(key, 0), "width": 100 * total.get(key, 0) / (highest or 1)}
+        for key, title, *_ in AGING_BUCKETS
+    ]
+
+
+def _tasks(
+    as_of: date, closed: date | None, recognised: date | None, figures: dict[str, int], aging: Report, entity: Any
+) -> list[tuple[bool, str, str | None]]:
+    """The month end as a list: done or waiting, in a sentence, with the page that shows it."""
+    due = sum(row["due"] for row in aging.rows if row["currency"] == entity.currency)
+    ties = due == figures["accounts_receivable"] and figures["imbalance"] == 0
+    unapplied = figures["customer_balance"]
+    unbilled = figures["unbilled_receivable"]
+    shown = f"{as_of:%B %Y}"
+    return [
+        (
+            recognised is not None and recognised >= as_of,
+            f"Revenue recognised through {recognised:%B %Y}" if recognised else "Revenue is not recognised yet",
+            url_for("pages.report", name="revenue-waterfall"),
+        ),
+        (
+            ties,
+            "Receivables by age tie to the ledger" if ties else "Receivables by age differ from the ledger",
+            url_for("pages.report", name="ar-aging", as_of=as_of),
+        ),
+        (
+            not unbilled,
+            f"{grouped(unbilled, entity.currency)} {entity.currency} earned and not invoiced"
+            if unbilled
+            else "Everything earned is invoiced",
+            url_for("pages.ledger_account", entity=entity.entity, role="unbilled_receivable", as_of=as_of),
+        ),
+        (
+            not unapplied,
+            f"{grouped(unapplied, entity.currency)} {entity.currency} received and not applied"
+            if unapplied
+            else "All money received is applied",
+            url_for("pages.ledger_account", entity=entity.entity, role="customer_balance", as_of=as_of),
+        ),
+        (closed is not None and closed >= as_of, f"{shown} closed" if closed and closed >= as_of else f"Close {shown}", None),
+    ]
+
+
+@blueprint.get("/entries/<int:entry_id>")
+def entry(entry_id: int) -> str:
+    """An entry: why it was posted, its lines, its document, where it comes from and where it went."""
+    with engine().connect() as connection:
+        trace = tracing.trace(connection, f"entry:{entry_id}")
+    found = trace.entries[0]
+    codes = list(dict.fromkeys(line.rule for line in found.lines))
+    totals: dict[str, int] = {}
+    for line in found.lines:
+        if line.side == "debit":
+            totals[line.currency] = totals.get(line.currency, 0) + line.amount
+    return render_template(
+        "entry.html", trace=trace, entry=found, rules=[RULES[code] for code in codes], totals=totals,
+        picture=picture(trace), roles=ROLES,
+    )  # fmt: skip
+
+
+@blueprint.get("/documents/<kind>/<path:ref>")
+def thing(kind: str, ref: str) -> str:
+    """A document (or an obligation): what it says, its entries, what it comes from and what it led to."""
+    with engine().connect() as connection:
+        trace = tracing.trace(connection, f"{kind}:{ref}")
+    return render_template("document.html", trace=trace)
+
+
+@blueprint.get("/ledger/<entity>/<role>")
+def ledger_account(entity: str, role: str) -> str:
+    """A general-ledger account: its sub-ledger accounts with their balances, which sum to it."""
+    if role not in ROLES:
+        raise NotFound(f"no account has the role {role}")
+    filters = _filters(request.args)
+    with engine().connect() as connection:
+        rows = connection.execute(
+            text(
+                "select a.account_id, c.ref as customer, a.subject, a.product, a.currency,"
+                " sum(s.net)::bigint as net from account a join customer c using (customer_id) "
+                "join (select debit_account as account_id, amount as net, effective_on from posting"
+                "      union all select credit_account, -amount, effective_on from posting) s using (account_id) "
+                "where a.entity = :entity and a.role = :role "
+                "and (cast(:as_of as date) is null or s.effective_on <= :as_of) "
+                "group by 1, 2, 3, 4, 5 order by c.ref, a.subject, a.product"
+            ),
+            {"entity": entity, "role": role, "as_of": filters.as_of},
+        ).all()
+    sign = ROLES[role].sign
+    accounts = [{**row._mapping, "balance": sign * row.net} for row in rows]
+    totals: dict[str, int] = {}
+    for account in accounts:
+        totals[account["currency"]] = totals.get(account["currency"], 0) + account["balance"]
+    return render_template(
+        "ledger.html", entity=entity, role=ROLES[role], accounts=accounts, totals=totals, filters=filters
+    )
+
+
+@blueprint.get("/accounts/<int:account_id>")
+def account(account_id: int) -> str:
+    """A sub-ledger account: every posting on it with the running balance."""
+    with engine().connect() as connection:
+        head = connection.execute(
+            text("select a.*, c.ref as customer from account a join customer c using (customer_id) where account_id = :id"),
+            {"id": account_id},
+        ).first()
+        if head is None:
+            raise UnknownReference("account", account_id, "expected the number of an account in the books")
+        rows = connection.execute(
+            text(
+                "select p.entry_id, p.effective_on, r.code as rule, p.amount, p.debit_account = :id as debit, d.type, d.ref "
+                "from posting p join rule r on r.number = p.rule join entry e using (customer_id, entry_id) "
+                "join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0) "
+                "where p.customer_id = :customer_id and (p.debit_account = :id or p.credit_account = :id) "
+                "order by p.effective_on, p.entry_id, p.line limit 2000"
+            ),
+            {"id": account_id, "customer_id": head.customer_id},
+        ).all()
+    sign = ROLES[head.role].sign
+    balance = 0
+    lines = []
+    for row in rows:
+        balance += sign * (row.amount if row.debit else -row.amount)
+        lines.append({**row._mapping, "balance": balance})
+    return render_template("account.html", account=head, role=ROLES[head.role], lines=lines, balance=balance)
+
+
+@blueprint.get("/journal")
+def journal() -> str:
+    """The journal, newest first."""
+    raw = request.args.get("before", "")
+    where, parameters = "true", {}
+    if raw.isdigit() and len(raw) < 19:
+        where, parameters = "e.entry_id < :before", {"before": int(raw)}
+    with engine().connect() as connection:
+        entries = tracing.read_entries(connection, where, parameters, limit=JOURNAL_PAGE, order="e.entry_id desc")
+    older = entries[-1].entry_id if len(entries) == JOURNAL_PAGE else None
+    return render_template("journal.html", entries=entries, older=older)
+
+
+@blueprint.get("/reports/<name>")
+def report(name: str) -> str | BaseResponse:
+    """A report, as a table or a file, as of a day and as known at a moment."""
+    if name not in reports.REPORTS:
+        raise NotFound(f"no report is called {name}; expected one of {', '.join(reports.REPORTS)}")
+    filters = _filters(request.args)
+    with engine().connect() as connection:
+        made = reports.make(connection, name, filters)
+    form = request.args.get("format", "table")
+    if form == "csv":
+        return Response(
+            reports.render(made, "csv"), mimetype="text/csv", headers={"Content-Disposition": f"attachment; filename={name}.csv"}
+        )
+    if form == "xlsx":
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.xlsx"
+            write_report(made, path)
+            content = io.BytesIO(path.read_bytes())
+        return send_file(content, as_attachment=True, download_name=f"{name}.xlsx")
+    query = {key: value for key, value in request.args.items() if value and key != "format"}
+    return render_template(
+        "report.html", report=made, filters=filters, query=urlencode(query), names=list(reports.REPORTS), name=name
+    )
+
+
+@blueprint.get("/rules")
+def rules() -> str:
+    """The rulebook."""
+    return render_template("rules.html", rules=BY_NUMBER.values(), roles=ROLES)
+
+
+@blueprint.get("/docs")
+def docs() -> str:
+    """The API, drawn from its OpenAPI description."""
+    spec = current_app.test_client().get("/openapi.json", headers={"Host": request.host}).get_json()
+    return render_template("docs.html", spec=spec)
+
+
+@blueprint.get("/find")
+def find() -> str | BaseResponse:
+    """What the search box names: an entry's number, a document's id, a customer."""
+    wanted = request.args.get("q", "").strip()[:200]
+    with engine().connect() as connection:
+        if wanted:
+            plain = wanted.replace(",", "")
+            if plain.isdigit() and len(plain) < 19:
+                found = connection.scalar(text("select entry_id from entry where entry_id = :id"), {"id": int(plain)})
+                if found:
+                    return redirect(url_for("pages.entry", entry_id=found))
+        pattern = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        rows = connection.execute(
+            text("select type, ref from document_key where ref ilike :like order by (ref = :exact) desc, type, ref limit 51"),
+            {"like": f"%{pattern}%", "exact": wanted},
+        ).all()
+    if len(rows) == 1:
+        return redirect(url_for("pages.thing", kind=rows[0].type, ref=rows[0].ref))
+    return render_template("find.html", wanted=wanted, rows=rows[:50], more=len(rows) > 50)
+
+
+def refused(error: Refused) -> tuple[str, int]:
+    """A refusal as a page."""
+    status = 404 if isinstance(error, UnknownReference) else 422
+    title = "Not in the books" if status == 404 else "That can't be shown"
+    return render_template("error.html", title=title, message=str(error)), status
+
+
+def http_error(error: HTTPException) -> tuple[str, int]:
+    """An HTTP error as a page."""
+    return render_template("error.html", title=error.name, message=error.description), error.code or 500

@@ -1,0 +1,88 @@
+"""The web application: the API and the pages, and the server that carries them."""
+
+from __future__ import annotations
+
+import click
+from flask import Flask, Response, request
+from sqlalchemy import Engine
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from ledger.errors import Refused
+from web import api, pages
+
+# Nothing is loaded from elsewhere, no script runs in a page, nobody frames it.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; script-src 'none'; object-src 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'; form-action 'self'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+def make_app(engine: Engine, *, hosts: tuple[str, ...] = _LOCAL_HOSTS) -> Flask:
+    """The application over a database. `hosts` are the names it answers to; a page of elsewhere can't reach it."""
+    app = Flask("web")
+    app.extensions["tickmark"] = engine
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.config.update(
+        API_TITLE="Tickmark",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+        MAX_CONTENT_LENGTH=api.BODY_BYTES_MAX,
+        TRUSTED_HOSTS=list(hosts),
+    )
+    api.ProblemApi(app).register_blueprint(api.blueprint)
+    app.register_blueprint(pages.blueprint)
+    app.register_error_handler(api.DocumentsRefused, api.documents_refused)
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(Exception, _failed)
+    app.after_request(_headers)
+    return app
+
+
+def _headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _refused(error: Refused) -> Response | tuple[str, int]:
+    return api.refused(error) if request.path.startswith("/v1") else pages.refused(error)
+
+
+def _failed(error: Exception) -> Response | tuple[str, int]:
+    """Anything else: the log has the trace, the answer has none."""
+    if isinstance(error, HTTPException) and not request.path.startswith("/v1"):
+        return pages.http_error(error)
+    if isinstance(error, HTTPException):
+        return api.problem_response(error.code or 500, error.description or error.name)
+    from flask import current_app
+
+    current_app.logger.exception("%s %s failed", request.method, request.path)
+    if request.path.startswith("/v1"):
+        return api.problem_response(500, "The server failed; its log says why. Nothing was posted.")
+    return pages.http_error(InternalServerError("The server failed; its log says why."))
+
+
+def run_server(engine: Engine, host: str, port: int) -> None:
+    """Serve until Ctrl-C."""
+    import waitress
+
+    app = make_app(engine, hosts=(*_LOCAL_HOSTS, host))
+    try:
+        server = waitress.create_server(app, host=host, port=port, threads=8, ident=None)
+    except OSError as error:
+        raise Refused("port", port, f"expected a free port: {error.strerror or error}") from error
+    click.echo(f"Tickmark is at http://{host}:{port} (Ctrl-C stops it)")
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()
+        click.echo("stopped")
