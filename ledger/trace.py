@@ -289,7 +289,8 @@ def _describe(row: Any) -> str:
     elif "amount" in body:
         words.append(f"{body['amount']} {body['currency']}")
     elif row.type == "invoice":
-        words.append(f"{len(body['lines'])} lines, due {body['due_on']}")
+        lines = body["lines"]
+        words.append(f"{len(lines)} line{'s' if len(lines) > 1 else ''}, due {body['due_on']}")
     elif "name" in body:
         words.append(str(body["name"]))
     return ", ".join(words)
@@ -341,8 +342,11 @@ def _makers(connection: Connection, subject: str, depth: int) -> list[Step]:
 
 def _made_subjects(connection: Connection, kind: str, ref: str, row: Any) -> list[str]:
     """The subjects whose accounts a document opened."""
-    if kind in ("grant", "invoice"):
-        own = [f"{kind}:{ref}"]
+    if kind == "grant":
+        own = [f"grant:{ref}"]
+    elif kind == "invoice":  # and the grants it bills, so that the draws on them show
+        body = json.loads(row.body)
+        own = [f"invoice:{ref}", *(f"grant:{line['grant']}" for line in body["lines"] if line.get("grant"))]
     elif kind == "contract":
         own = []
     else:

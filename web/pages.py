@@ -78,10 +78,17 @@ def link_to(ref: str) -> str | None:
     """The page of a thing named kind:ref, or None where it has none."""
     kind, _, rest = ref.partition(":")
     if kind == "entry":
-        return url_for("pages.entry", entry_id=int(rest))
-    if kind in ("rail", "customer", "events", "usage") and not (kind == "usage" and "/" in rest):
-        return None
-    return url_for("pages.thing", kind=kind, ref=rest)
+        return url_for("pages.entry", entry_id=int(rest.replace(",", "")))
+    if kind == "ledger":
+        entity, _, role = rest.rpartition("/")
+        return url_for("pages.ledger_account", entity=entity, role=role)
+    return None if kind == "events" else url_for("pages.thing", kind=kind, ref=rest)
+
+
+@blueprint.app_template_global()
+def subject_link(subject: str) -> str | None:
+    """The page of what an account is about, or None where that is no document or obligation."""
+    return link_to(subject) if subject.startswith(("grant:", "invoice:", "obligation:")) else None
 
 
 def _filters(query: Mapping[str, str]) -> Filters:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger.trace import Step, Trace
+from ledger.chart import ROLES
+from ledger.money import to_text
+from ledger.trace import EntryFacts, Step, Trace
 
-_BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y = 214, 58, 64, 20
+_BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y = 238, 58, 56, 20
+_NAME_LETTERS, _TEXT_LETTERS = 27, 37
 _SHOWN = 4  # boxes in a column; what is beyond them is counted
 
 
@@ -39,16 +42,6 @@ def _fit(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _column(steps: list[Step]) -> list[tuple[str, str, str, str]]:
-    rows = [
-        (step.kind, step.ref, step.text, "" if step.kind == "events" else f"{step.kind}:{step.ref}")
-        for step in steps[:_SHOWN]
-    ]
-    if len(steps) > _SHOWN:
-        rows[-1] = ("and more", f"{len(steps) - _SHOWN + 1} others", "listed below", "")
-    return rows
-
-
 def _events(step: Step) -> tuple[str, str]:
     """'trace.csv rows 1-21' as a count of rows and the place."""
     file, _, rows = step.ref.rpartition(" rows ")
@@ -58,39 +51,72 @@ def _events(step: Step) -> tuple[str, str]:
     return step.ref, step.text
 
 
+@dataclass(slots=True)
+class _Node:
+    """A box before it has a place: the column it stands in and the node it flows into."""
+
+    column: int
+    step: Step
+    link: str
+    into: int | None = None
+
+
+def _nodes(trace: Trace, entry: EntryFacts) -> list[_Node]:
+    """Columns: what was metered or billed first, documents and grants, the entry, what followed."""
+    focus = _Node(2, Step("entry", f"{entry.entry_id:,}", entry.amounts()), f"entry:{entry.entry_id}")
+    nodes = [focus]
+    parent: dict[int, int] = {}
+    for step in trace.sources:
+        origin = step.kind == "events" or step.depth > 1
+        into = parent.get(step.depth - 1, 0) if origin else 0
+        link = "" if step.kind == "events" else f"{step.kind}:{step.ref}"
+        nodes.append(_Node(0 if origin else 1, step, link, into))
+        parent[step.depth] = len(nodes) - 1
+    for line in entry.lines:
+        if ROLES[line.role].kind == "revenue" and line.side == ROLES[line.role].side:
+            recognised = f"{to_text(line.amount, line.currency)} {line.currency}, {ROLES[line.role].title.lower()}"
+            step = Step("recognised", f"{entry.effective_on:%B %Y}", recognised)
+            nodes.append(_Node(3, step, f"ledger:{line.entity}/{line.role}"))
+    nodes += [_Node(3, step, f"{step.kind}:{step.ref}") for step in trace.results]
+    return nodes
+
+
+def _shown(nodes: list[_Node], column: int) -> list[int]:
+    """The nodes of a column that are drawn; the last of a full column counts those that are not."""
+    own = [index for index, node in enumerate(nodes) if node.column == column]
+    if len(own) > _SHOWN:
+        rest = len(own) - _SHOWN + 1
+        last = own[_SHOWN - 1]
+        nodes[last] = _Node(column, Step("and more", f"{rest} others", "listed below"), "", nodes[last].into)
+    return own[:_SHOWN]
+
+
 def picture(trace: Trace) -> Picture:
-    """The picture of an entry's trace: origins, its document, the entry, what followed."""
+    """The picture of an entry's trace, left to right as money flows."""
     entry = trace.entries[0]
-    document = next(iter(trace.sources), None)
-    origins = list(trace.sources[1:])
-    columns: list[list[tuple[str, str, str, str]]] = []
-    if origins:
-        columns.append(_column(origins))
-    if document is not None:
-        columns.append([(document.kind, document.ref, document.text, f"{document.kind}:{document.ref}")])
-    columns.append([("entry", f"{entry.entry_id:,}", entry.amounts(), f"entry:{entry.entry_id}")])
-    if trace.results:
-        columns.append(_column(list(trace.results)))
+    nodes = _nodes(trace, entry)
+    columns = [shown for column in range(4) if (shown := _shown(nodes, column))]
     tallest = max(len(column) for column in columns)
     height = tallest * (_BOX_HEIGHT + _GAP_Y) - _GAP_Y + 8
-    boxes: list[Box] = []
-    curves: list[str] = []
-    previous: list[Box] = []
-    for index, column in enumerate(columns):
-        x = 4 + index * (_BOX_WIDTH + _GAP_X)
+    boxes: dict[int, Box] = {}
+    for place, column in enumerate(columns):
         top = (height - len(column) * (_BOX_HEIGHT + _GAP_Y) + _GAP_Y) / 2
-        current = []
-        for row, (kind, ref, text, link) in enumerate(column):
-            name, line = _events(Step(kind, ref, text)) if kind == "events" else (ref, text)
-            shown = "usage rows" if kind == "events" else kind
-            focus = kind == "entry" and link == f"entry:{entry.entry_id}"
-            y = top + row * (_BOX_HEIGHT + _GAP_Y)
-            current.append(Box(x, y, shown, _fit(name, 27), _fit(line, 36), link, focus))
-        curves += [_curve(left, right) for left in previous for right in current]
-        boxes += current
-        previous = current
+        for row, index in enumerate(column):
+            node = nodes[index]
+            name, line = _events(node.step) if node.step.kind == "events" else (node.step.ref, node.step.text)
+            kind = "usage rows" if node.step.kind == "events" else node.step.kind
+            boxes[index] = Box(
+                4 + place * (_BOX_WIDTH + _GAP_X), top + row * (_BOX_HEIGHT + _GAP_Y), kind, _fit(name, _NAME_LETTERS),
+                _fit(line, _TEXT_LETTERS), node.link, focus=index == 0,
+            )  # fmt: skip
+    curves = []
+    for index, box in boxes.items():
+        if nodes[index].column == 3:
+            curves.append(_curve(boxes[0], box))
+        elif index:
+            curves.append(_curve(box, boxes.get(nodes[index].into or 0, boxes[0])))
     width = 8 + len(columns) * (_BOX_WIDTH + _GAP_X) - _GAP_X
-    return Picture(tuple(boxes), tuple(curves), width, height)
+    return Picture(tuple(boxes.values()), tuple(curves), width, height)
 
 
 def _curve(left: Box, right: Box) -> str:
