@@ -17,7 +17,7 @@ from ledger.dates import month_end
 from ledger.errors import Refused
 from ledger.money import exponent, to_decimal
 from ledger.reports import Filters, Report, account_balances, ar_aging, last_day, wallet
-from revrec.waterfall import waterfall
+from revrec.waterfall import REVENUE_ROLES, waterfall
 
 ROWS_MAX = 1_048_576 - 1  # Excel's rows, less the heading
 _TEXT_MAX = 32_767
@@ -214,9 +214,15 @@ def _write_trial_balance(
     last = len(balances) + 1
     sheet.write_string(last, 1, "Total", book.format("total_text"))
     debits = sum((to_decimal(b.net, b.currency) for b in balances if b.net > 0), Decimal(0))
-    for column, value in ((3, debits), (4, debits), (5, 0), (6, 0), (7, 0)):
+    for column, total in ((3, debits), (4, debits), (5, Decimal(0)), (6, Decimal(0)), (7, Decimal(0))):
         letter = "ABCDEFGH"[column]
-        sheet.write_formula(last, column, f"=ROUND(SUM({letter}2:{letter}{last}),{exponent(book.currency)})", book.format("total"), value)
+        sheet.write_formula(
+            last,
+            column,
+            f"=ROUND(SUM({letter}2:{letter}{last}),{exponent(book.currency)})",
+            book.format("total"),
+            total,
+        )
     sheet.autofilter(0, 0, max(last - 1, 1), len(_TRIAL) - 1)
     return rows | {"": last}
 
@@ -238,7 +244,13 @@ def _write_report(book: _Book, name: str, report: Report) -> tuple[str, int]:
             if column.kind == "amount":
                 letter = chr(ord("A") + index)
                 total = sum((to_decimal(r.get(column.key) or 0, r["currency"]) for r in report.rows), Decimal(0))
-                sheet.write_formula(last, index, f"=ROUND(SUM({letter}2:{letter}{last}),{exponent(book.currency)})", book.format("total"), total)
+                sheet.write_formula(
+                    last,
+                    index,
+                    f"=ROUND(SUM({letter}2:{letter}{last}),{exponent(book.currency)})",
+                    book.format("total"),
+                    total,
+                )
     return name, len(report.rows)
 
 
@@ -289,9 +301,12 @@ def write(connection: Connection, path: Path, filters: Filters) -> str:
             ties.append(
                 (
                     "Recognised in the waterfall equals revenue",
-                    "SUMIFS('Revenue waterfall'!E:E,'Revenue waterfall'!C:C,\"recognised\")"
-                    f"+{_balance(rows, 'revenue')}+{_balance(rows, 'breakage_revenue')}"
-                    f"+{_balance(rows, 'promotional_credits')}",
+                    "+".join(
+                        [
+                            "SUMIFS('Revenue waterfall'!E:E,'Revenue waterfall'!C:C,\"recognised\")",
+                            *(_balance(rows, role) for role in REVENUE_ROLES),
+                        ]
+                    ),
                 )
             )
         _write_checks(book, checks, ties)
@@ -317,7 +332,9 @@ def _write_checks(book: _Book, sheet: Any, ties: list[tuple[str, str]]) -> None:
         sheet.write_formula(row, 2, f'=IF(B{row + 1}=0,"PASS","FAIL")', book.format("pass"), "PASS")
     row = len(ties) + 1
     sheet.write_string(row, 0, "All", book.format("total_text"))
-    sheet.write_formula(row, 2, f'=IF(COUNTIF(C2:C{row},"PASS")={len(ties)},"PASS","FAIL")', book.format("pass"), "PASS")
+    sheet.write_formula(
+        row, 2, f'=IF(COUNTIF(C2:C{row},"PASS")={len(ties)},"PASS","FAIL")', book.format("pass"), "PASS"
+    )
     sheet.freeze_panes(1, 0)
     sheet.fit_to_pages(1, 0)
 

@@ -173,9 +173,7 @@ class Books:
     def require_product(self, ref: str, field: str = "product") -> None:
         """Raise UnknownReference unless the product is known."""
         if ref not in self._products:
-            found = self.connection.scalar(
-                text("select count(*) from product where product = :ref"), {"ref": ref}
-            )
+            found = self.connection.scalar(text("select count(*) from product where product = :ref"), {"ref": ref})
             if not found:
                 raise UnknownReference(field, ref, "expected the id of a product posted before")
             self._products.add(ref)
@@ -361,4 +359,3 @@ class Books:
         assert not self._entries, "flush before forgetting"
         self._accounts = {}
         self._histories = {}
-

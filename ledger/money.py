@@ -84,7 +84,7 @@ def to_money(minor: int, currency: str) -> moneyed.Money:
     """Minor units as a `moneyed.Money`, for callers outside the books."""
     known = moneyed.CURRENCIES.get(currency)
     if known is None:  # py-moneyed 3.0 lacks codes that ISO added since (ZWG, XCG)
-        known = moneyed.add_currency(currency, None, IsoCurrency(currency).currency_name)
+        known = moneyed.add_currency(currency, None, 10 ** exponent(currency), IsoCurrency(currency).currency_name)
     return moneyed.Money(to_decimal(minor, currency), known)
 
 

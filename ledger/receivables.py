@@ -48,7 +48,9 @@ def obligation_subject(ref: str) -> str:
     return f"obligation:{ref}"
 
 
-def obligation_keys(entity: str, currency: str, subject: str, product: str) -> tuple[AccountKey, AccountKey, AccountKey]:
+def obligation_keys(
+    entity: str, currency: str, subject: str, product: str
+) -> tuple[AccountKey, AccountKey, AccountKey]:
     """An obligation's three accounts: contract liability, contract asset, revenue."""
     return (
         AccountKey(entity, "deferred_revenue", currency, subject),
@@ -156,9 +158,7 @@ def _bill_line(
     return subject, bill_obligation(amount, left, invoice, subject)
 
 
-def _add_line(
-    books: Books, source: Source, doc: documents.Invoice, line: documents.InvoiceLine, subject: str
-) -> None:
+def _add_line(books: Books, source: Source, doc: documents.Invoice, line: documents.InvoiceLine, subject: str) -> None:
     """Gather a line's facts; an obligation of its own gets its accounts."""
     customer_id = source.customer.customer_id
     own = own_obligation(doc, line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -95,8 +95,7 @@ def sides(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
         ("s.effective_on >= :since", "since", filters.since),
         ("s.effective_on <= :as_of", "as_of", filters.as_of),
         (
-            "exists (select from entry e where e.customer_id = s.customer_id and e.entry_id = s.entry_id"
-            " and e.posted_at <= :known_at)",
+            "(select e.posted_at from entry e where e.entry_id = s.entry_id and e.customer_id = s.customer_id) <= :known_at",
             "known_at",
             filters.known_at,
         ),
@@ -154,9 +153,7 @@ def account_balances(connection: Connection, filters: Filters) -> list[AccountBa
         ),
         parameters,
     )
-    return [
-        AccountBalance(*row) for row in rows if filters.memorandum or not ROLES[row.role].memorandum
-    ]
+    return [AccountBalance(*row) for row in rows if filters.memorandum or not ROLES[row.role].memorandum]
 
 
 def trial_balance(connection: Connection, filters: Filters) -> Report:
@@ -355,4 +352,4 @@ def ar_aging(connection: Connection, filters: Filters) -> Report:
 def last_day(connection: Connection) -> date:
     """The latest day any posting counts for, or today in empty books."""
     found: date | None = connection.scalar(text("select max(effective_on) from entry"))
-    return found or date.today()
+    return found or datetime.now(UTC).date()

@@ -48,13 +48,18 @@ def _day(name: str, *, key: bool = False, null: bool = False) -> Column[object]:
 
 
 def _moment(name: str, *, default: bool = False) -> Column[object]:
-    return Column(
-        name, DateTime(timezone=True), nullable=False, server_default=text("now()") if default else None
-    )
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()") if default else None)
 
 
 role = Table(
-    "role", metadata, _text("name", key=True), _text("kind"), _text("side"), _text("subject"), _text("code"), _text("title")
+    "role",
+    metadata,
+    _text("name", key=True),
+    _text("kind"),
+    _text("side"),
+    _text("subject"),
+    _text("code"),
+    _text("title"),
 )
 
 rule = Table(
@@ -152,9 +157,7 @@ entry = Table(
     _text("posted_by"),
     Column("hash", LargeBinary, nullable=False),
     Index("entry_document", "document_id"),
-    Index(
-        "entry_reversed_once", "customer_id", "reverses", unique=True, postgresql_where=text("reverses IS NOT NULL")
-    ),
+    Index("entry_reversed_once", "customer_id", "reverses", unique=True, postgresql_where=text("reverses IS NOT NULL")),
 )
 
 posting = Table(
@@ -173,9 +176,7 @@ posting = Table(
     Index("posting_credit", "credit_account"),
 )
 
-closed_books = Table(
-    "closed_books", metadata, _refers("entity", "entity.entity", key=True), _day("closed_through")
-)
+closed_books = Table("closed_books", metadata, _refers("entity", "entity.entity", key=True), _day("closed_through"))
 
 period_event = Table(
     "period_event",

@@ -7,7 +7,7 @@ grant, an invoice, an obligation; some document made that grant, invoice or obli
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -68,7 +68,9 @@ class EntryFacts:
         for line in self.lines:
             if line.side == "debit":
                 debits[line.currency, line.rule] = debits.get((line.currency, line.rule), 0) + line.amount
-        return ", ".join(f"{to_text(amount, currency)} {currency} {rule}" for (currency, rule), amount in debits.items())
+        return ", ".join(
+            f"{to_text(amount, currency)} {currency} {rule}" for (currency, rule), amount in debits.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +137,15 @@ _ENTRIES = """
 
 
 def read_entries(
-    connection: Connection, where: str, parameters: dict[str, object], limit: int = STEPS_MAX, order: str = "e.entry_id"
+    connection: Connection,
+    where: str,
+    parameters: Mapping[str, object],
+    limit: int = STEPS_MAX,
+    order: str = "e.entry_id",
 ) -> list[EntryFacts]:
     """Entries that match, with their lines. `where` is SQL over the entry `e` with named parameters."""
     rows = connection.execute(
-        text(f"{_ENTRIES} where {where} order by {order} limit :limit"), parameters | {"limit": limit}
+        text(f"{_ENTRIES} where {where} order by {order} limit :limit"), {**parameters, "limit": limit}
     ).all()
     lines: dict[int, list[Line]] = {}
     if rows:
@@ -152,8 +158,8 @@ def read_entries(
             {"customers": list({row.customer_id for row in rows}), "entries": [row.entry_id for row in rows]},
         )
         for row in found:
-            lines.setdefault(row.entry_id, []).append(Line(*row[2:], number=row.line))
-    return [EntryFacts(*row[:10], tuple(lines.get(row.entry_id, ()))) for row in rows]
+            lines.setdefault(row.entry_id, []).append(Line(*(*row[2:], row.line)))
+    return [EntryFacts(*(*row[:10], tuple(lines.get(row.entry_id, ())))) for row in rows]
 
 
 def read_entry(connection: Connection, entry_id: int) -> EntryFacts:
@@ -165,8 +171,10 @@ def read_entry(connection: Connection, entry_id: int) -> EntryFacts:
 
 
 def trace(connection: Connection, ref: str) -> Trace:
-    """Trace an entry's number (48218), a document (invoice:INV-1, or INV-1 where only one type has that id), or an
-    obligation. Raises UnknownReference, or Refused where the id is of several types."""
+    """Trace an entry's number (48218), a document (invoice:INV-1, or INV-1) or an obligation.
+
+    Raises UnknownReference, or Refused where a bare id is of several types.
+    """
     plain = ref.replace(",", "").removeprefix("entry:")
     if plain.isdigit() and (ref.startswith("entry:") or not _types_of(connection, ref)):
         return _trace_entry(connection, int(plain))
@@ -308,7 +316,9 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
             steps.append(_document_step(connection, "grant", line["grant"], depth))
         if line.get("obligation"):
             steps += _makers(connection, f"obligation:{line['obligation']}", depth)
-    named = [item["invoice"] for item in body.get("applications", ())] + [body[key] for key in ("invoice",) if key in body]
+    named = [item["invoice"] for item in body.get("applications", ())] + [
+        body[key] for key in ("invoice",) if key in body
+    ]
     steps += [_document_step(connection, "invoice", invoice, depth) for invoice in named]
     return steps
 
@@ -376,9 +386,7 @@ def _on_subjects(connection: Connection, customer_id: int, subjects: Sequence[st
     )
 
 
-def _later_entries(
-    connection: Connection, customer_id: int, document_id: int, subjects: Iterable[str]
-) -> list[Step]:
+def _later_entries(connection: Connection, customer_id: int, document_id: int, subjects: Iterable[str]) -> list[Step]:
     """Entries of other documents on what this one made: draws on a grant, payments and revenue of an invoice."""
     made = list(subjects)
     if not made:

@@ -157,7 +157,8 @@ _QUESTIONS = (
         "debits equal credits in every entity",
         "entities",
         "select count(*) from entity",
-        _SIDES + """select format('%s: %s', entity, sum(functional)) from sides
+        _SIDES
+        + """select format('%s: %s', entity, sum(functional)) from sides
                     group by entity having sum(functional) <> 0""",
     ),
     _Question(
@@ -178,7 +179,8 @@ _QUESTIONS = (
         "no grant is drawn beyond its face value, and its balance is what its postings say",
         "grants",
         "select count(*) from credit_grant",
-        _SIDES + """, moved as (
+        _SIDES
+        + """, moved as (
                select customer_id, subject,
                       sum(net) filter (where role = 'memo_credits_outstanding' and code like 'draw.%') as memo_drawn,
                       sum(net) filter (where role = 'memo_credits_outstanding' and code like 'expire.%') as memo_expired,
@@ -239,7 +241,8 @@ _QUESTIONS = (
         "no obligation has both a contract asset and a contract liability at a month's end after recognition",
         "obligations",
         "select count(*) from performance_obligation",
-        _SIDES + """, recognised as (
+        _SIDES
+        + """, recognised as (
                select max(dated_on) as through from document where type = 'recognition'
            )
            select format('obligation %s of %s', substr(subject, 12), c.ref) from sides
@@ -257,7 +260,8 @@ _QUESTIONS = (
         "no obligation of a contract earned more than its price, nor one of an invoice more than was billed",
         "obligations",
         "select count(*) from performance_obligation",
-        _SIDES + """select format('obligation %s: %s', substr(o.subject, 12), sum(-s.net) filter (where s.role = 'revenue'))
+        _SIDES
+        + """select format('obligation %s: %s', substr(o.subject, 12), sum(-s.net) filter (where s.role = 'revenue'))
            from performance_obligation o join sides s on s.customer_id = o.customer_id and s.subject = o.subject
            group by o.customer_id, o.subject, o.price_minor
            having sum(-s.net) filter (where s.role = 'revenue') > coalesce(o.price_minor,
@@ -306,7 +310,8 @@ _QUESTIONS = (
         "receivables, credits, deferred revenue and every other ledger account equal the sum of their sub-ledgers",
         "ledger accounts",
         "select count(*) from (select distinct entity, role from account) roles",
-        _SIDES + """select format('%s of %s', sides.role, sides.entity) from sides
+        _SIDES
+        + """select format('%s of %s', sides.role, sides.entity) from sides
            left join invoice i on i.customer_id = sides.customer_id and i.receivable_account = sides.account_id
            left join credit_grant g on g.customer_id = sides.customer_id and sides.subject = 'grant:' || g.ref
            left join performance_obligation o on o.customer_id = sides.customer_id and o.subject = sides.subject

@@ -160,14 +160,14 @@ def money_parts(draw: Draw, on: date) -> MoneyParts:
 def draw_movements(draw: Draw, parts: MoneyParts, product: str) -> list[Movement]:
     """What a draw moves on the day of the usage."""
     grant, subject = draw.grant, draw.grant.subject
-    credits = [Movement("draw.credits", draw.face, subject, subject)] if grant.kept_in_memorandum else []
+    memo = [Movement("draw.credits", draw.face, subject, subject)] if grant.kept_in_memorandum else []
     if grant.kind == "promotional":
-        return [Movement("draw.promotional", draw.face, subject, subject, product), *credits]
+        return [Movement("draw.promotional", draw.face, subject, subject, product), *memo]
     later = sum(amount for _, amount in parts.settled)
     return [
         Movement("draw.prepaid", parts.billed, subject, subject, product),
         Movement("draw.prepaid_unbilled", parts.unbilled + later, subject, subject, product),
-        *credits,
+        *memo,
     ]
 
 
@@ -231,8 +231,12 @@ class Wallets:
                 fundings.setdefault(subject, []).append((day, amount))
         grants = [
             Grant(
-                *row[:10], frozenset(row.products) if row.products else None, *row[11:],
-                fundings=fundings.get(grant_subject(row.ref), []),
+                *(
+                    *row[:10],
+                    frozenset(row.products) if row.products else None,
+                    *row[11:],
+                    fundings.get(grant_subject(row.ref), []),
+                )
             )
             for row in rows
         ]  # fmt: skip
@@ -319,10 +323,8 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     for product in doc.products or ():
         books.require_product(product, "products")
     face = to_minor(doc.amount, doc.currency)
-    if doc.kind == "prepaid":
-        price = face if doc.price is None else to_minor(doc.price, doc.currency, "price")
-    else:
-        price = 0
+    asked = face if doc.price is None else to_minor(doc.price, doc.currency, "price")
+    price = asked if doc.kind == "prepaid" else 0
     customer_id = source.customer.customer_id
     grant = Grant(
         customer_id, document_id, doc.id, doc.entity, doc.currency, doc.kind, face, price, doc.effective_on,
@@ -381,13 +383,11 @@ def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
     return customer.customer_id
 
 
-def _post_draws(
-    wallets: Wallets, source: Source, on: date, product: str, draws: Sequence[Draw], overage: int
-) -> None:
+def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws: Sequence[Draw], overage: int) -> None:
     books = wallets.books
     parts = [money_parts(draw, on) for draw in draws]
     movements = [m for draw, part in zip(draws, parts, strict=True) for m in draw_movements(draw, part, product)]
-    deferred_key, unbilled_key = _overage_accounts(source, product)
+    deferred_key, _ = _overage_accounts(source, product)
     ahead = 0
     billed_ahead = overage > 0 and books.has_account(source.customer.customer_id, deferred_key)
     if billed_ahead:

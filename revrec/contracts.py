@@ -31,7 +31,9 @@ def prices(doc: Contract) -> list[int]:
     if all(price is not None for price in own):
         given = [to_minor(price, doc.currency, "price") for price in own if price is not None]
         if sum(given) != total:
-            raise Unbalanced("price", doc.price, f"expected {to_text(sum(given), doc.currency)}, what obligations sum to")
+            raise Unbalanced(
+                "price", doc.price, f"expected {to_text(sum(given), doc.currency)}, what obligations sum to"
+            )
         return given
     return allocate(total, _stand_alone_prices(doc.obligations, doc.currency))
 

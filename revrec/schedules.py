@@ -81,7 +81,6 @@ def share_sql(total: str, part: str, whole: str) -> str:
     quotient = f"(abs({total}) / {whole} * {part} + abs({total}) % {whole} * {part} / {whole})"
     remainder = f"(abs({total}) % {whole} * {part} % {whole})"
     half_even = (
-        f"case when 2 * {remainder} > {whole} or (2 * {remainder} = {whole} and {quotient} % 2 = 1)"
-        f" then 1 else 0 end"
+        f"case when 2 * {remainder} > {whole} or (2 * {remainder} = {whole} and {quotient} % 2 = 1) then 1 else 0 end"
     )
     return f"(sign({total})::bigint * ({quotient} + {half_even}))"

@@ -12,7 +12,7 @@ from ledger.reports import Column, Filters, Report, last_day, sides
 from revrec.schedules import parts_sql, share_sql
 
 _PASSED, _WHOLE = parts_sql("g.pattern", "g.starts_on", "g.ends_on", "g.month_end")
-_REVENUE_ROLES = ("revenue", "breakage_revenue", "promotional_credits")
+REVENUE_ROLES = ("revenue", "breakage_revenue", "promotional_credits")
 
 # Recognised revenue by the month its source was booked in: an obligation when it was billed or signed, usage and
 # expiry when they happened.
@@ -75,11 +75,13 @@ def waterfall(connection: Connection, filters: Filters) -> Report:
     transaction currency. Prepaid credits have no schedule: they are earned when used.
     """
     through = filters.as_of or month_end(last_day(connection))
-    source, parameters = sides(filters, *_REVENUE_ROLES)
+    source, parameters = sides(filters, *REVENUE_ROLES)
     recognised = connection.execute(text(_RECOGNISED.format(source=source)), parameters)
     rows = [dict(row._mapping) for row in recognised]
     # The liability's accounts are not kept by product; the obligation is.
-    source, parameters = sides(replace(filters, since=None, product=None), "revenue", "deferred_revenue", "unbilled_receivable")
+    source, parameters = sides(
+        replace(filters, since=None, product=None), "revenue", "deferred_revenue", "unbilled_receivable"
+    )
     if filters.product:
         parameters["product"] = filters.product
     narrowed = ""
@@ -117,4 +119,3 @@ def by_month(report: Report) -> list[tuple[str, int, int]]:
     for row in report.rows:
         months.setdefault(row["month"], [0, 0])[row["status"] == "scheduled"] += row["amount"]
     return [(month, recognised, scheduled) for month, (recognised, scheduled) in sorted(months.items())]
-

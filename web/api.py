@@ -15,7 +15,7 @@ from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError, fields, validate
 from sqlalchemy import Engine
-from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, UnsupportedMediaType
 
 from ledger import trace as tracing
 from ledger.errors import Problem, Refused, UnknownReference
@@ -318,7 +318,7 @@ def refused(error: Refused) -> Response:
     return problem_response(status, str(error), field=error.field, value=error.value, expected=error.expected)
 
 
-class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
+class ProblemApi(Api):  # type: ignore[misc] # flask-smorest is untyped
     """flask-smorest's API, answering errors as problem details."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:
@@ -330,6 +330,6 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
             more["problems"] = data.get("messages", exception.messages)
         title = error.description or error.name
         response = problem_response(error.code or 500, title, **more)
-        if error.code == 405 and getattr(error, "valid_methods", None):
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(error.valid_methods)
         return response

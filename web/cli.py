@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any
 
 import click
@@ -43,7 +44,7 @@ def _refusals() -> Iterator[None]:
         raise SystemExit(REFUSED) from None
 
 
-class _Month(click.ParamType):
+class _Month(click.ParamType[Any]):
     name = "month"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
@@ -55,7 +56,7 @@ class _Month(click.ParamType):
             self.fail(f"{value}: {refusal.expected}", param, ctx)
 
 
-class _Day(click.ParamType):
+class _Day(click.ParamType[Any]):
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
@@ -65,7 +66,7 @@ class _Day(click.ParamType):
             self.fail(f"{value}: expected a date such as 2026-01-31", param, ctx)
 
 
-class _Moment(click.ParamType):
+class _Moment(click.ParamType[Any]):
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
@@ -121,7 +122,14 @@ def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, rejects: str |
 
                 with _progress(stream, name) as progress:
                     result = post_file(
-                        engine, stream, TYPES, author(), report, keep_going=keep_going, dry_run=dry_run, progress=progress
+                        engine,
+                        stream,
+                        TYPES,
+                        author(),
+                        report,
+                        keep_going=keep_going,
+                        dry_run=dry_run,
+                        progress=progress,
                     )
             click.echo(f"{name}: {result.sentence}")
             failed = failed or result.outcome.refused > 0
@@ -136,10 +144,10 @@ def _spooled(name: str) -> Iterator[IO[bytes]]:
         with Path(name).open("rb") as stream:
             yield stream
         return
-    with tempfile.TemporaryFile() as stream:
-        shutil.copyfileobj(click.get_binary_stream("stdin"), stream)
-        stream.seek(0)
-        yield stream
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.seek(0)
+        yield spool
 
 
 @contextmanager
@@ -166,16 +174,21 @@ def _progress(stream: IO[bytes], name: str) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     size = os.fstat(stream.fileno()).st_size
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]:,} documents"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]:,} documents"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=size or None, count=0, visible=False)
-        started = datetime.now()
+        started = monotonic()
         done = 0
 
         def step(count: int) -> None:
             nonlocal done
             done += count
-            visible = (datetime.now() - started).total_seconds() > 1
+            visible = monotonic() - started > 1
             bar.update(task, completed=stream.tell(), count=done, visible=visible)
 
         yield step

@@ -227,7 +227,11 @@ def _tasks(
             else "All money received is applied",
             url_for("pages.ledger_account", entity=entity.entity, role="customer_balance", as_of=as_of),
         ),
-        (closed is not None and closed >= as_of, f"{shown} closed" if closed and closed >= as_of else f"Close {shown}", None),
+        (
+            closed is not None and closed >= as_of,
+            f"{shown} closed" if closed and closed >= as_of else f"Close {shown}",
+            None,
+        ),
     ]
 
 
@@ -290,7 +294,9 @@ def account(account_id: int) -> str:
     """A sub-ledger account: every posting on it with the running balance."""
     with engine().connect() as connection:
         head = connection.execute(
-            text("select a.*, c.ref as customer from account a join customer c using (customer_id) where account_id = :id"),
+            text(
+                "select a.*, c.ref as customer from account a join customer c using (customer_id) where account_id = :id"
+            ),
             {"id": account_id},
         ).first()
         if head is None:
@@ -338,7 +344,9 @@ def report(name: str) -> str | BaseResponse:
     form = request.args.get("format", "table")
     if form == "csv":
         return Response(
-            reports.render(made, "csv"), mimetype="text/csv", headers={"Content-Disposition": f"attachment; filename={name}.csv"}
+            reports.render(made, "csv"),
+            mimetype="text/csv",
+            headers={"Content-Disposition": f"attachment; filename={name}.csv"},
         )
     if form == "xlsx":
         with tempfile.TemporaryDirectory() as folder:
@@ -378,7 +386,9 @@ def find() -> str | BaseResponse:
                     return redirect(url_for("pages.entry", entry_id=found))
         pattern = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         rows = connection.execute(
-            text("select type, ref from document_key where ref ilike :like order by (ref = :exact) desc, type, ref limit 51"),
+            text(
+                "select type, ref from document_key where ref ilike :like order by (ref = :exact) desc, type, ref limit 51"
+            ),
             {"like": f"%{pattern}%", "exact": wanted},
         ).all()
     if len(rows) == 1:

@@ -59,7 +59,10 @@ def post_file(
     Raises Refused for what the database itself would not take; then nothing was posted.
     """
     attempts = Retrying(
-        retry=retry_if_exception(_passing), stop=stop_after_attempt(8), wait=wait_random_exponential(0.05, 2), reraise=True
+        retry=retry_if_exception(_passing),
+        stop=stop_after_attempt(8),
+        wait=wait_random_exponential(0.05, 2),
+        reraise=True,
     )
     start = stream.tell()
     try:

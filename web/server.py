@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import click
-from flask import Flask, Response, request
+import waitress
+from flask import Flask, Response, current_app, request
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -61,9 +62,7 @@ def _failed(error: Exception) -> Response | tuple[str, int]:
         return pages.http_error(error)
     if isinstance(error, HTTPException):
         return api.problem_response(error.code or 500, error.description or error.name)
-    from flask import current_app
-
-    current_app.logger.exception("%s %s failed", request.method, request.path)
+    current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
     if request.path.startswith("/v1"):
         return api.problem_response(500, "The server failed; its log says why. Nothing was posted.")
     return pages.http_error(InternalServerError("The server failed; its log says why."))
@@ -71,8 +70,6 @@ def _failed(error: Exception) -> Response | tuple[str, int]:
 
 def run_server(engine: Engine, host: str, port: int) -> None:
     """Serve until Ctrl-C."""
-    import waitress
-
     app = make_app(engine, hosts=(*_LOCAL_HOSTS, host))
     try:
         server = waitress.create_server(app, host=host, port=port, threads=8, ident=None)

@@ -69,6 +69,5 @@ def trace_text(trace: Trace) -> str:
     for heading, steps in (("comes from", trace.sources), ("led to", trace.results)):
         if steps:
             lines.append(f"\n{heading}\n")
-            for step in steps:
-                lines.append(f"{'  ' * (step.depth + 1)}{step.kind} {step.ref}: {step.text}\n")
+            lines += [f"{'  ' * (step.depth + 1)}{step.kind} {step.ref}: {step.text}\n" for step in steps]
     return "".join(lines)

@@ -96,7 +96,9 @@ def _require_own_books(connection: Connection) -> None:
     """Raise Refused where the database holds somebody's books."""
     other = connection.scalar(text("select entity from entity where entity <> :entity limit 1"), {"entity": ENTITY})
     if other is not None:
-        raise Refused("entity", other, "the demo expected an empty database or its own; set TICKMARK_DATA to a new folder")
+        raise Refused(
+            "entity", other, "the demo expected an empty database or its own; set TICKMARK_DATA to a new folder"
+        )
 
 
 def post(engine: Engine) -> str:
