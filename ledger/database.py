@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,18 +67,22 @@ def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
     return engine
 
 
-def open_engine(*, upgraded: bool = True) -> Engine:
+@contextmanager
+def opened() -> Iterator[Engine]:
     """The configured database, its schema brought up to date when it is the embedded one.
 
     Raises NotUpgraded where a database of the user's own waits for `tickmark db upgrade`.
     """
     database_url = url()
-    if upgraded:
-        if not os.environ.get("TICKMARK_DATABASE_URL"):
-            upgrade(database_url)
-        else:
-            require_current(database_url)
-    return connect_engine(database_url)
+    if os.environ.get("TICKMARK_DATABASE_URL"):
+        require_current(database_url)
+    else:
+        upgrade(database_url)
+    engine = connect_engine(database_url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @cache

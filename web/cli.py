@@ -105,13 +105,12 @@ def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, rejects: str |
     for name in files:
         if name != "-" and not Path(name).exists():
             raise click.UsageError(f"no such file: {name}")
-    from ledger.database import open_engine
+    from ledger.database import opened
     from revrec.contracts import TYPES
     from web.posting import post_file
 
     failed = False
-    with _refusals():
-        engine = open_engine()
+    with _refusals(), opened() as engine:
         for name in files:
             with _spooled(name) as stream, _rejects_file(name, rejects, keep_going) as rejected:
 
@@ -198,11 +197,11 @@ def _progress(stream: IO[bytes], name: str) -> Iterator[Callable[[int], None]]:
 @click.option("--through", type=MONTH, required=True, help="The last month to recognise, such as 2026-01.")
 def recognize(through: date) -> None:
     """Post revenue that is due and not yet posted, and credits that expired."""
-    from ledger.database import open_engine
+    from ledger.database import opened
     from ledger.dates import month_text
     from revrec.recognition import recognize as run_recognition
 
-    with _refusals(), open_engine().begin() as connection:
+    with _refusals(), opened() as engine, engine.begin() as connection:
         run = run_recognition(connection, through, author())
     if run.entries:
         expired = f", {run.expired_grants:,} of them expiries of credits" if run.expired_grants else ""
@@ -223,10 +222,10 @@ def _entities(connection: Any, entity: str | None) -> list[str]:
 def close(month: date, entity: str | None) -> None:
     """Close MONTH: nothing posts into it any more."""
     from ledger import periods
-    from ledger.database import open_engine
+    from ledger.database import opened
     from ledger.dates import month_text
 
-    with _refusals(), open_engine().begin() as connection:
+    with _refusals(), opened() as engine, engine.begin() as connection:
         closed = _entities(connection, entity)
         for name in closed:
             periods.close(connection, name, month, author())
@@ -241,10 +240,10 @@ def close(month: date, entity: str | None) -> None:
 def reopen(month: date, entity: str | None, reason: str) -> None:
     """Open MONTH, the last closed one, again."""
     from ledger import periods
-    from ledger.database import open_engine
+    from ledger.database import opened
     from ledger.dates import month_text
 
-    with _refusals(), open_engine().begin() as connection:
+    with _refusals(), opened() as engine, engine.begin() as connection:
         opened = _entities(connection, entity)
         for name in opened:
             periods.reopen(connection, name, month, author(), reason)
@@ -278,12 +277,12 @@ def report(
         raise click.UsageError("--to and --as-of are the same limit; give one")
     if form == "xlsx" and not output:
         raise click.UsageError("--format xlsx needs --output")
-    from ledger.database import open_engine
+    from ledger.database import opened
     from ledger.reports import Filters
     from web import reports
 
     filters = Filters(since, as_of or until, known_at, entity, customer, product, currency, memorandum)
-    with _refusals(), open_engine().connect() as connection:
+    with _refusals(), opened() as engine, engine.connect() as connection:
         made = reports.make(connection, name, filters)
     if form == "xlsx":
         from adapters.workbook import write_report
@@ -306,10 +305,10 @@ def report(
 def trace(ref: str, form: str) -> None:
     """Show the whole chain of REF, both ways: an entry's number, or a document such as invoice:INV-1 or INV-1."""
     from ledger import trace as tracing
-    from ledger.database import open_engine
+    from ledger.database import opened
     from web.tables import trace_text
 
-    with _refusals(), open_engine().connect() as connection:
+    with _refusals(), opened() as engine, engine.connect() as connection:
         found = tracing.trace(connection, ref)
     click.echo(json.dumps(found.as_json(), indent=2) if form == "json" else trace_text(found), nl=form == "json")
 
@@ -326,10 +325,10 @@ EXPORT_TARGETS = ("workbook", "quickbooks", "zoho")
 def export(target: str, output: str | None, entity: str | None, since: date | None, until: date | None) -> None:
     """Write a file for an accounting system or a spreadsheet, and prove that it ties to the trial balance."""
     from adapters.export import export_file
-    from ledger.database import open_engine
+    from ledger.database import opened
     from ledger.reports import Filters
 
-    with _refusals(), open_engine().connect() as connection:
+    with _refusals(), opened() as engine, engine.connect() as connection:
         done = export_file(connection, target, Filters(since=since, as_of=until, entity=entity), output)
     click.echo(f"wrote {done.path}: {done.summary}; ties to the trial balance")
 
@@ -337,10 +336,10 @@ def export(target: str, output: str | None, entity: str | None, since: date | No
 @main.command()
 def verify() -> None:
     """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs."""
-    from ledger.database import open_engine
+    from ledger.database import opened
     from ledger.verify import verify as run
 
-    with _refusals(), open_engine().connect() as connection:
+    with _refusals(), opened() as engine, engine.connect() as connection:
         checks = run(connection)
     for check in checks:
         mark = "ok  " if not check.differences else "FAIL"
@@ -375,11 +374,10 @@ def rules(form: str) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 def serve(port: int, host: str) -> None:
     """Serve the API (/v1, /openapi.json, /docs) and the pages."""
-    from ledger.database import open_engine
+    from ledger.database import opened
     from web.server import run_server
 
-    with _refusals():
-        engine = open_engine()
+    with _refusals(), opened() as engine:
         run_server(engine, host, port)
 
 
@@ -405,11 +403,10 @@ def db_upgrade() -> None:
               help="Folder for the files it writes.")  # fmt: skip
 def demo(no_serve: bool, port: int, output: str) -> None:
     """Two customers, an hour of real LLM traffic, two months of books: post, recognise, print, export, serve."""
-    from ledger.database import open_engine
+    from ledger.database import opened
     from web.demo import run_demo
 
-    with _refusals():
-        engine = open_engine()
+    with _refusals(), opened() as engine:
         run_demo(engine, Path(output))
         if not no_serve:
             from web.server import run_server

@@ -1,0 +1,33 @@
+# Each target works on a fresh clone: it makes the virtual environment and installs what it needs.
+PYTHON ?= python3
+PORT ?= 8000
+BIN = .venv/bin
+
+.PHONY: help demo test lint format clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch .venv/installed
+
+demo: .venv/installed ## Run the demo on an embedded PostgreSQL and serve its pages until Ctrl-C
+	$(BIN)/tickmark demo --port $(PORT)
+
+test: .venv/installed ## Run the whole suite, PostgreSQL included
+	$(BIN)/python -m pytest
+
+lint: .venv/installed ## Check format, style, types and the arrows between rooms
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove the virtual environment and the demo's data
+	rm -rf .venv tickmark-data tickmark-demo

@@ -1,0 +1,124 @@
+"""One PostgreSQL for the whole run, in a temporary folder; a fresh database for each test, copied from a template."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, settings
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.pool import NullPool
+
+from ledger import database, embedded
+from web.cli import main
+
+settings.register_profile(
+    "tickmark", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("tickmark")
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a database with this release's schema and nothing in it."""
+    os.environ.pop("TICKMARK_DATABASE_URL", None)
+    # A space, because users have folders with spaces.
+    folder = Path(tempfile.mkdtemp(prefix="tickmark test "))
+    url = embedded.start(folder)
+    database.upgrade(url)
+    yield url
+    embedded.stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def url(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A fresh database, and the environment pointing at it."""
+    name = f"test_{next(_names)}"
+    admin = create_engine(make_url(server).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"create database {name} template {embedded.DATABASE}")
+    fresh = make_url(server).set(database=name).render_as_string(hide_password=False)
+    monkeypatch.setenv("TICKMARK_DATABASE_URL", fresh)
+    monkeypatch.setenv("TICKMARK_USER", "tester")
+    yield fresh
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """The application's engine on the fresh database."""
+    made = database.connect_engine(url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as opened:
+        yield opened
+
+
+@pytest.fixture
+def owner(url: str) -> Iterator[Connection]:
+    """A connection of the superuser, who owns the tables."""
+    made = database.connect_engine(url, as_owner=True)
+    with made.connect() as opened:
+        yield opened
+    made.dispose()
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The command line, run in this process."""
+
+    run: Callable[..., Result]
+
+    def ok(self, *arguments: str, stdin: bytes | str | None = None) -> str:
+        result = self.run(*arguments, stdin=stdin)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def refused(self, *arguments: str, stdin: bytes | str | None = None) -> str:
+        result = self.run(*arguments, stdin=stdin)
+        assert result.exit_code == 1, result.output
+        return result.stderr
+
+    def post(self, *documents: dict[str, Any]) -> str:
+        return self.ok("post", "-", stdin=lines(documents))
+
+    def refuse(self, *documents: dict[str, Any]) -> str:
+        return self.refused("post", "-", stdin=lines(documents))
+
+    def report(self, name: str, *options: str) -> list[dict[str, Any]]:
+        return json.loads(self.ok("report", name, "--format", "json", *options))
+
+    def summary(self) -> dict[str, dict[str, str]]:
+        months: dict[str, dict[str, str]] = {}
+        for row in self.report("summary"):
+            months.setdefault(row["month"], {})[row["account"]] = row["amount"]
+        return months
+
+
+def lines(documents: Any) -> str:
+    return "".join(json.dumps(document) + "\n" for document in documents)
+
+
+@pytest.fixture
+def cli(url: str) -> Cli:
+    def run(*arguments: str, stdin: bytes | str | None = None) -> Result:
+        return CliRunner().invoke(main, list(arguments), input=stdin, catch_exceptions=False)
+
+    return Cli(run)
