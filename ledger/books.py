@@ -258,10 +258,14 @@ class Books:
 
     def open_day(self, entity: str, on: date) -> date:
         """The day itself where its month is open, else the first open day."""
-        first_open = self._first_open.get(entity)
-        if first_open is None:
-            first_open = self._first_open[entity] = periods.first_open_day(self.connection, entity)
-        return max(on, first_open)
+        return max(on, self.first_open_day(entity))
+
+    def first_open_day(self, entity: str) -> date:
+        """The first day of an entity that takes entries."""
+        known = self._first_open.get(entity)
+        if known is None:
+            known = self._first_open[entity] = periods.first_open_day(self.connection, entity)
+        return known
 
     def post(self, source: Source, on: date, movements: Sequence[Movement]) -> None:
         """Gather an entry: what a document moves on a day. A closed month moves it into the first open one."""

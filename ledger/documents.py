@@ -12,7 +12,7 @@ import unicodedata
 from datetime import date
 from datetime import date as CalendarDay  # noqa: N812 - documents have fields called `date`
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -114,10 +114,13 @@ class Document(Model):
     type: str
     id: Ref
 
+    # The field that says which day it counts for, where it has one.
+    dated_by: ClassVar[str] = ""
+
     @property
     def dated_on(self) -> CalendarDay | None:
         """The day it counts for, where it has one."""
-        return None
+        return getattr(self, self.dated_by) if self.dated_by else None
 
 
 class Party(Document):
@@ -178,10 +181,7 @@ class Grant(Party):
     priority: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     price: NumberFromZero | None = None
 
-    @property
-    def dated_on(self) -> CalendarDay | None:
-        """Credits are issued on the day they take effect."""
-        return self.effective_on
+    dated_by: ClassVar[str] = "effective_on"
 
     @model_validator(mode="after")
     def _consistent(self) -> Grant:
@@ -202,10 +202,7 @@ class Usage(Party):
     unit_price: NumberFromZero
     events: Text | None = None
 
-    @property
-    def dated_on(self) -> CalendarDay | None:
-        """Usage counts on the day it happened."""
-        return self.date
+    dated_by: ClassVar[str] = "date"
 
 
 class InvoiceLine(Model):
@@ -265,10 +262,7 @@ class Invoice(Party):
     due_on: Day
     lines: Annotated[list[InvoiceLine], Field(min_length=1, max_length=10_000)]
 
-    @property
-    def dated_on(self) -> CalendarDay | None:
-        """An invoice counts on the day it is issued."""
-        return self.issued_on
+    dated_by: ClassVar[str] = "issued_on"
 
     @model_validator(mode="after")
     def _consistent(self) -> Invoice:
@@ -295,10 +289,7 @@ class Payment(Party):
     fee: PositiveNumber | None = None
     applications: list[PaymentApplication] = Field(default_factory=list)
 
-    @property
-    def dated_on(self) -> CalendarDay | None:
-        """A payment counts on the day the money arrived."""
-        return self.date
+    dated_by: ClassVar[str] = "date"
 
     @model_validator(mode="after")
     def _consistent(self) -> Payment:
@@ -314,10 +305,7 @@ class Application(Party):
     invoice: Ref
     amount: PositiveNumber
 
-    @property
-    def dated_on(self) -> CalendarDay | None:
-        """An application counts on its own day."""
-        return self.date
+    dated_by: ClassVar[str] = "date"
 
 
 def refuse_repeats(field: str, ids: list[str]) -> None:

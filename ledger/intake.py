@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, text
 from ledger import documents, journal, parties, receivables, wallets
 from ledger.books import Books
 from ledger.documents import Document, ProblemList
-from ledger.errors import ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
+from ledger.errors import ClosedPeriod, ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
 from ledger.wallets import Wallets
 
 BATCH = 5_000
@@ -85,11 +86,13 @@ def post_lines(
     posted_by: str,
     report: Report,
     progress: Callable[[int], None] = lambda _count: None,
+    *,
+    refuse_late: bool = False,
 ) -> Outcome:
     """Post documents, one JSON object a line, in the caller's transaction; blank lines are passed over.
 
     Everything wrong is handed to `report`, with the line as it came. The caller commits, or rolls back where it
-    wants all or nothing.
+    wants all or nothing. `refuse_late` refuses documents dated in closed months.
     """
     books = Books(connection, posted_by)
     ledger_wallets = Wallets(books)
@@ -97,7 +100,7 @@ def post_lines(
     refused: dict[tuple[str, str], int] = {}
     for count, batch in enumerate(_batches(lines), 1):
         items = [_parse(line, raw, types) for line, raw in batch]
-        _post_batch(books, ledger_wallets, items, types, outcome, refused, report)
+        _post_batch(books, ledger_wallets, items, types, outcome, refused, report, refuse_late=refuse_late)
         books.flush()
         ledger_wallets.flush()
         if count % _BATCHES_REMEMBERED == 0:
@@ -145,6 +148,8 @@ def _post_batch(
     outcome: Outcome,
     refused: dict[tuple[str, str], int],
     report: Report,
+    *,
+    refuse_late: bool,
 ) -> None:
     good = [item for item in items if item.doc is not None]
     known = _known_hashes(books.connection, good)
@@ -161,6 +166,8 @@ def _post_batch(
             try:
                 if before is not None:
                     raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
+                if refuse_late:
+                    _require_open(books, item.doc)
                 customer_id = types[item.type].post(ledger_wallets, item.doc, number)
             except Refused as refusal:
                 item.problems = [_because(refusal, refused).problem(item.name, item.line)]
@@ -175,6 +182,16 @@ def _post_batch(
             refused.setdefault((item.type, item.ref), item.line)
         for problem in item.problems:
             report(problem, item.raw)
+
+
+def _require_open(books: Books, doc: Document) -> None:
+    """Raise ClosedPeriod for a document dated in a closed month of its entity."""
+    if not isinstance(doc, documents.Party) or doc.dated_on is None:
+        return
+    first_open = books.first_open_day(doc.entity)
+    if doc.dated_on < first_open:
+        closed = first_open - timedelta(days=1)
+        raise ClosedPeriod(doc.dated_by, doc.dated_on, f"the books of {doc.entity} are closed through {closed}")
 
 
 def _because(refusal: Refused, refused: Mapping[tuple[str, str], int]) -> Refused:

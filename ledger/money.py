@@ -54,10 +54,15 @@ def to_minor(amount: Decimal, currency: str, field: str = "amount") -> int:
         whole = scaled.to_integral_value()
     if scaled != whole:
         raise InvalidDocument(field, f"{amount} {currency}", f"expected at most {places} decimal places")
-    if abs(whole) > AMOUNT_MINOR_MAX:
+    return within_limit(int(whole), currency, field)
+
+
+def within_limit(minor: int, currency: str, field: str) -> int:
+    """The amount itself; refuses one that no posting may carry."""
+    if abs(minor) > AMOUNT_MINOR_MAX:
         limit = to_text(AMOUNT_MINOR_MAX, currency)
-        raise InvalidDocument(field, f"{amount} {currency}", f"expected at most {limit}")
-    return int(whole)
+        raise InvalidDocument(field, f"{to_text(minor, currency)} {currency}", f"expected at most {limit}")
+    return minor
 
 
 def to_decimal(minor: int, currency: str) -> Decimal:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from ledger import documents
 from ledger.books import AccountKey, Books, Movement, Source, available
 from ledger.errors import OverApplication, Refused, UnknownReference, WrongCurrency, WrongParty
-from ledger.money import to_minor, to_text
+from ledger.money import to_minor, to_text, within_limit
 from ledger.wallets import Wallets, bill_grant, bill_usage, settle_usage, usage_subject
 
 _CUSTOMER = "customer"  # the subject of a customer's balance
@@ -96,6 +96,8 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
         subjects.append(subject)
         movements += moved
         billed[subject] += sum(movement.amount for movement in moved)
+
+    within_limit(billed.total(), doc.currency, "lines")
 
     # Everything is decided; from here on nothing is refused.
     for line, subject in zip(doc.lines, subjects, strict=True):

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from ledger import documents
 from ledger.books import AccountKey, Books, Movement, Source, available
 from ledger.errors import OverApplication, Overdrawn, Refused, UnknownReference
-from ledger.money import exact_product, round_minor, share, to_minor, to_text
+from ledger.money import exact_product, round_minor, share, to_minor, to_text, within_limit
 
 _KIND_ORDER = {"promotional": 0, "pilot": 1, "prepaid": 2, "commitment": 3}
 _NEVER = date.max
@@ -363,7 +363,7 @@ def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
     customer = source.customer
     meter = wallets.meter(customer.customer_id, doc.entity, doc.product, doc.currency)
     rated = meter.rated + exact_product(doc.quantity, doc.unit_price)
-    amount = round_minor(rated, doc.currency) - meter.posted
+    amount = within_limit(round_minor(rated, doc.currency) - meter.posted, doc.currency, "quantity")
     grants = [
         grant
         for grant in wallets.grants(customer.customer_id)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType
-from ledger.money import allocate, to_minor, to_text
+from ledger.money import allocate, to_minor, to_text, within_limit
 from ledger.receivables import obligation_keys, obligation_subject
 from ledger.wallets import Wallets
 from revrec.documents import Contract, ContractObligation
@@ -59,6 +59,7 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     source = books.source(document_id, doc.customer, doc.entity, doc.currency)
     customer_id = source.customer.customer_id
     shares = prices(doc)
+    within_limit(sum(shares), doc.currency, "obligations")
     keys = []
     for index, item in enumerate(doc.obligations):
         books.require_product(item.product, f"obligations.{index}.product")

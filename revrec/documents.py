@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -41,10 +40,7 @@ class Contract(Party):
     price: PositiveNumber | None = None
     obligations: Annotated[list[ContractObligation], Field(min_length=1, max_length=10_000)]
 
-    @property
-    def dated_on(self) -> date | None:
-        """A contract is known from the day it was signed."""
-        return self.signed_on
+    dated_by: ClassVar[str] = "signed_on"
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:

@@ -27,7 +27,13 @@ def test_a_code_without_minor_unit_is_no_currency(code: str) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "currency", "minor"),
-    [("12.50", "USD", 1250), ("12.5", "USD", 1250), ("1000", "JPY", 1000), ("1.234", "KWD", 1234), ("-3.01", "USD", -301)],
+    [
+        ("12.50", "USD", 1250),
+        ("12.5", "USD", 1250),
+        ("1000", "JPY", 1000),
+        ("1.234", "KWD", 1234),
+        ("-3.01", "USD", -301),
+    ],
 )
 def test_amounts_become_minor_units_and_back(amount: str, currency: str, minor: int) -> None:
     assert money.to_minor(Decimal(amount), currency) == minor
@@ -48,7 +54,7 @@ def test_amounts_have_a_limit() -> None:
 def test_usage_keeps_every_digit() -> None:
     # 418 tokens at 0.002 USD per 1,000
     assert money.exact_product(Decimal(418), Decimal("0.000002")) == Decimal("0.000836")
-    big = money.exact_product(Decimal("123456789012345678"), Decimal("0.000000000123456789"))
+    big = money.exact_product(Decimal(123456789012345678), Decimal("0.000000000123456789"))
     assert Fraction(big) == Fraction(123456789012345678) * Fraction(123456789, 10**18)
 
 
@@ -72,7 +78,9 @@ def test_a_share_is_the_exact_one_rounded_half_even(total: int, part: int, whole
 def test_an_allocation_sums_to_its_total(total: int, weights: list[int]) -> None:
     parts = money.allocate(total, weights)
     assert sum(parts) == total
-    assert all(abs(part * sum(weights) - total * weight) <= sum(weights) for part, weight in zip(parts, weights, strict=True))
+    assert all(
+        abs(part * sum(weights) - total * weight) <= sum(weights) for part, weight in zip(parts, weights, strict=True)
+    )
 
 
 def test_allocation_of_example_33() -> None:

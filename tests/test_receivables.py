@@ -73,10 +73,16 @@ def test_aging_by_due_date(cli: Cli, day: str, column: str) -> None:
             payment("P", "300.00", "2026-02-01", ("I1", "250.00"), ("I2", "60.00")),
             "applications = 310.00 USD: expected at most the payment's amount, 300.00",
         ),
-        (payment("P", "10.00", "2026-02-01", ("I9", "10.00")), "invoice = I9: expected the id of an invoice posted before"),
+        (
+            payment("P", "10.00", "2026-02-01", ("I9", "10.00")),
+            "invoice = I9: expected the id of an invoice posted before",
+        ),
         (payment("P", "10.00", "2026-02-01", ("I1", "5.00"), ("I1", "5.00")), "expected each id once, found I1 twice"),
         (payment("P", "10.00", "2026-02-01", fee="10.01"), "fee = 10.01: expected at most the payment's amount"),
-        (payment("P", "10.00", "2026-02-01", rail="gold"), "rail = gold: expected 'card', 'ach', 'wire', 'check' or 'external'"),
+        (
+            payment("P", "10.00", "2026-02-01", rail="gold"),
+            "rail = gold: expected 'card', 'ach', 'wire', 'check' or 'external'",
+        ),
         (
             payment("P", "10.00", "2026-02-01", ("I1", "5.00"), customer="initech"),
             "is an invoice of globex, expected one of initech",
@@ -85,7 +91,10 @@ def test_aging_by_due_date(cli: Cli, day: str, column: str) -> None:
             payment("P", "10.00", "2026-02-01", ("I1", "5.00"), entity="eu", currency="EUR"),
             "is of entity us, expected one of entity eu",
         ),
-        (application("A", "0.01", "2026-02-01", "I1"), "amount = 0.01 USD: expected at most 0.00, what globex has unapplied"),
+        (
+            application("A", "0.01", "2026-02-01", "I1"),
+            "amount = 0.01 USD: expected at most 0.00, what globex has unapplied",
+        ),
     ],
 )
 def test_what_a_payment_can_not_do(cli: Cli, document: dict[str, Any], words: str) -> None:

@@ -29,12 +29,20 @@ def test_by_month_as_stripe_publishes_it() -> None:
 
 def test_a_month_without_the_start_day_begins_on_its_last() -> None:
     term = Term("monthly", date(2026, 1, 31), date(2026, 4, 29))
-    assert [earned(300, term, day) for day in (date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 31))] == [100, 200, 300]
+    assert [earned(300, term, day) for day in (date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 31))] == [
+        100,
+        200,
+        300,
+    ]
 
 
 def test_at_a_point_in_time() -> None:
     term = Term("point_in_time", date(2026, 3, 10), date(2026, 3, 10))
-    assert [earned(500, term, day) for day in (date(2026, 3, 9), date(2026, 3, 10), date(2026, 12, 31))] == [0, 500, 500]
+    assert [earned(500, term, day) for day in (date(2026, 3, 9), date(2026, 3, 10), date(2026, 12, 31))] == [
+        0,
+        500,
+        500,
+    ]
 
 
 @pytest.mark.parametrize("pattern", ["daily", "monthly", "point_in_time"])

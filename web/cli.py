@@ -96,19 +96,22 @@ def main() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--dry-run", is_flag=True, help="Check everything, post nothing.")
 @click.option("--keep-going", is_flag=True, help="Post the good lines; write the others to a rejects file.")
+@click.option("--refuse-late", is_flag=True, help="Refuse documents dated in closed months.")
 @click.option("--rejects", type=click.Path(dir_okay=False), help="Where --keep-going writes refused lines.")
-def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, rejects: str | None) -> None:
+def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: bool, rejects: str | None) -> None:
     """Post documents from JSON Lines FILES; - reads standard input.
 
-    A file is one transaction: any bad line, and nothing of it is posted.
+    A file is one transaction: any bad line, and nothing of it is posted. A document dated in a closed month posts into
+    the first open one and keeps its own date, unless it is refused with --refuse-late.
     """
     for name in files:
         if name != "-" and not Path(name).exists():
             raise click.UsageError(f"no such file: {name}")
     from ledger.database import opened
     from revrec.contracts import TYPES
-    from web.posting import post_file
+    from web.posting import How, post_file
 
+    how = How(keep_going, dry_run, refuse_late)
     failed = False
     with _refusals(), opened() as engine:
         for name in files:
@@ -120,16 +123,7 @@ def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, rejects: str |
                         out.write(raw + b"\n")
 
                 with _progress(stream, name) as progress:
-                    result = post_file(
-                        engine,
-                        stream,
-                        TYPES,
-                        author(),
-                        report,
-                        keep_going=keep_going,
-                        dry_run=dry_run,
-                        progress=progress,
-                    )
+                    result = post_file(engine, stream, TYPES, author(), report, how, progress)
             click.echo(f"{name}: {result.sentence}")
             failed = failed or result.outcome.refused > 0
     if failed:
@@ -244,10 +238,10 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
     from ledger.dates import month_text
 
     with _refusals(), opened() as engine, engine.begin() as connection:
-        opened = _entities(connection, entity)
-        for name in opened:
+        reopened = _entities(connection, entity)
+        for name in reopened:
             periods.reopen(connection, name, month, author(), reason)
-    for name in opened:
+    for name in reopened:
         click.echo(f"{month_text(month)} is open again for {name}")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from ledger.errors import ClosedPeriod, Refused
+from ledger.errors import ClosedPeriod, Problem, Refused
 from ledger.intake import DocumentType, Outcome, Report, post_lines
 
 # Another transaction was in the way, or posted the same document first: the same work again will succeed.
@@ -43,18 +43,25 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
             line = stream.readline(_LINE_BYTES_READ)
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a file is posted: past refusals, for show only, without documents dated in closed months."""
+
+    keep_going: bool = False
+    dry_run: bool = False
+    refuse_late: bool = False
+
+
 def post_file(
     engine: Engine,
     stream: IO[bytes],
     types: Mapping[str, DocumentType],
     posted_by: str,
     report: Report,
-    *,
-    keep_going: bool = False,
-    dry_run: bool = False,
+    how: How = How(),
     progress: Callable[[int], None] = lambda _count: None,
 ) -> Posted:
-    """Post a seekable stream of JSON Lines: all of it or nothing, unless `keep_going`.
+    """Post a seekable stream of JSON Lines: all of it or nothing, unless it is to keep going.
 
     Raises Refused for what the database itself would not take; then nothing was posted.
     """
@@ -65,14 +72,37 @@ def post_file(
         reraise=True,
     )
     start = stream.tell()
+    told = 0
+
+    def tell_once(problem: Problem, raw: bytes) -> None:
+        """Report what no earlier attempt has reported."""
+        if (problem.line or 0) > told:
+            report(problem, raw)
+
     try:
         for attempt in attempts:
             with attempt:
                 stream.seek(start)
-                outcome, kept = _post_once(engine, stream, types, posted_by, report, progress, keep_going, dry_run)
+                last = _LastLine(tell_once)
+                try:
+                    outcome, kept = _post_once(engine, stream, types, posted_by, last, how, progress)
+                finally:
+                    told = max(told, last.line)
     except (psycopg.Error, DBAPIError) as error:
         raise _refused_by_database(error) from error
-    return Posted(outcome, _sentence(outcome, kept=kept, dry_run=dry_run))
+    return Posted(outcome, _sentence(outcome, kept=kept, dry_run=how.dry_run))
+
+
+@dataclass(slots=True)
+class _LastLine:
+    """A report that remembers the last line it was told of."""
+
+    report: Report
+    line: int = 0
+
+    def __call__(self, problem: Problem, raw: bytes) -> None:
+        self.report(problem, raw)
+        self.line = max(self.line, problem.line or 0)
 
 
 def _post_once(
@@ -81,13 +111,14 @@ def _post_once(
     types: Mapping[str, DocumentType],
     posted_by: str,
     report: Report,
+    how: How,
     progress: Callable[[int], None],
-    keep_going: bool,
-    dry_run: bool,
 ) -> tuple[Outcome, bool]:
     with engine.connect() as connection:
-        outcome = post_lines(connection, _lines(stream), types, posted_by, report, progress)
-        kept = not dry_run and (keep_going or not outcome.refused)
+        outcome = post_lines(
+            connection, _lines(stream), types, posted_by, report, progress, refuse_late=how.refuse_late
+        )
+        kept = not how.dry_run and (how.keep_going or not outcome.refused)
         if kept:
             connection.commit()
         else:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from datetime import date
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from tests.conftest import Cli
+from tests.samples import invoice, one_time, parties, payment, usage
+
+
+def _january(cli: Cli) -> None:
+    cli.post(*parties(), usage("u1", "1.00", "2026-01-05"))
+    assert cli.ok("close", "2026-01") == "2026-01 is closed for us\n"
+
+
+def test_a_late_document_posts_into_the_first_open_month_and_keeps_its_date(cli: Cli, owner: Connection) -> None:
+    _january(cli)
+    assert "1 entries moved out of closed months" in cli.post(usage("u2", "2.00", "2026-01-20"))
+    assert cli.summary() == {
+        "2026-01": {"revenue": "1.00", "unbilled_receivable": "1.00"},
+        "2026-02": {"revenue": "2.00", "unbilled_receivable": "2.00"},
+    }
+    row = owner.execute(text("select effective_on, occurred_on from entry order by entry_id desc limit 1")).one()
+    assert row == (date(2026, 2, 1), date(2026, 1, 20))
+    cli.ok("verify")
+
+
+def test_late_documents_can_be_refused(cli: Cli) -> None:
+    _january(cli)
+    result = cli.run("post", "--refuse-late", "-", stdin='{"type": "product", "id": "x", "name": "X"}\n')
+    assert result.exit_code == 0
+    from tests.conftest import lines
+
+    result = cli.run("post", "--refuse-late", "-", stdin=lines([usage("u2", "2.00", "2026-01-20")]))
+    assert result.exit_code == 1
+    assert "usage u2: date = 2026-01-20: the books of us are closed through 2026-01-31" in result.stderr
+    assert "2026-02" not in cli.summary()
+
+
+def test_a_payment_of_a_closed_month_settles_in_the_open_one(cli: Cli) -> None:
+    cli.post(*parties(), invoice("I", "2026-01-05", one_time("10.00")))
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("close", "2026-01")
+    cli.post(payment("P", "10.00", "2026-01-20", ("I", "10.00")))
+    assert cli.summary()["2026-02"] == {"accounts_receivable": "-10.00", "cash": "10.00"}
+    cli.ok("verify")
+
+
+def test_months_close_in_order_and_once(cli: Cli) -> None:
+    _january(cli)
+    cli.post(usage("u2", "1.00", "2026-02-05"))
+    assert "month = 2026-01: the books of us are closed through 2026-01-31 already" in cli.refused("close", "2026-01")
+    assert "month = 2026-03: expected 2026-02 first: it has entries" in cli.refused("close", "2026-03")
+    cli.ok("close", "2026-02")
+    cli.ok("close", "2026-05")  # nothing in between
+
+
+def test_a_month_is_opened_again_on_the_record(cli: Cli, owner: Connection) -> None:
+    _january(cli)
+    assert "expected the last closed one, 2026-01" in cli.refused("reopen", "2025-12", "--reason", "x")
+    assert "expected why" in cli.refused("reopen", "2026-01", "--reason", " ")
+    cli.ok("reopen", "2026-01", "--reason", "the meter was wrong")
+    cli.post(usage("u2", "2.00", "2026-01-20"))
+    assert cli.summary() == {"2026-01": {"revenue": "3.00", "unbilled_receivable": "3.00"}}
+    cli.ok("close", "2026-01")
+    events = owner.execute(text("select action, by, reason from period_event order by period_event_id")).all()
+    assert events == [
+        ("closed", "tester", ""),
+        ("reopened", "tester", "the meter was wrong"),
+        ("closed", "tester", ""),
+    ]
+    cli.ok("verify")
+
+
+def test_an_unknown_entity_closes_nothing(cli: Cli) -> None:
+    assert "entity = nowhere" in cli.refused("close", "2026-01", "--entity", "nowhere")
+
+
+def test_the_database_itself_keeps_closed_books_closed(cli: Cli, engine: object, connection: Connection) -> None:
+    _january(cli)
+    # an entry as the application could write it, behind the books' back
+    with pytest.raises(DBAPIError) as refused:
+        connection.execute(
+            text(
+                "with e as (insert into entry select customer_id, 999, document_id, now(), null, effective_on,"
+                " occurred_on, 1, 'x', hash from entry limit 1 returning *) "
+                "insert into posting select customer_id, 999, debit_account, credit_account, 1, 1, effective_on, 1, rule"
+                " from posting limit 1"
+            )
+        )
+    assert isinstance(refused.value.orig, psycopg.Error)
+    assert refused.value.orig.sqlstate == "TM004"
+    assert "closed through 2026-01-31" in str(refused.value.orig)
