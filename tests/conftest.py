@@ -22,7 +22,10 @@ from ledger import database, embedded
 from web.cli import main
 
 settings.register_profile(
-    "tickmark", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "tickmark",
+    deadline=None,
+    derandomize="TICKMARK_EXAMPLES" not in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("tickmark")
 

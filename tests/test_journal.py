@@ -200,6 +200,9 @@ def test_an_entry_that_is_not_there(connection: Connection) -> None:
 
 def test_each_posting_is_two_lines(cli: Cli, owner: Connection) -> None:
     _books(cli)
-    sides = {row.side: row.total for row in owner.execute(text("select side, sum(amount) as total from journal_line group by side"))}
+    sides = {
+        row.side: row.total
+        for row in owner.execute(text("select side, sum(amount) as total from journal_line group by side"))
+    }
     postings = owner.scalar(text("select sum(amount) from posting"))
     assert sides == {"debit": postings, "credit": postings}

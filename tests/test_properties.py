@@ -1,0 +1,412 @@
+"""What always holds, over documents nobody chose: the books balance and tie, and a second run posts nothing.
+
+Beside them, a small independent model of the wallets in plain dictionaries, written from docs/accounting.md.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+from ledger import embedded
+from ledger.database import connect_engine
+from ledger.reports import Filters, summary, trial_balance
+from ledger.verify import verify
+from revrec.contracts import TYPES
+from revrec.recognition import recognize
+from tests.samples import (
+    application,
+    billed_usage,
+    contract,
+    grant,
+    invoice,
+    obligation,
+    one_time,
+    parties,
+    payment,
+    prepaid,
+    promotion,
+    service,
+    usage,
+)
+from web.posting import How, post_file
+
+# `TICKMARK_EXAMPLES=20 pytest tests/test_properties.py` looks twenty times as long, each time elsewhere.
+EXAMPLES = int(os.environ.get("TICKMARK_EXAMPLES", "1"))
+
+DAYS = st.dates(date(2026, 1, 1), date(2026, 6, 30)).map(date.isoformat)
+CENTS = st.integers(1, 20_000).map(lambda cents: f"{Decimal(cents) / 100:.2f}")
+PATTERNS = st.sampled_from(["daily", "monthly", "point_in_time"])
+
+
+@st.composite
+def _document(draw: st.DrawFn, number: int) -> dict[str, Any]:  # noqa: C901, PLR0911 - one a kind
+    """A document of any kind that may or may not be acceptable; what it refers to may not exist."""
+    ref = f"d{number}"
+    other = f"d{draw(st.integers(0, max(number - 1, 0)))}"
+    day, amount = draw(DAYS), draw(CENTS)
+    end = (date.fromisoformat(day) + timedelta(days=draw(st.integers(0, 200)))).isoformat()
+    kind = draw(
+        st.sampled_from(
+            ["prepaid", "promotion", "usage", "usage", "usage", "bill_grant", "bill_usage", "service", "one_time",
+             "payment", "application", "contract", "bill_obligation"]
+        )
+    )  # fmt: skip
+    if kind == "prepaid":
+        price = draw(st.sampled_from([amount, draw(CENTS)]))
+        return grant(ref, amount, day, price=price, expires_on=draw(st.sampled_from([None, end])))
+    if kind == "promotion":
+        return promotion(ref, amount, day, expires_on=draw(st.sampled_from([None, end])))
+    if kind == "usage":
+        return usage(
+            ref, str(draw(st.integers(0, 90_000))), day, unit_price=draw(st.sampled_from(["0.001", "0.0037", "1"]))
+        )
+    if kind == "bill_grant":
+        return invoice(ref, day, prepaid(amount, other), due_on=end)
+    if kind == "bill_usage":
+        return invoice(ref, day, billed_usage(amount), one_time(amount, line="2"), due_on=end)
+    if kind == "service":
+        return invoice(ref, day, service(amount, day, end, pattern=draw(PATTERNS)), due_on=end)
+    if kind == "one_time":
+        return invoice(ref, day, one_time(amount), due_on=end)
+    if kind == "payment":
+        return payment(ref, amount, day, *draw(st.sampled_from([(), ((other, amount),)])))
+    if kind == "application":
+        return application(ref, amount, day, other)
+    if kind == "contract":
+        pattern = draw(PATTERNS)
+        return contract(
+            ref, day, obligation(f"{ref}/o", amount, day, day if pattern == "point_in_time" else end, pattern=pattern)
+        )
+    return invoice(ref, day, {"id": "1", "kind": "service", "amount": amount, "obligation": f"{other}/o"}, due_on=end)
+
+
+@st.composite
+def _history(draw: st.DrawFn) -> list[list[dict[str, Any]]]:
+    """Files of documents, one after the other."""
+    count = draw(st.integers(5, 40))
+    documents = [draw(_document(number)) for number in range(count)]
+    documents = [{key: value for key, value in doc.items() if value is not None} for doc in documents]
+    cuts = sorted(draw(st.lists(st.integers(0, count), max_size=3)))
+    return [documents[a:b] for a, b in zip([0, *cuts], [*cuts, count], strict=True) if a < b]
+
+
+@pytest.fixture(scope="module")
+def fresh(server: str) -> Any:
+    """Makes fresh databases, one an example."""
+    admin = create_engine(make_url(server).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    made: list[Engine] = []
+
+    def make() -> Engine:
+        while made:
+            made.pop().dispose()
+        with admin.connect() as connection:
+            connection.exec_driver_sql("drop database if exists property with (force)")
+            connection.exec_driver_sql(f"create database property template {embedded.DATABASE}")
+        made.append(connect_engine(make_url(server).set(database="property").render_as_string(hide_password=False)))
+        return made[0]
+
+    yield make
+    while made:
+        made.pop().dispose()
+
+
+def _post(engine: Engine, documents: list[dict[str, Any]], how: How = How(keep_going=True)) -> Any:  # noqa: B008 - frozen
+    stream = io.BytesIO("".join(json.dumps(doc) + "\n" for doc in documents).encode())
+    refused: list[str] = []
+    outcome = post_file(
+        engine, stream, TYPES, "tester", lambda problem, _raw: refused.append(problem.document), how
+    ).outcome
+    return outcome, refused
+
+
+def _differences(connection: Connection) -> list[str]:
+    return [f"{check.sentence}: {difference}" for check in verify(connection) for difference in check.differences]
+
+
+def _assert_ties(connection: Connection) -> None:
+    balances = trial_balance(connection, Filters(memorandum=True)).rows
+    assert sum(row["debit"] - row["credit"] for row in balances) == 0
+    assert _differences(connection) == []
+
+
+@settings(max_examples=EXAMPLES * 40)
+@given(files=_history(), months=st.lists(st.integers(1, 12), min_size=1, max_size=3))
+def test_any_documents_balance_tie_and_post_once(
+    fresh: Any, files: list[list[dict[str, Any]]], months: list[int]
+) -> None:
+    engine = fresh()
+    _post(engine, parties())
+    accepted: list[dict[str, Any]] = []
+    for number, file in enumerate(files):
+        _, refused = _post(engine, file)
+        accepted += [doc for doc in file if f"{doc['type']} {doc['id']}" not in refused]
+        if number < len(months):
+            with engine.begin() as connection:
+                recognize(connection, date(2026, months[number], 1), "tester")
+        with engine.connect() as connection:
+            _assert_ties(connection)
+    with engine.begin() as connection:
+        recognize(connection, date(2027, 2, 1), "tester")
+    with engine.begin() as connection:
+        _assert_ties(connection)
+        before = summary(connection, Filters(memorandum=True)).rows
+        assert recognize(connection, date(2027, 2, 1), "tester").entries == 0
+    outcome, refused = _post(engine, [*parties(), *accepted], How())
+    assert (outcome.posted, outcome.entries, refused) == (0, 0, [])
+    with engine.connect() as connection:
+        assert summary(connection, Filters(memorandum=True)).rows == before
+        _assert_model_agrees(connection, accepted)
+
+
+def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]]) -> None:
+    """Revenue and receivables against plain arithmetic over the documents, after everything is recognised."""
+    cents: dict[str, int] = dict.fromkeys(("invoiced", "received", "applied", "rated", "credits", "obliged"), 0)
+    rated = Decimal(0)
+    for doc in accepted:
+        if doc["type"] == "usage":
+            rated += Decimal(doc["quantity"]) * Decimal(doc["unit_price"])
+        if doc["type"] == "invoice":
+            cents["invoiced"] += sum(_cents(line["amount"]) for line in doc["lines"])
+            cents["obliged"] += sum(
+                _cents(line["amount"])
+                for line in doc["lines"]
+                if line["kind"] in ("service", "one_time") and "product" in line
+            )
+        if doc["type"] == "contract":
+            cents["obliged"] += sum(_cents(item["price"]) for item in doc["obligations"])
+        if doc["type"] == "payment":
+            cents["received"] += _cents(doc["amount"])
+            cents["applied"] += sum(_cents(item["amount"]) for item in doc["applications"])
+        if doc["type"] == "application":
+            cents["applied"] += _cents(doc["amount"])
+    net = {
+        row["role"]: row["debit"] - row["credit"] for row in trial_balance(connection, Filters(memorandum=True)).rows
+    }
+    assert net.get("cash", 0) == cents["received"]
+    assert net.get("accounts_receivable", 0) == cents["invoiced"] - cents["applied"]
+    assert -net.get("customer_balance", 0) == cents["received"] - cents["applied"]
+    of_obligations = connection.scalar(
+        text(
+            "select coalesce(sum(case when p.credit_account = a.account_id then p.amount else -p.amount end), 0)"
+            " from account a join posting p on a.account_id in (p.debit_account, p.credit_account)"
+            r" where a.role = 'revenue' and a.subject like 'obligation\:%'"
+        )
+    )
+    assert of_obligations == cents["obliged"]
+    posted = connection.scalar(text("select coalesce(sum(posted_minor), 0) from usage_meter"))
+    assert abs(Decimal(posted) - rated * 100) <= Decimal("0.5")
+
+
+def _cents(amount: str) -> int:
+    return int(Decimal(amount) * 100)
+
+
+@settings(max_examples=EXAMPLES * 25)
+@given(
+    files=_history(),
+    split=st.integers(1, 5),
+    months=st.lists(st.integers(1, 12), unique=True, min_size=1, max_size=4).map(sorted),
+)
+def test_recognising_often_or_once_gives_the_same_books(
+    fresh: Any, files: list[list[dict[str, Any]]], split: int, months: list[int]
+) -> None:
+    documents = [doc for file in files for doc in file]
+    found = []
+    for often in (False, True):
+        engine = fresh()
+        _post(engine, parties())
+        _post(engine, documents)
+        for month in months if often else ():
+            with engine.begin() as connection:
+                recognize(connection, date(2026, month, 1), "tester")
+        with engine.begin() as connection:
+            recognize(connection, date(2027, 2, 1), "tester")
+            found.append(summary(connection, Filters(memorandum=True)).rows)
+    assert found[0] == found[1]
+
+
+WALLET = st.lists(
+    st.tuples(
+        st.sampled_from(["prepaid", "promotional"]),
+        st.integers(1, 300),  # face, in cents
+        st.integers(0, 20),  # first day
+        st.integers(0, 40) | st.none(),  # days it lasts
+        st.integers(0, 2) | st.none(),  # priority
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=EXAMPLES * 40)
+@given(wallet=WALLET, used=st.lists(st.tuples(st.integers(0, 45), st.integers(1, 200)), max_size=12))
+def test_draws_agree_with_a_model_in_dictionaries(fresh: Any, wallet: list[Any], used: list[Any]) -> None:
+    start = date(2026, 1, 1)
+    documents = parties()
+    model: list[dict[str, Any]] = []
+    for number, (kind, face, first, lasts, priority) in enumerate(wallet):
+        begins = start + timedelta(days=first)
+        ends = None if lasts is None else begins + timedelta(days=lasts)
+        amount = f"{Decimal(face) / 100:.2f}"
+        more = {"expires_on": ends and ends.isoformat(), "priority": priority}
+        document = grant(f"g{number}", amount, begins.isoformat(), kind=kind, **more)
+        documents.append({key: value for key, value in document.items() if value is not None})
+        model.append(
+            {"ref": f"g{number}", "kind": kind, "left": face, "from": begins, "to": ends, "priority": priority}
+        )
+    order = sorted(
+        model,
+        key=lambda g: (
+            g["priority"] is None, g["priority"], g["to"] is None, g["to"] or start, g["kind"] != "promotional", g["from"], g["ref"],
+        ),
+    )  # fmt: skip
+    overage = 0
+    for number, (day, amount) in enumerate(used):
+        on = start + timedelta(days=day)
+        documents.append(usage(f"u{number}", f"{Decimal(amount) / 100:.2f}", on.isoformat()))
+        wanted = amount
+        for credit in order:
+            if credit["from"] <= on and (credit["to"] is None or on <= credit["to"]):
+                taken = min(wanted, credit["left"])
+                credit["left"] -= taken
+                wanted -= taken
+        overage += wanted
+    engine = fresh()
+    _, refused = _post(engine, documents, How())
+    assert refused == []
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "select g.ref, b.face_minor - b.drawn_face_minor as left from credit_grant g join grant_balance b using (grant_id)"
+            )
+        )
+        assert {row.ref: row.left for row in rows} == {credit["ref"]: credit["left"] for credit in model}
+        net = {row["role"]: row["debit"] - row["credit"] for row in trial_balance(connection, Filters()).rows}
+        assert -net.get("revenue", 0) == sum(amount for _, amount in used)
+        promotional = sum(_cents(doc["amount"]) for doc in documents if doc.get("kind") == "promotional")
+        left = sum(credit["left"] for credit in model if credit["kind"] == "promotional")
+        assert net.get("promotional_credits", 0) == promotional - left
+        _assert_ties(connection)
+
+
+def test_no_interleaving_of_two_connections_overdraws_a_grant(engine: Engine) -> None:
+    """Many small files from two threads at once: every acknowledged draw is there, and never one too many."""
+    _post(engine, [*parties(), grant("G", "50.00"), invoice("I", "2026-01-01", prepaid("50.00"))], How())
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(2)
+
+    def draw(name: str) -> None:
+        try:
+            barrier.wait()
+            for number in range(40):
+                outcome, refused = _post(engine, [usage(f"{name}{number}", "1.00", "2026-01-05")], How())
+                assert (outcome.posted, refused) == (1, [])
+        except BaseException as error:  # noqa: BLE001 - told below
+            failures.append(error)
+
+    threads = [threading.Thread(target=draw, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with engine.connect() as connection:
+        net = {row["role"]: row["debit"] - row["credit"] for row in trial_balance(connection, Filters()).rows}
+        assert (net["revenue"], net["unbilled_receivable"], net["customer_credits"]) == (-8000, 3000, 0)
+        _assert_ties(connection)
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_the_same_document_from_two_connections_posts_once(engine: Engine, round_: int) -> None:
+    _post(engine, parties(), How())
+    documents = [usage(f"u{number}", "1.00", "2026-01-05") for number in range(20)]
+    outcomes: list[Any] = []
+    barrier = threading.Barrier(2)
+
+    def send() -> None:
+        barrier.wait()
+        outcomes.append(_post(engine, documents, How())[0])
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted((outcome.posted, outcome.repeated) for outcome in outcomes) == [(0, 20), (20, 0)]
+    with engine.connect() as connection:
+        assert connection.scalar(text("select sum(amount) from posting")) == 2000
+
+
+def test_payments_from_two_connections_never_settle_an_invoice_twice(engine: Engine) -> None:
+    _post(engine, [*parties(), invoice("I", "2026-01-01", one_time("30.00"))], How())
+    accepted: list[int] = []
+    barrier = threading.Barrier(2)
+
+    def pay(name: str) -> None:
+        barrier.wait()
+        for number in range(10):
+            outcome, _ = _post(engine, [payment(f"{name}{number}", "2.00", "2026-01-05", ("I", "2.00"))], How())
+            accepted.append(outcome.posted if not outcome.refused else 0)
+
+    threads = [threading.Thread(target=pay, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(accepted) == 15
+    with engine.connect() as connection:
+        _assert_ties(connection)
+        net = {row["role"]: row["debit"] - row["credit"] for row in trial_balance(connection, Filters()).rows}
+        assert net["accounts_receivable"] == 0
+
+
+def test_closing_waits_for_who_is_posting(engine: Engine) -> None:
+    """A month closes between transactions, never within one: what was under way is in it, what comes after is not."""
+    _post(engine, parties(), How())
+    stop = threading.Event()
+    problems: list[BaseException] = []
+
+    def post_on() -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                number += 1
+                _post(engine, [usage(f"u{number}", "1.00", "2026-01-05")], How())
+        except BaseException as error:  # noqa: BLE001 - told below
+            problems.append(error)
+
+    from ledger import periods
+
+    thread = threading.Thread(target=post_on)
+    thread.start()
+    try:
+        while True:
+            with engine.connect() as connection:
+                if connection.scalar(text("select count(*) from entry")) >= 10:
+                    break
+        with engine.begin() as connection:
+            periods.close(connection, "us", date(2026, 1, 1), "tester")
+        with engine.connect() as connection:
+            in_january = connection.scalar(text("select count(*) from entry where effective_on < '2026-02-01'"))
+        while True:
+            with engine.connect() as connection:
+                if connection.scalar(text("select count(*) from entry where effective_on >= '2026-02-01'")) >= 5:
+                    break
+    finally:
+        stop.set()
+        thread.join()
+    assert problems == []
+    with engine.connect() as connection:
+        assert connection.scalar(text("select count(*) from entry where effective_on < '2026-02-01'")) == in_january
+        _assert_ties(connection)
