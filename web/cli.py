@@ -188,6 +188,36 @@ def _progress(stream: IO[bytes], name: str) -> Iterator[Callable[[int], None]]:
 
 
 @main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--timestamp", required=True, help="The column that says when.")
+@click.option("--quantity", "quantities", required=True, multiple=True, help="A column to add up; may be repeated.")
+@click.option("--per", type=click.Choice(("minute", "hour", "day")), default="minute", show_default=True)
+@click.option("--time-zone", default="UTC", show_default=True, help="Where days begin; the entity's.")
+@click.option("--customer", required=True)
+@click.option("--entity", required=True)
+@click.option("--product", required=True)
+@click.option("--currency", required=True)
+@click.option("--unit-price", required=True, help="Price of one unit of the quantities added up.")
+def usage(file: str, timestamp: str, quantities: tuple[str, ...], per: str, time_zone: str, **terms: str) -> None:
+    """Print usage documents made from the rows of a CSV FILE, for `tickmark post -`.
+
+    Rows are added up by minute, hour or day; each document names the rows it was made of.
+    """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from adapters.usage_csv import tally, usage_documents
+
+    try:
+        zone = ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise click.UsageError(f"--time-zone {time_zone}: expected a name such as Europe/Berlin") from None
+    with _refusals(), Path(file).open(encoding="utf-8-sig", newline="") as stream:
+        tallies = tally(stream, timestamp, quantities, per, zone)
+        for document in usage_documents(tallies, Path(file).name, **terms):
+            click.echo(json.dumps(document, ensure_ascii=False))
+
+
+@main.command()
 @click.option("--through", type=MONTH, required=True, help="The last month to recognise, such as 2026-01.")
 def recognize(through: date) -> None:
     """Post revenue that is due and not yet posted, and credits that expired."""
