@@ -13,12 +13,12 @@ from typing import Any
 from flask import Response, current_app, jsonify, request
 from flask.views import MethodView
 from flask_smorest import Api, Blueprint
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, UnsupportedMediaType
 
 from ledger import trace as tracing
-from ledger.errors import Problem, Refused, UnknownReference
+from ledger.errors import InvalidDocument, Problem, Refused, UnknownReference
 from ledger.reports import Filters
 from ledger.rulebook import RULES
 from revrec.contracts import TYPES
@@ -185,6 +185,8 @@ def _body_lines() -> Iterator[bytes]:
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("expected application/json or application/x-ndjson")
     raw = request.get_data(cache=False)
+    if not raw.strip():
+        raise InvalidDocument("", "an empty body", "expected a document, or an array of them")
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
@@ -222,7 +224,7 @@ class Documents(MethodView):
 class Reports(MethodView):
     """Reports, each a sum over postings."""
 
-    @blueprint.arguments(FilterSchema, location="query")
+    @blueprint.arguments(FilterSchema, location="query", unknown=RAISE)
     @blueprint.response(200, ReportSchema)
     @blueprint.alt_response(404, description="No such report")
     @blueprint.alt_response(422, description="A filter that names nothing in the books")
@@ -239,7 +241,7 @@ class Reports(MethodView):
 class Entries(MethodView):
     """The journal."""
 
-    @blueprint.arguments(EntryQuerySchema, location="query")
+    @blueprint.arguments(EntryQuerySchema, location="query", unknown=RAISE)
     @blueprint.response(200, EntryPageSchema)
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
         """Entries in the order of their numbers, a page at a time."""

@@ -37,7 +37,9 @@ def make_app(engine: Engine, *, hosts: tuple[str, ...] = _LOCAL_HOSTS) -> Flask:
         MAX_CONTENT_LENGTH=api.BODY_BYTES_MAX,
         TRUSTED_HOSTS=list(hosts),
     )
-    api.ProblemApi(app).register_blueprint(api.blueprint)
+    described = api.ProblemApi(app)
+    described.register_blueprint(api.blueprint)
+    app.extensions["tickmark.openapi"] = described.spec
     app.register_blueprint(pages.blueprint)
     app.register_error_handler(api.DocumentsRefused, api.documents_refused)
     app.register_error_handler(Refused, _refused)

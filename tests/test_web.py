@@ -1,0 +1,217 @@
+"""The API and the pages, through Flask's test client."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from tests.conftest import Cli, lines
+from tests.samples import grant, invoice, parties, prepaid, promotion, service, usage
+from web.server import HEADERS, make_app
+
+
+@pytest.fixture
+def client(engine: Engine) -> FlaskClient:
+    return make_app(engine).test_client()
+
+
+def _books(cli: Cli) -> None:
+    cli.post(
+        *parties(),
+        grant("G", expires_on="2026-02-28"),
+        promotion("P", "5.00"),
+        invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2")),
+        usage("u1", "140.00", "2026-01-10", events="meter.csv rows 1-9"),
+    )
+    cli.ok("recognize", "--through", "2026-01")
+
+
+def test_documents_post_all_or_none(client: FlaskClient) -> None:
+    answer = client.post("/v1/documents", json=parties())
+    assert answer.status_code == 200
+    assert answer.json == {"posted": 4, "repeated": 0, "late": 0, "entries": 0, "postings": 0}
+    assert client.post("/v1/documents", json=parties()[0]).json["repeated"] == 1
+    answer = client.post("/v1/documents", json=[usage("u1", "1.00", "2026-01-01"), usage("u2", "1.00", "never")])
+    assert answer.status_code == 422
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["problems"] == [
+        {
+            "line": 2, "document": "usage u2", "field": "date", "value": "never",
+            "expected": "expected a date such as 2026-01-31",
+        }
+    ]  # fmt: skip
+    assert client.get("/v1/entries").json == {"entries": [], "next": None}
+
+
+def test_documents_as_ndjson(client: FlaskClient) -> None:
+    answer = client.post("/v1/documents", data=lines(parties()), content_type="application/x-ndjson")
+    assert answer.json["posted"] == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 422),
+        (b"[1, 2]", "application/json", 422),
+        (b'"x"', "application/json", 422),
+        (b"", "application/json", 422),
+        (b'{"type": "product",\n "id": "x",\n "name": "X"}', "application/json", 200),
+        (b"[" * 100_000, "application/json", 422),
+        (b'[{"type": "\\ud800"}]', "application/json", 422),
+        (b"{}", "text/plain", 415),
+        (b"type=product", "application/x-www-form-urlencoded", 415),
+    ],
+)
+def test_any_body_gets_a_plain_answer(client: FlaskClient, body: bytes, content_type: str, status: int) -> None:
+    answer = client.post("/v1/documents", data=body, content_type=content_type)
+    assert answer.status_code == status, answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_reports_are_those_of_the_command_line(cli: Cli, client: FlaskClient) -> None:
+    _books(cli)
+    for name in ("trial-balance", "summary", "revenue-waterfall", "wallet", "ar-aging"):
+        answer = client.get(f"/v1/reports/{name}?as_of=2026-01-31")
+        assert answer.json["rows"] == cli.report(name, "--as-of", "2026-01-31")
+        assert answer.json["rows"]
+
+
+def test_entries_by_page(cli: Cli, client: FlaskClient) -> None:
+    _books(cli)
+    everything = client.get("/v1/entries").json["entries"]
+    found, after = [], 0
+    while after is not None:
+        page = client.get(f"/v1/entries?limit=2&after={after}").json
+        found += page["entries"]
+        after = page["next"]
+    assert found == everything
+    assert client.get(f"/v1/entries/{found[0]['entry']}").json == found[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/entries/999999", 404),
+        ("/v1/trace/nothing", 404),
+        ("/v1/reports/nothing", 404),
+        ("/v1/nothing", 404),
+        ("/v1/reports/wallet?customer=nobody", 422),
+        ("/v1/reports/wallet?as_of=yesterday", 422),
+        ("/v1/reports/wallet?oops=1", 422),
+        ("/v1/entries?limit=0", 422),
+        ("/v1/entries?after=99999999999999999999999", 422),
+    ],
+)
+def test_errors_are_problem_details(client: FlaskClient, path: str, status: int) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status, answer.text
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["status"] == status
+
+
+def test_openapi_describes_every_route(client: FlaskClient) -> None:
+    spec = client.get("/openapi.json").json
+    assert spec["openapi"] == "3.1.0"
+    assert set(spec["paths"]) == {
+        "/v1/documents", "/v1/reports/{name}", "/v1/entries", "/v1/entries/{entry_id}", "/v1/trace/{ref}", "/v1/rules",
+    }  # fmt: skip
+    example = spec["paths"]["/v1/documents"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post("/v1/documents", json=example).json["posted"] == 1
+
+
+PAGES = (
+    "/", "/journal", "/reports/trial-balance", "/reports/summary", "/reports/revenue-waterfall", "/reports/wallet",
+    "/reports/ar-aging", "/rules", "/docs", "/find?q=I", "/find?q=%25",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_of_empty_books_say_what_to_do(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    if path == "/":
+        assert "tickmark post documents.jsonl" in answer.text
+
+
+def test_every_link_of_every_page_leads_somewhere(cli: Cli, client: FlaskClient) -> None:
+    _books(cli)
+    seen: set[str] = set()
+    waiting = list(PAGES)
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        answer = client.get(path)
+        assert answer.status_code in (200, 302), f"{path}: {answer.text[:500]}"
+        if answer.mimetype != "text/html":
+            answer.close()
+            continue
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value
+        assert "<script" not in answer.text
+        assert 'style="' not in answer.text  # the content security policy would drop it
+        base = path.partition("?")[0]
+        for href in re.findall(r'(?:href|src)="([^"#]+)', answer.text):
+            link = href.replace("&amp;", "&")
+            waiting.append(f"{base}{link}" if link.startswith("?") else link)
+            assert link.startswith(("/", "?")), f"{path} loads {link} from elsewhere"
+    assert len(seen) > 60
+    assert sum(len(path) > 0 for path in seen if path.startswith("/entries/")) >= 4
+
+
+def test_the_overview_shows_the_books_figures(cli: Cli, client: FlaskClient) -> None:
+    _books(cli)
+    page = client.get("/").text
+    assert "books tie" in page
+    # 140 used, 5 of it promotional; 31 of 365 days of seats
+    assert ">166.00</a>" in page
+    assert ">334.00</a>" in page  # deferred: 365 - 31
+    assert "35.00 USD earned and not invoiced" in page
+    assert len(page.encode()) < 150_000
+
+
+def test_an_entry_page_explains_itself(cli: Cli, client: FlaskClient) -> None:
+    _books(cli)
+    trace = json.loads(cli.ok("trace", "u1", "--format", "json"))
+    page = client.get(f"/entries/{trace['entries'][0]['entry']}").text
+    assert "using it earns the revenue" in page
+    assert "ASC 606-10-55-46" in page
+    assert "/documents/usage/u1" in page
+    assert "/documents/grant/G" in page
+    assert "meter.csv 1\N{EN DASH}9" in page
+    assert "9 rows" in page
+
+
+def test_what_a_document_says_is_text_on_every_page(cli: Cli, client: FlaskClient) -> None:
+    evil = "<script>alert(1)</script>"
+    cli.post(
+        *parties(),
+        {"type": "customer", "id": evil, "name": evil},
+        invoice("I", "2026-01-01", service("1.00", "2026-01-01", "2026-01-31", description=evil), customer=evil),
+    )
+    for path in ("/", "/journal", "/reports/ar-aging", "/documents/invoice/I", f"/find?q={evil}", "/entries/1"):
+        assert "<script" not in client.get(path).text, path
+
+
+def test_other_hosts_and_other_errors(client: FlaskClient, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.get("/v1/rules", headers={"Host": "evil.example"}).status_code == 400
+    assert client.get("/nothing").status_code == 404
+    assert client.get("/reports/summary?as_of=x").status_code == 422
+    from web import api
+
+    def broken() -> Any:
+        raise RuntimeError("secret of the server")
+
+    monkeypatch.setattr(api, "engine", broken)
+    app = make_app(engine)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    answer = app.test_client().get("/v1/entries")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.json["title"] == "The server failed; its log says why. Nothing was posted."
