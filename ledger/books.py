@@ -99,6 +99,32 @@ def available(history: History, on: date) -> int:
     return balance if least is None else least
 
 
+def balance(history: History, on: date) -> int:
+    """An account's balance at the end of a day."""
+    return sum(net for day, net in history.items() if day <= on)
+
+
+def nettings(liability: History, asset: History, after: date) -> list[tuple[date, int]]:
+    """What keeps a contract from showing a liability and an asset at once, on every day after the given one.
+
+    The two histories are net increases by day. What is billed less what is earned is one position: above zero all of
+    it is the liability, below zero all of it the asset. Returns (day, amount) to move from the liability to the asset,
+    or back where the amount is below zero.
+    """
+    steps = []
+    billed_ahead, earned_ahead = balance(liability, after), balance(asset, after)
+    settled = 0
+    for day in sorted({day for day in (*liability, *asset) if day > after}):
+        billed_ahead += liability.get(day, 0)
+        earned_ahead += asset.get(day, 0)
+        # how much of both there is too much, beyond what the steps before have settled
+        too_much = min(billed_ahead, earned_ahead) - settled
+        if too_much:
+            steps.append((day, too_much))
+            settled += too_much
+    return steps
+
+
 class Books:
     """One transaction's view of the books. Not shared between threads; `flush` before the transaction ends."""
 
@@ -286,6 +312,18 @@ class Books:
             self._see(customer_id, debit, ROLES[rule.debit].sign, effective_on, movement.amount)
             self._see(customer_id, credit, ROLES[rule.credit].sign, effective_on, -movement.amount)
         self._entries.append(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
+
+    def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
+        """Let a contract liability and a contract asset of one subject settle each other on every later day.
+
+        `keys` are the liability's account and the asset's, `rules` the one that settles and the one that puts back.
+        """
+        customer_id = source.customer.customer_id
+        liability, asset = (self.history(customer_id, key) for key in keys)
+        subject = keys[0].subject
+        for day, amount in nettings(liability, asset, after):
+            rule = rules[0] if amount > 0 else rules[1]
+            self.post(source, day, [Movement(rule, abs(amount), subject, subject)])
 
     def _movement_account(self, source: Source, role: str, subject: str, product: str) -> int:
         kept_product = product if role in PRODUCT_ROLES else ""

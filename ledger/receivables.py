@@ -9,12 +9,22 @@ from datetime import date
 from sqlalchemy import text
 
 from ledger import documents
-from ledger.books import AccountKey, Books, Movement, Source, available
+from ledger.books import AccountKey, Books, Movement, Source, available, balance
 from ledger.errors import OverApplication, Refused, UnknownReference, WrongCurrency, WrongParty
 from ledger.money import to_minor, to_text, within_limit
-from ledger.wallets import Wallets, bill_grant, bill_usage, settle_usage, usage_subject
+from ledger.wallets import (
+    NET_GRANT,
+    NET_USAGE,
+    Wallets,
+    bill_grant,
+    bill_usage,
+    grant_accounts,
+    overage_accounts,
+    usage_subject,
+)
 
 _CUSTOMER = "customer"  # the subject of a customer's balance
+_NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +95,13 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency)
     customer_id = source.customer.customer_id
+    day = books.open_day(doc.entity, doc.issued_on)  # a late invoice counts from the first open day on
     movements: list[Movement] = []
     subjects: list[str] = []
     billed: Counter[str] = Counter()
     for index, line in enumerate(doc.lines):
         try:
-            subject, moved = _bill_line(wallets, source, doc, line, billed)
+            subject, moved = _bill_line(wallets, source, doc, line, billed, day)
         except Refused as refusal:
             raise refusal.within(f"lines.{index}") from None
         subjects.append(subject)
@@ -103,7 +114,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     for line, subject in zip(doc.lines, subjects, strict=True):
         if line.kind == "prepaid" and line.grant is not None:
             grant = wallets.grant(customer_id, line.grant)
-            grant.fundings.append((doc.issued_on, to_minor(line.amount, doc.currency)))
+            grant.fundings.append((day, to_minor(line.amount, doc.currency)))
         _add_line(books, source, doc, line, subject)
     receivable = AccountKey(doc.entity, "accounts_receivable", doc.currency, invoice_subject(doc.id))
     books.add_row(
@@ -120,13 +131,24 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     )
     books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, doc.issued_on))
     books.post(source, doc.issued_on, movements)
-    for product in sorted({line.product for line in doc.lines if line.kind == "usage" and line.product}):
-        settle_usage(books, source, product, doc.issued_on)
+    for line in doc.lines:
+        if line.kind == "usage" and line.product:
+            books.net(source, overage_accounts(source, line.product), NET_USAGE, day)
+        elif line.grant is not None and wallets.grant(customer_id, line.grant).drawn:
+            books.net(source, grant_accounts(source, line.grant), NET_GRANT, day)
+        elif line.obligation is not None:
+            deferred, unbilled, _ = obligation_keys(doc.entity, doc.currency, obligation_subject(line.obligation), "")
+            books.net(source, (deferred, unbilled), _NET_OBLIGATION, day)
     return customer_id
 
 
 def _bill_line(
-    wallets: Wallets, source: Source, doc: documents.Invoice, line: documents.InvoiceLine, billed: Counter[str]
+    wallets: Wallets,
+    source: Source,
+    doc: documents.Invoice,
+    line: documents.InvoiceLine,
+    billed: Counter[str],
+    day: date,
 ) -> tuple[str, list[Movement]]:
     """What a line is about, and what it moves; `billed` is what earlier lines billed, by subject."""
     books = wallets.books
@@ -139,11 +161,12 @@ def _bill_line(
         assert line.grant is not None, "a prepaid line names its grant"
         grant = wallets.grant(customer_id, line.grant)
         _same_party("grant", grant.ref, (grant.entity, grant.currency), (doc.entity, doc.currency))
-        return grant.subject, bill_grant(grant, amount, billed[grant.subject], invoice)
+        moved = bill_grant(books, source, grant, day, amount, billed[grant.subject], invoice)
+        return grant.subject, moved
     if line.kind == "usage":
         assert line.product is not None, "a usage line names its product"
         subject = usage_subject(line.product)
-        return subject, bill_usage(books, source, line.product, doc.issued_on, amount, billed[subject], invoice)
+        return subject, bill_usage(books, source, line.product, day, amount, billed[subject], invoice)
     own = own_obligation(doc, line)
     if own is not None:
         return own.subject, bill_obligation(amount, 0, invoice, own.subject)
@@ -156,7 +179,7 @@ def _bill_line(
             line.obligation,
             f"expected the id of an obligation of a contract of {doc.customer} with {doc.entity} in {doc.currency}",
         )
-    left = available(books.history(customer_id, unbilled), doc.issued_on) - billed[subject]
+    left = balance(books.history(customer_id, unbilled), day) - billed[subject]
     return subject, bill_obligation(amount, left, invoice, subject)
 
 

@@ -95,6 +95,14 @@ _RULES = (
         "ASC 606-10-45-1",
     ),
     Rule(
+        116,
+        "grant.unsettled",
+        "unbilled_receivable",
+        "customer_credits",
+        "Late usage used up earlier what a settlement had counted on: put back on its day.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
         121,
         "expire.prepaid",
         "customer_credits",
@@ -152,6 +160,14 @@ _RULES = (
         "ASC 606-10-45-1",
     ),
     Rule(
+        204,
+        "usage.unsettled",
+        "unbilled_receivable",
+        "deferred_revenue",
+        "Late usage used up earlier what a settlement had counted on: put back on its day.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
         211,
         "invoice.usage",
         "accounts_receivable",
@@ -183,6 +199,22 @@ _RULES = (
         "unbilled_receivable",
         "A service already given is billed: the contract asset becomes a receivable.",
         "ASC 606-10-45-4",
+    ),
+    Rule(
+        303,
+        "invoice.settled",
+        "deferred_revenue",
+        "unbilled_receivable",
+        "An invoice dated before revenue that is posted already settles its contract asset on that day.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
+        304,
+        "invoice.unsettled",
+        "unbilled_receivable",
+        "deferred_revenue",
+        "An invoice dated earlier settled what a later settlement had counted on: put back on its day.",
+        "ASC 606-10-45-1",
     ),
     # Payments
     Rule(

@@ -238,23 +238,28 @@ _QUESTIONS = (
         _SIDES + _negative_balances("customer_credits", "grant", "grant"),
     ),
     _Question(
-        "no obligation has both a contract asset and a contract liability at a month's end after recognition",
-        "obligations",
-        "select count(*) from performance_obligation",
+        "no obligation, grant or usage shows both a contract asset and a contract liability at any month's end",
+        "obligations, grants and products used",
+        "select count(*) from (select distinct customer_id, subject from account"
+        " where role in ('deferred_revenue', 'customer_credits', 'unbilled_receivable')) subjects",
         _SIDES
-        + """, recognised as (
-               select max(dated_on) as through from document where type = 'recognition'
+        + """, months as (
+               select customer_id, entity, currency, subject, date_trunc('month', effective_on) as month,
+                      sum(-net) filter (where role <> 'unbilled_receivable') as liability,
+                      sum(net) filter (where role = 'unbilled_receivable') as asset
+               from sides where role in ('deferred_revenue', 'customer_credits', 'unbilled_receivable')
+               group by 1, 2, 3, 4, 5
+           ), ends as (
+               select m.*, sum(coalesce(liability, 0)) over by_month as liability_end,
+                      sum(coalesce(asset, 0)) over by_month as asset_end
+               from months m
+               window by_month as (partition by customer_id, entity, currency, subject order by month)
            )
-           select format('obligation %s of %s', substr(subject, 12), c.ref) from sides
-           join customer c using (customer_id)
-           cross join recognised
-           where subject like 'obligation:%' and effective_on <= through
-             and role in ('deferred_revenue', 'unbilled_receivable')
-           group by subject, c.ref
-           having sum(-net) filter (where role = 'deferred_revenue') <> 0
-              and sum(net) filter (where role = 'unbilled_receivable') <> 0
-              or sum(-net) filter (where role = 'deferred_revenue') < 0
-              or sum(net) filter (where role = 'unbilled_receivable') < 0""",
+           select format('%s of %s in %s: liability %s, asset %s %s', subject, c.ref, to_char(month, 'YYYY-MM'),
+                         liability_end, asset_end, currency)
+           from ends join customer c using (customer_id)
+           where (liability_end <> 0 and asset_end <> 0) or liability_end < 0 or asset_end < 0
+           order by subject, month""",
     ),
     _Question(
         "no obligation of a contract earned more than its price, nor one of an invoice more than was billed",

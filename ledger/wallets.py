@@ -14,7 +14,7 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from ledger import documents
-from ledger.books import AccountKey, Books, Movement, Source, available
+from ledger.books import AccountKey, Books, Movement, Source, balance
 from ledger.errors import OverApplication, Overdrawn, Refused, UnknownReference
 from ledger.money import exact_product, round_minor, share, to_minor, to_text, within_limit
 
@@ -123,50 +123,22 @@ def plan_draws(grants: Iterable[Grant], product: str, on: date, amount: int) -> 
     return draws, amount
 
 
-@dataclass(frozen=True, slots=True)
-class MoneyParts:
-    """Where a draw's money comes from, and what earlier breakage it shows to be wrong.
-
-    `billed` had been invoiced by the day of the draw; `settled` is invoiced later, by day; `unbilled` is not
-    invoiced yet.
-    """
-
-    billed: int
-    settled: tuple[Funding, ...]
-    unbilled: int
-    unbroken: int
+def unbroken(grant: Grant, money: int) -> int:
+    """How much of the breakage posted for a grant a late draw of so much money shows to be wrong."""
+    covered = min(money, max(grant.funded() - grant.drawn, 0))
+    left = max(grant.funded() - grant.drawn - grant.broken, 0)
+    return min(max(covered - left, 0), grant.broken)
 
 
-def money_parts(draw: Draw, on: date) -> MoneyParts:
-    """Split a draw's money by when it was, or will be, invoiced: earlier draws took the earlier invoices."""
-    grant, wanted = draw.grant, draw.money
-    consumed = grant.drawn
-    billed = 0
-    settled = []
-    for day, amount in sorted(grant.fundings):
-        free = max(amount - consumed, 0)
-        consumed = max(consumed - amount, 0)
-        taken = min(free, wanted)
-        wanted -= taken
-        if taken and day <= on:
-            billed += taken
-        elif taken:
-            settled.append((day, taken))
-    covered = draw.money - wanted
-    unbroken = max(covered - (grant.funded() - grant.drawn - grant.broken), 0)
-    return MoneyParts(billed, tuple(settled), wanted, min(unbroken, grant.broken))
-
-
-def draw_movements(draw: Draw, parts: MoneyParts, product: str) -> list[Movement]:
-    """What a draw moves on the day of the usage."""
+def draw_movements(draw: Draw, billed: int, product: str) -> list[Movement]:
+    """What a draw moves on the day of the usage; `billed` is how much of its money had been invoiced by then."""
     grant, subject = draw.grant, draw.grant.subject
     memo = [Movement("draw.credits", draw.face, subject, subject)] if grant.kept_in_memorandum else []
     if grant.kind == "promotional":
         return [Movement("draw.promotional", draw.face, subject, subject, product), *memo]
-    later = sum(amount for _, amount in parts.settled)
     return [
-        Movement("draw.prepaid", parts.billed, subject, subject, product),
-        Movement("draw.prepaid_unbilled", parts.unbilled + later, subject, subject, product),
+        Movement("draw.prepaid", billed, subject, subject, product),
+        Movement("draw.prepaid_unbilled", draw.money - billed, subject, subject, product),
         *memo,
     ]
 
@@ -385,64 +357,86 @@ def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
 
 def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws: Sequence[Draw], overage: int) -> None:
     books = wallets.books
-    parts = [money_parts(draw, on) for draw in draws]
-    movements = [m for draw, part in zip(draws, parts, strict=True) for m in draw_movements(draw, part, product)]
-    deferred_key, _ = _overage_accounts(source, product)
+    customer_id = source.customer.customer_id
+    day = books.open_day(source.entity, on)  # late usage counts from the first open day on
+    billed = [_billed_by(books, source, draw, day) for draw in draws]
+    movements = [m for draw, part in zip(draws, billed, strict=True) for m in draw_movements(draw, part, product)]
+    keys = overage_accounts(source, product)
+    billed_ahead = overage > 0 and books.has_account(customer_id, keys[0])
     ahead = 0
-    billed_ahead = overage > 0 and books.has_account(source.customer.customer_id, deferred_key)
     if billed_ahead:
-        ahead = min(overage, available(books.history(source.customer.customer_id, deferred_key), on))
+        ahead = min(overage, max(balance(books.history(customer_id, keys[0]), day), 0))
     subject = usage_subject(product)
     movements += [
         Movement("usage.billed_ahead", ahead, subject, subject, product),
         Movement("usage.overage", overage - ahead, subject, subject, product),
     ]
     books.post(source, on, movements)
-    for draw, part in zip(draws, parts, strict=True):
-        _record_draw(wallets, source, draw, part)
-    if billed_ahead and overage > ahead:
-        settle_usage(books, source, product, on)
+    for draw in draws:
+        _record_draw(wallets, source, draw, day)
+    if billed_ahead:
+        books.net(source, keys, NET_USAGE, day)
 
 
-def _record_draw(wallets: Wallets, source: Source, draw: Draw, parts: MoneyParts) -> None:
-    """Note a draw on its grant, settle it against later invoices, and correct breakage it proves wrong."""
+def _in_order(grant: Grant, money: int, on: date) -> bool:
+    """Whether every invoice of a grant is dated by a day and covers so much more money: no date needs a look."""
+    return all(day <= on for day, _ in grant.fundings) and grant.funded() - grant.drawn - grant.broken >= money
+
+
+def _billed_by(books: Books, source: Source, draw: Draw, on: date) -> int:
+    """How much of a draw's money had been invoiced, and not yet earned, by the day of the usage."""
+    grant = draw.grant
+    if grant.kind == "promotional" or not grant.fundings:
+        return 0
+    if _in_order(grant, draw.money, on):
+        return draw.money
+    credits_key, _ = grant_accounts(source, grant.ref)
+    return min(draw.money, max(balance(books.history(source.customer.customer_id, credits_key), on), 0))
+
+
+def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
+    """Note a draw on its grant, correct breakage it proves wrong, and settle it against other days' invoices."""
     grant = draw.grant
     returned = max(draw.face - grant.left, 0)
-    if grant.kind == "prepaid":
-        for day, amount in parts.settled:
-            wallets.books.post(source, day, [Movement("grant.settled", amount, grant.subject, grant.subject)])
+    ordered = grant.kind == "promotional" or not grant.fundings or _in_order(grant, draw.money, on)
     if returned:
         assert grant.expires_on is not None, "only credits that expired are returned"
         day = max([grant.expires_on, *(day for day, _ in grant.fundings)])
-        corrections = [Movement("expire.prepaid_corrected", parts.unbroken, grant.subject, grant.subject)]
+        money = unbroken(grant, draw.money)
+        corrections = [Movement("expire.prepaid_corrected", money, grant.subject, grant.subject)]
         if grant.kept_in_memorandum:
             corrections.append(Movement("expire.credits_corrected", returned, grant.subject, grant.subject))
         wallets.books.post(source, day, corrections)
         grant.expired_face -= returned
-        grant.broken -= parts.unbroken
+        grant.broken -= money
     grant.drawn_face += draw.face
     grant.drawn += draw.money
     wallets.touch(grant)
+    if not ordered:
+        wallets.books.net(source, grant_accounts(source, grant.ref), NET_GRANT, on)
 
 
-def _overage_accounts(source: Source, product: str) -> tuple[AccountKey, AccountKey]:
+# The rules by which contract liability and contract asset settle each other, and are put back.
+NET_GRANT = ("grant.settled", "grant.unsettled")
+NET_USAGE = ("usage.settled", "usage.unsettled")
+
+
+def grant_accounts(source: Source, ref: str) -> tuple[AccountKey, AccountKey]:
+    """A grant's contract liability and contract asset."""
+    subject = grant_subject(ref)
+    return (
+        AccountKey(source.entity, "customer_credits", source.currency, subject),
+        AccountKey(source.entity, "unbilled_receivable", source.currency, subject),
+    )
+
+
+def overage_accounts(source: Source, product: str) -> tuple[AccountKey, AccountKey]:
+    """The contract liability and contract asset of a product's usage beyond all grants."""
     subject = usage_subject(product)
     return (
         AccountKey(source.entity, "deferred_revenue", source.currency, subject),
         AccountKey(source.entity, "unbilled_receivable", source.currency, subject),
     )
-
-
-def settle_usage(books: Books, source: Source, product: str, after: date) -> None:
-    """Where usage is both billed ahead and unbilled on a later day, let one settle the other on that day."""
-    customer_id = source.customer.customer_id
-    keys = _overage_accounts(source, product)
-    days = {day for key in keys for day in books.history(customer_id, key) if day > after}
-    subject = usage_subject(product)
-    for day in sorted(days):
-        amount = min(available(books.history(customer_id, key), day) for key in keys)
-        if amount > 0:
-            books.post(source, day, [Movement("usage.settled", amount, subject, subject)])
 
 
 def bill_usage(
@@ -452,24 +446,26 @@ def bill_usage(
 
     `before` is what earlier lines of the same invoice billed of the product.
     """
-    customer_id = source.customer.customer_id
-    _, unbilled_key = _overage_accounts(source, product)
-    reported = min(amount, max(available(books.history(customer_id, unbilled_key), on) - before, 0))
+    _, unbilled_key = overage_accounts(source, product)
+    unbilled = balance(books.history(source.customer.customer_id, unbilled_key), on)
+    reported = min(amount, max(unbilled - before, 0))
     return [
         Movement("invoice.usage", reported, invoice, usage_subject(product)),
         Movement("invoice.usage_ahead", amount - reported, invoice, usage_subject(product)),
     ]
 
 
-def bill_grant(grant: Grant, amount: int, before: int, invoice: str) -> list[Movement]:
+def bill_grant(
+    books: Books, source: Source, grant: Grant, on: date, amount: int, before: int, invoice: str
+) -> list[Movement]:
     """What a prepaid line of an invoice moves: what was drawn before it is settled, the rest becomes credits.
 
-    `before` is what earlier lines of the same invoice billed of the grant. Raises OverApplication where more would be billed than the grant's price.
+    `before` is what earlier lines of the same invoice billed of the grant. Raises OverApplication where more would be
+    billed than the grant's price.
     """
     if grant.kind != "prepaid":
         raise Refused("grant", grant.ref, f"expected a prepaid grant, found a {grant.kind} one")
-    billed = grant.funded() + before
-    to_bill = grant.price - billed
+    to_bill = grant.price - grant.funded() - before
     if amount > to_bill:
         raise OverApplication(
             "amount",
@@ -477,7 +473,11 @@ def bill_grant(grant: Grant, amount: int, before: int, invoice: str) -> list[Mov
             f"expected at most {to_text(to_bill, grant.currency)}, what is not yet billed of the price of grant "
             f"{grant.ref}",
         )
-    drawn_before = min(amount, max(grant.drawn - billed, 0))
+    drawn_before = 0
+    if grant.drawn:
+        _, unbilled_key = grant_accounts(source, grant.ref)
+        unbilled = balance(books.history(source.customer.customer_id, unbilled_key), on)
+        drawn_before = min(amount, max(unbilled - before, 0))
     return [
         Movement("invoice.prepaid_drawn", drawn_before, invoice, grant.subject),
         Movement("invoice.prepaid", amount - drawn_before, invoice, grant.subject),

@@ -24,7 +24,9 @@ from revrec.schedules import parts_sql, share_sql
 _PASSED, _WHOLE = parts_sql("g.pattern", "g.starts_on", "g.ends_on", "g.month_end")
 
 # The month's end, or the term's where that is sooner, but not before what was billed in the month.
-_DATE = """case when g.ends_on between g.month and g.month_end
+# After the run's last month only what invoices settle is posted, on their day.
+_DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_open)
+    when g.ends_on between g.month and g.month_end
     then greatest(g.ends_on, coalesce(g.last_moved_on, g.ends_on), g.first_open) else g.month_end end"""
 
 # What recognition has to post, by obligation and month. The contract position of an obligation is what was billed
@@ -32,7 +34,8 @@ _DATE = """case when g.ends_on between g.month and g.month_end
 #   moved      the net change of its three accounts by month; closed months count in the first open one
 #   grid       the months of its term and those in which something moved
 #   standing   its accounts at each month's end as posted: deferred, unbilled, recognised
-#   due        what they should be: earned by the schedule, and the position that leaves
+#   gap        what the schedule has earned by then and is not recognised; nothing more after the run's last month
+#   due        what they should be: earned, and the position that leaves
 #   step       the change each month needs, beyond the change of the months before it
 _NEEDED = f"""
     with terms as (
@@ -57,7 +60,7 @@ _NEEDED = f"""
             union all
             select p.effective_on, -p.amount, a.part from posting p
             where p.customer_id = t.customer_id and p.debit_account = a.account_id
-        ) s on s.effective_on <= :through
+        ) s on true
         group by 1, 2, 3, 4
     ), months as (
         select t.customer_id, t.revenue_account, m.month::date as month
@@ -81,11 +84,18 @@ _NEEDED = f"""
         select g.*, (g.deferred - g.unbilled + g.recognised)::bigint as billed, {_PASSED} as passed, {_WHOLE} as whole,
                {_DATE} as dated_on
         from grid g
-    ), due as (
-        select s.*, {share_sql("s.price", "s.passed", "s.whole")} as earned
+    ), gap as (
+        select s.*, case when month <= :through
+                    then {share_sql("s.price", "s.passed", "s.whole")} - recognised end as needed_now,
+               count(*) filter (where month <= :through) over (
+                   partition by customer_id, revenue_account order by month) as run_months
         from (select standing.*, case when price_minor is null then billed
                                       when known_on <= month_end then price_minor else 0 end as price
               from standing) s
+    ), due as (
+        select g.*, recognised + coalesce(max(needed_now) over (
+                   partition by customer_id, revenue_account, run_months), 0) as earned
+        from gap g
     ), step as (
         select d.*, earned - recognised - lag(earned - recognised, 1, 0::numeric) over by_month as revenue_step,
                greatest(billed - earned, 0) - deferred

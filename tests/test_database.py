@@ -24,7 +24,9 @@ from tests.samples import parties, usage
 def test_the_tables_declared_are_the_tables_migrated(owner: Connection) -> None:
     differences = compare_metadata(MigrationContext.configure(owner), metadata)
     # comments are written in the migration alone
-    assert [found for found in differences if "comment" not in str(found[0] if isinstance(found, tuple) else found[0][0])] == []
+    assert [
+        found for found in differences if "comment" not in str(found[0] if isinstance(found, tuple) else found[0][0])
+    ] == []
 
 
 def test_the_rulebook_and_the_chart_are_in_the_database(owner: Connection) -> None:

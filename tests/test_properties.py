@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from ledger import embedded
+from ledger import embedded, periods
 from ledger.database import connect_engine
+from ledger.dates import months_between
 from ledger.reports import Filters, summary, trial_balance
 from ledger.verify import verify
 from revrec.contracts import TYPES
@@ -142,9 +143,13 @@ def _assert_ties(connection: Connection) -> None:
 
 
 @settings(max_examples=EXAMPLES * 40)
-@given(files=_history(), months=st.lists(st.integers(1, 12), min_size=1, max_size=3))
+@given(
+    files=_history(),
+    months=st.lists(st.integers(1, 12), min_size=1, max_size=3),
+    closes=st.lists(st.booleans(), min_size=3, max_size=3),
+)
 def test_any_documents_balance_tie_and_post_once(
-    fresh: Any, files: list[list[dict[str, Any]]], months: list[int]
+    fresh: Any, files: list[list[dict[str, Any]]], months: list[int], closes: list[bool]
 ) -> None:
     engine = fresh()
     _post(engine, parties())
@@ -153,8 +158,7 @@ def test_any_documents_balance_tie_and_post_once(
         _, refused = _post(engine, file)
         accepted += [doc for doc in file if f"{doc['type']} {doc['id']}" not in refused]
         if number < len(months):
-            with engine.begin() as connection:
-                recognize(connection, date(2026, months[number], 1), "tester")
+            _recognize_and_close(engine, date(2026, months[number], 1), close=closes[number])
         with engine.connect() as connection:
             _assert_ties(connection)
     with engine.begin() as connection:
@@ -168,6 +172,18 @@ def test_any_documents_balance_tie_and_post_once(
     with engine.connect() as connection:
         assert summary(connection, Filters(memorandum=True)).rows == before
         _assert_model_agrees(connection, accepted)
+
+
+def _recognize_and_close(engine: Engine, month: date, *, close: bool) -> None:
+    with engine.begin() as connection:
+        closed = periods.closed_through(connection, "us")
+        if closed is not None and closed >= month:
+            return
+        recognize(connection, month, "tester")
+        if close:
+            for earlier in months_between(date(2026, 1, 1), month):
+                if closed is None or earlier > closed:
+                    periods.close(connection, "us", earlier, "tester")
 
 
 def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]]) -> None:
@@ -385,8 +401,6 @@ def test_closing_waits_for_who_is_posting(engine: Engine) -> None:
                 _post(engine, [usage(f"u{number}", "1.00", "2026-01-05")], How())
         except BaseException as error:  # noqa: BLE001 - told below
             problems.append(error)
-
-    from ledger import periods
 
     thread = threading.Thread(target=post_on)
     thread.start()
