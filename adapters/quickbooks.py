@@ -6,14 +6,14 @@ carry our account codes and ids as `value`; the company's own QuickBooks ids are
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import simplejson
 from marshmallow import Schema, fields, validate
 
+from adapters.forms import fill, read_json, sum_by_account, write_json
 from adapters.summaries import SummaryEntry, SummaryLine
-from ledger.errors import Refused
 from ledger.money import to_decimal
 
 NAME_LENGTH_MAX = 100
@@ -74,37 +74,32 @@ def _line(number: int, line: SummaryLine, currency: str) -> dict[str, Any]:
 
 def journal_entries(entries: list[SummaryEntry]) -> list[dict[str, Any]]:
     """Summary entries as JournalEntry objects. Raises Refused, naming the entry, for what QuickBooks would refuse."""
-    schema = JournalEntry()
-    made = []
-    for entry in entries:
-        form = {
+    forms = (
+        {
             "DocNumber": entry.number,
             "TxnDate": entry.dated_on,
             "CurrencyRef": {"value": entry.currency},
             "PrivateNote": entry.memo,
             "Line": [_line(number, line, entry.currency) for number, line in enumerate(entry.lines, 1)],
         }
-        dumped = schema.dump(form)
-        wrong = schema.validate(dumped)
-        if wrong:
-            raise Refused("quickbooks", entry.number, f"QuickBooks would refuse it: {wrong}")
-        made.append(dumped)
-    return made
+        for entry in entries
+    )
+    return fill(JournalEntry(), "DocNumber", forms)
 
 
 def write(path: Path, entries: list[SummaryEntry]) -> None:
     """Write journal entries as a JSON array, amounts as exact number literals."""
-    text = simplejson.dumps(journal_entries(entries), use_decimal=True, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(path, journal_entries(entries))
 
 
-def totals(path: Path) -> dict[str, Any]:
+def totals(path: Path) -> dict[str, Decimal]:
     """Debit less credit by account code, as the file says."""
-    sums: dict[str, Any] = {}
-    for entry in simplejson.loads(path.read_text(encoding="utf-8"), use_decimal=True):
-        for line in entry["Line"]:
-            detail = line["JournalEntryLineDetail"]
-            code = detail["AccountRef"]["value"]
-            sign = 1 if detail["PostingType"] == "Debit" else -1
-            sums[code] = sums.get(code, 0) + sign * line["Amount"]
-    return sums
+    return sum_by_account(
+        (
+            line["JournalEntryLineDetail"]["AccountRef"]["value"],
+            line["JournalEntryLineDetail"]["PostingType"],
+            line["Amount"],
+        )
+        for entry in read_json(path)
+        for line in entry["Line"]
+    )

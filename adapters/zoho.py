@@ -7,14 +7,14 @@ a retry, since Zoho keeps no idempotency key for journals.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import simplejson
 from marshmallow import Schema, fields, validate
 
+from adapters.forms import fill, read_json, sum_by_account, write_json
 from adapters.summaries import SummaryEntry, SummaryLine
-from ledger.errors import Refused
 from ledger.money import to_decimal
 
 
@@ -49,10 +49,8 @@ def _line(line: SummaryLine, currency: str) -> dict[str, Any]:
 
 def journals(entries: list[SummaryEntry]) -> list[dict[str, Any]]:
     """Summary entries as journals, as drafts. Raises Refused, naming the entry, for what Zoho would refuse."""
-    schema = Journal()
-    made = []
-    for entry in entries:
-        form = {
+    forms = (
+        {
             "journal_date": entry.dated_on,
             "reference_number": entry.number,
             "notes": entry.memo,
@@ -60,25 +58,20 @@ def journals(entries: list[SummaryEntry]) -> list[dict[str, Any]]:
             "status": "draft",
             "line_items": [_line(line, entry.currency) for line in entry.lines],
         }
-        dumped = schema.dump(form)
-        wrong = schema.validate(dumped)
-        if wrong:
-            raise Refused("zoho", entry.number, f"Zoho Books would refuse it: {wrong}")
-        made.append(dumped)
-    return made
+        for entry in entries
+    )
+    return fill(Journal(), "reference_number", forms)
 
 
 def write(path: Path, entries: list[SummaryEntry]) -> None:
     """Write journals as a JSON array, amounts as exact number literals."""
-    text = simplejson.dumps(journals(entries), use_decimal=True, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(path, journals(entries))
 
 
-def totals(path: Path) -> dict[str, Any]:
+def totals(path: Path) -> dict[str, Decimal]:
     """Debit less credit by account code, as the file says."""
-    sums: dict[str, Any] = {}
-    for journal in simplejson.loads(path.read_text(encoding="utf-8"), use_decimal=True):
-        for line in journal["line_items"]:
-            sign = 1 if line["debit_or_credit"] == "debit" else -1
-            sums[line["account_id"]] = sums.get(line["account_id"], 0) + sign * line["amount"]
-    return sums
+    return sum_by_account(
+        (line["account_id"], line["debit_or_credit"], line["amount"])
+        for journal in read_json(path)
+        for line in journal["line_items"]
+    )

@@ -1,4 +1,4 @@
-"""The documents that come in, as pydantic models, and how one line of JSON becomes one of them.
+"""The documents that come in, as pydantic models.
 
 The format is docs/documents.md. Every model forbids unknown fields and keeps amounts as exact decimals;
 whether an amount fits its currency, and whether what a document names exists, is for the posting code to say.
@@ -6,22 +6,18 @@ whether an amount fits its currency, and whether what a document names exists, i
 
 from __future__ import annotations
 
-import hashlib
-import json
 import unicodedata
 from datetime import date
 from datetime import date as CalendarDay  # noqa: N812 - documents have fields called `date`
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, ClassVar, Literal, NoReturn
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ledger.chart import ROLES
 from ledger.dates import FIRST_DAY, LAST_DAY
-from ledger.errors import InvalidDocument, Problem, Refused
 from ledger.money import exponent
 
-LINE_BYTES_MAX = 1_000_000
 REF_LENGTH_MAX = 200
 TEXT_LENGTH_MAX = 2_000
 # Quantities and prices may have any precision a meter gives; beyond this a number is a mistake or an attack.
@@ -315,115 +311,3 @@ def refuse_repeats(field: str, ids: list[str]) -> None:
         if ref in seen:
             raise ValueError(f"{field}: expected each id once, found {ref} twice")
         seen.add(ref)
-
-
-def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise InvalidDocument(key, "given twice", "expected each field once")
-            seen.add(key)
-    return fields
-
-
-def _no_number(text: str) -> NoReturn:
-    raise InvalidDocument("", text[:NUMBER_DIGITS_MAX], f"{text[:NUMBER_DIGITS_MAX]}: expected numbers as strings")
-
-
-def read_line(line: str | bytes) -> dict[str, Any]:
-    """One line of JSON as a dictionary. Raises InvalidDocument for anything but one JSON object."""
-    raw = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
-    if len(raw) > LINE_BYTES_MAX:
-        raise InvalidDocument("", f"{len(raw):,} bytes", f"expected a document of at most {LINE_BYTES_MAX:,} bytes")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidDocument(
-            "", repr(raw[error.start]), f"expected UTF-8, found byte {error.start + 1} invalid"
-        ) from None
-    if "\x00" in text or "\\u0000" in text:
-        raise InvalidDocument("", "NUL", "expected text without NUL characters")
-    try:
-        value = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_float=_no_number, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise InvalidDocument("", text[:60], f"expected JSON: {error.msg} at character {error.pos + 1}") from None
-    except RecursionError:
-        raise InvalidDocument("", "nested too deeply", "expected JSON nested a few levels deep") from None
-    except ValueError as error:  # integers of thousands of digits
-        raise InvalidDocument("", text[:60], f"expected JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidDocument("", text[:60], "expected a JSON object")
-    return value
-
-
-def check(model: type[Document], fields: dict[str, Any]) -> Document:
-    """A dictionary as a document of the given model. Raises a ProblemList naming every field that is wrong."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise ProblemList([_explain(model, detail) for detail in error.errors()]) from None
-
-
-class ProblemList(Refused):
-    """A document with several things wrong, each named."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
-        first = problems[0]
-        super().__init__(first.field, first.value, first.expected)
-
-
-def _explain(model: type[Document], detail: Any) -> Problem:
-    """A pydantic error in our words: the field's path, the value found, what was expected."""
-    field = ".".join(str(part) for part in detail["loc"])
-    value = detail["input"]
-    shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    if detail["type"] == "extra_forbidden":
-        return Problem(field, _short(shown), f"unknown field; expected only {_field_names(model, detail['loc'])}")
-    if detail["type"] == "missing":
-        return Problem(field, "missing", "expected a value")
-    if detail["type"] == "value_error":
-        message = str(detail["ctx"]["error"])
-        if isinstance(detail["ctx"]["error"], InvalidDocument):
-            message = detail["ctx"]["error"].expected
-        if isinstance(value, dict | BaseModel):  # a rule across fields names its field itself
-            named, _, expected = message.partition(": ")
-            name, _, found = named.partition(" = ")
-            return Problem(f"{field}.{name}".lstrip("."), found or "missing", expected)
-        return Problem(field, _short(shown), message)
-    message = detail["msg"].replace("Input should be", "expected").replace("String should have", "expected")
-    return Problem(field, _short(shown), message[0].lower() + message[1:])
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= 80 else value[:77] + "..."
-
-
-def _field_names(model: type[BaseModel], location: tuple[str | int, ...]) -> str:
-    """The fields allowed where an unknown one stood: the document's, or those of one of its lines."""
-    here: Any = model
-    for part in location[:-1]:
-        if isinstance(part, str):
-            inner = _inner_model(here.model_fields[part].annotation)
-            if inner is None:
-                break
-            here = inner
-    return ", ".join(here.model_fields)
-
-
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _inner_model(argument)
-        if found is not None:
-            return found
-    return None
-
-
-def content_hash(fields: dict[str, Any]) -> bytes:
-    """SHA-256 over a document's canonical JSON: equal for equal content, whatever the order and spacing."""
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).digest()

@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import documents, journal, parties, receivables, wallets
+from ledger import documents, journal, parties, reading, receivables, usage, wallets
 from ledger.books import Books
-from ledger.documents import Document, ProblemList
+from ledger.documents import Document
 from ledger.errors import ClosedPeriod, ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
+from ledger.reading import ProblemList
 from ledger.wallets import Wallets
 
 BATCH = 5_000
@@ -42,7 +43,7 @@ TYPES: Mapping[str, DocumentType] = {
     "product": DocumentType(documents.Product, parties.post_product),
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
     "grant": DocumentType(documents.Grant, wallets.post_grant),
-    "usage": DocumentType(documents.Usage, wallets.post_usage),
+    "usage": DocumentType(documents.Usage, usage.post_usage),
     "invoice": DocumentType(documents.Invoice, receivables.post_invoice),
     "payment": DocumentType(documents.Payment, receivables.post_payment),
     "application": DocumentType(documents.Application, receivables.post_application),
@@ -125,14 +126,14 @@ def _parse(line: int, raw: bytes, types: Mapping[str, DocumentType]) -> _Item:
         raw = raw.removeprefix(b"\xef\xbb\xbf")
     item = _Item(line, raw.strip())
     try:
-        fields = documents.read_line(item.raw)
+        fields = reading.read_line(item.raw)
         item.type, item.ref = str(fields.get("type", "")), str(fields.get("id", ""))
         kind = types.get(item.type)
         if kind is None:
             shown = item.type or "missing"
             raise InvalidDocument("type", shown, f"expected one of {', '.join(types)}")
-        item.doc = documents.check(kind.model, fields)
-        item.hash = documents.content_hash(fields)
+        item.doc = reading.check(kind.model, fields)
+        item.hash = reading.content_hash(fields)
     except ProblemList as several:
         item.problems = [Problem(p.field, p.value, p.expected, item.name, line) for p in several.problems]
     except Refused as refusal:

@@ -9,19 +9,13 @@ from datetime import date
 from sqlalchemy import text
 
 from ledger import documents
-from ledger.books import AccountKey, Books, Movement, Source, available, balance
+from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, Refused, UnknownReference, WrongCurrency, WrongParty
+from ledger.grants import NET_GRANT, bill_grant, grant_accounts
 from ledger.money import to_minor, to_text, within_limit
-from ledger.wallets import (
-    NET_GRANT,
-    NET_USAGE,
-    Wallets,
-    bill_grant,
-    bill_usage,
-    grant_accounts,
-    overage_accounts,
-    usage_subject,
-)
+from ledger.positions import available, balance
+from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
+from ledger.wallets import Wallets
 
 _CUSTOMER = "customer"  # the subject of a customer's balance
 _NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")

@@ -7,13 +7,13 @@ grant, an invoice, an obligation; some document made that grant, invoice or obli
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger.entries import EntryFacts, entry_json, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
 
@@ -28,49 +28,6 @@ class Step:
     ref: str
     text: str
     depth: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A debit or credit of an entry, as accountants read it. Amounts are in minor units."""
-
-    side: str
-    entity: str
-    role: str
-    subject: str
-    product: str
-    currency: str
-    amount: int
-    functional_amount: int
-    rule: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class EntryFacts:
-    """An entry with its lines and where it comes from."""
-
-    entry_id: int
-    customer: str
-    document: str
-    effective_on: date
-    occurred_on: date
-    posted_at: datetime
-    posted_by: str
-    hash: str
-    reverses: int | None
-    reversed_by: int | None
-    lines: tuple[Line, ...]
-
-    def amounts(self) -> str:
-        """What it moves, in a few words: '312.40 USD draw.prepaid'."""
-        debits: dict[tuple[str, str], int] = {}
-        for line in self.lines:
-            if line.side == "debit":
-                debits[line.currency, line.rule] = debits.get((line.currency, line.rule), 0) + line.amount
-        return ", ".join(
-            f"{to_text(amount, currency)} {currency} {rule}" for (currency, rule), amount in debits.items()
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,74 +57,6 @@ class Trace:
 
 def _step_json(step: Step) -> dict[str, Any]:
     return {"kind": step.kind, "ref": step.ref, "text": step.text, "depth": step.depth}
-
-
-def entry_json(entry: EntryFacts) -> dict[str, Any]:
-    """An entry as JSON: amounts as decimal strings with their currency."""
-    return {
-        "entry": entry.entry_id,
-        "customer": entry.customer,
-        "document": entry.document,
-        "effective_on": entry.effective_on.isoformat(),
-        "occurred_on": entry.occurred_on.isoformat(),
-        "posted_at": entry.posted_at.isoformat(),
-        "posted_by": entry.posted_by,
-        "hash": entry.hash,
-        "reverses": entry.reverses,
-        "reversed_by": entry.reversed_by,
-        "lines": [
-            {
-                "side": line.side, "entity": line.entity, "account": line.role, "subject": line.subject,
-                "product": line.product, "rule": line.rule, "currency": line.currency,
-                "amount": to_text(line.amount, line.currency),
-            }
-            for line in entry.lines
-        ],
-    }  # fmt: skip
-
-
-_ENTRIES = """
-    select e.entry_id, c.ref as customer, d.type || ':' || d.ref as document, e.effective_on, e.occurred_on, e.posted_at,
-           e.posted_by, encode(e.hash, 'hex') as hash, e.reverses, r.entry_id as reversed_by, e.customer_id
-    from entry e
-    join customer c using (customer_id)
-    join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0)
-    left join entry r on r.customer_id = e.customer_id and r.reverses = e.entry_id
-"""
-
-
-def read_entries(
-    connection: Connection,
-    where: str,
-    parameters: Mapping[str, object],
-    limit: int = STEPS_MAX,
-    order: str = "e.entry_id",
-) -> list[EntryFacts]:
-    """Entries that match, with their lines. `where` is SQL over the entry `e` with named parameters."""
-    rows = connection.execute(
-        text(f"{_ENTRIES} where {where} order by {order} limit :limit"), {**parameters, "limit": limit}
-    ).all()
-    lines: dict[int, list[Line]] = {}
-    if rows:
-        found = connection.execute(
-            text(
-                "select entry_id, line, side, entity, role, subject, product, currency, amount, functional_amount, rule "
-                "from journal_line where customer_id = any(:customers) and entry_id = any(:entries) "
-                "order by entry_id, line, side desc"
-            ),
-            {"customers": list({row.customer_id for row in rows}), "entries": [row.entry_id for row in rows]},
-        )
-        for row in found:
-            lines.setdefault(row.entry_id, []).append(Line(*(*row[2:], row.line)))
-    return [EntryFacts(*(*row[:10], tuple(lines.get(row.entry_id, ())))) for row in rows]
-
-
-def read_entry(connection: Connection, entry_id: int) -> EntryFacts:
-    """One entry. Raises UnknownReference."""
-    found = read_entries(connection, "e.entry_id = :entry_id", {"entry_id": entry_id})
-    if not found:
-        raise UnknownReference("entry", entry_id, "expected the number of an entry in the books")
-    return found[0]
 
 
 def trace(connection: Connection, ref: str) -> Trace:

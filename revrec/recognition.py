@@ -13,7 +13,7 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
-from ledger import documents, journal, locks, periods, wallets
+from ledger import journal, locks, periods, reading, wallets
 from ledger.books import HOUSE, Books
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
@@ -223,6 +223,6 @@ def _keep_document(books: Books, document_id: int, run: Run) -> None:
     fields = {"type": "recognition", "id": f"{month}/{(before or 0) + 1}", "through": month}
     body = json.dumps(fields)
     books.add_document(
-        HOUSE, document_id, "recognition", fields["id"], month_end(run.through), body, documents.content_hash(fields)
+        HOUSE, document_id, "recognition", fields["id"], month_end(run.through), body, reading.content_hash(fields)
     )
     books.flush()

@@ -17,6 +17,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, UnsupportedMediaType
 
+from ledger import entries
 from ledger import trace as tracing
 from ledger.errors import InvalidDocument, Problem, Refused, UnknownReference
 from ledger.reports import Filters
@@ -250,9 +251,9 @@ class Entries(MethodView):
             where += " and c.ref = :customer"
             parameters["customer"] = query["customer"]
         with engine().connect() as connection:
-            found = tracing.read_entries(connection, where, parameters, limit=query["limit"])
+            found = entries.read_entries(connection, where, parameters, limit=query["limit"])
         last = found[-1].entry_id if len(found) == query["limit"] else None
-        return {"entries": [tracing.entry_json(entry) for entry in found], "next": last}
+        return {"entries": [entries.entry_json(entry) for entry in found], "next": last}
 
 
 @blueprint.route("/entries/<int:entry_id>")
@@ -264,7 +265,7 @@ class Entry(MethodView):
     def get(self, entry_id: int) -> dict[str, Any]:
         """An entry with its lines."""
         with engine().connect() as connection:
-            return tracing.entry_json(tracing.read_entry(connection, entry_id))
+            return entries.entry_json(entries.read_entry(connection, entry_id))
 
 
 @blueprint.route("/trace/<path:ref>")

@@ -5,20 +5,18 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from time import monotonic
 from typing import IO, Any
 
 import click
 
 from ledger.errors import Problem, Refused
+from web.options import DAY, MOMENT, MONTH
 
 REFUSED = 1  # exit code: refused, or something differs
 
@@ -42,42 +40,6 @@ def _refusals() -> Iterator[None]:
     except Refused as refusal:
         click.echo(f"refused: {refusal}", err=True)
         raise SystemExit(REFUSED) from None
-
-
-class _Month(click.ParamType[Any]):
-    name = "month"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        from ledger.dates import parse_month
-
-        try:
-            return value if isinstance(value, date) else parse_month(value)
-        except Refused as refusal:
-            self.fail(f"{value}: {refusal.expected}", param, ctx)
-
-
-class _Day(click.ParamType[Any]):
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        try:
-            return value if isinstance(value, date) else date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value}: expected a date such as 2026-01-31", param, ctx)
-
-
-class _Moment(click.ParamType[Any]):
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value}: expected a moment such as 2026-01-31T18:00:00+00:00", param, ctx)
-        return moment if moment.tzinfo else moment.astimezone()
-
-
-MONTH, DAY, MOMENT = _Month(), _Day(), _Moment()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -109,82 +71,27 @@ def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: b
             raise click.UsageError(f"no such file: {name}")
     from ledger.database import opened
     from revrec.contracts import TYPES
+    from web.files import progress as progress_bar
+    from web.files import rejects_file, spooled
     from web.posting import How, post_file
 
     how = How(keep_going, dry_run, refuse_late)
     failed = False
     with _refusals(), opened() as engine:
         for name in files:
-            with _spooled(name) as stream, _rejects_file(name, rejects, keep_going) as rejected:
+            with spooled(name) as stream, rejects_file(name, rejects, keep_going) as rejected:
 
                 def report(problem: Problem, raw: bytes, name: str = name, out: IO[bytes] | None = rejected) -> None:
                     click.echo(f"{name}: {problem}", err=True)
                     if out is not None:
                         out.write(raw + b"\n")
 
-                with _progress(stream, name) as progress:
+                with progress_bar(stream, name) as progress:
                     result = post_file(engine, stream, TYPES, author(), report, how, progress)
             click.echo(f"{name}: {result.sentence}")
             failed = failed or result.outcome.refused > 0
     if failed:
         raise SystemExit(REFUSED)
-
-
-@contextmanager
-def _spooled(name: str) -> Iterator[IO[bytes]]:
-    """A file opened to be read more than once; standard input goes through a temporary file."""
-    if name != "-":
-        with Path(name).open("rb") as stream:
-            yield stream
-        return
-    with tempfile.TemporaryFile() as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
-        spool.seek(0)
-        yield spool
-
-
-@contextmanager
-def _rejects_file(name: str, rejects: str | None, keep_going: bool) -> Iterator[IO[bytes] | None]:
-    if not keep_going:
-        yield None
-        return
-    path = Path(rejects or ("rejects.jsonl" if name == "-" else f"{name}.rejects"))
-    with path.open("wb") as stream:
-        yield stream
-    if path.stat().st_size == 0:
-        path.unlink()
-    else:
-        click.echo(f"{name}: refused lines are in {path}", err=True)
-
-
-@contextmanager
-def _progress(stream: IO[bytes], name: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal once the work takes over a second; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    size = os.fstat(stream.fileno()).st_size
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[count]:,} documents"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=size or None, count=0, visible=False)
-        started = monotonic()
-        done = 0
-
-        def step(count: int) -> None:
-            nonlocal done
-            done += count
-            visible = monotonic() - started > 1
-            bar.update(task, completed=stream.tell(), count=done, visible=visible)
-
-        yield step
 
 
 @main.command()

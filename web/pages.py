@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from adapters.workbook import write_report
-from ledger import periods
+from ledger import entries, periods
 from ledger import trace as tracing
 from ledger.chart import ROLES
 from ledger.dates import month_end, month_start, parse_month
@@ -131,7 +131,7 @@ def overview() -> str:
         before = _figures(connection, replace(filters, as_of=this_month - timedelta(days=1)))
         waterfall = reports.make(connection, "revenue-waterfall", filters)
         aging = reports.make(connection, "ar-aging", filters)
-        latest = tracing.read_entries(
+        latest = entries.read_entries(
             connection,
             "e.effective_on <= :as_of and exists (select from posting p join account a on a.customer_id = p.customer_id"
             " and a.account_id = p.debit_account where p.customer_id = e.customer_id and p.entry_id = e.entry_id"
@@ -328,9 +328,9 @@ def journal() -> str:
     if raw.isdigit() and len(raw) < 19:
         where, parameters = "e.entry_id < :before", {"before": int(raw)}
     with engine().connect() as connection:
-        entries = tracing.read_entries(connection, where, parameters, limit=JOURNAL_PAGE, order="e.entry_id desc")
-    older = entries[-1].entry_id if len(entries) == JOURNAL_PAGE else None
-    return render_template("journal.html", entries=entries, older=older)
+        found = entries.read_entries(connection, where, parameters, limit=JOURNAL_PAGE, order="e.entry_id desc")
+    older = found[-1].entry_id if len(found) == JOURNAL_PAGE else None
+    return render_template("journal.html", entries=found, older=older)
 
 
 @blueprint.get("/reports/<name>")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.chart import ROLES
+from ledger.entries import EntryFacts
 from ledger.money import to_text
-from ledger.trace import EntryFacts, Step, Trace
+from ledger.trace import Step, Trace
 
 _BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y = 238, 58, 56, 20
 _NAME_LETTERS, _TEXT_LETTERS = 27, 37

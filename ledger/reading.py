@@ -1,0 +1,126 @@
+"""One line of JSON as a checked document, or as everything that is wrong with it, in words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ValidationError
+
+from ledger.documents import NUMBER_DIGITS_MAX, Document
+from ledger.errors import InvalidDocument, Problem, Refused
+
+LINE_BYTES_MAX = 1_000_000
+
+
+def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidDocument(key, "given twice", "expected each field once")
+            seen.add(key)
+    return fields
+
+
+def _no_number(text: str) -> NoReturn:
+    raise InvalidDocument("", text[:NUMBER_DIGITS_MAX], f"{text[:NUMBER_DIGITS_MAX]}: expected numbers as strings")
+
+
+def read_line(line: str | bytes) -> dict[str, Any]:
+    """One line of JSON as a dictionary. Raises InvalidDocument for anything but one JSON object."""
+    raw = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
+    if len(raw) > LINE_BYTES_MAX:
+        raise InvalidDocument("", f"{len(raw):,} bytes", f"expected a document of at most {LINE_BYTES_MAX:,} bytes")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidDocument(
+            "", repr(raw[error.start]), f"expected UTF-8, found byte {error.start + 1} invalid"
+        ) from None
+    if "\x00" in text or "\\u0000" in text:
+        raise InvalidDocument("", "NUL", "expected text without NUL characters")
+    try:
+        value = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_float=_no_number, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise InvalidDocument("", text[:60], f"expected JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise InvalidDocument("", "nested too deeply", "expected JSON nested a few levels deep") from None
+    except ValueError as error:  # integers of thousands of digits
+        raise InvalidDocument("", text[:60], f"expected JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidDocument("", text[:60], "expected a JSON object")
+    return value
+
+
+class ProblemList(Refused):
+    """A document with several things wrong, each named."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        first = problems[0]
+        super().__init__(first.field, first.value, first.expected)
+
+
+def check(model: type[Document], fields: dict[str, Any]) -> Document:
+    """A dictionary as a document of the given model. Raises a ProblemList naming every field that is wrong."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise ProblemList([_explain(model, detail) for detail in error.errors()]) from None
+
+
+def _explain(model: type[Document], detail: Any) -> Problem:
+    """A pydantic error in our words: the field's path, the value found, what was expected."""
+    field = ".".join(str(part) for part in detail["loc"])
+    value = detail["input"]
+    shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    if detail["type"] == "extra_forbidden":
+        return Problem(field, _short(shown), f"unknown field; expected only {_field_names(model, detail['loc'])}")
+    if detail["type"] == "missing":
+        return Problem(field, "missing", "expected a value")
+    if detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
+        if isinstance(detail["ctx"]["error"], InvalidDocument):
+            message = detail["ctx"]["error"].expected
+        if isinstance(value, dict | BaseModel):  # a rule across fields names its field itself
+            named, _, expected = message.partition(": ")
+            name, _, found = named.partition(" = ")
+            return Problem(f"{field}.{name}".lstrip("."), found or "missing", expected)
+        return Problem(field, _short(shown), message)
+    message = detail["msg"].replace("Input should be", "expected").replace("String should have", "expected")
+    return Problem(field, _short(shown), message[0].lower() + message[1:])
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 80 else value[:77] + "..."
+
+
+def _field_names(model: type[BaseModel], location: tuple[str | int, ...]) -> str:
+    """The fields allowed where an unknown one stood: the document's, or those of one of its lines."""
+    here: Any = model
+    for part in location[:-1]:
+        if isinstance(part, str):
+            inner = _inner_model(here.model_fields[part].annotation)
+            if inner is None:
+                break
+            here = inner
+    return ", ".join(here.model_fields)
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _inner_model(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def content_hash(fields: dict[str, Any]) -> bytes:
+    """SHA-256 over a document's canonical JSON: equal for equal content, whatever the order and spacing."""
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).digest()
