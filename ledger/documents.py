@@ -12,7 +12,7 @@ from datetime import date as CalendarDay  # noqa: N812 - documents have fields c
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from ledger.chart import ROLES
 from ledger.dates import FIRST_DAY, LAST_DAY
@@ -90,9 +90,11 @@ def _role(value: str) -> str:
 
 Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX), AfterValidator(_printable)]
 Ref = Annotated[str, Field(min_length=1, max_length=REF_LENGTH_MAX), AfterValidator(_printable), AfterValidator(_ref)]
-Day = Annotated[date, BeforeValidator(_day)]
+Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Currency = Annotated[str, AfterValidator(_currency)]
-Number = Annotated[Decimal, BeforeValidator(_decimal)]
+Number = Annotated[
+    Decimal, BeforeValidator(_decimal), WithJsonSchema({"type": "string", "format": "decimal", "examples": ["12.50"]})
+]
 PositiveNumber = Annotated[Number, AfterValidator(_positive)]
 NumberFromZero = Annotated[Number, AfterValidator(_not_negative)]
 Pattern = Literal["daily", "monthly", "point_in_time"]

@@ -7,7 +7,15 @@ import re
 from typing import Any
 
 import pytest
+import schemathesis
 from flask.testing import FlaskClient
+from hypothesis import given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from sqlalchemy import Engine
 
 from tests.conftest import Cli, lines
@@ -215,3 +223,24 @@ def test_other_hosts_and_other_errors(client: FlaskClient, engine: Engine, monke
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert answer.json["title"] == "The server failed; its log says why. Nothing was posted."
+
+
+def test_schemathesis_finds_no_error_of_the_server(engine: Engine) -> None:
+    app = make_app(engine)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    checks = (
+        not_a_server_error,
+        status_code_conformance,
+        content_type_conformance,
+        response_schema_conformance,
+    )
+    for found in schema.get_all_operations():
+        operation = found.ok()
+
+        @settings(max_examples=40)
+        @given(case=operation.as_strategy())
+        def probe(case: Any) -> None:
+            case.call_and_validate(checks=checks)
+
+        probe()

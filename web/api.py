@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -50,14 +51,16 @@ class PostedSchema(Schema):
     postings = fields.Integer()
 
 
-class ProblemSchema(Schema):
-    """One thing wrong with one document."""
+class ProblemDetailsSchema(Schema):
+    """An error as RFC 9457 problem details; `problems` where several things are wrong."""
 
-    line = fields.Integer(allow_none=True)
-    document = fields.String()
-    field = fields.String()
-    value = fields.String()
-    expected = fields.String()
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    field = fields.String(metadata={"description": "Where it stands"})
+    value = fields.String(metadata={"description": "What was found"})
+    expected = fields.String(metadata={"description": "What was expected"})
+    problems = fields.Raw(metadata={"description": "Each thing wrong: of documents a list, of parameters by name"})
 
 
 class FilterSchema(Schema):
@@ -166,12 +169,13 @@ class DocumentsRefused(Exception):
         super().__init__(f"{len(problems)} problems")
 
 
+_DOCUMENT = {"$ref": "#/components/schemas/Document"}
 _BODY = {
     "description": "A document, an array of them, or one a line as application/x-ndjson (see docs/documents.md)",
     "required": True,
     "content": {
         "application/json": {
-            "schema": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]},
+            "schema": {"anyOf": [_DOCUMENT, {"type": "array", "items": _DOCUMENT}]},
             "example": {"type": "customer", "id": "globex", "name": "Globex", "country": "DE"},
         },
         "application/x-ndjson": {"schema": {"type": "string"}},
@@ -206,7 +210,8 @@ class Documents(MethodView):
 
     @blueprint.doc(requestBody=_BODY)
     @blueprint.response(200, PostedSchema)
-    @blueprint.alt_response(422, schema=ProblemSchema(many=True), description="Refused; nothing was posted")
+    @blueprint.alt_response(415, response=HTTPStatus(415).name)
+    @blueprint.alt_response(422, response=HTTPStatus(422).name)
     def post(self) -> dict[str, int]:
         """Post documents, all or none of them; posting the same again posts nothing."""
         problems: list[Problem] = []
@@ -227,8 +232,8 @@ class Reports(MethodView):
 
     @blueprint.arguments(FilterSchema, location="query", unknown=RAISE)
     @blueprint.response(200, ReportSchema)
-    @blueprint.alt_response(404, description="No such report")
-    @blueprint.alt_response(422, description="A filter that names nothing in the books")
+    @blueprint.alt_response(404, response=HTTPStatus(404).name)
+    @blueprint.alt_response(422, response=HTTPStatus(422).name)
     def get(self, query: dict[str, Any], name: str) -> dict[str, Any]:
         """A report: trial-balance, summary, revenue-waterfall, wallet or ar-aging."""
         if name not in reports.REPORTS:
@@ -261,7 +266,7 @@ class Entry(MethodView):
     """One entry."""
 
     @blueprint.response(200, EntrySchema)
-    @blueprint.alt_response(404, description="No such entry")
+    @blueprint.alt_response(404, response=HTTPStatus(404).name)
     def get(self, entry_id: int) -> dict[str, Any]:
         """An entry with its lines."""
         with engine().connect() as connection:
@@ -273,7 +278,7 @@ class Traces(MethodView):
     """Where things come from and what they led to."""
 
     @blueprint.response(200, TraceSchema)
-    @blueprint.alt_response(404, description="Nothing has this reference")
+    @blueprint.alt_response(404, response=HTTPStatus(404).name)
     def get(self, ref: str) -> dict[str, Any]:
         """The chain of an entry's number, or of a document such as invoice:INV-1, both ways."""
         with engine().connect() as connection:
@@ -322,7 +327,26 @@ def refused(error: Refused) -> Response:
 
 
 class ProblemApi(Api):  # type: ignore[misc] # flask-smorest is untyped
-    """flask-smorest's API, answering errors as problem details."""
+    """flask-smorest's API, answering errors as problem details, and describing them so."""
+
+    ERROR_SCHEMA = ProblemDetailsSchema
+
+    def _register_responses(self) -> None:
+        usual = Api.DEFAULT_RESPONSE_CONTENT_TYPE
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM
+        super()._register_responses()
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = usual
+
+    def describe_documents(self) -> None:
+        """Describe every type of document by the model that checks it."""
+        for name, kind in TYPES.items():
+            schema = kind.model.model_json_schema(ref_template="#/components/schemas/{model}")
+            for inner, definition in schema.pop("$defs", {}).items():
+                if inner not in self.spec.components.schemas:
+                    self.spec.components.schema(inner, definition)
+            self.spec.components.schema(f"Document.{name}", schema)
+        choices = [{"$ref": f"#/components/schemas/Document.{name}"} for name in TYPES]
+        self.spec.components.schema("Document", {"oneOf": choices})
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """An HTTP error, with what a schema found wrong."""

@@ -40,7 +40,11 @@ class Picture:
 
 
 def _fit(text: str, letters: int) -> str:
-    return text if len(text) <= letters else text[: letters - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    """Text cut in its middle to fit: what tells ids and places of rows apart stands at their ends."""
+    if len(text) <= letters:
+        return text
+    head = letters // 3
+    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (letters - head - 1) :]}"
 
 
 def _events(step: Step) -> tuple[str, str]:

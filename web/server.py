@@ -38,6 +38,7 @@ def make_app(engine: Engine, *, hosts: tuple[str, ...] = _LOCAL_HOSTS) -> Flask:
         TRUSTED_HOSTS=list(hosts),
     )
     described = api.ProblemApi(app)
+    described.describe_documents()
     described.register_blueprint(api.blueprint)
     app.extensions["tickmark.openapi"] = described.spec
     app.register_blueprint(pages.blueprint)
