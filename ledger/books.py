@@ -44,6 +44,7 @@ class Customer:
     customer_id: int
     ref: str
     overage: str
+    tax_status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class EntityTerms:
 
     entity: str
     currency: str
+    tax_rounding: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +116,11 @@ class Books:
         if not missing:
             return
         rows = self.connection.execute(
-            text("select customer_id, ref, overage from customer where ref = any(:refs)"), {"refs": missing}
+            text("select customer_id, ref, overage, tax_status from customer where ref = any(:refs)"), {"refs": missing}
         ).all()
         locks.hold_customers(self.connection, (row.customer_id for row in rows))
         for row in rows:
-            self._customers[row.ref] = Customer(row.customer_id, row.ref, row.overage)
+            self._customers[row.ref] = Customer(*row)
 
     def customer(self, ref: str) -> Customer:
         """A customer by id, locked. Raises UnknownReference."""
@@ -132,11 +134,11 @@ class Books:
         """An entity by id. Raises UnknownReference."""
         if ref not in self._entities:
             row = self.connection.execute(
-                text("select entity, currency from entity where entity = :ref"), {"ref": ref}
+                text("select entity, currency, tax_rounding from entity where entity = :ref"), {"ref": ref}
             ).first()
             if row is None:
                 raise UnknownReference("entity", ref, "expected the id of an entity posted before")
-            self._entities[ref] = EntityTerms(row.entity, row.currency)
+            self._entities[ref] = EntityTerms(*row)
         return self._entities[ref]
 
     def know_customer(self, customer: Customer) -> None:

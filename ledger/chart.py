@@ -42,15 +42,22 @@ _ROLES = (
     Role("cash", "asset", "debit", "rail", "1000", "Cash"),
     Role("accounts_receivable", "asset", "debit", "invoice", "1200", "Accounts receivable"),
     Role("unbilled_receivable", "asset", "debit", "obligation", "1250", "Unbilled receivable (contract asset)"),
+    Role("disputed_funds", "asset", "debit", "payment", "1350", "Disputed funds"),
     Role("customer_balance", "liability", "credit", "customer", "2050", "Customer balances, unapplied"),
+    Role("tax_payable", "liability", "credit", "tax code", "2100", "Tax payable"),
     Role("customer_credits", "liability", "credit", "grant", "2150", "Customer credits (prepaid)"),
     Role("deferred_revenue", "liability", "credit", "obligation", "2200", "Deferred revenue"),
     Role("revenue", "revenue", "credit", "product", "4000", "Revenue"),
     Role("breakage_revenue", "revenue", "credit", "grant", "4100", "Breakage revenue"),
     Role("promotional_credits", "revenue", "debit", "grant", "4900", "Promotional credits (contra revenue)"),
+    Role("refunds", "revenue", "debit", "obligation", "4910", "Refunds (contra revenue)"),
+    Role("disputes", "revenue", "debit", "obligation", "4920", "Lost disputes (contra revenue)"),
+    Role("bad_debt", "expense", "debit", "obligation", "6100", "Bad debt"),
     Role("processing_fees", "expense", "debit", "rail", "6200", "Payment processing fees"),
     Role("memo_credits_issued", "memorandum", "debit", "grant", "9000", "Memo: credits issued"),
     Role("memo_credits_outstanding", "memorandum", "credit", "grant", "9010", "Memo: credits outstanding"),
+    Role("memo_taxable_base", "memorandum", "debit", "tax code", "9100", "Memo: taxable base"),
+    Role("memo_taxable_contra", "memorandum", "credit", "tax code", "9110", "Memo: taxable base, contra"),
 )
 
 ROLES: dict[str, Role] = {role.name: role for role in _ROLES}

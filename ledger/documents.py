@@ -137,6 +137,7 @@ class Entity(Document):
     currency: Currency
     country: Text | None = None
     time_zone: Text = "UTC"
+    tax_rounding: Literal["line", "invoice"] = "line"
 
 
 class Customer(Document):
@@ -147,6 +148,7 @@ class Customer(Document):
     country: Text | None = None
     tax_id: Text | None = None
     overage: Literal["bill", "refuse"] = "bill"
+    tax_status: Literal["taxable", "exempt", "reverse_charge"] = "taxable"
 
 
 class Product(Document):
@@ -154,6 +156,28 @@ class Product(Document):
 
     type: Literal["product"]
     name: Text
+
+
+class TaxCode(Document):
+    """A tax: a rate, an amount a line, or both; on top of the price, or `inclusive`: in it.
+
+    A `compound` tax is charged on the price and the taxes before it.
+    """
+
+    type: Literal["tax_code"]
+    name: Text
+    rate: NumberFromZero | None = None
+    fixed: NumberFromZero | None = None
+    inclusive: bool = False
+    compound: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TaxCode:
+        if self.rate is None and self.fixed is None:
+            raise ValueError("rate: expected a rate such as 0.19, a fixed amount, or both")
+        if self.rate is not None and self.rate > 10:
+            raise ValueError(f"rate = {self.rate}: expected a share such as 0.19 for 19 %")
+        return self
 
 
 class GlAccount(Document):
@@ -218,6 +242,7 @@ class InvoiceLine(Model):
     start: Day | None = None
     end: Day | None = None
     pattern: Pattern | None = None
+    tax_codes: Annotated[list[Ref], Field(max_length=20)] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _consistent(self) -> InvoiceLine:  # noqa: C901 - a list of rules, each its own message

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import documents, journal, parties, reading, receivables, usage, wallets
+from ledger import documents, journal, parties, reading, receivables, taxes, usage, wallets
 from ledger.books import Books
 from ledger.documents import Document
 from ledger.errors import ClosedPeriod, ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
@@ -41,6 +41,7 @@ TYPES: Mapping[str, DocumentType] = {
     "entity": DocumentType(documents.Entity, parties.post_entity),
     "customer": DocumentType(documents.Customer, parties.post_customer),
     "product": DocumentType(documents.Product, parties.post_product),
+    "tax_code": DocumentType(documents.TaxCode, taxes.post_tax_code),
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
     "grant": DocumentType(documents.Grant, wallets.post_grant),
     "usage": DocumentType(documents.Usage, usage.post_usage),

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from ledger import documents
 from ledger.books import HOUSE, Customer, EntityTerms
 from ledger.errors import ConflictingDocument, InvalidDocument
+from ledger.taxes import require_tax_id
 from ledger.wallets import Wallets
 
 
@@ -19,14 +20,21 @@ def post_entity(wallets: Wallets, doc: documents.Entity, _document_id: int) -> i
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidDocument("time_zone", doc.time_zone, "expected a time zone such as Europe/Berlin") from None
     wallets.books.add_row(
-        "entity", entity=doc.id, name=doc.name, currency=doc.currency, country=doc.country, time_zone=doc.time_zone
+        "entity",
+        entity=doc.id,
+        name=doc.name,
+        currency=doc.currency,
+        country=doc.country,
+        time_zone=doc.time_zone,
+        tax_rounding=doc.tax_rounding,
     )
-    wallets.books.know_entity(EntityTerms(doc.id, doc.currency))
+    wallets.books.know_entity(EntityTerms(doc.id, doc.currency, doc.tax_rounding))
     return HOUSE
 
 
 def post_customer(wallets: Wallets, doc: documents.Customer, _document_id: int) -> int:
-    """Take a customer in."""
+    """Take a customer in. Raises InvalidDocument where reverse charge lacks a valid tax id."""
+    require_tax_id(doc)
     books = wallets.books
     customer_id = books.number("customer_number")
     books.add_row(
@@ -37,8 +45,9 @@ def post_customer(wallets: Wallets, doc: documents.Customer, _document_id: int) 
         country=doc.country,
         tax_id=doc.tax_id,
         overage=doc.overage,
+        tax_status=doc.tax_status,
     )
-    books.know_customer(Customer(customer_id, doc.id, doc.overage))
+    books.know_customer(Customer(customer_id, doc.id, doc.overage, doc.tax_status))
     return customer_id
 
 

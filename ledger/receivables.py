@@ -14,6 +14,7 @@ from ledger.errors import OverApplication, Refused, UnknownReference, WrongCurre
 from ledger.grants import NET_GRANT, bill_grant, grant_accounts
 from ledger.money import to_minor, to_text, within_limit
 from ledger.positions import available, balance
+from ledger.taxes import Rounding, Tax, find_codes, line_taxes, tax_movements
 from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
 from ledger.wallets import Wallets
 
@@ -40,6 +41,16 @@ class OwnObligation:
     pattern: str
     starts_on: date
     ends_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class BilledLine:
+    """An invoice line as it is posted: what it is about, its amount net of taxes, and its taxes."""
+
+    line: documents.InvoiceLine
+    subject: str
+    net: int
+    taxes: tuple[Tax, ...]
 
 
 def invoice_subject(ref: str) -> str:
@@ -90,26 +101,30 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     source = books.source(document_id, doc.customer, doc.entity, doc.currency)
     customer_id = source.customer.customer_id
     day = books.open_day(doc.entity, doc.issued_on)  # a late invoice counts from the first open day on
+    rounding = Rounding(books.entity(doc.entity).tax_rounding == "invoice")
     movements: list[Movement] = []
-    subjects: list[str] = []
+    lines: list[BilledLine] = []
     billed: Counter[str] = Counter()
     for index, line in enumerate(doc.lines):
         try:
-            subject, moved = _bill_line(wallets, source, doc, line, billed, day)
+            amount = to_minor(line.amount, doc.currency)
+            codes = find_codes(books, line.tax_codes)
+            net, taxes = line_taxes(amount, codes, source.customer.tax_status, doc.currency, rounding)
+            subject, moved = _bill_line(wallets, source, doc, line, net, billed, day)
         except Refused as refusal:
             raise refusal.within(f"lines.{index}") from None
-        subjects.append(subject)
-        movements += moved
-        billed[subject] += sum(movement.amount for movement in moved)
-
-    within_limit(billed.total(), doc.currency, "lines")
+        lines.append(BilledLine(line, subject, net, tuple(taxes)))
+        movements += [*moved, *tax_movements(taxes, invoice_subject(doc.id))]
+        billed[subject] += net
+    total = billed.total() + sum(tax.tax for line in lines for tax in line.taxes)
+    within_limit(total, doc.currency, "lines")
 
     # Everything is decided; from here on nothing is refused.
-    for line, subject in zip(doc.lines, subjects, strict=True):
-        if line.kind == "prepaid" and line.grant is not None:
-            grant = wallets.grant(customer_id, line.grant)
-            grant.fundings.append((day, to_minor(line.amount, doc.currency)))
-        _add_line(books, source, doc, line, subject)
+    for billed_line in lines:
+        if billed_line.line.kind == "prepaid" and billed_line.line.grant is not None:
+            grant = wallets.grant(customer_id, billed_line.line.grant)
+            grant.fundings.append((day, billed_line.net))
+        _add_line(books, source, doc, billed_line)
     receivable = AccountKey(doc.entity, "accounts_receivable", doc.currency, invoice_subject(doc.id))
     books.add_row(
         "invoice",
@@ -120,7 +135,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
         currency=doc.currency,
         issued_on=doc.issued_on,
         due_on=doc.due_on,
-        total_minor=billed.total(),
+        total_minor=total,
         receivable_account=books.account(customer_id, receivable),
     )
     books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, doc.issued_on))
@@ -141,14 +156,14 @@ def _bill_line(
     source: Source,
     doc: documents.Invoice,
     line: documents.InvoiceLine,
+    amount: int,
     billed: Counter[str],
     day: date,
 ) -> tuple[str, list[Movement]]:
-    """What a line is about, and what it moves; `billed` is what earlier lines billed, by subject."""
+    """What a line is about, and what its net amount moves; `billed` is what earlier lines billed, by subject."""
     books = wallets.books
     customer_id = source.customer.customer_id
     invoice = invoice_subject(doc.id)
-    amount = to_minor(line.amount, doc.currency)
     if line.product is not None:
         books.require_product(line.product)
     if line.kind == "prepaid":
@@ -177,8 +192,9 @@ def _bill_line(
     return subject, bill_obligation(amount, left, invoice, subject)
 
 
-def _add_line(books: Books, source: Source, doc: documents.Invoice, line: documents.InvoiceLine, subject: str) -> None:
-    """Gather a line's facts; an obligation of its own gets its accounts."""
+def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: BilledLine) -> None:
+    """Gather a line's facts and taxes; an obligation of its own gets its accounts."""
+    line = billed.line
     customer_id = source.customer.customer_id
     own = own_obligation(doc, line)
     accounts: tuple[int | None, ...] = (None, None, None)
@@ -192,9 +208,9 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, line: docume
         invoice_id=source.document_id,
         line=line.id,
         kind=line.kind,
-        amount_minor=to_minor(line.amount, doc.currency),
+        amount_minor=billed.net,
         product=line.product,
-        subject=subject,
+        subject=billed.subject,
         own_obligation=own is not None,
         pattern=own.pattern if own else None,
         starts_on=own.starts_on if own else line.start,
@@ -203,6 +219,20 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, line: docume
         unbilled_account=accounts[1],
         revenue_account=accounts[2],
     )
+    for position, tax in enumerate(billed.taxes, 1):
+        books.add_row(
+            "line_tax",
+            customer_id=customer_id,
+            document_id=source.document_id,
+            line=line.id,
+            position=position,
+            invoice_id=source.document_id,
+            tax_code=tax.code,
+            treatment=tax.treatment,
+            included=tax.included,
+            base_minor=tax.base,
+            tax_minor=tax.tax,
+        )
 
 
 def _same_party(field: str, ref: str, found: tuple[str, str], expected: tuple[str, str]) -> None:

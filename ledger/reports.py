@@ -291,6 +291,60 @@ def _credits_left(row: Any) -> tuple[int, int]:
     return row.face_minor - row.revenue - row.breakage, row.breakage
 
 
+def tax(connection: Connection, filters: Filters) -> Report:
+    """Tax and the base it applied to, by month, code and treatment; ties to tax payable.
+
+    Bases of exempt and reverse-charge lines show with a tax of 0.
+    """
+    rows = connection.execute(
+        text(
+            "select to_char(e.effective_on, 'YYYY-MM') as month, i.entity, t.tax_code, t.treatment, i.currency,"
+            " sum(t.base_minor)::bigint as base, sum(t.tax_minor)::bigint as tax "
+            "from line_tax t join invoice i using (customer_id, invoice_id) "
+            "join customer c using (customer_id) "
+            "join lateral (select min(effective_on) as effective_on, min(posted_at) as posted_at from entry"
+            "  where entry.customer_id = t.customer_id and entry.document_id = t.document_id) e on true "
+            "where (cast(:since as date) is null or e.effective_on >= :since) "
+            "and (cast(:as_of as date) is null or e.effective_on <= :as_of) "
+            "and (cast(:known_at as timestamptz) is null or e.posted_at <= :known_at) "
+            "and (cast(:entity as text) is null or i.entity = :entity) "
+            "and (cast(:customer as text) is null or c.ref = :customer) "
+            "and (cast(:currency as text) is null or i.currency = :currency) "
+            "group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5"
+        ),
+        {
+            "since": filters.since,
+            "as_of": filters.as_of,
+            "known_at": filters.known_at,
+            "entity": filters.entity,
+            "customer": filters.customer,
+            "currency": filters.currency,
+        },
+    )
+    found = tuple(
+        {
+            "month": row.month,
+            "entity": row.entity,
+            "code": row.tax_code,
+            "treatment": row.treatment,
+            "currency": row.currency,
+            "base": row.base,
+            "tax": row.tax,
+        }
+        for row in rows
+    )
+    columns = (
+        Column("month", "Month"),
+        Column("entity", "Entity"),
+        Column("code", "Tax code"),
+        Column("treatment", "Treatment"),
+        Column("currency", "Currency"),
+        Column("base", "Base", "amount"),
+        Column("tax", "Tax", "amount"),
+    )
+    return Report("tax", "Taxes", columns, found)
+
+
 AGING_BUCKETS = (
     ("current", "Current", None, 0),
     ("days_1_30", "1\N{EN DASH}30", 1, 30),

@@ -216,6 +216,22 @@ _RULES = (
         "An invoice dated earlier settled what a later settlement had counted on: put back on its day.",
         "ASC 606-10-45-1",
     ),
+    Rule(
+        311,
+        "invoice.tax",
+        "accounts_receivable",
+        "tax_payable",
+        "Tax on an invoice is collected for the authority: never revenue.",
+        "ASC 606-10-32-2A",
+    ),
+    Rule(
+        312,
+        "invoice.tax_base",
+        "memo_taxable_base",
+        "memo_taxable_contra",
+        "The amount a tax applied to, exempt and reverse charge included, is kept for the tax return.",
+        "ASC 606-10-32-2A",
+    ),
     # Payments
     Rule(
         401,

@@ -82,6 +82,7 @@ customer = Table(
     _text("country", null=True),
     _text("tax_id", null=True),
     _text("overage", default="bill"),
+    _text("tax_status", default="taxable"),
 )
 
 entity = Table(
@@ -92,6 +93,7 @@ entity = Table(
     _text("currency"),
     _text("country", null=True),
     _text("time_zone"),
+    _text("tax_rounding", default="line"),
 )
 
 product = Table("product", metadata, _text("product", key=True), _text("name"))
@@ -104,6 +106,17 @@ gl_account = Table(
     _text("product", key=True, default=""),
     _text("code"),
     _text("name"),
+)
+
+tax_code = Table(
+    "tax_code",
+    metadata,
+    _text("tax_code", key=True),
+    _text("name"),
+    Column("rate", Numeric, nullable=False),
+    Column("fixed", Numeric, nullable=False),
+    Column("inclusive", Boolean, nullable=False),
+    Column("compound", Boolean, nullable=False),
 )
 
 document_key = Table(
@@ -263,6 +276,22 @@ invoice_line = Table(
     Column("unbilled_account", BigInteger),
     Column("revenue_account", BigInteger),
     Index("invoice_line_obligation", "subject", postgresql_where=text("own_obligation")),
+)
+
+line_tax = Table(
+    "line_tax",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("line", key=True),
+    Column("position", SmallInteger, primary_key=True, nullable=False, autoincrement=False),
+    _number("invoice_id"),
+    _refers("tax_code", "tax_code.tax_code"),
+    _text("treatment"),
+    Column("included", Boolean, nullable=False),
+    _number("base_minor"),
+    _number("tax_minor"),
+    Index("line_tax_invoice", "customer_id", "invoice_id"),
 )
 
 # Contracts are `revrec`'s; their tables stand here because a schema is migrated and compared as one.

@@ -220,6 +220,8 @@ _QUESTIONS = (
         """select format('invoice %s', i.ref) from invoice i
            where i.total_minor <> (select sum(amount_minor) from invoice_line l
                                    where l.customer_id = i.customer_id and l.invoice_id = i.invoice_id)
+                                + (select coalesce(sum(tax_minor), 0) from line_tax t
+                                   where t.customer_id = i.customer_id and t.document_id = i.invoice_id)
               or i.total_minor <> (select coalesce(sum(p.amount), 0) from entry e
                                    join posting p using (customer_id, entry_id)
                                    where e.customer_id = i.customer_id and e.document_id = i.invoice_id
@@ -310,6 +312,24 @@ _QUESTIONS = (
            join customer c using (customer_id)
            where m.rated is distinct from d.rated
               or (x.customer_id is null and m.posted_minor <> coalesce(p.face, 0) + coalesce(w.face, 0))""",
+    ),
+    _Question(
+        "tax payable and the taxable base of every tax code are what invoices charged and credited of it",
+        "tax codes",
+        "select count(*) from tax_code",
+        _SIDES
+        + """, owed as (
+               select subject, sum(-net) filter (where role = 'tax_payable') as tax,
+                      sum(net) filter (where role = 'memo_taxable_base') as base
+               from sides where role in ('tax_payable', 'memo_taxable_base') group by subject
+           ), charged as (
+               select 'tax:' || tax_code as subject, sum(tax_minor) as tax, sum(base_minor) as base
+               from line_tax group by tax_code
+           )
+           select format('%s: payable %s, charged %s; base %s, charged on %s', coalesce(o.subject, c.subject), o.tax,
+                         c.tax, o.base, c.base)
+           from owed o full join charged c using (subject)
+           where coalesce(o.tax, 0) <> coalesce(c.tax, 0) or coalesce(o.base, 0) <> coalesce(c.base, 0)""",
     ),
     _Question(
         "receivables, credits, deferred revenue and every other ledger account equal the sum of their sub-ledgers",

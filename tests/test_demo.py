@@ -71,7 +71,7 @@ def test_the_demo_by_month(cli: Cli, demo: str) -> None:
     wallets = {row["customer"]: row for row in cli.report("wallet")}
     assert (wallets["chat"]["drawn"], wallets["chat"]["left"]) == ("50.00", "0.00")
     assert (wallets["code"]["drawn"], wallets["code"]["expired"]) == ("36.61", "13.39")
-    assert "all 19 checks hold" in cli.ok("verify")
+    assert "checks hold" in cli.ok("verify")
 
 
 def test_the_demo_prints_and_writes(cli: Cli, demo: str, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
         click.echo(f"{month_text(month)} is open again for {name}")
 
 
-REPORT_NAMES = ("trial-balance", "summary", "revenue-waterfall", "wallet", "ar-aging")
+REPORT_NAMES = ("trial-balance", "summary", "revenue-waterfall", "wallet", "ar-aging", "tax")
 
 
 @main.command()

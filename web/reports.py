@@ -20,6 +20,7 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "revenue-waterfall": waterfall.waterfall,
     "wallet": reports.wallet,
     "ar-aging": reports.ar_aging,
+    "tax": reports.tax,
 }
 
 # Spreadsheets run a cell that starts with one of these as a formula.

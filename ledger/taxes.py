@@ -1,0 +1,177 @@
+"""Taxes: what a line bears of each of its tax codes, and how it is rounded.
+
+Tax is rounded half up, as tax authorities and the accounting systems do (Xero: 15 % of 25.06, 25.61 and 25.63 is 11.44
+by line and 11.45 by invoice); everything else in the books is rounded half-even.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import text
+from stdnum import get_cc_module
+
+from ledger import documents
+from ledger.books import HOUSE, Books, Movement
+from ledger.errors import InvalidDocument, UnknownReference
+from ledger.money import exponent
+from ledger.wallets import Wallets
+
+
+@dataclass(frozen=True, slots=True)
+class TaxCode:
+    """A tax: a rate, an amount a line in the line's currency, or both; on top of the price, or included in it."""
+
+    code: str
+    rate: Decimal
+    fixed: Decimal
+    inclusive: bool
+    compound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """What a line bears of a tax. Amounts in minor units; an untaxed customer's tax is 0, its base is kept."""
+
+    code: str
+    treatment: str
+    base: int
+    tax: int
+    included: bool
+
+
+def tax_subject(code: str) -> str:
+    """The subject of a tax code's accounts."""
+    return f"tax:{code}"
+
+
+def _round(exact: Fraction) -> int:
+    """Half up, away from zero."""
+    sign = -1 if exact < 0 else 1
+    whole = (abs(exact) * 2 + 1) // 2
+    return sign * int(whole)
+
+
+@dataclass(slots=True)
+class Rounding:
+    """How the taxes of an invoice are rounded: line by line, or so that each tax's sum over the lines is rounded once."""
+
+    by_invoice: bool
+    _exact: dict[str, Fraction] = field(default_factory=dict)
+    _given: dict[str, int] = field(default_factory=dict)
+
+    def amount(self, code: str, exact: Fraction) -> int:
+        """The tax of one line in minor units."""
+        if not self.by_invoice:
+            return _round(exact)
+        total = self._exact.get(code, Fraction(0)) + exact
+        before = self._given.get(code, 0)
+        self._exact[code], self._given[code] = total, _round(total)
+        return self._given[code] - before
+
+
+def _exact_taxes(net: Fraction, codes: Sequence[TaxCode], scale: int) -> list[tuple[Fraction, Fraction]]:
+    """(base, tax) of each code on a net amount in minor units, in their order."""
+    found = []
+    charged = Fraction(0)
+    for code in codes:
+        base = net + charged if code.compound else net
+        tax = base * Fraction(code.rate) + Fraction(code.fixed) * scale
+        found.append((base, tax))
+        charged += tax
+    return found
+
+
+def line_taxes(
+    amount: int, codes: Sequence[TaxCode], status: str, currency: str, rounding: Rounding
+) -> tuple[int, list[Tax]]:
+    """(net amount, taxes) of a line whose amount is before exclusive and with inclusive taxes.
+
+    An exempt or reverse-charge customer pays the amount as it is: base only, and the treatment says which.
+    """
+    if status != "taxable":
+        return amount, [Tax(code.code, status, amount, 0, code.inclusive) for code in codes]
+    scale = 10 ** exponent(currency)
+    inclusive = [code for code in codes if code.inclusive]
+    net = Fraction(amount)
+    if inclusive:
+        # Taxes are linear in the net amount: two points give the line that `amount` lies on.
+        at_zero = sum((tax for _, tax in _exact_taxes(Fraction(0), inclusive, scale)), Fraction(0))
+        at_one = 1 + sum((tax for _, tax in _exact_taxes(Fraction(1), inclusive, scale)), Fraction(0))
+        net = (amount - at_zero) / (at_one - at_zero)
+    taxes = [
+        Tax(code.code, status, _round(base), rounding.amount(code.code, tax), code.inclusive)
+        for code, (base, tax) in zip(codes, _exact_taxes(net, codes, scale), strict=True)
+    ]
+    included = sum(tax.tax for tax in taxes if tax.included)
+    if included >= amount > 0:
+        raise InvalidDocument(
+            "tax_codes", [code.code for code in inclusive], "expected taxes below the amount they are in"
+        )
+    return amount - included, taxes
+
+
+def tax_movements(taxes: Sequence[Tax], invoice: str) -> list[Movement]:
+    """What the taxes of an invoice line move: the tax is owed to the authority, the base is noted."""
+    movements = []
+    for tax in taxes:
+        subject = tax_subject(tax.code)
+        movements.append(Movement("invoice.tax", tax.tax, invoice, subject))
+        movements.append(Movement("invoice.tax_base", tax.base, subject, subject))
+    return movements
+
+
+def find_codes(books: Books, refs: Sequence[str]) -> list[TaxCode]:
+    """Tax codes by id, in the order given. Raises UnknownReference."""
+    found = []
+    for ref in refs:
+        code: TaxCode | None = books.recall("tax_code", ref)
+        if code is None:
+            row: Any = books.connection.execute(
+                text("select tax_code, rate, fixed, inclusive, compound from tax_code where tax_code = :ref"),
+                {"ref": ref},
+            ).first()
+            if row is None:
+                raise UnknownReference("tax_codes", ref, "expected the id of a tax code posted before")
+            code = TaxCode(*row)
+        found.append(code)
+    return found
+
+
+def post_tax_code(wallets: Wallets, doc: documents.TaxCode, _document_id: int) -> int:
+    """Take a tax code in."""
+    code = TaxCode(doc.id, doc.rate or Decimal(0), doc.fixed or Decimal(0), doc.inclusive, doc.compound)
+    wallets.books.add_row(
+        "tax_code",
+        tax_code=doc.id,
+        name=doc.name,
+        rate=code.rate,
+        fixed=code.fixed,
+        inclusive=code.inclusive,
+        compound=code.compound,
+    )
+    wallets.books.remember("tax_code", doc.id, code)
+    return HOUSE
+
+
+def require_tax_id(doc: documents.Customer) -> None:
+    """Raise InvalidDocument where a reverse-charge customer's tax id is missing or wrong for its country.
+
+    The number's form and check digits are tested (python-stdnum); that it is registered is for VIES to say.
+    """
+    if doc.tax_status != "reverse_charge":
+        return
+    if not doc.country or not doc.tax_id:
+        missing = "tax_id" if doc.country else "country"
+        raise InvalidDocument(missing, "missing", "expected for a customer with tax_status reverse_charge")
+    checker = get_cc_module(doc.country.lower(), "vat")
+    if checker is None:
+        raise InvalidDocument(
+            "country", doc.country, "expected a country whose VAT numbers are known, for reverse_charge"
+        )
+    if not checker.is_valid(doc.tax_id):
+        raise InvalidDocument("tax_id", doc.tax_id, f"expected a valid VAT number of {doc.country}")
