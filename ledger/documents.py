@@ -41,6 +41,11 @@ def _decimal(value: object) -> Decimal:
     return number
 
 
+def decimal_of(value: str) -> Decimal:
+    """An amount of a document in the books, which was checked when it came in."""
+    return _decimal(value)
+
+
 def _day(value: object) -> date:
     if not isinstance(value, str) or len(value) != len("2026-01-31"):
         raise ValueError("expected a date such as 2026-01-31")
@@ -326,6 +331,102 @@ class Application(Party):
     type: Literal["application"]
     date: Day
     invoice: Ref
+    amount: PositiveNumber
+
+    dated_by: ClassVar[str] = "date"
+
+
+class InvoiceVoid(Document):
+    """An unpaid invoice taken back whole."""
+
+    type: Literal["invoice_void"]
+    invoice: Ref
+    date: Day
+    reason: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"
+
+
+class CreditNoteLine(Model):
+    """What is credited of a line, as the line's amount is stated; with a period of its own, over that period."""
+
+    line: Ref
+    amount: PositiveNumber
+    start: Day | None = None
+    end: Day | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CreditNoteLine:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("start, end: expected both or neither")
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError(f"end = {self.end}: expected start ({self.start}) or later")
+        return self
+
+
+class CreditNote(Document):
+    """A part of an invoice taken back."""
+
+    type: Literal["credit_note"]
+    invoice: Ref
+    date: Day
+    lines: Annotated[list[CreditNoteLine], Field(min_length=1, max_length=10_000)]
+    reason: Text | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CreditNote:
+        refuse_repeats("lines", [line.line for line in self.lines])
+        return self
+
+
+class Refund(Document):
+    """Money of a payment paid back: from the customer's balance, or for an invoice it had settled."""
+
+    type: Literal["refund"]
+    payment: Ref
+    date: Day
+    amount: PositiveNumber
+    invoice: Ref | None = None
+    reason: Text | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+
+class Dispute(Document):
+    """A chargeback: opened, then won or lost, each a document of its own."""
+
+    type: Literal["dispute"]
+    payment: Ref
+    date: Day
+    amount: PositiveNumber
+    status: Literal["opened", "won", "lost"]
+    fee: PositiveNumber | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+
+class WriteOff(Document):
+    """What is due of an invoice, or a part of it, given up as uncollectible."""
+
+    type: Literal["write_off"]
+    invoice: Ref
+    date: Day
+    amount: PositiveNumber | None = None
+    reason: Annotated[Text, Field(min_length=1)]
+    approved_by: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"
+
+
+class Recovery(Document):
+    """Money that came in for what had been written off."""
+
+    type: Literal["recovery"]
+    write_off: Ref
+    date: Day
+    rail: Literal["card", "ach", "wire", "check", "external"]
     amount: PositiveNumber
 
     dated_by: ClassVar[str] = "date"

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import documents, journal, parties, reading, receivables, taxes, usage, wallets
+from ledger import corrections, documents, journal, parties, reading, receivables, settlements, taxes, usage, wallets
 from ledger.books import Books
 from ledger.documents import Document
 from ledger.errors import ClosedPeriod, ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
@@ -48,6 +48,9 @@ TYPES: Mapping[str, DocumentType] = {
     "invoice": DocumentType(documents.Invoice, receivables.post_invoice),
     "payment": DocumentType(documents.Payment, receivables.post_payment),
     "application": DocumentType(documents.Application, receivables.post_application),
+    "invoice_void": DocumentType(documents.InvoiceVoid, corrections.post_void),
+    "credit_note": DocumentType(documents.CreditNote, corrections.post_credit_note),
+    "recovery": DocumentType(documents.Recovery, settlements.post_recovery),
 }
 
 

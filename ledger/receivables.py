@@ -19,7 +19,7 @@ from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
 from ledger.wallets import Wallets
 
 _CUSTOMER = "customer"  # the subject of a customer's balance
-_NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
+NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
             books.net(source, grant_accounts(source, line.grant), NET_GRANT, day)
         elif line.obligation is not None:
             deferred, unbilled, _ = obligation_keys(doc.entity, doc.currency, obligation_subject(line.obligation), "")
-            books.net(source, (deferred, unbilled), _NET_OBLIGATION, day)
+            books.net(source, (deferred, unbilled), NET_OBLIGATION, day)
     return customer_id
 
 

@@ -283,15 +283,35 @@ line_tax = Table(
     metadata,
     _number("customer_id", key=True),
     _number("document_id", key=True),
+    _number("invoice_id", key=True),
     _text("line", key=True),
     Column("position", SmallInteger, primary_key=True, nullable=False, autoincrement=False),
-    _number("invoice_id"),
     _refers("tax_code", "tax_code.tax_code"),
     _text("treatment"),
     Column("included", Boolean, nullable=False),
     _number("base_minor"),
     _number("tax_minor"),
     Index("line_tax_invoice", "customer_id", "invoice_id"),
+)
+
+line_change = Table(
+    "line_change",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _number("invoice_id", key=True),
+    _text("line", key=True),
+    _text("kind"),
+    _number("amount_minor"),
+    _refers("product", "product.product", null=True),
+    _text("subject"),
+    Column("own_obligation", Boolean, nullable=False, server_default=text("false")),
+    _day("starts_on", null=True),
+    _day("ends_on", null=True),
+    Column("deferred_account", BigInteger),
+    Column("unbilled_account", BigInteger),
+    Column("revenue_account", BigInteger),
+    Index("line_change_invoice", "customer_id", "invoice_id"),
 )
 
 # Contracts are `revrec`'s; their tables stand here because a schema is migrated and compared as one.

@@ -15,6 +15,7 @@ from ledger.books import HOUSE
 from ledger.chart import ROLES
 from ledger.dates import FIRST_DAY
 from ledger.journal import ENTRY_HASH_SQL
+from ledger.rulebook import PRICE_REDUCING
 
 DIFFERENCES_MAX = 50
 
@@ -264,15 +265,26 @@ _QUESTIONS = (
            order by subject, month""",
     ),
     _Question(
-        "no obligation of a contract earned more than its price, nor one of an invoice more than was billed",
+        "no obligation earned more than its price: agreed or billed, less what was credited, refunded or written off",
         "obligations",
         "select count(*) from performance_obligation",
         _SIDES
-        + """select format('obligation %s: %s', substr(o.subject, 12), sum(-s.net) filter (where s.role = 'revenue'))
-           from performance_obligation o join sides s on s.customer_id = o.customer_id and s.subject = o.subject
-           group by o.customer_id, o.subject, o.price_minor
-           having sum(-s.net) filter (where s.role = 'revenue') > coalesce(o.price_minor,
-                  sum(-s.net) filter (where s.role in ('deferred_revenue', 'revenue', 'unbilled_receivable')))""",
+        + """, moved as (
+               select customer_id, subject,
+                      sum(-net) filter (where role in ('revenue', 'refunds', 'disputes', 'bad_debt')) as earned,
+                      sum(-net) filter (where role in ('deferred_revenue', 'unbilled_receivable', 'revenue', 'refunds',
+                                                       'disputes', 'bad_debt')) as billed,
+                      sum(net) filter (where rule = any(array[PRICE_REDUCING])
+                                       and role not in ('accounts_receivable', 'customer_balance', 'cash',
+                                                        'disputed_funds')) as reduced
+               from sides where subject like 'obligation:%' group by 1, 2
+           )
+           select format('%s: %s of %s', o.subject, m.earned, coalesce(o.price_minor - coalesce(m.reduced, 0), m.billed))
+           from performance_obligation o join moved m using (customer_id, subject)
+           where sign(coalesce(o.price_minor - coalesce(m.reduced, 0), m.billed)) * m.earned
+                 > abs(coalesce(o.price_minor - coalesce(m.reduced, 0), m.billed))""".replace(
+            "PRICE_REDUCING", ", ".join(map(str, PRICE_REDUCING))
+        ),
     ),
     _Question(
         "usage rated so far is what its documents say, and what is posted is that, rounded once",

@@ -13,6 +13,7 @@ from ledger.books import Books, Movement, Source
 from ledger.errors import UnknownReference
 from ledger.grants import Funding, Grant, draw_order, grant_subject
 from ledger.money import to_minor
+from ledger.rulebook import RULES
 
 
 @dataclass(slots=True)
@@ -22,6 +23,13 @@ class Meter:
     rated: Decimal
     posted: int
     changed: bool = False
+
+
+# The rules by which a grant is billed, and by which what was billed for it is taken back.
+FUNDING_RULES = (
+    "invoice.prepaid", "invoice.prepaid_drawn", "credit.credits", "credit.credits_to_balance", "credit.unbilled",
+    "credit.unbilled_to_balance", "refund.credits", "dispute.credits", "write_off.credits",
+)  # fmt: skip
 
 
 class Wallets:
@@ -62,14 +70,24 @@ class Wallets:
         if rows:
             funding_rows = self.books.connection.execute(
                 text(
-                    "select a.subject, p.effective_on, p.amount from account a "
-                    "join posting p on p.customer_id = a.customer_id and p.credit_account = a.account_id "
-                    "join rule r on r.number = p.rule "
-                    "where a.customer_id = :customer_id and a.subject like 'grant:%' "
-                    "and a.role in ('customer_credits', 'unbilled_receivable') "
-                    "and r.code in ('invoice.prepaid', 'invoice.prepaid_drawn')"
+                    # by way of the documents that bill, not of the grant's accounts, which hold every draw
+                    "select a.subject, p.effective_on,"
+                    " case when p.credit_account = a.account_id then p.amount else -p.amount end "
+                    "from (select invoice_id as document_id from invoice_line"
+                    "      where customer_id = :customer_id and subject like :grants"
+                    "      union select document_id from line_change"
+                    "      where customer_id = :customer_id and subject like :grants) billing "
+                    "join entry e on e.customer_id = :customer_id and e.document_id = billing.document_id "
+                    "join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id "
+                    "join account a on a.customer_id = p.customer_id"
+                    " and a.account_id in (p.credit_account, p.debit_account) "
+                    "where p.rule = any(:rules) and a.subject like :grants"
                 ),
-                {"customer_id": customer_id},
+                {
+                    "customer_id": customer_id,
+                    "grants": "grant:%",
+                    "rules": [RULES[code].number for code in FUNDING_RULES],
+                },
             )
             for subject, day, amount in funding_rows:
                 fundings.setdefault(subject, []).append((day, amount))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from ledger import documents, settlements
 from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType
@@ -11,6 +13,7 @@ from ledger.money import allocate, to_minor, to_text, within_limit
 from ledger.receivables import obligation_keys, obligation_subject
 from ledger.wallets import Wallets
 from revrec.documents import Contract, ContractObligation
+from revrec.recognition import price_and_earned
 
 
 def prices(doc: Contract) -> list[int]:
@@ -98,4 +101,11 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     return customer_id
 
 
-TYPES = {**LEDGER_TYPES, "contract": DocumentType(Contract, post_contract)}
+# What splits by how much is earned is posted by the ledger, which asks recognition for it.
+TYPES = {
+    **LEDGER_TYPES,
+    "contract": DocumentType(Contract, post_contract),
+    "refund": DocumentType(documents.Refund, partial(settlements.post_refund, earned_by=price_and_earned)),
+    "dispute": DocumentType(documents.Dispute, partial(settlements.post_dispute, earned_by=price_and_earned)),
+    "write_off": DocumentType(documents.WriteOff, partial(settlements.post_write_off, earned_by=price_and_earned)),
+}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -17,9 +17,9 @@ from ledger import journal, locks, periods, reading, wallets
 from ledger.books import HOUSE, Books
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
-from ledger.rulebook import RULES
+from ledger.rulebook import PRICE_REDUCING, RULES
 from ledger.wallets import Wallets
-from revrec.schedules import parts_sql, share_sql
+from revrec.schedules import Term, earned, parts_sql, share_sql
 
 _PASSED, _WHOLE = parts_sql("g.pattern", "g.starts_on", "g.ends_on", "g.month_end")
 
@@ -31,7 +31,8 @@ _DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_o
 
 # What recognition has to post, by obligation and month. The contract position of an obligation is what was billed
 # less what was earned: above zero it is deferred revenue, below it an unbilled receivable, never both.
-#   moved      the net change of its three accounts by month; closed months count in the first open one
+#   moved      the net change of its accounts by month; closed months count in the first open one. What was refunded,
+#              lost or written off of earned revenue counts as not recognised: it lowered the price too
 #   grid       the months of its term and those in which something moved
 #   standing   its accounts at each month's end as posted: deferred, unbilled, recognised
 #   gap        what the schedule has earned by then and is not recognised; nothing more after the run's last month
@@ -50,15 +51,21 @@ _NEEDED = f"""
                max(s.effective_on) as last_moved_on,
                sum(s.net) filter (where s.part = 'deferred') as deferred,
                -sum(s.net) filter (where s.part = 'unbilled') as unbilled,
-               sum(s.net) filter (where s.part = 'revenue') as recognised
+               sum(s.net) filter (where s.part in ('revenue', 'contra')) as recognised,
+               -sum(s.net) filter (where s.rule = any(:price_reducing)) as reduced
         from terms t
-        join lateral (values (t.deferred_account, 'deferred'), (t.unbilled_account, 'unbilled'),
-                             (t.revenue_account, 'revenue')) a (account_id, part) on true
         join lateral (
-            select p.effective_on, p.amount as net, a.part from posting p
+            values (t.deferred_account, 'deferred'), (t.unbilled_account, 'unbilled'), (t.revenue_account, 'revenue')
+            union all
+            select account_id, 'contra' from account
+            where customer_id = t.customer_id and entity = t.entity and currency = t.currency and subject = t.subject
+              and role in ('refunds', 'disputes', 'bad_debt')
+        ) a (account_id, part) on true
+        join lateral (
+            select p.effective_on, p.rule, p.amount as net, a.part from posting p
             where p.customer_id = t.customer_id and p.credit_account = a.account_id
             union all
-            select p.effective_on, -p.amount, a.part from posting p
+            select p.effective_on, p.rule, -p.amount, a.part from posting p
             where p.customer_id = t.customer_id and p.debit_account = a.account_id
         ) s on true
         group by 1, 2, 3, 4
@@ -75,7 +82,8 @@ _NEEDED = f"""
         select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on,
                sum(coalesce(v.deferred, 0)) over through_month as deferred,
                sum(coalesce(v.unbilled, 0)) over through_month as unbilled,
-               sum(coalesce(v.recognised, 0)) over through_month as recognised
+               sum(coalesce(v.recognised, 0)) over through_month as recognised,
+               sum(coalesce(v.reduced, 0)) over through_month as reduced
         from terms t
         join months m using (customer_id, revenue_account)
         left join moved v using (customer_id, revenue_account, month)
@@ -90,7 +98,7 @@ _NEEDED = f"""
                count(*) filter (where month <= :through) over (
                    partition by customer_id, revenue_account order by month) as run_months
         from (select standing.*, case when price_minor is null then billed
-                                      when known_on <= month_end then price_minor else 0 end as price
+                                      when known_on <= month_end then price_minor - reduced::bigint else 0 end as price
               from standing) s
     ), due as (
         select g.*, recognised + coalesce(max(needed_now) over (
@@ -205,6 +213,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
             "document_id": document_id,
             "posted_at": books.posted_at,
             "posted_by": posted_by,
+            "price_reducing": list(PRICE_REDUCING),
         },
     ).one()
     run = Run(through, posted.entries + books.entries_written, posted.postings + books.postings_written, expired)
@@ -226,3 +235,31 @@ def _keep_document(books: Books, document_id: int, run: Run) -> None:
         HOUSE, document_id, "recognition", fields["id"], month_end(run.through), body, reading.content_hash(fields)
     )
     books.flush()
+
+
+def price_and_earned(connection: Connection, customer_id: int, subject: str, day: date) -> tuple[int, int]:
+    """(price, earned) of an obligation before a day begins, by its schedule, whether or not recognition has run.
+
+    Its price is what was agreed, or billed, less what was credited, refunded or written off of it since.
+    """
+    row = connection.execute(
+        text(
+            "select o.pattern, o.starts_on, o.ends_on, o.price_minor,"
+            " coalesce(sum(case when s.account_id in (o.deferred_account, o.unbilled_account, o.revenue_account)"
+            "   or a.role in ('refunds', 'disputes', 'bad_debt') then s.net end), 0)::bigint as billed,"
+            " coalesce(-sum(s.net) filter (where s.rule = any(:price_reducing)), 0)::bigint as reduced "
+            "from performance_obligation o "
+            "left join account a on a.customer_id = o.customer_id and a.subject = o.subject"
+            "  and a.role in ('deferred_revenue', 'unbilled_receivable', 'revenue', 'refunds', 'disputes', 'bad_debt') "
+            "left join lateral ("
+            "  select credit_account as account_id, amount as net, rule from posting"
+            "  where customer_id = a.customer_id and credit_account = a.account_id and effective_on <= :day"
+            "  union all select debit_account, -amount, rule from posting"
+            "  where customer_id = a.customer_id and debit_account = a.account_id and effective_on <= :day) s on true "
+            "where o.customer_id = :customer_id and o.subject = :subject "
+            "group by o.pattern, o.starts_on, o.ends_on, o.price_minor".replace("::", r"\:\:")
+        ),
+        {"customer_id": customer_id, "subject": subject, "day": day, "price_reducing": list(PRICE_REDUCING)},
+    ).one()
+    price = row.billed if row.price_minor is None else row.price_minor - row.reduced
+    return price, earned(price, Term(row.pattern, row.starts_on, row.ends_on), day - timedelta(days=1))

@@ -26,7 +26,7 @@ create table line_tax (
     included boolean not null,
     base_minor bigint not null,
     tax_minor bigint not null,
-    primary key (customer_id, document_id, line, position)
+    primary key (customer_id, document_id, invoice_id, line, position)
 );
 comment on table line_tax is
     'What a document charged of a tax on a line of an invoice; what a credit note takes back stands below zero.';

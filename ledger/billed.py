@@ -1,0 +1,231 @@
+"""What an invoice still bills, line by line, and what lowering it moves: the ground of voids, credits and write-offs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.books import AccountKey, Books, Movement, Source
+from ledger.errors import UnknownReference
+from ledger.grants import NET_GRANT, grant_accounts
+from ledger.money import share
+from ledger.positions import available, balance
+from ledger.receivables import NET_OBLIGATION, invoice_subject, obligation_keys
+from ledger.taxes import tax_subject
+from ledger.usage import NET_USAGE, overage_accounts
+from ledger.wallets import Wallets
+
+# (price, earned) of an obligation's subject at the end of a day, by its schedule: recognition knows, the ledger asks.
+EarnedBy = Callable[[Connection, int, str, date], tuple[int, int]]
+
+
+@dataclass(slots=True)
+class LineTax:
+    """What a line still bears of a tax."""
+
+    code: str
+    position: int
+    treatment: str
+    included: bool
+    base: int
+    tax: int
+
+
+@dataclass(slots=True)
+class Line:
+    """A line of an invoice with what is left of it after voids, credits and refunds. Amounts in minor units."""
+
+    line: str
+    kind: str
+    subject: str
+    product: str | None
+    net: int
+    taxes: list[LineTax] = field(default_factory=list)
+
+    @property
+    def gross(self) -> int:
+        """With its taxes."""
+        return self.net + sum(tax.tax for tax in self.taxes)
+
+
+@dataclass(slots=True)
+class BilledInvoice:
+    """An invoice found by its id, its customer locked, with what is left of its lines."""
+
+    source: Source
+    invoice_id: int
+    ref: str
+    issued_on: date
+    lines: list[Line]
+
+    @property
+    def gross(self) -> int:
+        """What is left of it, with taxes."""
+        return sum(line.gross for line in self.lines)
+
+    def receivable(self) -> AccountKey:
+        """Its receivable account."""
+        return AccountKey(self.source.entity, "accounts_receivable", self.source.currency, invoice_subject(self.ref))
+
+
+def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoice") -> BilledInvoice:
+    """An invoice by its id, for a document that names no customer. Raises UnknownReference.
+
+    What was gathered is written first, so that everything about the invoice can be read.
+    """
+    books = wallets.books
+    books.flush()
+    connection = books.connection
+    row: Any = connection.execute(
+        text(
+            "select i.invoice_id, i.customer_id, c.ref as customer, i.entity, i.currency, i.issued_on "
+            "from document_key k join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
+            "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
+        ),
+        {"ref": ref},
+    ).first()
+    if row is None:
+        raise UnknownReference(field_name, ref, "expected the id of an invoice posted before")
+    source = books.source(document_id, row.customer, row.entity, row.currency)
+    place = {"customer_id": row.customer_id, "invoice_id": row.invoice_id}
+    lines = {
+        line.line: Line(*line)
+        for line in connection.execute(
+            text(
+                "select l.line, l.kind, l.subject, coalesce(l.product, (select o.product from performance_obligation o"
+                "  where o.customer_id = l.customer_id and o.subject = l.subject)) as product,"
+                " l.amount_minor - coalesce(x.amount, 0)::bigint as net "
+                "from invoice_line l left join (select line, sum(amount_minor) as amount from line_change"
+                "  where customer_id = :customer_id and invoice_id = :invoice_id group by line) x using (line) "
+                "where l.customer_id = :customer_id and l.invoice_id = :invoice_id order by l.line"
+            ),
+            place,
+        )
+    }
+    taxes = connection.execute(
+        text(
+            "select line, tax_code, position, min(treatment) as treatment, bool_or(included) as included,"
+            " sum(base_minor)::bigint as base, sum(tax_minor)::bigint as tax from line_tax "
+            "where customer_id = :customer_id and invoice_id = :invoice_id group by 1, 2, 3 order by 1, 3"
+        ),
+        place,
+    )
+    for tax in taxes:
+        lines[tax.line].taxes.append(LineTax(*tax[1:]))
+    return BilledInvoice(source, row.invoice_id, ref, row.issued_on, list(lines.values()))
+
+
+def due(books: Books, invoice: BilledInvoice, day: date) -> int:
+    """What is due of an invoice on a day and on every later one."""
+    return max(available(books.history(invoice.source.customer.customer_id, invoice.receivable()), day), 0)
+
+
+def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tuple[str, str]]:
+    """The contract liability and asset a line is about, and the rules that let them settle each other."""
+    kind, _, ref = line.subject.partition(":")
+    if kind == "grant":
+        return grant_accounts(source, ref), NET_GRANT
+    if kind == "usage":
+        return overage_accounts(source, ref), NET_USAGE
+    deferred, unbilled, _ = obligation_keys(source.entity, source.currency, line.subject, "")
+    return (deferred, unbilled), NET_OBLIGATION
+
+
+def held(books: Books, source: Source, line: Line, day: date) -> int:
+    """The contract liability that stands for a line at the end of a day."""
+    (liability, _), _ = sides(source, line)
+    return max(balance(books.history(source.customer.customer_id, liability), day), 0)
+
+
+def split_earned(
+    books: Books, source: Source, line: Line, amount: int, day: date, earned_by: EarnedBy
+) -> tuple[int, int]:
+    """(earned, unearned) part of an amount of a line, in the proportion in which its price is earned before a day.
+
+    Usage is earned when used; of prepaid credits what was drawn or broken is.
+    """
+    price, earned = price_and_earned(books, source, line, day, earned_by)
+    if price <= 0:
+        return amount, 0
+    part = share(amount, min(earned, price), price)
+    return part, amount - part
+
+
+def price_and_earned(books: Books, source: Source, line: Line, day: date, earned_by: EarnedBy) -> tuple[int, int]:
+    """A line's price and what of it is earned before a day begins, in minor units."""
+    if line.subject.startswith("obligation:"):
+        return earned_by(books.connection, source.customer.customer_id, line.subject, day)
+    left = held(books, source, line, day)
+    return max(line.net, left), max(line.net, left) - left
+
+
+def record(
+    books: Books, source: Source, invoice: BilledInvoice, line: Line, kind: str, amount: int, **own: object
+) -> None:
+    """Gather that a document lowers a line by an amount net of tax."""
+    if amount:
+        books.add_row(
+            "line_change",
+            **{
+                "customer_id": source.customer.customer_id,
+                "document_id": source.document_id,
+                "invoice_id": invoice.invoice_id,
+                "line": line.line,
+                "kind": kind,
+                "amount_minor": amount,
+                "product": line.product,
+                "subject": line.subject,
+                "own_obligation": False,
+                "starts_on": None,
+                "ends_on": None,
+                "deferred_account": None,
+                "unbilled_account": None,
+                "revenue_account": None,
+                **own,
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaxPart:
+    """The part of a line's tax that goes with a part of its amount."""
+
+    tax: LineTax
+    base: int
+    amount: int
+
+
+def tax_parts(line: Line, part: int, whole: int) -> list[TaxPart]:
+    """Each tax of a line in the proportion part / whole; all that is left of it where that is everything."""
+    return (
+        [TaxPart(tax, share(tax.base, part, whole), share(tax.tax, part, whole)) for tax in line.taxes] if whole else []
+    )
+
+
+def record_taxes(books: Books, source: Source, invoice: BilledInvoice, line: Line, parts: Sequence[TaxPart]) -> None:
+    """Gather that a document takes back a part of a line's taxes."""
+    for part in parts:
+        books.add_row(
+            "line_tax",
+            customer_id=source.customer.customer_id,
+            document_id=source.document_id,
+            line=line.line,
+            position=part.tax.position,
+            invoice_id=invoice.invoice_id,
+            tax_code=part.tax.code,
+            treatment=part.tax.treatment,
+            included=part.tax.included,
+            base_minor=-part.base,
+            tax_minor=-part.amount,
+        )
+
+
+def base_movements(parts: Sequence[TaxPart]) -> list[Movement]:
+    """What leaves the taxable base."""
+    return [
+        Movement("credit.tax_base", part.base, tax_subject(part.tax.code), tax_subject(part.tax.code)) for part in parts
+    ]

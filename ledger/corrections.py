@@ -1,0 +1,186 @@
+"""Voids and credit notes: what was billed is taken back, and so falls the price of what it was billed for.
+
+What was billed and not yet given leaves the contract liability; what was given leaves the contract asset, and the next
+recognition takes the earned share out of revenue (606-10-32-43). A correction never decides anew what came after.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+
+from ledger import billed, documents
+from ledger.billed import BilledInvoice, Line, TaxPart
+from ledger.books import Books, Movement
+from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.money import share, to_minor, to_text
+from ledger.positions import balance
+from ledger.receivables import invoice_subject, obligation_keys, obligation_subject
+from ledger.taxes import tax_subject
+from ledger.wallets import Wallets
+
+_CUSTOMER = "customer"
+
+
+class _Credit:
+    """A credit under way: it settles the receivable while that is open, then becomes the customer's money."""
+
+    def __init__(self, books: Books, invoice: BilledInvoice, day: date, open_amount: int) -> None:
+        self.books = books
+        self.invoice = invoice
+        self.day = day
+        self.open_amount = open_amount
+        self.movements: list[Movement] = []
+        self.taken: Counter[str] = Counter()
+
+    def add(self, rule: str, amount: int, subject: str) -> None:
+        """Take an amount out of an account: first against the receivable, the rest to the customer's balance."""
+        settled = min(amount, self.open_amount)
+        self.open_amount -= settled
+        self.movements += [
+            Movement(rule, settled, subject, invoice_subject(self.invoice.ref)),
+            Movement(f"{rule}_to_balance", amount - settled, subject, _CUSTOMER),
+        ]
+
+    def lower(self, line: Line, amount: int) -> None:
+        """Lower what a line bills: out of the contract liability up to its balance, the rest out of the asset."""
+        source = self.invoice.source
+        (liability, _), _ = billed.sides(source, line)
+        held = balance(self.books.history(source.customer.customer_id, liability), self.day) - self.taken[line.subject]
+        unearned = min(amount, max(held, 0))
+        self.taken[line.subject] += unearned
+        self.add("credit.credits" if line.kind == "prepaid" else "credit.deferred", unearned, line.subject)
+        self.add("credit.unbilled", amount - unearned, line.subject)
+
+    def untax(self, parts: list[TaxPart]) -> None:
+        """Take back a part of a line's taxes."""
+        for part in parts:
+            self.add("credit.tax", part.amount, tax_subject(part.tax.code))
+        self.movements += billed.base_movements(parts)
+
+
+def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Line, int]]) -> None:
+    """Post a credit, note it on grants, and let liability and asset settle each other on later days."""
+    books, source = wallets.books, credit.invoice.source
+    books.post(source, on, credit.movements)
+    for line, amount in lowered:
+        if line.kind == "prepaid" and amount:
+            grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+            grant.fundings.append((credit.day, -amount))
+        keys, rules = billed.sides(source, line)
+        books.net(source, keys, rules, credit.day)
+
+
+def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int) -> int:
+    """Take a whole invoice back. Raises Refused where money was applied to it, or nothing is left of it."""
+    invoice = billed.find(wallets, document_id, doc.invoice)
+    books, source = wallets.books, invoice.source
+    day = _day(books, invoice, doc.date)
+    left = invoice.gross
+    if left == 0:
+        raise Refused("invoice", doc.invoice, "is voided or credited in full already")
+    due = billed.due(books, invoice, day)
+    if due != left:
+        raise Refused(
+            "invoice",
+            doc.invoice,
+            f"expected no money applied to it; {to_text(due, source.currency)} of {to_text(left, source.currency)} "
+            f"{source.currency} is due on {day}: credit it instead",
+        )
+    credit = _Credit(books, invoice, day, due)
+    for line in invoice.lines:
+        credit.lower(line, line.net)
+        parts = billed.tax_parts(line, 1, 1)
+        credit.untax(parts)
+        billed.record(books, source, invoice, line, "void", line.net)
+        billed.record_taxes(books, source, invoice, line, parts)
+    _finish(wallets, credit, doc.date, [(line, line.net) for line in invoice.lines])
+    return source.customer.customer_id
+
+
+def _day(books: Books, invoice: BilledInvoice, on: date) -> date:
+    """The day a correction counts for. Raises Refused for one dated before its invoice."""
+    if on < invoice.issued_on:
+        raise Refused("date", on, f"expected {invoice.issued_on}, when invoice {invoice.ref} was issued, or later")
+    return books.open_day(invoice.source.entity, on)
+
+
+def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: int) -> int:
+    """Take a part of an invoice back, line by line, with its taxes in proportion.
+
+    A line with a period of its own is a negative obligation over that period instead. Raises OverApplication beyond
+    what is left of a line.
+    """
+    invoice = billed.find(wallets, document_id, doc.invoice)
+    books, source = wallets.books, invoice.source
+    day = _day(books, invoice, doc.date)
+    by_id = {line.line: line for line in invoice.lines}
+    parts: list[tuple[documents.CreditNoteLine, Line, int, list[TaxPart]]] = []
+    for index, asked in enumerate(doc.lines):
+        field = f"lines.{index}"
+        line = by_id.get(asked.line)
+        if line is None:
+            raise UnknownReference(f"{field}.line", asked.line, f"expected a line of invoice {doc.invoice}")
+        if asked.start is not None and line.kind != "service":
+            raise Refused(f"{field}.start", asked.start, f"expected none on a line of kind {line.kind}")
+        amount = to_minor(asked.amount, source.currency, f"{field}.amount")
+        stated = line.net + sum(tax.tax for tax in line.taxes if tax.included)
+        if amount > stated:
+            raise OverApplication(
+                f"{field}.amount",
+                f"{asked.amount} {source.currency}",
+                f"expected at most {to_text(stated, source.currency)}, what is left of the line",
+            )
+        taxes = billed.tax_parts(line, amount, stated)
+        net = amount - sum(part.amount for part in taxes if part.tax.included)
+        parts.append((asked, line, net, taxes))
+    credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
+    for asked, line, net, taxes in parts:
+        own: dict[str, object] = {}
+        if asked.start is None:
+            credit.lower(line, net)
+        else:
+            own = _own_obligation(books, invoice, doc, asked, line)
+            credit.add("credit.unbilled", net, str(own["subject"]))
+        credit.untax(taxes)
+        billed.record(books, source, invoice, line, "credit", net, **own)
+        billed.record_taxes(books, source, invoice, line, taxes)
+    _finish(wallets, credit, doc.date, [(line, net) for asked, line, net, _ in parts if asked.start is None])
+    return source.customer.customer_id
+
+
+def _own_obligation(
+    books: Books, invoice: BilledInvoice, doc: documents.CreditNote, asked: documents.CreditNoteLine, line: Line
+) -> dict[str, object]:
+    """The negative obligation of a credit for a period of its own, with its accounts."""
+    source = invoice.source
+    subject = obligation_subject(f"{doc.id}/{asked.line}")
+    keys = obligation_keys(source.entity, source.currency, subject, line.product or "")
+    deferred, unbilled, revenue = (books.account(source.customer.customer_id, key) for key in keys)
+    return {
+        "subject": subject,
+        "own_obligation": True,
+        "starts_on": asked.start,
+        "ends_on": asked.end,
+        "deferred_account": deferred,
+        "unbilled_account": unbilled,
+        "revenue_account": revenue,
+    }
+
+
+def lowered_by(amount: int, line: Line) -> tuple[int, list[TaxPart]]:
+    """(net amount, taxes) of a gross amount of a line."""
+    parts = billed.tax_parts(line, amount, line.gross)
+    return amount - sum(part.amount for part in parts), parts
+
+
+def shares(amount: int, lines: list[Line]) -> list[int]:
+    """A gross amount split over lines by what is left of each, summing exactly."""
+    whole = sum(line.gross for line in lines)
+    found, reached, before = [], 0, 0
+    for line in lines:
+        reached += line.gross
+        now = share(amount, reached, whole)
+        found.append(now - before)
+        before = now
+    return found

@@ -1,0 +1,319 @@
+"""Money that does not come or does not stay: refunds, disputes, write-offs and recoveries.
+
+What goes back for service already given is shown on its own beside revenue, or as bad debt; what goes back for service
+not yet given leaves the contract liability. Both lower the obligation's price, so that its schedule runs on with what
+is left. The split is by schedule as of the day before, whether or not recognition has run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger import billed, documents
+from ledger.billed import BilledInvoice, EarnedBy
+from ledger.books import AccountKey, Books, Movement, Source
+from ledger.corrections import lowered_by, shares
+from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.money import share, to_minor, to_text
+from ledger.positions import available
+from ledger.receivables import invoice_subject
+from ledger.taxes import tax_subject
+from ledger.wallets import Wallets
+
+_CUSTOMER = "customer"
+
+
+@dataclass(frozen=True, slots=True)
+class _Payment:
+    """A payment found by its id: what is left of it to give back, and which invoices it settled by how much."""
+
+    source: Source
+    ref: str
+    rail: str
+    paid_on: date
+    left: int
+    settled: tuple[tuple[str, int], ...]
+
+
+def _find_payment(wallets: Wallets, document_id: int, ref: str) -> _Payment:
+    books = wallets.books
+    books.flush()
+    row: Any = books.connection.execute(
+        text(
+            "select d.customer_id, d.document_id, d.body::json as body, c.ref as customer from document_key k "
+            "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
+            "join customer c on c.customer_id = d.customer_id where k.type = 'payment' and k.ref = :ref".replace(
+                "::", r"\:\:"
+            )
+        ),
+        {"ref": ref},
+    ).first()
+    if row is None:
+        raise UnknownReference("payment", ref, "expected the id of a payment posted before")
+    body = row.body
+    source = books.source(document_id, row.customer, body["entity"], body["currency"])
+    settled = books.connection.execute(
+        text(
+            "select substr(a.subject, 9) as invoice, sum(p.amount)::bigint as amount from entry e "
+            "join posting p using (customer_id, entry_id) join rule r on r.number = p.rule "
+            "join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account "
+            "where e.customer_id = :customer_id and e.document_id = :document_id and r.code = 'payment.applied' "
+            "group by 1 order by min(e.entry_id)".replace("::", r"\:\:")
+        ),
+        {"customer_id": row.customer_id, "document_id": row.document_id},
+    )
+    back = books.connection.scalars(
+        text(
+            "select body::json ->> 'amount' from document where customer_id = :customer_id "
+            "and body::json ->> 'payment' = :ref "
+            "and (type = 'refund' or (type = 'dispute' and body::json ->> 'status' = 'lost'))".replace("::", r"\:\:")
+        ),
+        {"customer_id": row.customer_id, "ref": ref},
+    )
+    returned = sum(to_minor(documents.decimal_of(amount), body["currency"]) for amount in back)
+    paid = to_minor(documents.decimal_of(body["amount"]), body["currency"])
+    return _Payment(
+        source,
+        ref,
+        body["rail"],
+        date.fromisoformat(body["date"]),
+        paid - returned,
+        tuple((s.invoice, s.amount) for s in settled),
+    )
+
+
+def _require_at_most(amount: int, most: int, currency: str, what: str) -> None:
+    if amount > most:
+        raise OverApplication(
+            "amount",
+            f"{to_text(amount, currency)} {currency}",
+            f"expected at most {to_text(max(most, 0), currency)}, {what}",
+        )
+
+
+def _require_not_before(on: date, earliest: date, what: str) -> None:
+    if on < earliest:
+        raise Refused("date", on, f"expected {earliest}, {what}, or later")
+
+
+def _give_back(
+    wallets: Wallets, invoice: BilledInvoice, amount: int, day: date, kind: str, to: str, earned_by: EarnedBy
+) -> list[Movement]:
+    """What giving back a gross amount of an invoice moves, by `refund` or `dispute`, to cash or disputed funds."""
+    books, source = wallets.books, invoice.source
+    movements: list[Movement] = []
+    for line, gross in zip(invoice.lines, shares(amount, invoice.lines), strict=True):
+        net, taxes = lowered_by(gross, line)
+        earned, unearned = billed.split_earned(books, source, line, net, day, earned_by)
+        unearned = min(unearned, billed.held(books, source, line, day))
+        earned = net - unearned
+        liability = "credits" if line.kind == "prepaid" else "deferred"
+        movements += [
+            Movement(f"{kind}.earned", earned, line.subject, to),
+            Movement(f"{kind}.{liability}", unearned, line.subject, to),
+            *(Movement(f"{kind}.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
+            *billed.base_movements(taxes),
+        ]
+        if line.kind == "prepaid" and unearned:
+            grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+            grant.fundings.append((day, -unearned))
+        billed.record(books, source, invoice, line, kind, net)
+        billed.record_taxes(books, source, invoice, line, taxes)
+    return movements
+
+
+def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, earned_by: EarnedBy) -> int:
+    """Pay money back: for the invoice named; else from the customer's balance, then for what the payment settled."""
+    payment = _find_payment(wallets, document_id, doc.payment)
+    books, source = wallets.books, payment.source
+    amount = to_minor(doc.amount, source.currency)
+    _require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
+    _require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment}")
+    day = books.open_day(source.entity, doc.date)
+    rail = f"rail:{payment.rail}"
+    from_balance = 0
+    settled = payment.settled
+    if doc.invoice is not None:
+        settled = tuple(item for item in settled if item[0] == doc.invoice)
+        if not settled:
+            raise Refused("invoice", doc.invoice, f"expected an invoice that payment {doc.payment} settled")
+    else:
+        from_balance = min(amount, _unapplied(books, source, day))
+    plan = _plan(wallets, document_id, settled, amount - from_balance, source.currency)
+    movements = [Movement("refund.balance", from_balance, _CUSTOMER, rail)]
+    for invoice, part in plan:
+        movements += _give_back(wallets, invoice, part, day, "refund", rail, earned_by)
+    books.post(source, doc.date, movements)
+    return source.customer.customer_id
+
+
+def _unapplied(books: Books, source: Source, day: date) -> int:
+    key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
+    return max(available(books.history(source.customer.customer_id, key), day), 0)
+
+
+def _plan(
+    wallets: Wallets, document_id: int, settled: tuple[tuple[str, int], ...], amount: int, currency: str
+) -> list[tuple[BilledInvoice, int]]:
+    """How much goes back of which invoice, in the order in which the payment settled them."""
+    plan = []
+    left = amount
+    for ref, paid in settled:
+        if left == 0:
+            break
+        invoice = billed.find(wallets, document_id, ref)
+        part = min(left, paid, invoice.gross)
+        if part:
+            plan.append((invoice, part))
+            left -= part
+    _require_at_most(amount, amount - left, currency, "what is left of what the payment settled")
+    return plan
+
+
+def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, earned_by: EarnedBy) -> int:
+    """A chargeback opened, won or lost; while it is open the money is disputed funds and the schedule runs on."""
+    payment = _find_payment(wallets, document_id, doc.payment)
+    books, source = wallets.books, payment.source
+    amount = to_minor(doc.amount, source.currency)
+    _require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
+    day = books.open_day(source.entity, doc.date)
+    subject, rail = f"payment:{doc.payment}", f"rail:{payment.rail}"
+    key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
+    disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
+    fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
+    movements = [Movement("payment.fee", fee, rail, rail)]
+    if doc.status == "opened":
+        _require_at_most(amount, payment.left - disputed, source.currency, f"what is left of payment {doc.payment}")
+        movements.append(Movement("dispute.opened", amount, subject, rail))
+    else:
+        _require_at_most(amount, disputed, source.currency, f"what of payment {doc.payment} is disputed on {day}")
+        if doc.status == "won":
+            movements.append(Movement("dispute.won", amount, rail, subject))
+        else:
+            movements += _lost(wallets, payment, document_id, amount, day, subject, earned_by)
+    books.post(source, doc.date, movements)
+    return source.customer.customer_id
+
+
+def _lost(
+    wallets: Wallets, payment: _Payment, document_id: int, amount: int, day: date, subject: str, earned_by: EarnedBy
+) -> list[Movement]:
+    """What a lost dispute moves: what the payment settled, then what of it was unapplied."""
+    books, source = wallets.books, payment.source
+    invoices = [billed.find(wallets, document_id, ref) for ref, _ in payment.settled]
+    reach = sum(min(paid, invoice.gross) for (_, paid), invoice in zip(payment.settled, invoices, strict=True))
+    of_invoices = min(amount, reach)
+    from_balance = amount - of_invoices
+    _require_at_most(from_balance, _unapplied(books, source, day), source.currency, "what the customer has unapplied")
+    plan = _plan(wallets, document_id, payment.settled, of_invoices, source.currency)
+    movements = [Movement("dispute.balance", from_balance, _CUSTOMER, subject)]
+    for invoice, part in plan:
+        movements += _give_back(wallets, invoice, part, day, "dispute", subject, earned_by)
+    return movements
+
+
+def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, earned_by: EarnedBy) -> int:
+    """Give up what is due of an invoice, or a part: first what was not yet given, the rest is bad debt."""
+    invoice = billed.find(wallets, document_id, doc.invoice)
+    books, source = wallets.books, invoice.source
+    _require_not_before(doc.date, invoice.issued_on, f"when invoice {doc.invoice} was issued")
+    day = books.open_day(source.entity, doc.date)
+    due = billed.due(books, invoice, day)
+    amount = due if doc.amount is None else to_minor(doc.amount, source.currency)
+    if due == 0:
+        raise Refused("invoice", doc.invoice, f"expected something due of it on {day}")
+    _require_at_most(amount, due, source.currency, f"what is due of invoice {doc.invoice} on {day}")
+    to = invoice_subject(doc.invoice)
+    movements: list[Movement] = []
+    for line, gross in zip(invoice.lines, shares(amount, invoice.lines), strict=True):
+        net, taxes = lowered_by(gross, line)
+        price, earned = billed.price_and_earned(books, source, line, day, earned_by)
+        unearned = min(net, max(price - earned, 0), billed.held(books, source, line, day))
+        liability = "credits" if line.kind == "prepaid" else "deferred"
+        movements += [
+            Movement(f"write_off.{liability}", unearned, line.subject, to),
+            Movement("write_off.bad_debt", net - unearned, line.subject, to),
+            *(Movement("write_off.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
+            *billed.base_movements(taxes),
+        ]
+        if line.kind == "prepaid" and unearned:
+            grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+            grant.fundings.append((day, -unearned))
+        billed.record(books, source, invoice, line, "write_off", net)
+        billed.record_taxes(books, source, invoice, line, taxes)
+    books.post(source, doc.date, movements)
+    return source.customer.customer_id
+
+
+def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -> int:
+    """Take in money for what had been written off: bad debt is less by it, and its tax is owed again."""
+    books = wallets.books
+    books.flush()
+    row: Any = books.connection.execute(
+        text(
+            "select d.customer_id, d.document_id, d.dated_on, c.ref as customer, i.entity, i.currency, i.ref as invoice,"
+            " i.invoice_id from document_key k "
+            "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
+            "join customer c on c.customer_id = d.customer_id "
+            "join document_key ik on ik.type = 'invoice' and ik.ref = d.body::json ->> 'invoice' "
+            "join invoice i on i.customer_id = ik.customer_id and i.invoice_id = ik.document_id "
+            "where k.type = 'write_off' and k.ref = :ref".replace("::", r"\:\:")
+        ),
+        {"ref": doc.write_off},
+    ).first()
+    if row is None:
+        raise UnknownReference("write_off", doc.write_off, "expected the id of a write-off posted before")
+    _require_not_before(doc.date, row.dated_on, f"when {doc.write_off} was written off")
+    source = books.source(document_id, row.customer, row.entity, row.currency)
+    amount = to_minor(doc.amount, row.currency)
+    place = {"customer_id": row.customer_id, "document_id": row.document_id, "ref": doc.write_off}
+    written = books.connection.scalar(
+        text(
+            "select coalesce(sum(p.amount), 0)::bigint from entry e join posting p using (customer_id, entry_id) "
+            "join rule r on r.number = p.rule where e.customer_id = :customer_id and e.document_id = :document_id "
+            "and r.credit = 'accounts_receivable'".replace("::", r"\:\:")
+        ),
+        place,
+    )
+    earlier = books.connection.scalars(
+        text(
+            "select body::json ->> 'amount' from document where customer_id = :customer_id and type = 'recovery' "
+            "and body::json ->> 'write_off' = :ref".replace("::", r"\:\:")
+        ),
+        place,
+    )
+    before = sum(to_minor(documents.decimal_of(value), row.currency) for value in earlier)
+    _require_at_most(amount, written - before, row.currency, f"what of write-off {doc.write_off} is not recovered")
+    taxes = books.connection.execute(
+        text(
+            "select tax_code, line, position, treatment, included, -base_minor as base, -tax_minor as tax from line_tax "
+            "where customer_id = :customer_id and document_id = :document_id order by line, position"
+        ),
+        place,
+    ).all()
+    rail = f"rail:{doc.rail}"
+    movements: list[Movement] = []
+    owed_again = 0
+    for tax in taxes:
+        part = share(tax.tax, before + amount, written) - share(tax.tax, before, written)
+        base = share(tax.base, before + amount, written) - share(tax.base, before, written)
+        owed_again += part
+        subject = tax_subject(tax.tax_code)
+        movements += [
+            Movement("recovery.tax", part, rail, subject),
+            Movement("recovery.tax_base", base, subject, subject),
+        ]
+        books.add_row(
+            "line_tax",
+            customer_id=row.customer_id, document_id=document_id, line=tax.line, position=tax.position,
+            invoice_id=row.invoice_id, tax_code=tax.tax_code, treatment=tax.treatment, included=tax.included,
+            base_minor=base, tax_minor=part,
+        )  # fmt: skip
+    # Not on the obligation's account: what comes in late is no part of its price any more.
+    movements.append(Movement("recovery.bad_debt", amount - owed_again, rail, invoice_subject(row.invoice)))
+    books.post(source, doc.date, movements)
+    return source.customer.customer_id
