@@ -271,6 +271,18 @@ class Books:
             self._see(customer_id, credit, ROLES[rule.credit].sign, effective_on, -movement.amount)
         self._entries.append(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
 
+    def reverse(self, source: Source, entry_id: int, entry: Entry, keys: dict[int, AccountKey]) -> None:
+        """Gather the entry that takes back another: on its day where that is open, else on the first open one.
+
+        `keys` are the accounts its postings touch.
+        """
+        day = self.open_day(source.entity, entry.effective_on)
+        taken_back = journal.reversal(entry, entry_id, source.document_id, day, entry.occurred_on)
+        for p in taken_back.postings:
+            for account_id, net in ((p.debit_account, p.amount), (p.credit_account, -p.amount)):
+                self._see(entry.customer_id, account_id, ROLES[keys[account_id].role].sign, day, net)
+        self._entries.append(taken_back)
+
     def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
         """Let a contract liability and a contract asset of one subject settle each other on every later day.
 
@@ -353,6 +365,15 @@ class Books:
         self._new_accounts = []
         self._entries = []
         self._unwritten = {}
+
+    def discard(self) -> None:
+        """Drop what was gathered since the last flush, of a document that is refused after all."""
+        self._rows = {}
+        self._unwritten_facts = {}
+        self._new_accounts = []
+        self._entries = []
+        self._unwritten = {}
+        self.forget()
 
     def forget(self) -> None:
         """Let go of what was learnt about accounts, to bound memory in a long run; call after `flush`."""

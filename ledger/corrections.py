@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import date
 
-from ledger import billed, documents
+from ledger import billed, documents, receivables
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -74,16 +74,43 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
 def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int) -> int:
     """Take a whole invoice back. Raises Refused where money was applied to it, or nothing is left of it."""
     invoice = billed.find(wallets, document_id, doc.invoice)
+    _void(wallets, invoice, doc.date, "invoice")
+    return invoice.source.customer.customer_id
+
+
+def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> int:
+    """Take an invoice in; one that supersedes another voids that one first, on its own date.
+
+    Both stay in the books and trace to what they bill. Raises Refused where the other can't be voided.
+    """
+    if doc.supersedes is None:
+        return receivables.post_invoice(wallets, doc, document_id)
+    books = wallets.books
+    invoice = billed.find(wallets, document_id, doc.supersedes, "supersedes")
+    wallets.flush()
+    if (invoice.source.customer.ref, invoice.source.entity) != (doc.customer, doc.entity):
+        raise Refused("supersedes", doc.supersedes, f"expected an invoice of {doc.customer} with {doc.entity}")
+    try:
+        _void(wallets, invoice, doc.issued_on, "supersedes")
+        return receivables.post_invoice(wallets, doc, document_id)
+    except Refused:
+        # Everything before this document is written; what it gathered itself is dropped, the void with it.
+        books.discard()
+        wallets.forget()
+        raise
+
+
+def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> None:
     books, source = wallets.books, invoice.source
-    day = _day(books, invoice, doc.date)
+    day = _day(books, invoice, on)
     left = invoice.gross
     if left == 0:
-        raise Refused("invoice", doc.invoice, "is voided or credited in full already")
+        raise Refused(field, invoice.ref, "is voided or credited in full already")
     due = billed.due(books, invoice, day)
     if due != left:
         raise Refused(
-            "invoice",
-            doc.invoice,
+            field,
+            invoice.ref,
             f"expected no money applied to it; {to_text(due, source.currency)} of {to_text(left, source.currency)} "
             f"{source.currency} is due on {day}: credit it instead",
         )
@@ -94,8 +121,7 @@ def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int) ->
         credit.untax(parts)
         billed.record(books, source, invoice, line, "void", line.net)
         billed.record_taxes(books, source, invoice, line, parts)
-    _finish(wallets, credit, doc.date, [(line, line.net) for line in invoice.lines])
-    return source.customer.customer_id
+    _finish(wallets, credit, on, [(line, line.net) for line in invoice.lines])
 
 
 def _day(books: Books, invoice: BilledInvoice, on: date) -> date:

@@ -207,6 +207,8 @@ class Grant(Party):
     products: Annotated[list[Ref], Field(min_length=1)] | None = None
     priority: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     price: NumberFromZero | None = None
+    breakage: Literal["on_expiry", "proportional"] = "on_expiry"
+    expected_breakage: NumberFromZero | None = None
 
     dated_by: ClassVar[str] = "effective_on"
 
@@ -216,6 +218,13 @@ class Grant(Party):
             raise ValueError(f"expires_on = {self.expires_on}: expected effective_on ({self.effective_on}) or later")
         if self.kind == "promotional" and self.price:
             raise ValueError(f"price = {self.price}: expected none: promotional credits are not paid for")
+        if (self.breakage == "proportional") != (self.expected_breakage is not None):
+            found = "missing" if self.expected_breakage is None else self.expected_breakage
+            raise ValueError(f"expected_breakage = {found}: expected with breakage proportional, and only there")
+        if self.expected_breakage is not None and self.expected_breakage >= 1:
+            raise ValueError(f"expected_breakage = {self.expected_breakage}: expected a share below 1, such as 0.10")
+        if self.breakage == "proportional" and (self.kind != "prepaid" or self.expires_on is None):
+            raise ValueError("breakage = proportional: expected on a prepaid grant that expires")
         return self
 
 
@@ -228,6 +237,7 @@ class Usage(Party):
     quantity: NumberFromZero
     unit_price: NumberFromZero
     events: Text | None = None
+    supersedes: Ref | None = None
 
     dated_by: ClassVar[str] = "date"
 
@@ -289,6 +299,7 @@ class Invoice(Party):
     issued_on: Day
     due_on: Day
     lines: Annotated[list[InvoiceLine], Field(min_length=1, max_length=10_000)]
+    supersedes: Ref | None = None
 
     dated_by: ClassVar[str] = "issued_on"
 

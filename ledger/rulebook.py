@@ -111,6 +111,22 @@ _RULES = (
         "ASC 606-10-55-48",
     ),
     Rule(
+        125,
+        "break.prepaid",
+        "customer_credits",
+        "breakage_revenue",
+        "Of the credits never expected to be used, as much is earned as of those that are (proportional method).",
+        "ASC 606-10-55-48",
+    ),
+    Rule(
+        126,
+        "break.prepaid_corrected",
+        "breakage_revenue",
+        "customer_credits",
+        "More is used than was expected: that much was not breakage.",
+        "ASC 606-10-55-48",
+    ),
+    Rule(
         122,
         "expire.prepaid_corrected",
         "breakage_revenue",

@@ -218,6 +218,7 @@ credit_grant = Table(
     _day("expires_on", null=True),
     Column("products", ARRAY(Text)),
     Column("priority", Integer),
+    Column("expected_breakage", Numeric, nullable=False, server_default=text("0")),
 )
 
 grant_balance = Table(
@@ -255,6 +256,7 @@ invoice = Table(
     _day("due_on"),
     _number("total_minor"),
     _number("receivable_account"),
+    _text("supersedes", null=True),
     Index("invoice_receivable", "receivable_account"),
 )
 
@@ -312,6 +314,14 @@ line_change = Table(
     Column("unbilled_account", BigInteger),
     Column("revenue_account", BigInteger),
     Index("line_change_invoice", "customer_id", "invoice_id"),
+)
+
+superseded_usage = Table(
+    "superseded_usage",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _number("superseded_by"),
 )
 
 # Contracts are `revrec`'s; their tables stand here because a schema is migrated and compared as one.

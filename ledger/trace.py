@@ -205,6 +205,8 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
             steps.append(_document_step(connection, "grant", line["grant"], depth))
         if line.get("obligation"):
             steps += _makers(connection, f"obligation:{line['obligation']}", depth)
+    if body.get("supersedes"):
+        steps.append(_document_step(connection, kind, body["supersedes"], depth))
     named = [item["invoice"] for item in body.get("applications", ())] + [
         body[key] for key in ("invoice",) if key in body
     ]

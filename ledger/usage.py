@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
 
-from ledger import documents
+from sqlalchemy import text
+
+from ledger import documents, journal
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.errors import Overdrawn
-from ledger.grants import NET_GRANT, Draw, Grant, draw_movements, grant_accounts, plan_draws, unbroken
+from ledger.errors import ConflictingDocument, Overdrawn, Refused, UnknownReference, WrongParty
+from ledger.grants import NET_GRANT, Draw, Grant, breakage_due, draw_movements, grant_accounts, plan_draws, unbroken
+from ledger.journal import Entry
 from ledger.money import exact_product, round_minor, to_text, within_limit
 from ledger.positions import balance
+from ledger.rulebook import BY_NUMBER
 from ledger.wallets import Wallets
 
 
@@ -28,10 +36,17 @@ def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency)
     books.require_product(doc.product)
+    if doc.supersedes is not None:
+        return _replace(wallets, source, doc)
+    return _post(wallets, source, doc)
+
+
+def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
     customer = source.customer
     meter = wallets.meter(customer.customer_id, doc.entity, doc.product, doc.currency)
     rated = meter.rated + exact_product(doc.quantity, doc.unit_price)
-    amount = within_limit(round_minor(rated, doc.currency) - meter.posted, doc.currency, "quantity")
+    # Below zero only after a correction whose rounding had gone up: the next usage makes it good.
+    amount = max(within_limit(round_minor(rated, doc.currency) - meter.posted, doc.currency, "quantity"), 0)
     grants = [
         grant
         for grant in wallets.grants(customer.customer_id)
@@ -55,6 +70,8 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
     books = wallets.books
     customer_id = source.customer.customer_id
     day = books.open_day(source.entity, on)  # late usage counts from the first open day on
+    for draw in draws:
+        _give_breakage_back(wallets, source, draw, day)
     billed = [_billed_by(books, source, draw, day) for draw in draws]
     movements = [m for draw, part in zip(draws, billed, strict=True) for m in draw_movements(draw, part, product)]
     keys = overage_accounts(source, product)
@@ -72,6 +89,117 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
         _record_draw(wallets, source, draw, day)
     if billed_ahead:
         books.net(source, keys, NET_USAGE, day)
+
+
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """A usage document in the books: what it metered, and its entries with the accounts they touch."""
+
+    product: str
+    rated: Decimal
+    entries: tuple[tuple[int, Entry], ...]
+    keys: dict[int, AccountKey]
+
+
+def _find(books: Books, source: Source, ref: str) -> _Posted:
+    """The usage a document supersedes. Raises where it is unknown, another party's, or superseded already."""
+    books.flush()
+    row: Any = books.connection.execute(
+        text(
+            "select d.customer_id, d.document_id, d.body from document_key k join document d"
+            " on d.customer_id = k.customer_id and d.document_id = k.document_id where k.type = 'usage' and k.ref = :ref"
+        ),
+        {"ref": ref},
+    ).first()
+    if row is None:
+        raise UnknownReference("supersedes", ref, "expected the id of usage posted before")
+    body = json.loads(row.body)
+    if (body["customer"], body["entity"], body["currency"]) != (source.customer.ref, source.entity, source.currency):
+        raise WrongParty("supersedes", ref, "expected usage of the same customer, entity and currency")
+    by = books.connection.scalar(
+        text(
+            "select d.ref from superseded_usage s join document d on d.customer_id = s.customer_id"
+            " and d.document_id = s.superseded_by where s.customer_id = :customer_id and s.document_id = :document_id"
+        ),
+        {"customer_id": row.customer_id, "document_id": row.document_id},
+    )
+    if by is not None:
+        raise ConflictingDocument("supersedes", ref, f"usage {by} supersedes it already")
+    numbers = books.connection.scalars(
+        text("select entry_id from entry where customer_id = :customer_id and document_id = :document_id"
+             " and reverses is null order by entry_id"),
+        {"customer_id": row.customer_id, "document_id": row.document_id},
+    )  # fmt: skip
+    entries = tuple((number, journal.read(books.connection, number)) for number in numbers)
+    touched = {
+        account for _, entry in entries for p in entry.postings for account in (p.debit_account, p.credit_account)
+    }
+    keys = books.connection.execute(
+        text("select account_id, entity, role, currency, subject, product from account"
+             " where customer_id = :customer_id and account_id = any(:accounts)"),
+        {"customer_id": row.customer_id, "accounts": list(touched)},
+    )  # fmt: skip
+    rated = exact_product(documents.decimal_of(body["quantity"]), documents.decimal_of(body["unit_price"]))
+    books.add_row(
+        "superseded_usage",
+        customer_id=row.customer_id,
+        document_id=row.document_id,
+        superseded_by=source.document_id,
+    )
+    return _Posted(body["product"], rated, entries, {key[0]: AccountKey(*key[1:]) for key in keys})
+
+
+def _replace(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
+    """Take back what earlier usage posted, giving back to the very grants it drew on, and draw afresh.
+
+    What came later is left as it was. Nothing is changed where the new version is refused.
+    """
+    assert doc.supersedes is not None, "checked by the caller"
+    books = wallets.books
+    books.flush()
+    wallets.flush()
+    try:
+        old = _find(books, source, doc.supersedes)
+        _take_back(wallets, source, old)
+        return _post(wallets, source, doc)
+    except Refused:
+        # Everything before this document is written; what it gathered itself is dropped.
+        books.discard()
+        wallets.forget()
+        raise
+
+
+def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:
+    books = wallets.books
+    customer_id = source.customer.customer_id
+    meter = wallets.meter(customer_id, source.entity, old.product, source.currency)
+    subjects: dict[str, date] = {}
+    for number, entry in old.entries:
+        books.reverse(source, number, entry, old.keys)
+        day = books.open_day(source.entity, entry.effective_on)
+        for p in entry.postings:
+            subject = old.keys[p.credit_account].subject
+            subjects[subject] = min(day, subjects.get(subject, day))
+            code = BY_NUMBER[p.rule].code
+            if code in _FACE_RULES:
+                meter.posted -= p.amount
+            if subject.startswith("grant:"):
+                grant = wallets.grant(customer_id, subject.removeprefix("grant:"))
+                meter.posted -= grant.give_back(code, p.amount)
+                wallets.touch(grant)
+    meter.rated -= old.rated
+    meter.changed = True
+    for subject, day in subjects.items():
+        kind, _, ref = subject.partition(":")
+        before = day - timedelta(days=1)
+        if kind == "grant" and wallets.grant(customer_id, ref).kind == "prepaid":
+            books.net(source, grant_accounts(source, ref), NET_GRANT, before)
+        elif kind == "usage":
+            books.net(source, overage_accounts(source, ref), NET_USAGE, before)
+
+
+# Usage that no grant covered: what it posts is what was rated.
+_FACE_RULES = ("usage.overage", "usage.billed_ahead")
 
 
 def _in_order(grant: Grant, money: int, on: date) -> bool:
@@ -97,19 +225,42 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
     ordered = grant.kind == "promotional" or not grant.fundings or _in_order(grant, draw.money, on)
     if returned:
         assert grant.expires_on is not None, "only credits that expired are returned"
-        day = max([grant.expires_on, *(day for day, _ in grant.fundings)])
+        books, subject = wallets.books, grant.subject
+        last_billed = max([grant.expires_on, *(day for day, _ in grant.fundings)])
         money = unbroken(grant, draw.money)
-        corrections = [Movement("expire.prepaid_corrected", money, grant.subject, grant.subject)]
+        books.post(source, last_billed, [Movement("expire.prepaid_corrected", money, subject, subject)])
         if grant.kept_in_memorandum:
-            corrections.append(Movement("expire.credits_corrected", returned, grant.subject, grant.subject))
-        wallets.books.post(source, day, corrections)
+            books.post(source, grant.expires_on, [Movement("expire.credits_corrected", returned, subject, subject)])
         grant.expired_face -= returned
         grant.broken -= money
     grant.drawn_face += draw.face
     grant.drawn += draw.money
+    _break_in_proportion(wallets, source, grant, on)
     wallets.touch(grant)
     if not ordered:
         wallets.books.net(source, grant_accounts(source, grant.ref), NET_GRANT, on)
+
+
+def _break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
+    """Earn expected breakage with use, as far as what is billed of the grant goes."""
+    if not grant.expected_breakage or grant.expired_face:
+        return
+    billed_left = max(grant.funded(on) - grant.drawn - grant.broken, 0)
+    step = min(breakage_due(grant, grant.drawn_face, grant.drawn) - grant.broken, billed_left)
+    if step > 0:
+        wallets.books.post(source, on, [Movement("break.prepaid", step, grant.subject, grant.subject)])
+        grant.broken += step
+
+
+def _give_breakage_back(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
+    """Before a draw: put back breakage that it shows not to be any."""
+    grant = draw.grant
+    if not grant.expected_breakage or grant.expired_face:
+        return
+    excess = grant.broken - breakage_due(grant, grant.drawn_face + draw.face, grant.drawn + draw.money)
+    if excess > 0:
+        wallets.books.post(source, on, [Movement("break.prepaid_corrected", excess, grant.subject, grant.subject)])
+        grant.broken -= excess
 
 
 NET_USAGE = ("usage.settled", "usage.unsettled")

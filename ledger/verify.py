@@ -191,7 +191,7 @@ _QUESTIONS = (
            ), recomputed as (
                select g.*, c.ref as customer, b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor,
                       b.face_minor as balance_face,
-                      g.kind = 'promotional' or g.price_minor <> g.face_minor as in_memo,
+                      g.kind = 'promotional' or g.price_minor <> g.face_minor or g.expected_breakage > 0 as in_memo,
                       coalesce(m.memo_drawn, 0) as memo_drawn, coalesce(m.memo_expired, 0) as memo_expired,
                       case when g.kind = 'promotional' then 0 else coalesce(m.earned, 0) end as earned,
                       coalesce(m.broken, 0) as broken
@@ -294,19 +294,26 @@ _QUESTIONS = (
                select customer_id, body::json ->> 'entity' as entity, body::json ->> 'product' as product,
                       body::json ->> 'currency' as currency,
                       sum((body::json ->> 'quantity')::numeric * (body::json ->> 'unit_price')::numeric) as rated
-               from document where type = 'usage' group by 1, 2, 3, 4
+               from document d where type = 'usage'
+                 and not exists (select from superseded_usage s
+                                 where s.customer_id = d.customer_id and s.document_id = d.document_id)
+               group by 1, 2, 3, 4
+           ), signed as (
+               select p.customer_id, p.rule, case when e.reverses is null then p.amount else -p.amount end as amount,
+                      case when e.reverses is null then p.credit_account else p.debit_account end as account_id
+               from posting p join entry e using (customer_id, entry_id)
            ), postings as (
                select a.customer_id, a.entity, a.product, a.currency, sum(p.amount) as face
-               from posting p
+               from signed p
                join rule r on r.number = p.rule and r.code in ('usage.overage', 'usage.billed_ahead')
-               join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account
+               join account a on a.customer_id = p.customer_id and a.account_id = p.account_id
                group by 1, 2, 3, 4
            ), drawn as (
                select p.customer_id, a.entity, a.product, a.currency, sum(p.amount) as face
-               from posting p
+               from signed p
                join rule r on r.number = p.rule
                     and r.code in ('draw.prepaid', 'draw.prepaid_unbilled', 'draw.promotional')
-               join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account
+               join account a on a.customer_id = p.customer_id and a.account_id = p.account_id
                join credit_grant g on g.customer_id = a.customer_id and a.subject = 'grant:' || g.ref
                     and (g.kind = 'promotional' or g.price_minor = g.face_minor)
                group by 1, 2, 3, 4
@@ -322,7 +329,7 @@ _QUESTIONS = (
            left join drawn w using (customer_id, entity, product, currency)
            left join at_another_price x using (customer_id, entity, currency)
            join customer c using (customer_id)
-           where m.rated is distinct from d.rated
+           where coalesce(m.rated, 0) <> coalesce(d.rated, 0) or m.rated is null
               or (x.customer_id is null and m.posted_minor <> coalesce(p.face, 0) + coalesce(w.face, 0))""",
     ),
     _Question(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
 from sqlalchemy import text
 
@@ -59,7 +60,7 @@ class Wallets:
         rows = self.books.connection.execute(
             text(
                 "select g.customer_id, g.grant_id, g.ref, g.entity, g.currency, g.kind, g.face_minor, g.price_minor,"
-                " g.effective_on, g.expires_on, g.products, g.priority,"
+                " g.effective_on, g.expires_on, g.products, g.priority, g.expected_breakage,"
                 " b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor "
                 "from credit_grant g join grant_balance b using (customer_id, grant_id) "
                 "where g.customer_id = :customer_id"
@@ -96,7 +97,9 @@ class Wallets:
                 *(
                     *row[:10],
                     frozenset(row.products) if row.products else None,
-                    *row[11:],
+                    row.priority,
+                    Fraction(row.expected_breakage),
+                    *row[13:],
                     fundings.get(grant_subject(row.ref), []),
                 )
             )
@@ -191,6 +194,7 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     grant = Grant(
         customer_id, document_id, doc.id, doc.entity, doc.currency, doc.kind, face, price, doc.effective_on,
         doc.expires_on, frozenset(doc.products) if doc.products else None, doc.priority,
+        Fraction(doc.expected_breakage or 0),
     )  # fmt: skip
     wallets.add(grant)
     books.add_row(
@@ -207,6 +211,7 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
         expires_on=doc.expires_on,
         products=doc.products,
         priority=doc.priority,
+        expected_breakage=doc.expected_breakage or 0,
     )
     if grant.kept_in_memorandum:
         books.post(source, doc.effective_on, [Movement("grant.issued", face, grant.subject, grant.subject)])
@@ -238,16 +243,19 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
 
 
 def _expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> bool:
+    """Expire what is left; what is billed of a grant after it expired breaks on the day it is billed."""
+    subject = grant.subject
     face = grant.left
-    money = max(grant.funded(through) - grant.drawn - grant.broken, 0) if grant.kind == "prepaid" else 0
-    if face == 0 and money == 0:
-        return False
-    day = max([expires_on, *(day for day, _ in grant.fundings if day <= through)])
-    movements = [Movement("expire.prepaid", money, grant.subject, grant.subject)]
-    if grant.kept_in_memorandum:
-        movements.append(Movement("expire.credits", face, grant.subject, grant.subject))
-    wallets.books.post(source, day, movements)
+    if face and grant.kept_in_memorandum:
+        wallets.books.post(source, expires_on, [Movement("expire.credits", face, subject, subject)])
     grant.expired_face += face
-    grant.broken += money
-    wallets.touch(grant)
-    return True
+    broken = 0
+    later = sorted(day for day, _ in grant.fundings if expires_on < day <= through)
+    for day in (expires_on, *later) if grant.kind == "prepaid" else ():
+        money = max(grant.funded(day) - grant.drawn - grant.broken, 0)
+        wallets.books.post(source, day, [Movement("expire.prepaid", money, subject, subject)])
+        grant.broken += money
+        broken += money
+    if face or broken:
+        wallets.touch(grant)
+    return bool(face or broken)

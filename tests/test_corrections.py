@@ -5,11 +5,12 @@ Each case is run twice: all documents first and recognition after, and recogniti
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, lines
 from tests.samples import (
     billed_usage,
     contract,
@@ -241,6 +242,43 @@ def test_a_correction(cli: Cli, case: str, recognised_between: bool) -> None:
     assert "posted 0 documents" in cli.post(*documents)
     told = cli.ok("verify")
     assert "FAIL" not in told
+
+
+def test_an_invoice_that_replaces_another(cli: Cli) -> None:
+    wrong = invoice("I-1", "2019-01-31", billed_usage("60.00"), service("31.00", "2019-01-01", "2019-01-31", line="2"))
+    right = invoice("I-2", "2019-02-03", billed_usage("50.00"), service("31.00", "2019-01-01", "2019-01-31", line="2"))
+    cli.post(*parties(), usage("u", "60.00", "2019-01-05"), wrong)
+    cli.ok("recognize", "--through", "2019-01")
+    cli.post(right | {"supersedes": "I-1"})
+    cli.ok("recognize", "--through", "2019-02")
+    assert cli.summary() == {
+        "2019-01": {"accounts_receivable": "91.00", "revenue": "91.00"},
+        "2019-02": {"accounts_receivable": "-10.00", "unbilled_receivable": "10.00"},
+    }
+    assert [row["invoice"] for row in cli.report("ar-aging")] == ["I-2"]
+    assert "invoice I-1" in cli.ok("trace", "I-2")
+    cli.ok("verify")
+
+
+def test_a_replacement_that_is_refused_leaves_the_old_invoice_alone(cli: Cli, tmp_path: Path) -> None:
+    cli.post(*parties(), invoice("I-1", "2019-01-31", one_time("60.00")))
+    bad = invoice("I-2", "2019-02-03", prepaid("1.00", "none"), supersedes="I-1")
+    result = cli.run(
+        "post",
+        "--keep-going",
+        "--rejects",
+        str(tmp_path / "rejects"),
+        "-",
+        stdin=lines([bad, usage("u", "1.00", "2019-02-03")]),
+    )
+    assert "lines.0.grant = none: expected the id of a grant" in result.stderr
+    cli.ok("recognize", "--through", "2019-02")
+    assert cli.summary()["2019-01"] == {"accounts_receivable": "60.00", "revenue": "60.00"}
+    assert cli.summary()["2019-02"] == {"revenue": "1.00", "unbilled_receivable": "1.00"}
+    cli.post(payment("P", "60.00", "2019-02-04", ("I-1", "60.00")))
+    refused = cli.refuse(invoice("I-3", "2019-02-05", one_time("1.00"), supersedes="I-1"))
+    assert "supersedes = I-1: expected no money applied to it; 0.00 of 60.00 USD is due" in refused
+    cli.ok("verify")
 
 
 def test_the_net_of_a_full_refund_in_mid_month(cli: Cli) -> None:

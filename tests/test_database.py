@@ -64,7 +64,7 @@ def test_a_database_of_the_users_own_waits_for_its_upgrade(
     own = make_url(server).set(database="own", drivername="postgresql").render_as_string(hide_password=False)
     monkeypatch.setenv("TICKMARK_DATABASE_URL", own)
     message = cli.refused("report", "summary")
-    assert "database = no Tickmark schema: expected schema 0003; run `tickmark db upgrade`" in message
+    assert "database = no Tickmark schema: expected schema 0005; run `tickmark db upgrade`" in message
     assert cli.ok("db", "upgrade") == "the database is upgraded\n"
     assert cli.ok("db", "upgrade") == "the database is up to date\n"
     assert cli.report("summary") == []
@@ -102,6 +102,15 @@ def test_the_embedded_server_in_a_folder_with_spaces(folder: Path) -> None:
     assert not (folder / "books of mine" / "postmaster.pid").exists()
     shown = _tickmark(folder, "report", "summary", "--format", "csv")
     assert shown.stdout.splitlines()[1:] == ["2026-01,revenue,USD,1.00", "2026-01,unbilled_receivable,USD,1.00"]
+
+
+def test_a_folder_that_can_not_be_a_server_is_refused_in_words(folder: Path) -> None:
+    (folder / "books of mine").write_text("a file")
+    refused = _tickmark(folder, "report", "summary")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("refused: TICKMARK_DATA = ")
+    assert "expected PostgreSQL to start there: " in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_two_commands_at_once_share_the_embedded_server(folder: Path) -> None:

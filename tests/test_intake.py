@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ def _line(document: dict[str, Any]) -> bytes:
         (_line(grant(amount="0.00")), "amount = 0.00: expected more than 0"),
         (_line(grant(expires_on="2025-12-31")), "expires_on = 2025-12-31: expected effective_on (2026-01-01) or later"),
         (_line(grant(kind="pilot")), "kind = pilot: expected 'prepaid' or 'promotional'"),
+        (_line(grant(breakage="proportional")), "expected_breakage = missing: expected with breakage proportional"),
+        (
+            _line(grant(breakage="proportional", expected_breakage="1.5")),
+            "expected_breakage = 1.5: expected a share below 1",
+        ),
+        (_line(grant(breakage="proportional", expected_breakage="0.5")), "expected on a prepaid grant that expires"),
         (_line(grant(kind="promotional", price="1.00")), "price = 1.00: expected none"),
         (_line(grant(products=["tokens", "none"])), "products = none: expected the id of a product"),
         (_line(invoice("I", "2026-01-01")), "lines = []: "),
@@ -158,6 +165,16 @@ def test_keep_going_posts_the_good_lines_and_keeps_the_others(cli: Cli, tmp_path
     assert json.loads(rejects.read_text()) == bad
     assert cli.summary() == {"2026-01": {"revenue": "3.00", "unbilled_receivable": "3.00"}}
     cli.ok("verify")
+
+
+def test_keep_going_leaves_no_empty_rejects_and_no_device_removed(cli: Cli, tmp_path: Path) -> None:
+    documents = lines([*parties(), GOOD])
+    cli.ok("post", "--keep-going", "--rejects", str(tmp_path / "rejects"), "-", stdin=documents)
+    assert list(tmp_path.iterdir()) == []
+    device = tmp_path / "pipe"
+    device.symlink_to(os.devnull)
+    cli.ok("post", "--keep-going", "--rejects", str(device), "-", stdin=documents)
+    assert device.is_symlink()
 
 
 def test_a_dry_run_posts_nothing(cli: Cli) -> None:

@@ -217,3 +217,42 @@ def test_the_wallet_as_of_a_day_and_as_known(cli: Cli) -> None:
     left = {day: cli.report("wallet", "--as-of", day)[0]["left"] for day in ("2026-01-31", "2026-02-28", "2026-03-31")}
     assert left == {"2026-01-31": "90.00", "2026-02-28": "70.00", "2026-03-31": "0.00"}
     assert cli.report("wallet", "--known-at", "2020-01-01") == []
+
+
+def test_breakage_in_proportion_to_use(cli: Cli) -> None:
+    # 100 sold, 15 never expected to be used; 40 used, then 45: breakage 15 x 40/85 = 7.06, then 7.94
+    cli.post(
+        *parties(),
+        grant("G", expires_on="2026-03-31", breakage="proportional", expected_breakage="0.15"),
+        invoice("I", "2026-01-01", prepaid("100.00")),
+        usage("u1", "40.00", "2026-01-15"),
+        usage("u2", "45.00", "2026-02-15"),
+    )
+    cli.ok("recognize", "--through", "2026-03")
+    assert cli.summary() == {
+        "2026-01": {
+            "accounts_receivable": "100.00",
+            "breakage_revenue": "7.06",
+            "customer_credits": "52.94",
+            "revenue": "40.00",
+        },
+        "2026-02": {"breakage_revenue": "7.94", "customer_credits": "-52.94", "revenue": "45.00"},
+    }
+    (row,) = cli.report("wallet")
+    assert (row["drawn"], row["expired"], row["left"]) == ("85.00", "15.00", "0.00")
+    cli.ok("verify")
+
+
+def test_use_beyond_expectation_puts_breakage_back(cli: Cli) -> None:
+    cli.post(
+        *parties(),
+        grant("G", expires_on="2026-03-31", breakage="proportional", expected_breakage="0.15"),
+        invoice("I", "2026-01-01", prepaid("100.00")),
+        usage("u1", "85.00", "2026-01-15"),
+        usage("u2", "10.00", "2026-02-15"),
+    )
+    assert cli.summary()["2026-01"]["breakage_revenue"] == "15.00"
+    assert cli.summary()["2026-02"] == {"breakage_revenue": "-10.00", "revenue": "10.00"}
+    cli.ok("recognize", "--through", "2026-03")
+    assert "2026-03" not in cli.summary()
+    cli.ok("verify")

@@ -38,7 +38,8 @@ def rejects_file(name: str, rejects: str | None, keep_going: bool) -> Iterator[I
     with path.open("wb") as stream:
         yield stream
     if path.stat().st_size == 0:
-        path.unlink()
+        if path.is_file():  # never a device such as /dev/null
+            path.unlink()
     else:
         click.echo(f"{name}: refused lines are in {path}", err=True)
 
