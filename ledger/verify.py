@@ -268,21 +268,41 @@ _QUESTIONS = (
         "no obligation earned more than its price: agreed or billed, less what was credited, refunded or written off",
         "obligations",
         "select count(*) from performance_obligation",
-        _SIDES
-        + """, moved as (
-               select customer_id, subject,
-                      sum(-net) filter (where role in ('revenue', 'refunds', 'disputes', 'bad_debt')) as earned,
-                      sum(-net) filter (where role in ('deferred_revenue', 'unbilled_receivable', 'revenue', 'refunds',
-                                                       'disputes', 'bad_debt')) as billed,
-                      sum(net) filter (where rule = any(array[PRICE_REDUCING])
-                                       and role not in ('accounts_receivable', 'customer_balance', 'cash',
-                                                        'disputed_funds')) as reduced
-               from sides where subject like 'obligation:%' group by 1, 2
+        # What lowered a price counts once a recognition run has come after it, as far as revenue was recognised before:
+        # until then revenue is ahead of it, which the next run puts right.
+        """with sides as (
+               select a.customer_id, a.subject, a.role, s.net, s.rule, s.entry_id, s.effective_on
+               from account a
+               cross join lateral (
+                   select entry_id, effective_on, rule, amount as net from posting
+                   where customer_id = a.customer_id and credit_account = a.account_id
+                   union all
+                   select entry_id, effective_on, rule, -amount from posting
+                   where customer_id = a.customer_id and debit_account = a.account_id) s
+               where a.subject like 'obligation:%' and a.role in ('deferred_revenue', 'unbilled_receivable', 'revenue',
+                                                                  'refunds', 'disputes', 'bad_debt')
+           ), runs as (
+               select o.customer_id, o.subject, max(d.document_id) as document_id
+               from (select customer_id, subject, max(effective_on) as recognised_on
+                     from sides where role = 'revenue' group by 1, 2) o
+               join document d on d.type = 'recognition'
+                    and ((d.body::json ->> 'through') || '-01')::date + interval '1 month' > o.recognised_on
+               group by 1, 2
+           ), moved as (
+               select s.customer_id, s.subject,
+                      sum(s.net) filter (where s.role not in ('deferred_revenue', 'unbilled_receivable')) as earned,
+                      sum(s.net) as billed,
+                      coalesce(-sum(s.net) filter (where s.rule = any(array[PRICE_REDUCING])), 0) as reduced,
+                      coalesce(-sum(s.net) filter (where s.rule = any(array[PRICE_REDUCING])
+                               and e.document_id > coalesce(r.document_id, 0)), 0) as pending
+               from sides s join entry e using (customer_id, entry_id) left join runs r using (customer_id, subject)
+               group by 1, 2
+           ), priced as (
+               select o.subject, m.earned, m.pending, coalesce(o.price_minor - m.reduced, m.billed) as price
+               from performance_obligation o join moved m using (customer_id, subject)
            )
-           select format('%s: %s of %s', o.subject, m.earned, coalesce(o.price_minor - coalesce(m.reduced, 0), m.billed))
-           from performance_obligation o join moved m using (customer_id, subject)
-           where sign(coalesce(o.price_minor - coalesce(m.reduced, 0), m.billed)) * m.earned
-                 > abs(coalesce(o.price_minor - coalesce(m.reduced, 0), m.billed))""".replace(
+           select format('%s: %s of %s', subject, earned, price) from priced
+           where earned not between least(0, price, price + pending) and greatest(0, price, price + pending)""".replace(
             "PRICE_REDUCING", ", ".join(map(str, PRICE_REDUCING))
         ),
     ),

@@ -125,13 +125,14 @@ def test_the_vendors_own_schema_accepts_it(cli: Cli, tmp_path: Path, target: str
     places = [str(exports / item) if "/" in item else item for item in arguments]
     strict = ["--strict"] if target == "zoho" else []
 
-    def judged(file: Path) -> int:
+    def judged(file: Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(exports / "judges" / script), *places, str(file), *strict]
-        return subprocess.run(command, check=False, capture_output=True).returncode
+        return subprocess.run(command, check=False, capture_output=True, text=True)
 
-    assert judged(path) == 0
+    accepted = judged(path)
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     bad = "qbo_je_unknownfield.json" if target == "quickbooks" else "zoho_unknown.json"
-    assert judged(exports / "bad" / bad) != 0  # or the judge proves nothing
+    assert judged(exports / "bad" / bad).returncode != 0  # or the judge proves nothing
 
 
 def test_the_workbook_read_back(cli: Cli, tmp_path: Path) -> None:

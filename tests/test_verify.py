@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from sqlalchemy import Connection, text
 
@@ -73,6 +75,10 @@ DAMAGE = {
     "changed invoice total": ("update invoice set total_minor = total_minor + 1", "total of its lines", "invoice I"),
     "changed term of an obligation": ("update invoice_line set amount_minor = amount_minor + 1 where line = '2'",
                                       "total of its lines", "invoice I"),
+    "revenue beyond the price": ("""insert into posting select customer_id, entry_id, unbilled_account, revenue_account,
+                                  36501, 36501, e.effective_on, 99, 502 from entry e join performance_obligation
+                                  using (customer_id) where reverses is null order by entry_id desc limit 1""",
+                                  "earned more than its price", "obligation:I/2"),
     "entry into closed books": ("update entry set posted_at = now() + interval '1 hour' where effective_on <"
                                 " '2026-02-01' and entry_id = 3", "closed books took no entry", "entry 3"),
 }  # fmt: skip
@@ -93,6 +99,22 @@ def test_damage_is_seen_and_named(cli: Cli, owner: Connection, damage: str) -> N
     assert any(sentence in line for line in failed), result.output
     assert named in result.stderr
     assert "checks found differences" in result.stderr
+
+
+@pytest.mark.parametrize("through", ["2026-01", "2026-03"])
+def test_a_price_lowered_after_recognition_is_no_difference(cli: Cli, through: str) -> None:
+    """Revenue is ahead of the lowered price until recognition has run again as far as it had."""
+    cli.post(*parties(), invoice("I", "2026-01-01", service("90.00", "2026-01-01", "2026-03-31")))
+    cli.ok("recognize", "--through", "2026-03")
+    line = {"line": "1", "amount": "60.00"}
+    cli.post({"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-03-31", "reason": "agreed", "lines": [line]})
+    cli.ok("verify")
+    cli.ok("recognize", "--through", through)
+    cli.ok("verify")
+    cli.ok("recognize", "--through", "2026-03")
+    cli.ok("verify")
+    (revenue,) = (row for row in cli.report("trial-balance") if row["role"] == "revenue")
+    assert Decimal(revenue["credit"]) == 30
 
 
 def test_an_overdraft_is_seen_on_the_day_it_happens(cli: Cli, owner: Connection) -> None:
