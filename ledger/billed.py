@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -54,12 +55,13 @@ class Line:
 
 @dataclass(slots=True)
 class BilledInvoice:
-    """An invoice found by its id, its customer locked, with what is left of its lines."""
+    """An invoice found by its id, its customer locked, with its exchange rate and what is left of its lines."""
 
     source: Source
     invoice_id: int
     ref: str
     issued_on: date
+    rate: Fraction | None
     lines: list[Line]
 
     @property
@@ -82,7 +84,7 @@ def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoic
     connection = books.connection
     row: Any = connection.execute(
         text(
-            "select i.invoice_id, i.customer_id, c.ref as customer, i.entity, i.currency, i.issued_on "
+            "select i.invoice_id, i.customer_id, c.ref as customer, i.entity, i.currency, i.issued_on, i.rate "
             "from document_key k join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
             "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
         ),
@@ -90,7 +92,7 @@ def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoic
     ).first()
     if row is None:
         raise UnknownReference(field_name, ref, "expected the id of an invoice posted before")
-    source = books.source(document_id, row.customer, row.entity, row.currency)
+    source = books.source(document_id, row.customer, row.entity, row.currency, row.issued_on, row.rate)
     place = {"customer_id": row.customer_id, "invoice_id": row.invoice_id}
     lines = {
         line.line: Line(*line)
@@ -116,7 +118,7 @@ def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoic
     )
     for tax in taxes:
         lines[tax.line].taxes.append(LineTax(*tax[1:]))
-    return BilledInvoice(source, row.invoice_id, ref, row.issued_on, list(lines.values()))
+    return BilledInvoice(source, row.invoice_id, ref, row.issued_on, source.rate, list(lines.values()))
 
 
 def due(books: Books, invoice: BilledInvoice, day: date) -> int:

@@ -7,15 +7,18 @@ accounts, keep what is not yet written in view, and write everything through COP
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from ledger import journal, locks, periods
+from ledger import currencies, journal, locks, periods
 from ledger.chart import ROLES
-from ledger.errors import NotSupported, UnknownReference
+from ledger.currencies import Carrying
+from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Posting
 from ledger.positions import History, nettings
 from ledger.rulebook import RULES
@@ -25,6 +28,9 @@ HOUSE = 0  # the customer of documents and entries that concern none
 
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
 PRODUCT_ROLES = frozenset({"revenue"})
+
+# What these rules bring in counts at the rate of its own document, whatever it settles: an invoice's rate is locked.
+ENTERED_AT_RATE = ("invoice.", "recovery.")
 
 
 class AccountKey(NamedTuple):
@@ -58,23 +64,31 @@ class EntityTerms:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """An amount a rule moves: from its credit account to its debit account, each named by what it is about."""
+    """An amount a rule moves: from its credit account to its debit account, each named by what it is about.
+
+    In the source's currency, or its own. `rate` is an exchange rate it enters at whatever the source's is, `functional`
+    what it counts for in the entity's currency where that is decided already.
+    """
 
     rule: str
     amount: int
     debit: str
     credit: str
     product: str = ""
+    currency: str = ""
+    rate: Fraction | None = None
+    functional: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The document that entries come from, with the party it concerns."""
+    """The document that entries come from, with the party it concerns; `rate` is the exchange rate it states."""
 
     document_id: int
     customer: Customer
     entity: str
     currency: str
+    rate: Fraction | None = None
 
 
 @dataclass(slots=True)
@@ -107,6 +121,8 @@ class Books:
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._unwritten_facts: dict[tuple[str, str], object] = {}
         self._spare_numbers: dict[str, list[int]] = {}
+        self._rates: dict[tuple[str, str, date], Fraction] = {}
+        self._carried: dict[int, Carrying] = {}
 
     # Who and what ------------------------------------------------------------------------------------------------
 
@@ -162,14 +178,21 @@ class Books:
                 raise UnknownReference(field, ref, "expected the id of a product posted before")
             self._products.add(ref)
 
-    def source(self, document_id: int, customer: str, entity: str, currency: str) -> Source:
-        """The party a document concerns, each of it known. Raises UnknownReference."""
+    def source(
+        self, document_id: int, customer: str, entity: str, currency: str, on: date, rate: Decimal | None = None
+    ) -> Source:
+        """The party a document of a day concerns, each of it known, and the exchange rate it states.
+
+        Raises UnknownReference, also where an exchange rate is needed and the books hold none, and InvalidDocument for
+        a rate of the entity's own currency.
+        """
         terms = self.entity(entity)
-        if currency != terms.currency:
-            raise NotSupported(
-                "currency", currency, f"expected {terms.currency}, the functional currency of entity {entity}"
-            )
-        return Source(document_id, self.customer(customer), entity, currency)
+        if currency == terms.currency:
+            if rate is not None:
+                raise InvalidDocument("fx_rate", rate, f"expected none: {currency} is the currency of entity {entity}")
+        elif rate is None:
+            self.rate(currency, terms.currency, self.open_day(entity, on))
+        return Source(document_id, self.customer(customer), entity, currency, None if rate is None else Fraction(rate))
 
     # Numbers -----------------------------------------------------------------------------------------------------
 
@@ -260,27 +283,160 @@ class Books:
         if effective_on != on:
             self.late_documents += 1
         customer_id = source.customer.customer_id
-        postings = []
+        functional_currency = self.entity(source.entity).currency
+        postings: list[Posting] = []
         for movement in moved:
             assert movement.amount > 0, f"{movement.rule} moves a positive amount, got {movement.amount}"
             rule = RULES[movement.rule]
-            debit = self._movement_account(source, rule.debit, movement.debit, movement.product)
-            credit = self._movement_account(source, rule.credit, movement.credit, movement.product)
-            postings.append(Posting(rule.number, debit, credit, movement.amount, movement.amount))
+            currency = movement.currency or source.currency
+            keys = (
+                self._movement_key(source, rule.debit, currency, movement.debit, movement.product),
+                self._movement_key(source, rule.credit, currency, movement.credit, movement.product),
+            )
+            debit, credit = (self.account(customer_id, key) for key in keys)
+            if currency == functional_currency:
+                postings.append(Posting(rule.number, debit, credit, movement.amount, movement.amount))
+            else:
+                postings += self._valued(source, movement, keys, (debit, credit), effective_on)
             self._see(customer_id, debit, ROLES[rule.debit].sign, effective_on, movement.amount)
             self._see(customer_id, credit, ROLES[rule.credit].sign, effective_on, -movement.amount)
+        postings += self._cleared(source, postings, functional_currency)
         self._entries.append(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
 
-    def reverse(self, source: Source, entry_id: int, entry: Entry, keys: dict[int, AccountKey]) -> None:
-        """Gather the entry that takes back another: on its day where that is open, else on the first open one.
+    def _cleared(self, source: Source, postings: Sequence[Posting], functional_currency: str) -> list[Posting]:
+        """What exchanging one currency for another leaves on the clearing account, realised: it never holds anything."""
+        customer_id = source.customer.customer_id
+        clearing = RULES["payment.exchanged"].number, RULES["payment.applied_exchanged"].number
+        left = 0
+        place: tuple[AccountKey, int] | None = None
+        for p in postings:
+            if p.rule in clearing:
+                account = p.credit_account if p.rule == clearing[0] else p.debit_account
+                left += -p.functional_amount if p.rule == clearing[0] else p.functional_amount
+                key = next(key for key, number in self._accounts[customer_id].items() if number == account)
+                if key.currency != functional_currency:
+                    place = key, account
+        if not left or place is None:
+            return []
+        return [self.exchange(customer_id, "exchange", *place, -left)]
+
+    def rate(self, base: str, quote: str, on: date) -> Fraction:
+        """The exchange rate of a day. Raises UnknownReference where the books hold none."""
+        known = self._rates.get((base, quote, on))
+        if known is None:
+            known = self._rates[base, quote, on] = currencies.require_rate(self.connection, base, quote, on)
+        return known
+
+    def forget_rates(self) -> None:
+        """Look rates up again: a new one came in."""
+        self._rates = {}
+
+    def locked(self, source: Source, on: date) -> Source:
+        """The source with the rate of a day as its own, where it is in another currency and states none."""
+        functional_currency = self.entity(source.entity).currency
+        if source.currency == functional_currency or source.rate is not None:
+            return source
+        return replace(source, rate=self.rate(source.currency, functional_currency, on))
+
+    def at_rate(self, source: Source, currency: str, on: date, amount: int) -> int:
+        """An amount in the entity's currency, at the rate its document states or that of a day."""
+        functional_currency = self.entity(source.entity).currency
+        if currency == functional_currency:
+            return amount
+        stated = source.rate if currency == source.currency else None
+        rate = self.rate(currency, functional_currency, on) if stated is None else stated
+        return currencies.convert(amount, currency, functional_currency, rate)
+
+    def carried(self, customer_id: int, account_id: int) -> Carrying:
+        """What an account in another currency than the entity's holds, in both, unwritten entries included."""
+        known = self._carried.get(account_id)
+        if known is None:
+            row: Any = self.connection.execute(
+                text(
+                    "select coalesce(sum(net), 0) as net, coalesce(sum(functional), 0) as functional from ("
+                    " select amount as net, functional_amount as functional from posting"
+                    " where customer_id = :customer_id and debit_account = :account_id"
+                    " union all"
+                    " select -amount, -functional_amount from posting"
+                    " where customer_id = :customer_id and credit_account = :account_id) both_sides"
+                ),
+                {"customer_id": customer_id, "account_id": account_id},
+            ).one()
+            known = self._carried[account_id] = Carrying(int(row.net), int(row.functional))
+        return known
+
+    def _valued(
+        self,
+        source: Source,
+        movement: Movement,
+        keys: tuple[AccountKey, AccountKey],
+        accounts: tuple[int, int],
+        on: date,
+    ) -> list[Posting]:
+        """The postings of a movement in another currency: its own, and what exchange rates leave over."""
+        customer_id = source.customer.customer_id
+        debit, credit = (self.carried(customer_id, account) for account in accounts)
+        amount = movement.amount
+        if movement.rate is not None:
+            source = replace(source, rate=movement.rate, currency=keys[0].currency)
+        if movement.functional is not None:
+            valued = currencies.Valued(movement.functional)
+        else:
+            valued = currencies.value(
+                amount,
+                lambda part: self.at_rate(source, keys[0].currency, on, part),
+                (keys[0].role, debit),
+                (keys[1].role, credit),
+                entered=movement.rate is not None or movement.rule.startswith(ENTERED_AT_RATE),
+            )
+        postings = [Posting(RULES[movement.rule].number, *accounts, amount, valued.functional)]
+        debit.net += amount
+        credit.net -= amount
+        debit.functional += valued.functional
+        credit.functional -= valued.functional
+        for key, account, carrying, correction in (
+            (keys[0], accounts[0], debit, valued.debit_correction),
+            (keys[1], accounts[1], credit, valued.credit_correction),
+        ):
+            if correction:
+                postings.append(self.exchange(customer_id, "exchange", key, account, correction))
+                carrying.functional += correction
+        return postings
+
+    def exchange(self, customer_id: int, event: str, key: AccountKey, account: int, correction: int) -> Posting:
+        """The posting that corrects what an account counts for, by more than 0 to its debit, by less to its credit."""
+        rule = RULES[f"{event}.{'gain' if correction > 0 else 'loss'}.{key.role}"]
+        role = rule.credit if correction > 0 else rule.debit
+        result = self.account(customer_id, AccountKey(key.entity, role, key.currency, f"currency:{key.currency}"))
+        sides = (account, result) if correction > 0 else (result, account)
+        return Posting(rule.number, *sides, 0, abs(correction))
+
+    def add_entry(self, entry: Entry) -> int:
+        """Write an entry whose postings are decided already, after what was gathered before it; returns its number."""
+        self.flush()
+        (number,) = journal.write(self.connection, [entry], self.posted_at, self.posted_by)
+        self.entries_written += 1
+        self.postings_written += len(entry.postings)
+        return number
+
+    def reverse(
+        self, source: Source, entry_id: int, entry: Entry, keys: dict[int, AccountKey], on: date | None = None
+    ) -> None:
+        """Gather the entry that takes back another: on a day, else on its own, or the first open one after it.
 
         `keys` are the accounts its postings touch.
         """
-        day = self.open_day(source.entity, entry.effective_on)
-        taken_back = journal.reversal(entry, entry_id, source.document_id, day, entry.occurred_on)
+        day = self.open_day(source.entity, entry.effective_on if on is None else on)
+        occurred_on = entry.occurred_on if on is None else on
+        taken_back = journal.reversal(entry, entry_id, source.document_id, day, occurred_on)
         for p in taken_back.postings:
-            for account_id, net in ((p.debit_account, p.amount), (p.credit_account, -p.amount)):
-                self._see(entry.customer_id, account_id, ROLES[keys[account_id].role].sign, day, net)
+            for account_id, sign in ((p.debit_account, 1), (p.credit_account, -1)):
+                role = ROLES[keys[account_id].role]
+                self._see(entry.customer_id, account_id, role.sign, day, sign * p.amount)
+                if keys[account_id].currency != self.entity(source.entity).currency:
+                    carrying = self.carried(entry.customer_id, account_id)
+                    carrying.net += sign * p.amount
+                    carrying.functional += sign * p.functional_amount
         self._entries.append(taken_back)
 
     def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
@@ -295,10 +451,9 @@ class Books:
             rule = rules[0] if amount > 0 else rules[1]
             self.post(source, day, [Movement(rule, abs(amount), subject, subject)])
 
-    def _movement_account(self, source: Source, role: str, subject: str, product: str) -> int:
-        kept_product = product if role in PRODUCT_ROLES else ""
-        key = AccountKey(source.entity, role, source.currency, subject, kept_product)
-        return self.account(source.customer.customer_id, key)
+    @staticmethod
+    def _movement_key(source: Source, role: str, currency: str, subject: str, product: str) -> AccountKey:
+        return AccountKey(source.entity, role, currency, subject, product if role in PRODUCT_ROLES else "")
 
     def _see(self, customer_id: int, account_id: int, sign: int, day: date, net: int) -> None:
         self._unwritten.setdefault(account_id, []).append((day, net))
@@ -380,3 +535,4 @@ class Books:
         assert not self._entries, "flush before forgetting"
         self._accounts = {}
         self._histories = {}
+        self._carried = {}

@@ -42,6 +42,7 @@ _ROLES = (
     Role("cash", "asset", "debit", "rail", "1000", "Cash"),
     Role("accounts_receivable", "asset", "debit", "invoice", "1200", "Accounts receivable"),
     Role("unbilled_receivable", "asset", "debit", "obligation", "1250", "Unbilled receivable (contract asset)"),
+    Role("currency_exchange", "asset", "debit", "currency", "1360", "Currency exchange (clearing)"),
     Role("disputed_funds", "asset", "debit", "payment", "1350", "Disputed funds"),
     Role("customer_balance", "liability", "credit", "customer", "2050", "Customer balances, unapplied"),
     Role("tax_payable", "liability", "credit", "tax code", "2100", "Tax payable"),
@@ -54,6 +55,8 @@ _ROLES = (
     Role("disputes", "revenue", "debit", "obligation", "4920", "Lost disputes (contra revenue)"),
     Role("bad_debt", "expense", "debit", "obligation", "6100", "Bad debt"),
     Role("processing_fees", "expense", "debit", "rail", "6200", "Payment processing fees"),
+    Role("fx_gain", "income", "credit", "currency", "7100", "Exchange gains"),
+    Role("fx_loss", "expense", "debit", "currency", "7200", "Exchange losses"),
     Role("memo_credits_issued", "memorandum", "debit", "grant", "9000", "Memo: credits issued"),
     Role("memo_credits_outstanding", "memorandum", "credit", "grant", "9010", "Memo: credits outstanding"),
     Role("memo_taxable_base", "memorandum", "debit", "tax code", "9100", "Memo: taxable base"),
@@ -61,6 +64,9 @@ _ROLES = (
 )
 
 ROLES: dict[str, Role] = {role.name: role for role in _ROLES}
+
+# Items that are money or a claim to it: they are revalued at each month's end (ASC 830-10-45-18 names those that aren't).
+MONETARY = ("cash", "accounts_receivable", "customer_balance")
 
 # Contract liabilities: what customers were promised and have not yet received.
 CONTRACT_LIABILITIES = ("customer_credits", "deferred_revenue")

@@ -185,6 +185,18 @@ class TaxCode(Document):
         return self
 
 
+class FxRate(Document):
+    """An exchange rate: units of `quote` for one of `base`, from a day on until there is a later one."""
+
+    type: Literal["fx_rate"]
+    date: Day
+    base: Currency
+    quote: Currency
+    rate: PositiveNumber
+
+    dated_by: ClassVar[str] = "date"
+
+
 class GlAccount(Document):
     """A user's own account code and name for a role, or for a role and product, of an entity."""
 
@@ -300,6 +312,7 @@ class Invoice(Party):
     due_on: Day
     lines: Annotated[list[InvoiceLine], Field(min_length=1, max_length=10_000)]
     supersedes: Ref | None = None
+    fx_rate: PositiveNumber | None = None
 
     dated_by: ClassVar[str] = "issued_on"
 
@@ -312,10 +325,11 @@ class Invoice(Party):
 
 
 class PaymentApplication(Model):
-    """A part of a payment that settles an invoice."""
+    """A part of a payment that settles an invoice; `paid` is what it takes of the money where that is another currency."""
 
     invoice: Ref
     amount: PositiveNumber
+    paid: PositiveNumber | None = None
 
 
 class Payment(Party):
@@ -326,6 +340,7 @@ class Payment(Party):
     rail: Literal["card", "ach", "wire", "check", "external"]
     amount: PositiveNumber
     fee: PositiveNumber | None = None
+    fx_rate: PositiveNumber | None = None
     applications: list[PaymentApplication] = Field(default_factory=list)
 
     dated_by: ClassVar[str] = "date"
@@ -337,12 +352,14 @@ class Payment(Party):
 
 
 class Application(Party):
-    """Money of the customer that was not applied yet, put onto an invoice."""
+    """Money of the customer that was not applied yet, put onto an invoice, or moved `from_invoice` to another."""
 
     type: Literal["application"]
     date: Day
     invoice: Ref
     amount: PositiveNumber
+    paid: PositiveNumber | None = None
+    from_invoice: Ref | None = None
 
     dated_by: ClassVar[str] = "date"
 

@@ -79,7 +79,3 @@ class ClosedPeriod(Refused):
 
 class Unbalanced(Refused):
     """Figures that must agree do not: an entry, a total, a share."""
-
-
-class NotSupported(Refused):
-    """Valid, but this version cannot account for it; refused rather than half done."""

@@ -42,6 +42,7 @@ TYPES: Mapping[str, DocumentType] = {
     "customer": DocumentType(documents.Customer, parties.post_customer),
     "product": DocumentType(documents.Product, parties.post_product),
     "tax_code": DocumentType(documents.TaxCode, taxes.post_tax_code),
+    "fx_rate": DocumentType(documents.FxRate, parties.post_fx_rate),
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
     "grant": DocumentType(documents.Grant, wallets.post_grant),
     "usage": DocumentType(documents.Usage, usage.post_usage),

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import text
 
-from ledger import documents
+from ledger import currencies, documents
 from ledger.books import HOUSE, Customer, EntityTerms
 from ledger.errors import ConflictingDocument, InvalidDocument
 from ledger.taxes import require_tax_id
@@ -55,6 +55,13 @@ def post_product(wallets: Wallets, doc: documents.Product, _document_id: int) ->
     """Take a product in."""
     wallets.books.add_row("product", product=doc.id, name=doc.name)
     wallets.books.know_product(doc.id)
+    return HOUSE
+
+
+def post_fx_rate(wallets: Wallets, doc: documents.FxRate, _document_id: int) -> int:
+    """Take an exchange rate in; it counts for what is posted from now on."""
+    currencies.add_rate(wallets.books.connection, doc)
+    wallets.books.forget_rates()
     return HOUSE
 
 

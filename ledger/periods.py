@@ -30,6 +30,16 @@ def entities(connection: Connection) -> list[str]:
     return list(connection.execute(text("select entity from entity order by entity")).scalars())
 
 
+def currency(connection: Connection, entity: str) -> str:
+    """An entity's functional currency. Raises UnknownReference."""
+    found: str | None = connection.scalar(
+        text("select currency from entity where entity = :entity"), {"entity": entity}
+    )
+    if found is None:
+        raise UnknownReference("entity", entity, "expected the id of an entity posted before")
+    return found
+
+
 def close(connection: Connection, entity: str, month: date, by: str) -> None:
     """Close a month: nothing posts into it, or before it, any more.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger.chart import ROLES
+from ledger.chart import MONETARY, ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +337,14 @@ _RULES = (
         "Money of the customer settles an invoice.",
         "ASC 405-20-40-1",
     ),
+    Rule(
+        404,
+        "payment.unapplied",
+        "accounts_receivable",
+        "customer_balance",
+        "Money applied to one invoice is moved to another: the first is open by it again.",
+        "ASC 405-20-40-1",
+    ),
     Rule(403, "payment.fee", "processing_fees", "cash", "The processor kept its fee.", "policy: expensed as incurred"),
     Rule(
         411,
@@ -490,6 +498,22 @@ _RULES = (
         "What came in is in the taxable base again.",
         "ASC 606-10-32-2A",
     ),
+    Rule(
+        451,
+        "payment.exchanged",
+        "customer_balance",
+        "currency_exchange",
+        "Money in one currency pays an invoice in another: it leaves the customer's balance in the one.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        452,
+        "payment.applied_exchanged",
+        "currency_exchange",
+        "accounts_receivable",
+        "Money in another currency settles an invoice, at what it counts for in the entity's own.",
+        "ASC 830-20-35-1",
+    ),
     # Month end
     Rule(
         501,
@@ -538,6 +562,42 @@ _RULES = (
         "deferred_revenue",
         "What settled an asset against a liability turned out to belong to another month: put back.",
         "ASC 606-10-45-1",
+    ),
+    # Currencies: functional amounts only, nothing in the account's own currency
+    *(
+        Rule(
+            number + offset,
+            f"exchange.{result}.{role}",
+            *((role, "fx_gain") if result == "gain" else ("fx_loss", role)),
+            f"{ROLES[role].title} left at another exchange rate than it came in at: an exchange {result}.",
+            "ASC 830-20-35-1",
+        )
+        for offset, result in ((0, "gain"), (20, "loss"))
+        for number, role in enumerate(
+            (
+                "accounts_receivable",
+                "cash",
+                "customer_balance",
+                "unbilled_receivable",
+                "deferred_revenue",
+                "customer_credits",
+                "tax_payable",
+                "disputed_funds",
+                "currency_exchange",
+            ),
+            601,
+        )
+    ),
+    *(
+        Rule(
+            number + offset,
+            f"revalue.{result}.{role}",
+            *((role, "fx_gain") if result == "gain" else ("fx_loss", role)),
+            f"{ROLES[role].title} at the month's closing rate: an exchange {result} not yet realised, reversed the next day.",
+            "ASC 830-20-35-2",
+        )
+        for offset, result in ((0, "gain"), (10, "loss"))
+        for number, role in enumerate(MONETARY, 641)
     ),
 )
 

@@ -189,6 +189,15 @@ posting = Table(
     Index("posting_credit", "credit_account"),
 )
 
+fx_rate = Table(
+    "fx_rate",
+    metadata,
+    _text("base", key=True),
+    _text("quote", key=True),
+    Column("date", Date, primary_key=True, nullable=False),
+    Column("rate", Numeric, nullable=False),
+)
+
 closed_books = Table("closed_books", metadata, _refers("entity", "entity.entity", key=True), _day("closed_through"))
 
 period_event = Table(
@@ -257,6 +266,7 @@ invoice = Table(
     _number("total_minor"),
     _number("receivable_account"),
     _text("supersedes", null=True),
+    Column("rate", Numeric),
     Index("invoice_receivable", "receivable_account"),
 )
 

@@ -39,7 +39,7 @@ class _Payment:
     settled: tuple[tuple[str, int], ...]
 
 
-def _find_payment(wallets: Wallets, document_id: int, ref: str) -> _Payment:
+def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Payment:
     books = wallets.books
     books.flush()
     row: Any = books.connection.execute(
@@ -55,7 +55,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str) -> _Payment:
     if row is None:
         raise UnknownReference("payment", ref, "expected the id of a payment posted before")
     body = row.body
-    source = books.source(document_id, row.customer, body["entity"], body["currency"])
+    source = books.source(document_id, row.customer, body["entity"], body["currency"], on)
     settled = books.connection.execute(
         text(
             "select substr(a.subject, 9) as invoice, sum(p.amount)::bigint as amount from entry e "
@@ -74,6 +74,22 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str) -> _Payment:
         ),
         {"customer_id": row.customer_id, "ref": ref},
     )
+    moved = books.connection.execute(
+        text(
+            "select body::json ->> 'from_invoice' as source, body::json ->> 'invoice' as target,"
+            " body::json ->> 'amount' as amount from document where customer_id = :customer_id "
+            "and type = 'application' and body::json ->> 'from_invoice' is not null order by document_id".replace(
+                "::", r"\:\:"
+            )
+        ),
+        {"customer_id": row.customer_id},
+    )
+    reached = {s.invoice: int(s.amount) for s in settled}
+    for move in moved:
+        part = min(reached.get(move.source, 0), to_minor(documents.decimal_of(move.amount), body["currency"]))
+        if part:
+            reached[move.source] -= part
+            reached[move.target] = reached.get(move.target, 0) + part
     returned = sum(to_minor(documents.decimal_of(amount), body["currency"]) for amount in back)
     paid = to_minor(documents.decimal_of(body["amount"]), body["currency"])
     return _Payment(
@@ -82,7 +98,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str) -> _Payment:
         body["rail"],
         date.fromisoformat(body["date"]),
         paid - returned,
-        tuple((s.invoice, s.amount) for s in settled),
+        tuple((ref, amount) for ref, amount in reached.items() if amount),
     )
 
 
@@ -113,7 +129,8 @@ def _give_back(
         earned = net - unearned
         liability = "credits" if line.kind == "prepaid" else "deferred"
         movements += [
-            Movement(f"{kind}.earned", earned, line.subject, to),
+            # at the invoice's rate, whatever the money was worth when it came in
+            Movement(f"{kind}.earned", earned, line.subject, to, rate=invoice.rate),
             Movement(f"{kind}.{liability}", unearned, line.subject, to),
             *(Movement(f"{kind}.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
@@ -128,7 +145,7 @@ def _give_back(
 
 def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, earned_by: EarnedBy) -> int:
     """Pay money back: for the invoice named; else from the customer's balance, then for what the payment settled."""
-    payment = _find_payment(wallets, document_id, doc.payment)
+    payment = _find_payment(wallets, document_id, doc.payment, doc.date)
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
     _require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
@@ -176,7 +193,7 @@ def _plan(
 
 def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, earned_by: EarnedBy) -> int:
     """A chargeback opened, won or lost; while it is open the money is disputed funds and the schedule runs on."""
-    payment = _find_payment(wallets, document_id, doc.payment)
+    payment = _find_payment(wallets, document_id, doc.payment, doc.date)
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
     _require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
@@ -268,7 +285,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
     if row is None:
         raise UnknownReference("write_off", doc.write_off, "expected the id of a write-off posted before")
     _require_not_before(doc.date, row.dated_on, f"when {doc.write_off} was written off")
-    source = books.source(document_id, row.customer, row.entity, row.currency)
+    source = books.source(document_id, row.customer, row.entity, row.currency, doc.date)
     amount = to_minor(doc.amount, row.currency)
     place = {"customer_id": row.customer_id, "document_id": row.document_id, "ref": doc.write_off}
     written = books.connection.scalar(

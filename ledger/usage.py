@@ -34,7 +34,7 @@ def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
     posted before. Raises Overdrawn where the customer's terms refuse overage.
     """
     books = wallets.books
-    source = books.source(document_id, doc.customer, doc.entity, doc.currency)
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date)
     books.require_product(doc.product)
     if doc.supersedes is not None:
         return _replace(wallets, source, doc)

@@ -126,6 +126,32 @@ _QUESTIONS = (
            where a.currency = e.currency and p.amount <> p.functional_amount""",
     ),
     _Question(
+        "an account emptied in its own currency holds nothing in its entity's, and currency clearing never does",
+        "accounts",
+        "select count(*) from account join entity using (entity) where account.currency <> entity.currency",
+        """with sides as (
+               select a.*, e.entry_id, s.net, s.functional
+               from account a join entity n using (entity)
+               join (select customer_id, entry_id, debit_account as account_id, amount as net,
+                            functional_amount as functional, rule from posting
+                     union all
+                     select customer_id, entry_id, credit_account, -amount, -functional_amount, rule from posting) s
+                    using (customer_id, account_id)
+               join entry e using (customer_id, entry_id)
+               where a.role = 'currency_exchange'
+                  or (a.currency <> n.currency
+                      and s.rule not in (select number from rule where code like 'revalue.%'))
+           )
+           select format('%s %s of %s: %s %s', role, subject, c.ref, currency, sum(functional)) from sides
+           join customer c using (customer_id)
+           where role in (select name from role where kind in ('asset', 'liability'))
+           group by customer_id, account_id, role, subject, c.ref, currency
+           having sum(net) = 0 and sum(functional) <> 0
+           union all
+           select format('currency_exchange in entry %s: %s', entry_id, sum(functional)) from sides
+           where role = 'currency_exchange' group by entry_id having sum(functional) <> 0""",
+    ),
+    _Question(
         "every entry names a document in the books",
         "entries",
         _ENTRIES,
@@ -302,7 +328,8 @@ _QUESTIONS = (
                from performance_obligation o join moved m using (customer_id, subject)
            )
            select format('%s: %s of %s', subject, earned, price) from priced
-           where earned not between least(0, price, price + pending) and greatest(0, price, price + pending)""".replace(
+           where (price >= 0 and earned > greatest(price, price + pending))
+              or (price < 0 and earned < least(price, price + pending))""".replace(
             "PRICE_REDUCING", ", ".join(map(str, PRICE_REDUCING))
         ),
     ),

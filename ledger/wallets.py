@@ -184,7 +184,7 @@ class Wallets:
 def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     """Take a grant in. Prepaid money is posted by its invoice; credits not paid at face value go to memorandum."""
     books = wallets.books
-    source = books.source(document_id, doc.customer, doc.entity, doc.currency)
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.effective_on)
     for product in doc.products or ():
         books.require_product(product, "products")
     face = to_minor(doc.amount, doc.currency)

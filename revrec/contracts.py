@@ -59,7 +59,7 @@ def _stand_alone_prices(obligations: Sequence[ContractObligation], currency: str
 def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     """Take a contract in. Nothing is posted by it: revenue is, as its obligations are satisfied."""
     books = wallets.books
-    source = books.source(document_id, doc.customer, doc.entity, doc.currency)
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.signed_on)
     customer_id = source.customer.customer_id
     shares = prices(doc)
     within_limit(sum(shares), doc.currency, "obligations")

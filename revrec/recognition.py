@@ -8,15 +8,17 @@ posts nothing.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from sqlalchemy import Connection, text
 
 from ledger import journal, locks, periods, reading, wallets
-from ledger.books import HOUSE, Books
+from ledger.books import HOUSE, Books, Movement, Source
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
+from ledger.money import share
 from ledger.rulebook import PRICE_REDUCING, RULES
 from ledger.wallets import Wallets
 from revrec.schedules import Term, earned, parts_sql, share_sql
@@ -38,12 +40,16 @@ _DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_o
 #   gap        what the schedule has earned by then and is not recognised; nothing more after the run's last month
 #   due        what they should be: earned, and the position that leaves
 #   step       the change each month needs, beyond the change of the months before it
+#   priced     in functional currency: what was billed, and recognised of it, through each month; whether it was billed
+#              ahead throughout, so that the functional schedule follows by the same formula
 _NEEDED = f"""
     with terms as (
         select o.*, greatest(coalesce(c.closed_through + 1, date '1970-01-01'), date '1970-01-01') as first_open
         from performance_obligation o
+        join entity e using (entity)
         left join closed_books c using (entity)
-        where least(o.known_on, o.starts_on) <= :through
+        where (o.currency <> e.currency) = :foreign
+          and least(o.known_on, o.starts_on) <= :through
           and coalesce(c.closed_through, date '1969-12-31') < :through
     ), moved as (
         select t.customer_id, t.subject, t.revenue_account,
@@ -52,7 +58,10 @@ _NEEDED = f"""
                sum(s.net) filter (where s.part = 'deferred') as deferred,
                -sum(s.net) filter (where s.part = 'unbilled') as unbilled,
                sum(s.net) filter (where s.part in ('revenue', 'contra')) as recognised,
-               -sum(s.net) filter (where s.rule = any(:price_reducing)) as reduced
+               -sum(s.net) filter (where s.rule = any(:price_reducing)) as reduced,
+               sum(s.functional) as billed_functional,
+               sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
+               bool_or(s.part in ('unbilled', 'contra')) as billed_late
         from terms t
         join lateral (
             values (t.deferred_account, 'deferred'), (t.unbilled_account, 'unbilled'), (t.revenue_account, 'revenue')
@@ -62,10 +71,10 @@ _NEEDED = f"""
               and role in ('refunds', 'disputes', 'bad_debt')
         ) a (account_id, part) on true
         join lateral (
-            select p.effective_on, p.rule, p.amount as net, a.part from posting p
+            select p.effective_on, p.rule, p.amount as net, p.functional_amount as functional, a.part from posting p
             where p.customer_id = t.customer_id and p.credit_account = a.account_id
             union all
-            select p.effective_on, p.rule, -p.amount, a.part from posting p
+            select p.effective_on, p.rule, -p.amount, -p.functional_amount, a.part from posting p
             where p.customer_id = t.customer_id and p.debit_account = a.account_id
         ) s on true
         group by 1, 2, 3, 4
@@ -83,7 +92,10 @@ _NEEDED = f"""
                sum(coalesce(v.deferred, 0)) over through_month as deferred,
                sum(coalesce(v.unbilled, 0)) over through_month as unbilled,
                sum(coalesce(v.recognised, 0)) over through_month as recognised,
-               sum(coalesce(v.reduced, 0)) over through_month as reduced
+               sum(coalesce(v.reduced, 0)) over through_month as reduced,
+               sum(coalesce(v.billed_functional, 0)) over through_month as billed_functional,
+               sum(coalesce(v.recognised_functional, 0)) over through_month as recognised_functional,
+               bool_or(coalesce(v.billed_late, false)) over through_month as billed_late
         from terms t
         join months m using (customer_id, revenue_account)
         left join moved v using (customer_id, revenue_account, month)
@@ -117,7 +129,9 @@ _NEEDED = f"""
     )
     select customer_id, subject, month, dated_on, deferred_account, unbilled_account, revenue_account,
            from_deferred::bigint as from_deferred, (revenue_step - from_deferred)::bigint as from_unbilled,
-           (-deferred_step - from_deferred)::bigint as settled
+           (-deferred_step - from_deferred)::bigint as settled, entity, currency, product, passed, whole,
+           billed_functional::bigint as billed_functional, recognised_functional::bigint as recognised_functional,
+           not billed_late and price = billed and billed = deferred + recognised as ahead
     from split
 """
 
@@ -190,6 +204,43 @@ class Run:
     expired_grants: int
 
 
+def _recognize_foreign(books: Books, document_id: int, parameters: dict[str, object]) -> None:
+    """Post what is due of obligations in other currencies than their entity's, where each amount has two.
+
+    The functional amount of revenue billed ahead follows the schedule's own formula, from what was billed at the
+    invoice's rate; other revenue counts at the rate of its day, or at what the liability it leaves was billed for.
+    """
+    rows = books.connection.execute(
+        text(f"select n.*, c.ref as customer from ({_NEEDED}) n join customer c using (customer_id) "
+             "order by n.customer_id, n.subject, n.month"),
+        parameters,
+    ).all()  # fmt: skip
+    # what this run has recognised of an obligation before, in functional currency
+    before: Counter[tuple[int, str]] = Counter()
+    books.learn_customers(row.customer for row in rows)
+    for row in rows:
+        source = Source(document_id, books.customer(row.customer), row.entity, row.currency)
+        subject = row.subject
+        step = None
+        if row.ahead and row.from_unbilled == 0:
+            target = share(row.billed_functional, row.passed, row.whole)
+            step = target - row.recognised_functional - before[row.customer_id, subject]
+            # a correction in the other direction than the amount's is left to the accounts' averages
+            step = step if step * row.from_deferred > 0 else None
+        if step is not None:
+            before[row.customer_id, subject] += step
+        movements = []
+        for amount, forward, back in (
+            (row.from_deferred, "recognise.deferred", "recognise.less_deferred"),
+            (row.from_unbilled, "recognise.unbilled", "recognise.less_unbilled"),
+            (row.settled, "recognise.settled", "recognise.unsettled"),
+        ):
+            functional = None if step is None or forward != "recognise.deferred" else abs(step)
+            rule = forward if amount > 0 else back
+            movements.append(Movement(rule, abs(amount), subject, subject, row.product, functional=functional))
+        books.post(source, row.dated_on, movements)
+
+
 def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     """Post the revenue that is due by the end of a month, and the expiry of credits, in the caller's transaction.
 
@@ -206,15 +257,13 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     expired = wallets.expire(ledger_wallets := Wallets(books), document_id, last_day)
     books.flush()
     ledger_wallets.flush()
+    parameters = {"through": last_day, "price_reducing": list(PRICE_REDUCING)}
+    _recognize_foreign(books, document_id, parameters | {"foreign": True})
+    books.flush()
     posted = connection.execute(
         text(_POST),
-        {
-            "through": last_day,
-            "document_id": document_id,
-            "posted_at": books.posted_at,
-            "posted_by": posted_by,
-            "price_reducing": list(PRICE_REDUCING),
-        },
+        parameters
+        | {"foreign": False, "document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
     ).one()
     run = Run(through, posted.entries + books.entries_written, posted.postings + books.postings_written, expired)
     if run.entries:

@@ -141,6 +141,49 @@ def recognize(through: date) -> None:
         click.echo(f"recognised through {month_text(through)}: nothing was due")
 
 
+@main.command()
+@click.argument("month", type=MONTH)
+@click.option("--entity", help="Revalue this entity only; all otherwise.")
+def revalue(month: date, entity: str | None) -> None:
+    """Revalue money and claims in other currencies at MONTH's closing rate, reversed on the next day."""
+    from ledger import revaluation
+    from ledger.database import opened
+    from ledger.dates import month_text
+    from ledger.money import grouped
+
+    with _refusals(), opened() as engine, engine.begin() as connection:
+        entities = {name: _functional(connection, name) for name in _entities(connection, entity)}
+        runs = [revaluation.revalue(connection, name, month, author()) for name in entities]
+    for run in runs:
+        shown = ", ".join(
+            f"{'gain' if amount > 0 else 'loss'} of {grouped(abs(amount), entities[run.entity])} "
+            f"{entities[run.entity]} on {currency}"
+            for currency, amount in sorted(run.gained.items())
+        )
+        told = f"{run.entries:,} entries: {shown}" if run.entries else "nothing to revalue"
+        click.echo(f"revalued {month_text(month)} for {run.entity}: {told}")
+
+
+def _functional(connection: Any, entity: str) -> str:
+    from ledger import periods
+
+    return periods.currency(connection, entity)
+
+
+@main.command()
+@click.option("--from", "since", type=DAY, required=True, help="First day.")
+@click.option("--to", "until", type=DAY, required=True, help="Last day.")
+@click.option("--currency", "currencies", multiple=True, help="A currency; may be repeated. All otherwise.")
+@click.option("--file", "path", type=click.Path(exists=True, dir_okay=False), help="The ECB's eurofxref-hist.zip.")
+def rates(since: date, until: date, currencies: tuple[str, ...], path: str | None) -> None:
+    """Print the ECB's exchange rates as fx_rate documents, for `tickmark post -`."""
+    from adapters.ecb import rate_documents
+
+    with _refusals():
+        for document in rate_documents(since, until, currencies, path):
+            click.echo(json.dumps(document))
+
+
 def _entities(connection: Any, entity: str | None) -> list[str]:
     from ledger import periods
 
