@@ -15,7 +15,7 @@ from ledger.errors import UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import share
 from ledger.positions import available, balance
-from ledger.receivables import NET_OBLIGATION, invoice_subject, obligation_keys
+from ledger.receivables import NET_OBLIGATION, OPENING, invoice_subject, obligation_keys
 from ledger.taxes import tax_subject
 from ledger.usage import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
@@ -139,6 +139,8 @@ def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tu
 
 def held(books: Books, source: Source, line: Line, day: date) -> int:
     """The contract liability that stands for a line at the end of a day."""
+    if line.subject == OPENING:
+        return 0
     (liability, _), _ = sides(source, line)
     return max(balance(books.history(source.customer.customer_id, liability), day), 0)
 

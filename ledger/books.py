@@ -25,6 +25,7 @@ from ledger.rulebook import RULES
 from ledger.schema import metadata
 
 HOUSE = 0  # the customer of documents and entries that concern none
+HOUSE_REF = "~house"
 
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
 PRODUCT_ROLES = frozenset({"revenue"})
@@ -67,7 +68,8 @@ class Movement:
     """An amount a rule moves: from its credit account to its debit account, each named by what it is about.
 
     In the source's currency, or its own. `rate` is an exchange rate it enters at whatever the source's is, `functional`
-    what it counts for in the entity's currency where that is decided already.
+    what it counts for in the entity's currency where that is decided already, `roles` its accounts' where its rule names
+    none.
     """
 
     rule: str
@@ -78,6 +80,7 @@ class Movement:
     currency: str = ""
     rate: Fraction | None = None
     functional: int | None = None
+    roles: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,17 +292,18 @@ class Books:
             assert movement.amount > 0, f"{movement.rule} moves a positive amount, got {movement.amount}"
             rule = RULES[movement.rule]
             currency = movement.currency or source.currency
+            roles = movement.roles or (rule.debit, rule.credit)
             keys = (
-                self._movement_key(source, rule.debit, currency, movement.debit, movement.product),
-                self._movement_key(source, rule.credit, currency, movement.credit, movement.product),
+                self._movement_key(source, roles[0], currency, movement.debit, movement.product),
+                self._movement_key(source, roles[1], currency, movement.credit, movement.product),
             )
             debit, credit = (self.account(customer_id, key) for key in keys)
             if currency == functional_currency:
                 postings.append(Posting(rule.number, debit, credit, movement.amount, movement.amount))
             else:
                 postings += self._valued(source, movement, keys, (debit, credit), effective_on)
-            self._see(customer_id, debit, ROLES[rule.debit].sign, effective_on, movement.amount)
-            self._see(customer_id, credit, ROLES[rule.credit].sign, effective_on, -movement.amount)
+            self._see(customer_id, debit, ROLES[roles[0]].sign, effective_on, movement.amount)
+            self._see(customer_id, credit, ROLES[roles[1]].sign, effective_on, -movement.amount)
         postings += self._cleared(source, postings, functional_currency)
         self._entries.append(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
 

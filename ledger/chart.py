@@ -21,7 +21,7 @@ class Role:
     """
 
     name: str
-    kind: Literal["asset", "liability", "revenue", "expense", "income", "memorandum"]
+    kind: Literal["asset", "liability", "equity", "revenue", "expense", "income", "memorandum"]
     side: Side
     subject: str
     code: str
@@ -48,6 +48,7 @@ _ROLES = (
     Role("tax_payable", "liability", "credit", "tax code", "2100", "Tax payable"),
     Role("customer_credits", "liability", "credit", "grant", "2150", "Customer credits (prepaid)"),
     Role("deferred_revenue", "liability", "credit", "obligation", "2200", "Deferred revenue"),
+    Role("opening_balances", "equity", "credit", "entity", "3000", "Opening balances (taken over)"),
     Role("revenue", "revenue", "credit", "product", "4000", "Revenue"),
     Role("breakage_revenue", "revenue", "credit", "grant", "4100", "Breakage revenue"),
     Role("promotional_credits", "revenue", "debit", "grant", "4900", "Promotional credits (contra revenue)"),

@@ -15,7 +15,7 @@ from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import share, to_minor, to_text
 from ledger.positions import balance
-from ledger.receivables import invoice_subject, obligation_keys, obligation_subject
+from ledger.receivables import OPENING, invoice_subject, obligation_keys, obligation_subject
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets
 
@@ -45,6 +45,9 @@ class _Credit:
     def lower(self, line: Line, amount: int) -> None:
         """Lower what a line bills: out of the contract liability up to its balance, the rest out of the asset."""
         source = self.invoice.source
+        if line.subject == OPENING:
+            self.add("credit.opening", amount, OPENING)
+            return
         (liability, _), _ = billed.sides(source, line)
         held = balance(self.books.history(source.customer.customer_id, liability), self.day) - self.taken[line.subject]
         unearned = min(amount, max(held, 0))
@@ -67,8 +70,9 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
         if line.kind == "prepaid" and amount:
             grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             grant.fundings.append((credit.day, -amount))
-        keys, rules = billed.sides(source, line)
-        books.net(source, keys, rules, credit.day)
+        if line.subject != OPENING:
+            keys, rules = billed.sides(source, line)
+            books.net(source, keys, rules, credit.day)
 
 
 def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int) -> int:

@@ -173,7 +173,14 @@ def _reference_rows() -> tuple[list[dict[str, object]], list[dict[str, object]]]
         for r in ROLES.values()
     ]
     rules: list[dict[str, object]] = [
-        {"number": r.number, "code": r.code, "debit": r.debit, "credit": r.credit, "why": r.why, "citation": r.citation}
+        {
+            "number": r.number,
+            "code": r.code,
+            "debit": r.debit or None,
+            "credit": r.credit or None,
+            "why": r.why,
+            "citation": r.citation,
+        }
         for r in RULES.values()
     ]
     return roles, rules

@@ -258,7 +258,7 @@ class InvoiceLine(Model):
     """One line of an invoice: its amount is before tax and after discount."""
 
     id: Ref
-    kind: Literal["service", "one_time", "prepaid", "usage"]
+    kind: Literal["service", "one_time", "prepaid", "usage", "opening"]
     amount: PositiveNumber
     description: Text | None = None
     quantity: NumberFromZero | None = None
@@ -301,6 +301,8 @@ _LINE_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "one_time": ((), ("grant", "start", "pattern")),
     "prepaid": (("grant",), ("obligation", "start", "pattern")),
     "usage": (("product",), ("obligation", "grant", "pattern")),
+    # what is open of an invoice taken over from another system, taxes included
+    "opening": ((), ("obligation", "grant", "product", "start", "pattern")),
 }
 
 
@@ -456,6 +458,33 @@ class Recovery(Document):
     date: Day
     rail: Literal["card", "ach", "wire", "check", "external"]
     amount: PositiveNumber
+
+    dated_by: ClassVar[str] = "date"
+
+
+class ManualLine(Model):
+    """One debit and credit of a manual entry, by roles; the subjects say what of the customer's they are about."""
+
+    debit: Annotated[str, AfterValidator(_role)]
+    credit: Annotated[str, AfterValidator(_role)]
+    amount: PositiveNumber
+    customer: Ref | None = None
+    product: Ref | None = None
+    debit_subject: Ref | None = None
+    credit_subject: Ref | None = None
+    description: Text | None = None
+
+
+class ManualEntry(Document):
+    """An entry as given, with a reason and a second person's approval."""
+
+    type: Literal["manual_entry"]
+    entity: Ref
+    date: Day
+    currency: Currency
+    lines: Annotated[list[ManualLine], Field(min_length=1, max_length=10_000)]
+    reason: Annotated[Text, Field(min_length=1)]
+    approved_by: Annotated[Text, Field(min_length=1)]
 
     dated_by: ClassVar[str] = "date"
 

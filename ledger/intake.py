@@ -14,7 +14,19 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import corrections, documents, journal, parties, reading, receivables, settlements, taxes, usage, wallets
+from ledger import (
+    corrections,
+    documents,
+    journal,
+    manual,
+    parties,
+    reading,
+    receivables,
+    settlements,
+    taxes,
+    usage,
+    wallets,
+)
 from ledger.books import Books
 from ledger.documents import Document
 from ledger.errors import ClosedPeriod, ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
@@ -51,6 +63,7 @@ TYPES: Mapping[str, DocumentType] = {
     "application": DocumentType(documents.Application, receivables.post_application),
     "invoice_void": DocumentType(documents.InvoiceVoid, corrections.post_void),
     "credit_note": DocumentType(documents.CreditNote, corrections.post_credit_note),
+    "manual_entry": DocumentType(documents.ManualEntry, manual.post_manual_entry),
     "recovery": DocumentType(documents.Recovery, settlements.post_recovery),
 }
 

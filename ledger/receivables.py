@@ -19,6 +19,7 @@ from ledger.taxes import Rounding, Tax, find_codes, line_taxes, tax_movements
 from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
 from ledger.wallets import Wallets
 
+OPENING = "opening"  # the subject of what was taken over of invoices from another system
 _CUSTOMER = "customer"  # the subject of a customer's balance
 NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 
@@ -180,6 +181,10 @@ def _bill_line(
         assert line.product is not None, "a usage line names its product"
         subject = usage_subject(line.product)
         return subject, bill_usage(books, source, line.product, day, amount, billed[subject], invoice)
+    if line.kind == "opening":
+        if line.tax_codes:
+            raise Refused("tax_codes", line.tax_codes[0], "expected none: what is taken over includes its taxes")
+        return OPENING, [Movement("invoice.opening", amount, invoice, OPENING)]
     own = own_obligation(doc, line)
     if own is not None:
         return own.subject, bill_obligation(amount, 0, invoice, own.subject)

@@ -368,11 +368,14 @@ def ar_aging(connection: Connection, filters: Filters) -> Report:
     source, parameters = sides(filters, "accounts_receivable")
     rows = connection.execute(
         text(
-            f"select c.ref as customer, i.ref as invoice, i.entity, i.currency, i.issued_on, i.due_on,"
-            f" sum(x.sign * x.amount)::bigint as due "
-            f"from ({source}) x join invoice i on i.customer_id = x.customer_id and i.receivable_account = x.account_id "
-            f"join customer c on c.customer_id = i.customer_id "
-            f"group by 1, 2, 3, 4, 5, 6 having sum(x.sign * x.amount) <> 0 order by 1, i.due_on, 2"
+            # what manual entries post to receivables without an invoice is due on their day
+            f"select c.ref as customer, coalesce(i.ref, x.subject) as invoice, x.entity, x.currency,"
+            f" coalesce(i.issued_on, min(x.effective_on)) as issued_on,"
+            f" coalesce(i.due_on, min(x.effective_on)) as due_on, sum(x.sign * x.amount)::bigint as due "
+            f"from ({source}) x join customer c using (customer_id) "
+            f"left join invoice i on i.customer_id = x.customer_id and i.receivable_account = x.account_id "
+            f"group by c.ref, i.ref, x.subject, x.entity, x.currency, i.issued_on, i.due_on "
+            f"having sum(x.sign * x.amount) <> 0 order by 1, 6, 2"
         ),
         parameters,
     )

@@ -15,7 +15,10 @@ from ledger.chart import MONETARY, ROLES
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One event: what it debits, what it credits, the reason in a sentence, and the paragraph."""
+    """One event: what it debits, what it credits, the reason in a sentence, and the paragraph.
+
+    A manual entry names its own accounts: the rule has none.
+    """
 
     number: int
     code: str
@@ -233,6 +236,14 @@ _RULES = (
         "ASC 606-10-45-1",
     ),
     Rule(
+        305,
+        "invoice.opening",
+        "accounts_receivable",
+        "opening_balances",
+        "What is open of an invoice of another system is taken over.",
+        "policy: opening balances",
+    ),
+    Rule(
         311,
         "invoice.tax",
         "accounts_receivable",
@@ -287,6 +298,22 @@ _RULES = (
         "memo_taxable_base",
         "What is taken back leaves the taxable base.",
         "ASC 606-10-32-2A",
+    ),
+    Rule(
+        326,
+        "credit.opening",
+        "opening_balances",
+        "accounts_receivable",
+        "What was taken over of another system's invoice is voided or credited.",
+        "policy: opening balances",
+    ),
+    Rule(
+        336,
+        "credit.opening_to_balance",
+        "opening_balances",
+        "customer_balance",
+        "What was taken over of another system's invoice, and paid, is credited: it is the customer's money again.",
+        "policy: opening balances",
     ),
     Rule(
         331,
@@ -563,6 +590,14 @@ _RULES = (
         "What settled an asset against a liability turned out to belong to another month: put back.",
         "ASC 606-10-45-1",
     ),
+    Rule(
+        701,
+        "manual",
+        "",
+        "",
+        "An accountant's own entry, as given, with a reason and a second person's approval.",
+        "policy: approved by two",
+    ),
     # Currencies: functional amounts only, nothing in the account's own currency
     *(
         Rule(
@@ -613,4 +648,4 @@ PRICE_REDUCING = tuple(
 )
 
 assert len(RULES) == len(BY_NUMBER) == len(_RULES), "a rule's code and number are its own"
-assert all(rule.debit in ROLES and rule.credit in ROLES for rule in _RULES), "a rule names roles of the chart"
+assert all({rule.debit, rule.credit} <= {*ROLES, ""} for rule in _RULES), "a rule names roles of the chart"

@@ -67,8 +67,8 @@ rule = Table(
     metadata,
     Column("number", SmallInteger, primary_key=True, autoincrement=False),
     Column("code", Text, nullable=False, unique=True),
-    _refers("debit", "role.name"),
-    _refers("credit", "role.name"),
+    _refers("debit", "role.name", null=True),
+    _refers("credit", "role.name", null=True),
     _text("why"),
     _text("citation"),
 )

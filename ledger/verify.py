@@ -113,8 +113,11 @@ _QUESTIONS = (
            join account c on c.customer_id = p.customer_id and c.account_id = p.credit_account
            left join rule r on r.number = p.rule
            where (d.role, c.role) is distinct from
-                 (case when e.reverses is null then r.debit else r.credit end,
-                  case when e.reverses is null then r.credit else r.debit end)""",
+                 (case when e.reverses is null then coalesce(r.debit, d.role) else coalesce(r.credit, d.role) end,
+                  case when e.reverses is null then coalesce(r.credit, c.role) else coalesce(r.debit, c.role) end)
+              or r.number is null
+              or (r.debit is null and not exists (select from document x where x.document_id = e.document_id
+                                                  and x.type = 'manual_entry'))""",
     ),
     _Question(
         "where the entity's own currency is posted, functional amounts equal amounts",
@@ -408,11 +411,13 @@ _QUESTIONS = (
            left join performance_obligation o on o.customer_id = sides.customer_id and o.subject = sides.subject
            left join product u on sides.subject = 'usage:' || u.product
            group by sides.role, sides.entity
-           having (role = 'accounts_receivable' and sum(net) <> coalesce(sum(net) filter (where i.ref is not null), 0))
+           having (role = 'accounts_receivable' and sum(net) <> coalesce(sum(net) filter (where i.ref is not null
+                                                                                           or sides.subject = 'manual'), 0))
                or (role in ('customer_credits', 'breakage_revenue')
-                   and sum(net) <> coalesce(sum(net) filter (where g.ref is not null), 0))
+                   and sum(net) <> coalesce(sum(net) filter (where g.ref is not null or sides.subject = 'manual'), 0))
                or (role in ('deferred_revenue', 'unbilled_receivable', 'revenue') and sum(net) <> coalesce(sum(net)
-                   filter (where o.subject is not null or u.product is not null or g.ref is not null), 0))""",
+                   filter (where o.subject is not null or u.product is not null or g.ref is not null
+                                 or sides.subject = 'manual'), 0))""",
     ),
 )
 

@@ -29,7 +29,7 @@ class Meter:
 # The rules by which a grant is billed, and by which what was billed for it is taken back.
 FUNDING_RULES = (
     "invoice.prepaid", "invoice.prepaid_drawn", "credit.credits", "credit.credits_to_balance", "credit.unbilled",
-    "credit.unbilled_to_balance", "refund.credits", "dispute.credits", "write_off.credits",
+    "credit.unbilled_to_balance", "refund.credits", "dispute.credits", "write_off.credits", "manual",
 )  # fmt: skip
 
 
@@ -77,7 +77,9 @@ class Wallets:
                     "from (select invoice_id as document_id from invoice_line"
                     "      where customer_id = :customer_id and subject like :grants"
                     "      union select document_id from line_change"
-                    "      where customer_id = :customer_id and subject like :grants) billing "
+                    "      where customer_id = :customer_id and subject like :grants"
+                    "      union select document_id from document"
+                    "      where customer_id = :customer_id and type = 'manual_entry') billing "
                     "join entry e on e.customer_id = :customer_id and e.document_id = billing.document_id "
                     "join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id "
                     "join account a on a.customer_id = p.customer_id"

@@ -54,7 +54,10 @@ def _line(document: dict[str, Any]) -> bytes:
         (_line(GOOD | {"customer": "nobody"}), "customer = nobody: expected the id of a customer posted before"),
         (_line(GOOD | {"entity": "nowhere"}), "entity = nowhere: expected the id of an entity posted before"),
         (_line(GOOD | {"product": "nothing"}), "product = nothing: expected the id of a product posted before"),
-        (_line(GOOD | {"currency": "EUR"}), "currency = EUR: expected an fx_rate of EUR/USD on or before 2026-01-05 to be posted before"),
+        (
+            _line(GOOD | {"currency": "EUR"}),
+            "currency = EUR: expected an fx_rate of EUR/USD on or before 2026-01-05 to be posted before",
+        ),
         (_line(GOOD | {"currency": "Euro"}), "currency = Euro: expected an ISO 4217 code such as USD"),
         (_line(GOOD | {"quantiy": "1"}), "quantiy = 1: unknown field; expected only type, id, customer, entity"),
         (_line({k: v for k, v in GOOD.items() if k != "date"}), "date = missing: expected a value"),

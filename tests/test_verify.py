@@ -46,6 +46,8 @@ DAMAGE = {
                         " where entry_id = 3 and line = 1", "what its rule says", "posting 1 of entry 3"),
     "changed rule": ("update posting set rule = 201 where entry_id = 3 and line = 1", "what its rule says",
                      "posting 1 of entry 3"),
+    "changed rule to a manual one": ("update posting set rule = 701 where entry_id = 3 and line = 1",
+                                     "what its rule says", "posting 1 of entry 3"),
     "changed author": ("update entry set posted_by = 'nobody' where entry_id = 3", "their hash", "entry 3"),
     "changed moment": ("update entry set posted_at = posted_at - interval '1 day' where entry_id = 3", "their hash",
                        "entry 3"),

@@ -59,7 +59,9 @@ def rules_text() -> str:
     blocks = []
     for rule in RULES.values():
         why = textwrap.fill(f"{rule.why} [{rule.citation}]", 96, initial_indent="     ", subsequent_indent="     ")
-        blocks.append(f"{rule.number}  {rule.code}: {rule.debit} \N{RIGHTWARDS ARROW} {rule.credit}\n{why}\n")
+        blocks.append(
+            f"{rule.number}  {rule.code}: {rule.debit or 'as given'} \N{RIGHTWARDS ARROW} {rule.credit or 'as given'}\n{why}\n"
+        )
     return "\n".join(blocks)
 
 

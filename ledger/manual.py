@@ -1,0 +1,157 @@
+"""Manual entries: what no document of a billing system says, with a reason and a second person's approval.
+
+They take over opening balances from another system, too: against `opening_balances`, onto the invoices, grants and
+obligations that carry them on.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from ledger import documents
+from ledger.books import HOUSE, HOUSE_REF, AccountKey, Books, Movement, Source
+from ledger.chart import ROLES
+from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.money import to_minor, to_text
+from ledger.positions import available
+from ledger.receivables import find_invoice
+from ledger.wallets import Wallets
+
+# The subject of what a manual entry posts to an account without saying what it is about.
+MANUAL = "manual"
+
+# What a manual entry may name on an account of a role, and must exist.
+_SUBJECTS = {
+    "cash": ("rail",),
+    "accounts_receivable": ("invoice",),
+    "customer_credits": ("grant",),
+    "deferred_revenue": ("obligation",),
+    "unbilled_receivable": ("obligation",),
+}
+_RAILS = ("card", "ach", "wire", "check", "external")
+
+
+def post_manual_entry(wallets: Wallets, doc: documents.ManualEntry, document_id: int) -> int:
+    """Post the lines as given. Raises Refused without a second person, or where a line would overdraw what it names."""
+    books = wallets.books
+    if doc.approved_by.strip().casefold() == books.posted_by.strip().casefold():
+        raise Refused("approved_by", doc.approved_by, f"expected somebody else than who posts it, {books.posted_by}")
+    by_customer: dict[str, list[Movement]] = {}
+    taken: _Taken = {}
+    for index, line in enumerate(doc.lines):
+        source = books.source(document_id, line.customer or HOUSE_REF, doc.entity, doc.currency, doc.date)
+        try:
+            movement = _movement(wallets, source, line, doc.date, taken)
+        except Refused as refusal:
+            raise refusal.within(f"lines.{index}") from None
+        by_customer.setdefault(source.customer.ref, []).append(movement)
+    if len(by_customer) > 1 and any(m.credit.startswith("grant:") for part in by_customer.values() for m in part):
+        raise Refused("lines", "several customers", "expected lines of one customer where credits are taken over")
+    for name, movements in by_customer.items():
+        source = books.source(document_id, name, doc.entity, doc.currency, doc.date)
+        books.post(source, doc.date, movements)
+        _fund(wallets, source, movements, books.open_day(doc.entity, doc.date))
+    return source.customer.customer_id if len(by_customer) == 1 else HOUSE
+
+
+# What the lines before took out of accounts: a later line can't take it again.
+_Taken = dict[tuple[int, AccountKey], int]
+
+
+def _movement(wallets: Wallets, source: Source, line: documents.ManualLine, on: date, taken: _Taken) -> Movement:
+    books = wallets.books
+    amount = to_minor(line.amount, source.currency)
+    if line.product is not None:
+        books.require_product(line.product)
+    debit = _subject(wallets, source, line, "debit", line.debit, line.debit_subject)
+    credit = _subject(wallets, source, line, "credit", line.credit, line.credit_subject)
+    if ROLES[line.debit].memorandum != ROLES[line.credit].memorandum:
+        raise Refused("credit", line.credit, f"expected an account off the balance sheet, as {line.debit} is")
+    if (line.debit, debit) == (line.credit, credit):
+        raise Refused("credit", line.credit, "expected another account than the debit's")
+    day = books.open_day(source.entity, on)
+    for side, role, subject in (("debit", line.debit, debit), ("credit", line.credit, credit)):
+        key = AccountKey(source.entity, role, source.currency, subject)
+        if subject != MANUAL and role != "cash" and ROLES[role].side != side:
+            before = taken.get((source.customer.customer_id, key), 0)
+            _require_held(books, source, key, amount + before, day, f"{side}_subject")
+            taken[source.customer.customer_id, key] = before + amount
+    return Movement("manual", amount, debit, credit, line.product or "", roles=(line.debit, line.credit))
+
+
+def _fund(wallets: Wallets, source: Source, movements: list[Movement], day: date) -> None:
+    """Note on grants that money for them was taken over."""
+    for movement in movements:
+        kind, _, ref = movement.credit.partition(":")
+        if kind == "grant":
+            wallets.grant(source.customer.customer_id, ref).fundings.append((day, movement.amount))
+
+
+def _subject(
+    wallets: Wallets, source: Source, line: documents.ManualLine, side: str, role: str, subject: str | None
+) -> str:
+    """What a side of a line is about, known. Raises UnknownReference, or Refused for what a role is not about."""
+    field = f"{side}_subject"
+    if role == "customer_balance":
+        if line.customer is None:
+            raise Refused("customer", "missing", "expected the customer whose balance it is")
+        return "customer"
+    if subject is None:
+        return MANUAL
+    kind, _, ref = subject.partition(":")
+    allowed = _SUBJECTS.get(role, ())
+    if kind not in allowed or not ref:
+        expected = " or ".join(f"{name}:..." for name in allowed)
+        raise Refused(field, subject, f"expected {expected or 'none'} on {role}")
+    if kind != "rail" and line.customer is None:
+        raise Refused("customer", "missing", f"expected the customer whose {kind} it is")
+    _REQUIRE[kind](wallets, source, line, side, subject)
+    return subject
+
+
+def _require_rail(_wallets: Wallets, _source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+    if subject.removeprefix("rail:") not in _RAILS:
+        raise Refused(f"{side}_subject", subject, f"expected rail: and one of {', '.join(_RAILS)}")
+
+
+def _require_invoice(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+    field = f"{side}_subject"
+    if find_invoice(wallets.books, source, subject.removeprefix("invoice:"), field).currency != source.currency:
+        raise Refused(field, subject, f"expected an invoice in {source.currency}")
+
+
+def _require_grant(wallets: Wallets, source: Source, line: documents.ManualLine, side: str, subject: str) -> None:
+    field = f"{side}_subject"
+    grant = wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
+    if (grant.entity, grant.currency) != (source.entity, source.currency):
+        raise Refused(field, subject, f"expected a grant of {source.entity} in {source.currency}")
+    if side == "debit":
+        raise Refused(field, subject, "expected a grant credited only: credits go back by a grant_return")
+    if grant.kind != "prepaid" or grant.price - grant.funded() < to_minor(line.amount, grant.currency):
+        raise Refused(field, subject, "expected a prepaid grant, and at most what is not yet billed of its price")
+
+
+def _require_obligation(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+    key = AccountKey(source.entity, "deferred_revenue", source.currency, subject)
+    if not wallets.books.has_account(source.customer.customer_id, key):
+        raise UnknownReference(
+            f"{side}_subject", subject, "expected the id of an obligation of this customer posted before"
+        )
+
+
+_REQUIRE = {
+    "rail": _require_rail,
+    "invoice": _require_invoice,
+    "grant": _require_grant,
+    "obligation": _require_obligation,
+}
+
+
+def _require_held(books: Books, source: Source, key: AccountKey, amount: int, day: date, field: str) -> None:
+    held = max(available(books.history(source.customer.customer_id, key), day), 0)
+    if key.role != "cash" and amount > held:
+        raise OverApplication(
+            field,
+            f"{key.subject} {to_text(amount, source.currency)} {source.currency}",
+            f"expected at most {to_text(held, source.currency)}, what {key.role} holds of it on {day}",
+        )
