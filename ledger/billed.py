@@ -15,7 +15,7 @@ from ledger.errors import UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import share
 from ledger.positions import available, balance
-from ledger.receivables import NET_OBLIGATION, OPENING, invoice_subject, obligation_keys
+from ledger.receivables import add_change, invoice_subject, obligation_sides
 from ledger.taxes import tax_subject
 from ledger.usage import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
@@ -133,13 +133,12 @@ def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tu
         return grant_accounts(source, ref), NET_GRANT
     if kind == "usage":
         return overage_accounts(source, ref), NET_USAGE
-    deferred, unbilled, _ = obligation_keys(source.entity, source.currency, line.subject, "")
-    return (deferred, unbilled), NET_OBLIGATION
+    return obligation_sides(source, line.subject)
 
 
 def held(books: Books, source: Source, line: Line, day: date) -> int:
     """The contract liability that stands for a line at the end of a day."""
-    if line.subject == OPENING:
+    if line.kind in ("opening", "shortfall"):
         return 0
     (liability, _), _ = sides(source, line)
     return max(balance(books.history(source.customer.customer_id, liability), day), 0)
@@ -172,26 +171,7 @@ def record(
 ) -> None:
     """Gather that a document lowers a line by an amount net of tax."""
     if amount:
-        books.add_row(
-            "line_change",
-            **{
-                "customer_id": source.customer.customer_id,
-                "document_id": source.document_id,
-                "invoice_id": invoice.invoice_id,
-                "line": line.line,
-                "kind": kind,
-                "amount_minor": amount,
-                "product": line.product,
-                "subject": line.subject,
-                "own_obligation": False,
-                "starts_on": None,
-                "ends_on": None,
-                "deferred_account": None,
-                "unbilled_account": None,
-                "revenue_account": None,
-                **own,
-            },
-        )
+        add_change(books, source, invoice.invoice_id, line.line, kind, amount, line.product, line.subject, own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ _ROLES = (
     Role("fx_loss", "expense", "debit", "currency", "7200", "Exchange losses"),
     Role("memo_credits_issued", "memorandum", "debit", "grant", "9000", "Memo: credits issued"),
     Role("memo_credits_outstanding", "memorandum", "credit", "grant", "9010", "Memo: credits outstanding"),
+    Role("memo_commitments_made", "memorandum", "debit", "grant", "9050", "Memo: commitments made"),
+    Role("memo_commitments_outstanding", "memorandum", "credit", "grant", "9060", "Memo: commitments outstanding"),
     Role("memo_taxable_base", "memorandum", "debit", "tax code", "9100", "Memo: taxable base"),
     Role("memo_taxable_contra", "memorandum", "credit", "tax code", "9110", "Memo: taxable base, contra"),
 )

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from datetime import date
 
+from sqlalchemy import text
+
 from ledger import billed, documents, receivables
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.grants import Grant, grant_accounts, share_of_order
 from ledger.money import share, to_minor, to_text
-from ledger.positions import balance
-from ledger.receivables import OPENING, invoice_subject, obligation_keys, obligation_subject
+from ledger.positions import available, balance
+from ledger.receivables import invoice_subject, obligation_keys, obligation_subject
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets
+from ledger.wallets import Wallets, record_move
 
 _CUSTOMER = "customer"
 
@@ -33,20 +36,20 @@ class _Credit:
         self.movements: list[Movement] = []
         self.taken: Counter[str] = Counter()
 
-    def add(self, rule: str, amount: int, subject: str) -> None:
+    def add(self, rule: str, amount: int, subject: str, product: str = "") -> None:
         """Take an amount out of an account: first against the receivable, the rest to the customer's balance."""
         settled = min(amount, self.open_amount)
         self.open_amount -= settled
         self.movements += [
-            Movement(rule, settled, subject, invoice_subject(self.invoice.ref)),
-            Movement(f"{rule}_to_balance", amount - settled, subject, _CUSTOMER),
+            Movement(rule, settled, subject, invoice_subject(self.invoice.ref), product),
+            Movement(f"{rule}_to_balance", amount - settled, subject, _CUSTOMER, product),
         ]
 
     def lower(self, line: Line, amount: int) -> None:
         """Lower what a line bills: out of the contract liability up to its balance, the rest out of the asset."""
         source = self.invoice.source
-        if line.subject == OPENING:
-            self.add("credit.opening", amount, OPENING)
+        if line.kind in ("opening", "shortfall"):
+            self.add(f"credit.{line.kind}", amount, line.subject, line.product or "")
             return
         (liability, _), _ = billed.sides(source, line)
         held = balance(self.books.history(source.customer.customer_id, liability), self.day) - self.taken[line.subject]
@@ -70,7 +73,13 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
         if line.kind == "prepaid" and amount:
             grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             grant.fundings.append((credit.day, -amount))
-        if line.subject != OPENING:
+        if line.kind == "shortfall" and amount:
+            commitment = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+            commitment.expired_face -= amount
+            wallets.touch(commitment)
+            corrected = Movement("expire.shortfall_corrected", amount, line.subject, line.subject)
+            books.post(source, on, [corrected])
+        elif line.kind != "opening":
             keys, rules = billed.sides(source, line)
             books.net(source, keys, rules, credit.day)
 
@@ -111,6 +120,10 @@ def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> Non
     if left == 0:
         raise Refused(field, invoice.ref, "is voided or credited in full already")
     due = billed.due(books, invoice, day)
+    if due > left:
+        raise Refused(
+            field, invoice.ref, "expected an invoice whose lines no other invoice prorates: credit what is left instead"
+        )
     if due != left:
         raise Refused(
             field,
@@ -118,14 +131,38 @@ def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> Non
             f"expected no money applied to it; {to_text(due, source.currency)} of {to_text(left, source.currency)} "
             f"{source.currency} is due on {day}: credit it instead",
         )
-    credit = _Credit(books, invoice, day, due)
-    for line in invoice.lines:
+    # what lines credited is billed again first, so that the rest is credited whole
+    credits_ = [line for line in invoice.lines if line.net < 0]
+    for line in credits_:
+        _bill_again(books, invoice, line, on, day)
+    credit = _Credit(books, invoice, day, due - sum(line.gross for line in credits_))
+    for line in charged(invoice.lines):
         credit.lower(line, line.net)
         parts = billed.tax_parts(line, 1, 1)
         credit.untax(parts)
         billed.record(books, source, invoice, line, "void", line.net)
         billed.record_taxes(books, source, invoice, line, parts)
-    _finish(wallets, credit, on, [(line, line.net) for line in invoice.lines])
+    _finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
+
+
+def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day: date) -> None:
+    """Take back what a negative line of an invoice credited, with its taxes."""
+    source = invoice.source
+    to = invoice_subject(invoice.ref)
+    (_, unbilled), _ = billed.sides(source, line)
+    earned = balance(books.history(source.customer.customer_id, unbilled), day)
+    movements = receivables.bill_obligation(-line.net, earned, to, line.subject)
+    parts = billed.tax_parts(line, 1, 1)
+    for part in parts:
+        subject = tax_subject(part.tax.code)
+        movements.append(Movement("invoice.tax", -part.amount, to, subject))
+        movements.append(Movement("invoice.tax_base", -part.base, subject, subject))
+    books.post(source, on, movements)
+    keys, rules = billed.sides(source, line)
+    books.net(source, keys, rules, day)
+    billed.record(books, source, invoice, line, "void", line.net)
+    billed.record_taxes(books, source, invoice, line, parts)
+    receivables.note_proration(books, source, line.subject, line.net)
 
 
 def _day(books: Books, invoice: BilledInvoice, on: date) -> date:
@@ -151,6 +188,8 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
         line = by_id.get(asked.line)
         if line is None:
             raise UnknownReference(f"{field}.line", asked.line, f"expected a line of invoice {doc.invoice}")
+        if line.net < 0:
+            raise Refused(f"{field}.line", asked.line, "expected a line that charges something; this one credits")
         if asked.start is not None and line.kind != "service":
             raise Refused(f"{field}.start", asked.start, f"expected none on a line of kind {line.kind}")
         amount = to_minor(asked.amount, source.currency, f"{field}.amount")
@@ -198,10 +237,74 @@ def _own_obligation(
     }
 
 
+def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id: int) -> int:
+    """Take unused credits back, and credit what was paid for them on the invoices that billed them, taxes included.
+
+    Raises OverApplication beyond what is left of the credits, Refused for credits nobody paid for.
+    """
+    books = wallets.books
+    customer = books.customer(doc.customer)
+    books.flush()
+    wallets.flush()
+    grant = wallets.grant(customer.customer_id, doc.grant)
+    source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date)
+    if grant.paid is not grant:
+        raise Refused("grant", doc.grant, f"expected credits that were paid for, found a {grant.kind} grant")
+    if doc.date < grant.effective_on:
+        raise Refused("date", doc.date, f"expected {grant.effective_on}, when the credits begin, or later")
+    face = grant.left if doc.amount is None else to_minor(doc.amount, grant.currency)
+    if face == 0 or face > grant.left:
+        left = to_text(grant.left, grant.currency)
+        raise OverApplication("amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}")
+    money = share_of_order(grant, face)
+    day = books.open_day(grant.entity, doc.date)
+    (credits_key, _) = grant_accounts(source, grant.ref)
+    credited = min(money, max(available(books.history(customer.customer_id, credits_key), day), 0))
+    grant.moved_face += face
+    grant.moved += money
+    wallets.touch(grant)
+    record_move(wallets, source, grant, "returned", doc.date, face)
+    if grant.kept_in_memorandum:
+        books.post(source, doc.date, [Movement("grant.moved_credits", face, grant.subject, grant.subject)])
+    for ref in _invoices_of(books, customer.customer_id, grant):
+        if credited == 0:
+            break
+        invoice = billed.find(wallets, document_id, ref)
+        line = next(line for line in invoice.lines if line.subject == grant.subject)
+        net = min(credited, line.net)
+        credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
+        credit.lower(line, net)
+        parts = billed.tax_parts(line, net, line.net)
+        credit.untax(parts)
+        billed.record(books, invoice.source, invoice, line, "return", net)
+        billed.record_taxes(books, invoice.source, invoice, line, parts)
+        _finish(wallets, credit, doc.date, [(line, net)])
+        credited -= net
+    return customer.customer_id
+
+
+def _invoices_of(books: Books, customer_id: int, grant: Grant) -> list[str]:
+    """The invoices that billed a grant, the last first."""
+    rows = books.connection.scalars(
+        text(
+            "select i.ref from invoice_line l join invoice i using (customer_id, invoice_id) "
+            "where l.customer_id = :customer_id and l.subject = :subject group by i.invoice_id, i.ref "
+            "order by i.invoice_id desc"
+        ),
+        {"customer_id": customer_id, "subject": grant.subject},
+    )
+    return list(rows)
+
+
 def lowered_by(amount: int, line: Line) -> tuple[int, list[TaxPart]]:
     """(net amount, taxes) of a gross amount of a line."""
     parts = billed.tax_parts(line, amount, line.gross)
     return amount - sum(part.amount for part in parts), parts
+
+
+def charged(lines: list[Line]) -> list[Line]:
+    """The lines that charge something: what is given up or back of an invoice is of these."""
+    return [line for line in lines if line.net >= 0]
 
 
 def shares(amount: int, lines: list[Line]) -> list[int]:

@@ -87,6 +87,12 @@ def _not_negative(value: Decimal) -> Decimal:
     return value
 
 
+def _not_zero(value: Decimal) -> Decimal:
+    if value == 0:
+        raise ValueError("expected an amount other than 0")
+    return value
+
+
 def _role(value: str) -> str:
     if value not in ROLES:
         raise ValueError(f"expected one of {', '.join(ROLES)}")
@@ -101,6 +107,7 @@ Number = Annotated[
     Decimal, BeforeValidator(_decimal), WithJsonSchema({"type": "string", "format": "decimal", "examples": ["12.50"]})
 ]
 PositiveNumber = Annotated[Number, AfterValidator(_positive)]
+NumberNotZero = Annotated[Number, AfterValidator(_not_zero)]
 NumberFromZero = Annotated[Number, AfterValidator(_not_negative)]
 Pattern = Literal["daily", "monthly", "point_in_time"]
 
@@ -209,10 +216,14 @@ class GlAccount(Document):
 
 
 class Grant(Party):
-    """Credits a customer may draw on. `amount` is their face value, `price` what the customer pays for them."""
+    """Credits a customer may draw on. `amount` is their face value, `price` what the customer pays for them.
+
+    Free credits that name the `contract` of paid ones share their price. A commitment is what the customer promises to
+    use. Credits `carried_from` another grant are part of the amount.
+    """
 
     type: Literal["grant"]
-    kind: Literal["prepaid", "promotional"]
+    kind: Literal["prepaid", "promotional", "pilot", "commitment"]
     amount: PositiveNumber
     effective_on: Day
     expires_on: Day | None = None
@@ -221,6 +232,8 @@ class Grant(Party):
     price: NumberFromZero | None = None
     breakage: Literal["on_expiry", "proportional"] = "on_expiry"
     expected_breakage: NumberFromZero | None = None
+    contract: Ref | None = None
+    carried_from: Ref | None = None
 
     dated_by: ClassVar[str] = "effective_on"
 
@@ -230,6 +243,12 @@ class Grant(Party):
             raise ValueError(f"expires_on = {self.expires_on}: expected effective_on ({self.effective_on}) or later")
         if self.kind == "promotional" and self.price:
             raise ValueError(f"price = {self.price}: expected none: promotional credits are not paid for")
+        if self.kind == "commitment" and self.price is not None:
+            raise ValueError(f"price = {self.price}: expected none: a commitment is billed as it is used")
+        if self.kind == "commitment" and self.expires_on is None:
+            raise ValueError("expires_on = missing: expected the last day of a commitment")
+        if self.kind == "commitment" and self.carried_from is not None:
+            raise ValueError(f"carried_from = {self.carried_from}: expected none on a commitment")
         if (self.breakage == "proportional") != (self.expected_breakage is not None):
             found = "missing" if self.expected_breakage is None else self.expected_breakage
             raise ValueError(f"expected_breakage = {found}: expected with breakage proportional, and only there")
@@ -238,6 +257,19 @@ class Grant(Party):
         if self.breakage == "proportional" and (self.kind != "prepaid" or self.expires_on is None):
             raise ValueError("breakage = proportional: expected on a prepaid grant that expires")
         return self
+
+
+class GrantReturn(Document):
+    """Unused credits given back: what was paid for them is credited on their invoices. All that is left by default."""
+
+    type: Literal["grant_return"]
+    customer: Ref
+    grant: Ref
+    date: Day
+    amount: PositiveNumber | None = None
+    reason: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"
 
 
 class Usage(Party):
@@ -255,14 +287,20 @@ class Usage(Party):
 
 
 class InvoiceLine(Model):
-    """One line of an invoice: its amount is before tax and after discount."""
+    """One line of an invoice: its amount is before tax and after discount; below 0 it credits what it is about.
+
+    `group` and `label` say how a reader sees it: lines of a group are added up under it.
+    """
 
     id: Ref
-    kind: Literal["service", "one_time", "prepaid", "usage", "opening"]
-    amount: PositiveNumber
+    kind: Literal["service", "one_time", "prepaid", "usage", "shortfall", "opening"]
+    amount: NumberNotZero
     description: Text | None = None
+    group: Text | None = None
+    label: Text | None = None
     quantity: NumberFromZero | None = None
     unit_price: NumberFromZero | None = None
+    discount: PositiveNumber | None = None
     obligation: Ref | None = None
     grant: Ref | None = None
     product: Ref | None = None
@@ -286,6 +324,12 @@ class InvoiceLine(Model):
             raise ValueError("product: expected none beside obligation, which has its own")
         if self.obligation is not None and (self.start or self.pattern):
             raise ValueError("start, end, pattern: expected none beside obligation, which has its own")
+        if self.amount < 0 and self.kind != "service":
+            raise ValueError(f"amount = {self.amount}: expected more than 0 on a line of kind {self.kind}")
+        if self.discount is not None and (self.quantity is None or self.unit_price is None):
+            raise ValueError(
+                f"discount = {self.discount}: expected beside quantity and unit_price, of which it is part"
+            )
         for field in needed:
             if getattr(self, field) is None:
                 raise ValueError(f"{field}: expected on a line of kind {self.kind}")
@@ -301,6 +345,7 @@ _LINE_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "one_time": ((), ("grant", "start", "pattern")),
     "prepaid": (("grant",), ("obligation", "start", "pattern")),
     "usage": (("product",), ("obligation", "grant", "pattern")),
+    "shortfall": (("grant",), ("obligation", "start", "pattern")),
     # what is open of an invoice taken over from another system, taxes included
     "opening": ((), ("obligation", "grant", "product", "start", "pattern")),
 }

@@ -40,6 +40,12 @@ class Refused(Exception):
         self.args = (f"{self.field} = {self.value}: {self.expected}",)
         return self
 
+    def renamed(self, field: str) -> Refused:
+        """The same refusal of another field, which names the same thing."""
+        self.field = field
+        self.args = (f"{self.field} = {self.value}: {self.expected}",)
+        return self
+
     def problem(self, document: str = "", line: int | None = None) -> Problem:
         """The refusal as a row of a report, placed in its document and line."""
         return Problem(self.field, self.value, self.expected, document, line)

@@ -6,7 +6,7 @@ grant's paid rate, cumulatively rounded, so that a used-up grant has earned its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
@@ -16,7 +16,7 @@ from ledger.errors import OverApplication, Refused
 from ledger.money import share, to_text
 from ledger.positions import balance
 
-_KIND_ORDER = {"promotional": 0, "pilot": 1, "prepaid": 2, "commitment": 3}
+KIND_ORDER = {"promotional": 0, "pilot": 1, "prepaid": 2, "commitment": 3}
 
 
 _NEVER = date.max
@@ -27,7 +27,10 @@ Funding = tuple[date, int]
 
 @dataclass(slots=True)
 class Grant:
-    """A grant's terms and how much of it is used. `fundings` are the amounts billed for it, by day."""
+    """A grant's terms and how much of it is used. `fundings` are the amounts billed for it, by day.
+
+    Bonus credits have a `lead`, the paid grant of their order whose price they share; it lists them as its `bonuses`.
+    """
 
     customer_id: int
     grant_id: int
@@ -42,11 +45,17 @@ class Grant:
     products: frozenset[str] | None
     priority: int | None
     expected_breakage: Fraction = Fraction(0)
+    contract: str | None = None
+    carried_from: str | None = None
     drawn_face: int = 0
     expired_face: int = 0
     drawn: int = 0
     broken: int = 0
+    moved_face: int = 0
+    moved: int = 0
     fundings: list[Funding] = field(default_factory=list)
+    lead: Grant | None = field(default=None, repr=False, compare=False)
+    bonuses: list[Grant] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def subject(self) -> str:
@@ -56,12 +65,37 @@ class Grant:
     @property
     def left(self) -> int:
         """Credits that can still be drawn, in minor units of face value."""
-        return self.face - self.drawn_face - self.expired_face
+        return self.face - self.drawn_face - self.expired_face - self.moved_face
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody pays for it: no liability, a discount when used."""
+        return self.kind == "promotional" or (self.kind == "pilot" and self.price == 0)
+
+    @property
+    def paid(self) -> Grant | None:
+        """The grant whose liability its draws use up: itself, its order's paid one, or none."""
+        return self.lead if self.free else None if self.kind == "commitment" else self
 
     @property
     def kept_in_memorandum(self) -> bool:
         """Whether its credits stand in the memorandum accounts, the money not showing how many are left."""
-        return self.kind == "promotional" or self.price != self.face or self.expected_breakage > 0
+        return (
+            self.kind == "promotional"
+            or self.price != self.face
+            or self.expected_breakage > 0
+            or self.contract is not None
+        )
+
+    @property
+    def price_left(self) -> int:
+        """What of its price, or of its order's, is neither earned nor gone with credits that left."""
+        return self.price - self.drawn - self.broken - self.moved
+
+    @property
+    def to_bill(self) -> int:
+        """What of its price can still be billed."""
+        return self.price - self.moved - self.funded()
 
     def give_back(self, code: str, amount: int) -> int:
         """Undo on the grant what a reversed posting by a rule had done; returns the credits (face value) given back."""
@@ -69,8 +103,10 @@ class Grant:
             case "draw.prepaid" | "draw.prepaid_unbilled":
                 self.drawn -= amount
                 face = 0 if self.kept_in_memorandum else amount
-            case "draw.credits":
-                face = amount
+            case "draw.credits" | "draw.commitment":
+                # usage of a commitment is posted, and given back, as overage
+                self.drawn_face -= amount if code == "draw.commitment" else 0
+                face = amount if code == "draw.credits" else 0
             case "expire.prepaid_corrected":
                 self.broken += amount
                 self.expired_face += 0 if self.kept_in_memorandum else amount
@@ -112,7 +148,7 @@ def draw_order(grant: Grant) -> tuple[int, date, int, date, str]:
     return (
         _LAST if grant.priority is None else grant.priority,
         grant.expires_on or _NEVER,
-        _KIND_ORDER[grant.kind],
+        KIND_ORDER[grant.kind],
         grant.effective_on,
         grant.ref,
     )
@@ -132,17 +168,68 @@ def plan_draws(grants: Iterable[Grant], product: str, on: date, amount: int) -> 
 
     `grants` come in drawing order. Late usage may draw on credits that expired since: they were valid then.
     """
-    draws = []
+    draws: list[Draw] = []
     for grant in grants:
         if amount == 0:
             break
-        face = min(amount, grant.left + grant.expired_face)
+        # what is billed of a commitment's shortfall is not used any more
+        face = min(amount, grant.left + (0 if grant.kind == "commitment" else grant.expired_face))
         if face == 0 or not grant.covers(product, on):
             continue
-        money = share(grant.price, grant.drawn_face + face, grant.face) - grant.drawn
-        draws.append(Draw(grant, face, money))
+        draws.append(Draw(grant, face, _money(grant, face, draws)))
         amount -= face
     return draws, amount
+
+
+def _money(grant: Grant, face: int, before: Iterable[Draw]) -> int:
+    """What a draw earns of its grant's price, or of its order's, where bonus credits share it."""
+    paid = grant.paid
+    if paid is None:
+        return 0
+    if not paid.bonuses and not paid.moved_face:
+        return share(paid.price, paid.drawn_face + face, paid.face) - paid.drawn
+    earlier = [draw for draw in before if draw.grant.paid is paid]
+    return share_of_order(paid, face, earlier, expired=face > grant.left)
+
+
+def share_of_order(paid: Grant, face: int, earlier: Sequence[Draw] = (), *, expired: bool = False) -> int:
+    """What so many credits of an order are worth: what is left of its price, over all its credits that are left.
+
+    `expired` counts what expired in, with what was broken of the price: late usage draws on both.
+    """
+    pool = (paid, *paid.bonuses)
+    money = paid.price_left - sum(draw.money for draw in earlier)
+    left = sum(item.left for item in pool) - sum(draw.face for draw in earlier)
+    if expired:
+        money += paid.broken
+        left += sum(item.expired_face for item in pool)
+    return min(share(money, face, left), money) if left > 0 else 0
+
+
+def arrange(grants: Iterable[Grant], own_orders: Mapping[str, Sequence[str]]) -> list[Grant]:
+    """Grants in drawing order, and bonus credits joined to the paid grant of their order.
+
+    The grants of a contract with an order of its own (kinds, first to last) come in that one, in the places where they
+    would come by default.
+    """
+    arranged = sorted(grants, key=draw_order)
+    for contract, kinds in own_orders.items():
+        places = [index for index, grant in enumerate(arranged) if grant.contract == contract]
+        # a stable sort: the default order holds within a kind
+        own = sorted((arranged[index] for index in places), key=lambda grant: kinds.index(grant.kind))
+        for index, grant in zip(places, own, strict=True):
+            arranged[index] = grant
+    leads: dict[tuple[str, str, str], Grant] = {}
+    for grant in sorted(arranged, key=lambda grant: grant.grant_id):
+        grant.lead, grant.bonuses = None, []
+        if grant.contract is not None and not grant.free and grant.kind != "commitment":
+            leads.setdefault((grant.contract, grant.entity, grant.currency), grant)
+    for grant in arranged:
+        if grant.free and grant.contract is not None:
+            grant.lead = leads.get((grant.contract, grant.entity, grant.currency))
+            if grant.lead is not None:
+                grant.lead.bonuses.append(grant)
+    return arranged
 
 
 def breakage_due(grant: Grant, drawn_face: int, drawn: int) -> int:
@@ -158,8 +245,11 @@ def breakage_due(grant: Grant, drawn_face: int, drawn: int) -> int:
     return min(round(earned), grant.price - drawn)
 
 
-def unbroken(grant: Grant, money: int) -> int:
-    """How much of the breakage posted for a grant a late draw of so much money shows to be wrong."""
+def unbroken(grant: Grant, draw: Draw, returned: int) -> int:
+    """How much of the breakage posted for a paid grant a late draw, with so many expired credits, shows to be wrong."""
+    money = draw.money
+    if grant.bonuses:  # what of the order did not expire keeps its share of the price
+        return min(share(money, returned, draw.face), grant.broken)
     covered = min(money, max(grant.funded() - grant.drawn, 0))
     left = max(grant.funded() - grant.drawn - grant.broken, 0)
     return min(max(covered - left, 0), grant.broken)
@@ -168,12 +258,15 @@ def unbroken(grant: Grant, money: int) -> int:
 def draw_movements(draw: Draw, billed: int, product: str) -> list[Movement]:
     """What a draw moves on the day of the usage; `billed` is how much of its money had been invoiced by then."""
     grant, subject = draw.grant, draw.grant.subject
+    if grant.kind == "commitment":
+        return [Movement("draw.commitment", draw.face, subject, subject)]
     memo = [Movement("draw.credits", draw.face, subject, subject)] if grant.kept_in_memorandum else []
-    if grant.kind == "promotional":
+    if grant.paid is None:
         return [Movement("draw.promotional", draw.face, subject, subject, product), *memo]
+    order = grant.paid.subject
     return [
-        Movement("draw.prepaid", billed, subject, subject, product),
-        Movement("draw.prepaid_unbilled", draw.money - billed, subject, subject, product),
+        Movement("draw.prepaid", billed, order, order, product),
+        Movement("draw.prepaid_unbilled", draw.money - billed, order, order, product),
         *memo,
     ]
 
@@ -199,9 +292,9 @@ def bill_grant(
     `before` is what earlier lines of the same invoice billed of the grant. Raises OverApplication where more would be
     billed than the grant's price.
     """
-    if grant.kind != "prepaid":
-        raise Refused("grant", grant.ref, f"expected a prepaid grant, found a {grant.kind} one")
-    to_bill = grant.price - grant.funded() - before
+    if grant.paid is not grant:
+        raise Refused("grant", grant.ref, f"expected a grant that is paid for, found a {grant.kind} one")
+    to_bill = grant.to_bill - before
     if amount > to_bill:
         raise OverApplication(
             "amount",

@@ -13,8 +13,8 @@ from ledger.books import HOUSE, HOUSE_REF, AccountKey, Books, Movement, Source
 from ledger.chart import ROLES
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import to_minor, to_text
+from ledger.payments import find_invoice
 from ledger.positions import available
-from ledger.receivables import find_invoice
 from ledger.wallets import Wallets
 
 # The subject of what a manual entry posts to an account without saying what it is about.

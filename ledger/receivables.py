@@ -1,26 +1,33 @@
-"""Receivables: what is invoiced, what is paid of it, and money that is not applied to anything yet."""
+"""Receivables: invoices, each line billed to what it is for."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
-from fractions import Fraction
 
 from sqlalchemy import text
 
 from ledger import currencies, documents
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongCurrency, WrongParty
+from ledger.errors import (
+    OverApplication,
+    Refused,
+    Unbalanced,
+    UnknownReference,
+    WrongCurrency,
+    WrongParty,
+)
 from ledger.grants import NET_GRANT, bill_grant, grant_accounts
-from ledger.money import to_minor, to_text, within_limit
+from ledger.money import exact_product, round_minor, to_minor, to_text, within_limit
 from ledger.positions import available, balance
 from ledger.taxes import Rounding, Tax, find_codes, line_taxes, tax_movements
 from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
 from ledger.wallets import Wallets
 
 OPENING = "opening"  # the subject of what was taken over of invoices from another system
-_CUSTOMER = "customer"  # the subject of a customer's balance
+CUSTOMER = "customer"  # the subject of a customer's balance
 NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 
 
@@ -97,42 +104,84 @@ def bill_obligation(amount: int, unbilled: int, invoice: str, subject: str) -> l
     ]
 
 
+@dataclass(slots=True)
+class _Billing:
+    """An invoice while its lines are decided; `billed` is what earlier lines billed, by subject."""
+
+    wallets: Wallets
+    source: Source
+    doc: documents.Invoice
+    day: date
+    billed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def subject(self) -> str:
+        """The subject of its receivable."""
+        return invoice_subject(self.doc.id)
+
+
 def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> int:
     """Take a finalised invoice in: every line is billed to what it is for."""
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
-    customer_id = source.customer.customer_id
     day = books.open_day(doc.entity, doc.issued_on)  # a late invoice counts from the first open day on
-    source = books.locked(source, day)
-    rounding = Rounding(books.entity(doc.entity).tax_rounding == "invoice")
+    billing = _Billing(wallets, books.locked(source, day), doc, day)
     movements: list[Movement] = []
     lines: list[BilledLine] = []
-    billed: Counter[str] = Counter()
+    rounding = Rounding(books.entity(doc.entity).tax_rounding == "invoice")
     for index, line in enumerate(doc.lines):
         try:
-            amount = to_minor(line.amount, doc.currency)
-            codes = find_codes(books, line.tax_codes)
-            net, taxes = line_taxes(amount, codes, source.customer.tax_status, doc.currency, rounding)
-            subject, moved = _bill_line(wallets, source, doc, line, net, billed, day)
+            billed, moved = _bill(billing, line, rounding)
         except Refused as refusal:
             raise refusal.within(f"lines.{index}") from None
-        lines.append(BilledLine(line, subject, net, tuple(taxes)))
-        movements += [*moved, *tax_movements(taxes, invoice_subject(doc.id))]
-        billed[subject] += net
-    total = billed.total() + sum(tax.tax for line in lines for tax in line.taxes)
+        lines.append(billed)
+        movements += moved
+    total = sum(line.net + sum(tax.tax for tax in line.taxes) for line in lines)
     within_limit(total, doc.currency, "lines")
-
+    if total < 0:
+        raise Refused("lines", f"{to_text(total, doc.currency)} {doc.currency}", "expected a total of 0 or more")
     # Everything is decided; from here on nothing is refused.
-    for billed_line in lines:
-        if billed_line.line.kind == "prepaid" and billed_line.line.grant is not None:
-            grant = wallets.grant(customer_id, billed_line.line.grant)
-            grant.fundings.append((day, billed_line.net))
-        _add_line(books, source, doc, billed_line)
-    receivable = AccountKey(doc.entity, "accounts_receivable", doc.currency, invoice_subject(doc.id))
+    _record(billing, lines, total)
+    books.post(billing.source, doc.issued_on, movements)
+    for line in doc.lines:
+        _net(billing, line)
+    return source.customer.customer_id
+
+
+def _bill(billing: _Billing, line: documents.InvoiceLine, rounding: Rounding) -> tuple[BilledLine, list[Movement]]:
+    """A line as it is posted, and what it moves."""
+    source = billing.source
+    amount = to_minor(line.amount, source.currency)
+    _require_product_of(line, amount, source.currency)
+    codes = find_codes(billing.wallets.books, line.tax_codes)
+    net, taxes = line_taxes(amount, codes, source.customer.tax_status, source.currency, rounding)
+    if line.product is not None:
+        billing.wallets.books.require_product(line.product)
+    subject, moved = _BILL[line.kind](billing, line, net)
+    billing.billed[subject] += net
+    return BilledLine(line, subject, net, tuple(taxes)), [*moved, *tax_movements(taxes, billing.subject)]
+
+
+def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
+    """Gather an invoice's facts, and note on grants what it bills of them."""
+    wallets, source, doc = billing.wallets, billing.source, billing.doc
+    books, customer_id = wallets.books, source.customer.customer_id
+    for billed in lines:
+        if billed.line.grant is not None:
+            grant = wallets.grant(customer_id, billed.line.grant)
+            if billed.line.kind == "shortfall":
+                grant.expired_face += billed.net
+                wallets.touch(grant)
+            else:
+                grant.fundings.append((billing.day, billed.net))
+        _add_line(books, source, doc, billed)
+        if billed.net < 0 and billed.line.obligation is not None:
+            note_proration(books, source, billed.subject, -billed.net)
+    receivable = AccountKey(doc.entity, "accounts_receivable", doc.currency, billing.subject)
     books.add_row(
         "invoice",
         customer_id=customer_id,
-        invoice_id=document_id,
+        invoice_id=source.document_id,
         ref=doc.id,
         entity=doc.entity,
         currency=doc.currency,
@@ -144,61 +193,227 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
         rate=None if source.rate is None else currencies.as_decimal(source.rate),
     )
     books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, doc.issued_on))
-    books.post(source, doc.issued_on, movements)
-    for line in doc.lines:
-        if line.kind == "usage" and line.product:
-            books.net(source, overage_accounts(source, line.product), NET_USAGE, day)
-        elif line.grant is not None and wallets.grant(customer_id, line.grant).drawn:
-            books.net(source, grant_accounts(source, line.grant), NET_GRANT, day)
-        elif line.obligation is not None:
-            deferred, unbilled, _ = obligation_keys(doc.entity, doc.currency, obligation_subject(line.obligation), "")
-            books.net(source, (deferred, unbilled), NET_OBLIGATION, day)
-    return customer_id
 
 
-def _bill_line(
-    wallets: Wallets,
-    source: Source,
-    doc: documents.Invoice,
-    line: documents.InvoiceLine,
-    amount: int,
-    billed: Counter[str],
-    day: date,
-) -> tuple[str, list[Movement]]:
-    """What a line is about, and what its net amount moves; `billed` is what earlier lines billed, by subject."""
-    books = wallets.books
-    customer_id = source.customer.customer_id
-    invoice = invoice_subject(doc.id)
-    if line.product is not None:
-        books.require_product(line.product)
-    if line.kind == "prepaid":
-        assert line.grant is not None, "a prepaid line names its grant"
-        grant = wallets.grant(customer_id, line.grant)
-        _same_party("grant", grant.ref, (grant.entity, grant.currency), (doc.entity, doc.currency))
-        moved = bill_grant(books, source, grant, day, amount, billed[grant.subject], invoice)
-        return grant.subject, moved
-    if line.kind == "usage":
-        assert line.product is not None, "a usage line names its product"
-        subject = usage_subject(line.product)
-        return subject, bill_usage(books, source, line.product, day, amount, billed[subject], invoice)
-    if line.kind == "opening":
-        if line.tax_codes:
-            raise Refused("tax_codes", line.tax_codes[0], "expected none: what is taken over includes its taxes")
-        return OPENING, [Movement("invoice.opening", amount, invoice, OPENING)]
-    own = own_obligation(doc, line)
-    if own is not None:
-        return own.subject, bill_obligation(amount, 0, invoice, own.subject)
+def _net(billing: _Billing, line: documents.InvoiceLine) -> None:
+    """Let what a line bills settle what later days hold of the other side."""
+    wallets, source, day = billing.wallets, billing.source, billing.day
+    if line.kind == "usage" and line.product:
+        wallets.books.net(source, overage_accounts(source, line.product), NET_USAGE, day)
+    elif line.kind == "prepaid" and line.grant and wallets.grant(source.customer.customer_id, line.grant).drawn:
+        wallets.books.net(source, grant_accounts(source, line.grant), NET_GRANT, day)
+    elif line.obligation is not None:
+        keys, rules = obligation_sides(source, obligation_subject(line.obligation))
+        wallets.books.net(source, keys, rules, day)
+
+
+# What a line is about, and what its net amount moves.
+_Moved = tuple[str, list[Movement]]
+
+
+def _bill_prepaid(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    assert line.grant is not None, "a prepaid line names its grant"
+    source = billing.source
+    grant = billing.wallets.grant(source.customer.customer_id, line.grant)
+    _same_party("grant", grant.ref, (grant.entity, grant.currency), (source.entity, source.currency))
+    before = billing.billed[grant.subject]
+    books = billing.wallets.books
+    return grant.subject, bill_grant(books, source, grant, billing.day, amount, before, billing.subject)
+
+
+def _bill_usage(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    assert line.product is not None, "a usage line names its product"
+    subject = usage_subject(line.product)
+    before = billing.billed[subject]
+    books = billing.wallets.books
+    return subject, bill_usage(books, billing.source, line.product, billing.day, amount, before, billing.subject)
+
+
+def _bill_opening(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    if line.tax_codes:
+        raise Refused("tax_codes", line.tax_codes[0], "expected none: what is taken over includes its taxes")
+    return OPENING, [Movement("invoice.opening", amount, billing.subject, OPENING)]
+
+
+def _bill_shortfall(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    """A shortfall is revenue, for nothing more is owed, and the commitment is met by it.
+
+    Raises Refused before the commitment's last day, OverApplication beyond what is left of it.
+    """
+    assert line.grant is not None, "a shortfall line names its commitment"
+    source = billing.source
+    grant = billing.wallets.grant(source.customer.customer_id, line.grant)
+    _same_party("grant", grant.ref, (grant.entity, grant.currency), (source.entity, source.currency))
+    if grant.kind != "commitment":
+        raise Refused("grant", grant.ref, f"expected a commitment, found a {grant.kind} grant")
+    assert grant.expires_on is not None, "a commitment has a last day"
+    if billing.doc.issued_on < grant.expires_on:
+        raise Refused("grant", grant.ref, f"expected the commitment's last day, {grant.expires_on}, to be over")
+    left = grant.left - billing.billed[grant.subject]
+    if amount > left:
+        raise OverApplication(
+            "amount",
+            f"{to_text(amount, source.currency)} {source.currency}",
+            f"expected at most {to_text(left, source.currency)}, what is left of commitment {grant.ref}",
+        )
+    return grant.subject, [
+        Movement("invoice.shortfall", amount, billing.subject, grant.subject, line.product or ""),
+        Movement("expire.shortfall", amount, grant.subject, grant.subject),
+    ]
+
+
+def _bill_service(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    own = own_obligation(billing.doc, line)
+    if own is None:
+        return _bill_contract(billing, line, amount)
+    if amount < 0:  # a negative obligation over a period of its own
+        return own.subject, [Movement("credit.unbilled", -amount, own.subject, billing.subject)]
+    return own.subject, bill_obligation(amount, 0, billing.subject, own.subject)
+
+
+def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    """A line of an obligation that stands already: a contract's, or where it credits, another invoice's."""
     assert line.obligation is not None, "a line without an obligation of its own names one"
+    books, source = billing.wallets.books, billing.source
     subject = obligation_subject(line.obligation)
-    deferred, unbilled, _ = obligation_keys(doc.entity, doc.currency, subject, "")
-    if not books.has_account(customer_id, deferred):
+    (deferred, unbilled), _ = obligation_sides(source, subject)
+    if not books.has_account(source.customer.customer_id, deferred):
         raise UnknownReference(
             "obligation",
             line.obligation,
-            f"expected the id of an obligation of a contract of {doc.customer} with {doc.entity} in {doc.currency}",
+            f"expected the id of an obligation of {source.customer.ref} with {source.entity} in {source.currency}",
         )
-    left = balance(books.history(customer_id, unbilled), day) - billed[subject]
-    return subject, bill_obligation(amount, left, invoice, subject)
+    if amount < 0:
+        return subject, _credit_obligation(billing, subject, -amount)
+    left = balance(books.history(source.customer.customer_id, unbilled), billing.day) - billing.billed[subject]
+    return subject, bill_obligation(amount, left, billing.subject, subject)
+
+
+def _credit_obligation(billing: _Billing, subject: str, amount: int) -> list[Movement]:
+    """What a negative line moves: the price of the obligation it ends falls, as by a credit note, on this invoice.
+
+    Raises OverApplication beyond what was billed of the obligation.
+    """
+    books, source = billing.wallets.books, billing.source
+    if billing.billed[subject]:
+        raise Refused("obligation", subject, "expected one line an obligation where it is credited")
+    customer_id = source.customer.customer_id
+    (deferred, _), _ = obligation_sides(source, subject)
+    before = billed_of(books, customer_id, subject)
+    if amount > before:
+        raise OverApplication(
+            "amount",
+            f"-{to_text(amount, source.currency)} {source.currency}",
+            f"expected at most {to_text(max(before, 0), source.currency)} taken back, what was billed of {subject}",
+        )
+    held = min(amount, max(available(books.history(customer_id, deferred), billing.day), 0))
+    return [
+        Movement("credit.deferred", held, subject, billing.subject),
+        Movement("credit.unbilled", amount - held, subject, billing.subject),
+    ]
+
+
+_BILL = {
+    "prepaid": _bill_prepaid,
+    "usage": _bill_usage,
+    "shortfall": _bill_shortfall,
+    "opening": _bill_opening,
+    "service": _bill_service,
+    "one_time": _bill_service,
+}
+
+
+def obligation_sides(source: Source, subject: str) -> tuple[tuple[AccountKey, AccountKey], tuple[str, str]]:
+    """An obligation's contract liability and asset, and the rules that let them settle each other."""
+    deferred, unbilled, _ = obligation_keys(source.entity, source.currency, subject, "")
+    return (deferred, unbilled), NET_OBLIGATION
+
+
+def add_change(
+    books: Books,
+    source: Source,
+    invoice_id: int,
+    line: str,
+    kind: str,
+    amount: int,
+    product: str | None,
+    subject: str,
+    own: Mapping[str, object] | None = None,
+) -> None:
+    """Gather that a document lowers a line of an invoice by an amount net of tax; `own` is an obligation it makes."""
+    books.add_row(
+        "line_change",
+        **{
+            "customer_id": source.customer.customer_id,
+            "document_id": source.document_id,
+            "invoice_id": invoice_id,
+            "line": line,
+            "kind": kind,
+            "amount_minor": amount,
+            "product": product,
+            "subject": subject,
+            "own_obligation": False,
+            "starts_on": None,
+            "ends_on": None,
+            "deferred_account": None,
+            "unbilled_account": None,
+            "revenue_account": None,
+            **(own or {}),
+        },
+    )
+
+
+def note_proration(books: Books, source: Source, subject: str, amount: int) -> None:
+    """Gather that an invoice credits so much of what others billed of an obligation, the last of them first.
+
+    Below 0, that it does so no more.
+    """
+    rows = books.connection.execute(
+        text(
+            "select l.invoice_id, l.line, l.product, l.amount_minor - coalesce((select sum(x.amount_minor)"
+            " from line_change x where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id"
+            "  and x.line = l.line), 0)::bigint as left_minor, coalesce((select sum(x.amount_minor) from line_change x"
+            "  where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id and x.line = l.line"
+            "  and x.kind = 'proration'), 0)::bigint as prorated from invoice_line l "
+            "where l.customer_id = :customer_id and l.subject = :subject and l.amount_minor > 0 "
+            "order by l.invoice_id desc".replace("::", r"\:\:")
+        ),
+        {"customer_id": source.customer.customer_id, "subject": subject},
+    ).all()
+    for row in rows:
+        part = min(amount, row.left_minor) if amount > 0 else max(amount, -row.prorated)
+        if part:
+            add_change(books, source, row.invoice_id, row.line, "proration", part, row.product, subject)
+            amount -= part
+
+
+def billed_of(books: Books, customer_id: int, subject: str) -> int:
+    """What invoices bill of an obligation, less what was credited of it."""
+    books.flush()
+    found = books.connection.scalar(
+        text(
+            "select coalesce(sum(l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x"
+            "  where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id and x.line = l.line), 0)), 0)"
+            " from invoice_line l where l.customer_id = :customer_id and l.subject = :subject and l.amount_minor > 0"
+        ),
+        {"customer_id": customer_id, "subject": subject},
+    )
+    return int(found or 0)
+
+
+def _require_product_of(line: documents.InvoiceLine, amount: int, currency: str) -> None:
+    """Raise Unbalanced where a line's amount is not its quantity x unit price, less its discount."""
+    if line.quantity is None or line.unit_price is None:
+        return
+    whole = round_minor(exact_product(line.quantity, line.unit_price), currency)
+    discount = 0 if line.discount is None else to_minor(line.discount, currency, "discount")
+    if abs(amount) != whole - discount:
+        less = f" less {line.discount}" if line.discount is not None else ""
+        raise Unbalanced(
+            "amount",
+            f"{line.amount} {currency}",
+            f"expected {to_text(whole - discount, currency)}: {line.quantity} x {line.unit_price}{less}",
+        )
 
 
 def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: BilledLine) -> None:
@@ -249,170 +464,3 @@ def _same_party(field: str, ref: str, found: tuple[str, str], expected: tuple[st
         raise WrongParty(field, ref, f"is of entity {found[0]}, expected one of entity {expected[0]}")
     if found[1] != expected[1]:
         raise WrongCurrency(field, ref, f"is in {found[1]}, expected {expected[1]}")
-
-
-def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice") -> Invoice:
-    """An invoice of the source's customer and entity. Raises where it is not known or not theirs."""
-    found: Invoice | None = books.recall("invoice", ref)
-    if found is None:
-        row = books.connection.execute(
-            text(
-                "select c.ref as customer, i.ref, i.entity, i.currency, i.issued_on from document_key k "
-                "join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
-                "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
-            ),
-            {"ref": ref},
-        ).first()
-        if row is None:
-            raise UnknownReference(field, ref, "expected the id of an invoice posted before")
-        found = Invoice(*row)
-    if found.customer != source.customer.ref:
-        raise WrongParty(field, ref, f"is an invoice of {found.customer}, expected one of {source.customer.ref}")
-    if found.entity != source.entity:
-        raise WrongParty(field, ref, f"is of entity {found.entity}, expected one of entity {source.entity}")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """Money put onto an invoice: `amount` in the invoice's currency, `paid` in the money's own, on an open day."""
-
-    invoice: Invoice
-    day: date
-    amount: int
-    paid: int
-
-
-def _receivable_key(invoice: Invoice) -> AccountKey:
-    return AccountKey(invoice.entity, "accounts_receivable", invoice.currency, invoice_subject(invoice.ref))
-
-
-def _settlement(
-    books: Books, source: Source, item: documents.PaymentApplication | documents.Application, on: date
-) -> Settlement:
-    """What putting money onto an invoice settles of it, from the invoice's date on.
-
-    Raises OverApplication beyond what is due.
-    """
-    invoice = find_invoice(books, source, item.invoice)
-    amount = to_minor(item.amount, invoice.currency)
-    day = books.open_day(source.entity, max(on, invoice.issued_on))
-    due = max(available(books.history(source.customer.customer_id, _receivable_key(invoice)), day), 0)
-    if amount > due:
-        raise OverApplication(
-            "amount",
-            f"{to_text(amount, invoice.currency)} {invoice.currency}",
-            f"expected at most {to_text(due, invoice.currency)}, what is due of invoice {invoice.ref} on {day}",
-        )
-    if invoice.currency == source.currency:
-        if item.paid is not None:
-            raise InvalidDocument("paid", item.paid, f"expected none: the invoice and the money are {source.currency}")
-        return Settlement(invoice, day, amount, amount)
-    if item.paid is not None:
-        return Settlement(invoice, day, amount, to_minor(item.paid, source.currency, "paid"))
-    functional = books.entity(source.entity).currency
-    in_functional = books.at_rate(source, source.currency, day, 10**12)
-    if functional == invoice.currency and source.rate is not None:
-        # the payment's own rate says what its money is worth
-        paid = round(Fraction(amount * 10**12, in_functional))
-    else:
-        rate = books.rate(invoice.currency, source.currency, day)
-        paid = currencies.convert(amount, invoice.currency, source.currency, rate)
-    return Settlement(invoice, day, amount, paid)
-
-
-def _settle(books: Books, source: Source, settlement: Settlement) -> None:
-    """Post a settlement; across currencies it passes the clearing account, and what rates leave over is realised."""
-    invoice = settlement.invoice
-    to = invoice_subject(invoice.ref)
-    if invoice.currency == source.currency:
-        movements = [Movement("payment.applied", settlement.amount, _CUSTOMER, to)]
-    else:
-        through = f"currency:{source.currency}>{invoice.currency}"
-        movements = [
-            Movement("payment.exchanged", settlement.paid, _CUSTOMER, through),
-            Movement("payment.applied_exchanged", settlement.amount, through, to, currency=invoice.currency),
-        ]
-    books.post(source, settlement.day, movements)
-
-
-def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> int:
-    """Take money in, and settle the invoices it names; the rest stays the customer's."""
-    books = wallets.books
-    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, doc.fx_rate)
-    amount = to_minor(doc.amount, doc.currency)
-    fee = 0 if doc.fee is None else to_minor(doc.fee, doc.currency, "fee")
-    if fee > amount:
-        raise Refused("fee", doc.fee, f"expected at most the payment's amount, {doc.amount}")
-    settlements: list[Settlement] = []
-    for index, item in enumerate(doc.applications):
-        try:
-            settlements.append(_settlement(books, source, item, doc.date))
-        except Refused as refusal:
-            raise refusal.within(f"applications.{index}") from None
-    applied = sum(settlement.paid for settlement in settlements)
-    if applied > amount:
-        raise OverApplication(
-            "applications",
-            f"{to_text(applied, doc.currency)} {doc.currency}",
-            f"expected at most the payment's amount, {to_text(amount, doc.currency)}",
-        )
-    rail = f"rail:{doc.rail}"
-    movements = [Movement("payment.received", amount, rail, _CUSTOMER), Movement("payment.fee", fee, rail, rail)]
-    books.post(source, doc.date, movements)
-    for settlement in settlements:
-        _settle(books, source, settlement)
-    return source.customer.customer_id
-
-
-def post_application(wallets: Wallets, doc: documents.Application, document_id: int) -> int:
-    """Put money the customer has unapplied onto an invoice, or move what was applied to another one there.
-
-    Raises OverApplication beyond that money, beyond what was applied, or beyond what is due.
-    """
-    books = wallets.books
-    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date)
-    customer_id = source.customer.customer_id
-    settlement = _settlement(books, source, doc, doc.date)
-    if doc.from_invoice is not None:
-        left = find_invoice(books, source, doc.from_invoice, "from_invoice")
-        if left.ref == settlement.invoice.ref:
-            raise Refused("from_invoice", doc.from_invoice, "expected another invoice than `invoice`")
-        if left.currency != source.currency:
-            raise WrongCurrency("from_invoice", left.ref, f"is in {left.currency}, expected {source.currency}")
-        day = max(settlement.day, books.open_day(source.entity, left.issued_on))
-        applied = _applied(books, customer_id, left, day)
-        _require_enough(settlement.paid, applied, doc, f"what was applied to invoice {left.ref} by {day}")
-        moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), _CUSTOMER)
-        books.post(source, day, [moved])
-        _settle(books, source, replace(settlement, day=day))
-        return customer_id
-    key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
-    unapplied = max(available(books.history(customer_id, key), settlement.day), 0)
-    _require_enough(settlement.paid, unapplied, doc, f"what {doc.customer} has unapplied on {settlement.day}")
-    _settle(books, source, settlement)
-    return customer_id
-
-
-def _require_enough(amount: int, most: int, doc: documents.Application, what: str) -> None:
-    if amount > most:
-        raise OverApplication(
-            "amount",
-            f"{to_text(amount, doc.currency)} {doc.currency}",
-            f"expected at most {to_text(max(most, 0), doc.currency)}, {what}",
-        )
-
-
-def _applied(books: Books, customer_id: int, invoice: Invoice, on: date) -> int:
-    """How much money stands applied to an invoice by a day, and stays so."""
-    books.flush()
-    rows = books.connection.execute(
-        text(
-            "select p.effective_on, sum(case when r.code = 'payment.applied' then p.amount else -p.amount end) as net "
-            "from posting p join rule r on r.number = p.rule "
-            "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account) "
-            "and r.code in ('payment.applied', 'payment.unapplied') group by 1"
-        ),
-        {"customer_id": customer_id, "account": books.account(customer_id, _receivable_key(invoice))},
-    )
-    return available({row.effective_on: int(row.net) for row in rows}, on)

@@ -213,6 +213,12 @@ def summary(connection: Connection, filters: Filters) -> Report:
     return Report("summary", "Monthly summary", columns, found)
 
 
+# By these rules credits leave their memorandum accounts unused; the credits a commitment's shortfall billed, too.
+_CREDITS_EXPIRE = (
+    "expire.credits", "expire.credits_corrected", "expire.shortfall", "expire.shortfall_corrected",
+)  # fmt: skip
+
+
 def wallet(connection: Connection, filters: Filters) -> Report:
     """Each grant: its credits, what of them was drawn, expired and is left, and the money behind it."""
     source, parameters = sides(filters)
@@ -225,17 +231,22 @@ def wallet(connection: Connection, filters: Filters) -> Report:
                        sum(sign * amount) filter (where role = 'unbilled_receivable') as unbilled,
                        sum(-sign * amount) filter (where role = 'revenue') as revenue,
                        sum(-sign * amount) filter (where role = 'breakage_revenue') as breakage,
-                       sum(-sign * amount) filter (where role = 'memo_credits_outstanding') as outstanding,
+                       sum(-sign * amount) filter (where role in ('memo_credits_outstanding', 'memo_commitments_outstanding')) as outstanding,
                        sum(sign * amount) filter (
-                           where role = 'memo_credits_outstanding' and rule = any(:expiry_rules)) as memo_expired
+                           where role in ('memo_credits_outstanding', 'memo_commitments_outstanding') and rule = any(:expiry_rules)) as memo_expired
                 from ({source}) x where subject like 'grant:%' group by 1, 2
             )
             select c.ref as customer, g.ref as grant_ref, g.entity, g.kind, g.currency, g.effective_on, g.expires_on,
-                   g.face_minor, g.price_minor, g.expected_breakage, coalesce(m.revenue, 0)::bigint as revenue,
+                   g.face_minor, g.in_memorandum, coalesce(m.revenue, 0)::bigint as revenue,
                    coalesce(m.breakage, 0)::bigint as breakage, coalesce(m.credits, 0)::bigint as credits,
                    coalesce(m.unbilled, 0)::bigint as unbilled,
                    coalesce(m.outstanding, 0)::bigint as outstanding,
-                   coalesce(m.memo_expired, 0)::bigint as memo_expired
+                   coalesce(m.memo_expired, 0)::bigint as memo_expired,
+                   (select coalesce(sum(v.face_minor), 0) from grant_move v
+                    join document vd on vd.customer_id = v.customer_id and vd.document_id = v.document_id
+                    where v.customer_id = g.customer_id and v.grant_id = g.grant_id
+                      and (cast(:as_of_ as date) is null or v.effective_on <= :as_of_)
+                      and (cast(:known_ as timestamptz) is null or vd.posted_at <= :known_))::bigint as moved
             from credit_grant g join customer c using (customer_id)
             left join moved m on m.customer_id = g.customer_id and m.subject = 'grant:' || g.ref
             join document d on d.customer_id = g.customer_id and d.document_id = g.grant_id
@@ -251,7 +262,7 @@ def wallet(connection: Connection, filters: Filters) -> Report:
         | {
             "as_of_": filters.as_of, "known_": filters.known_at, "entity_": filters.entity,
             "customer_": filters.customer, "currency_": filters.currency,
-            "expiry_rules": [RULES[code].number for code in ("expire.credits", "expire.credits_corrected")],
+            "expiry_rules": [rule.number for rule in RULES.values() if rule.code in _CREDITS_EXPIRE],
         },
     )  # fmt: skip
     found = []
@@ -261,7 +272,8 @@ def wallet(connection: Connection, filters: Filters) -> Report:
             {
                 "customer": row.customer, "grant": row.grant_ref, "kind": row.kind, "currency": row.currency,
                 "effective_on": row.effective_on, "expires_on": row.expires_on, "granted": row.face_minor,
-                "drawn": row.face_minor - left - expired, "expired": expired, "left": left,
+                "drawn": row.face_minor - left - expired - row.moved, "expired": expired, "moved": row.moved,
+                "left": left,
                 "revenue": row.revenue, "breakage": row.breakage, "liability": row.credits, "unbilled": row.unbilled,
             }
         )  # fmt: skip
@@ -275,6 +287,7 @@ def wallet(connection: Connection, filters: Filters) -> Report:
         Column("granted", "Granted", "amount"),
         Column("drawn", "Drawn", "amount"),
         Column("expired", "Expired", "amount"),
+        Column("moved", "Moved", "amount"),
         Column("left", "Left", "amount"),
         Column("revenue", "Revenue", "amount"),
         Column("breakage", "Breakage", "amount"),
@@ -286,9 +299,9 @@ def wallet(connection: Connection, filters: Filters) -> Report:
 
 def _credits_left(row: Any) -> tuple[int, int]:
     """(left, expired) credits of a grant: by its memorandum account where it has one, else by money at face value."""
-    if row.kind == "promotional" or row.face_minor != row.price_minor or row.expected_breakage:
+    if row.in_memorandum or row.kind == "commitment":
         return row.outstanding, row.memo_expired
-    return row.face_minor - row.revenue - row.breakage, row.breakage
+    return row.face_minor - row.revenue - row.breakage - row.moved, row.breakage
 
 
 def tax(connection: Connection, filters: Filters) -> Report:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -228,6 +229,15 @@ credit_grant = Table(
     Column("products", ARRAY(Text)),
     Column("priority", Integer),
     Column("expected_breakage", Numeric, nullable=False, server_default=text("0")),
+    _text("contract", null=True),
+    _text("carried_from", null=True),
+    Column("free", Boolean, Computed("kind = 'promotional' or (kind = 'pilot' and price_minor = 0)"), nullable=False),
+    Column(
+        "in_memorandum",
+        Boolean,
+        Computed("kind = 'promotional' or price_minor <> face_minor or expected_breakage > 0 or contract is not null"),
+        nullable=False,
+    ),
 )
 
 grant_balance = Table(
@@ -238,8 +248,34 @@ grant_balance = Table(
     _number("face_minor"),
     *(
         Column(name, BigInteger, nullable=False, server_default=text("0"))
-        for name in ("drawn_face_minor", "expired_face_minor", "drawn_minor", "broken_minor")
+        for name in (
+            "drawn_face_minor",
+            "expired_face_minor",
+            "drawn_minor",
+            "broken_minor",
+            "moved_face_minor",
+            "moved_minor",
+        )
     ),
+)
+
+grant_move = Table(
+    "grant_move",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _number("grant_id", key=True),
+    _text("kind"),
+    _day("effective_on"),
+    _number("face_minor"),
+)
+
+draw_order = Table(
+    "draw_order",
+    metadata,
+    _number("customer_id", key=True),
+    _text("contract", key=True),
+    Column("kinds", ARRAY(Text), nullable=False),
 )
 
 usage_meter = Table(

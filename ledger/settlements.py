@@ -16,7 +16,7 @@ from sqlalchemy import text
 from ledger import billed, documents
 from ledger.billed import BilledInvoice, EarnedBy
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.corrections import lowered_by, shares
+from ledger.corrections import charged, lowered_by, shares
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import share, to_minor, to_text
 from ledger.positions import available
@@ -122,7 +122,8 @@ def _give_back(
     """What giving back a gross amount of an invoice moves, by `refund` or `dispute`, to cash or disputed funds."""
     books, source = wallets.books, invoice.source
     movements: list[Movement] = []
-    for line, gross in zip(invoice.lines, shares(amount, invoice.lines), strict=True):
+    lines = charged(invoice.lines)
+    for line, gross in zip(lines, shares(amount, lines), strict=True):
         net, taxes = lowered_by(gross, line)
         earned, unearned = billed.split_earned(books, source, line, net, day, earned_by)
         unearned = min(unearned, billed.held(books, source, line, day))
@@ -246,7 +247,8 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     _require_at_most(amount, due, source.currency, f"what is due of invoice {doc.invoice} on {day}")
     to = invoice_subject(doc.invoice)
     movements: list[Movement] = []
-    for line, gross in zip(invoice.lines, shares(amount, invoice.lines), strict=True):
+    lines = charged(invoice.lines)
+    for line, gross in zip(lines, shares(amount, lines), strict=True):
         net, taxes = lowered_by(gross, line)
         price, earned = billed.price_and_earned(books, source, line, day, earned_by)
         unearned = min(net, max(price - earned, 0), billed.held(books, source, line, day))

@@ -95,7 +95,8 @@ def line_taxes(
     """
     if status != "taxable":
         return amount, [Tax(code.code, status, amount, 0, code.inclusive) for code in codes]
-    scale = 10 ** exponent(currency)
+    # a line that credits gives back what the same line would have charged, fixed amounts included
+    scale = (-1 if amount < 0 else 1) * 10 ** exponent(currency)
     inclusive = [code for code in codes if code.inclusive]
     net = Fraction(amount)
     if inclusive:
@@ -108,7 +109,7 @@ def line_taxes(
         for code, (base, tax) in zip(codes, _exact_taxes(net, codes, scale), strict=True)
     ]
     included = sum(tax.tax for tax in taxes if tax.included)
-    if included >= amount > 0:
+    if abs(included) >= abs(amount):
         raise InvalidDocument(
             "tax_codes", [code.code for code in inclusive], "expected taxes below the amount they are in"
         )
@@ -120,8 +121,12 @@ def tax_movements(taxes: Sequence[Tax], invoice: str) -> list[Movement]:
     movements = []
     for tax in taxes:
         subject = tax_subject(tax.code)
-        movements.append(Movement("invoice.tax", tax.tax, invoice, subject))
-        movements.append(Movement("invoice.tax_base", tax.base, subject, subject))
+        if tax.base < 0:
+            movements.append(Movement("credit.tax", -tax.tax, subject, invoice))
+            movements.append(Movement("credit.tax_base", -tax.base, subject, subject))
+        else:
+            movements.append(Movement("invoice.tax", tax.tax, invoice, subject))
+            movements.append(Movement("invoice.tax_base", tax.base, subject, subject))
     return movements
 
 

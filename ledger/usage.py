@@ -53,6 +53,7 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
         if grant.entity == doc.entity and grant.currency == doc.currency
     ]
     draws, overage = plan_draws(grants, doc.product, doc.date, amount)
+    committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
     if overage and customer.overage == "refuse":
         raise Overdrawn(
             "quantity",
@@ -62,7 +63,7 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
             f"{to_text(amount, doc.currency)} and the customer's terms refuse overage",
         )
     meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
-    _post_draws(wallets, source, doc.date, doc.product, draws, overage)
+    _post_draws(wallets, source, doc.date, doc.product, draws, overage + committed)
     return customer.customer_id
 
 
@@ -192,7 +193,7 @@ def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:
     for subject, day in subjects.items():
         kind, _, ref = subject.partition(":")
         before = day - timedelta(days=1)
-        if kind == "grant" and wallets.grant(customer_id, ref).kind == "prepaid":
+        if kind == "grant" and wallets.grant(customer_id, ref).fundings:
             books.net(source, grant_accounts(source, ref), NET_GRANT, before)
         elif kind == "usage":
             books.net(source, overage_accounts(source, ref), NET_USAGE, before)
@@ -209,8 +210,8 @@ def _in_order(grant: Grant, money: int, on: date) -> bool:
 
 def _billed_by(books: Books, source: Source, draw: Draw, on: date) -> int:
     """How much of a draw's money had been invoiced, and not yet earned, by the day of the usage."""
-    grant = draw.grant
-    if grant.kind == "promotional" or not grant.fundings:
+    grant = draw.grant.paid
+    if grant is None or not grant.fundings:
         return 0
     if _in_order(grant, draw.money, on):
         return draw.money
@@ -222,23 +223,28 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
     """Note a draw on its grant, correct breakage it proves wrong, and settle it against other days' invoices."""
     grant = draw.grant
     returned = max(draw.face - grant.left, 0)
-    ordered = grant.kind == "promotional" or not grant.fundings or _in_order(grant, draw.money, on)
+    paid = grant.paid
+    ordered = paid is None or not paid.fundings or _in_order(paid, draw.money, on)
     if returned:
         assert grant.expires_on is not None, "only credits that expired are returned"
-        books, subject = wallets.books, grant.subject
-        last_billed = max([grant.expires_on, *(day for day, _ in grant.fundings)])
-        money = unbroken(grant, draw.money)
-        books.post(source, last_billed, [Movement("expire.prepaid_corrected", money, subject, subject)])
+        books = wallets.books
+        if paid is not None:
+            last_billed = max([grant.expires_on, *(day for day, _ in paid.fundings)])
+            money = unbroken(paid, draw, returned)
+            books.post(source, last_billed, [Movement("expire.prepaid_corrected", money, paid.subject, paid.subject)])
+            paid.broken -= money
         if grant.kept_in_memorandum:
-            books.post(source, grant.expires_on, [Movement("expire.credits_corrected", returned, subject, subject)])
+            movement = Movement("expire.credits_corrected", returned, grant.subject, grant.subject)
+            books.post(source, grant.expires_on, [movement])
         grant.expired_face -= returned
-        grant.broken -= money
     grant.drawn_face += draw.face
-    grant.drawn += draw.money
+    if paid is not None:
+        paid.drawn += draw.money
+        wallets.touch(paid)
     _break_in_proportion(wallets, source, grant, on)
     wallets.touch(grant)
-    if not ordered:
-        wallets.books.net(source, grant_accounts(source, grant.ref), NET_GRANT, on)
+    if not ordered and paid is not None:
+        wallets.books.net(source, grant_accounts(source, paid.ref), NET_GRANT, on)
 
 
 def _break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:

@@ -212,17 +212,20 @@ _QUESTIONS = (
         _SIDES
         + """, moved as (
                select customer_id, subject,
-                      sum(net) filter (where role = 'memo_credits_outstanding' and code like 'draw.%') as memo_drawn,
-                      sum(net) filter (where role = 'memo_credits_outstanding' and code like 'expire.%') as memo_expired,
+                      sum(net) filter (where role in ('memo_credits_outstanding', 'memo_commitments_outstanding')
+                                       and code like 'draw.%') as memo_drawn,
+                      sum(net) filter (where role in ('memo_credits_outstanding', 'memo_commitments_outstanding')
+                                       and code like 'expire.%') as memo_expired,
                       -sum(net) filter (where role = 'revenue') as earned,
                       -sum(net) filter (where role = 'breakage_revenue') as broken
                from sides join rule on rule.number = sides.rule where subject like 'grant:%' group by 1, 2
            ), recomputed as (
                select g.*, c.ref as customer, b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor,
-                      b.face_minor as balance_face,
-                      g.kind = 'promotional' or g.price_minor <> g.face_minor or g.expected_breakage > 0 as in_memo,
+                      b.face_minor as balance_face, b.moved_face_minor,
+                      (select sum(v.face_minor) from grant_move v where v.customer_id = g.customer_id
+                                                                    and v.grant_id = g.grant_id) as moved,
                       coalesce(m.memo_drawn, 0) as memo_drawn, coalesce(m.memo_expired, 0) as memo_expired,
-                      case when g.kind = 'promotional' then 0 else coalesce(m.earned, 0) end as earned,
+                      case when g.free or g.kind = 'commitment' then 0 else coalesce(m.earned, 0) end as earned,
                       coalesce(m.broken, 0) as broken
                from credit_grant g join customer c using (customer_id)
                left join grant_balance b using (customer_id, grant_id)
@@ -231,10 +234,11 @@ _QUESTIONS = (
            select format('grant %s of %s: drawn %s, expired %s of %s', ref, customer, drawn_face_minor,
                          expired_face_minor, face_minor)
            from recomputed
-           where balance_face is distinct from face_minor or drawn_face_minor + expired_face_minor > face_minor
-              or drawn_face_minor is distinct from case when in_memo then memo_drawn else earned end
-              or (in_memo and expired_face_minor is distinct from memo_expired)
-              or (not in_memo and expired_face_minor < broken)
+           where balance_face is distinct from face_minor or drawn_face_minor + expired_face_minor + moved_face_minor > face_minor
+              or moved_face_minor is distinct from coalesce(moved, 0)
+              or drawn_face_minor is distinct from case when in_memorandum then memo_drawn else earned end
+              or (in_memorandum and expired_face_minor is distinct from memo_expired)
+              or (not in_memorandum and expired_face_minor < broken)
               or drawn_minor is distinct from earned or broken_minor is distinct from broken""",
     ),
     _Question(
@@ -252,10 +256,11 @@ _QUESTIONS = (
                                    where l.customer_id = i.customer_id and l.invoice_id = i.invoice_id)
                                 + (select coalesce(sum(tax_minor), 0) from line_tax t
                                    where t.customer_id = i.customer_id and t.document_id = i.invoice_id)
-              or i.total_minor <> (select coalesce(sum(p.amount), 0) from entry e
+              or i.total_minor <> (select coalesce(sum(case when p.debit_account = i.receivable_account then p.amount
+                                                            else -p.amount end), 0) from entry e
                                    join posting p using (customer_id, entry_id)
                                    where e.customer_id = i.customer_id and e.document_id = i.invoice_id
-                                     and e.reverses is null and p.debit_account = i.receivable_account)""",
+                                     and i.receivable_account in (p.debit_account, p.credit_account))""",
     ),
     _Question(
         "no customer's unapplied money is used twice, on any day",
@@ -365,11 +370,12 @@ _QUESTIONS = (
                     and r.code in ('draw.prepaid', 'draw.prepaid_unbilled', 'draw.promotional')
                join account a on a.customer_id = p.customer_id and a.account_id = p.account_id
                join credit_grant g on g.customer_id = a.customer_id and a.subject = 'grant:' || g.ref
-                    and (g.kind = 'promotional' or g.price_minor = g.face_minor)
+                    and (g.free or g.price_minor = g.face_minor)
                group by 1, 2, 3, 4
            ), at_another_price as (
                select distinct customer_id, entity, currency from credit_grant
-               where kind = 'prepaid' and price_minor <> face_minor
+               where (not free and price_minor <> face_minor and kind <> 'commitment') or contract is not null
+                  or carried_from is not null
            )
            select format('%s of %s: rated %s, documents say %s; posted %s', coalesce(m.product, d.product), c.ref,
                          m.rated, d.rated, m.posted_minor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -11,9 +12,9 @@ from sqlalchemy import text
 
 from ledger import documents
 from ledger.books import Books, Movement, Source
-from ledger.errors import UnknownReference
-from ledger.grants import Funding, Grant, draw_order, grant_subject
-from ledger.money import to_minor
+from ledger.errors import Refused, UnknownReference
+from ledger.grants import KIND_ORDER, Funding, Grant, arrange, grant_subject, share_of_order
+from ledger.money import to_minor, to_text
 from ledger.rulebook import RULES
 
 
@@ -30,6 +31,7 @@ class Meter:
 FUNDING_RULES = (
     "invoice.prepaid", "invoice.prepaid_drawn", "credit.credits", "credit.credits_to_balance", "credit.unbilled",
     "credit.unbilled_to_balance", "refund.credits", "dispute.credits", "write_off.credits", "manual",
+    "grant.carried",
 )  # fmt: skip
 
 
@@ -40,6 +42,7 @@ class Wallets:
         self.books = books
         self._grants: dict[int, list[Grant]] = {}
         self._changed: dict[int, Grant] = {}
+        self._orders: dict[int, dict[str, list[str]]] = {}
         self._meters: dict[tuple[int, str, str, str], Meter] = {}
 
     def grants(self, customer_id: int) -> list[Grant]:
@@ -60,8 +63,9 @@ class Wallets:
         rows = self.books.connection.execute(
             text(
                 "select g.customer_id, g.grant_id, g.ref, g.entity, g.currency, g.kind, g.face_minor, g.price_minor,"
-                " g.effective_on, g.expires_on, g.products, g.priority, g.expected_breakage,"
-                " b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor "
+                " g.effective_on, g.expires_on, g.products, g.priority, g.expected_breakage, g.contract, g.carried_from,"
+                " b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor, b.moved_face_minor,"
+                " b.moved_minor "
                 "from credit_grant g join grant_balance b using (customer_id, grant_id) "
                 "where g.customer_id = :customer_id"
             ),
@@ -78,6 +82,7 @@ class Wallets:
                     "      where customer_id = :customer_id and subject like :grants"
                     "      union select document_id from line_change"
                     "      where customer_id = :customer_id and subject like :grants"
+                    "      union select document_id from grant_move where customer_id = :customer_id"
                     "      union select document_id from document"
                     "      where customer_id = :customer_id and type = 'manual_entry') billing "
                     "join entry e on e.customer_id = :customer_id and e.document_id = billing.document_id "
@@ -107,13 +112,29 @@ class Wallets:
             )
             for row in rows
         ]  # fmt: skip
-        return sorted(grants, key=draw_order)
+        return arrange(grants, self._own_orders(customer_id))
+
+    def _own_orders(self, customer_id: int) -> dict[str, list[str]]:
+        known = self._orders.get(customer_id)
+        if known is None:
+            rows = self.books.connection.execute(
+                text("select contract, kinds from draw_order where customer_id = :id"), {"id": customer_id}
+            )
+            known = self._orders[customer_id] = {row.contract: row.kinds for row in rows}
+        return known
+
+    def set_draw_order(self, customer_id: int, contract: str, kinds: Sequence[str]) -> None:
+        """Keep a contract's own order of its grants; kinds it leaves out come after, in the default order."""
+        kinds = [*kinds, *(kind for kind in KIND_ORDER if kind not in kinds)]
+        self.books.add_row("draw_order", customer_id=customer_id, contract=contract, kinds=kinds)
+        self._own_orders(customer_id)[contract] = kinds
+        if customer_id in self._grants:
+            self._grants[customer_id] = arrange(self._grants[customer_id], self._own_orders(customer_id))
 
     def add(self, grant: Grant) -> None:
         """A grant that was just posted."""
-        grants = self.grants(grant.customer_id)
-        grants.append(grant)
-        grants.sort(key=draw_order)
+        grants = [*self.grants(grant.customer_id), grant]
+        self._grants[grant.customer_id] = arrange(grants, self._own_orders(grant.customer_id))
         self._changed[grant.grant_id] = grant
 
     def touch(self, grant: Grant) -> None:
@@ -142,16 +163,18 @@ class Wallets:
             connection.execute(
                 text(
                     "insert into grant_balance (customer_id, grant_id, face_minor, drawn_face_minor,"
-                    " expired_face_minor, drawn_minor, broken_minor) values (:customer_id, :grant_id, :face,"
-                    " :drawn_face, :expired_face, :drawn, :broken) on conflict (customer_id, grant_id) do update set"
+                    " expired_face_minor, drawn_minor, broken_minor, moved_face_minor, moved_minor)"
+                    " values (:customer_id, :grant_id, :face, :drawn_face, :expired_face, :drawn, :broken, :moved_face,"
+                    " :moved) on conflict (customer_id, grant_id) do update set"
                     " drawn_face_minor = excluded.drawn_face_minor, expired_face_minor = excluded.expired_face_minor,"
-                    " drawn_minor = excluded.drawn_minor, broken_minor = excluded.broken_minor"
+                    " drawn_minor = excluded.drawn_minor, broken_minor = excluded.broken_minor,"
+                    " moved_face_minor = excluded.moved_face_minor, moved_minor = excluded.moved_minor"
                 ),
                 [
                     {
                         "customer_id": g.customer_id, "grant_id": g.grant_id, "face": g.face,
                         "drawn_face": g.drawn_face, "expired_face": g.expired_face, "drawn": g.drawn,
-                        "broken": g.broken,
+                        "broken": g.broken, "moved_face": g.moved_face, "moved": g.moved,
                     }
                     for g in self._changed.values()
                 ],
@@ -181,23 +204,34 @@ class Wallets:
         """Let go of what was learnt, to bound memory in a long run; call after `flush`."""
         self._grants = {}
         self._meters = {}
+        self._orders = {}
 
 
 def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
-    """Take a grant in. Prepaid money is posted by its invoice; credits not paid at face value go to memorandum."""
+    """Take a grant in. Paid credits are posted by their invoice; credits not paid at face value go to memorandum.
+
+    Raises Refused for bonus credits whose order has no paid grant, or credits that can't be carried on.
+    """
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.effective_on)
     for product in doc.products or ():
         books.require_product(product, "products")
     face = to_minor(doc.amount, doc.currency)
-    asked = face if doc.price is None else to_minor(doc.price, doc.currency, "price")
-    price = asked if doc.kind == "prepaid" else 0
     customer_id = source.customer.customer_id
+    carried = None if doc.carried_from is None else _carried(wallets, doc, customer_id, face)
     grant = Grant(
-        customer_id, document_id, doc.id, doc.entity, doc.currency, doc.kind, face, price, doc.effective_on,
-        doc.expires_on, frozenset(doc.products) if doc.products else None, doc.priority,
-        Fraction(doc.expected_breakage or 0),
+        customer_id, document_id, doc.id, doc.entity, doc.currency, doc.kind, face, _price(doc, face, carried),
+        doc.effective_on, doc.expires_on, frozenset(doc.products) if doc.products else None, doc.priority,
+        Fraction(doc.expected_breakage or 0), doc.contract, doc.carried_from,
     )  # fmt: skip
+    if carried is not None and carried.grant.free != grant.free:
+        raise Refused(
+            "carried_from",
+            doc.carried_from,
+            f"expected a grant that is {'free' if grant.free else 'paid for'}, as {doc.id} is",
+        )
+    if grant.free and doc.contract is not None:
+        _require_lead(wallets, grant, doc.contract)
     wallets.add(grant)
     books.add_row(
         "credit_grant",
@@ -208,16 +242,113 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
         currency=doc.currency,
         kind=doc.kind,
         face_minor=face,
-        price_minor=price,
+        price_minor=grant.price,
         effective_on=doc.effective_on,
         expires_on=doc.expires_on,
         products=doc.products,
         priority=doc.priority,
         expected_breakage=doc.expected_breakage or 0,
+        contract=doc.contract,
+        carried_from=doc.carried_from,
     )
-    if grant.kept_in_memorandum:
+    if grant.kind == "commitment":
+        books.post(source, doc.effective_on, [Movement("commitment.made", face, grant.subject, grant.subject)])
+    elif grant.kept_in_memorandum:
         books.post(source, doc.effective_on, [Movement("grant.issued", face, grant.subject, grant.subject)])
+    if carried is not None:
+        _carry(wallets, source, carried, grant)
     return customer_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """What is left of a grant, credits and money, on the day it is carried on."""
+
+    grant: Grant
+    face: int
+    money: int
+
+
+def _price(doc: documents.Grant, face: int, carried: _Carried | None) -> int:
+    """What is paid for a grant: as stated, else its face value, less nothing for what it carries on."""
+    if doc.kind in ("promotional", "commitment"):
+        return 0
+    if doc.price is not None:
+        price = to_minor(doc.price, doc.currency, "price")
+        if carried is not None and price < carried.money:
+            raise Refused(
+                "price", doc.price, f"expected at least {to_text(carried.money, doc.currency)}, what was paid already"
+            )
+        return price
+    if doc.kind == "pilot":
+        return carried.money if carried is not None else 0
+    return face if carried is None else face - carried.face + carried.money
+
+
+def _require_lead(wallets: Wallets, grant: Grant, contract: str) -> None:
+    """Raise Refused unless bonus credits come with paid ones, whose price they can share."""
+    for other in wallets.grants(grant.customer_id):
+        same = (other.contract, other.entity, other.currency) == (contract, grant.entity, grant.currency)
+        if same and other.paid is other:
+            if other.expected_breakage:
+                raise Refused("contract", contract, f"expected paid credits that break on expiry; {other.ref} does not")
+            return
+    raise Refused(
+        "contract", contract, "expected an order with a paid grant posted before, whose price the credits share"
+    )
+
+
+def _carried(wallets: Wallets, doc: documents.Grant, customer_id: int, face: int) -> _Carried:
+    """What a grant carries on. Raises Refused where nothing is left, or it is not all paid for."""
+    assert doc.carried_from is not None, "checked by the caller"
+    try:
+        old = wallets.grant(customer_id, doc.carried_from)
+    except UnknownReference as refusal:
+        raise refusal.renamed("carried_from") from None
+    refused = None
+    if (old.entity, old.currency) != (doc.entity, doc.currency):
+        refused = f"expected a grant of {doc.entity} in {doc.currency}"
+    elif old.kind == "commitment" or old.lead is not None or old.bonuses:
+        refused = "expected credits of their own, not a commitment or part of an order"
+    elif doc.effective_on < old.effective_on or old.left == 0:
+        refused = f"expected a grant with credits left on {doc.effective_on}"
+    elif old.expires_on is not None and old.expires_on < doc.effective_on:
+        refused = f"expected a grant that is valid on {doc.effective_on}"
+    elif old.to_bill:
+        refused = "expected a grant that is invoiced in full"
+    elif face < old.left:
+        refused = f"expected at most {doc.amount} {doc.currency} left of it, which the new grant is worth"
+    if refused:
+        raise Refused("carried_from", doc.carried_from, refused)
+    return _Carried(old, old.left, old.price_left)
+
+
+def _carry(wallets: Wallets, source: Source, carried: _Carried, grant: Grant) -> None:
+    old = carried.grant
+    books = wallets.books
+    day = books.open_day(source.entity, grant.effective_on)
+    money = [] if old.free else [Movement("grant.carried", carried.money, old.subject, grant.subject)]
+    memo = [Movement("grant.moved_credits", carried.face, old.subject, old.subject)] if old.kept_in_memorandum else []
+    books.post(source, grant.effective_on, [*money, *memo])
+    old.moved_face += carried.face
+    old.moved += carried.money
+    old.fundings.append((day, -carried.money))
+    grant.fundings.append((day, carried.money))
+    wallets.touch(old)
+    record_move(wallets, source, old, "carried", grant.effective_on, carried.face)
+
+
+def record_move(wallets: Wallets, source: Source, grant: Grant, kind: str, on: date, face: int) -> None:
+    """Gather that credits left a grant otherwise than by use or expiry."""
+    wallets.books.add_row(
+        "grant_move",
+        customer_id=grant.customer_id,
+        document_id=source.document_id,
+        grant_id=grant.grant_id,
+        kind=kind,
+        effective_on=on,
+        face_minor=face,
+    )
 
 
 def expire(wallets: Wallets, document_id: int, through: date) -> int:
@@ -229,8 +360,9 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
     due = wallets.books.connection.execute(
         text(
             "select distinct c.ref from credit_grant g join grant_balance b using (customer_id, grant_id) "
-            "join customer c using (customer_id) where g.expires_on <= :through "
-            "and (b.drawn_face_minor + b.expired_face_minor < b.face_minor or g.kind = 'prepaid') order by c.ref"
+            "join customer c using (customer_id) where g.expires_on <= :through and g.kind <> 'commitment' "
+            "and (b.drawn_face_minor + b.expired_face_minor + b.moved_face_minor < b.face_minor or not g.free) "
+            "order by c.ref"
         ),
         {"through": through},
     )
@@ -238,7 +370,7 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
     for ref in list(due.scalars()):
         customer = wallets.books.customer(ref)
         for grant in wallets.grants(customer.customer_id):
-            if grant.expires_on is not None and grant.expires_on <= through:
+            if grant.kind != "commitment" and grant.expires_on is not None and grant.expires_on <= through:
                 source = Source(document_id, customer, grant.entity, grant.currency)
                 expired += _expire_grant(wallets, source, grant, grant.expires_on, through)
     return expired
@@ -250,14 +382,37 @@ def _expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: da
     face = grant.left
     if face and grant.kept_in_memorandum:
         wallets.books.post(source, expires_on, [Movement("expire.credits", face, subject, subject)])
+    if grant.paid is None:
+        broken = 0
+    elif grant.paid is not grant or grant.bonuses:
+        broken = _break_part(wallets, source, grant, grant.paid, face, expires_on)
+    else:
+        broken = _break_all(wallets, source, grant, expires_on, through)
     grant.expired_face += face
-    broken = 0
-    later = sorted(day for day, _ in grant.fundings if expires_on < day <= through)
-    for day in (expires_on, *later) if grant.kind == "prepaid" else ():
-        money = max(grant.funded(day) - grant.drawn - grant.broken, 0)
-        wallets.books.post(source, day, [Movement("expire.prepaid", money, subject, subject)])
-        grant.broken += money
-        broken += money
     if face or broken:
         wallets.touch(grant)
     return bool(face or broken)
+
+
+def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> int:
+    broken = 0
+    later = sorted(day for day, _ in grant.fundings if expires_on < day <= through)
+    for day in (expires_on, *later):
+        money = max(grant.funded(day) - grant.drawn - grant.broken, 0)
+        wallets.books.post(source, day, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
+        grant.broken += money
+        broken += money
+    return broken
+
+
+def _break_part(wallets: Wallets, source: Source, grant: Grant, paid: Grant, face: int, expires_on: date) -> int:
+    """Expire credits of an order: their share of its price, all of it with the last of them."""
+    others = sum(item.left for item in (paid, *paid.bonuses) if item is not grant)
+    money = paid.price_left if others == 0 else share_of_order(paid, face)
+    money = min(money, max(paid.funded() - paid.drawn - paid.broken, 0))
+    day = max([expires_on, *(day for day, _ in paid.fundings)])
+    wallets.books.post(source, day, [Movement("expire.prepaid", money, paid.subject, paid.subject)])
+    paid.broken += money
+    if money:
+        wallets.touch(paid)
+    return money

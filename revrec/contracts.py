@@ -81,6 +81,8 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
         signed_on=doc.signed_on,
         price_minor=sum(shares),
     )
+    if doc.draw_order is not None:
+        wallets.set_draw_order(customer_id, doc.id, doc.draw_order)
     for item, price, own_keys in zip(doc.obligations, shares, keys, strict=True):
         deferred, unbilled, revenue = (books.account(customer_id, key) for key in own_keys)
         books.add_row(

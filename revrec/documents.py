@@ -33,16 +33,23 @@ class ContractObligation(Model):
 
 
 class Contract(Party):
-    """A contract with its performance obligations, priced one by one or together by stand-alone prices."""
+    """A contract with its performance obligations, priced one by one or together by stand-alone prices.
+
+    `draw_order` is the order in which usage draws on the grants that name the contract, by kind.
+    """
 
     type: Literal["contract"]
     signed_on: Day
     price: PositiveNumber | None = None
-    obligations: Annotated[list[ContractObligation], Field(min_length=1, max_length=10_000)]
+    obligations: Annotated[list[ContractObligation], Field(max_length=10_000)] = Field(default_factory=list)
+    draw_order: list[Literal["promotional", "pilot", "prepaid", "commitment"]] | None = None
 
     dated_by: ClassVar[str] = "signed_on"
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:
         refuse_repeats("obligations", [obligation.id for obligation in self.obligations])
+        refuse_repeats("draw_order", list(self.draw_order or ()))
+        if not self.obligations and (self.price is not None or self.draw_order is None):
+            raise ValueError("obligations: expected what was promised, or a draw_order of the contract's grants")
         return self

@@ -79,8 +79,8 @@ def payment(ref: str, amount: str, day: str, *applied: tuple[str, str], **more: 
     }
 
 
-def application(ref: str, amount: str, day: str, invoice_ref: str) -> dict[str, Any]:
-    return {"type": "application", "id": ref, **PARTY, "date": day, "invoice": invoice_ref, "amount": amount}
+def application(ref: str, amount: str, day: str, invoice_ref: str, **more: Any) -> dict[str, Any]:
+    return {"type": "application", "id": ref, **PARTY, "date": day, "invoice": invoice_ref, "amount": amount, **more}
 
 
 def contract(ref: str, signed_on: str, *obligations: dict[str, Any], **more: Any) -> dict[str, Any]:

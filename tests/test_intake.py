@@ -64,7 +64,7 @@ def _line(document: dict[str, Any]) -> bytes:
         (_line(grant(amount="10.001")), "amount = 10.001 USD: expected at most 2 decimal places"),
         (_line(grant(amount="0.00")), "amount = 0.00: expected more than 0"),
         (_line(grant(expires_on="2025-12-31")), "expires_on = 2025-12-31: expected effective_on (2026-01-01) or later"),
-        (_line(grant(kind="pilot")), "kind = pilot: expected 'prepaid' or 'promotional'"),
+        (_line(grant(kind="gift")), "kind = gift: expected 'prepaid', 'promotional', 'pilot' or 'commitment'"),
         (_line(grant(breakage="proportional")), "expected_breakage = missing: expected with breakage proportional"),
         (
             _line(grant(breakage="proportional", expected_breakage="1.5")),
@@ -98,7 +98,7 @@ def _line(document: dict[str, Any]) -> bytes:
             _line(invoice("I", "2026-01-01", {"id": "1", "kind": "service", "amount": "1.00", "obligation": "c/x"})),
             "lines.0.obligation = c/x: expected the id of an obligation of a contract of globex",
         ),
-        (_line(contract("c", "2026-01-01")), "obligations = []: "),
+        (_line(contract("c", "2026-01-01")), "obligations = missing: expected what was promised"),
         (
             _line(
                 contract("c", "2026-01-01", {"id": "o", "product": "seats", "start": "2026-01-01", "end": "2026-01-31"})

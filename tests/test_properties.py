@@ -94,6 +94,25 @@ def _document(draw: st.DrawFn, ref: str, context: Context) -> dict[str, Any]:
             expected_breakage=draw(st.sampled_from(["0.15", "0.5", "0.01"])),
         ),
         "promotion": promotion(ref, amount, day, expires_on=maybe_end),
+        "pilot": grant(ref, amount, day, kind="pilot", price=draw(st.sampled_from([None, price])), expires_on=maybe_end),
+        "commitment": grant(ref, amount, day, kind="commitment", expires_on=end),
+        "order": grant(ref, amount, day, price=price, contract="order", expires_on=maybe_end),
+        "bonus": promotion(ref, amount, day, contract="order", expires_on=maybe_end),
+        "carry": grant(ref, "500.00", day, carried_from=credit_of["id"], kind=credit_of.get("kind", "prepaid"), expires_on=end),
+        "return": {
+            "type": "grant_return", "id": ref, "customer": "globex", "grant": credit_of["id"], "date": day, "reason": "left",
+            "amount": draw(st.sampled_from([None, _part(draw, credit_of.get("amount", "1.00"))])),
+        },
+        "shortfall": invoice(
+            ref, day, {"id": "1", "kind": "shortfall", "amount": _part(draw, credit_of.get("amount", "1.00")),
+                       "grant": credit_of["id"], "product": "tokens"} | taxed, due_on=end,
+        ),
+        "manual": {
+            "type": "manual_entry", "id": ref, "entity": "us", "currency": "USD", "date": day, "reason": "because",
+            "approved_by": "ann", "lines": [{"debit": "opening_balances", "credit": "customer_credits", "customer": "globex",
+                                             "credit_subject": f"grant:{credit_of['id']}", "amount": amount}],
+        },
+        "move": application(ref, owed, day, bill["id"], from_invoice=_known(draw, context, "invoice")["id"]),
         "usage": usage(ref, str(draw(st.integers(0, 90_000))), day, unit_price=draw(st.sampled_from(["0.001", "0.0037", "1"]))),
         "correct": usage(
             ref, str(draw(st.integers(0, 90_000))), day, unit_price="0.001", supersedes=_known(draw, context, "usage")["id"]
@@ -275,14 +294,14 @@ def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]])
             received += _cents(doc["amount"])
             applied += sum(_cents(item["amount"]) for item in doc["applications"])
         elif kind == "application":
-            applied += _cents(doc["amount"])
+            applied += 0 if "from_invoice" in doc else _cents(doc["amount"])
         elif kind == "refund":
             cash -= _cents(doc["amount"])
         elif kind == "dispute":
             cash += _cents(doc["amount"]) * {"opened": -1, "won": 1, "lost": 0}[doc["status"]]
         elif kind == "recovery":
             cash += _cents(doc["amount"])
-        corrected |= kind in ("invoice_void", "credit_note", "write_off", "refund", "dispute")
+        corrected |= kind in ("invoice_void", "credit_note", "write_off", "refund", "dispute", "grant_return")
     net_of: dict[str, int] = dict(
         connection.execute(
             text(

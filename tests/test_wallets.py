@@ -194,7 +194,10 @@ def test_terms_that_refuse_overage(cli: Cli) -> None:
             [invoice("I", "2026-01-01", prepaid("60.00"), prepaid("40.01", line="2"))],
             "lines.1.amount = 40.01 USD: expected at most 40.00",
         ),
-        ([invoice("I", "2026-01-01", prepaid("1.00", "P"))], "expected a prepaid grant, found a promotional one"),
+        (
+            [invoice("I", "2026-01-01", prepaid("1.00", "P"))],
+            "expected a grant that is paid for, found a promotional one",
+        ),
         ([invoice("I", "2026-01-01", prepaid("1.00", "X"))], "grant = X: expected the id of a grant of this customer"),
     ],
 )
