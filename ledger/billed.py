@@ -136,6 +136,14 @@ def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tu
     return obligation_sides(source, line.subject)
 
 
+def net_sides(books: Books, source: Source, lines: Sequence[Line], day: date) -> None:
+    """Let liability and asset of what lines are about settle each other on the days after one that lowered them."""
+    for line in lines:
+        if line.kind not in ("opening", "shortfall"):
+            keys, rules = sides(source, line)
+            books.net(source, keys, rules, day)
+
+
 def held(books: Books, source: Source, line: Line, day: date) -> int:
     """The contract liability that stands for a line at the end of a day."""
     if line.kind in ("opening", "shortfall"):

@@ -79,9 +79,7 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
             wallets.touch(commitment)
             corrected = Movement("expire.shortfall_corrected", amount, line.subject, line.subject)
             books.post(source, on, [corrected])
-        elif line.kind != "opening":
-            keys, rules = billed.sides(source, line)
-            books.net(source, keys, rules, credit.day)
+    billed.net_sides(books, source, [line for line, _ in lowered], credit.day)
 
 
 def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int) -> int:
@@ -158,8 +156,7 @@ def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day:
         movements.append(Movement("invoice.tax", -part.amount, to, subject))
         movements.append(Movement("invoice.tax_base", -part.base, subject, subject))
     books.post(source, on, movements)
-    keys, rules = billed.sides(source, line)
-    books.net(source, keys, rules, day)
+    billed.net_sides(books, source, [line], day)
     billed.record(books, source, invoice, line, "void", line.net)
     billed.record_taxes(books, source, invoice, line, parts)
     receivables.note_proration(books, source, line.subject, line.net)

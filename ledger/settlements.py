@@ -7,6 +7,7 @@ is left. The split is by schedule as of the day before, whether or not recogniti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -166,6 +167,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, earne
     for invoice, part in plan:
         movements += _give_back(wallets, invoice, part, day, "refund", rail, earned_by)
     books.post(source, doc.date, movements)
+    _net(books, [invoice for invoice, _ in plan], day)
     return source.customer.customer_id
 
 
@@ -203,6 +205,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, ear
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
+    invoices: list[BilledInvoice] = []
     movements = [Movement("payment.fee", fee, rail, rail)]
     if doc.status == "opened":
         _require_at_most(amount, payment.left - disputed, source.currency, f"what is left of payment {doc.payment}")
@@ -212,14 +215,16 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, ear
         if doc.status == "won":
             movements.append(Movement("dispute.won", amount, rail, subject))
         else:
-            movements += _lost(wallets, payment, document_id, amount, day, subject, earned_by)
+            lost, invoices = _lost(wallets, payment, document_id, amount, day, subject, earned_by)
+            movements += lost
     books.post(source, doc.date, movements)
+    _net(books, invoices, day)
     return source.customer.customer_id
 
 
 def _lost(
     wallets: Wallets, payment: _Payment, document_id: int, amount: int, day: date, subject: str, earned_by: EarnedBy
-) -> list[Movement]:
+) -> tuple[list[Movement], list[BilledInvoice]]:
     """What a lost dispute moves: what the payment settled, then what of it was unapplied."""
     books, source = wallets.books, payment.source
     invoices = [billed.find(wallets, document_id, ref) for ref, _ in payment.settled]
@@ -231,7 +236,12 @@ def _lost(
     movements = [Movement("dispute.balance", from_balance, _CUSTOMER, subject)]
     for invoice, part in plan:
         movements += _give_back(wallets, invoice, part, day, "dispute", subject, earned_by)
-    return movements
+    return movements, [invoice for invoice, _ in plan]
+
+
+def _net(books: Books, invoices: Sequence[BilledInvoice], day: date) -> None:
+    for invoice in invoices:
+        billed.net_sides(books, invoice.source, charged(invoice.lines), day)
 
 
 def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, earned_by: EarnedBy) -> int:
@@ -265,6 +275,7 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
         billed.record(books, source, invoice, line, "write_off", net)
         billed.record_taxes(books, source, invoice, line, taxes)
     books.post(source, doc.date, movements)
+    _net(books, [invoice], day)
     return source.customer.customer_id
 
 

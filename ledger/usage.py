@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -73,7 +74,8 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
     day = books.open_day(source.entity, on)  # late usage counts from the first open day on
     for draw in draws:
         _give_breakage_back(wallets, source, draw, day)
-    billed = [_billed_by(books, source, draw, day) for draw in draws]
+        _return_expired(wallets, source, draw)
+    billed = _billed_by(books, source, draws, day)
     movements = [m for draw, part in zip(draws, billed, strict=True) for m in draw_movements(draw, part, product)]
     keys = overage_accounts(source, product)
     billed_ahead = overage > 0 and books.has_account(customer_id, keys[0])
@@ -208,35 +210,50 @@ def _in_order(grant: Grant, money: int, on: date) -> bool:
     return all(day <= on for day, _ in grant.fundings) and grant.funded() - grant.drawn - grant.broken >= money
 
 
-def _billed_by(books: Books, source: Source, draw: Draw, on: date) -> int:
-    """How much of a draw's money had been invoiced, and not yet earned, by the day of the usage."""
-    grant = draw.grant.paid
-    if grant is None or not grant.fundings:
-        return 0
-    if _in_order(grant, draw.money, on):
-        return draw.money
-    credits_key, _ = grant_accounts(source, grant.ref)
-    return min(draw.money, max(balance(books.history(source.customer.customer_id, credits_key), on), 0))
+def _billed_by(books: Books, source: Source, draws: Sequence[Draw], on: date) -> list[int]:
+    """How much of each draw's money had been invoiced, and not yet earned, by the day of the usage."""
+    taken: Counter[str] = Counter()
+    found = []
+    for draw in draws:
+        grant = draw.grant.paid
+        if grant is None or not grant.fundings:
+            found.append(0)
+            continue
+        before = taken[grant.ref]
+        if _in_order(grant, draw.money + before, on):
+            held = draw.money + before
+        else:
+            credits_key, _ = grant_accounts(source, grant.ref)
+            held = balance(books.history(source.customer.customer_id, credits_key), on)
+        found.append(min(draw.money, max(held - before, 0)))
+        taken[grant.ref] += found[-1]
+    return found
+
+
+def _return_expired(wallets: Wallets, source: Source, draw: Draw) -> None:
+    """Before a draw: return the credits that expired since the usage happened, and what was broken of their price."""
+    grant, paid = draw.grant, draw.grant.paid
+    returned = max(draw.face - grant.left, 0)
+    if not returned:
+        return
+    assert grant.expires_on is not None, "only credits that expired are returned"
+    books = wallets.books
+    if paid is not None:
+        last_billed = max([grant.expires_on, *(day for day, _ in paid.fundings)])
+        money = unbroken(paid, draw, returned)
+        books.post(source, last_billed, [Movement("expire.prepaid_corrected", money, paid.subject, paid.subject)])
+        paid.broken -= money
+        wallets.touch(paid)
+    if grant.kept_in_memorandum:
+        movement = Movement("expire.credits_corrected", returned, grant.subject, grant.subject)
+        books.post(source, grant.expires_on, [movement])
+    grant.expired_face -= returned
 
 
 def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
-    """Note a draw on its grant, correct breakage it proves wrong, and settle it against other days' invoices."""
-    grant = draw.grant
-    returned = max(draw.face - grant.left, 0)
-    paid = grant.paid
+    """Note a draw on its grant, and settle it against other days' invoices."""
+    grant, paid = draw.grant, draw.grant.paid
     ordered = paid is None or not paid.fundings or _in_order(paid, draw.money, on)
-    if returned:
-        assert grant.expires_on is not None, "only credits that expired are returned"
-        books = wallets.books
-        if paid is not None:
-            last_billed = max([grant.expires_on, *(day for day, _ in paid.fundings)])
-            money = unbroken(paid, draw, returned)
-            books.post(source, last_billed, [Movement("expire.prepaid_corrected", money, paid.subject, paid.subject)])
-            paid.broken -= money
-        if grant.kept_in_memorandum:
-            movement = Movement("expire.credits_corrected", returned, grant.subject, grant.subject)
-            books.post(source, grant.expires_on, [movement])
-        grant.expired_face -= returned
     grant.drawn_face += draw.face
     if paid is not None:
         paid.drawn += draw.money

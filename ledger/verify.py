@@ -316,20 +316,21 @@ _QUESTIONS = (
                where a.subject like 'obligation:%' and a.role in ('deferred_revenue', 'unbilled_receivable', 'revenue',
                                                                   'refunds', 'disputes', 'bad_debt')
            ), runs as (
-               select o.customer_id, o.subject, max(d.document_id) as document_id
-               from (select customer_id, subject, max(effective_on) as recognised_on
-                     from sides where role = 'revenue' group by 1, 2) o
-               join document d on d.type = 'recognition'
-                    and ((d.body::json ->> 'through') || '-01')::date + interval '1 month' > o.recognised_on
-               group by 1, 2
+               select document_id, ((body::json ->> 'through') || '-01')::date + interval '1 month' as before
+               from document where type = 'recognition'
+           ), reached as (
+               select customer_id, subject, max(effective_on) as recognised_on
+               from sides where role = 'revenue' group by 1, 2
            ), moved as (
                select s.customer_id, s.subject,
                       sum(s.net) filter (where s.role not in ('deferred_revenue', 'unbilled_receivable')) as earned,
                       sum(s.net) as billed,
                       coalesce(-sum(s.net) filter (where s.rule = any(array[PRICE_REDUCING])), 0) as reduced,
-                      coalesce(-sum(s.net) filter (where s.rule = any(array[PRICE_REDUCING])
-                               and e.document_id > coalesce(r.document_id, 0)), 0) as pending
-               from sides s join entry e using (customer_id, entry_id) left join runs r using (customer_id, subject)
+                      coalesce(-sum(s.net) filter (
+                          where s.rule = any(array[PRICE_REDUCING])
+                            and not exists (select from runs r where r.document_id > e.document_id
+                                            and r.before > greatest(o.recognised_on, s.effective_on))), 0) as pending
+               from sides s join entry e using (customer_id, entry_id) left join reached o using (customer_id, subject)
                group by 1, 2
            ), priced as (
                select o.subject, m.earned, m.pending, coalesce(o.price_minor - m.reduced, m.billed) as price

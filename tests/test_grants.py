@@ -279,3 +279,14 @@ def test_what_is_refused(cli: Cli, document: dict[str, Any], words: str) -> None
     before = _left(cli), cli.summary()
     assert words in cli.refuse(document)
     assert (_left(cli), cli.summary()) == before
+
+
+def test_late_usage_of_a_closed_month_draws_on_credits_that_expired_since(cli: Cli) -> None:
+    """What had been broken is a liability again before the usage takes it: nothing is left of either on any day."""
+    cli.post(*parties(), grant("G", "10.00", price="50.00", expires_on="2026-02-28"), invoice("I", "2026-01-05", prepaid("20.00")))
+    cli.ok("recognize", "--through", "2026-03")
+    cli.ok("close", "2026-01")
+    cli.ok("close", "2026-02")
+    cli.ok("close", "2026-03")
+    cli.post(usage("late", "1.00", "2026-02-10"))
+    assert _verified(cli)["2026-04"] == {"breakage_revenue": "-5.00", "revenue": "5.00"}
