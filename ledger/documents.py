@@ -109,7 +109,7 @@ Number = Annotated[
 PositiveNumber = Annotated[Number, AfterValidator(_positive)]
 NumberNotZero = Annotated[Number, AfterValidator(_not_zero)]
 NumberFromZero = Annotated[Number, AfterValidator(_not_negative)]
-Pattern = Literal["daily", "monthly", "point_in_time"]
+Pattern = Literal["daily", "monthly", "monthly_prorated", "point_in_time"]
 
 
 class Model(BaseModel):

@@ -394,8 +394,52 @@ obligation = Table(
     Column("ssp_minor", BigInteger),
     _text("pattern"),
     _day("starts_on"),
-    _day("ends_on"),
+    _day("ends_on", null=True),
     _number("deferred_account"),
     _number("unbilled_account"),
     _number("revenue_account"),
+    Column("quantity", Numeric),
+    _day("added_on", null=True),
+    Index("obligation_ref", "ref"),
+)
+
+obligation_version = Table(
+    "obligation_version",
+    metadata,
+    _number("customer_id", key=True),
+    _text("subject", key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _number("document_id"),
+    _day("from_day"),
+    _text("treatment"),
+    _text("reason"),
+    _number("price_minor"),
+    _number("base_minor"),
+    _text("pattern"),
+    _day("starts_on"),
+    _day("ends_on", null=True),
+    Column("quantity", Numeric),
+    Column("done_before", Numeric, nullable=False, server_default=text("0")),
+)
+
+contract_modification = Table(
+    "contract_modification",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("ref"),
+    _text("contract"),
+    _day("effective_on"),
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("subject"),
+    _day("effective_on"),
+    Column("quantity", Numeric),
+    Column("percent", Numeric),
+    Index("progress_subject", "customer_id", "subject", "effective_on"),
 )

@@ -333,7 +333,8 @@ _QUESTIONS = (
                from sides s join entry e using (customer_id, entry_id) left join reached o using (customer_id, subject)
                group by 1, 2
            ), priced as (
-               select o.subject, m.earned, m.pending, coalesce(o.price_minor - m.reduced, m.billed) as price
+               select o.subject, m.earned, m.pending, coalesce(o.price_minor - greatest(
+                          m.reduced - greatest(m.billed + m.reduced - o.price_minor, 0), 0), m.billed) as price
                from performance_obligation o join moved m using (customer_id, subject)
            )
            select format('%s: %s of %s', subject, earned, price) from priced

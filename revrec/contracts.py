@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
+from datetime import date
 
-from ledger import documents, settlements
+from ledger.books import AccountKey, Books, Source
 from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced
-from ledger.intake import TYPES as LEDGER_TYPES
-from ledger.intake import DocumentType
 from ledger.money import allocate, to_minor, to_text, within_limit
 from ledger.receivables import obligation_keys, obligation_subject
 from ledger.wallets import Wallets
 from revrec.documents import Contract, ContractObligation
-from revrec.recognition import price_and_earned
 
 
 def prices(doc: Contract) -> list[int]:
     """Each obligation's share of the transaction price, in minor units.
 
     Prices given one by one stand as given; one price for the contract is allocated by relative stand-alone selling
-    price (606-10-32-31). Raises where they contradict each other, or a stand-alone price is missing.
+    price (606-10-32-31). Usage has prices of its own and no share. Raises where prices contradict each other, or a
+    stand-alone price is missing.
     """
-    own = [item.price for item in doc.obligations]
+    fixed = [(index, item) for index, item in enumerate(doc.obligations) if item.pattern != "usage"]
+    shares = [0] * len(doc.obligations)
+    for (index, _), amount in zip(fixed, _fixed_prices(doc, fixed), strict=True):
+        shares[index] = amount
+    return shares
+
+
+_Numbered = Sequence[tuple[int, ContractObligation]]
+
+
+def _fixed_prices(doc: Contract, obligations: _Numbered) -> list[int]:
+    own = [item.price for _, item in obligations]
     if doc.price is None:
-        for index, item in enumerate(doc.obligations):
+        for index, item in obligations:
             if item.price is None:
                 raise InvalidDocument(
                     f"obligations.{index}.price", "missing", "expected a price here, or one price for the contract"
@@ -38,12 +48,12 @@ def prices(doc: Contract) -> list[int]:
                 "price", doc.price, f"expected {to_text(sum(given), doc.currency)}, what obligations sum to"
             )
         return given
-    return allocate(total, _stand_alone_prices(doc.obligations, doc.currency))
+    return allocate(total, _stand_alone_prices(obligations, doc.currency))
 
 
-def _stand_alone_prices(obligations: Sequence[ContractObligation], currency: str) -> list[int]:
+def _stand_alone_prices(obligations: _Numbered, currency: str) -> list[int]:
     found = []
-    for index, item in enumerate(obligations):
+    for index, item in obligations:
         if item.price is not None:
             raise InvalidDocument(
                 f"obligations.{index}.price", item.price, "expected a price on each obligation, or on none"
@@ -63,14 +73,7 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     customer_id = source.customer.customer_id
     shares = prices(doc)
     within_limit(sum(shares), doc.currency, "obligations")
-    keys = []
-    for index, item in enumerate(doc.obligations):
-        books.require_product(item.product, f"obligations.{index}.product")
-        keys.append(obligation_keys(doc.entity, doc.currency, obligation_subject(item.id), item.product))
-        if books.has_account(customer_id, keys[-1][0]):
-            raise ConflictingDocument(
-                f"obligations.{index}.id", item.id, f"an obligation of {doc.customer} has this id already"
-            )
+    new = [new_obligation(books, source, index, item) for index, item in enumerate(doc.obligations)]
     books.add_row(
         "contract",
         customer_id=customer_id,
@@ -83,31 +86,52 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     )
     if doc.draw_order is not None:
         wallets.set_draw_order(customer_id, doc.id, doc.draw_order)
-    for item, price, own_keys in zip(doc.obligations, shares, keys, strict=True):
-        deferred, unbilled, revenue = (books.account(customer_id, key) for key in own_keys)
-        books.add_row(
-            "obligation",
-            customer_id=customer_id,
-            contract_id=document_id,
-            ref=item.id,
-            product=item.product,
-            price_minor=price,
-            ssp_minor=None if item.ssp is None else to_minor(item.ssp, doc.currency, "ssp"),
-            pattern=item.pattern,
-            starts_on=item.start,
-            ends_on=item.start if item.end is None else item.end,
-            deferred_account=deferred,
-            unbilled_account=unbilled,
-            revenue_account=revenue,
-        )
+    for obligation, price in zip(new, shares, strict=True):
+        add_obligation(books, source, document_id, obligation, price)
     return customer_id
 
 
-# What splits by how much is earned is posted by the ledger, which asks recognition for it.
-TYPES = {
-    **LEDGER_TYPES,
-    "contract": DocumentType(Contract, post_contract),
-    "refund": DocumentType(documents.Refund, partial(settlements.post_refund, earned_by=price_and_earned)),
-    "dispute": DocumentType(documents.Dispute, partial(settlements.post_dispute, earned_by=price_and_earned)),
-    "write_off": DocumentType(documents.WriteOff, partial(settlements.post_write_off, earned_by=price_and_earned)),
-}
+@dataclass(frozen=True, slots=True)
+class NewObligation:
+    """An obligation that nothing stands against, with its accounts: contract liability, contract asset, revenue."""
+
+    item: ContractObligation
+    keys: tuple[AccountKey, AccountKey, AccountKey]
+
+
+def new_obligation(books: Books, source: Source, index: int, item: ContractObligation) -> NewObligation:
+    """An obligation as a document gives it. Raises where its product is unknown or its id is taken."""
+    books.require_product(item.product, f"obligations.{index}.product")
+    keys = obligation_keys(source.entity, source.currency, obligation_subject(item.id), item.product)
+    if books.has_account(source.customer.customer_id, keys[0]):
+        raise ConflictingDocument(
+            f"obligations.{index}.id", item.id, f"an obligation of {source.customer.ref} has this id already"
+        )
+    return NewObligation(item, keys)
+
+
+def add_obligation(
+    books: Books, source: Source, contract_id: int, new: NewObligation, price: int, added_on: date | None = None
+) -> None:
+    """Gather an obligation of a contract; `added_on` is the day a modification added it."""
+    item = new.item
+    customer_id = source.customer.customer_id
+    deferred, unbilled, revenue = (books.account(customer_id, key) for key in new.keys)
+    ends_on = item.start if item.pattern == "point_in_time" else item.end
+    books.add_row(
+        "obligation",
+        customer_id=customer_id,
+        contract_id=contract_id,
+        ref=item.id,
+        product=item.product,
+        price_minor=price,
+        ssp_minor=None if item.ssp is None else to_minor(item.ssp, source.currency, "ssp"),
+        pattern=item.pattern,
+        starts_on=item.start,
+        ends_on=ends_on,
+        quantity=item.quantity,
+        added_on=added_on,
+        deferred_account=deferred,
+        unbilled_account=unbilled,
+        revenue_account=revenue,
+    )

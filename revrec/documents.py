@@ -6,11 +6,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ledger.documents import Day, Model, NumberFromZero, Party, Pattern, PositiveNumber, Ref, refuse_repeats
+from ledger.documents import Day, Document, Model, NumberFromZero, Party, PositiveNumber, Ref, Text, refuse_repeats
+
+ContractPattern = Literal["daily", "monthly", "monthly_prorated", "point_in_time", "progress", "usage"]
 
 
 class ContractObligation(Model):
-    """One promise of a contract: what, for how much, from when to when, recognised by which pattern."""
+    """One promise of a contract: what, for how much, from when to when, recognised by which pattern.
+
+    By `progress` it is earned as progress documents say, of its `quantity` or in percent; by `usage` as usage is metered,
+    so that it has no price of its own.
+    """
 
     id: Ref
     product: Ref
@@ -18,7 +24,8 @@ class ContractObligation(Model):
     ssp: PositiveNumber | None = None
     start: Day
     end: Day | None = None
-    pattern: Pattern = "daily"
+    pattern: ContractPattern = "daily"
+    quantity: PositiveNumber | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> ContractObligation:
@@ -26,9 +33,12 @@ class ContractObligation(Model):
             if self.end is not None and self.end != self.start:
                 raise ValueError(f"end = {self.end}: expected none, or start, for point_in_time")
         elif self.end is None:
-            raise ValueError(f"end: expected for pattern {self.pattern}")
+            if self.pattern not in ("progress", "usage"):
+                raise ValueError(f"end: expected for pattern {self.pattern}")
         elif self.end < self.start:
             raise ValueError(f"end = {self.end}: expected start ({self.start}) or later")
+        if self.pattern == "usage" and (self.price or self.ssp):
+            raise ValueError(f"price = {self.price or self.ssp}: expected none for pattern usage: usage has its prices")
         return self
 
 
@@ -52,4 +62,52 @@ class Contract(Party):
         refuse_repeats("draw_order", list(self.draw_order or ()))
         if not self.obligations and (self.price is not None or self.draw_order is None):
             raise ValueError("obligations: expected what was promised, or a draw_order of the contract's grants")
+        return self
+
+
+class ContractModification(Document):
+    """A change of a contract: obligations as they stand from a day on, new ones, and those that end.
+
+    A changed obligation is given whole, with its price and term from its start on. `auto` decides from the facts how
+    each change counts, and writes why.
+    """
+
+    type: Literal["contract_modification"]
+    contract: Ref
+    date: Day
+    treatment: Literal["auto", "separate", "prospective", "catch_up"] = "auto"
+    obligations: Annotated[list[ContractObligation], Field(max_length=10_000)] = Field(default_factory=list)
+    cancel: list[Ref] = Field(default_factory=list)
+    reason: Text | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ContractModification:
+        refuse_repeats("obligations", [*(obligation.id for obligation in self.obligations), *self.cancel])
+        if not self.obligations and not self.cancel:
+            raise ValueError("obligations = missing: expected what changes, or obligations to cancel")
+        for index, item in enumerate(self.obligations):
+            if item.price is None and item.pattern != "usage":
+                raise ValueError(f"obligations.{index}.price = missing: expected a price")
+        return self
+
+
+class Progress(Document):
+    """How far an obligation is satisfied: percent complete by a day, or a quantity delivered."""
+
+    type: Literal["progress"]
+    obligation: Ref
+    date: Day
+    percent: NumberFromZero | None = None
+    quantity: PositiveNumber | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Progress:
+        if (self.percent is None) == (self.quantity is None):
+            raise ValueError("percent = missing: expected percent or quantity")
+        if self.percent is not None and self.percent > 100:
+            raise ValueError(f"percent = {self.percent}: expected at most 100")
         return self

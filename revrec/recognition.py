@@ -21,15 +21,15 @@ from ledger.errors import ClosedPeriod
 from ledger.money import share
 from ledger.rulebook import PRICE_REDUCING, RULES
 from ledger.wallets import Wallets
-from revrec.schedules import Term, earned, parts_sql, share_sql
+from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
 
-_PASSED, _WHOLE = parts_sql("g.pattern", "g.starts_on", "g.ends_on", "g.month_end")
+_PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
 
 # The month's end, or the term's where that is sooner, but not before what was billed in the month.
 # After the run's last month only what invoices settle is posted, on their day.
 _DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_open)
-    when g.ends_on between g.month and g.month_end
-    then greatest(g.ends_on, coalesce(g.last_moved_on, g.ends_on), g.first_open) else g.month_end end"""
+    when x.term_ends_on between g.month and g.month_end
+    then greatest(x.term_ends_on, coalesce(g.last_moved_on, x.term_ends_on), g.first_open) else g.month_end end"""
 
 # What recognition has to post, by obligation and month. The contract position of an obligation is what was billed
 # less what was earned: above zero it is deferred revenue, below it an unbilled receivable, never both.
@@ -101,16 +101,17 @@ _NEEDED = f"""
         left join moved v using (customer_id, revenue_account, month)
         window through_month as (partition by t.customer_id, t.revenue_account order by m.month)
     ), standing as (
-        select g.*, (g.deferred - g.unbilled + g.recognised)::bigint as billed, {_PASSED} as passed, {_WHOLE} as whole,
-               {_DATE} as dated_on
-        from grid g
+        select g.*, x.*, (g.deferred - g.unbilled + g.recognised)::bigint as billed, {_PASSED} as passed,
+               {_WHOLE} as whole, {_DATE} as dated_on
+        from grid g {term_sql("g")}
     ), gap as (
         select s.*, case when month <= :through
-                    then {share_sql("s.price", "s.passed", "s.whole")} - recognised end as needed_now,
+                    then {earned_sql("s", "s.price")} - recognised end as needed_now,
                count(*) filter (where month <= :through) over (
                    partition by customer_id, revenue_account order by month) as run_months
-        from (select standing.*, case when price_minor is null then billed
-                                      when known_on <= month_end then price_minor - reduced::bigint else 0 end as price
+        from (select standing.*, case when agreed is null then billed
+                                      when known_on <= month_end
+                                      then {price_sql("agreed", "billed", "reduced::bigint")} else 0 end as price
               from standing) s
     ), due as (
         select g.*, recognised + coalesce(max(needed_now) over (
@@ -131,7 +132,8 @@ _NEEDED = f"""
            from_deferred::bigint as from_deferred, (revenue_step - from_deferred)::bigint as from_unbilled,
            (-deferred_step - from_deferred)::bigint as settled, entity, currency, product, passed, whole,
            billed_functional::bigint as billed_functional, recognised_functional::bigint as recognised_functional,
-           not billed_late and price = billed and billed = deferred + recognised as ahead
+           not billed_late and price = billed and billed = deferred + recognised and base = 0
+               and term_pattern <> 'progress' as ahead
     from split
 """
 
@@ -291,24 +293,42 @@ def price_and_earned(connection: Connection, customer_id: int, subject: str, day
 
     Its price is what was agreed, or billed, less what was credited, refunded or written off of it since.
     """
-    row = connection.execute(
-        text(
-            "select o.pattern, o.starts_on, o.ends_on, o.price_minor,"
-            " coalesce(sum(case when s.account_id in (o.deferred_account, o.unbilled_account, o.revenue_account)"
-            "   or a.role in ('refunds', 'disputes', 'bad_debt') then s.net end), 0)::bigint as billed,"
-            " coalesce(-sum(s.net) filter (where s.rule = any(:price_reducing)), 0)::bigint as reduced "
-            "from performance_obligation o "
-            "left join account a on a.customer_id = o.customer_id and a.subject = o.subject"
-            "  and a.role in ('deferred_revenue', 'unbilled_receivable', 'revenue', 'refunds', 'disputes', 'bad_debt') "
-            "left join lateral ("
-            "  select credit_account as account_id, amount as net, rule from posting"
-            "  where customer_id = a.customer_id and credit_account = a.account_id and effective_on <= :day"
-            "  union all select debit_account, -amount, rule from posting"
-            "  where customer_id = a.customer_id and debit_account = a.account_id and effective_on <= :day) s on true "
-            "where o.customer_id = :customer_id and o.subject = :subject "
-            "group by o.pattern, o.starts_on, o.ends_on, o.price_minor".replace("::", r"\:\:")
-        ),
-        {"customer_id": customer_id, "subject": subject, "day": day, "price_reducing": list(PRICE_REDUCING)},
+    before = day - timedelta(days=1)
+    found = connection.execute(
+        text(_PRICE_AND_EARNED),
+        {
+            "customer_id": customer_id,
+            "subject": subject,
+            "day": day,
+            "before": before,
+            "price_reducing": list(PRICE_REDUCING),
+        },
     ).one()
-    price = row.billed if row.price_minor is None else row.price_minor - row.reduced
-    return price, earned(price, Term(row.pattern, row.starts_on, row.ends_on), day - timedelta(days=1))
+    return int(found.price), int(found.earned)
+
+
+_BEFORE_PASSED, _BEFORE_WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "o.month_end")
+_PRICE_AND_EARNED = f"""
+    with o as (
+        select *, cast(:before as date) as month_end from performance_obligation
+        where customer_id = :customer_id and subject = :subject
+    ), moved as (
+        select coalesce(sum(s.net), 0)::bigint as billed,
+               coalesce(-sum(s.net) filter (where s.rule = any(:price_reducing)), 0)::bigint as reduced
+        from o
+        join account a on a.customer_id = o.customer_id and a.subject = o.subject
+             and a.role in ('deferred_revenue', 'unbilled_receivable', 'revenue', 'refunds', 'disputes', 'bad_debt')
+        join lateral (
+            select amount as net, rule from posting
+            where customer_id = a.customer_id and credit_account = a.account_id and effective_on <= :day
+            union all
+            select -amount, rule from posting
+            where customer_id = a.customer_id and debit_account = a.account_id and effective_on <= :day
+        ) s on true
+    ), priced as (
+        select x.*, coalesce({price_sql("x.agreed", "m.billed", "m.reduced")}, m.billed) as price, {_BEFORE_PASSED} as passed,
+               {_BEFORE_WHOLE} as whole
+        from o {term_sql("o")} cross join moved m
+    )
+    select p.price, {earned_sql("p", "p.price")} as earned from priced p
+""".replace("::", r"\:\:")

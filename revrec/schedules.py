@@ -1,7 +1,7 @@
 """When a price is earned: the cumulative part of an obligation's term that has passed by a day.
 
-A schedule is never stored. It is a pure function of (price, pattern, start, end), written twice: in Python, to be
-read and tested, and as SQL, for any number of obligations at once; a test holds the two together.
+A schedule is never stored. It is a pure function of (price, pattern, start, end, progress), written twice: in Python,
+to be read and tested, and as SQL, for any number of obligations at once; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 
 from ledger.money import share
 
@@ -22,14 +23,31 @@ class Term:
     ends_on: date
 
 
+def _days_in_month(day: date) -> int:
+    return monthrange(day.year, day.month)[1]
+
+
 def _months_begun(start: date, on: date) -> int:
     """Months begun by a day, the first on `start` itself; a month without that day begins on its last."""
-    begins = min(start.day, monthrange(on.year, on.month)[1])
+    begins = min(start.day, _days_in_month(on))
     return (on.year - start.year) * 12 + on.month - start.month + (1 if on.day >= begins else 0)
 
 
+def _months_prorated(start: date, on: date, scale: int) -> int:
+    """Months of service by a day, the first and the last by their days, times a scale that makes them whole."""
+    if (start.year, start.month) == (on.year, on.month):
+        return (on.day - start.day + 1) * scale // _days_in_month(on)
+    between = (on.year - start.year) * 12 + on.month - start.month - 1
+    first = (_days_in_month(start) - start.day + 1) * scale // _days_in_month(start)
+    return first + between * scale + on.day * scale // _days_in_month(on)
+
+
+# 28 x 29 x 30 x 31: any fraction of any month is whole in these.
+_MONTH_SCALE = 377_580
+
+
 def parts(term: Term, on: date) -> tuple[int, int]:
-    """(parts passed by the end of a day, parts in all): days, or months begun, or one point in time."""
+    """(parts passed by the end of a day, parts in all): days, months begun, parts of months, or one point in time."""
     if on < term.starts_on:
         return 0, 1
     if term.pattern == "point_in_time":
@@ -39,6 +57,11 @@ def parts(term: Term, on: date) -> tuple[int, int]:
         return (last - term.starts_on).days + 1, (term.ends_on - term.starts_on).days + 1
     if term.pattern == "monthly":
         return _months_begun(term.starts_on, last), _months_begun(term.starts_on, term.ends_on)
+    if term.pattern == "monthly_prorated":
+        return (
+            _months_prorated(term.starts_on, last, _MONTH_SCALE),
+            _months_prorated(term.starts_on, term.ends_on, _MONTH_SCALE),
+        )
     raise ValueError(f"unknown pattern {term.pattern}")
 
 
@@ -46,6 +69,12 @@ def earned(price: int, term: Term, on: date) -> int:
     """The price earned by the end of a day, in minor units, cumulatively rounded half-even."""
     passed, whole = parts(term, on)
     return share(price, passed, whole)
+
+
+def earned_by_progress(price: int, done: Fraction, whole: Fraction) -> int:
+    """The price earned once so much of the whole is done, never more than all of it."""
+    part = min(max(done / whole, Fraction(0)), Fraction(1))
+    return share(price, part.numerator, part.denominator)
 
 
 def _months_begun_sql(start: str, on: str) -> str:
@@ -57,20 +86,37 @@ def _months_begun_sql(start: str, on: str) -> str:
     )
 
 
+def _months_prorated_sql(start: str, on: str) -> str:
+    def days(day: str) -> str:
+        return f"extract(day from date_trunc('month', {day}) + interval '1 month - 1 day')::bigint"
+
+    def of(day: str) -> str:
+        return f"extract(day from {day})::bigint"
+
+    months = (
+        f"((extract(year from {on}) - extract(year from {start})) * 12"
+        f" + extract(month from {on}) - extract(month from {start}))::bigint"
+    )
+    return (
+        f"(case when {months} = 0 then ({of(on)} - {of(start)} + 1) * {_MONTH_SCALE} / {days(on)}"
+        f" else ({days(start)} - {of(start)} + 1) * {_MONTH_SCALE} / {days(start)} + ({months} - 1) * {_MONTH_SCALE}"
+        f" + {of(on)} * {_MONTH_SCALE} / {days(on)} end)"
+    )
+
+
 def parts_sql(pattern: str, start: str, end: str, on: str) -> tuple[str, str]:
-    """`parts` as two SQL expressions over the given column expressions."""
+    """`parts` as two SQL expressions over the given column expressions; 0 of 1 where progress counts instead."""
     last = f"least({on}, {end})"
-    passed = (
-        f"case when {on} < {start} then 0 when {pattern} = 'point_in_time' then 1"
-        f" when {pattern} = 'daily' then ({last} - {start} + 1)::bigint"
-        f" else {_months_begun_sql(start, last)} end"
-    )
-    whole = (
-        f"case when {pattern} = 'point_in_time' then 1"
-        f" when {pattern} = 'daily' then ({end} - {start} + 1)::bigint"
-        f" else {_months_begun_sql(start, end)} end"
-    )
-    return passed, whole
+    found = []
+    for until, before in ((last, f"when {on} < {start} then 0 "), (end, "")):
+        found.append(
+            f"case {before}when {pattern} = 'point_in_time' then 1"
+            f" when {pattern} = 'daily' then ({until} - {start} + 1)::bigint"
+            f" when {pattern} = 'monthly' then {_months_begun_sql(start, until)}"
+            f" when {pattern} = 'monthly_prorated' then {_months_prorated_sql(start, until)}"
+            f" else {0 if before else 1} end"
+        )
+    return found[0], found[1]
 
 
 def share_sql(total: str, part: str, whole: str) -> str:
@@ -84,3 +130,71 @@ def share_sql(total: str, part: str, whole: str) -> str:
         f"case when 2 * {remainder} > {whole} or (2 * {remainder} = {whole} and {quotient} % 2 = 1) then 1 else 0 end"
     )
     return f"(sign({total})::bigint * ({quotient} + {half_even}))"
+
+
+def progress_share_sql(total: str, part: str, whole: str) -> str:
+    """`earned_by_progress` as an SQL expression over numerics of any precision."""
+    done = f"least(greatest({part}, 0), {whole})"
+    quotient = f"div(abs({total}) * {done}, {whole})"
+    remainder = f"(abs({total}) * {done} - {quotient} * {whole})"
+    half_even = (
+        f"case when 2 * {remainder} > {whole} or (2 * {remainder} = {whole} and {quotient} % 2 = 1) then 1 else 0 end"
+    )
+    return f"(sign({total})::bigint * ({quotient} + {half_even})::bigint)"
+
+
+def term_sql(row: str) -> str:
+    """Joins to an obligation's row (with `month_end`) the version of its terms that holds then, and its progress.
+
+    Gives `x`: term_pattern, term_starts_on, term_ends_on, agreed (the price, or null where billing says it), base (what
+    was earned before the version and stays), done and to_do of its progress.
+    """
+    return f"""
+        left join lateral (
+            select * from obligation_version ov
+            where {row}.modified and ov.customer_id = {row}.customer_id and ov.subject = {row}.subject
+              and ov.from_day <= {row}.month_end
+            order by ov.version desc limit 1
+        ) ov on true
+        cross join lateral (
+            select coalesce(ov.pattern, {row}.pattern) as pattern, coalesce(ov.starts_on, {row}.starts_on) as starts_on,
+                   case when ov.subject is null and not {row}.modified then {row}.ends_on
+                        when ov.subject is null then coalesce((select fo.ends_on from obligation fo
+                            where fo.customer_id = {row}.customer_id
+                              and fo.ref = substr({row}.subject, 12)), {row}.ends_on)
+                        else coalesce(ov.ends_on, {row}.ends_on) end as ends_on,
+                   coalesce(ov.price_minor, {row}.first_price_minor) as agreed, coalesce(ov.base_minor, 0) as base,
+                   coalesce(ov.quantity, {row}.quantity) as quantity, coalesce(ov.done_before, 0) as done_before
+        ) tv
+        left join lateral (
+            select sum(pr.quantity) as quantity,
+                   (array_agg(pr.percent order by pr.effective_on desc, pr.document_id desc)
+                       filter (where pr.percent is not null))[1] as percent
+            from progress pr
+            where tv.pattern = 'progress' and pr.customer_id = {row}.customer_id and pr.subject = {row}.subject
+              and pr.effective_on <= {row}.month_end
+        ) pr on true
+        cross join lateral (
+            select tv.pattern as term_pattern, tv.starts_on as term_starts_on, tv.ends_on as term_ends_on, tv.agreed,
+                   tv.base,
+                   coalesce(pr.percent, pr.quantity, 0) - tv.done_before as done,
+                   coalesce(case when pr.percent is null then tv.quantity end, 100) - tv.done_before as to_do
+        ) x"""
+
+
+def price_sql(agreed: str, billed: str, reduced: str) -> str:
+    """An obligation's price: as agreed, less what was credited, refunded or written off of it since.
+
+    What takes back a bill beyond the agreed price lowers the bill, not the price. `billed` is net of what was taken back.
+    """
+    return f"({agreed} - greatest({reduced} - greatest({billed} + {reduced} - {agreed}, 0), 0))"
+
+
+def earned_sql(row: str, price: str) -> str:
+    """What of a price is earned, over a row with `passed`, `whole` and the columns of `term_sql`'s `x`."""
+    rest = f"({price} - {row}.base)"
+    return (
+        f"({row}.base + case when {row}.term_pattern = 'progress'"
+        f" then {progress_share_sql(rest, f'{row}.done', f'{row}.to_do')}"
+        f" else {share_sql(rest, f'{row}.passed', f'{row}.whole')} end)"
+    )

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, text
 
 from ledger.dates import month_end, next_month
 from ledger.reports import Column, Filters, Report, last_day, sides
-from revrec.schedules import parts_sql, share_sql
+from revrec.schedules import earned_sql, parts_sql, term_sql
 
-_PASSED, _WHOLE = parts_sql("g.pattern", "g.starts_on", "g.ends_on", "g.month_end")
+_PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
 REVENUE_ROLES = ("revenue", "breakage_revenue", "promotional_credits")
 
 # Recognised revenue by the month its source was booked in: an obligation when it was billed or signed, usage and
@@ -46,11 +46,12 @@ _SCHEDULED = f"""
         cross join lateral generate_series(
             :next_month::timestamp, greatest(date_trunc('month', p.ends_on), :next_month::timestamp), interval '1 month'
         ) m (month)
-        where p.price <> p.recognised
+        -- what progress will be made nobody knows before it is reported
+        where p.price <> p.recognised and p.pattern <> 'progress'
     ), parts as (
-        select g.*, {_PASSED} as passed, {_WHOLE} as whole from grid g
+        select g.*, x.*, {_PASSED} as passed, {_WHOLE} as whole from grid g {term_sql("g")}
     ), earned as (
-        select s.*, {share_sql("s.price", "s.passed", "s.whole")} as earned from parts s
+        select s.*, {earned_sql("s", "s.price")} as earned from parts s
     )
     select to_char(known_on, 'YYYY-MM') as booked, to_char(month, 'YYYY-MM') as month, currency, 'scheduled' as status,
            sum(earned - before)::bigint as amount

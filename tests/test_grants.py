@@ -283,7 +283,11 @@ def test_what_is_refused(cli: Cli, document: dict[str, Any], words: str) -> None
 
 def test_late_usage_of_a_closed_month_draws_on_credits_that_expired_since(cli: Cli) -> None:
     """What had been broken is a liability again before the usage takes it: nothing is left of either on any day."""
-    cli.post(*parties(), grant("G", "10.00", price="50.00", expires_on="2026-02-28"), invoice("I", "2026-01-05", prepaid("20.00")))
+    cli.post(
+        *parties(),
+        grant("G", "10.00", price="50.00", expires_on="2026-02-28"),
+        invoice("I", "2026-01-05", prepaid("20.00")),
+    )
     cli.ok("recognize", "--through", "2026-03")
     cli.ok("close", "2026-01")
     cli.ok("close", "2026-02")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,17 @@ def test_a_month_without_the_start_day_begins_on_its_last() -> None:
     ]
 
 
+def test_by_month_with_the_first_and_the_last_by_their_days() -> None:
+    # 120 over 16/30 + 3 + 12/31 months: 16.34, 30.62, 30.62, 30.62 and 11.86 by hand, cumulatively rounded
+    term = Term("monthly_prorated", date(2026, 6, 15), date(2026, 10, 12))
+    ends = [date(2026, 6, 30), date(2026, 7, 31), date(2026, 8, 31), date(2026, 9, 30), date(2026, 10, 31)]
+    whole = Fraction(16, 30) + 3 + Fraction(12, 31)
+    reached = [Fraction(16, 30) + months for months in (0, 1, 2, 3)]
+    assert [earned(12000, term, day) for day in ends] == [*(round(12000 * part / whole) for part in reached), 12000]
+    within = Term("monthly_prorated", date(2026, 6, 10), date(2026, 6, 19))
+    assert [earned(1000, within, date(2026, 6, day)) for day in (9, 10, 14, 19)] == [0, 100, 500, 1000]
+
+
 def test_at_a_point_in_time() -> None:
     term = Term("point_in_time", date(2026, 3, 10), date(2026, 3, 10))
     assert [earned(500, term, day) for day in (date(2026, 3, 9), date(2026, 3, 10), date(2026, 12, 31))] == [
@@ -45,7 +57,7 @@ def test_at_a_point_in_time() -> None:
     ]
 
 
-@pytest.mark.parametrize("pattern", ["daily", "monthly", "point_in_time"])
+@pytest.mark.parametrize("pattern", ["daily", "monthly", "monthly_prorated", "point_in_time"])
 @given(start=DAYS, length=st.integers(0, 1500), price=st.integers(-(10**15), 10**15), data=st.data())
 def test_a_schedule_rises_from_nothing_to_the_price(
     pattern: str, start: date, length: int, price: int, data: st.DataObject
@@ -62,7 +74,7 @@ def test_a_schedule_rises_from_nothing_to_the_price(
 
 @settings(max_examples=150)
 @given(
-    pattern=st.sampled_from(["daily", "monthly", "point_in_time"]),
+    pattern=st.sampled_from(["daily", "monthly", "monthly_prorated", "point_in_time"]),
     start=DAYS,
     length=st.integers(0, 1500),
     price=st.integers(-(10**15), 10**15),

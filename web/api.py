@@ -23,7 +23,7 @@ from ledger import trace as tracing
 from ledger.errors import InvalidDocument, Problem, Refused, UnknownReference
 from ledger.reports import Filters
 from ledger.rulebook import RULES
-from revrec.contracts import TYPES
+from revrec.intake import TYPES
 from web import reports
 from web.posting import post_file
 

@@ -70,7 +70,7 @@ def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: b
         if name != "-" and not Path(name).exists():
             raise click.UsageError(f"no such file: {name}")
     from ledger.database import opened
-    from revrec.contracts import TYPES
+    from revrec.intake import TYPES
     from web.files import progress as progress_bar
     from web.files import rejects_file, spooled
     from web.posting import How, post_file

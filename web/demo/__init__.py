@@ -19,7 +19,7 @@ from ledger import periods
 from ledger.dates import month_end
 from ledger.errors import Problem, Refused
 from ledger.reports import Filters
-from revrec.contracts import TYPES
+from revrec.intake import TYPES
 from revrec.recognition import recognize
 from web import reports
 from web.posting import post_file
