@@ -152,6 +152,14 @@ class Entity(Document):
     tax_rounding: Literal["line", "invoice"] = "line"
 
 
+class Contacts(Model):
+    """Whom a reminder goes to, by role: addresses for the tool that sends it."""
+
+    billing: Text | None = None
+    account_executive: Text | None = None
+    customer_success: Text | None = None
+
+
 class Customer(Document):
     """Who is billed. `overage` says whether usage beyond all credits is billed or refused."""
 
@@ -161,6 +169,7 @@ class Customer(Document):
     tax_id: Text | None = None
     overage: Literal["bill", "refuse"] = "bill"
     tax_status: Literal["taxable", "exempt", "reverse_charge"] = "taxable"
+    contacts: Contacts | None = None
 
 
 class Product(Document):

@@ -6,15 +6,17 @@ obligations that carry them on.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from ledger import documents
 from ledger.books import HOUSE, HOUSE_REF, AccountKey, Books, Movement, Source
 from ledger.chart import ROLES
 from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import to_minor, to_text
 from ledger.payments import find_invoice
 from ledger.positions import available
+from ledger.receivables import obligation_sides
 from ledger.wallets import Wallets
 
 # The subject of what a manual entry posts to an account without saying what it is about.
@@ -80,11 +82,17 @@ def _movement(wallets: Wallets, source: Source, line: documents.ManualLine, on: 
 
 
 def _fund(wallets: Wallets, source: Source, movements: list[Movement], day: date) -> None:
-    """Note on grants that money for them was taken over."""
+    """Note on grants that money for them was taken over, and let liability and asset of each thing settle each other."""
+    before = day - timedelta(days=1)
     for movement in movements:
         kind, _, ref = movement.credit.partition(":")
         if kind == "grant":
             wallets.grant(source.customer.customer_id, ref).fundings.append((day, movement.amount))
+            wallets.books.net(source, grant_accounts(source, ref), NET_GRANT, before)
+        for subject in {movement.debit, movement.credit}:
+            if subject.startswith("obligation:"):
+                keys, rules = obligation_sides(source, subject)
+                wallets.books.net(source, keys, rules, before)
 
 
 def _subject(

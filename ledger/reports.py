@@ -72,7 +72,7 @@ def _plain(row: dict[str, Any], columns: Iterable[Column]) -> dict[str, Any]:
 
 # Each posting once, as two signed sides, narrowed by the filters. `net` is debit less credit in functional currency.
 _SIDES = """
-    select a.customer_id, a.account_id, a.entity, a.role, a.currency, a.subject, a.product, s.effective_on,
+    select a.customer_id, a.account_id, a.entity, a.role, a.currency, a.subject, a.product, s.effective_on, s.entry_id,
            s.amount, s.functional_amount, s.sign, s.rule
     from (
         select p.customer_id, p.debit_account as account_id, p.effective_on, p.amount, p.functional_amount, 1 as sign,

@@ -302,7 +302,8 @@ _QUESTIONS = (
         "no obligation earned more than its price: agreed or billed, less what was credited, refunded or written off",
         "obligations",
         "select count(*) from performance_obligation",
-        # What lowered a price counts once a recognition run has come after it, as far as revenue was recognised before:
+        # What lowered a price, or a contract's new version, counts once a recognition run has come after it, as far as
+        # revenue was recognised before:
         # until then revenue is ahead of it, which the next run puts right.
         """with sides as (
                select a.customer_id, a.subject, a.role, s.net, s.rule, s.entry_id, s.effective_on
@@ -332,10 +333,19 @@ _QUESTIONS = (
                                             and r.before > greatest(o.recognised_on, s.effective_on))), 0) as pending
                from sides s join entry e using (customer_id, entry_id) left join reached o using (customer_id, subject)
                group by 1, 2
+           ), changed as (
+               select v.customer_id, v.subject, max(greatest(v.price_minor, o.first_price_minor)) as price
+               from obligation_version v
+               join performance_obligation o using (customer_id, subject)
+               left join reached x using (customer_id, subject)
+               where not exists (select from runs r where r.document_id > v.document_id
+                                 and r.before > greatest(x.recognised_on, v.from_day))
+               group by 1, 2
            ), priced as (
-               select o.subject, m.earned, m.pending, coalesce(o.price_minor - greatest(
+               select o.subject, m.earned, m.pending + greatest(coalesce(h.price - o.price_minor, 0), 0) as pending, coalesce(o.price_minor - greatest(
                           m.reduced - greatest(m.billed + m.reduced - o.price_minor, 0), 0), m.billed) as price
                from performance_obligation o join moved m using (customer_id, subject)
+               left join changed h using (customer_id, subject)
            )
            select format('%s: %s of %s', subject, earned, price) from priced
            where (price >= 0 and earned > greatest(price, price + pending))

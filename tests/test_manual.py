@@ -125,3 +125,14 @@ def test_what_is_refused(cli: Cli, document: dict[str, Any], words: str) -> None
     before = cli.summary()
     assert words in cli.refuse(document)
     assert cli.summary() == before
+
+
+def test_what_is_taken_over_late_settles_what_was_earned_before(cli: Cli) -> None:
+    """10.00 of the grant were used unbilled before its money is taken over: no asset is left beside the liability."""
+    cli.post(
+        *parties(), grant("OLD", "40.00"), usage("u", "10.00", "2026-01-10"),
+        entry("open", line("opening_balances", "customer_credits", "40.00", credit_subject="grant:OLD", customer="globex"),
+              day="2026-01-20"),
+    )  # fmt: skip
+    assert cli.summary()["2026-01"] == {"customer_credits": "30.00", "opening_balances": "-40.00", "revenue": "10.00"}
+    assert "all" in cli.ok("verify")

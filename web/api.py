@@ -235,7 +235,7 @@ class Reports(MethodView):
     @blueprint.alt_response(404, response=HTTPStatus(404).name)
     @blueprint.alt_response(422, response=HTTPStatus(422).name)
     def get(self, query: dict[str, Any], name: str) -> dict[str, Any]:
-        """A report: trial-balance, summary, revenue-waterfall, wallet, ar-aging or tax."""
+        """A report, by the name it has on the command line."""
         if name not in reports.REPORTS:
             raise NotFound(f"report {name}: expected one of {', '.join(reports.REPORTS)}")
         with engine().connect() as connection:

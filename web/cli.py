@@ -225,7 +225,9 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
         click.echo(f"{month_text(month)} is open again for {name}")
 
 
-REPORT_NAMES = ("trial-balance", "summary", "revenue-waterfall", "wallet", "ar-aging", "tax")
+REPORT_NAMES = (
+    "trial-balance", "summary", "revenue-waterfall", "wallet", "wallet-forecast", "ar-aging", "statement", "dunning", "tax",
+)  # fmt: skip
 
 
 @main.command()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from ledger import reports
+from ledger import forecast, reports, statements
 from ledger.reports import Filters, Report, check_filters
 from revrec import waterfall
 from web.tables import table_text
@@ -19,7 +19,10 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "summary": reports.summary,
     "revenue-waterfall": waterfall.waterfall,
     "wallet": reports.wallet,
+    "wallet-forecast": forecast.wallet_forecast,
     "ar-aging": reports.ar_aging,
+    "statement": statements.statement,
+    "dunning": statements.dunning,
     "tax": reports.tax,
 }
 
