@@ -17,7 +17,7 @@ ENTRIES_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A debit or credit of an entry, as accountants read it. Amounts are in minor units."""
+    """A debit or credit of an entry, as accountants read it. Amounts are in minor units, each of its currency."""
 
     side: str
     entity: str
@@ -27,8 +27,14 @@ class Line:
     currency: str
     amount: int
     functional_amount: int
+    functional_currency: str
     rule: str
     number: int
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is in another currency than its entity's."""
+        return self.currency != self.functional_currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,11 @@ class EntryFacts:
         debits: dict[tuple[str, str], int] = {}
         for line in self.lines:
             if line.side == "debit":
-                debits[line.currency, line.rule] = debits.get((line.currency, line.rule), 0) + line.amount
+                # an exchange difference moves nothing in its own currency
+                currency, amount = line.currency, line.amount
+                if amount == 0:
+                    currency, amount = line.functional_currency, line.functional_amount
+                debits[currency, line.rule] = debits.get((currency, line.rule), 0) + amount
         return ", ".join(
             f"{to_text(amount, currency)} {currency} {rule}" for (currency, rule), amount in debits.items()
         )
@@ -75,7 +85,8 @@ def entry_json(entry: EntryFacts) -> dict[str, Any]:
             {
                 "side": line.side, "entity": line.entity, "account": line.role, "subject": line.subject,
                 "product": line.product, "rule": line.rule, "currency": line.currency,
-                "amount": to_text(line.amount, line.currency),
+                "amount": to_text(line.amount, line.currency), "functional_currency": line.functional_currency,
+                "functional_amount": to_text(line.functional_amount, line.functional_currency),
             }
             for line in entry.lines
         ],
@@ -107,8 +118,9 @@ def read_entries(
     if rows:
         found = connection.execute(
             text(
-                "select entry_id, line, side, entity, role, subject, product, currency, amount, functional_amount, rule "
-                "from journal_line where customer_id = any(:customers) and entry_id = any(:entries) "
+                "select l.entry_id, l.line, l.side, l.entity, l.role, l.subject, l.product, l.currency, l.amount,"
+                " l.functional_amount, n.currency as functional_currency, l.rule "
+                "from journal_line l join entity n using (entity) where customer_id = any(:customers) and entry_id = any(:entries) "
                 "order by entry_id, line, side desc"
             ),
             {"customers": list({row.customer_id for row in rows}), "entries": [row.entry_id for row in rows]},

@@ -89,7 +89,7 @@ def wallet_forecast(connection: Connection, filters: Filters) -> Report:
         Column("a_day", "A day", "amount"),
         Column("runs_out_on", "Runs out on", "date"),
     )
-    return Report("wallet-forecast", "Wallets: burn-down", columns, tuple(found), (), (f"as of {as_of}",))
+    return Report("wallet-forecast", "Burn-down of wallets", columns, tuple(found), (), (f"as of {as_of}",))
 
 
 def _drawn(connection: Connection, filters: Filters, as_of: date) -> dict[tuple[str, str], int]:

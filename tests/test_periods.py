@@ -94,3 +94,31 @@ def test_the_database_itself_keeps_closed_books_closed(cli: Cli, engine: object,
     assert isinstance(refused.value.orig, psycopg.Error)
     assert refused.value.orig.sqlstate == "TM004"
     assert "closed through 2026-01-31" in str(refused.value.orig)
+
+
+def test_the_checklist_says_what_the_month_waits_for_and_posts_nothing(cli: Cli) -> None:
+    euros = {"currency": "EUR"}
+    rates = [
+        {"type": "fx_rate", "id": day, "date": day, "base": "EUR", "quote": "USD", "rate": rate}
+        for day, rate in (("2026-01-01", "1.10"), ("2026-01-31", "1.20"))
+    ]
+    cli.post(*parties(), *rates, invoice("I", "2026-01-05", one_time("10.00")) | euros)
+    before = cli.summary()
+    told = cli.run("close", "2026-01", "--check")
+    assert told.exit_code == 1
+    assert told.stdout.splitlines() == [
+        "TODO us: revenue is recognised: entries due: 1",
+        "TODO us: money in other currencies is revalued: entries due: 2",
+        "ok   us: the books verify",
+    ]
+    assert cli.summary() == before
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("revalue", "2026-01")
+    assert "TODO" not in cli.ok("close", "2026-01", "--check")
+    cli.ok("close", "2026-01")
+    told = cli.run("close", "2026-01", "--check")
+    assert (told.exit_code, told.stdout) == (
+        1,
+        "TODO us: 2026-01 is open: the books of us are closed through 2026-01-31\n",
+    )
+    assert "entity = x: expected the id of an entity" in cli.refused("close", "2026-02", "--check", "--entity", "x")

@@ -96,6 +96,8 @@ class LineSchema(Schema):
     rule = fields.String()
     currency = fields.String()
     amount = fields.String(metadata={"description": "Decimal string"})
+    functional_currency = fields.String(metadata={"description": "The entity's own"})
+    functional_amount = fields.String(metadata={"description": "Decimal string in the entity's own currency"})
 
 
 class EntrySchema(Schema):

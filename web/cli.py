@@ -193,18 +193,40 @@ def _entities(connection: Any, entity: str | None) -> list[str]:
 @main.command()
 @click.argument("month", type=MONTH)
 @click.option("--entity", help="Close it for this entity only; all otherwise.")
-def close(month: date, entity: str | None) -> None:
+@click.option("--check", is_flag=True, help="Say what the month still waits for, and close nothing.")
+def close(month: date, entity: str | None, check: bool) -> None:
     """Close MONTH: nothing posts into it any more."""
     from ledger import periods
     from ledger.database import opened
     from ledger.dates import month_text
 
+    if check:
+        _check_close(month, entity)
+        return
     with _refusals(), opened() as engine, engine.begin() as connection:
         closed = _entities(connection, entity)
         for name in closed:
             periods.close(connection, name, month, author())
     for name in closed:
         click.echo(f"{month_text(month)} is closed for {name}")
+
+
+def _check_close(month: date, entity: str | None) -> None:
+    """Print the checklist of each entity; exit 1 where something is not done."""
+    from ledger.database import opened
+    from web.closing import checklist
+
+    waiting = 0
+    with _refusals(), opened() as engine:
+        with engine.connect() as connection:
+            names = _entities(connection, entity)
+        for name in names:
+            for item in checklist(engine, name, month, author()):
+                waiting += not item.done
+                detail = f": {item.detail}" if item.detail else ""
+                click.echo(f"{'ok  ' if item.done else 'TODO'} {name}: {item.name}{detail}")
+    if waiting:
+        raise SystemExit(REFUSED)
 
 
 @main.command()

@@ -245,7 +245,11 @@ def entry(entry_id: int) -> str:
     totals: dict[str, int] = {}
     for line in found.lines:
         if line.side == "debit":
-            totals[line.currency] = totals.get(line.currency, 0) + line.amount
+            for currency, amount in {
+                line.currency: line.amount,
+                line.functional_currency: line.functional_amount,
+            }.items():
+                totals[currency] = totals.get(currency, 0) + amount
     return render_template(
         "entry.html", trace=trace, entry=found, rules=[RULES[code] for code in codes], totals=totals,
         picture=picture(trace), roles=ROLES,
