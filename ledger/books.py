@@ -52,6 +52,8 @@ class Customer:
     ref: str
     overage: str
     tax_status: str
+    country: str | None = None
+    tax_codes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class EntityTerms:
     entity: str
     currency: str
     tax_rounding: str
+    invoice_prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Books:
         locks.share_books(connection)
         self.posted_at: datetime = connection.scalar(text("select now()"))
         self.late_documents = 0
+        # the tax codes of customers by country, as far as they were looked up
+        self.country_tax_codes: dict[str, tuple[str, ...]] = {}
         self.entries_written = 0
         self.postings_written = 0
         self._customers: dict[str, Customer] = {}
@@ -135,11 +140,17 @@ class Books:
         if not missing:
             return
         rows = self.connection.execute(
-            text("select customer_id, ref, overage, tax_status from customer where ref = any(:refs)"), {"refs": missing}
+            text(
+                "select customer_id, ref, overage, tax_status, country, tax_codes from customer where ref = any(:refs)"
+            ),
+            {"refs": missing},
         ).all()
         locks.hold_customers(self.connection, (row.customer_id for row in rows))
         for row in rows:
-            self._customers[row.ref] = Customer(*row)
+            codes = None if row.tax_codes is None else tuple(row.tax_codes)
+            self._customers[row.ref] = Customer(
+                row.customer_id, row.ref, row.overage, row.tax_status, row.country, codes
+            )
 
     def customer(self, ref: str) -> Customer:
         """A customer by id, locked. Raises UnknownReference."""
@@ -153,7 +164,8 @@ class Books:
         """An entity by id. Raises UnknownReference."""
         if ref not in self._entities:
             row = self.connection.execute(
-                text("select entity, currency, tax_rounding from entity where entity = :ref"), {"ref": ref}
+                text("select entity, currency, tax_rounding, invoice_prefix from entity where entity = :ref"),
+                {"ref": ref},
             ).first()
             if row is None:
                 raise UnknownReference("entity", ref, "expected the id of an entity posted before")

@@ -142,7 +142,7 @@ class Party(Document):
 
 
 class Entity(Document):
-    """A legal entity that keeps books, in its functional currency."""
+    """A legal entity that keeps books, in its functional currency; with a prefix, it numbers its invoices without gaps."""
 
     type: Literal["entity"]
     name: Text
@@ -150,6 +150,7 @@ class Entity(Document):
     country: Text | None = None
     time_zone: Text = "UTC"
     tax_rounding: Literal["line", "invoice"] = "line"
+    invoice_prefix: Annotated[Text, Field(max_length=40)] | None = None
 
 
 class Contacts(Model):
@@ -170,6 +171,7 @@ class Customer(Document):
     overage: Literal["bill", "refuse"] = "bill"
     tax_status: Literal["taxable", "exempt", "reverse_charge"] = "taxable"
     contacts: Contacts | None = None
+    tax_codes: Annotated[list[Ref], Field(max_length=20)] | None = None
 
 
 class Product(Document):
@@ -182,7 +184,8 @@ class Product(Document):
 class TaxCode(Document):
     """A tax: a rate, an amount a line, or both; on top of the price, or `inclusive`: in it.
 
-    A `compound` tax is charged on the price and the taxes before it.
+    A `compound` tax is charged on the price and the taxes before it. Customers of its `countries` are charged it on lines that
+    name no code.
     """
 
     type: Literal["tax_code"]
@@ -191,6 +194,7 @@ class TaxCode(Document):
     fixed: NumberFromZero | None = None
     inclusive: bool = False
     compound: bool = False
+    countries: list[Annotated[str, Field(min_length=2, max_length=2)]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _consistent(self) -> TaxCode:
@@ -268,6 +272,13 @@ class Grant(Party):
         return self
 
 
+class WalletAlert(Party):
+    """A threshold on a customer's wallet: falling below it, and rising above it again, is recorded once."""
+
+    type: Literal["wallet_alert"]
+    threshold: NumberFromZero
+
+
 class GrantReturn(Document):
     """Unused credits given back: what was paid for them is credited on their invoices. All that is left by default."""
 
@@ -316,7 +327,7 @@ class InvoiceLine(Model):
     start: Day | None = None
     end: Day | None = None
     pattern: Pattern | None = None
-    tax_codes: Annotated[list[Ref], Field(max_length=20)] = Field(default_factory=list)
+    tax_codes: Annotated[list[Ref], Field(max_length=20)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> InvoiceLine:  # noqa: C901 - a list of rules, each its own message

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger import (
+    alerts,
     corrections,
     documents,
     journal,
@@ -58,6 +59,7 @@ TYPES: Mapping[str, DocumentType] = {
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
     "grant": DocumentType(documents.Grant, wallets.post_grant),
     "grant_return": DocumentType(documents.GrantReturn, corrections.post_grant_return),
+    "wallet_alert": DocumentType(documents.WalletAlert, alerts.post_wallet_alert),
     "usage": DocumentType(documents.Usage, usage.post_usage),
     "invoice": DocumentType(documents.Invoice, corrections.post_invoice),
     "payment": DocumentType(documents.Payment, payments.post_payment),
@@ -123,6 +125,7 @@ def post_lines(
         _post_batch(books, ledger_wallets, items, types, outcome, refused, report, refuse_late=refuse_late)
         books.flush()
         ledger_wallets.flush()
+        alerts.watch(ledger_wallets)
         if count % _BATCHES_REMEMBERED == 0:
             books.forget()
             ledger_wallets.forget()

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from ledger import currencies, documents
 from ledger.books import HOUSE, Customer, EntityTerms
 from ledger.errors import ConflictingDocument, InvalidDocument
-from ledger.taxes import require_tax_id
+from ledger.taxes import find_codes, require_tax_id
 from ledger.wallets import Wallets
 
 
@@ -27,8 +27,9 @@ def post_entity(wallets: Wallets, doc: documents.Entity, _document_id: int) -> i
         country=doc.country,
         time_zone=doc.time_zone,
         tax_rounding=doc.tax_rounding,
+        invoice_prefix=doc.invoice_prefix,
     )
-    wallets.books.know_entity(EntityTerms(doc.id, doc.currency, doc.tax_rounding))
+    wallets.books.know_entity(EntityTerms(doc.id, doc.currency, doc.tax_rounding, doc.invoice_prefix))
     return HOUSE
 
 
@@ -36,6 +37,7 @@ def post_customer(wallets: Wallets, doc: documents.Customer, _document_id: int) 
     """Take a customer in. Raises InvalidDocument where reverse charge lacks a valid tax id."""
     require_tax_id(doc)
     books = wallets.books
+    find_codes(books, doc.tax_codes or ())
     customer_id = books.number("customer_number")
     books.add_row(
         "customer",
@@ -46,8 +48,10 @@ def post_customer(wallets: Wallets, doc: documents.Customer, _document_id: int) 
         tax_id=doc.tax_id,
         overage=doc.overage,
         tax_status=doc.tax_status,
+        tax_codes=doc.tax_codes,
     )
-    books.know_customer(Customer(customer_id, doc.id, doc.overage, doc.tax_status))
+    codes = None if doc.tax_codes is None else tuple(doc.tax_codes)
+    books.know_customer(Customer(customer_id, doc.id, doc.overage, doc.tax_status, doc.country, codes))
     return customer_id
 
 

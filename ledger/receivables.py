@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -22,7 +22,7 @@ from ledger.errors import (
 from ledger.grants import NET_GRANT, bill_grant, grant_accounts
 from ledger.money import exact_product, round_minor, to_minor, to_text, within_limit
 from ledger.positions import available, balance
-from ledger.taxes import Rounding, Tax, find_codes, line_taxes, tax_movements
+from ledger.taxes import Rounding, Tax, default_codes, find_codes, line_taxes, tax_movements
 from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
 from ledger.wallets import Wallets
 
@@ -112,6 +112,7 @@ class _Billing:
     source: Source
     doc: documents.Invoice
     day: date
+    tax_codes: Sequence[str]
     billed: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -125,7 +126,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
     day = books.open_day(doc.entity, doc.issued_on)  # a late invoice counts from the first open day on
-    billing = _Billing(wallets, books.locked(source, day), doc, day)
+    billing = _Billing(wallets, books.locked(source, day), doc, day, default_codes(books, source.customer))
     movements: list[Movement] = []
     lines: list[BilledLine] = []
     rounding = Rounding(books.entity(doc.entity).tax_rounding == "invoice")
@@ -153,7 +154,9 @@ def _bill(billing: _Billing, line: documents.InvoiceLine, rounding: Rounding) ->
     source = billing.source
     amount = to_minor(line.amount, source.currency)
     _require_product_of(line, amount, source.currency)
-    codes = find_codes(billing.wallets.books, line.tax_codes)
+    codes = find_codes(billing.wallets.books, billing.tax_codes if line.tax_codes is None else line.tax_codes)
+    if line.kind == "opening":
+        codes = find_codes(billing.wallets.books, line.tax_codes or ())
     net, taxes = line_taxes(amount, codes, source.customer.tax_status, source.currency, rounding)
     if line.product is not None:
         billing.wallets.books.require_product(line.product)
@@ -191,8 +194,23 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
         receivable_account=books.account(customer_id, receivable),
         supersedes=doc.supersedes,
         rate=None if source.rate is None else currencies.as_decimal(source.rate),
+        number=_next_number(books, doc.entity),
     )
     books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, doc.issued_on))
+
+
+def _next_number(books: Books, entity: str) -> int | None:
+    """The next invoice number of an entity that numbers its invoices, taken in this transaction."""
+    if books.entity(entity).invoice_prefix is None:
+        return None
+    number: int = books.connection.scalar(
+        text(
+            "insert into invoice_counter (entity, last_number) values (:entity, 1) on conflict (entity) do update "
+            "set last_number = invoice_counter.last_number + 1 returning last_number"
+        ),
+        {"entity": entity},
+    )
+    return number
 
 
 def _net(billing: _Billing, line: documents.InvoiceLine) -> None:

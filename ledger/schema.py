@@ -84,6 +84,7 @@ customer = Table(
     _text("tax_id", null=True),
     _text("overage", default="bill"),
     _text("tax_status", default="taxable"),
+    Column("tax_codes", ARRAY(Text)),
 )
 
 entity = Table(
@@ -95,6 +96,7 @@ entity = Table(
     _text("country", null=True),
     _text("time_zone"),
     _text("tax_rounding", default="line"),
+    _text("invoice_prefix", null=True),
 )
 
 product = Table("product", metadata, _text("product", key=True), _text("name"))
@@ -118,6 +120,7 @@ tax_code = Table(
     Column("fixed", Numeric, nullable=False),
     Column("inclusive", Boolean, nullable=False),
     Column("compound", Boolean, nullable=False),
+    Column("countries", ARRAY(Text), nullable=False, server_default=text("'{}'")),
 )
 
 document_key = Table(
@@ -303,7 +306,32 @@ invoice = Table(
     _number("receivable_account"),
     _text("supersedes", null=True),
     Column("rate", Numeric),
+    Column("number", BigInteger),
     Index("invoice_receivable", "receivable_account"),
+)
+
+invoice_counter = Table("invoice_counter", metadata, _text("entity", key=True), _number("last_number"))
+
+wallet_alert = Table(
+    "wallet_alert",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("ref"),
+    _refers("entity", "entity.entity"),
+    _text("currency"),
+    _number("threshold_minor"),
+)
+
+wallet_alert_event = Table(
+    "wallet_alert_event",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    Column("event_id", BigInteger, Identity(always=True), primary_key=True),
+    _text("crossed"),
+    _number("left_minor"),
+    _moment("at"),
 )
 
 invoice_line = Table(

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from stdnum import get_cc_module
 
 from ledger import documents
-from ledger.books import HOUSE, Books, Movement
+from ledger.books import HOUSE, Books, Customer, Movement
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.money import exponent
 from ledger.wallets import Wallets
@@ -147,6 +147,23 @@ def find_codes(books: Books, refs: Sequence[str]) -> list[TaxCode]:
     return found
 
 
+def default_codes(books: Books, customer: Customer) -> Sequence[str]:
+    """The codes of a line that names none: the customer's own, else those of its country, in order of their ids."""
+    if customer.tax_codes is not None:
+        return customer.tax_codes
+    if customer.country is None:
+        return ()
+    known = books.country_tax_codes.get(customer.country)
+    if known is None:
+        books.flush()
+        found = books.connection.scalars(
+            text("select tax_code from tax_code where :country = any(countries) order by tax_code"),
+            {"country": customer.country},
+        )
+        known = books.country_tax_codes[customer.country] = tuple(found)
+    return known
+
+
 def post_tax_code(wallets: Wallets, doc: documents.TaxCode, _document_id: int) -> int:
     """Take a tax code in."""
     code = TaxCode(doc.id, doc.rate or Decimal(0), doc.fixed or Decimal(0), doc.inclusive, doc.compound)
@@ -158,8 +175,10 @@ def post_tax_code(wallets: Wallets, doc: documents.TaxCode, _document_id: int) -
         fixed=code.fixed,
         inclusive=code.inclusive,
         compound=code.compound,
+        countries=doc.countries,
     )
     wallets.books.remember("tax_code", doc.id, code)
+    wallets.books.country_tax_codes.clear()
     return HOUSE
 
 

@@ -263,6 +263,16 @@ _QUESTIONS = (
                                      and i.receivable_account in (p.debit_account, p.credit_account))""",
     ),
     _Question(
+        "every entity that numbers its invoices leaves no number out",
+        "numbered invoices",
+        "select count(*) from invoice where number is not null",
+        """select format('%s: %s invoices numbered %s to %s, the last number taken is %s', entity, count(i.number),
+                         min(i.number), max(i.number), n.last_number)
+           from invoice_counter n left join invoice i using (entity)
+           group by entity, n.last_number
+           having count(i.number) <> n.last_number or min(i.number) <> 1 or max(i.number) <> n.last_number""",
+    ),
+    _Question(
         "no customer's unapplied money is used twice, on any day",
         "customers",
         "select count(*) from customer where customer_id <> 0",

@@ -43,6 +43,8 @@ class Wallets:
         self._grants: dict[int, list[Grant]] = {}
         self._changed: dict[int, Grant] = {}
         self._orders: dict[int, dict[str, list[str]]] = {}
+        # whose balances were written since somebody asked
+        self.changed_customers: set[int] = set()
         self._meters: dict[tuple[int, str, str, str], Meter] = {}
 
     def grants(self, customer_id: int) -> list[Grant]:
@@ -179,6 +181,7 @@ class Wallets:
                     for g in self._changed.values()
                 ],
             )  # fmt: skip
+            self.changed_customers.update(grant.customer_id for grant in self._changed.values())
             self._changed = {}
         meters = [(key, meter) for key, meter in self._meters.items() if meter.changed]
         if meters:

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection, text
 
-from ledger import journal, locks, periods, reading, wallets
+from ledger import alerts, journal, locks, periods, reading, wallets
 from ledger.books import HOUSE, Books, Movement, Source
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
@@ -259,6 +259,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     expired = wallets.expire(ledger_wallets := Wallets(books), document_id, last_day)
     books.flush()
     ledger_wallets.flush()
+    alerts.watch(ledger_wallets)
     parameters = {"through": last_day, "price_reducing": list(PRICE_REDUCING)}
     _recognize_foreign(books, document_id, parameters | {"foreign": True})
     books.flush()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
@@ -24,6 +24,8 @@ from web.cli import main
 settings.register_profile(
     "tickmark",
     deadline=None,
+    # A history of documents takes minutes to shrink; the tests print it whole instead.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     derandomize="TICKMARK_EXAMPLES" not in os.environ,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

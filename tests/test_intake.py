@@ -96,7 +96,7 @@ def _line(document: dict[str, Any]) -> bytes:
         ),
         (
             _line(invoice("I", "2026-01-01", {"id": "1", "kind": "service", "amount": "1.00", "obligation": "c/x"})),
-            "lines.0.obligation = c/x: expected the id of an obligation of a contract of globex",
+            "lines.0.obligation = c/x: expected the id of an obligation of globex with us in USD",
         ),
         (_line(contract("c", "2026-01-01")), "obligations = missing: expected what was promised"),
         (

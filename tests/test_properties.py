@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
@@ -244,6 +244,8 @@ def _assert_ties(connection: Connection) -> None:
 def test_any_documents_balance_tie_and_post_once(
     fresh: Any, files: list[list[dict[str, Any]]], months: list[int], closes: list[bool]
 ) -> None:
+    note("\n".join(json.dumps(doc) for file in files for doc in file))
+    note(f"files of {[len(file) for file in files]}, months {months}, closed {closes}")
     engine = fresh()
     _post(engine, [*parties(), VAT, *RATES])
     accepted: list[dict[str, Any]] = []
@@ -365,6 +367,7 @@ def test_recognising_often_or_once_gives_the_same_books(
     fresh: Any, files: list[list[dict[str, Any]]], split: int, months: list[int]
 ) -> None:
     documents = [doc for file in files for doc in file]
+    note("\n".join(map(json.dumps, documents)))
     found = []
     for often in (False, True):
         engine = fresh()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from ledger import forecast, reports, statements
+from ledger import alerts, forecast, reports, statements
 from ledger.reports import Filters, Report, check_filters
 from revrec import waterfall
 from web.tables import table_text
@@ -20,6 +20,7 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "revenue-waterfall": waterfall.waterfall,
     "wallet": reports.wallet,
     "wallet-forecast": forecast.wallet_forecast,
+    "wallet-alerts": alerts.wallet_alerts,
     "ar-aging": reports.ar_aging,
     "statement": statements.statement,
     "dunning": statements.dunning,

@@ -1,0 +1,107 @@
+"""Alerts on wallets: a threshold, and each crossing of what is left, recorded once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger import documents
+from ledger.grants import Grant
+from ledger.money import to_minor
+from ledger.reports import Column, Filters, Report
+from ledger.wallets import Wallets
+
+
+def post_wallet_alert(wallets: Wallets, doc: documents.WalletAlert, document_id: int) -> int:
+    """Take an alert in. It speaks at the next change of the wallet."""
+    books = wallets.books
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, books.posted_at.date())
+    books.add_row(
+        "wallet_alert",
+        customer_id=source.customer.customer_id,
+        document_id=document_id,
+        ref=doc.id,
+        entity=doc.entity,
+        currency=doc.currency,
+        threshold_minor=to_minor(doc.threshold, doc.currency, "threshold"),
+    )
+    return source.customer.customer_id
+
+
+def watch(wallets: Wallets) -> None:
+    """Record the alerts that what is left of wallets has crossed since they last spoke, where balances were written."""
+    customers = list(wallets.changed_customers)
+    wallets.changed_customers.clear()
+    if not customers:
+        return
+    connection = wallets.books.connection
+    alerts = connection.execute(
+        text(
+            "select a.customer_id, a.document_id, a.entity, a.currency, a.threshold_minor,"
+            " (select crossed from wallet_alert_event e where e.customer_id = a.customer_id"
+            "  and e.document_id = a.document_id order by event_id desc limit 1) as crossed "
+            "from wallet_alert a where a.customer_id = any(:customers) order by a.customer_id, a.document_id"
+        ),
+        {"customers": customers},
+    ).all()
+    for alert in alerts:
+        left = sum(grant.left for grant in wallets.grants(alert.customer_id) if _counts(grant, alert))
+        crossed = "below" if left < alert.threshold_minor else "above"
+        if crossed != (alert.crossed or "above"):
+            connection.execute(
+                text(
+                    "insert into wallet_alert_event (customer_id, document_id, crossed, left_minor, at) "
+                    "values (:customer_id, :document_id, :crossed, :left, :at)"
+                ),
+                {
+                    "customer_id": alert.customer_id,
+                    "document_id": alert.document_id,
+                    "crossed": crossed,
+                    "left": left,
+                    "at": wallets.books.posted_at,
+                },
+            )
+
+
+def _counts(grant: Grant, alert: Any) -> bool:
+    """Whether a grant's credits are in an alert's wallet: a commitment is no credit."""
+    return grant.kind != "commitment" and (grant.entity, grant.currency) == (alert.entity, alert.currency)
+
+
+def wallet_alerts(connection: Connection, filters: Filters) -> Report:
+    """Each crossing of a wallet's threshold: when it was seen, and what was left then."""
+    rows = connection.execute(
+        text(
+            "select c.ref as customer, a.ref as alert, a.entity, a.currency, a.threshold_minor as threshold, e.crossed,"
+            " e.left_minor, e.at from wallet_alert_event e join wallet_alert a using (customer_id, document_id) "
+            "join customer c using (customer_id) "
+            "where (cast(:known_at as timestamptz) is null or e.at <= :known_at) "
+            "and (cast(:entity as text) is null or a.entity = :entity) "
+            "and (cast(:customer as text) is null or c.ref = :customer) "
+            "and (cast(:currency as text) is null or a.currency = :currency) order by e.event_id"
+        ),
+        {
+            "known_at": filters.known_at,
+            "entity": filters.entity,
+            "customer": filters.customer,
+            "currency": filters.currency,
+        },
+    )
+    columns = (
+        Column("customer", "Customer"),
+        Column("alert", "Alert"),
+        Column("currency", "Currency"),
+        Column("threshold", "Threshold", "amount"),
+        Column("crossed", "Crossed"),
+        Column("left", "Left", "amount"),
+        Column("at", "Seen"),
+    )
+    found = tuple(
+        {
+            "customer": row.customer, "alert": row.alert, "currency": row.currency, "threshold": row.threshold,
+            "crossed": row.crossed, "left": row.left_minor, "at": row.at.isoformat(timespec="seconds"),
+        }
+        for row in rows
+    )  # fmt: skip
+    return Report("wallet-alerts", "Wallet alerts", columns, found)
