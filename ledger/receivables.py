@@ -394,7 +394,7 @@ def note_proration(books: Books, source: Source, subject: str, amount: int) -> N
             "  where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id and x.line = l.line"
             "  and x.kind = 'proration'), 0)::bigint as prorated from invoice_line l "
             "where l.customer_id = :customer_id and l.subject = :subject and l.amount_minor > 0 "
-            "order by l.invoice_id desc".replace("::", r"\:\:")
+            "order by l.invoice_id desc"
         ),
         {"customer_id": source.customer.customer_id, "subject": subject},
     ).all()

@@ -95,9 +95,7 @@ def _open_items(connection: Connection, entity: str, functional: str, day: date)
                 "  where customer_id = a.customer_id and credit_account = a.account_id and effective_on <= :day"
                 ") s on true "
                 "where a.entity = :entity and a.currency <> :functional and a.role = any(:roles) "
-                "group by 1, 2, 3, 4, 5, 6 having sum(s.net) <> 0 or sum(s.functional) <> 0 order by 2, 3".replace(
-                    "::", r"\:\:"
-                )
+                "group by 1, 2, 3, 4, 5, 6 having sum(s.net) <> 0 or sum(s.functional) <> 0 order by 2, 3"
             ),
             {"entity": entity, "functional": functional, "roles": list(MONETARY), "day": day},
         )

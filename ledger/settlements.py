@@ -47,9 +47,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
         text(
             "select d.customer_id, d.document_id, d.body::json as body, c.ref as customer from document_key k "
             "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
-            "join customer c on c.customer_id = d.customer_id where k.type = 'payment' and k.ref = :ref".replace(
-                "::", r"\:\:"
-            )
+            "join customer c on c.customer_id = d.customer_id where k.type = 'payment' and k.ref = :ref"
         ),
         {"ref": ref},
     ).first()
@@ -63,7 +61,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
             "join posting p using (customer_id, entry_id) join rule r on r.number = p.rule "
             "join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account "
             "where e.customer_id = :customer_id and e.document_id = :document_id and r.code = 'payment.applied' "
-            "group by 1 order by min(e.entry_id)".replace("::", r"\:\:")
+            "group by 1 order by min(e.entry_id)"
         ),
         {"customer_id": row.customer_id, "document_id": row.document_id},
     )
@@ -71,7 +69,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
         text(
             "select body::json ->> 'amount' from document where customer_id = :customer_id "
             "and body::json ->> 'payment' = :ref "
-            "and (type = 'refund' or (type = 'dispute' and body::json ->> 'status' = 'lost'))".replace("::", r"\:\:")
+            "and (type = 'refund' or (type = 'dispute' and body::json ->> 'status' = 'lost'))"
         ),
         {"customer_id": row.customer_id, "ref": ref},
     )
@@ -79,9 +77,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
         text(
             "select body::json ->> 'from_invoice' as source, body::json ->> 'invoice' as target,"
             " body::json ->> 'amount' as amount from document where customer_id = :customer_id "
-            "and type = 'application' and body::json ->> 'from_invoice' is not null order by document_id".replace(
-                "::", r"\:\:"
-            )
+            "and type = 'application' and body::json ->> 'from_invoice' is not null order by document_id"
         ),
         {"customer_id": row.customer_id},
     )
@@ -291,7 +287,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
             "join customer c on c.customer_id = d.customer_id "
             "join document_key ik on ik.type = 'invoice' and ik.ref = d.body::json ->> 'invoice' "
             "join invoice i on i.customer_id = ik.customer_id and i.invoice_id = ik.document_id "
-            "where k.type = 'write_off' and k.ref = :ref".replace("::", r"\:\:")
+            "where k.type = 'write_off' and k.ref = :ref"
         ),
         {"ref": doc.write_off},
     ).first()
@@ -305,14 +301,14 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
         text(
             "select coalesce(sum(p.amount), 0)::bigint from entry e join posting p using (customer_id, entry_id) "
             "join rule r on r.number = p.rule where e.customer_id = :customer_id and e.document_id = :document_id "
-            "and r.credit = 'accounts_receivable'".replace("::", r"\:\:")
+            "and r.credit = 'accounts_receivable'"
         ),
         place,
     )
     earlier = books.connection.scalars(
         text(
             "select body::json ->> 'amount' from document where customer_id = :customer_id and type = 'recovery' "
-            "and body::json ->> 'write_off' = :ref".replace("::", r"\:\:")
+            "and body::json ->> 'write_off' = :ref"
         ),
         place,
     )

@@ -94,9 +94,7 @@ def dunning(connection: Connection, filters: Filters) -> Report:
             text(
                 "select c.ref, d.body::json -> 'contacts' as contacts from customer c "
                 "join document_key k on k.type = 'customer' and k.ref = c.ref "
-                "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id".replace(
-                    "::", r"\:\:"
-                )
+                "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id"
             )
         )
     }

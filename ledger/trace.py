@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from ledger.entries import EntryFacts, entry_json, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
+from ledger.invoices import usage_billed
 from ledger.money import to_text
 
 STEPS_MAX = 200
@@ -295,25 +296,17 @@ def _later_entries(connection: Connection, customer_id: int, document_id: int, s
 
 
 def _usage_billed(connection: Connection, row: Any, body: dict[str, Any]) -> list[Step]:
-    """The usage an invoice's usage lines bill: what no grant covered, up to the invoice's date."""
+    """The usage that an invoice's usage lines bill: the first used is the first billed."""
     steps = []
     for product in sorted({line["product"] for line in body["lines"] if line["kind"] == "usage"}):
-        rows = connection.execute(
-            text(
-                "select d.ref, d.dated_on, p.amount, a.currency from account a "
-                "join posting p on p.customer_id = a.customer_id and p.debit_account = a.account_id "
-                "join rule r on r.number = p.rule and r.code = 'usage.overage' "
-                "join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id "
-                "join document d on d.customer_id = e.customer_id and d.document_id = e.document_id "
-                "where a.customer_id = :customer_id and a.subject = :subject and p.effective_on <= :on "
-                "order by d.dated_on, d.ref limit :limit"
-            ),
-            {
-                "customer_id": row.customer_id, "subject": f"usage:{product}", "on": row.dated_on, "limit": STEPS_MAX,
-            },
-        )  # fmt: skip
-        steps += [
-            Step("usage", u.ref, f"{u.dated_on}, {to_text(u.amount, u.currency)} {u.currency} beyond all grants", 0)
-            for u in rows
-        ]
+        billed = usage_billed(connection, row.customer_id, row.document_id, product)
+        for line, usage in billed.items():
+            steps += [
+                Step(
+                    "usage",
+                    u.document,
+                    f"{u.date}, {to_text(u.amount, body['currency'])} {body['currency']} on line {line}",
+                )
+                for u in usage[:STEPS_MAX]
+            ]
     return steps

@@ -332,4 +332,4 @@ _PRICE_AND_EARNED = f"""
         from o {term_sql("o")} cross join moved m
     )
     select p.price, {earned_sql("p", "p.price")} as earned from priced p
-""".replace("::", r"\:\:")
+"""

@@ -127,6 +127,7 @@ def test_openapi_describes_every_route(client: FlaskClient) -> None:
     assert spec["openapi"] == "3.1.0"
     assert set(spec["paths"]) == {
         "/v1/documents", "/v1/reports/{name}", "/v1/entries", "/v1/entries/{entry_id}", "/v1/trace/{ref}", "/v1/rules",
+        "/v1/invoices/{ref}", "/v1/drafts",
     }  # fmt: skip
     example = spec["paths"]["/v1/documents"]["post"]["requestBody"]["content"]["application/json"]["example"]
     assert client.post("/v1/documents", json=example).json["posted"] == 1

@@ -21,10 +21,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Unsup
 from ledger import entries
 from ledger import trace as tracing
 from ledger.errors import InvalidDocument, Problem, Refused, UnknownReference
+from ledger.invoices import read_invoice
 from ledger.reports import Filters
 from ledger.rulebook import RULES
 from revrec.intake import TYPES
 from web import reports
+from web.drafts import preview
 from web.posting import post_file
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -150,6 +152,37 @@ class TraceSchema(Schema):
     entries = fields.List(fields.Nested(EntrySchema))
     comes_from = fields.List(fields.Nested(StepSchema))
     led_to = fields.List(fields.Nested(StepSchema))
+
+
+class InvoiceSchema(Schema):
+    """An invoice as its reader sees it; amounts are decimal strings of its currency."""
+
+    id = fields.String()
+    number = fields.String(allow_none=True)
+    status = fields.String(metadata={"description": "draft, open, paid, settled or void"})
+    entity = fields.Dict()
+    customer = fields.Dict()
+    currency = fields.String()
+    issued_on = fields.String()
+    due_on = fields.String()
+    exchange_rate = fields.String(allow_none=True)
+    supersedes = fields.String(allow_none=True)
+    groups = fields.List(
+        fields.Dict(), metadata={"description": "Items by group, their lines, and the usage these bill"}
+    )
+    taxes = fields.List(fields.Dict())
+    total = fields.String()
+    paid = fields.String()
+    credited = fields.String()
+    written_off = fields.String()
+    due = fields.String()
+
+
+class DraftSchema(Schema):
+    """An invoice that is not posted, and the entries it would post."""
+
+    invoice = fields.Nested(InvoiceSchema)
+    entries = fields.List(fields.Nested(EntrySchema))
 
 
 class RuleSchema(Schema):
@@ -285,6 +318,34 @@ class Traces(MethodView):
         """The chain of an entry's number, or of a document such as invoice:INV-1, both ways."""
         with engine().connect() as connection:
             return tracing.trace(connection, ref).as_json()
+
+
+@blueprint.route("/invoices/<path:ref>")
+class Invoices(MethodView):
+    """Invoices as their readers see them."""
+
+    @blueprint.response(200, InvoiceSchema)
+    @blueprint.alt_response(404, response=HTTPStatus(404).name)
+    def get(self, ref: str) -> dict[str, Any]:
+        """An invoice: items by group and label, the lines and usage behind them, taxes, and what became of it."""
+        with engine().connect() as connection:
+            return read_invoice(connection, ref).as_json()
+
+
+@blueprint.route("/drafts")
+class Drafts(MethodView):
+    """Invoices that are not posted."""
+
+    @blueprint.doc(requestBody=_BODY)
+    @blueprint.response(200, DraftSchema)
+    @blueprint.alt_response(415, response=HTTPStatus(415).name)
+    @blueprint.alt_response(422, response=HTTPStatus(422).name)
+    def post(self) -> dict[str, Any]:
+        """An invoice document as it would be, and the entries it would post, were it finalised now. Posts nothing."""
+        draft = preview(engine(), b"".join(line.strip() for line in _body_lines()), "api")
+        if draft.invoice is None:
+            raise DocumentsRefused(list(draft.problems))
+        return {"invoice": draft.invoice.as_json(), "entries": [entries.entry_json(entry) for entry in draft.entries]}
 
 
 @blueprint.route("/rules")

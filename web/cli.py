@@ -311,6 +311,41 @@ def trace(ref: str, form: str) -> None:
     click.echo(json.dumps(found.as_json(), indent=2) if form == "json" else trace_text(found), nl=form == "json")
 
 
+@main.command()
+@click.argument("ref", required=False)
+@click.option("--draft", type=click.File("rb"), help="A file with one invoice document: show it without posting it.")
+@click.option("--unfold", is_flag=True, help="Show every line, and the usage each one bills.")
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table")
+def invoice(ref: str | None, draft: IO[bytes] | None, unfold: bool, form: str) -> None:
+    """Show the invoice REF as its reader sees it; with --draft, one that is not posted, and what it would post."""
+    if (ref is None) == (draft is None):
+        raise click.UsageError("give the id of an invoice, or --draft FILE")
+    from ledger.database import opened
+    from ledger.invoices import read_invoice
+    from web.drafts import preview
+    from web.tables import invoice_text
+
+    posts: tuple[Any, ...] = ()
+    with _refusals(), opened() as engine:
+        if draft is not None:
+            made = preview(engine, b" ".join(draft.read().splitlines()), author())
+            for problem in made.problems:
+                click.echo(f"{draft.name}: {problem}", err=True)
+            if made.invoice is None:
+                raise SystemExit(REFUSED)
+            shown, posts = made.invoice, made.entries
+        else:
+            assert ref is not None, "checked above"
+            with engine.connect() as connection:
+                shown = read_invoice(connection, ref)
+    if form == "json":
+        click.echo(json.dumps(shown.as_json(), indent=2, ensure_ascii=False))
+        return
+    click.echo(invoice_text(shown, unfold=unfold), nl=False)
+    for entry in posts:
+        click.echo(f"would post on {entry.effective_on}: {entry.amounts()}")
+
+
 EXPORT_TARGETS = ("workbook", "quickbooks", "zoho")
 
 

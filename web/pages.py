@@ -22,6 +22,7 @@ from ledger import trace as tracing
 from ledger.chart import ROLES
 from ledger.dates import month_end, month_start, parse_month
 from ledger.errors import Refused, UnknownReference
+from ledger.invoices import read_invoice
 from ledger.money import grouped
 from ledger.reports import AGING_BUCKETS, Filters, Report, last_day
 from ledger.rulebook import BY_NUMBER, RULES
@@ -262,6 +263,13 @@ def thing(kind: str, ref: str) -> str:
     with engine().connect() as connection:
         trace = tracing.trace(connection, f"{kind}:{ref}")
     return render_template("document.html", trace=trace)
+
+
+@blueprint.get("/invoices/<path:ref>")
+def invoice(ref: str) -> str:
+    """An invoice as its reader sees it; each line unfolds to the usage behind it."""
+    with engine().connect() as connection:
+        return render_template("invoice.html", invoice=read_invoice(connection, ref))
 
 
 @blueprint.get("/ledger/<entity>/<role>")

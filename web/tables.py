@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import textwrap
+from decimal import Decimal
 from typing import Any
 
+from ledger.invoices import Invoice, Item, TaxTotal
 from ledger.money import grouped
 from ledger.reports import Column, Report
 from ledger.rulebook import RULES
@@ -73,3 +75,70 @@ def trace_text(trace: Trace) -> str:
             lines.append(f"\n{heading}\n")
             lines += [f"{'  ' * (step.depth + 1)}{step.kind} {step.ref}: {step.text}\n" for step in steps]
     return "".join(lines)
+
+
+def invoice_text(invoice: Invoice, *, unfold: bool = False) -> str:
+    """An invoice as its reader sees it: items under their groups; unfolded, the usage behind each line."""
+    currency = invoice.currency
+    name = f"Invoice {invoice.number or invoice.ref}" + (f" ({invoice.ref})" if invoice.number else "")
+    lines = [
+        f"{name}, {invoice.status}",
+        f"{invoice.entity_name} to {invoice.customer_name}, issued on {invoice.issued_on}, due on {invoice.due_on}",
+        "",
+    ]
+    rows: list[list[str]] = []
+    for group in invoice.groups:
+        if group.name:
+            rows.append([group.name, "", "", grouped(group.amount, currency)])
+        indent = "  " if group.name else ""
+        for item in group.items:
+            rows.append(
+                [indent + item.label, _count(item.quantity), _count(item.unit_price), grouped(item.amount, currency)]
+            )
+            if unfold:
+                rows += _unfolded(item, indent + "  ", currency)
+    totals = [[f"{tax.name} ({tax.code}) on {grouped(tax.base, currency)}" + _treated(tax), "", "", grouped(tax.tax, currency)]
+              for tax in invoice.taxes]  # fmt: skip
+    totals.append([f"Total {currency}", "", "", grouped(invoice.total, currency)])
+    totals += [
+        [what, "", "", grouped(-amount, currency)]
+        for what, amount in (
+            ("Paid", invoice.paid),
+            ("Credited", invoice.credited),
+            ("Written off", invoice.written_off),
+        )
+        if amount
+    ]
+    if len(totals) > len(invoice.taxes) + 1:
+        totals.append(["Due", "", "", grouped(invoice.due, currency)])
+    return "\n".join(lines) + grid(["", "Quantity", "Unit price", "Amount"], rows, [False, True, True, True], totals)
+
+
+def _treated(tax: TaxTotal) -> str:
+    if tax.included:
+        return ", included"
+    return "" if tax.treatment == "taxable" else f", {tax.treatment.replace('_', ' ')}"
+
+
+def _unfolded(item: Item, indent: str, currency: str) -> list[list[str]]:
+    rows = []
+    for line in item.lines:
+        period = f" {line.start} to {line.end}" if line.start else ""
+        if len(item.lines) > 1 or period:
+            rows.append(
+                [
+                    f"{indent}line {line.id}{period}",
+                    _count(line.quantity),
+                    _count(line.unit_price),
+                    grouped(line.amount, currency),
+                ]
+            )
+        for used in line.usage:
+            behind = f", {used.events}" if used.events else ""
+            rows.append([f"{indent}  {used.date} {used.document}{behind}", _count(used.quantity), _count(used.unit_price),
+                         grouped(used.amount, currency)])  # fmt: skip
+    return rows
+
+
+def _count(number: Decimal | None) -> str:
+    return "" if number is None else f"{number:,f}"

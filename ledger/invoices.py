@@ -1,0 +1,376 @@
+"""Invoices as their readers see them: grouped, rolled up by label, and unfolded to the usage behind each line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.errors import UnknownReference
+from ledger.money import exact_product, round_minor, to_minor, to_text
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Usage that a line bills: `amount` is the part of it on this line, in minor units."""
+
+    document: str
+    date: date
+    quantity: Decimal
+    unit_price: Decimal
+    amount: int
+    events: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as the document states it, with its taxes and the usage it bills."""
+
+    id: str
+    kind: str
+    amount: int
+    title: str
+    product: str | None
+    quantity: Decimal | None
+    unit_price: Decimal | None
+    discount: str | None
+    start: str | None
+    end: str | None
+    taxes: tuple[str, ...]
+    usage: tuple[UsageRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The lines of a group that share a label, as one: a quantity where all have one unit price."""
+
+    label: str
+    quantity: Decimal | None
+    unit_price: Decimal | None
+    amount: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Items under one heading, with their sum."""
+
+    name: str
+    items: tuple[Item, ...]
+
+    @property
+    def amount(self) -> int:
+        """What its items come to, in minor units."""
+        return sum(item.amount for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class TaxTotal:
+    """A tax of the invoice: what it was charged on, and how much it is."""
+
+    code: str
+    name: str
+    treatment: str
+    included: bool
+    base: int
+    tax: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice: its parties and dates, its lines by group, its taxes, and what became of what it charged."""
+
+    ref: str
+    number: str | None
+    entity: str
+    entity_name: str
+    customer: str
+    customer_name: str
+    customer_tax_id: str | None
+    tax_status: str
+    currency: str
+    issued_on: date
+    due_on: date
+    rate: Decimal | None
+    supersedes: str | None
+    voided: bool
+    groups: tuple[Group, ...]
+    taxes: tuple[TaxTotal, ...]
+    total: int
+    paid: int
+    credited: int
+    written_off: int
+    draft: bool = False
+
+    @property
+    def due(self) -> int:
+        """What is still to be paid, in minor units."""
+        return self.total - self.paid - self.credited - self.written_off
+
+    @property
+    def status(self) -> str:
+        """One word for where it stands: draft, void, open, paid or settled (by credits or a write-off too)."""
+        if self.draft:
+            return "draft"
+        if self.voided:
+            return "void"
+        if self.due > 0:
+            return "open"
+        return "paid" if self.paid == self.total else "settled"
+
+    def as_json(self) -> dict[str, Any]:
+        """The invoice as JSON: amounts as decimal strings of its currency."""
+
+        def money(amount: int) -> str:
+            return to_text(amount, self.currency)
+
+        return {
+            "id": self.ref, "number": self.number, "status": self.status,
+            "entity": {"id": self.entity, "name": self.entity_name},
+            "customer": {"id": self.customer, "name": self.customer_name, "tax_id": self.customer_tax_id,
+                         "tax_status": self.tax_status},
+            "currency": self.currency, "issued_on": self.issued_on.isoformat(), "due_on": self.due_on.isoformat(),
+            "exchange_rate": None if self.rate is None else _plain(self.rate), "supersedes": self.supersedes,
+            "groups": [
+                {"group": group.name, "amount": money(group.amount),
+                 "items": [
+                     {"label": item.label, "quantity": _plain(item.quantity), "unit_price": _plain(item.unit_price),
+                      "amount": money(item.amount), "lines": [_line_json(line, self.currency) for line in item.lines]}
+                     for item in group.items]}
+                for group in self.groups],
+            "taxes": [{"code": tax.code, "name": tax.name, "treatment": tax.treatment, "included": tax.included,
+                       "base": money(tax.base), "tax": money(tax.tax)} for tax in self.taxes],
+            "total": money(self.total), "paid": money(self.paid), "credited": money(self.credited),
+            "written_off": money(self.written_off), "due": money(self.due),
+        }  # fmt: skip
+
+
+def _line_json(line: Line, currency: str) -> dict[str, Any]:
+    return {
+        "id": line.id, "kind": line.kind, "title": line.title, "product": line.product, "quantity": _plain(line.quantity),
+        "unit_price": _plain(line.unit_price), "discount": line.discount, "start": line.start, "end": line.end,
+        "tax_codes": list(line.taxes), "amount": to_text(line.amount, currency),
+        "usage": [
+            {"document": row.document, "date": row.date.isoformat(), "quantity": _plain(row.quantity),
+             "unit_price": _plain(row.unit_price), "amount": to_text(row.amount, currency), "events": row.events}
+            for row in line.usage],
+    }  # fmt: skip
+
+
+def _plain(number: Decimal | None) -> str | None:
+    return None if number is None else f"{number:f}"
+
+
+def read_invoice(connection: Connection, ref: str) -> Invoice:
+    """An invoice in the books. Raises UnknownReference."""
+    head: Any = connection.execute(
+        text(
+            "select i.*, e.name as entity_name, e.invoice_prefix, c.ref as customer, c.name as customer_name, c.tax_id,"
+            " c.tax_status, d.body, exists (select from document v where v.customer_id = i.customer_id"
+            "  and v.type = 'invoice_void' and v.body::jsonb ->> 'invoice' = i.ref)"
+            " or exists (select from invoice s where s.customer_id = i.customer_id and s.supersedes = i.ref) as voided "
+            "from invoice i join entity e using (entity) join customer c using (customer_id) "
+            "join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id where i.ref = :ref"
+        ),
+        {"ref": ref},
+    ).first()
+    if head is None:
+        raise UnknownReference("invoice", ref, "expected the id of an invoice in the books")
+    settled = _settled(connection, head)
+    return Invoice(
+        ref=head.ref, number=None if head.number is None else f"{head.invoice_prefix or ''}{head.number}",
+        entity=head.entity, entity_name=head.entity_name, customer=head.customer, customer_name=head.customer_name,
+        customer_tax_id=head.tax_id, tax_status=head.tax_status, currency=head.currency, issued_on=head.issued_on,
+        due_on=head.due_on, rate=head.rate, supersedes=head.supersedes, voided=head.voided,
+        groups=_groups(_lines(connection, head), head.currency), taxes=_taxes(connection, head), total=head.total_minor,
+        paid=settled.get("payment", 0), credited=settled.get("credit", 0), written_off=settled.get("write_off", 0),
+    )  # fmt: skip
+
+
+def _settled(connection: Connection, head: Any) -> dict[str, int]:
+    """What was taken off the invoice's receivable, by the family of the rule that did."""
+    rows = connection.execute(
+        text(
+            "select split_part(r.code, '.', 1) as family,"
+            " sum(case when p.credit_account = :account then p.amount else -p.amount end)::bigint as amount "
+            "from posting p join rule r on r.number = p.rule "
+            "join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id "
+            "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account)"
+            " and e.document_id <> :invoice_id group by 1"
+        ),
+        {"customer_id": head.customer_id, "account": head.receivable_account, "invoice_id": head.invoice_id},
+    )
+    found: dict[str, int] = {}
+    for row in rows:
+        # what a void reverses of the invoice's own entries counts as credited
+        family = row.family if row.family in ("payment", "write_off") else "credit"
+        found[family] = found.get(family, 0) + row.amount
+    return found
+
+
+def _taxes(connection: Connection, head: Any) -> tuple[TaxTotal, ...]:
+    rows = connection.execute(
+        text(
+            "select t.tax_code, c.name, t.treatment, t.included, sum(t.base_minor)::bigint as base,"
+            " sum(t.tax_minor)::bigint as tax from line_tax t join tax_code c using (tax_code) "
+            "where t.customer_id = :customer_id and t.document_id = :invoice_id and t.invoice_id = :invoice_id "
+            "group by 1, 2, 3, 4 order by min(t.position), 1"
+        ),
+        {"customer_id": head.customer_id, "invoice_id": head.invoice_id},
+    )
+    return tuple(TaxTotal(*row) for row in rows)
+
+
+def _lines(connection: Connection, head: Any) -> list[tuple[dict[str, Any], Line]]:
+    """Each line's fields as posted, with the line as it is shown."""
+    rows = connection.execute(
+        text(
+            "select l.line, l.product, coalesce(p.name, l.product) as title, array(select t.tax_code from line_tax t"
+            " where t.customer_id = l.customer_id and t.document_id = l.invoice_id and t.invoice_id = l.invoice_id"
+            " and t.line = l.line order by t.position) as taxes "
+            "from invoice_line l left join product p using (product) "
+            "where l.customer_id = :customer_id and l.invoice_id = :invoice_id"
+        ),
+        {"customer_id": head.customer_id, "invoice_id": head.invoice_id},
+    )
+    posted = {row.line: row for row in rows}
+    fields = json.loads(head.body)["lines"]
+    usage = _usage_of_lines(connection, head, fields)
+    found = []
+    for line in fields:
+        row = posted[line["id"]]
+        shown = Line(
+            id=line["id"], kind=line["kind"], amount=to_minor(Decimal(line["amount"]), head.currency),
+            title=line.get("description") or line.get("label") or row.title or _named(line), product=row.product,
+            quantity=_number(line.get("quantity")), unit_price=_number(line.get("unit_price")),
+            discount=line.get("discount"), start=line.get("start"), end=line.get("end"), taxes=tuple(row.taxes),
+            usage=usage.get(line["id"], ()),
+        )  # fmt: skip
+        found.append((line, shown))
+    return found
+
+
+def _named(line: dict[str, Any]) -> str:
+    return str(line.get("obligation") or line.get("grant") or line["kind"])
+
+
+def _number(raw: str | None) -> Decimal | None:
+    return None if raw is None else Decimal(raw)
+
+
+def _groups(lines: Iterable[tuple[dict[str, Any], Line]], currency: str) -> tuple[Group, ...]:
+    """Lines by group and then by label, both in the order in which the document first names them."""
+    found: dict[str, dict[str, list[Line]]] = {}
+    for fields, line in lines:
+        label = fields.get("label") or line.title
+        found.setdefault(fields.get("group") or "", {}).setdefault(label, []).append(line)
+    return tuple(
+        Group(name, tuple(_item(label, alike, currency) for label, alike in items.items()))
+        for name, items in found.items()
+    )
+
+
+def _item(label: str, lines: Sequence[Line], currency: str) -> Item:
+    """Lines as one: with a quantity where all were priced alike, and where it comes to their amount."""
+    priced = [(row.quantity, row.unit_price) for line in lines for row in line.usage if line.quantity is None]
+    priced += [
+        (line.quantity, line.unit_price) for line in lines if line.quantity is not None and line.unit_price is not None
+    ]
+    amount = sum(line.amount for line in lines)
+    if len({price for _, price in priced}) == 1:
+        quantity, price = sum((quantity for quantity, _ in priced), Decimal(0)), priced[0][1]
+        discount = sum(to_minor(Decimal(line.discount), currency) for line in lines if line.discount)
+        if abs(round_minor(exact_product(quantity, price), currency) - discount - amount) <= 1:
+            return Item(label, quantity, price, amount, tuple(lines))
+    return Item(label, None, None, amount, tuple(lines))
+
+
+def _usage_of_lines(
+    connection: Connection, head: Any, lines: Sequence[dict[str, Any]]
+) -> dict[str, tuple[UsageRow, ...]]:
+    """The usage each `usage` line of an invoice bills, by line: the first used is the first billed."""
+    found: dict[str, tuple[UsageRow, ...]] = {}
+    for product in sorted({line["product"] for line in lines if line["kind"] == "usage"}):
+        found |= usage_billed(connection, head.customer_id, head.invoice_id, product)
+    return found
+
+
+def usage_billed(
+    connection: Connection, customer_id: int, invoice_id: int, product: str
+) -> dict[str, tuple[UsageRow, ...]]:
+    """The usage of a product that each usage line of an invoice bills.
+
+    Usage is billed in the order of its dates: an invoice takes up where the one before it, in the order of their dates,
+    left off. Invoices taken back and usage that was superseded do not count, but for this invoice itself.
+    """
+    rows = connection.execute(
+        text(
+            """
+            with this as (select * from invoice where customer_id = :customer_id and invoice_id = :invoice_id),
+            billed as (
+                select l.invoice_id, l.line, i.issued_on, l.amount_minor,
+                       row_number() over (order by i.issued_on, i.invoice_id, x.position) as place,
+                       sum(l.amount_minor) over (order by i.issued_on, i.invoice_id, x.position) as until
+                from this t
+                join invoice i on i.customer_id = t.customer_id and i.entity = t.entity and i.currency = t.currency
+                join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id
+                cross join lateral (select v ->> 'id' as line, n as position
+                                    from jsonb_array_elements(d.body::jsonb -> 'lines') with ordinality as j(v, n)) x
+                join invoice_line l on l.customer_id = i.customer_id and l.invoice_id = i.invoice_id and l.line = x.line
+                where l.kind = 'usage' and l.subject = :subject
+                  and (i.invoice_id = t.invoice_id or not exists (
+                       select from document v where v.customer_id = i.customer_id and v.type = 'invoice_void'
+                       and v.body::jsonb ->> 'invoice' = i.ref)
+                       and not exists (select from invoice s where s.customer_id = i.customer_id and s.supersedes = i.ref))
+            ),
+            used as (
+                select d.document_id, d.ref, d.dated_on, d.body, coalesce(m.amount, 0) as amount,
+                       sum(coalesce(m.amount, 0)) over (order by d.dated_on, d.document_id) as until
+                from this t
+                join document d on d.customer_id = t.customer_id and d.type = 'usage'
+                -- what has no posting at all is a fraction of a cent, which counts with the usage that completes the cent
+                join lateral (
+                    select sum(p.amount) filter (where r.code in ('usage.overage', 'usage.billed_ahead')) as amount,
+                           count(*) as postings from entry e
+                    join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id
+                    join rule r on r.number = p.rule
+                    where e.customer_id = d.customer_id and e.document_id = d.document_id and e.reverses is null
+                ) m on m.amount > 0 or m.postings = 0
+                where d.body::jsonb ->> 'product' = :product and d.body::jsonb ->> 'entity' = t.entity
+                  and d.body::jsonb ->> 'currency' = t.currency
+                  and not exists (select from superseded_usage s where s.customer_id = d.customer_id
+                                  and s.document_id = d.document_id)
+            )
+            select line, ref, dated_on, body, amount from (
+                select b.invoice_id, b.line, u.*, b.place,
+                       least(b.until, u.until) - greatest(b.until - b.amount_minor, u.until - u.amount) as part
+                from billed b join used u on u.amount > 0 and u.until > b.until - b.amount_minor
+                                          and u.until - u.amount < b.until
+                union all
+                (select distinct on (u.document_id) b.invoice_id, b.line, u.*, b.place, 0
+                 from billed b join used u on u.amount = 0 and u.until between b.until - b.amount_minor and b.until
+                                           and (u.until < b.until or u.dated_on <= b.issued_on)
+                 order by u.document_id, b.place)
+            ) found(invoice_id, line, document_id, ref, dated_on, body, whole, until, place, amount)
+            where invoice_id = :invoice_id
+            order by place, until, dated_on, document_id
+            """
+        ),
+        {
+            "customer_id": customer_id, "invoice_id": invoice_id, "product": product, "subject": f"usage:{product}",
+        },
+    )  # fmt: skip
+    found: dict[str, list[UsageRow]] = {}
+    for row in rows:
+        body = json.loads(row.body)
+        found.setdefault(row.line, []).append(
+            UsageRow(
+                row.ref, row.dated_on, Decimal(body["quantity"]), Decimal(body["unit_price"]), int(row.amount), body.get("events"),
+            )
+        )  # fmt: skip
+    return {line: tuple(usage) for line, usage in found.items()}
