@@ -61,6 +61,7 @@ class BilledInvoice:
     invoice_id: int
     ref: str
     issued_on: date
+    recorded_on: date
     rate: Fraction | None
     lines: list[Line]
 
@@ -84,7 +85,8 @@ def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoic
     connection = books.connection
     row: Any = connection.execute(
         text(
-            "select i.invoice_id, i.customer_id, c.ref as customer, i.entity, i.currency, i.issued_on, i.rate "
+            "select i.invoice_id, i.customer_id, c.ref as customer, i.entity, i.currency, i.issued_on,"
+            " coalesce(i.recorded_on, i.issued_on) as recorded_on, i.rate "
             "from document_key k join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
             "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
         ),
@@ -118,7 +120,7 @@ def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoic
     )
     for tax in taxes:
         lines[tax.line].taxes.append(LineTax(*tax[1:]))
-    return BilledInvoice(source, row.invoice_id, ref, row.issued_on, source.rate, list(lines.values()))
+    return BilledInvoice(source, row.invoice_id, ref, row.issued_on, row.recorded_on, source.rate, list(lines.values()))
 
 
 def due(books: Books, invoice: BilledInvoice, day: date) -> int:

@@ -11,7 +11,7 @@ from datetime import date
 
 from sqlalchemy import text
 
-from ledger import billed, documents, receivables
+from ledger import billed, coupons, documents, receivables
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -99,11 +99,12 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     books = wallets.books
     invoice = billed.find(wallets, document_id, doc.supersedes, "supersedes")
     wallets.flush()
+    terms = receivables.look_up(books, doc)  # before anything is gathered: it may write what was
     if (invoice.source.customer.ref, invoice.source.entity) != (doc.customer, doc.entity):
         raise Refused("supersedes", doc.supersedes, f"expected an invoice of {doc.customer} with {doc.entity}")
     try:
         _void(wallets, invoice, doc.issued_on, "supersedes")
-        return receivables.post_invoice(wallets, doc, document_id)
+        return receivables.post_invoice(wallets, doc, document_id, terms)
     except Refused:
         # Everything before this document is written; what it gathered itself is dropped, the void with it.
         books.discard()
@@ -113,7 +114,8 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
 
 def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> None:
     books, source = wallets.books, invoice.source
-    day = _day(books, invoice, on)
+    on = _counted(invoice, on)
+    day = books.open_day(source.entity, on)
     left = invoice.gross
     if left == 0:
         raise Refused(field, invoice.ref, "is voided or credited in full already")
@@ -140,6 +142,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> Non
         credit.untax(parts)
         billed.record(books, source, invoice, line, "void", line.net)
         billed.record_taxes(books, source, invoice, line, parts)
+    coupons.take_back(books, source, invoice.invoice_id, day)
     _finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
 
 
@@ -162,11 +165,11 @@ def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day:
     receivables.note_proration(books, source, line.subject, line.net)
 
 
-def _day(books: Books, invoice: BilledInvoice, on: date) -> date:
-    """The day a correction counts for. Raises Refused for one dated before its invoice."""
+def _counted(invoice: BilledInvoice, on: date) -> date:
+    """The day a correction counts for: not before the receivable does. Raises Refused for one dated before its invoice."""
     if on < invoice.issued_on:
         raise Refused("date", on, f"expected {invoice.issued_on}, when invoice {invoice.ref} was issued, or later")
-    return books.open_day(invoice.source.entity, on)
+    return max(on, invoice.recorded_on)
 
 
 def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: int) -> int:
@@ -177,7 +180,8 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
     """
     invoice = billed.find(wallets, document_id, doc.invoice)
     books, source = wallets.books, invoice.source
-    day = _day(books, invoice, doc.date)
+    on = _counted(invoice, doc.date)
+    day = books.open_day(source.entity, on)
     by_id = {line.line: line for line in invoice.lines}
     parts: list[tuple[documents.CreditNoteLine, Line, int, list[TaxPart]]] = []
     for index, asked in enumerate(doc.lines):
@@ -211,7 +215,7 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
         credit.untax(taxes)
         billed.record(books, source, invoice, line, "credit", net, **own)
         billed.record_taxes(books, source, invoice, line, taxes)
-    _finish(wallets, credit, doc.date, [(line, net) for asked, line, net, _ in parts if asked.start is None])
+    _finish(wallets, credit, on, [(line, net) for asked, line, net, _ in parts if asked.start is None])
     return source.customer.customer_id
 
 

@@ -205,6 +205,35 @@ class TaxCode(Document):
         return self
 
 
+class Coupon(Document):
+    """A discount agreed beforehand: a percentage of a line or an amount of an invoice, once, for some months, or always.
+
+    The months of a `repeating` coupon count from the customer's first invoice that uses it.
+    """
+
+    type: Literal["coupon"]
+    name: Text
+    percent: PositiveNumber | None = None
+    amount: PositiveNumber | None = None
+    currency: Currency | None = None
+    duration: Literal["once", "repeating", "forever"] = "once"
+    months: Annotated[int, Field(ge=1, le=1_200)] | None = None
+    products: Annotated[list[Ref], Field(min_length=1)] | None = None
+    redeem_by: Day | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Coupon:
+        if (self.percent is None) == (self.amount is None):
+            raise ValueError("percent: expected a percentage such as 20, or an amount with its currency")
+        if self.percent is not None and self.percent > 100:
+            raise ValueError(f"percent = {self.percent}: expected at most 100")
+        if (self.amount is None) != (self.currency is None):
+            raise ValueError("currency: expected with an amount, and only there")
+        if (self.duration == "repeating") != (self.months is not None):
+            raise ValueError(f"months = {self.months or 'missing'}: expected with duration repeating, and only there")
+        return self
+
+
 class FxRate(Document):
     """An exchange rate: units of `quote` for one of `base`, from a day on until there is a later one."""
 
@@ -321,6 +350,7 @@ class InvoiceLine(Model):
     quantity: NumberFromZero | None = None
     unit_price: NumberFromZero | None = None
     discount: PositiveNumber | None = None
+    coupon: Ref | None = None
     obligation: Ref | None = None
     grant: Ref | None = None
     product: Ref | None = None
@@ -328,6 +358,16 @@ class InvoiceLine(Model):
     end: Day | None = None
     pattern: Pattern | None = None
     tax_codes: Annotated[list[Ref], Field(max_length=20)] | None = None
+
+    @model_validator(mode="after")
+    def _discounted(self) -> InvoiceLine:
+        if self.discount is not None and (self.quantity is None or self.unit_price is None):
+            raise ValueError(
+                f"discount = {self.discount}: expected beside quantity and unit_price, of which it is part"
+            )
+        if self.coupon is not None and (self.discount is None or self.amount < 0):
+            raise ValueError(f"coupon = {self.coupon}: expected on a line that charges, beside the discount it gives")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> InvoiceLine:  # noqa: C901 - a list of rules, each its own message
@@ -346,10 +386,6 @@ class InvoiceLine(Model):
             raise ValueError("start, end, pattern: expected none beside obligation, which has its own")
         if self.amount < 0 and self.kind != "service":
             raise ValueError(f"amount = {self.amount}: expected more than 0 on a line of kind {self.kind}")
-        if self.discount is not None and (self.quantity is None or self.unit_price is None):
-            raise ValueError(
-                f"discount = {self.discount}: expected beside quantity and unit_price, of which it is part"
-            )
         for field in needed:
             if getattr(self, field) is None:
                 raise ValueError(f"{field}: expected on a line of kind {self.kind}")

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 from ledger import (
     alerts,
     corrections,
+    coupons,
     documents,
     journal,
     manual,
@@ -55,6 +56,7 @@ TYPES: Mapping[str, DocumentType] = {
     "customer": DocumentType(documents.Customer, parties.post_customer),
     "product": DocumentType(documents.Product, parties.post_product),
     "tax_code": DocumentType(documents.TaxCode, taxes.post_tax_code),
+    "coupon": DocumentType(documents.Coupon, coupons.post_coupon),
     "fx_rate": DocumentType(documents.FxRate, parties.post_fx_rate),
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
     "grant": DocumentType(documents.Grant, wallets.post_grant),

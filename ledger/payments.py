@@ -23,7 +23,7 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
     if found is None:
         row = books.connection.execute(
             text(
-                "select c.ref as customer, i.ref, i.entity, i.currency, i.issued_on from document_key k "
+                "select c.ref as customer, i.ref, i.entity, i.currency, coalesce(i.recorded_on, i.issued_on) from document_key k "
                 "join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
                 "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
             ),
@@ -62,7 +62,7 @@ def _settlement(
     """
     invoice = find_invoice(books, source, item.invoice)
     amount = to_minor(item.amount, invoice.currency)
-    day = books.open_day(source.entity, max(on, invoice.issued_on))
+    day = books.open_day(source.entity, max(on, invoice.recorded_on))
     due = max(available(books.history(source.customer.customer_id, _receivable_key(invoice)), day), 0)
     if amount > due:
         raise OverApplication(
@@ -146,7 +146,7 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
             raise Refused("from_invoice", doc.from_invoice, "expected another invoice than `invoice`")
         if left.currency != source.currency:
             raise WrongCurrency("from_invoice", left.ref, f"is in {left.currency}, expected {source.currency}")
-        day = max(settlement.day, books.open_day(source.entity, left.issued_on))
+        day = max(settlement.day, books.open_day(source.entity, left.recorded_on))
         applied = _applied(books, customer_id, left, day)
         _require_enough(settlement.paid, applied, doc, f"what was applied to invoice {left.ref} by {day}")
         moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), CUSTOMER)

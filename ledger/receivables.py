@@ -9,7 +9,7 @@ from datetime import date
 
 from sqlalchemy import text
 
-from ledger import currencies, documents
+from ledger import coupons, currencies, documents
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import (
     OverApplication,
@@ -33,13 +33,13 @@ NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice as payments need it."""
+    """An invoice as payments need it: its receivable counts from `recorded_on`."""
 
     customer: str
     ref: str
     entity: str
     currency: str
-    issued_on: date
+    recorded_on: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,18 @@ def bill_obligation(amount: int, unbilled: int, invoice: str, subject: str) -> l
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is looked up for an invoice before anything of it is gathered.
+
+    The taxes of lines that name none, its coupons, and the day its receivable counts from.
+    """
+
+    tax_codes: Sequence[str]
+    coupons: Mapping[str, coupons.Terms]
+    recorded_on: date
+
+
 @dataclass(slots=True)
 class _Billing:
     """An invoice while its lines are decided; `billed` is what earlier lines billed, by subject."""
@@ -112,7 +124,7 @@ class _Billing:
     source: Source
     doc: documents.Invoice
     day: date
-    tax_codes: Sequence[str]
+    terms: Terms
     billed: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -121,12 +133,59 @@ class _Billing:
         return invoice_subject(self.doc.id)
 
 
-def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> int:
+def look_up(books: Books, doc: documents.Invoice) -> Terms:
+    """An invoice's terms. Raises UnknownReference; may write what was gathered before."""
+    customer = books.customer(doc.customer)
+    return Terms(
+        default_codes(books, customer), coupons.look_up(books, doc), _recorded_on(books, customer.customer_id, doc)
+    )
+
+
+def _recorded_on(books: Books, customer_id: int, doc: documents.Invoice) -> date:
+    """The day an invoice's receivable counts from: its date, or where the right is unconditional only then, its due date.
+
+    Raises Refused where only some of its lines are of contracts that say so.
+    """
+    unconditional = [
+        line.obligation is not None and _unconditional(books, customer_id, obligation_subject(line.obligation))
+        for line in doc.lines
+    ]
+    if not any(unconditional):
+        return doc.issued_on
+    if not all(unconditional):
+        index = unconditional.index(False)
+        raise Refused(
+            f"lines.{index}",
+            doc.lines[index].id,
+            "expected a line of a contract with receivable unconditional, as the others are: bill it on another invoice",
+        )
+    return doc.due_on
+
+
+def _unconditional(books: Books, customer_id: int, subject: str) -> bool:
+    known: str | None = books.recall("receivable", subject)
+    if known is None:
+        known = books.connection.scalar(
+            text(
+                "select t.receivable from performance_obligation o join contract t"
+                " on t.customer_id = o.customer_id and t.ref = o.contract "
+                "where o.customer_id = :customer_id and o.subject = :subject"
+            ),
+            {"customer_id": customer_id, "subject": subject},
+        )
+        books.remember("receivable", subject, known or "issued")
+    return known == "unconditional"
+
+
+def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, terms: Terms | None = None) -> int:
     """Take a finalised invoice in: every line is billed to what it is for."""
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
-    day = books.open_day(doc.entity, doc.issued_on)  # a late invoice counts from the first open day on
-    billing = _Billing(wallets, books.locked(source, day), doc, day, default_codes(books, source.customer))
+    terms = terms or look_up(books, doc)
+    # a late invoice counts from the first open day on
+    day = books.open_day(doc.entity, terms.recorded_on)
+    billing = _Billing(wallets, books.locked(source, day), doc, day, terms)
+    discounts = coupons.uses(doc, terms.coupons)
     movements: list[Movement] = []
     lines: list[BilledLine] = []
     rounding = Rounding(books.entity(doc.entity).tax_rounding == "invoice")
@@ -143,7 +202,8 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
         raise Refused("lines", f"{to_text(total, doc.currency)} {doc.currency}", "expected a total of 0 or more")
     # Everything is decided; from here on nothing is refused.
     _record(billing, lines, total)
-    books.post(billing.source, doc.issued_on, movements)
+    coupons.record(books, billing.source, discounts, day)
+    books.post(billing.source, terms.recorded_on, movements)
     for line in doc.lines:
         _net(billing, line)
     return source.customer.customer_id
@@ -154,7 +214,7 @@ def _bill(billing: _Billing, line: documents.InvoiceLine, rounding: Rounding) ->
     source = billing.source
     amount = to_minor(line.amount, source.currency)
     _require_product_of(line, amount, source.currency)
-    codes = find_codes(billing.wallets.books, billing.tax_codes if line.tax_codes is None else line.tax_codes)
+    codes = find_codes(billing.wallets.books, billing.terms.tax_codes if line.tax_codes is None else line.tax_codes)
     if line.kind == "opening":
         codes = find_codes(billing.wallets.books, line.tax_codes or ())
     net, taxes = line_taxes(amount, codes, source.customer.tax_status, source.currency, rounding)
@@ -195,8 +255,10 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
         supersedes=doc.supersedes,
         rate=None if source.rate is None else currencies.as_decimal(source.rate),
         number=_next_number(books, doc.entity),
+        recorded_on=None if billing.terms.recorded_on == doc.issued_on else billing.terms.recorded_on,
     )
-    books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, doc.issued_on))
+    known = Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, billing.terms.recorded_on)
+    books.remember("invoice", doc.id, known)
 
 
 def _next_number(books: Books, entity: str) -> int | None:

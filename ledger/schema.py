@@ -307,6 +307,7 @@ invoice = Table(
     _text("supersedes", null=True),
     Column("rate", Numeric),
     Column("number", BigInteger),
+    _day("recorded_on", null=True),
     Index("invoice_receivable", "receivable_account"),
 )
 
@@ -390,6 +391,35 @@ line_change = Table(
     Index("line_change_invoice", "customer_id", "invoice_id"),
 )
 
+coupon = Table(
+    "coupon",
+    metadata,
+    _text("coupon", key=True),
+    _text("name"),
+    Column("percent", Numeric),
+    Column("amount_minor", BigInteger),
+    _text("currency", null=True),
+    _text("duration"),
+    Column("months", Integer),
+    Column("products", ARRAY(Text)),
+    _day("redeem_by", null=True),
+)
+
+coupon_use = Table(
+    "coupon_use",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _number("invoice_id", key=True),
+    _text("line", key=True),
+    _refers("coupon", "coupon.coupon"),
+    _refers("product", "product.product", null=True),
+    _day("used_on"),
+    _number("base_minor"),
+    _number("discount_minor"),
+    Index("coupon_use_invoice", "customer_id", "invoice_id"),
+)
+
 superseded_usage = Table(
     "superseded_usage",
     metadata,
@@ -409,6 +439,7 @@ contract = Table(
     _text("currency"),
     _day("signed_on"),
     _number("price_minor"),
+    _text("receivable", default="issued"),
 )
 
 obligation = Table(

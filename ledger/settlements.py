@@ -244,7 +244,7 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     """Give up what is due of an invoice, or a part: first what was not yet given, the rest is bad debt."""
     invoice = billed.find(wallets, document_id, doc.invoice)
     books, source = wallets.books, invoice.source
-    _require_not_before(doc.date, invoice.issued_on, f"when invoice {doc.invoice} was issued")
+    _require_not_before(doc.date, invoice.recorded_on, f"when invoice {doc.invoice} counts from")
     day = books.open_day(source.entity, doc.date)
     due = billed.due(books, invoice, day)
     amount = due if doc.amount is None else to_minor(doc.amount, source.currency)

@@ -83,11 +83,13 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
         currency=doc.currency,
         signed_on=doc.signed_on,
         price_minor=sum(shares),
+        receivable=doc.receivable,
     )
     if doc.draw_order is not None:
         wallets.set_draw_order(customer_id, doc.id, doc.draw_order)
     for obligation, price in zip(new, shares, strict=True):
         add_obligation(books, source, document_id, obligation, price)
+        books.remember("receivable", obligation_subject(obligation.item.id), doc.receivable)
     return customer_id
 
 

@@ -45,13 +45,15 @@ class ContractObligation(Model):
 class Contract(Party):
     """A contract with its performance obligations, priced one by one or together by stand-alone prices.
 
-    `draw_order` is the order in which usage draws on the grants that name the contract, by kind.
+    `draw_order` is the order in which usage draws on the grants that name the contract, by kind. A `receivable` that is
+    unconditional only then is recorded when it is due, not when it is invoiced (606-10-45-4).
     """
 
     type: Literal["contract"]
     signed_on: Day
     price: PositiveNumber | None = None
     obligations: Annotated[list[ContractObligation], Field(max_length=10_000)] = Field(default_factory=list)
+    receivable: Literal["issued", "unconditional"] = "issued"
     draw_order: list[Literal["promotional", "pilot", "prepaid", "commitment"]] | None = None
 
     dated_by: ClassVar[str] = "signed_on"

@@ -56,7 +56,8 @@ def post_modification(wallets: Wallets, doc: ContractModification, document_id: 
     books.flush()
     contract: Any = books.connection.execute(
         text(
-            "select k.customer_id, k.document_id, c.ref as customer, t.entity, t.currency, t.signed_on "
+            "select k.customer_id, k.document_id, c.ref as customer, t.entity, t.currency, t.signed_on,"
+            " t.receivable "
             "from document_key k join contract t on t.customer_id = k.customer_id and t.contract_id = k.document_id "
             "join customer c on c.customer_id = k.customer_id where k.type = 'contract' and k.ref = :ref"
         ),
@@ -92,6 +93,7 @@ def post_modification(wallets: Wallets, doc: ContractModification, document_id: 
     )
     for new, price in added:
         add_obligation(books, source, contract.document_id, new, price, doc.date)
+        books.remember("receivable", obligation_subject(new.item.id), contract.receivable)
     for change in changes:
         _add_version(books, source, doc.date, change)
     return int(contract.customer_id)

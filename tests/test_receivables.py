@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import application, invoice, one_time, parties, payment
+from tests.samples import PARTY, application, invoice, one_time, parties, payment
 
 
 def _books(cli: Cli) -> None:
@@ -115,3 +115,49 @@ def test_money_promised_to_a_later_application_is_not_there_before_it(cli: Cli) 
     _books(cli)
     cli.post(payment("P", "50.00", "2026-02-01"), application("A1", "50.00", "2026-02-20", "I1"))
     assert "expected at most 0.00" in cli.refuse(application("A2", "0.01", "2026-02-10", "I1"))
+
+
+def test_an_unconditional_receivable_counts_from_its_due_date(cli: Cli) -> None:
+    """IFRS 15 Example 38 (606-10-55-283 to 287): signed 1 January, payable in advance on 31 January, paid 1 March, given 31 March.
+
+    Cancellable until it is due: the receivable and the contract liability arise on 31 January, not with the invoice.
+    """
+    promised = {"id": "c/o", "product": "seats", "price": "1000.00", "start": "2019-03-31", "pattern": "point_in_time"}
+    line = {"id": "1", "kind": "service", "amount": "1000.00", "obligation": "c/o"}
+    agreed = {
+        "type": "contract", "id": "c", **PARTY, "signed_on": "2019-01-01", "receivable": "unconditional", "obligations": [promised],
+    }  # fmt: skip
+    bill = invoice("I", "2019-01-01", line) | {"due_on": "2019-01-31"}
+    cli.post(*parties(), agreed, bill, payment("P", "1000.00", "2019-03-01", ("I", "1000.00")))
+    cli.ok("recognize", "--through", "2019-03")
+    assert cli.report("trial-balance", "--as-of", "2019-01-30") == []
+    held = {row["role"]: (row["debit"], row["credit"]) for row in cli.report("trial-balance", "--as-of", "2019-01-31")}
+    assert held == {"accounts_receivable": ("1000.00", "0.00"), "deferred_revenue": ("0.00", "1000.00")}
+    held = {row["role"]: (row["debit"], row["credit"]) for row in cli.report("trial-balance", "--as-of", "2019-03-31")}
+    held = {role: sides for role, sides in held.items() if sides != ("0.00", "0.00")}
+    assert held == {"cash": ("1000.00", "0.00"), "revenue": ("0.00", "1000.00")}
+    cli.ok("verify")
+
+
+def test_what_comes_before_an_unconditional_receivable_waits_for_it(cli: Cli) -> None:
+    """Money and corrections dated before the due date count from it; by default an invoice counts from its own date."""
+    promised = {"id": "c/o", "product": "seats", "price": "100.00", "start": "2026-03-01", "end": "2026-03-31"}
+    agreed = {
+        "type": "contract", "id": "c", **PARTY, "signed_on": "2026-01-01", "receivable": "unconditional", "obligations": [promised],
+    }  # fmt: skip
+
+    def line(ref: str, amount: str) -> dict[str, object]:
+        return {"id": ref, "kind": "service", "amount": amount, "obligation": "c/o"}
+
+    cli.post(*parties(), agreed, invoice("I", "2026-01-01", line("1", "60.00")) | {"due_on": "2026-02-15"})
+    mixed = invoice("J", "2026-01-01", line("1", "40.00"), one_time("1.00", "2"))
+    assert "expected a line of a contract with receivable unconditional" in cli.refuse(mixed)
+    cli.post(
+        payment("P", "50.00", "2026-01-20", ("I", "50.00")),
+        {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-01-25", "lines": [{"line": "1", "amount": "5.00"}]},
+        invoice("K", "2026-01-01", line("1", "40.00")) | {"due_on": "2026-02-15"},
+        {"type": "invoice_void", "id": "V", "invoice": "K", "date": "2026-01-10", "reason": "not yet"},
+    )  # fmt: skip
+    assert {row["role"] for row in cli.report("trial-balance", "--as-of", "2026-02-14")} == {"cash", "customer_balance"}
+    assert [(row["invoice"], row["due"]) for row in cli.report("ar-aging")] == [("I", "5.00")]
+    cli.ok("verify")

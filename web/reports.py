@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from ledger import alerts, forecast, reports, statements
+from ledger import alerts, coupons, forecast, reports, statements
 from ledger.reports import Filters, Report, check_filters
 from revrec import waterfall
 from web.tables import table_text
@@ -25,6 +25,7 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "statement": statements.statement,
     "dunning": statements.dunning,
     "tax": reports.tax,
+    "discounts": coupons.discounts,
 }
 
 # Spreadsheets run a cell that starts with one of these as a formula.
