@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import documents
+from ledger import documents, locks
 from ledger.grants import Grant
 from ledger.money import to_minor
 from ledger.reports import Column, Filters, Report
@@ -67,6 +69,46 @@ def watch(wallets: Wallets) -> None:
 def _counts(grant: Grant, alert: Any) -> bool:
     """Whether a grant's credits are in an alert's wallet: a commitment is no credit."""
     return grant.kind != "commitment" and (grant.entity, grant.currency) == (alert.entity, alert.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A crossing that no webhook has taken yet."""
+
+    key: tuple[int, int, int]
+    customer: str
+    alert: str
+    entity: str
+    currency: str
+    threshold: int
+    crossed: str
+    left: int
+    at: datetime
+
+
+def next_undelivered(connection: Connection) -> Crossing | None:
+    """The first crossing that is not delivered; who asks holds the deliveries until the transaction ends."""
+    locks.hold_deliveries(connection)
+    row: Any = connection.execute(
+        text(
+            "select e.customer_id, e.document_id, e.event_id, c.ref as customer, a.ref as alert, a.entity, a.currency,"
+            " a.threshold_minor, e.crossed, e.left_minor, e.at from wallet_alert_event e "
+            "join wallet_alert a using (customer_id, document_id) join customer c using (customer_id) "
+            "where not exists (select from wallet_alert_delivery d where d.customer_id = e.customer_id"
+            " and d.document_id = e.document_id and d.event_id = e.event_id) order by e.event_id limit 1"
+        )
+    ).first()
+    return None if row is None else Crossing((row.customer_id, row.document_id, row.event_id), *row[3:])
+
+
+def delivered(connection: Connection, crossing: Crossing) -> None:
+    """Record that a webhook took a crossing."""
+    connection.execute(
+        text(
+            "insert into wallet_alert_delivery (customer_id, document_id, event_id) values (:customer, :document, :event)"
+        ),
+        dict(zip(("customer", "document", "event"), crossing.key, strict=True)),
+    )
 
 
 def wallet_alerts(connection: Connection, filters: Filters) -> Report:

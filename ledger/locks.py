@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 # The database's own check takes it too: migrations/versions/0001_books.sql.
 BOOKS_LOCK = 71606
+_DELIVERIES_LOCK = 71607
 
 
 def share_books(connection: Connection) -> None:
@@ -33,3 +34,8 @@ def hold_customers(connection: Connection, customer_ids: Iterable[int]) -> None:
             text("select from customer where customer_id = any(:ids) order by customer_id for no key update"),
             {"ids": ids},
         )
+
+
+def hold_deliveries(connection: Connection) -> None:
+    """Deliver alone, so that a webhook is not told twice by two who deliver at once."""
+    connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _DELIVERIES_LOCK})

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -333,6 +334,19 @@ wallet_alert_event = Table(
     _text("crossed"),
     _number("left_minor"),
     _moment("at"),
+)
+
+wallet_alert_delivery = Table(
+    "wallet_alert_delivery",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _number("event_id", key=True),
+    _moment("delivered_at", default=True),
+    ForeignKeyConstraint(
+        ["customer_id", "document_id", "event_id"],
+        ["wallet_alert_event.customer_id", "wallet_alert_event.document_id", "wallet_alert_event.event_id"],
+    ),
 )
 
 invoice_line = Table(

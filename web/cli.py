@@ -404,6 +404,23 @@ def rules(form: str) -> None:
 
 
 @main.command()
+@click.option("--url", envvar="TICKMARK_WEBHOOK_URL", required=True, help="Where to; or TICKMARK_WEBHOOK_URL.")
+def notify(url: str) -> None:
+    """Tell a webhook of the wallet alerts it has not taken yet; run it as often as it should know.
+
+    Each is signed with TICKMARK_WEBHOOK_SECRET (whsec_...) as standardwebhooks.com says.
+    """
+    secret = os.environ.get("TICKMARK_WEBHOOK_SECRET", "")
+    if not secret:
+        raise click.UsageError("TICKMARK_WEBHOOK_SECRET: expected the secret shared with the webhook")
+    from adapters.webhooks import deliver
+    from ledger.database import opened
+
+    with _refusals(), opened() as engine:
+        click.echo(f"alerts delivered: {deliver(engine, url, secret):,}")
+
+
+@main.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 def serve(port: int, host: str) -> None:
