@@ -142,7 +142,10 @@ class Party(Document):
 
 
 class Entity(Document):
-    """A legal entity that keeps books, in its functional currency; with a prefix, it numbers its invoices without gaps."""
+    """A legal entity that keeps books, in its functional currency; with a prefix, it numbers its invoices without gaps.
+
+    `fiscal_year_start` is the month its fiscal years begin in.
+    """
 
     type: Literal["entity"]
     name: Text
@@ -150,6 +153,7 @@ class Entity(Document):
     country: Text | None = None
     time_zone: Text = "UTC"
     tax_rounding: Literal["line", "invoice"] = "line"
+    fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
     invoice_prefix: Annotated[Text, Field(max_length=40)] | None = None
 
 

@@ -28,6 +28,7 @@ def post_entity(wallets: Wallets, doc: documents.Entity, _document_id: int) -> i
         time_zone=doc.time_zone,
         tax_rounding=doc.tax_rounding,
         invoice_prefix=doc.invoice_prefix,
+        fiscal_year_start=doc.fiscal_year_start,
     )
     wallets.books.know_entity(EntityTerms(doc.id, doc.currency, doc.tax_rounding, doc.invoice_prefix))
     return HOUSE

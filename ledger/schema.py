@@ -98,6 +98,7 @@ entity = Table(
     _text("time_zone"),
     _text("tax_rounding", default="line"),
     _text("invoice_prefix", null=True),
+    Column("fiscal_year_start", SmallInteger, nullable=False, server_default=text("1")),
 )
 
 product = Table("product", metadata, _text("product", key=True), _text("name"))

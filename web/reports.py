@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from ledger import alerts, coupons, forecast, reports, statements
+from ledger import alerts, coupons, financials, forecast, reports, statements
 from ledger.reports import Filters, Report, check_filters
 from revrec import waterfall
 from web.tables import table_text
 
 REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "trial-balance": reports.trial_balance,
+    "income-statement": financials.income_statement,
+    "balance-sheet": financials.balance_sheet,
     "summary": reports.summary,
     "revenue-waterfall": waterfall.waterfall,
     "wallet": reports.wallet,
