@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.errors import UnknownReference
+from ledger.errors import Refused, UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import share
 from ledger.positions import available, balance
@@ -19,6 +19,9 @@ from ledger.receivables import add_change, invoice_subject, obligation_sides
 from ledger.taxes import tax_subject
 from ledger.usage import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
+
+# Lines that stand for no contract liability or asset of their own.
+PLAIN_KINDS = ("opening", "shortfall", "between")
 
 # (price, earned) of an obligation's subject at the end of a day, by its schedule: recognition knows, the ledger asks.
 EarnedBy = Callable[[Connection, int, str, date], tuple[int, int]]
@@ -63,6 +66,8 @@ class BilledInvoice:
     issued_on: date
     recorded_on: date
     rate: Fraction | None
+    master: str | None
+    collector: str | None  # the entity of its master
     lines: list[Line]
 
     @property
@@ -76,7 +81,18 @@ class BilledInvoice:
 
 
 def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoice") -> BilledInvoice:
-    """An invoice by its id, for a document that names no customer. Raises UnknownReference.
+    """An invoice by its id, for a document that names no customer.
+
+    Raises UnknownReference, or Refused for another entity's part of an invoice, which changes with the whole.
+    """
+    found = find_any(wallets, document_id, ref, field_name)
+    if found.master is not None:
+        raise Refused(field_name, ref, f"expected {found.master}, the invoice it is a part of")
+    return found
+
+
+def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoice") -> BilledInvoice:
+    """An invoice or an entity's part of one, by its id. Raises UnknownReference.
 
     What was gathered is written first, so that everything about the invoice can be read.
     """
@@ -86,7 +102,8 @@ def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoic
     row: Any = connection.execute(
         text(
             "select i.invoice_id, i.customer_id, c.ref as customer, i.entity, i.currency, i.issued_on,"
-            " coalesce(i.recorded_on, i.issued_on) as recorded_on, i.rate "
+            " coalesce(i.recorded_on, i.issued_on) as recorded_on, i.rate, i.master,"
+            " (select m.entity from invoice m where m.customer_id = i.customer_id and m.ref = i.master) as collector "
             "from document_key k join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
             "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
         ),
@@ -120,7 +137,31 @@ def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoic
     )
     for tax in taxes:
         lines[tax.line].taxes.append(LineTax(*tax[1:]))
-    return BilledInvoice(source, row.invoice_id, ref, row.issued_on, row.recorded_on, source.rate, list(lines.values()))
+    return BilledInvoice(
+        source,
+        row.invoice_id,
+        ref,
+        row.issued_on,
+        row.recorded_on,
+        source.rate,
+        row.master,
+        row.collector,
+        list(lines.values()),
+    )
+
+
+def parts(wallets: Wallets, document_id: int, invoice: BilledInvoice) -> list[BilledInvoice]:
+    """The parts of an invoice that other entities keep, which it collects."""
+    refs = wallets.books.connection.scalars(
+        text("select ref from invoice where customer_id = :customer_id and master = :ref order by invoice_id"),
+        {"customer_id": invoice.source.customer.customer_id, "ref": invoice.ref},
+    )
+    return [find_any(wallets, document_id, ref) for ref in list(refs)]
+
+
+def entity_subject(entity: str) -> str:
+    """The subject of what one entity owes another."""
+    return f"entity:{entity}"
 
 
 def due(books: Books, invoice: BilledInvoice, day: date) -> int:
@@ -141,14 +182,14 @@ def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tu
 def net_sides(books: Books, source: Source, lines: Sequence[Line], day: date) -> None:
     """Let liability and asset of what lines are about settle each other on the days after one that lowered them."""
     for line in lines:
-        if line.kind not in ("opening", "shortfall"):
+        if line.kind not in PLAIN_KINDS:
             keys, rules = sides(source, line)
             books.net(source, keys, rules, day)
 
 
 def held(books: Books, source: Source, line: Line, day: date) -> int:
     """The contract liability that stands for a line at the end of a day."""
-    if line.kind in ("opening", "shortfall"):
+    if line.kind in PLAIN_KINDS:
         return 0
     (liability, _), _ = sides(source, line)
     return max(balance(books.history(source.customer.customer_id, liability), day), 0)

@@ -531,6 +531,7 @@ class Books:
         self.entries_written += len(self._entries)
         self.postings_written += sum(len(entry.postings) for entry in self._entries)
         self._documents = _Documents()
+        self._documents = _Documents()
         self._rows = {}
         self._unwritten_facts = {}
         self._new_accounts = []

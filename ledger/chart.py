@@ -42,9 +42,11 @@ _ROLES = (
     Role("cash", "asset", "debit", "rail", "1000", "Cash"),
     Role("accounts_receivable", "asset", "debit", "invoice", "1200", "Accounts receivable"),
     Role("unbilled_receivable", "asset", "debit", "obligation", "1250", "Unbilled receivable (contract asset)"),
+    Role("due_from_entities", "asset", "debit", "other entity", "1300", "Due from other entities"),
     Role("currency_exchange", "asset", "debit", "currency", "1360", "Currency exchange (clearing)"),
     Role("disputed_funds", "asset", "debit", "payment", "1350", "Disputed funds"),
     Role("customer_balance", "liability", "credit", "customer", "2050", "Customer balances, unapplied"),
+    Role("due_to_entities", "liability", "credit", "other entity", "2060", "Due to other entities"),
     Role("tax_payable", "liability", "credit", "tax code", "2100", "Tax payable"),
     Role("customer_credits", "liability", "credit", "grant", "2150", "Customer credits (prepaid)"),
     Role("deferred_revenue", "liability", "credit", "obligation", "2200", "Deferred revenue"),
@@ -69,7 +71,7 @@ _ROLES = (
 ROLES: dict[str, Role] = {role.name: role for role in _ROLES}
 
 # Items that are money or a claim to it: they are revalued at each month's end (ASC 830-10-45-18 names those that aren't).
-MONETARY = ("cash", "accounts_receivable", "customer_balance")
+MONETARY = ("cash", "accounts_receivable", "customer_balance", "due_from_entities", "due_to_entities")
 
 # Contract liabilities: what customers were promised and have not yet received.
 CONTRACT_LIABILITIES = ("customer_credits", "deferred_revenue")

@@ -7,6 +7,7 @@ recognition takes the earned share out of revenue (606-10-32-43). A correction n
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from sqlalchemy import text
@@ -16,11 +17,11 @@ from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.grants import Grant, grant_accounts, share_of_order
-from ledger.money import share, to_minor, to_text
+from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.positions import available, balance
-from ledger.receivables import invoice_subject, obligation_keys, obligation_subject
+from ledger.receivables import BETWEEN, invoice_subject, obligation_keys, obligation_subject
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets, record_move
+from ledger.wallets import Wallets, all_or_nothing, record_move
 
 _CUSTOMER = "customer"
 
@@ -48,7 +49,7 @@ class _Credit:
     def lower(self, line: Line, amount: int) -> None:
         """Lower what a line bills: out of the contract liability up to its balance, the rest out of the asset."""
         source = self.invoice.source
-        if line.kind in ("opening", "shortfall"):
+        if line.kind in billed.PLAIN_KINDS:
             self.add(f"credit.{line.kind}", amount, line.subject, line.product or "")
             return
         (liability, _), _ = billed.sides(source, line)
@@ -69,6 +70,10 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
     """Post a credit, note it on grants, and let liability and asset settle each other on later days."""
     books, source = wallets.books, credit.invoice.source
     books.post(source, on, credit.movements)
+    if credit.invoice.collector is not None:
+        returned = sum(movement.amount for movement in credit.movements if movement.rule.endswith("_to_balance"))
+        collector = billed.entity_subject(credit.invoice.collector)
+        books.post(source, on, [Movement("between.returned", returned, _CUSTOMER, collector)])
     for line, amount in lowered:
         if line.kind == "prepaid" and amount:
             grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
@@ -85,8 +90,11 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
 def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int) -> int:
     """Take a whole invoice back. Raises Refused where money was applied to it, or nothing is left of it."""
     invoice = billed.find(wallets, document_id, doc.invoice)
-    _void(wallets, invoice, doc.date, "invoice")
-    return invoice.source.customer.customer_id
+    if not any(line.kind == BETWEEN for line in invoice.lines):
+        _void(wallets, invoice, doc.date, "invoice")
+        return invoice.source.customer.customer_id
+    with all_or_nothing(wallets):
+        return void(wallets, document_id, doc.invoice, doc.date, "invoice")
 
 
 def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> int:
@@ -96,20 +104,26 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     """
     if doc.supersedes is None:
         return receivables.post_invoice(wallets, doc, document_id)
-    books = wallets.books
-    invoice = billed.find(wallets, document_id, doc.supersedes, "supersedes")
-    wallets.flush()
-    terms = receivables.look_up(books, doc)  # before anything is gathered: it may write what was
-    if (invoice.source.customer.ref, invoice.source.entity) != (doc.customer, doc.entity):
-        raise Refused("supersedes", doc.supersedes, f"expected an invoice of {doc.customer} with {doc.entity}")
-    try:
-        _void(wallets, invoice, doc.issued_on, "supersedes")
+    terms = receivables.look_up(wallets.books, doc)
+    require_replaceable(billed.find(wallets, document_id, doc.supersedes, "supersedes"), doc)
+    with all_or_nothing(wallets):
+        void(wallets, document_id, doc.supersedes, doc.issued_on, "supersedes")
         return receivables.post_invoice(wallets, doc, document_id, terms)
-    except Refused:
-        # Everything before this document is written; what it gathered itself is dropped, the void with it.
-        books.discard()
-        wallets.forget()
-        raise
+
+
+def require_replaceable(invoice: BilledInvoice, doc: documents.Invoice) -> None:
+    """Raise Refused where an invoice supersedes one of another party."""
+    if (invoice.source.customer.ref, invoice.source.entity) != (doc.customer, doc.entity):
+        raise Refused("supersedes", invoice.ref, f"expected an invoice of {doc.customer} with {doc.entity}")
+
+
+def void(wallets: Wallets, document_id: int, ref: str, on: date, field: str) -> int:
+    """Take an invoice back whole, the parts other entities keep of it too; returns whose it is."""
+    invoice = billed.find(wallets, document_id, ref, field)
+    for part in billed.parts(wallets, document_id, invoice):
+        _void(wallets, part, on, field)
+    _void(wallets, invoice, on, field)
+    return invoice.source.customer.customer_id
 
 
 def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> None:
@@ -119,7 +133,8 @@ def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> Non
     left = invoice.gross
     if left == 0:
         raise Refused(field, invoice.ref, "is voided or credited in full already")
-    due = billed.due(books, invoice, day)
+    # of a part, nothing is due here: the entity that collects it says whether it is paid
+    due = left if invoice.master else billed.due(books, invoice, day)
     if due > left:
         raise Refused(
             field, invoice.ref, "expected an invoice whose lines no other invoice prorates: credit what is left instead"
@@ -135,7 +150,8 @@ def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> Non
     credits_ = [line for line in invoice.lines if line.net < 0]
     for line in credits_:
         _bill_again(books, invoice, line, on, day)
-    credit = _Credit(books, invoice, day, due - sum(line.gross for line in credits_))
+    open_amount = 0 if invoice.master else due
+    credit = _Credit(books, invoice, day, open_amount - sum(line.gross for line in credits_))
     for line in charged(invoice.lines):
         credit.lower(line, line.net)
         parts = billed.tax_parts(line, 1, 1)
@@ -150,6 +166,10 @@ def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day:
     """Take back what a negative line of an invoice credited, with its taxes."""
     source = invoice.source
     to = invoice_subject(invoice.ref)
+    if line.kind == BETWEEN:
+        books.post(source, on, [Movement("invoice.between", -line.net, to, line.subject)])
+        billed.record(books, source, invoice, line, "void", line.net)
+        return
     (_, unbilled), _ = billed.sides(source, line)
     earned = balance(books.history(source.customer.customer_id, unbilled), day)
     movements = receivables.bill_obligation(-line.net, earned, to, line.subject)
@@ -179,16 +199,51 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
     what is left of a line.
     """
     invoice = billed.find(wallets, document_id, doc.invoice)
+    kinds = {line.line: line for line in invoice.lines}
+    asked = list(enumerate(doc.lines))
+    for index, item in asked:
+        if item.line not in kinds:
+            raise UnknownReference(f"lines.{index}.line", item.line, f"expected a line of invoice {doc.invoice}")
+    if not any(kinds[item.line].kind == BETWEEN for _, item in asked):
+        _credit(wallets, invoice, doc, asked)
+        return invoice.source.customer.customer_id
+    with all_or_nothing(wallets):
+        gross: dict[str, int] = {}
+        for part in billed.parts(wallets, document_id, invoice):
+            own = {line.line for line in part.lines}
+            of_part = [(index, item) for index, item in asked if item.line in own]
+            if of_part:
+                gross |= _credit(wallets, part, doc, of_part)
+        wallets.books.flush()
+        # where it is collected, another entity's line falls by all of that, its taxes included
+        _credit(wallets, invoice, doc, [(index, _between(item, gross, invoice)) for index, item in asked])
+    return invoice.source.customer.customer_id
+
+
+def _between(
+    asked: documents.CreditNoteLine, gross: Mapping[str, int], invoice: BilledInvoice
+) -> documents.CreditNoteLine:
+    if asked.line not in gross:
+        return asked
+    amount = to_decimal(gross[asked.line], invoice.source.currency)
+    return documents.CreditNoteLine.model_construct(line=asked.line, amount=amount, start=None, end=None)
+
+
+def _credit(
+    wallets: Wallets,
+    invoice: BilledInvoice,
+    doc: documents.CreditNote,
+    asked_lines: Sequence[tuple[int, documents.CreditNoteLine]],
+) -> dict[str, int]:
+    """Post what a credit note takes back of an invoice, or of a part of one; with taxes, by line."""
     books, source = wallets.books, invoice.source
     on = _counted(invoice, doc.date)
     day = books.open_day(source.entity, on)
     by_id = {line.line: line for line in invoice.lines}
     parts: list[tuple[documents.CreditNoteLine, Line, int, list[TaxPart]]] = []
-    for index, asked in enumerate(doc.lines):
+    for index, asked in asked_lines:
         field = f"lines.{index}"
-        line = by_id.get(asked.line)
-        if line is None:
-            raise UnknownReference(f"{field}.line", asked.line, f"expected a line of invoice {doc.invoice}")
+        line = by_id[asked.line]
         if line.net < 0:
             raise Refused(f"{field}.line", asked.line, "expected a line that charges something; this one credits")
         if asked.start is not None and line.kind != "service":
@@ -216,7 +271,7 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
         billed.record(books, source, invoice, line, "credit", net, **own)
         billed.record_taxes(books, source, invoice, line, taxes)
     _finish(wallets, credit, on, [(line, net) for asked, line, net, _ in parts if asked.start is None])
-    return source.customer.customer_id
+    return {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
 
 
 def _own_obligation(

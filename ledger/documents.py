@@ -342,10 +342,12 @@ class Usage(Party):
 class InvoiceLine(Model):
     """One line of an invoice: its amount is before tax and after discount; below 0 it credits what it is about.
 
-    `group` and `label` say how a reader sees it: lines of a group are added up under it.
+    `group` and `label` say how a reader sees it: lines of a group are added up under it. A line of another `entity` is that
+    one's own: the invoice's entity collects it.
     """
 
     id: Ref
+    entity: Ref | None = None
     kind: Literal["service", "one_time", "prepaid", "usage", "shortfall", "opening"]
     amount: NumberNotZero
     description: Text | None = None

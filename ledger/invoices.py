@@ -207,8 +207,8 @@ def _settled(connection: Connection, head: Any) -> dict[str, int]:
     )
     found: dict[str, int] = {}
     for row in rows:
-        # what a void reverses of the invoice's own entries counts as credited
-        family = row.family if row.family in ("payment", "write_off") else "credit"
+        # what a void reverses of the invoice's own entries counts as credited; a part is paid by who collects it
+        family = {"payment": "payment", "write_off": "write_off", "between": "payment"}.get(row.family, "credit")
         found[family] = found.get(family, 0) + row.amount
     return found
 
@@ -218,10 +218,11 @@ def _taxes(connection: Connection, head: Any) -> tuple[TaxTotal, ...]:
         text(
             "select t.tax_code, c.name, t.treatment, t.included, sum(t.base_minor)::bigint as base,"
             " sum(t.tax_minor)::bigint as tax from line_tax t join tax_code c using (tax_code) "
-            "where t.customer_id = :customer_id and t.document_id = :invoice_id and t.invoice_id = :invoice_id "
+            "join invoice i on i.customer_id = t.customer_id and i.invoice_id = t.invoice_id and t.document_id = t.invoice_id "
+            "where i.customer_id = :customer_id and (i.invoice_id = :invoice_id or i.master = :ref) "
             "group by 1, 2, 3, 4 order by min(t.position), 1"
         ),
-        {"customer_id": head.customer_id, "invoice_id": head.invoice_id},
+        {"customer_id": head.customer_id, "invoice_id": head.invoice_id, "ref": head.ref},
     )
     return tuple(TaxTotal(*row) for row in rows)
 
@@ -230,17 +231,18 @@ def _lines(connection: Connection, head: Any) -> list[tuple[dict[str, Any], Line
     """Each line's fields as posted, with the line as it is shown."""
     rows = connection.execute(
         text(
-            "select l.line, l.product, coalesce(p.name, l.product) as title, array(select t.tax_code from line_tax t"
+            "select l.line, l.invoice_id, l.product, coalesce(p.name, l.product) as title, array(select t.tax_code from line_tax t"
             " where t.customer_id = l.customer_id and t.document_id = l.invoice_id and t.invoice_id = l.invoice_id"
             " and t.line = l.line order by t.position) as taxes "
-            "from invoice_line l left join product p using (product) "
-            "where l.customer_id = :customer_id and l.invoice_id = :invoice_id"
+            "from invoice_line l join invoice i using (customer_id, invoice_id) left join product p using (product) "
+            # a line of another entity's stands in its part
+            "where l.customer_id = :customer_id and (i.invoice_id = :invoice_id or i.master = :ref) and l.kind <> 'between'"
         ),
-        {"customer_id": head.customer_id, "invoice_id": head.invoice_id},
+        {"customer_id": head.customer_id, "invoice_id": head.invoice_id, "ref": head.ref},
     )
     posted = {row.line: row for row in rows}
     fields = json.loads(head.body)["lines"]
-    usage = _usage_of_lines(connection, head, fields)
+    usage = _usage_of_lines(connection, head, fields, {row.invoice_id for row in posted.values()})
     found = []
     for line in fields:
         row = posted[line["id"]]
@@ -291,12 +293,13 @@ def _item(label: str, lines: Sequence[Line], currency: str) -> Item:
 
 
 def _usage_of_lines(
-    connection: Connection, head: Any, lines: Sequence[dict[str, Any]]
+    connection: Connection, head: Any, lines: Sequence[dict[str, Any]], invoices: Iterable[int]
 ) -> dict[str, tuple[UsageRow, ...]]:
     """The usage each `usage` line of an invoice bills, by line: the first used is the first billed."""
     found: dict[str, tuple[UsageRow, ...]] = {}
     for product in sorted({line["product"] for line in lines if line["kind"] == "usage"}):
-        found |= usage_billed(connection, head.customer_id, head.invoice_id, product)
+        for invoice_id in invoices:
+            found |= usage_billed(connection, head.customer_id, invoice_id, product)
     return found
 
 

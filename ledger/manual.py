@@ -25,6 +25,8 @@ MANUAL = "manual"
 # What a manual entry may name on an account of a role, and must exist.
 _SUBJECTS = {
     "cash": ("rail",),
+    "due_from_entities": ("entity",),
+    "due_to_entities": ("entity",),
     "accounts_receivable": ("invoice",),
     "customer_credits": ("grant",),
     "deferred_revenue": ("obligation",),
@@ -122,6 +124,12 @@ def _require_rail(_wallets: Wallets, _source: Source, _line: documents.ManualLin
         raise Refused(f"{side}_subject", subject, f"expected rail: and one of {', '.join(_RAILS)}")
 
 
+def _require_entity(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+    other = subject.removeprefix("entity:")
+    if wallets.books.entity(other).entity == source.entity:
+        raise Refused(f"{side}_subject", subject, f"expected another entity than {source.entity}")
+
+
 def _require_invoice(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
     field = f"{side}_subject"
     if find_invoice(wallets.books, source, subject.removeprefix("invoice:"), field).currency != source.currency:
@@ -149,6 +157,7 @@ def _require_obligation(wallets: Wallets, source: Source, _line: documents.Manua
 
 _REQUIRE = {
     "rail": _require_rail,
+    "entity": _require_entity,
     "invoice": _require_invoice,
     "grant": _require_grant,
     "obligation": _require_obligation,

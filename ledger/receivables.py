@@ -27,6 +27,7 @@ from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
 from ledger.wallets import Wallets
 
 OPENING = "opening"  # the subject of what was taken over of invoices from another system
+BETWEEN = "between"  # the kind of a line that stands, where it is collected, for another entity's
 CUSTOMER = "customer"  # the subject of a customer's balance
 NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 
@@ -125,6 +126,7 @@ class _Billing:
     doc: documents.Invoice
     day: date
     terms: Terms
+    master: str | None
     billed: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -177,14 +179,23 @@ def _unconditional(books: Books, customer_id: int, subject: str) -> bool:
     return known == "unconditional"
 
 
-def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, terms: Terms | None = None) -> int:
-    """Take a finalised invoice in: every line is billed to what it is for."""
+def post_invoice(
+    wallets: Wallets,
+    doc: documents.Invoice,
+    document_id: int,
+    terms: Terms | None = None,
+    master: str | None = None,
+) -> int:
+    """Take a finalised invoice in: every line is billed to what it is for.
+
+    One with a `master` is an entity's part of that invoice.
+    """
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
     terms = terms or look_up(books, doc)
     # a late invoice counts from the first open day on
     day = books.open_day(doc.entity, terms.recorded_on)
-    billing = _Billing(wallets, books.locked(source, day), doc, day, terms)
+    billing = _Billing(wallets, books.locked(source, day), doc, day, terms, master)
     discounts = coupons.uses(doc, terms.coupons)
     movements: list[Movement] = []
     lines: list[BilledLine] = []
@@ -215,7 +226,7 @@ def _bill(billing: _Billing, line: documents.InvoiceLine, rounding: Rounding) ->
     amount = to_minor(line.amount, source.currency)
     _require_product_of(line, amount, source.currency)
     codes = find_codes(billing.wallets.books, billing.terms.tax_codes if line.tax_codes is None else line.tax_codes)
-    if line.kind == "opening":
+    if line.kind in ("opening", BETWEEN):
         codes = find_codes(billing.wallets.books, line.tax_codes or ())
     net, taxes = line_taxes(amount, codes, source.customer.tax_status, source.currency, rounding)
     if line.product is not None:
@@ -254,7 +265,8 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
         receivable_account=books.account(customer_id, receivable),
         supersedes=doc.supersedes,
         rate=None if source.rate is None else currencies.as_decimal(source.rate),
-        number=_next_number(books, doc.entity),
+        number=None if billing.master else _next_number(books, doc.entity),
+        master=billing.master,
         recorded_on=None if billing.terms.recorded_on == doc.issued_on else billing.terms.recorded_on,
     )
     known = Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, billing.terms.recorded_on)
@@ -313,6 +325,14 @@ def _bill_opening(billing: _Billing, line: documents.InvoiceLine, amount: int) -
     if line.tax_codes:
         raise Refused("tax_codes", line.tax_codes[0], "expected none: what is taken over includes its taxes")
     return OPENING, [Movement("invoice.opening", amount, billing.subject, OPENING)]
+
+
+def _bill_between(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    """A line of another entity's: what it bills there, taxes included, is owed to that entity."""
+    subject = f"entity:{line.entity}"
+    if amount < 0:
+        return subject, [Movement("credit.between", -amount, subject, billing.subject)]
+    return subject, [Movement("invoice.between", amount, billing.subject, subject)]
 
 
 def _bill_shortfall(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
@@ -400,6 +420,7 @@ _BILL = {
     "opening": _bill_opening,
     "service": _bill_service,
     "one_time": _bill_service,
+    BETWEEN: _bill_between,
 }
 
 

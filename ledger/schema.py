@@ -310,7 +310,9 @@ invoice = Table(
     Column("rate", Numeric),
     Column("number", BigInteger),
     _day("recorded_on", null=True),
+    _text("master", null=True),
     Index("invoice_receivable", "receivable_account"),
+    Index("invoice_master", "customer_id", "master", postgresql_where=text("master is not null")),
 )
 
 invoice_counter = Table("invoice_counter", metadata, _text("entity", key=True), _number("last_number"))

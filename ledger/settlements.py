@@ -7,7 +7,7 @@ is left. The split is by schedule as of the day before, whether or not recogniti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -21,7 +21,7 @@ from ledger.corrections import charged, lowered_by, shares
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import share, to_minor, to_text
 from ledger.positions import available
-from ledger.receivables import invoice_subject
+from ledger.receivables import BETWEEN, invoice_subject
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets
 
@@ -113,14 +113,66 @@ def _require_not_before(on: date, earliest: date, what: str) -> None:
         raise Refused("date", on, f"expected {earliest}, {what}, or later")
 
 
+def _by_line(invoice: BilledInvoice, amount: int) -> dict[str, int]:
+    """A gross amount of an invoice by the lines it is of."""
+    lines = charged(invoice.lines)
+    return {line.line: part for line, part in zip(lines, shares(amount, lines), strict=True)}
+
+
+def _of_parts(
+    wallets: Wallets, document_id: int, invoice: BilledInvoice, by_line: Mapping[str, int]
+) -> list[tuple[BilledInvoice, dict[str, int]]]:
+    """The parts of an invoice that other entities keep, each with what of the amounts is of its lines."""
+    if not any(line.kind == BETWEEN for line in invoice.lines):
+        return []
+    found = []
+    for part in billed.parts(wallets, document_id, invoice):
+        own = {line.line for line in part.lines}
+        found.append((part, {line: amount for line, amount in by_line.items() if line in own}))
+    return found
+
+
+def _post_parts(
+    wallets: Wallets,
+    parts: Sequence[tuple[BilledInvoice, dict[str, int]]],
+    on: date,
+    kind: str,
+    to: str,
+    earned_by: EarnedBy,
+) -> None:
+    """Post what other entities bear of money given back: each claims less of the entity that collects."""
+    books = wallets.books
+    for part, by_line in parts:
+        assert part.collector is not None, "a part has an entity that collects it"
+        day = books.open_day(part.source.entity, on)
+        movements = _give_back(wallets, part, by_line, day, kind, to, earned_by)
+        movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, billed.entity_subject(part.collector)))
+        books.post(part.source, on, movements)
+        _net(books, [part], day)
+
+
+# The rule by which what another entity bears leaves its claim on the one that collects.
+_BORNE = {"refund": "between.refunded", "dispute": "between.disputed"}
+
+
 def _give_back(
-    wallets: Wallets, invoice: BilledInvoice, amount: int, day: date, kind: str, to: str, earned_by: EarnedBy
+    wallets: Wallets,
+    invoice: BilledInvoice,
+    by_line: Mapping[str, int],
+    day: date,
+    kind: str,
+    to: str,
+    earned_by: EarnedBy,
 ) -> list[Movement]:
-    """What giving back a gross amount of an invoice moves, by `refund` or `dispute`, to cash or disputed funds."""
+    """What giving back gross amounts of an invoice's lines moves, by `refund` or `dispute`, to cash or disputed funds."""
     books, source = wallets.books, invoice.source
     movements: list[Movement] = []
-    lines = charged(invoice.lines)
-    for line, gross in zip(lines, shares(amount, lines), strict=True):
+    for line in charged(invoice.lines):
+        gross = by_line[line.line]
+        if line.kind == BETWEEN:
+            movements.append(Movement(f"{kind}.between", gross, line.subject, to))
+            billed.record(books, source, invoice, line, kind, gross)
+            continue
         net, taxes = lowered_by(gross, line)
         earned, unearned = billed.split_earned(books, source, line, net, day, earned_by)
         unearned = min(unearned, billed.held(books, source, line, day))
@@ -160,10 +212,13 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, earne
         from_balance = min(amount, _unapplied(books, source, day))
     plan = _plan(wallets, document_id, settled, amount - from_balance, source.currency)
     movements = [Movement("refund.balance", from_balance, _CUSTOMER, rail)]
-    for invoice, part in plan:
-        movements += _give_back(wallets, invoice, part, day, "refund", rail, earned_by)
+    split = [(invoice, _by_line(invoice, part)) for invoice, part in plan]
+    others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
+    for invoice, by_line in split:
+        movements += _give_back(wallets, invoice, by_line, day, "refund", rail, earned_by)
     books.post(source, doc.date, movements)
     _net(books, [invoice for invoice, _ in plan], day)
+    _post_parts(wallets, others, doc.date, "refund", rail, earned_by)
     return source.customer.customer_id
 
 
@@ -202,6 +257,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, ear
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
     invoices: list[BilledInvoice] = []
+    others: list[tuple[BilledInvoice, dict[str, int]]] = []
     movements = [Movement("payment.fee", fee, rail, rail)]
     if doc.status == "opened":
         _require_at_most(amount, payment.left - disputed, source.currency, f"what is left of payment {doc.payment}")
@@ -211,17 +267,18 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, ear
         if doc.status == "won":
             movements.append(Movement("dispute.won", amount, rail, subject))
         else:
-            lost, invoices = _lost(wallets, payment, document_id, amount, day, subject, earned_by)
+            lost, invoices, others = _lost(wallets, payment, document_id, amount, day, subject, earned_by)
             movements += lost
     books.post(source, doc.date, movements)
     _net(books, invoices, day)
+    _post_parts(wallets, others, doc.date, "dispute", subject, earned_by)
     return source.customer.customer_id
 
 
 def _lost(
     wallets: Wallets, payment: _Payment, document_id: int, amount: int, day: date, subject: str, earned_by: EarnedBy
-) -> tuple[list[Movement], list[BilledInvoice]]:
-    """What a lost dispute moves: what the payment settled, then what of it was unapplied."""
+) -> tuple[list[Movement], list[BilledInvoice], list[tuple[BilledInvoice, dict[str, int]]]]:
+    """What a lost dispute moves: what the payment settled, then what of it was unapplied; and what other entities bear."""
     books, source = wallets.books, payment.source
     invoices = [billed.find(wallets, document_id, ref) for ref, _ in payment.settled]
     reach = sum(min(paid, invoice.gross) for (_, paid), invoice in zip(payment.settled, invoices, strict=True))
@@ -230,9 +287,11 @@ def _lost(
     _require_at_most(from_balance, _unapplied(books, source, day), source.currency, "what the customer has unapplied")
     plan = _plan(wallets, document_id, payment.settled, of_invoices, source.currency)
     movements = [Movement("dispute.balance", from_balance, _CUSTOMER, subject)]
-    for invoice, part in plan:
-        movements += _give_back(wallets, invoice, part, day, "dispute", subject, earned_by)
-    return movements, [invoice for invoice, _ in plan]
+    split = [(invoice, _by_line(invoice, part)) for invoice, part in plan]
+    others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
+    for invoice, by_line in split:
+        movements += _give_back(wallets, invoice, by_line, day, "dispute", subject, earned_by)
+    return movements, [invoice for invoice, _ in plan], others
 
 
 def _net(books: Books, invoices: Sequence[BilledInvoice], day: date) -> None:
@@ -251,10 +310,32 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     if due == 0:
         raise Refused("invoice", doc.invoice, f"expected something due of it on {day}")
     _require_at_most(amount, due, source.currency, f"what is due of invoice {doc.invoice} on {day}")
-    to = invoice_subject(doc.invoice)
+    by_line = _by_line(invoice, amount)
+    others = _of_parts(wallets, document_id, invoice, by_line)
+    _write_off(wallets, invoice, by_line, doc.date, earned_by)
+    for part, of_part in others:
+        assert part.collector is not None, "a part has an entity that collects it"
+        claim = billed.entity_subject(part.collector)
+        reopened = Movement("between.reopened", sum(of_part.values()), invoice_subject(part.ref), claim)
+        books.post(part.source, doc.date, [reopened])
+        _write_off(wallets, part, of_part, doc.date, earned_by)
+    return source.customer.customer_id
+
+
+def _write_off(
+    wallets: Wallets, invoice: BilledInvoice, by_line: Mapping[str, int], on: date, earned_by: EarnedBy
+) -> None:
+    """Give up gross amounts of an invoice's lines: first what was not yet given, the rest is bad debt."""
+    books, source = wallets.books, invoice.source
+    day = books.open_day(source.entity, on)
+    to = invoice_subject(invoice.ref)
     movements: list[Movement] = []
-    lines = charged(invoice.lines)
-    for line, gross in zip(lines, shares(amount, lines), strict=True):
+    for line in charged(invoice.lines):
+        gross = by_line[line.line]
+        if line.kind == BETWEEN:
+            movements.append(Movement("write_off.between", gross, line.subject, to))
+            billed.record(books, source, invoice, line, "write_off", gross)
+            continue
         net, taxes = lowered_by(gross, line)
         price, earned = billed.price_and_earned(books, source, line, day, earned_by)
         unearned = min(net, max(price - earned, 0), billed.held(books, source, line, day))
@@ -270,9 +351,8 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
             grant.fundings.append((day, -unearned))
         billed.record(books, source, invoice, line, "write_off", net)
         billed.record_taxes(books, source, invoice, line, taxes)
-    books.post(source, doc.date, movements)
+    books.post(source, on, movements)
     _net(books, [invoice], day)
-    return source.customer.customer_id
 
 
 def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -> int:
@@ -282,7 +362,8 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
     row: Any = books.connection.execute(
         text(
             "select d.customer_id, d.document_id, d.dated_on, c.ref as customer, i.entity, i.currency, i.ref as invoice,"
-            " i.invoice_id from document_key k "
+            " i.invoice_id, exists (select from invoice p where p.customer_id = i.customer_id and p.master = i.ref)"
+            " as over_entities from document_key k "
             "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
             "join customer c on c.customer_id = d.customer_id "
             "join document_key ik on ik.type = 'invoice' and ik.ref = d.body::json ->> 'invoice' "
@@ -294,6 +375,10 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
     if row is None:
         raise UnknownReference("write_off", doc.write_off, "expected the id of a write-off posted before")
     _require_not_before(doc.date, row.dated_on, f"when {doc.write_off} was written off")
+    if row.over_entities:
+        raise Refused(
+            "write_off", doc.write_off, "expected one of a single entity: each enters its share by manual entry"
+        )
     source = books.source(document_id, row.customer, row.entity, row.currency, doc.date)
     amount = to_minor(doc.amount, row.currency)
     place = {"customer_id": row.customer_id, "document_id": row.document_id, "ref": doc.write_off}

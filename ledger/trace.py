@@ -149,6 +149,12 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     dated = f" of {row.dated_on}" if row.dated_on else ""
     title = f"{kind} {ref}{dated}, posted {row.posted_at:%Y-%m-%d %H:%M:%S} UTC by {row.posted_by}"
     results = [_entry_step(entry, 0) for entry in entries]
+    if kind == "invoice":
+        parts = connection.scalars(
+            text("select ref from invoice where customer_id = :customer_id and master = :ref order by invoice_id"),
+            {"customer_id": row.customer_id, "ref": ref},
+        )
+        results += [_document_step(connection, "invoice", part, 0) for part in list(parts)]
     results += _later_entries(connection, row.customer_id, row.document_id, made)
     sources = _named_by(connection, kind, ref, depth=0)
     if kind == "invoice":
@@ -206,6 +212,8 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
             steps.append(_document_step(connection, "grant", line["grant"], depth))
         if line.get("obligation"):
             steps += _makers(connection, f"obligation:{line['obligation']}", depth)
+    if body.get("master"):
+        steps.append(_document_step(connection, kind, body["master"], depth))
     if body.get("supersedes"):
         steps.append(_document_step(connection, kind, body["supersedes"], depth))
     named = [item["invoice"] for item in body.get("applications", ())] + [

@@ -255,7 +255,8 @@ _QUESTIONS = (
            where i.total_minor <> (select sum(amount_minor) from invoice_line l
                                    where l.customer_id = i.customer_id and l.invoice_id = i.invoice_id)
                                 + (select coalesce(sum(tax_minor), 0) from line_tax t
-                                   where t.customer_id = i.customer_id and t.document_id = i.invoice_id)
+                                   where t.customer_id = i.customer_id and t.document_id = i.invoice_id
+                                     and t.invoice_id = i.invoice_id)
               or i.total_minor <> (select coalesce(sum(case when p.debit_account = i.receivable_account then p.amount
                                                             else -p.amount end), 0) from entry e
                                    join posting p using (customer_id, entry_id)
@@ -271,6 +272,21 @@ _QUESTIONS = (
            from invoice_counter n left join invoice i using (entity)
            group by entity, n.last_number
            having count(i.number) <> n.last_number or min(i.number) <> 1 or max(i.number) <> n.last_number""",
+    ),
+    _Question(
+        "what an entity owes another for invoices over several entities is what that one claims",
+        "parts of invoices",
+        "select count(*) from invoice where master is not null",
+        _SIDES
+        + """, owed as (
+               select customer_id, currency, case role when 'due_to_entities' then entity else substr(subject, 8) end as owes,
+                      case role when 'due_to_entities' then substr(subject, 8) else entity end as claims, sum(net) as net
+               from sides where role in ('due_to_entities', 'due_from_entities') and subject like 'entity:%'
+                 and rule <> (select number from rule where code = 'manual')
+               group by 1, 2, 3, 4
+           )
+           select format('%s owes %s for %s: %s %s', owes, claims, c.ref, net, currency) from owed
+           join customer c using (customer_id) where net <> 0""",
     ),
     _Question(
         "no customer's unapplied money is used twice, on any day",

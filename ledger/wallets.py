@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -25,6 +26,27 @@ class Meter:
     rated: Decimal
     posted: int
     changed: bool = False
+
+
+@contextmanager
+def all_or_nothing(wallets: Wallets) -> Iterator[None]:
+    """Post several things for one document: where one is refused, nothing of any of them is left.
+
+    What was gathered before is written first.
+    """
+    wallets.books.flush()
+    wallets.flush()
+    savepoint = wallets.books.connection.begin_nested()
+    try:
+        yield
+        wallets.books.flush()
+        wallets.flush()
+    except Refused:
+        savepoint.rollback()
+        wallets.books.discard()
+        wallets.forget()
+        raise
+    savepoint.commit()
 
 
 # The rules by which a grant is billed, and by which what was billed for it is taken back.

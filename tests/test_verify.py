@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from tests.conftest import Cli
-from tests.samples import grant, invoice, parties, payment, prepaid, promotion, service, usage
+from tests.samples import grant, invoice, one_time, parties, payment, prepaid, promotion, service, usage
 
 
 def _books(cli: Cli) -> None:
@@ -29,8 +29,8 @@ def _books(cli: Cli) -> None:
 def test_clean_books_verify(cli: Cli) -> None:
     _books(cli)
     told = cli.ok("verify")
-    assert told.count("ok   ") == 22
-    assert "all 22 checks hold" in told
+    assert told.count("ok   ") == 23
+    assert "all 23 checks hold" in told
 
 
 DAMAGE = {
@@ -101,6 +101,40 @@ def test_damage_is_seen_and_named(cli: Cli, owner: Connection, damage: str) -> N
     assert any(sentence in line for line in failed), result.output
     assert named in result.stderr
     assert "checks found differences" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence", "named"),
+    [
+        ("update posting set amount = amount + 1 where rule = 352", "what an entity owes another", "us owes eu for globex: 1 USD"),
+        ("update invoice set number = 7 where ref = 'M'", "leaves no number out", "numbered 7 to 7, the last number taken is 1"),
+        ("update line_tax set tax_minor = tax_minor + 1", "tax payable and the taxable base", "tax:VAT: payable 1200, charged 1201"),
+    ],
+)  # fmt: skip
+def test_damage_to_an_invoice_over_entities_is_seen(
+    cli: Cli, owner: Connection, statement: str, sentence: str, named: str
+) -> None:
+    entity, *rest = parties()
+    line = service("60.00", "2026-02-01", "2026-03-31", "2", entity="eu", tax_codes=["VAT"])
+    cli.post(
+        entity | {"invoice_prefix": ""}, *rest, entity | {"id": "eu"},
+        {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}, invoice("M", "2026-01-31", one_time("100.00"), line),
+    )  # fmt: skip
+    cli.ok("verify")
+    owner.execute(text("set session_replication_role = replica"))
+    owner.execute(text(statement))
+    owner.commit()
+    result = cli.run("verify")
+    assert [line for line in result.stdout.splitlines() if line.startswith("FAIL") and sentence in line], result.output
+    assert named in result.stderr
+
+
+def test_a_taxed_invoice_that_replaces_another_verifies(cli: Cli) -> None:
+    """The taxes its void takes back are the replaced invoice's, not its own."""
+    taxed = service("60.00", "2026-02-01", "2026-03-31", tax_codes=["VAT"])
+    vat = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}
+    cli.post(*parties(), vat, invoice("A", "2026-01-31", taxed), invoice("B", "2026-01-31", taxed, supersedes="A"))
+    cli.ok("verify")
 
 
 @pytest.mark.parametrize("through", ["2026-01", "2026-03"])

@@ -249,7 +249,7 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
 
 REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
-    "discounts",
+    "discounts", "between-entities",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from ledger import alerts, coupons, financials, forecast, reports, statements
+from ledger import alerts, coupons, financials, forecast, masters, reports, statements
 from ledger.reports import Filters, Report, check_filters
 from revrec import waterfall
 from web.tables import table_text
@@ -27,6 +27,7 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "statement": statements.statement,
     "dunning": statements.dunning,
     "tax": reports.tax,
+    "between-entities": masters.between_entities,
     "discounts": coupons.discounts,
 }
 
