@@ -377,7 +377,7 @@ def bucket(days_overdue: int) -> str:
 
 def ar_aging(connection: Connection, filters: Filters) -> Report:
     """What is due of each invoice on a day (`as_of`, else the latest day in the books), by days past its due date."""
-    as_of = filters.as_of or last_day(connection)
+    as_of = filters.as_of or last_day(connection, filters.known_at)
     source, parameters = sides(filters, "accounts_receivable")
     rows = connection.execute(
         text(
@@ -419,7 +419,12 @@ def ar_aging(connection: Connection, filters: Filters) -> Report:
     return Report("ar-aging", "Receivables by age", columns, tuple(found), tuple(totals.values()), notes)
 
 
-def last_day(connection: Connection) -> date:
-    """The latest day any posting counts for, or today in empty books."""
-    found: date | None = connection.scalar(text("select max(effective_on) from entry"))
+def last_day(connection: Connection, known_at: datetime | None = None) -> date:
+    """The latest day any posting counts for, as known at a moment, or today in empty books."""
+    found: date | None = connection.scalar(
+        text(
+            "select max(effective_on) from entry where cast(:known_at as timestamptz) is null or posted_at <= :known_at"
+        ),
+        {"known_at": known_at},
+    )
     return found or datetime.now(UTC).date()

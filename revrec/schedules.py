@@ -143,17 +143,28 @@ def progress_share_sql(total: str, part: str, whole: str) -> str:
     return f"(sign({total})::bigint * ({quotient} + {half_even})::bigint)"
 
 
-def term_sql(row: str) -> str:
+def term_sql(row: str, known: str = "") -> str:
     """Joins to an obligation's row (with `month_end`) the version of its terms that holds then, and its progress.
+
+    `known` narrows versions and progress to documents known at a moment: a condition on a document `d`.
 
     Gives `x`: term_pattern, term_starts_on, term_ends_on, agreed (the price, or null where billing says it), base (what
     was earned before the version and stays), done and to_do of its progress.
     """
+
+    def known_by(table: str) -> str:
+        if not known:
+            return ""
+        return (
+            f" and exists (select from document d where d.customer_id = {table}.customer_id"
+            f" and d.document_id = {table}.document_id and {known})"
+        )
+
     return f"""
         left join lateral (
             select * from obligation_version ov
             where {row}.modified and ov.customer_id = {row}.customer_id and ov.subject = {row}.subject
-              and ov.from_day <= {row}.month_end
+              and ov.from_day <= {row}.month_end{known_by("ov")}
             order by ov.version desc limit 1
         ) ov on true
         cross join lateral (
@@ -172,7 +183,7 @@ def term_sql(row: str) -> str:
                        filter (where pr.percent is not null))[1] as percent
             from progress pr
             where tv.pattern = 'progress' and pr.customer_id = {row}.customer_id and pr.subject = {row}.subject
-              and pr.effective_on <= {row}.month_end
+              and pr.effective_on <= {row}.month_end{known_by("pr")}
         ) pr on true
         cross join lateral (
             select tv.pattern as term_pattern, tv.starts_on as term_starts_on, tv.ends_on as term_ends_on, tv.agreed,

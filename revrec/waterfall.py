@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 
 from ledger.dates import month_end, next_month
 from ledger.reports import Column, Filters, Report, last_day, sides
-from revrec.schedules import earned_sql, parts_sql, term_sql
+from ledger.rulebook import PRICE_REDUCING
+from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
 REVENUE_ROLES = ("revenue", "breakage_revenue", "promotional_credits")
@@ -31,27 +32,30 @@ _SCHEDULED = f"""
     with moved as (
         select customer_id, subject, sum(-sign * amount) filter (where role = 'deferred_revenue') as deferred,
                sum(sign * amount) filter (where role = 'unbilled_receivable') as unbilled,
-               sum(-sign * amount) filter (where role = 'revenue') as recognised
+               sum(-sign * amount) filter (where role not in ('deferred_revenue', 'unbilled_receivable')) as recognised,
+               sum(sign * amount) filter (where rule = any(:price_reducing)) as reduced
         from ({{source}}) x group by 1, 2
-    ), priced as (
-        select o.*, coalesce(m.recognised, 0)::bigint as recognised,
-               coalesce(o.price_minor, coalesce(m.deferred, 0) - coalesce(m.unbilled, 0)
-                                       + coalesce(m.recognised, 0))::bigint as price
+    ), stood as (
+        select o.*, coalesce(m.recognised, 0)::bigint as recognised, coalesce(m.reduced, 0)::bigint as reduced,
+               (coalesce(m.deferred, 0) - coalesce(m.unbilled, 0) + coalesce(m.recognised, 0))::bigint as billed
         from performance_obligation o
         left join moved m on m.customer_id = o.customer_id and m.subject = o.subject
         where o.known_on <= :through {{narrowed}}
     ), grid as (
         select p.*, m.month::date as month, (m.month + interval '1 month - 1 day')::date as month_end
-        from priced p
+        from stood p
         cross join lateral generate_series(
             :next_month::timestamp, greatest(date_trunc('month', p.ends_on), :next_month::timestamp), interval '1 month'
         ) m (month)
         -- what progress will be made nobody knows before it is reported
-        where p.price <> p.recognised and p.pattern <> 'progress'
+        where p.pattern <> 'progress'
+          and (p.modified or p.recognised <> coalesce({price_sql("p.first_price_minor", "p.billed", "p.reduced")}, p.billed))
     ), parts as (
-        select g.*, x.*, {_PASSED} as passed, {_WHOLE} as whole from grid g {term_sql("g")}
+        select g.*, x.*, {_PASSED} as passed, {_WHOLE} as whole,
+               coalesce({price_sql("x.agreed", "g.billed", "g.reduced")}, g.billed) as price
+        from grid g {{terms}}
     ), earned as (
-        select s.*, {earned_sql("s", "s.price")} as earned from parts s
+        select s.*, {earned_sql("s", "s.price")} as earned from parts s where s.term_pattern <> 'progress'
     )
     select to_char(known_on, 'YYYY-MM') as booked, to_char(month, 'YYYY-MM') as month, currency, 'scheduled' as status,
            sum(earned - before)::bigint as amount
@@ -59,6 +63,18 @@ _SCHEDULED = f"""
           from earned) e
     group by 1, 2, 3 having sum(earned - before) <> 0
 """.replace(":next_month::timestamp", "cast(:next_month as timestamp)")
+
+# What a contract promises is known from its document, or the modification's that added it; what an invoice does shows
+# in what is billed.
+_KNOWN = """(o.contract is null or exists (
+    select from document d join contract c on c.customer_id = d.customer_id and c.ref = o.contract
+    where d.customer_id = o.customer_id and d.posted_at <= :known_at
+      and (d.document_id = c.contract_id and o.known_on = c.signed_on
+           or d.type = 'contract_modification' and d.body::jsonb ->> 'contract' = o.contract
+              and d.body::jsonb -> 'obligations' @> jsonb_build_array(jsonb_build_object('id', substr(o.subject, 12))))))"""
+
+# What an obligation earned, and what was given back of that.
+_EARNED_ROLES = ("revenue", "refunds", "disputes", "bad_debt")
 
 COLUMNS = (
     Column("booked", "Booked in"),
@@ -75,14 +91,15 @@ def waterfall(connection: Connection, filters: Filters) -> Report:
     `as_of` is the last day counted as recognised (else the latest in the books, to its month's end); amounts are in
     transaction currency. Prepaid credits have no schedule: they are earned when used.
     """
-    through = filters.as_of or month_end(last_day(connection))
+    through = filters.as_of or month_end(last_day(connection, filters.known_at))
     source, parameters = sides(filters, *REVENUE_ROLES)
     recognised = connection.execute(text(_RECOGNISED.format(source=source)), parameters)
     rows = [dict(row._mapping) for row in recognised]
     # The liability's accounts are not kept by product; the obligation is.
     source, parameters = sides(
-        replace(filters, since=None, product=None), "revenue", "deferred_revenue", "unbilled_receivable"
+        replace(filters, since=None, product=None), "deferred_revenue", "unbilled_receivable", *_EARNED_ROLES
     )
+    parameters["price_reducing"] = list(PRICE_REDUCING)
     if filters.product:
         parameters["product"] = filters.product
     narrowed = ""
@@ -93,8 +110,12 @@ def waterfall(connection: Connection, filters: Filters) -> Report:
         ("o.customer_id = (select customer_id from customer where ref = :customer)", "customer"),
     ):
         narrowed += f" and {clause}" if name in parameters else ""
+    known = ""
+    if filters.known_at is not None:
+        known = "d.posted_at <= :known_at"
+        narrowed += f" and {_KNOWN}"
     scheduled = connection.execute(
-        text(_SCHEDULED.format(source=source, narrowed=narrowed)),
+        text(_SCHEDULED.format(source=source, narrowed=narrowed, terms=term_sql("g", known))),
         parameters | {"through": through, "next_month": next_month(through)},
     )
     rows += [dict(row._mapping) for row in scheduled]

@@ -84,7 +84,7 @@ def _line(document: dict[str, Any]) -> bytes:
         (_line(invoice("I", "2026-01-01", one_time("1.00") | {"start": "2026-01-01"})), "expected both or neither"),
         (
             _line(invoice("I", "2026-01-01", one_time("1.00") | {"oops": "1"})),
-            "oops = 1: unknown field; expected only id, kind",
+            "oops = 1: unknown field; expected only id, entity, kind",
         ),
         (
             _line(invoice("I", "2026-01-01", one_time("1.00") | {"grant": "G"})),

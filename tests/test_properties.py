@@ -9,6 +9,7 @@ import io
 import json
 import os
 import threading
+from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,7 @@ from ledger.revaluation import revalue
 from ledger.verify import verify
 from revrec.intake import TYPES
 from revrec.recognition import recognize
+from revrec.waterfall import waterfall
 from tests.samples import (
     application,
     billed_usage,
@@ -121,6 +123,13 @@ def _document(draw: st.DrawFn, ref: str, context: Context) -> dict[str, Any]:
         "bill_usage": invoice(ref, day, billed_usage(amount) | taxed, one_time(price, line="2"), due_on=end),
         "service": invoice(ref, day, service(amount, day, end, pattern=pattern) | taxed, due_on=end),
         "one_time": invoice(ref, day, one_time(amount) | taxed, due_on=end),
+        "over_entities": invoice(
+            ref, day, one_time(amount) | taxed, service(price, day, end, "2", pattern=pattern, entity="eu") | taxed, due_on=end,
+        ),
+        "replace": invoice(
+            ref, max(day, bill.get("issued_on", day)), one_time(amount) | taxed, billed_usage(price, line="2"), due_on=end,
+            supersedes=bill["id"],
+        ) | {"due_on": max(end, bill.get("issued_on", end))},
         "payment": payment(ref, amount, day),
         "pay": payment(ref, owed, day, (bill["id"], owed)),
         "application": application(ref, owed, day, bill["id"]),
@@ -193,6 +202,7 @@ RATES = [
     for month in range(1, 13)
 ]  # fmt: skip
 
+OTHER = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR"}
 VAT = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.19"}
 
 
@@ -247,7 +257,7 @@ def test_any_documents_balance_tie_and_post_once(
     note("\n".join(json.dumps(doc) for file in files for doc in file))
     note(f"files of {[len(file) for file in files]}, months {months}, closed {closes}")
     engine = fresh()
-    _post(engine, [*parties(), VAT, *RATES])
+    _post(engine, [*parties(), OTHER, VAT, *RATES])
     accepted: list[dict[str, Any]] = []
     for number, file in enumerate(files):
         _, refused = _post(engine, file)
@@ -262,7 +272,7 @@ def test_any_documents_balance_tie_and_post_once(
         _assert_ties(connection)
         before = summary(connection, Filters(memorandum=True)).rows
         assert recognize(connection, date(2027, 2, 1), "tester").entries == 0
-    outcome, refused = _post(engine, [*parties(), VAT, *RATES, *accepted], How())
+    outcome, refused = _post(engine, [*parties(), OTHER, VAT, *RATES, *accepted], How())
     assert (outcome.posted, outcome.entries, refused) == (0, 0, [])
     with engine.connect() as connection:
         assert summary(connection, Filters(memorandum=True)).rows == before
@@ -293,6 +303,7 @@ def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]])
         if kind == "usage" and doc["id"] not in replaced:
             rated += Decimal(doc["quantity"]) * Decimal(doc["unit_price"])
         elif kind == "invoice":
+            corrected |= "supersedes" in doc
             for line in doc["lines"]:
                 net = _cents(line["amount"])
                 # 19 %, half up, a line
@@ -371,7 +382,7 @@ def test_recognising_often_or_once_gives_the_same_books(
     found = []
     for often in (False, True):
         engine = fresh()
-        _post(engine, [*parties(), VAT])
+        _post(engine, [*parties(), OTHER, VAT, *RATES])
         _post(engine, documents)
         for month in months if often else ():
             with engine.begin() as connection:
@@ -380,6 +391,35 @@ def test_recognising_often_or_once_gives_the_same_books(
             recognize(connection, date(2027, 2, 1), "tester")
             found.append(summary(connection, Filters(memorandum=True)).rows)
     assert found[0] == found[1]
+
+
+@settings(max_examples=EXAMPLES * 20)
+@given(files=_history_in_any_currency())
+def test_what_is_scheduled_is_what_recognition_posts(fresh: Any, files: list[list[dict[str, Any]]]) -> None:
+    """The waterfall's coming months, of whatever was agreed, billed, credited and modified, are what becomes revenue."""
+    documents = [doc for file in files for doc in file]
+    note("\n".join(map(json.dumps, documents)))
+    engine = fresh()
+    _post(engine, [*parties(), OTHER, VAT, *RATES])
+    _post(engine, documents)
+    with engine.begin() as connection:
+        recognize(connection, date(2026, 7, 1), "tester")
+    with engine.begin() as connection:
+        scheduled: Counter[tuple[str, str]] = Counter()
+        for row in waterfall(connection, Filters(as_of=date(2026, 7, 31))).rows:
+            if row["status"] == "scheduled":
+                scheduled[row["month"], row["currency"]] += row["amount"]
+        recognize(connection, date(2027, 2, 1), "tester")
+        posted = connection.execute(
+            text(
+                "select to_char(effective_on, 'YYYY-MM') as month, currency,"
+                " sum(case side when 'credit' then amount else -amount end)::bigint as amount from journal_line "
+                r"where role = 'revenue' and subject like 'obligation\:%' and effective_on > '2026-07-31' group by 1, 2"
+            )
+        ).all()
+    assert {key: amount for key, amount in scheduled.items() if amount} == {
+        (row.month, row.currency): row.amount for row in posted if row.amount
+    }
 
 
 WALLET = st.lists(
