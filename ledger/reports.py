@@ -31,6 +31,15 @@ class Filters:
     product: str | None = None
     currency: str | None = None
     memorandum: bool = False
+    # for the disclosures: what is added up, over which stretches of time, in which currency
+    contract: str | None = None
+    group: tuple[str, ...] = ()
+    period: str = "month"
+    transaction: bool = False
+
+
+GROUPS = ("entity", "customer", "contract", "product")
+PERIODS = {"month": "YYYY-MM", "quarter": 'YYYY"-Q"Q', "year": "YYYY"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,7 @@ def check_filters(connection: Connection, filters: Filters) -> None:
         ("entity", filters.entity, "select count(*) from entity where entity = :value"),
         ("customer", filters.customer, "select count(*) from customer where ref = :value"),
         ("product", filters.product, "select count(*) from product where product = :value"),
+        ("contract", filters.contract, "select count(*) from contract where ref = :value"),
     ):
         if value is not None and not connection.scalar(text(query), {"value": value}):
             raise Refused(name, value, f"expected the id of a {name} in the books")

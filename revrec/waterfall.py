@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -56,17 +58,15 @@ _SCHEDULED = f"""
         from grid g {{terms}}
     ), earned as (
         select s.*, {earned_sql("s", "s.price")} as earned from parts s where s.term_pattern <> 'progress'
+    ), coming as (
+        select *, lag(earned, 1, recognised) over (partition by customer_id, subject order by month) as before from earned
     )
-    select to_char(known_on, 'YYYY-MM') as booked, to_char(month, 'YYYY-MM') as month, currency, 'scheduled' as status,
-           sum(earned - before)::bigint as amount
-    from (select *, lag(earned, 1, recognised) over (partition by customer_id, subject order by month) as before
-          from earned) e
-    group by 1, 2, 3 having sum(earned - before) <> 0
+    {{select}}
 """.replace(":next_month::timestamp", "cast(:next_month as timestamp)")
 
 # What a contract promises is known from its document, or the modification's that added it; what an invoice does shows
 # in what is billed.
-_KNOWN = """(o.contract is null or exists (
+KNOWN = """(o.contract is null or exists (
     select from document d join contract c on c.customer_id = d.customer_id and c.ref = o.contract
     where d.customer_id = o.customer_id and d.posted_at <= :known_at
       and (d.document_id = c.contract_id and o.known_on = c.signed_on
@@ -76,6 +76,10 @@ _KNOWN = """(o.contract is null or exists (
 # What an obligation earned, and what was given back of that.
 _EARNED_ROLES = ("revenue", "refunds", "disputes", "bad_debt")
 
+_BY_MONTH = """select to_char(known_on, 'YYYY-MM') as booked, to_char(month, 'YYYY-MM') as month, currency,
+           'scheduled' as status, sum(earned - before)::bigint as amount
+    from coming group by 1, 2, 3 having sum(earned - before) <> 0"""
+
 COLUMNS = (
     Column("booked", "Booked in"),
     Column("month", "Recognised in"),
@@ -83,6 +87,39 @@ COLUMNS = (
     Column("currency", "Currency"),
     Column("amount", "Amount", "amount"),
 )
+
+
+def scheduled(connection: Connection, filters: Filters, through: date, select: str) -> Sequence[Any]:
+    """What obligations still have to earn after a day, month by month, in transaction currency.
+
+    By the terms agreed by that day. `select` reads `coming`: an obligation's row with `month`, and what is `earned` by its end and `before` it.
+    """
+    # The liability's accounts are not kept by product; the obligation is.
+    source, parameters = sides(
+        replace(filters, since=None, product=None), "deferred_revenue", "unbilled_receivable", *_EARNED_ROLES
+    )
+    parameters["price_reducing"] = list(PRICE_REDUCING)
+    if filters.product:
+        parameters["product"] = filters.product
+    if filters.contract:
+        parameters["contract"] = filters.contract
+    narrowed = ""
+    for clause, name in (
+        ("o.entity = :entity", "entity"),
+        ("o.currency = :currency", "currency"),
+        ("o.product = :product", "product"),
+        ("o.contract = :contract", "contract"),
+        ("o.customer_id = (select customer_id from customer where ref = :customer)", "customer"),
+    ):
+        narrowed += f" and {clause}" if name in parameters else ""
+    known = "d.dated_on <= :through"
+    if filters.known_at is not None:
+        known += " and d.posted_at <= :known_at"
+        narrowed += f" and {KNOWN}"
+    return connection.execute(
+        text(_SCHEDULED.format(source=source, narrowed=narrowed, terms=term_sql("g", known), select=select)),
+        parameters | {"through": through, "next_month": next_month(through)},
+    ).all()
 
 
 def waterfall(connection: Connection, filters: Filters) -> Report:
@@ -95,30 +132,8 @@ def waterfall(connection: Connection, filters: Filters) -> Report:
     source, parameters = sides(filters, *REVENUE_ROLES)
     recognised = connection.execute(text(_RECOGNISED.format(source=source)), parameters)
     rows = [dict(row._mapping) for row in recognised]
-    # The liability's accounts are not kept by product; the obligation is.
-    source, parameters = sides(
-        replace(filters, since=None, product=None), "deferred_revenue", "unbilled_receivable", *_EARNED_ROLES
-    )
-    parameters["price_reducing"] = list(PRICE_REDUCING)
-    if filters.product:
-        parameters["product"] = filters.product
-    narrowed = ""
-    for clause, name in (
-        ("o.entity = :entity", "entity"),
-        ("o.currency = :currency", "currency"),
-        ("o.product = :product", "product"),
-        ("o.customer_id = (select customer_id from customer where ref = :customer)", "customer"),
-    ):
-        narrowed += f" and {clause}" if name in parameters else ""
-    known = ""
-    if filters.known_at is not None:
-        known = "d.posted_at <= :known_at"
-        narrowed += f" and {_KNOWN}"
-    scheduled = connection.execute(
-        text(_SCHEDULED.format(source=source, narrowed=narrowed, terms=term_sql("g", known))),
-        parameters | {"through": through, "next_month": next_month(through)},
-    )
-    rows += [dict(row._mapping) for row in scheduled]
+    scheduled_rows = scheduled(connection, filters, through, _BY_MONTH)
+    rows += [dict(row._mapping) for row in scheduled_rows]
     rows.sort(key=lambda row: (row["currency"], row["booked"], row["month"], row["status"]))
     found = tuple(row for row in rows if row["amount"])
     return Report("revenue-waterfall", "Revenue waterfall", COLUMNS, found, _totals(found), (f"as of {through}",))

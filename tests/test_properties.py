@@ -44,6 +44,7 @@ from tests.samples import (
     service,
     usage,
 )
+from tests.test_disclosures import assert_disclosures_tie
 from web.posting import How, post_file
 
 # `TICKMARK_EXAMPLES=20 pytest tests/test_properties.py` looks twenty times as long, each time elsewhere.
@@ -277,10 +278,12 @@ def test_any_documents_balance_tie_and_post_once(
             _recognize_and_close(engine, date(2026, months[number], 1), close=closes[number])
         with engine.connect() as connection:
             _assert_ties(connection)
+            assert_disclosures_tie(connection)
     with engine.begin() as connection:
         recognize(connection, date(2027, 2, 1), "tester")
     with engine.begin() as connection:
         _assert_ties(connection)
+        assert_disclosures_tie(connection)
         before = summary(connection, Filters(memorandum=True)).rows
         assert recognize(connection, date(2027, 2, 1), "tester").entries == 0
     outcome, refused = _post(engine, [*parties(), OTHER, VAT, *RATES, *accepted], How())

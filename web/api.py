@@ -22,7 +22,7 @@ from ledger import entries
 from ledger import trace as tracing
 from ledger.errors import InvalidDocument, Problem, Refused, UnknownReference
 from ledger.invoices import read_invoice
-from ledger.reports import Filters
+from ledger.reports import GROUPS, PERIODS, Filters
 from ledger.rulebook import RULES
 from revrec.intake import TYPES
 from web import reports
@@ -76,6 +76,14 @@ class FilterSchema(Schema):
     product = fields.String()
     currency = fields.String(validate=validate.Regexp("^[A-Z]{3}$"))
     memorandum = fields.Boolean()
+    contract = fields.String()
+    period = fields.String(
+        data_key="by", validate=validate.OneOf(list(PERIODS)), metadata={"description": "What disclosures add up over"}
+    )
+    group = fields.List(
+        fields.String(validate=validate.OneOf(GROUPS)), metadata={"description": "What disclosures keep apart"}
+    )
+    transaction = fields.Boolean(metadata={"description": "Disclosures in the currencies of transactions"})
 
 
 class ReportSchema(Schema):

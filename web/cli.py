@@ -248,7 +248,9 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
 
 
 REPORT_NAMES = (
-    "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
+    "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
+    "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "allocation", "modifications",
+    "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
     "discounts", "between-entities",
 )  # fmt: skip
 
@@ -263,13 +265,31 @@ REPORT_NAMES = (
 @click.option("--customer")
 @click.option("--product")
 @click.option("--currency")
+@click.option("--contract")
+@click.option(
+    "--by",
+    "period",
+    type=click.Choice(("month", "quarter", "year")),
+    default="month",
+    show_default=True,
+    help="What disclosures add up over.",
+)
+@click.option(
+    "--group",
+    multiple=True,
+    type=click.Choice(("customer", "contract", "product")),
+    help="What disclosures keep apart; may be repeated.",
+)
+@click.option(
+    "--transaction-currency", "transaction", is_flag=True, help="Disclosures in the currencies of transactions."
+)
 @click.option("--memorandum", is_flag=True, help="Include memorandum accounts.")
 @click.option("--format", "form", type=click.Choice(("table", "json", "csv", "xlsx")), default="table")
 @click.option("--output", type=click.Path(dir_okay=False), help="Where to write; standard output otherwise.")
 def report(
     name: str, since: date | None, until: date | None, as_of: date | None, known_at: datetime | None,
-    entity: str | None, customer: str | None, product: str | None, currency: str | None, memorandum: bool,
-    form: str, output: str | None,
+    entity: str | None, customer: str | None, product: str | None, currency: str | None, contract: str | None, period: str,
+    group: tuple[str, ...], transaction: bool, memorandum: bool, form: str, output: str | None,
 ) -> None:  # fmt: skip
     """Print a report. Every figure is a sum over postings."""
     if as_of and until and as_of != until:
@@ -280,7 +300,8 @@ def report(
     from ledger.reports import Filters
     from web import reports
 
-    filters = Filters(since, as_of or until, known_at, entity, customer, product, currency, memorandum)
+    filters = Filters(since, as_of or until, known_at, entity, customer, product, currency, memorandum,
+                      contract, group, period, transaction)  # fmt: skip
     with _refusals(), opened() as engine, engine.connect() as connection:
         made = reports.make(connection, name, filters)
     if form == "xlsx":

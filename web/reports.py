@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ledger import alerts, coupons, financials, forecast, masters, reports, statements
 from ledger.reports import Filters, Report, check_filters
-from revrec import waterfall
+from revrec import disclosures, waterfall
 from web.tables import table_text
 
 REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
@@ -20,6 +20,17 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "balance-sheet": financials.balance_sheet,
     "summary": reports.summary,
     "revenue-waterfall": waterfall.waterfall,
+    "deferred-rollforward": disclosures.deferred_roll_forward,
+    "asset-rollforward": disclosures.asset_roll_forward,
+    "contract-balances": disclosures.contract_balances,
+    "remaining-obligations": disclosures.remaining_obligations,
+    "disaggregation": disclosures.disaggregation,
+    "schedule": disclosures.schedule,
+    "unbilled": disclosures.unbilled,
+    "allocation": disclosures.allocation,
+    "modifications": disclosures.modifications,
+    "recognition-journal": disclosures.recognition_journal,
+    "changes": disclosures.changes,
     "wallet": reports.wallet,
     "wallet-forecast": forecast.wallet_forecast,
     "wallet-alerts": alerts.wallet_alerts,

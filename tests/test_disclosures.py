@@ -1,0 +1,234 @@
+"""The disclosures, against figures worked out by hand, and against the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from ledger.chart import CONTRACT_LIABILITIES, ROLES
+from ledger.reports import Filters, trial_balance
+from revrec import disclosures
+from tests.conftest import Cli
+from tests.samples import contract, grant, invoice, parties, payment, prepaid, promotion, service, usage
+from web.reports import make
+
+
+def assert_disclosures_tie(connection: Connection) -> None:
+    """Each disclosure's figures are the ledger's."""
+    net: dict[str, int] = {}
+    for row in trial_balance(connection, Filters()).rows:
+        net[row["role"]] = net.get(row["role"], 0) + row["debit"] - row["credit"]
+    for report, roles, sign in (
+        (disclosures.deferred_roll_forward, CONTRACT_LIABILITIES, -1),
+        (disclosures.asset_roll_forward, ("unbilled_receivable",), 1),
+    ):
+        rows = report(connection, Filters()).rows
+        flows = sum(
+            value
+            for row in rows
+            for key, value in row.items()
+            if isinstance(value, int) and key not in ("opening", "closing")
+        )
+        assert flows == sign * sum(net.get(role, 0) for role in roles), report.__name__
+        for row in rows:
+            inner = sum(
+                value for key, value in row.items() if isinstance(value, int) and key not in ("opening", "closing")
+            )
+            assert row["opening"] + inner == row["closing"]
+    revenue = sum(row["total"] for row in disclosures.disaggregation(connection, Filters()).rows)
+    contra = [name for name, role in ROLES.items() if role.kind == "revenue"]
+    assert revenue == -sum(net.get(role, 0) for role in contra)
+    balances: dict[str, int] = {}
+    for row in disclosures.contract_balances(connection, Filters()).rows:
+        balances[row["balance"]] = balances.get(row["balance"], 0) + (row.get("closing") or 0)
+    if balances:
+        assert balances["Receivables"] == net.get("accounts_receivable", 0)
+        netted = balances["Netted within contracts"]
+        assert balances["Contract liabilities"] + netted == -sum(net.get(role, 0) for role in CONTRACT_LIABILITIES)
+        assert balances["Contract assets"] + netted == net.get("unbilled_receivable", 0)
+    unbilled = sum(row["amount"] for row in disclosures.unbilled(connection, Filters()).rows)
+    assert unbilled == net.get("unbilled_receivable", 0)
+    journal = sum(row["amount"] for row in disclosures.recognition_journal(connection, Filters()).rows)
+    assert journal == -sum(net.get(role, 0) for role in ("revenue", "breakage_revenue", "promotional_credits"))
+
+
+def _books(cli: Cli) -> None:
+    """A contract of two obligations, one billed ahead and one in arrears; prepaid credits; usage beyond them."""
+    cli.post(
+        *parties(),
+        contract(
+            "C", "2026-01-01", {"id": "C/a", "product": "seats", "ssp": "150.00", "start": "2026-01-01", "end": "2026-12-31", "pattern": "monthly"},
+            {"id": "C/b", "product": "tokens", "ssp": "50.00", "start": "2026-01-01", "end": "2027-12-31", "pattern": "monthly"}, price="160.00",
+        ),  # 120.00 over 12 months, 40.00 over 24
+        invoice("I", "2026-01-01", {"id": "1", "kind": "service", "amount": "120.00", "obligation": "C/a"}),
+        grant("G", "50.00", "2026-01-01"), invoice("P", "2026-02-01", prepaid("50.00")), promotion("F", "5.00"),
+        usage("u1", "15.00", "2026-02-10"),  # 5.00 promotional, 10.00 prepaid
+        payment("M", "120.00", "2026-01-20", ("I", "120.00")),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-03")
+
+
+def test_deferred_revenue_rolls_forward(cli: Cli) -> None:
+    _books(cli)
+    rows = cli.report("deferred-rollforward")
+    keys = ("period", "opening", "billed", "recognised", "credited", "other", "closing")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        ("2026-01", "0.00", "120.00", "-10.00", "0.00", "0.00", "110.00"),
+        ("2026-02", "110.00", "50.00", "-20.00", "0.00", "0.00", "140.00"),
+        ("2026-03", "140.00", "0.00", "-10.00", "0.00", "0.00", "130.00"),
+    ]
+    (quarter,) = cli.report("deferred-rollforward", "--by", "quarter")
+    assert (quarter["period"], quarter["billed"], quarter["closing"]) == ("2026-Q1", "170.00", "130.00")
+    grouped = cli.report("deferred-rollforward", "--by", "year", "--group", "product", "--group", "contract")
+    assert [(r["contract"], r["product"], r["closing"]) for r in grouped] == [
+        ("", "", "40.00"),
+        ("C", "seats", "90.00"),
+    ]
+    march = cli.report("deferred-rollforward", "--from", "2026-03-01")
+    assert [(r["opening"], r["closing"]) for r in march] == [("140.00", "130.00")]
+
+
+def test_contract_assets_roll_forward(cli: Cli) -> None:
+    _books(cli)
+    rows = [(r["period"], r["opening"], r["earned"], r["closing"]) for r in cli.report("asset-rollforward")]
+    # 40.00 over 24 months: 1.67, 3.33, 5.00 cumulatively
+    assert rows == [
+        ("2026-01", "0.00", "1.67", "1.67"),
+        ("2026-02", "1.67", "1.66", "3.33"),
+        ("2026-03", "3.33", "1.67", "5.00"),
+    ]
+    (row,) = cli.report("unbilled")
+    assert (row["contract"], row["subject"], row["amount"], row["earned_on"]) == (
+        "C",
+        "obligation:C/b",
+        "5.00",
+        "2026-03-31",
+    )
+
+
+def test_contract_balances_are_net_by_contract(cli: Cli) -> None:
+    _books(cli)
+    rows = {
+        r["balance"]: (r["opening"], r["change"], r["closing"])
+        for r in cli.report("contract-balances", "--from", "2026-03-01")
+    }
+    assert rows == {
+        "Receivables": ("50.00", "0.00", "50.00"),
+        "Contract assets": ("0.00", "0.00", "0.00"),
+        # the contract: 100.00 deferred less 3.33 unbilled, then 90.00 less 5.00; credits: 40.00
+        "Contract liabilities": ("136.67", "-11.67", "125.00"),
+        "Netted within contracts": ("3.33", "1.67", "5.00"),
+        "Revenue that was in the opening liability": (None, "10.00", None),
+    }  # fmt: skip
+
+
+def test_remaining_obligations_by_horizon(cli: Cli) -> None:
+    _books(cli)
+    (row,) = cli.report("remaining-obligations", "--as-of", "2026-03-31")
+    # 90.00 of seats to December, 40.00 - 5.00 of tokens to December 2027: 20.00 of them within 12 months
+    assert (row["within_12"], row["within_24"], row["later"], row["as_used"], row["total"]) == (
+        "110.00", "15.00", "0.00", "40.00", "165.00",
+    )  # fmt: skip
+    by_contract = cli.report("remaining-obligations", "--as-of", "2026-03-31", "--group", "contract")
+    assert [(r["contract"], r["total"]) for r in by_contract] == [("", "40.00"), ("C", "125.00")]
+    (only,) = cli.report("remaining-obligations", "--as-of", "2026-03-31", "--contract", "C", "--product", "seats")
+    assert only["total"] == "90.00"
+    assert "expected the id of a contract" in cli.refused("report", "remaining-obligations", "--contract", "none")
+
+
+def test_progress_has_no_date(cli: Cli) -> None:
+    cli.post(
+        *parties(), contract("C", "2026-01-01", {"id": "C/o", "product": "seats", "price": "100.00", "start": "2026-01-01", "pattern": "progress"}),
+        {"type": "progress", "id": "p", "obligation": "C/o", "date": "2026-01-31", "percent": "30"},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    (row,) = cli.report("remaining-obligations")
+    assert (row["by_progress"], row["total"]) == ("70.00", "70.00")
+
+
+def test_revenue_is_disaggregated(cli: Cli) -> None:
+    _books(cli)
+    rows = cli.report("disaggregation", "--by", "quarter")
+    assert [(r["product"], r["over_time"], r["usage"], r["contra"], r["total"]) for r in rows] == [
+        ("", "0.00", "0.00", "-5.00", "-5.00"), ("seats", "30.00", "0.00", "0.00", "30.00"), ("tokens", "5.00", "15.00", "0.00", "20.00"),
+    ]  # fmt: skip
+
+
+def test_a_schedule_names_its_versions(cli: Cli) -> None:
+    _books(cli)
+    cli.post({"type": "contract_modification", "id": "M1", "contract": "C", "date": "2026-04-01", "treatment": "prospective",
+              "obligations": [{"id": "C/a", "product": "seats", "price": "90.00", "start": "2026-04-01", "end": "2026-12-31", "pattern": "monthly"}]})  # fmt: skip
+    rows = [r for r in cli.report("schedule", "--contract", "C", "--as-of", "2026-04-30") if r["obligation"] == "C/a"]
+    assert [(r["month"], r["version"], r["recognised"], r["scheduled"], r["to_date"]) for r in rows[2:5]] == [
+        ("2026-03", 1, "10.00", "0.00", "30.00"), ("2026-05", 2, "0.00", "13.33", "43.33"), ("2026-06", 2, "0.00", "6.67", "50.00"),
+    ]  # fmt: skip
+    assert rows[-1]["to_date"] == "90.00"  # 30.00 stays, 60.00 over nine months
+    (changed,) = cli.report("modifications")
+    assert (changed["obligation"], changed["version"], changed["treatment"], changed["price_before"], changed["price"], changed["kept"]) == (
+        "C/a", 2, "prospective", "120.00", "90.00", "30.00",
+    )  # fmt: skip
+
+
+def test_an_allocation_shows_its_worksheet(cli: Cli) -> None:
+    _books(cli)
+    rows = [(r["obligation"], r["ssp"], r["share"], r["price"], r["discount"]) for r in cli.report("allocation")]
+    assert rows == [("C/a", "150.00", "75.00", "120.00", "30.00"), ("C/b", "50.00", "25.00", "40.00", "10.00")]
+
+
+def test_changes_explain_the_difference_between_then_and_now(cli: Cli, connection: Connection) -> None:
+    _books(cli)
+    signed = datetime.now(UTC)
+    options = ("--as-of", "2026-03-31")
+    before = {r["account"]: (r["debit"], r["credit"]) for r in cli.report("trial-balance", *options)}
+    cli.post(
+        usage("late", "7.00", "2026-02-20"),
+        {
+            "type": "credit_note",
+            "id": "N",
+            "invoice": "I",
+            "date": "2026-03-15",
+            "lines": [{"line": "1", "amount": "12.00"}],
+        },
+        invoice("later", "2026-05-01", service("1.00", "2026-05-01", "2026-05-31")),
+    )
+    cli.ok("recognize", "--through", "2026-03")
+    rows = cli.report("changes", *options, "--known-at", signed.isoformat())
+    assert {row["document"] for row in rows} == {"usage late", "credit_note N", "recognition 2026-03/2"}
+    explained: dict[str, float] = {}
+    for row in rows:
+        explained[row["account"]] = explained.get(row["account"], 0) + float(row["amount"])
+    after = {r["account"]: (r["debit"], r["credit"]) for r in cli.report("trial-balance", *options)}
+    for account, now in after.items():
+        then = before.get(account, ("0", "0"))
+        difference = abs(float(now[0]) - float(now[1])) - abs(float(then[0]) - float(then[1]))
+        assert difference == pytest.approx(explained.get(account, 0)), account
+    assert "expected the moment the earlier report was made" in cli.refused("report", "changes")
+
+
+def test_disclosures_tie_to_the_ledger(cli: Cli, connection: Connection) -> None:
+    _books(cli)
+    assert_disclosures_tie(connection)
+
+
+def test_amounts_in_the_currency_of_the_transaction(cli: Cli, connection: Connection) -> None:
+    rate: dict[str, Any] = {
+        "type": "fx_rate",
+        "id": "r",
+        "date": "2026-01-01",
+        "base": "EUR",
+        "quote": "USD",
+        "rate": "1.20",
+    }
+    cli.post(
+        *parties(),
+        rate,
+        invoice("E", "2026-01-01", service("100.00", "2026-01-01", "2026-02-28")) | {"currency": "EUR"},
+    )
+    (row,) = cli.report("deferred-rollforward")
+    assert (row["currency"], row["closing"]) == ("USD", "120.00")
+    (row,) = cli.report("deferred-rollforward", "--transaction-currency")
+    assert (row["currency"], row["closing"]) == ("EUR", "100.00")
+    assert make(connection, "deferred-rollforward", Filters(transaction=True)).rows[0]["billed"] == 10_000
