@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -21,6 +21,7 @@ from revrec.waterfall import REVENUE_ROLES, waterfall
 
 ROWS_MAX = 1_048_576 - 1  # Excel's rows, less the heading
 _TEXT_MAX = 32_767
+_SHEET_NAME_MAX = 31
 
 
 def _amount_format(currency: str) -> str:
@@ -239,19 +240,27 @@ def _write_report(book: _Book, name: str, report: Report) -> tuple[str, int]:
     last = len(report.rows) + 1
     if report.rows:
         sheet.autofilter(0, 0, last - 1, len(columns) - 1)
-        sheet.write_string(last, 0, "Total", book.format("total_text"))
-        for index, column in enumerate(report.columns):
-            if column.kind == "amount":
-                letter = chr(ord("A") + index)
-                total = sum((to_decimal(r.get(column.key) or 0, r["currency"]) for r in report.rows), Decimal(0))
-                sheet.write_formula(
-                    last,
-                    index,
-                    f"=ROUND(SUM({letter}2:{letter}{last}),{exponent(book.currency)})",
-                    book.format("total"),
-                    total,
-                )
+        for offset, totals in enumerate(report.totals):
+            _write_totals(book, sheet, last + offset, report, totals)
     return name, len(report.rows)
+
+
+def _write_totals(book: _Book, sheet: Any, row: int, report: Report, totals: Mapping[str, Any]) -> None:
+    """A row of totals: formulas where it is the one sum of all rows, else what the report says."""
+    last = len(report.rows) + 1
+    for index, column in enumerate(report.columns):
+        value = totals.get(column.key)
+        if column.kind != "amount":
+            text_ = value if isinstance(value, str) else ("Total" if index == 0 else "")
+            sheet.write_string(row, index, text_, book.format("total_text"))
+        elif value is not None:
+            total = to_decimal(value, totals["currency"])
+            if report.sums and len(report.totals) == 1:
+                letter = chr(ord("A") + index)
+                formula = f"=ROUND(SUM({letter}2:{letter}{last}),{exponent(totals['currency'])})"
+                sheet.write_formula(row, index, formula, book.format("total"), total)
+            else:
+                sheet.write_number(row, index, total, book.format("total"))
 
 
 def _sum_of(report: Report, sheet: str, key: str) -> str:
@@ -303,7 +312,11 @@ def write(connection: Connection, path: Path, filters: Filters) -> str:
                     "Recognised in the waterfall equals revenue",
                     "+".join(
                         [
-                            "SUMIFS('Revenue waterfall'!E:E,'Revenue waterfall'!C:C,\"recognised\")",
+                            # its rows alone: totals by status stand below them
+                            (
+                                f"SUMIFS('Revenue waterfall'!E2:E{len(revenue.rows) + 1},"
+                                f"'Revenue waterfall'!C2:C{len(revenue.rows) + 1},\"recognised\")"
+                            ),
                             *(_balance(rows, role) for role in REVENUE_ROLES),
                         ]
                     ),
@@ -380,7 +393,7 @@ def write_report(report: Report, path: Path) -> None:
     """One report as a workbook of one sheet."""
     currency = next((row["currency"] for row in report.rows), "USD")
     with xlsxwriter.Workbook(str(path), {"strings_to_formulas": False}) as file:
-        _write_report(_Book(file, currency), report.title, report)
+        _write_report(_Book(file, currency), report.title[:_SHEET_NAME_MAX], report)
 
 
 def totals(path: Path) -> dict[str, Decimal]:

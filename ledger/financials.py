@@ -96,7 +96,7 @@ def income_statement(connection: Connection, filters: Filters) -> Report:
     )
     years_shown = ", ".join(f"{entity} from {first}" for entity, first in sorted(years.items()))
     notes = (f"period {since} to {until}", f"year to date: {years_shown}")
-    return Report("income-statement", "Income statement", columns, tuple(rows), tuple(totals), notes)
+    return Report("income-statement", "Income statement", columns, tuple(rows), tuple(totals), notes, sums=False)
 
 
 # An account as statements show it: code, title, role, currency.
@@ -161,4 +161,5 @@ def balance_sheet(connection: Connection, filters: Filters) -> Report:
         tuple(rows),
         tuple(totals),
         (f"as of {until}", f"fiscal years: {years_shown}"),
+        sums=False,
     )

@@ -61,6 +61,7 @@ class Report:
     rows: tuple[dict[str, Any], ...]
     totals: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    sums: bool = True  # totals are the sums of the rows; not where rows hold subtotals or balances
 
     def json_rows(self) -> list[dict[str, Any]]:
         """Rows as JSON gives them: amounts as decimal strings, dates ISO."""

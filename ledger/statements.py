@@ -79,7 +79,7 @@ def statement(connection: Connection, filters: Filters) -> Report:
         {"customer": customer, "entity": entity, "currency": currency, "document": "Balance", "balance": balance}
         for (customer, entity, currency), balance in sorted(balances.items())
     )
-    return Report("statement", "Statements of account", columns, tuple(found), totals)
+    return Report("statement", "Statements of account", columns, tuple(found), totals, sums=False)
 
 
 def dunning(connection: Connection, filters: Filters) -> Report:

@@ -368,7 +368,12 @@ def report(name: str) -> str | BaseResponse:
         return send_file(content, as_attachment=True, download_name=f"{name}.xlsx")
     query = {key: value for key, value in request.args.items() if value and key != "format"}
     return render_template(
-        "report.html", report=made, filters=filters, query=urlencode(query), names=list(reports.REPORTS), name=name
+        "report.html",
+        report=made,
+        filters=filters,
+        query=urlencode(query),
+        name=name,
+        names=[other for other in reports.REPORTS if other != "changes" or filters.known_at],
     )
 
 
