@@ -118,9 +118,9 @@ def test_money_promised_to_a_later_application_is_not_there_before_it(cli: Cli) 
 
 
 def test_an_unconditional_receivable_counts_from_its_due_date(cli: Cli) -> None:
-    """IFRS 15 Example 38 (606-10-55-283 to 287): signed 1 January, payable in advance on 31 January, paid 1 March, given 31 March.
+    """IFRS 15 Example 38, Case B (606-10-55-285 to 286): payable in advance on 31 January, paid 1 March, given 31 March.
 
-    Cancellable until it is due: the receivable and the contract liability arise on 31 January, not with the invoice.
+    The contract can be cancelled until then: the receivable and the liability arise on 31 January, not with the invoice.
     """
     promised = {"id": "c/o", "product": "seats", "price": "1000.00", "start": "2019-03-31", "pattern": "point_in_time"}
     line = {"id": "1", "kind": "service", "amount": "1000.00", "obligation": "c/o"}
