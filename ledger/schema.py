@@ -498,6 +498,33 @@ obligation_version = Table(
     Column("done_before", Numeric, nullable=False, server_default=text("0")),
 )
 
+contract_cost = Table(
+    "contract_cost",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("ref"),
+    _text("contract"),
+    _refers("entity", "entity.entity"),
+    _text("currency"),
+    _number("amount_minor"),
+    _day("capitalised_on"),
+    _text("pattern"),
+    _day("starts_on"),
+    _day("ends_on"),
+    Index("contract_cost_contract", "customer_id", "contract"),
+)
+
+cost_impairment = Table(
+    "cost_impairment",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _number("cost_id"),
+    _day("impaired_on"),
+    _number("amount_minor"),
+)
+
 contract_modification = Table(
     "contract_modification",
     metadata,

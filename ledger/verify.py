@@ -289,6 +289,12 @@ _QUESTIONS = (
            join customer c using (customer_id) where net <> 0""",
     ),
     _Question(
+        "no capitalised cost is amortised or impaired beyond what it cost, on any day",
+        "costs",
+        "select count(*) from contract_cost",
+        _SIDES + _negative_balances("contract_costs", "cost", "cost"),
+    ),
+    _Question(
         "no customer's unapplied money is used twice, on any day",
         "customers",
         "select count(*) from customer where customer_id <> 0",

@@ -6,7 +6,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ledger.documents import Day, Document, Model, NumberFromZero, Party, PositiveNumber, Ref, Text, refuse_repeats
+from ledger.documents import (
+    Currency,
+    Day,
+    Document,
+    Model,
+    NumberFromZero,
+    Party,
+    PositiveNumber,
+    Ref,
+    Text,
+    refuse_repeats,
+)
 
 ContractPattern = Literal["daily", "monthly", "monthly_prorated", "point_in_time", "progress", "usage"]
 
@@ -113,3 +124,37 @@ class Progress(Document):
         if self.percent is not None and self.percent > 100:
             raise ValueError(f"percent = {self.percent}: expected at most 100")
         return self
+
+
+class ContractCost(Document):
+    """A cost to obtain a contract, such as a commission: amortised from `start` (its date) to `end`, the period that benefits."""
+
+    type: Literal["contract_cost"]
+    contract: Ref
+    date: Day
+    amount: PositiveNumber
+    currency: Currency | None = None
+    payee: Text | None = None
+    start: Day | None = None
+    end: Day
+    pattern: Literal["daily", "monthly", "monthly_prorated"] = "monthly"
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ContractCost:
+        if self.end < (self.start or self.date):
+            raise ValueError(f"end = {self.end}: expected start ({self.start or self.date}) or later")
+        return self
+
+
+class ContractCostImpairment(Document):
+    """What of a capitalised cost will not be recovered; all that is left by default."""
+
+    type: Literal["contract_cost_impairment"]
+    cost: Ref
+    date: Day
+    amount: PositiveNumber | None = None
+    reason: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"

@@ -21,6 +21,7 @@ from ledger.errors import ClosedPeriod
 from ledger.money import share
 from ledger.rulebook import PRICE_REDUCING, RULES
 from ledger.wallets import Wallets
+from revrec import costs
 from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
@@ -260,6 +261,8 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     books.flush()
     ledger_wallets.flush()
     alerts.watch(ledger_wallets)
+    costs.amortise(books, document_id, last_day)
+    books.flush()
     parameters = {"through": last_day, "price_reducing": list(PRICE_REDUCING)}
     _recognize_foreign(books, document_id, parameters | {"foreign": True})
     books.flush()

@@ -58,6 +58,7 @@ def _until_march() -> list[dict[str, Any]]:
         invoice("E", "2026-02-01", one_time("40.00")) | FOREIGN,
         invoice("B", "2026-02-01", one_time("10.00"), one_time("15.00", "2") | {"entity": "eu"}),
         contract("C", "2026-01-01", obligation("C/o", "150.00", "2026-01-01", "2026-12-31")),
+        {"type": "contract_cost", "id": "K", "contract": "C", "date": "2026-01-01", "amount": "60.00", "end": "2026-12-31"},
         {"type": "contract_modification", "id": "C0", "contract": "C", "date": "2026-02-01",
          "obligations": [obligation("C/o", "120.00", "2026-01-01", "2026-12-31")]},
     ]  # fmt: skip
@@ -82,6 +83,7 @@ def _afterwards(month: str) -> list[dict[str, Any]]:
         {"type": "grant_return", "id": "GR", "customer": "globex", "grant": "G", "date": day, "amount": "4.00", "reason": "left"},
         {"type": "contract_modification", "id": "CM", "contract": "C", "date": f"{month}-01",
          "obligations": [obligation("C/o", "90.00", "2026-01-01", "2026-12-31")]},
+        {"type": "contract_cost_impairment", "id": "KI", "cost": "K", "date": day, "amount": "5.00", "reason": "earns less"},
         contract("D", day, obligation("D/o", "12.00", day, "2026-12-31")),
         {"type": "manual_entry", "id": "ME", "entity": "us", "currency": "USD", "date": day, "reason": "audit", "approved_by": "ann",
          "lines": [{"debit": "bad_debt", "credit": "processing_fees", "amount": "1.00"}]},

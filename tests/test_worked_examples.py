@@ -584,10 +584,26 @@ def test_pub_025_credits_and_a_draw(cli: Cli) -> None:
     assert _revenue(cli) == {"2026-01": expected["revenue_usage"]}
 
 
-def test_pub_026_a_commission_is_a_gap(cli: Cli) -> None:
-    """Costs to obtain a contract (ASC 340-40) are not kept yet: their documents are refused, not lost."""
-    refused = cli.refuse({"type": "contract_cost", "id": "k", "contract": "C", "amount": "3000.00"})
-    assert "type = contract_cost: expected one of" in refused
+def test_pub_026_a_commission(cli: Cli) -> None:
+    """Five years benefit from it: 3,000 / 60 a month."""
+    expected = CASES["PUB-026"]
+    seats = {"id": "C/o", "product": "seats", "price": "1.00", "start": "2026-01-01", "end": "2026-01-01"}
+    cost = {
+        "type": "contract_cost",
+        "id": "K",
+        "contract": "C",
+        "date": "2026-01-01",
+        "amount": "3000.00",
+        "end": "2030-12-31",
+    }
+    _post(cli, _agreed(seats), cost, through="2026-01")
+    capitalised, amortised = (entry["lines"][0] for entry in expected["journal"])
+    (row,) = cli.report("contract-costs")
+    assert (row["capitalised"], row["amortised"]) == (capitalised["amount"], amortised["amount"])
+    cli.ok("recognize", "--through", "2026-12")
+    moved = {month: accounts["contract_costs"] for month, accounts in cli.summary().items() if month > "2026-01"}
+    assert set(moved.values()) == {f"-{expected['scalars']['monthly']}"}
+    assert len(moved) == 11
 
 
 @pytest.mark.parametrize("method", ["proportional", "remote"])
