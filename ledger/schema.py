@@ -498,6 +498,24 @@ obligation_version = Table(
     Column("done_before", Numeric, nullable=False, server_default=text("0")),
 )
 
+variable_estimate = Table(
+    "variable_estimate",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("ref"),
+    _text("contract"),
+    _text("component"),
+    _day("effective_on"),
+    _text("method"),
+    _number("expected_minor"),
+    _number("included_minor"),
+    _number("before_minor"),
+    Column("obligations", ARRAY(Text)),
+    _text("reason", null=True),
+    Index("variable_estimate_contract", "customer_id", "contract", "component"),
+)
+
 contract_cost = Table(
     "contract_cost",
     metadata,

@@ -11,6 +11,7 @@ from ledger.documents import (
     Day,
     Document,
     Model,
+    Number,
     NumberFromZero,
     Party,
     PositiveNumber,
@@ -158,3 +159,42 @@ class ContractCostImpairment(Document):
     reason: Annotated[Text, Field(min_length=1)]
 
     dated_by: ClassVar[str] = "date"
+
+
+class Scenario(Model):
+    """A possible amount of a component, and how probable it is."""
+
+    amount: Number
+    probability: Annotated[NumberFromZero, Field(le=1)]
+
+
+class Estimate(Document):
+    """What a variable component of a contract's price (a bonus, a penalty, a rebate) is expected to be, from a day on.
+
+    It is part of the price of every obligation, or of those it is about. By `scenarios` and a method, or as an `amount`; what is probable not to be reversed may be constrained to less. It
+    replaces the component's estimate before.
+    """
+
+    type: Literal["estimate"]
+    contract: Ref
+    component: Ref
+    date: Day
+    method: Literal["expected_value", "most_likely"] | None = None
+    scenarios: Annotated[list[Scenario], Field(min_length=1, max_length=1_000)] | None = None
+    amount: Number | None = None
+    constraint: Number | None = None
+    obligations: Annotated[list[Ref], Field(min_length=1)] | None = None
+    reason: Text | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Estimate:
+        if (self.scenarios is None) == (self.amount is None):
+            raise ValueError("scenarios: expected possible amounts with their probabilities, or one amount")
+        if (self.scenarios is None) != (self.method is None):
+            raise ValueError(f"method = {self.method or 'missing'}: expected with scenarios, and only there")
+        if self.scenarios is not None and sum(item.probability for item in self.scenarios) != 1:
+            total = sum(item.probability for item in self.scenarios)
+            raise ValueError(f"scenarios = {total}: expected probabilities that sum to 1")
+        return self

@@ -7,8 +7,8 @@ from functools import partial
 from ledger import documents, settlements
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType
-from revrec import contracts, costs, modifications
-from revrec.documents import Contract, ContractCost, ContractCostImpairment, ContractModification, Progress
+from revrec import contracts, costs, estimates, modifications
+from revrec.documents import Contract, ContractCost, ContractCostImpairment, ContractModification, Estimate, Progress
 from revrec.recognition import price_and_earned
 
 # What splits by how much is earned is posted by the ledger, which asks recognition for it.
@@ -17,6 +17,7 @@ TYPES = {
     "contract": DocumentType(Contract, contracts.post_contract),
     "contract_modification": DocumentType(ContractModification, modifications.post_modification),
     "progress": DocumentType(Progress, modifications.post_progress),
+    "estimate": DocumentType(Estimate, estimates.post_estimate),
     "contract_cost": DocumentType(ContractCost, costs.post_contract_cost),
     "contract_cost_impairment": DocumentType(ContractCostImpairment, costs.post_impairment),
     "refund": DocumentType(documents.Refund, partial(settlements.post_refund, earned_by=price_and_earned)),

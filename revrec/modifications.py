@@ -23,7 +23,7 @@ from revrec.recognition import price_and_earned
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class Standing:
     """An obligation as it stands before a modification."""
 
     subject: str
@@ -35,13 +35,17 @@ class _Standing:
     ends_on: date | None
     quantity: Decimal | None
     percent: bool
+    price: int
+    base: int
+    done_before: Decimal
+    cancelled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What a modification makes of an obligation, and why it counts so."""
 
-    standing: _Standing
+    standing: Standing
     treatment: str
     reason: str
     price: int
@@ -71,7 +75,7 @@ def post_modification(wallets: Wallets, doc: ContractModification, document_id: 
     changes: list[_Change] = []
     added: list[tuple[NewObligation, int]] = []
     for index, item in enumerate(doc.obligations):
-        standing = _standing(books, contract.customer_id, contract.document_id, item.id)
+        standing = standing_of(books, contract.customer_id, contract.document_id, item.id)
         price = 0 if item.price is None else to_minor(item.price, source.currency, f"obligations.{index}.price")
         within_limit(price, source.currency, f"obligations.{index}.price")
         if standing is None:
@@ -79,7 +83,7 @@ def post_modification(wallets: Wallets, doc: ContractModification, document_id: 
         else:
             changes.append(_changed(books, source, doc, index, item, standing, price))
     for ref in doc.cancel:
-        standing = _standing(books, contract.customer_id, contract.document_id, ref)
+        standing = standing_of(books, contract.customer_id, contract.document_id, ref)
         if standing is None:
             raise UnknownReference("cancel", ref, f"expected the id of an obligation of contract {doc.contract}")
         changes.append(_cancelled(books, source, doc, standing))
@@ -99,11 +103,13 @@ def post_modification(wallets: Wallets, doc: ContractModification, document_id: 
     return int(contract.customer_id)
 
 
-def _standing(books: Books, customer_id: int, contract_id: int, ref: str) -> _Standing | None:
+def standing_of(books: Books, customer_id: int, contract_id: int, ref: str) -> Standing | None:
+    """An obligation of a contract as its last version has it, or None where the contract has none of that id."""
     row: Any = books.connection.execute(
         text(
             "select o.product, o.pattern, o.starts_on, o.ends_on, o.quantity, v.version, v.from_day,"
-            " v.pattern as v_pattern, v.starts_on as v_starts_on, v.ends_on as v_ends_on, v.quantity as v_quantity,"
+            " v.treatment, coalesce(v.price_minor, o.price_minor) as price, coalesce(v.base_minor, 0) as base,"
+            " coalesce(v.done_before, 0) as done_before, v.pattern as v_pattern, v.starts_on as v_starts_on, v.ends_on as v_ends_on, v.quantity as v_quantity,"
             " exists (select from progress p where p.customer_id = o.customer_id and p.subject = :subject"
             "  and p.percent is not null) as percent "
             "from obligation o left join lateral (select * from obligation_version v"
@@ -119,15 +125,22 @@ def _standing(books: Books, customer_id: int, contract_id: int, ref: str) -> _St
     ).first()
     if row is None:
         return None
-    if row.version is None:
-        return _Standing(
-            obligation_subject(ref), row.product, row.pattern, 1, None, row.starts_on, row.ends_on, row.quantity,
-            row.percent,
-        )  # fmt: skip
-    return _Standing(
-        obligation_subject(ref), row.product, row.v_pattern, row.version, row.from_day, row.v_starts_on, row.v_ends_on,
-        row.v_quantity, row.percent,
-    )  # fmt: skip
+    own = row.version is None
+    return Standing(
+        subject=obligation_subject(ref),
+        product=row.product,
+        pattern=row.pattern if own else row.v_pattern,
+        version=1 if own else row.version,
+        last_change=row.from_day,
+        starts_on=row.starts_on if own else row.v_starts_on,
+        ends_on=row.ends_on if own else row.v_ends_on,
+        quantity=row.quantity if own else row.v_quantity,
+        percent=row.percent,
+        price=row.price,
+        base=row.base,
+        done_before=row.done_before,
+        cancelled=row.treatment == "cancelled",
+    )
 
 
 def _changed(
@@ -136,7 +149,7 @@ def _changed(
     doc: ContractModification,
     index: int,
     item: ContractObligation,
-    standing: _Standing,
+    standing: Standing,
     price: int,
 ) -> _Change:
     """What a changed obligation becomes. Raises Refused where it can't be that."""
@@ -147,7 +160,13 @@ def _changed(
         raise Refused(
             "treatment", doc.treatment, f"expected only new obligations; {item.id} is one of the contract already"
         )
-    _require_later(doc, standing)
+    require_later(doc.date, standing)
+    if standing.cancelled:
+        raise Refused(
+            f"{field}.id",
+            item.id,
+            "expected an obligation that goes on; it is cancelled: promise it anew, by another id",
+        )
     treatment, reason = (doc.treatment, "as the document says") if doc.treatment != "auto" else _decide(item)
     if treatment == "catch_up":
         return _Change(standing, treatment, reason, price, 0, item, Decimal(0))
@@ -175,21 +194,50 @@ def _decide(item: ContractObligation) -> tuple[str, str]:
     )
 
 
-def _cancelled(books: Books, source: Source, doc: ContractModification, standing: _Standing) -> _Change:
-    _require_later(doc, standing)
+def _cancelled(books: Books, source: Source, doc: ContractModification, standing: Standing) -> _Change:
+    require_later(doc.date, standing)
+    if standing.cancelled:
+        raise Refused(
+            "cancel", standing.subject.removeprefix("obligation:"), "expected an obligation that is not cancelled yet"
+        )
     _, earned = price_and_earned(books.connection, source.customer.customer_id, standing.subject, doc.date)
     return _Change(
         standing, "cancelled", f"ends before {doc.date}: nothing more is promised", earned, earned, None, Decimal(0)
     )
 
 
-def _require_later(doc: ContractModification, standing: _Standing) -> None:
-    if standing.last_change is not None and doc.date < standing.last_change:
+def require_later(on: date, standing: Standing) -> None:
+    """Raise Refused for a change dated before the obligation's last one."""
+    if standing.last_change is not None and on < standing.last_change:
         ref = standing.subject.removeprefix("obligation:")
-        raise Refused("date", doc.date, f"expected {standing.last_change}, when {ref} last changed, or later")
+        raise Refused("date", on, f"expected {standing.last_change}, when {ref} last changed, or later")
 
 
-def _done(books: Books, source: Source, standing: _Standing, through: date) -> Decimal:
+def add_price(books: Books, source: Source, on: date, standing: Standing, change: int, reason: str) -> None:
+    """Gather that an obligation's price changes from a day on and nothing else does: a change of the transaction price.
+
+    What of it was given already is earned at once (606-10-32-43), within its last modification (32-45).
+    """
+    books.add_row(
+        "obligation_version",
+        customer_id=source.customer.customer_id,
+        subject=standing.subject,
+        version=standing.version + 1,
+        document_id=source.document_id,
+        from_day=on,
+        treatment="price",
+        reason=reason,
+        price_minor=standing.price + change,
+        base_minor=standing.base,
+        pattern=standing.pattern,
+        starts_on=standing.starts_on,
+        ends_on=standing.ends_on,
+        quantity=standing.quantity,
+        done_before=standing.done_before,
+    )
+
+
+def _done(books: Books, source: Source, standing: Standing, through: date) -> Decimal:
     """Progress by a day: percent, or the quantity delivered."""
     if standing.pattern != "progress":
         return Decimal(0)
@@ -246,7 +294,7 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
     if row is None:
         raise UnknownReference("obligation", doc.obligation, "expected the id of an obligation of a contract")
     source = books.source(document_id, row.customer, row.entity, row.currency, doc.date)
-    standing = _standing(books, row.customer_id, row.contract_id, doc.obligation)
+    standing = standing_of(books, row.customer_id, row.contract_id, doc.obligation)
     assert standing is not None, "found just before"
     if standing.pattern != "progress":
         raise Refused("obligation", doc.obligation, f"expected one of pattern progress, found {standing.pattern}")
@@ -266,7 +314,7 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
     return int(row.customer_id)
 
 
-def _require_quantity(books: Books, source: Source, doc: Progress, standing: _Standing) -> None:
+def _require_quantity(books: Books, source: Source, doc: Progress, standing: Standing) -> None:
     assert doc.quantity is not None, "checked by the caller"
     if standing.quantity is None:
         raise Refused("quantity", doc.quantity, f"expected percent: no quantity is agreed of {doc.obligation}")

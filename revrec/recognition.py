@@ -36,7 +36,7 @@ _DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_o
 # less what was earned: above zero it is deferred revenue, below it an unbilled receivable, never both.
 #   moved      the net change of its accounts by month; closed months count in the first open one. What was refunded,
 #              lost or written off of earned revenue counts as not recognised: it lowered the price too
-#   grid       the months of its term and those in which something moved
+#   grid       the months of its term, those in which something moved, and those of its versions
 #   standing   its accounts at each month's end as posted: deferred, unbilled, recognised
 #   gap        what the schedule has earned by then and is not recognised; nothing more after the run's last month
 #   due        what they should be: earned, and the position that leaves
@@ -88,6 +88,11 @@ _NEEDED = f"""
             interval '1 month') m (month)
         union
         select customer_id, revenue_account, month from moved
+        union
+        -- a price that changes when all is given is earned, or taken back, in that month
+        select t.customer_id, t.revenue_account, greatest(date_trunc('month', ov.from_day)::date, t.first_open)
+        from terms t join obligation_version ov using (customer_id, subject)
+        where t.modified and ov.from_day <= :through
     ), grid as (
         select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on,
                sum(coalesce(v.deferred, 0)) over through_month as deferred,

@@ -61,6 +61,7 @@ def _until_march() -> list[dict[str, Any]]:
         {"type": "contract_cost", "id": "K", "contract": "C", "date": "2026-01-01", "amount": "60.00", "end": "2026-12-31"},
         {"type": "contract_modification", "id": "C0", "contract": "C", "date": "2026-02-01",
          "obligations": [obligation("C/o", "120.00", "2026-01-01", "2026-12-31")]},
+        {"type": "estimate", "id": "V1", "contract": "C", "component": "bonus", "date": "2026-02-01", "amount": "12.00", "constraint": "6.00"},
     ]  # fmt: skip
 
 
@@ -83,6 +84,7 @@ def _afterwards(month: str) -> list[dict[str, Any]]:
         {"type": "grant_return", "id": "GR", "customer": "globex", "grant": "G", "date": day, "amount": "4.00", "reason": "left"},
         {"type": "contract_modification", "id": "CM", "contract": "C", "date": f"{month}-01",
          "obligations": [obligation("C/o", "90.00", "2026-01-01", "2026-12-31")]},
+        {"type": "estimate", "id": "V2", "contract": "C", "component": "bonus", "date": day, "amount": "9.00"},
         {"type": "contract_cost_impairment", "id": "KI", "cost": "K", "date": day, "amount": "5.00", "reason": "earns less"},
         contract("D", day, obligation("D/o", "12.00", day, "2026-12-31")),
         {"type": "manual_entry", "id": "ME", "entity": "us", "currency": "USD", "date": day, "reason": "audit", "approved_by": "ann",

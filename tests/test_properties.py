@@ -143,6 +143,13 @@ def _document(draw: st.DrawFn, ref: str, context: Context) -> dict[str, Any]:
             "treatment": draw(st.sampled_from(["auto", "prospective", "catch_up"])),
             "obligations": [obligation(promised["id"], amount, day, until, pattern=pattern)],
         },
+        "estimate": {
+            "type": "estimate", "id": ref, "contract": _known(draw, context, "contract")["id"], "component": draw(st.sampled_from("ab")),
+            "date": day, "amount": draw(st.sampled_from(["0.00", "0.07", "-0.05", amount])),
+        },
+        "contract_cost": {
+            "type": "contract_cost", "id": ref, "contract": _known(draw, context, "contract")["id"], "date": day, "amount": amount, "end": end,
+        },
         "bill_obligation": invoice(
             ref, day, {"id": "1", "kind": "service", "amount": _part(draw, promised["price"]), "obligation": promised["id"]} | taxed,
             due_on=end,
@@ -371,8 +378,11 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
     ).all()
     # the last version of an obligation that was accepted says its price
     contracts = {item["id"]: _cents(item["price"]) for doc in accepted for item in doc.get("obligations", ())}
+    estimated = any(doc["type"] == "estimate" for doc in accepted)
     for row in rows:
         agreed = contracts.get(row.subject.removeprefix("obligation:"))
+        if estimated and agreed is not None:
+            agreed = row.price_minor
         price = agreed if agreed is not None else (row.billed or 0)
         # what takes back a bill beyond the agreed price does not lower the price
         beyond = 0 if agreed is None else max((row.billed or 0) - agreed, 0)

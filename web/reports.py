@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ledger import alerts, coupons, financials, forecast, masters, reports, statements
 from ledger.reports import Filters, Report, check_filters
-from revrec import costs, disclosures, waterfall
+from revrec import costs, disclosures, estimates, waterfall
 from web.tables import table_text
 
 REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
@@ -29,6 +29,7 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "unbilled": disclosures.unbilled,
     "allocation": disclosures.allocation,
     "modifications": disclosures.modifications,
+    "estimates": estimates.estimates,
     "contract-costs": costs.contract_costs,
     "recognition-journal": disclosures.recognition_journal,
     "changes": disclosures.changes,

@@ -1,0 +1,265 @@
+"""Variable consideration: the standard's own examples of it (606-10-55), and what is refused.
+
+Each test says in a sentence why the figures are what they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.samples import PARTY, parties
+
+
+def _agreed(*obligations: dict[str, Any], signed: str = "2026-01-01") -> dict[str, Any]:
+    return {"type": "contract", "id": "C", **PARTY, "signed_on": signed, "obligations": list(obligations)}
+
+
+def _obligation(ref: str, price: str, start: str = "2026-01-01", end: str | None = None, **more: Any) -> dict[str, Any]:
+    made = {"id": f"C/{ref}", "product": "seats", "price": price, "start": start, "end": end, **more}
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def _estimate(day: str, component: str = "bonus", **more: Any) -> dict[str, Any]:
+    return {
+        "type": "estimate",
+        "id": f"{component}/{day}",
+        "contract": "C",
+        "component": component,
+        "date": day,
+        **more,
+    }
+
+
+def _scenarios(*pairs: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"amount": amount, "probability": probability} for amount, probability in pairs]
+
+
+def _progress(day: str, obligation: str = "C/o", **more: Any) -> dict[str, Any]:
+    return {"type": "progress", "id": f"{obligation}/{day}", "obligation": obligation, "date": day, **more}
+
+
+def _revenue(cli: Cli) -> dict[str, str]:
+    return {month: moved["revenue"] for month, moved in cli.summary().items() if "revenue" in moved}
+
+
+def test_example_21_a_penalty_by_days_and_an_award(cli: Cli) -> None:
+    """Example 21 (606-10-55-194 to 196): 2,500,000 less or plus 10,000 a day by expected value, 150,000 award as most likely.
+
+    The penalty has a range of outcomes, so expected value predicts it; the award has two, so the likelier does (32-8).
+    """
+    days = [("20000.00", "0.20"), ("0.00", "0.50"), ("-20000.00", "0.30")]
+    cli.post(
+        *parties(), _agreed(_obligation("o", "2500000.00", pattern="progress")),
+        _estimate("2026-01-01", "delay", method="expected_value", scenarios=_scenarios(*days)),
+        _estimate("2026-01-01", "award", method="most_likely", scenarios=_scenarios(("150000.00", "0.80"), ("0.00", "0.20"))),
+        _progress("2026-06-30", percent="50"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-06")
+    # 0.2 x 20,000 - 0.3 x 20,000 = -2,000; half of 2,500,000 - 2,000 + 150,000
+    assert _revenue(cli) == {"2026-06": "1324000.00"}
+    rows = [(r["component"], r["expected"], r["included"]) for r in cli.report("estimates")]
+    assert rows == [("delay", "-2000.00", "-2000.00"), ("award", "150000.00", "150000.00")]
+
+
+def test_example_22_returns_are_expected(cli: Cli) -> None:
+    """Example 22 (606-10-55-202 to 207): 100 sold at 100, three expected back: 97 x 100 of revenue, 300 is not the seller's.
+
+    The exact price is 9,700; the 300 billed beyond it stays a liability.
+    """
+    line = {"id": "1", "kind": "service", "amount": "10000.00", "obligation": "C/o"}
+    cli.post(
+        *parties(), _agreed(_obligation("o", "10000.00", pattern="point_in_time")), _estimate("2026-01-01", "returns", amount="-300.00"),
+        {"type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-01", "due_on": "2026-01-01", "lines": [line]},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    assert _revenue(cli) == {"2026-01": "9700.00"}
+    held = {row["role"]: row["credit"] for row in cli.report("trial-balance")}
+    assert held["deferred_revenue"] == "300.00"
+    # nobody returns anything: the liability becomes revenue
+    cli.post(_estimate("2026-03-31", "returns", amount="0.00", reason="the time to return is over"))
+    cli.ok("recognize", "--through", "2026-03")
+    assert _revenue(cli) == {"2026-01": "9700.00", "2026-03": "300.00"}
+
+
+@pytest.mark.parametrize(("constraint", "expected"), [(None, "60000.00"), ("-40000.00", "60000.00")])
+def test_example_23_price_concessions(cli: Cli, constraint: str | None, expected: str) -> None:
+    """Example 23 (606-10-55-208 to 215): 1,000 products at 100; 40 % price concessions are expected: 60,000 whichever way.
+
+    Case B's wider range is held to 40 % by the constraint; an estimate below it is no more than what is probable.
+    """
+    more = {} if constraint is None else {"constraint": constraint}
+    cli.post(
+        *parties(),
+        _agreed(_obligation("o", "100000.00", pattern="point_in_time")),
+        _estimate("2026-01-01", "concession", amount="-40000.00", **more),
+    )
+    cli.ok("recognize", "--through", "2026-01")
+    assert _revenue(cli) == {"2026-01": expected}
+
+
+def test_example_24_a_volume_discount(cli: Cli) -> None:
+    """Example 24 (606-10-55-216 to 220): 75 units at 100; then 500 at 90, for the price falls backwards over 1,000 units.
+
+    In the second quarter 500 x 90 less 75 x 10 for the first quarter's: 44,250.
+    """
+    units = _obligation("units", "100000.00", pattern="progress", quantity="1000")
+    cli.post(
+        *parties(), _agreed(units), _progress("2026-03-31", "C/units", quantity="75"),
+        _estimate("2026-04-01", "discount", amount="-10000.00", reason="more than 1,000 units expected"), _progress("2026-06-30", "C/units", quantity="500"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-06")
+    months = _revenue(cli)
+    assert months["2026-03"] == "7500.00"
+    # the 750 are taken back when the estimate changes, in April
+    assert months["2026-04"] == "-750.00"
+    assert months["2026-06"] == "45000.00"
+    assert float(months["2026-04"]) + float(months["2026-06"]) == 44250
+
+
+def test_example_25_fees_that_depend_on_the_market(cli: Cli) -> None:
+    """Example 25 (606-10-55-221 to 225): an incentive fee on a market nobody can predict is constrained to nothing until it is fixed."""
+    cli.post(
+        *parties(), _agreed(_obligation("o", "120.00", "2026-01-01", "2026-12-31", pattern="monthly")),
+        _estimate("2026-01-01", "incentive", amount="60.00", constraint="0.00", reason="the market is outside our influence"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-06")
+    assert set(_revenue(cli).values()) == {"10.00"}
+    (row,) = cli.report("estimates")
+    assert (row["expected"], row["constrained"], row["included"]) == ("60.00", "60.00", "0.00")
+    cli.post(_estimate("2026-12-31", "incentive", amount="48.00", reason="fixed"))
+    cli.ok("recognize", "--through", "2026-12")
+    assert _revenue(cli)["2026-12"] == "58.00"
+
+
+def test_example_35_b_variable_consideration_shared(cli: Cli) -> None:
+    """Example 35, Case B (606-10-55-273 to 279): 300 fixed and 1,000 expected royalties for two licences of 800 and 1,000.
+
+    Nothing says that the royalties are for one of them alone, so the fixed 300 is allocated by stand-alone prices:
+    300 x 800 / 1,800 = 133.33 and 166.67; each royalty that comes in is shared alike.
+    """
+    licences = [
+        {"id": f"C/{ref}", "product": "seats", "ssp": ssp, "start": day, "pattern": "point_in_time"}
+        for ref, ssp, day in (("x", "800.00", "2026-01-01"), ("y", "1000.00", "2026-02-01"))
+    ]
+    cli.post(
+        *parties(), {**_agreed(*licences), "price": "300.00"}, _estimate("2026-03-31", "royalties", amount="200.00")
+    )
+    cli.ok("recognize", "--through", "2026-03")
+    # 200 x 800 / 1,800 = 88.89 and 111.11, both licences being given already
+    assert _revenue(cli) == {"2026-01": "133.33", "2026-02": "166.67", "2026-03": "200.00"}
+    schedule = {(r["obligation"], r["month"]): r["recognised"] for r in cli.report("schedule")}
+    assert (schedule["C/x", "2026-03"], schedule["C/y", "2026-03"]) == ("88.89", "111.11")
+
+
+def test_example_35_a_variable_consideration_of_one_licence(cli: Cli) -> None:
+    """Example 35, Case A (606-10-55-271 to 272): 800 fixed is licence X's, the royalties of 1,000 are licence Y's (32-40)."""
+    cli.post(
+        *parties(), _agreed(_obligation("x", "800.00", "2026-02-01", pattern="point_in_time"), _obligation("y", "0.00", pattern="point_in_time")),
+        _estimate("2026-03-31", "royalties", amount="200.00", obligations=["C/y"]),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-03")
+    assert _revenue(cli) == {"2026-02": "800.00", "2026-03": "200.00"}
+
+
+def test_example_6_a_change_of_the_price_after_a_modification(cli: Cli) -> None:
+    """Example 6 (606-10-55-117 to 124): products X and Y for 1,000 fixed and 200 variable; X is given; then Z joins for 300.
+
+    At first 1,200 is shared equally: 600 for X. The modification leaves 600 + 300 for Y and Z: 450 each. Before it the
+    variable part turns out 40 more: 20 of it is X's, given already, at once; 20 is Y's. The published figures.
+    """
+
+    def product(ref: str, price: str, day: str) -> dict[str, Any]:
+        return _obligation(ref, price, day, pattern="point_in_time", ssp="500.00")
+
+    cli.post(
+        *parties(), _agreed(product("x", "500.00", "2026-01-01"), product("y", "500.00", "2026-06-30")),
+        _estimate("2026-01-01", "variable", amount="200.00"),
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-02-01", "treatment": "prospective",
+         "obligations": [product("y", "450.00", "2026-06-30"), product("z", "450.00", "2026-07-31")]},
+        # the 40 relate to X and Y as they were promised: X's 20 at once; Y's 20 are what Y and Z share now
+        _estimate("2026-03-01", "of x", amount="20.00", obligations=["C/x"]),
+        _estimate("2026-03-01", "of y", amount="20.00", obligations=["C/y", "C/z"]),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-07")
+    assert _revenue(cli) == {"2026-01": "600.00", "2026-03": "20.00", "2026-06": "460.00", "2026-07": "460.00"}
+    cli.ok("verify")
+
+
+def test_an_estimate_anew_counts_from_its_day(cli: Cli) -> None:
+    cli.post(
+        *parties(), _agreed(_obligation("o", "1200.00", "2026-01-01", "2026-12-31", pattern="monthly")),
+        _estimate("2026-01-01", amount="120.00"), _estimate("2026-04-01", amount="0.00"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-05")
+    months = _revenue(cli)
+    # 110 a month; in April 4/12 of 1,200 less the 330 before
+    assert months == {
+        "2026-01": "110.00",
+        "2026-02": "110.00",
+        "2026-03": "110.00",
+        "2026-04": "70.00",
+        "2026-05": "100.00",
+    }
+    assert "nothing was due" in cli.ok("recognize", "--through", "2026-05")
+    cli.ok("verify")
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (
+            _estimate("2026-02-01", amount="1.00", contract="none"),
+            "contract = none: expected the id of a contract posted before",
+        ),
+        (_estimate("2026-02-01"), "expected possible amounts with their probabilities, or one amount"),
+        (
+            _estimate("2026-02-01", scenarios=_scenarios(("1.00", "0.5")), method="expected_value"),
+            "expected probabilities that sum to 1",
+        ),
+        (
+            _estimate("2026-02-01", amount="1.00", method="most_likely"),
+            "method = most_likely: expected with scenarios, and only there",
+        ),
+        (
+            _estimate("2026-02-01", scenarios=_scenarios(("1.00", "0.5"), ("2.00", "0.5")), method="most_likely"),
+            "expected one amount that is the most likely",
+        ),
+        (
+            _estimate("2026-02-01", amount="1.00", constraint="2.00"),
+            "constraint = 2.00: expected an amount between 0 and the estimate, 1.00",
+        ),
+        (
+            _estimate("2026-02-01", amount="-1.00", constraint="1.00"),
+            "expected an amount between 0 and the estimate, -1.00",
+        ),
+        (_estimate("2025-12-31", amount="1.00"), "date = 2025-12-31: expected 2026-01-01"),
+        (_estimate("2026-02-01", amount="-200.00"), "expected no more taken off C/o than its price, 100.00"),
+        (_estimate("2026-02-01", amount="1.00", obligations=["C/none"]), "expected an obligation of C that goes on"),
+        (_estimate("2026-02-01", amount="1.005"), "amount = 1.005 USD: expected at most 2"),
+    ],
+)
+def test_bad_estimates_are_refused(cli: Cli, document: dict[str, Any], words: str) -> None:
+    cli.post(*parties(), _agreed(_obligation("o", "100.00", "2026-01-01", "2026-12-31")))
+    assert words in cli.refuse(document)
+
+
+def test_what_is_cancelled_changes_no_more(cli: Cli) -> None:
+    cli.post(
+        *parties(), _agreed(_obligation("o", "100.00", "2026-01-01", "2026-12-31"), _obligation("p", "50.00", "2026-01-01", "2026-12-31")),
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-03-01", "cancel": ["C/o"]},
+    )  # fmt: skip
+    again = {"type": "contract_modification", "id": "N", "contract": "C", "date": "2026-04-01"}
+    assert "expected an obligation that goes on; it is cancelled" in cli.refuse(
+        again | {"obligations": [_obligation("o", "90.00", "2026-01-01", "2026-12-31")]}
+    )
+    assert "cancel = C/o: expected an obligation that is not cancelled yet" in cli.refuse(again | {"cancel": ["C/o"]})
+    # what is estimated later is shared by what goes on
+    cli.post(_estimate("2026-04-01", amount="10.00"))
+    assert "expected an obligation of C that goes on" in cli.refuse(
+        _estimate("2026-04-02", "fee", amount="1.00", obligations=["C/o"])
+    )
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
