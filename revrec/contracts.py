@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from ledger.books import AccountKey, Books, Source
-from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced
+from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced, UnknownReference
 from ledger.money import allocate, to_minor, to_text, within_limit
 from ledger.receivables import obligation_keys, obligation_subject
 from ledger.wallets import Wallets
@@ -42,13 +42,81 @@ def _fixed_prices(doc: Contract, obligations: _Numbered) -> list[int]:
         return [to_minor(price, doc.currency, "price") for price in own if price is not None]
     total = to_minor(doc.price, doc.currency, "price")
     if all(price is not None for price in own):
+        if doc.bundles:
+            raise InvalidDocument(
+                "bundles", f"{len(doc.bundles)}", "expected none where every obligation has its price"
+            )
         given = [to_minor(price, doc.currency, "price") for price in own if price is not None]
         if sum(given) != total:
             raise Unbalanced(
                 "price", doc.price, f"expected {to_text(sum(given), doc.currency)}, what obligations sum to"
             )
         return given
-    return allocate(total, _stand_alone_prices(obligations, doc.currency))
+    return _allocated(doc, total, obligations)
+
+
+def _allocated(doc: Contract, total: int, obligations: _Numbered) -> list[int]:
+    """One price over obligations: bundles their own, the residual what stand-alone prices leave, the rest by these.
+
+    A discount that is not a bundle's is everybody's (606-10-32-36).
+    """
+    currency = doc.currency
+    shares: dict[str, int] = {}
+    by_ref = {item.id: (index, item) for index, item in obligations}
+    for number, bundle in enumerate(doc.bundles):
+        for place, ref in enumerate(bundle.obligations):
+            if ref not in by_ref or by_ref[ref][1].residual:
+                raise UnknownReference(
+                    f"bundles.{number}.obligations.{place}",
+                    ref,
+                    "expected an obligation of the contract with a stand-alone price",
+                )
+        price = to_minor(bundle.price, currency, f"bundles.{number}.price")
+        weights = _stand_alone_prices([by_ref[ref] for ref in bundle.obligations], currency)
+        if price > sum(weights):
+            raise InvalidDocument(
+                f"bundles.{number}.price",
+                bundle.price,
+                f"expected at most {to_text(sum(weights), currency)}, sold one by one",
+            )
+        shares |= dict(zip(bundle.obligations, allocate(price, weights), strict=True))
+    left = total - sum(shares.values())
+    others = [(index, item) for index, item in obligations if item.id not in shares and not item.residual]
+    weights = _stand_alone_prices(others, currency)
+    residual = next(((index, item) for index, item in obligations if item.residual), None)
+    if residual is not None:
+        index, item = residual
+        rest = left - sum(weights)
+        _require_in_range(rest, index, item, currency)
+        shares |= {item.id: rest} | {other.id: weight for (_, other), weight in zip(others, weights, strict=True)}
+    elif others:
+        if left <= 0:
+            raise InvalidDocument(
+                "price", doc.price or "", f"expected more than bundles take of it, {to_text(total - left, currency)}"
+            )
+        shares |= dict(zip((other.id for _, other in others), allocate(left, weights), strict=True))
+    elif left:
+        raise Unbalanced("price", doc.price or "", f"expected {to_text(total - left, currency)}, what bundles sum to")
+    return [shares[item.id] for _, item in obligations]
+
+
+def _require_in_range(amount: int, index: int, item: ContractObligation, currency: str) -> None:
+    """Raise where what is left for a residual obligation is no price it could be sold for (606-10-32-35, 55-269)."""
+    low, high = 1, None
+    if item.ssp_range is not None:
+        low = to_minor(item.ssp_range.low, currency, f"obligations.{index}.ssp_range.low")
+        high = to_minor(item.ssp_range.high, currency, f"obligations.{index}.ssp_range.high")
+    if amount < low or (high is not None and amount > high):
+        to = (
+            f"{to_text(low, currency)} or more"
+            if high is None
+            else f"{to_text(low, currency)} to {to_text(high, currency)}"
+        )
+        raise InvalidDocument(
+            f"obligations.{index}.residual",
+            f"{to_text(amount, currency)} {currency}",
+            f"expected {to}: what is left is no price of it; give it an estimated ssp instead",
+        )
 
 
 def _stand_alone_prices(obligations: _Numbered, currency: str) -> list[int]:
@@ -63,6 +131,12 @@ def _stand_alone_prices(obligations: _Numbered, currency: str) -> list[int]:
                 f"obligations.{index}.ssp", "missing", "expected a stand-alone selling price to allocate the price by"
             )
         found.append(to_minor(item.ssp, currency, f"obligations.{index}.ssp"))
+        if item.ssp_range is not None and not item.ssp_range.low <= item.ssp <= item.ssp_range.high:
+            raise InvalidDocument(
+                f"obligations.{index}.ssp",
+                item.ssp,
+                f"expected {item.ssp_range.low} to {item.ssp_range.high}, its range",
+            )
     return found
 
 

@@ -23,10 +23,31 @@ from ledger.documents import (
 ContractPattern = Literal["daily", "monthly", "monthly_prorated", "point_in_time", "progress", "usage"]
 
 
+class SspRange(Model):
+    """Between what a stand-alone selling price is observed to lie."""
+
+    low: PositiveNumber
+    high: PositiveNumber
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SspRange:
+        if self.high < self.low:
+            raise ValueError(f"high = {self.high}: expected low ({self.low}) or more")
+        return self
+
+
+class Bundle(Model):
+    """Obligations regularly sold together, and for how much: the discount in it is theirs alone (606-10-32-37)."""
+
+    obligations: Annotated[list[Ref], Field(min_length=2)]
+    price: PositiveNumber
+
+
 class ContractObligation(Model):
     """One promise of a contract: what, for how much, from when to when, recognised by which pattern.
 
-    By `progress` it is earned as progress documents say, of its `quantity` or in percent; by `usage` as usage is metered,
+    Its stand-alone price may lie in a range; a `residual` one, whose stand-alone price is not known, takes what the others
+    leave of the price (606-10-32-34(c)). By `progress` it is earned as progress documents say, of its `quantity` or in percent; by `usage` as usage is metered,
     so that it has no price of its own.
     """
 
@@ -34,6 +55,8 @@ class ContractObligation(Model):
     product: Ref
     price: NumberFromZero | None = None
     ssp: PositiveNumber | None = None
+    ssp_range: SspRange | None = None
+    residual: bool = False
     start: Day
     end: Day | None = None
     pattern: ContractPattern = "daily"
@@ -49,6 +72,10 @@ class ContractObligation(Model):
                 raise ValueError(f"end: expected for pattern {self.pattern}")
         elif self.end < self.start:
             raise ValueError(f"end = {self.end}: expected start ({self.start}) or later")
+        if self.residual and (self.price is not None or self.ssp is not None):
+            raise ValueError(
+                f"residual = true: expected no price or ssp beside it: {self.id} takes what the others leave"
+            )
         if self.pattern == "usage" and (self.price or self.ssp):
             raise ValueError(f"price = {self.price or self.ssp}: expected none for pattern usage: usage has its prices")
         return self
@@ -57,7 +84,8 @@ class ContractObligation(Model):
 class Contract(Party):
     """A contract with its performance obligations, priced one by one or together by stand-alone prices.
 
-    `draw_order` is the order in which usage draws on the grants that name the contract, by kind. A `receivable` that is
+    Of one price for all, `bundles` take what they are regularly sold for; the rest is allocated to the others. `draw_order`
+    is the order in which usage draws on the grants that name the contract, by kind. A `receivable` that is
     unconditional only then is recorded when it is due, not when it is invoiced (606-10-45-4).
     """
 
@@ -65,6 +93,7 @@ class Contract(Party):
     signed_on: Day
     price: PositiveNumber | None = None
     obligations: Annotated[list[ContractObligation], Field(max_length=10_000)] = Field(default_factory=list)
+    bundles: list[Bundle] = Field(default_factory=list)
     receivable: Literal["issued", "unconditional"] = "issued"
     draw_order: list[Literal["promotional", "pilot", "prepaid", "commitment"]] | None = None
 
@@ -73,6 +102,11 @@ class Contract(Party):
     @model_validator(mode="after")
     def _consistent(self) -> Contract:
         refuse_repeats("obligations", [obligation.id for obligation in self.obligations])
+        refuse_repeats("bundles", [ref for bundle in self.bundles for ref in bundle.obligations])
+        if self.bundles and self.price is None:
+            raise ValueError("price = missing: expected one price for the contract, of which bundles take their part")
+        if sum(obligation.residual for obligation in self.obligations) > 1:
+            raise ValueError("obligations: expected at most one residual, for what is left is one amount")
         refuse_repeats("draw_order", list(self.draw_order or ()))
         if not self.obligations and (self.price is not None or self.draw_order is None):
             raise ValueError("obligations: expected what was promised, or a draw_order of the contract's grants")
