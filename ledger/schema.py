@@ -498,6 +498,20 @@ obligation_version = Table(
     Column("done_before", Numeric, nullable=False, server_default=text("0")),
 )
 
+stand_alone_price = Table(
+    "stand_alone_price",
+    metadata,
+    _number("document_id", key=True),
+    _text("ref"),
+    _refers("product", "product.product"),
+    _text("currency"),
+    _day("from_day"),
+    Column("price", Numeric, nullable=False),
+    Column("low", Numeric),
+    Column("high", Numeric),
+    Index("stand_alone_price_product", "product", "currency", "from_day"),
+)
+
 variable_estimate = Table(
     "variable_estimate",
     metadata,

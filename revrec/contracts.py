@@ -8,13 +8,14 @@ from datetime import date
 
 from ledger.books import AccountKey, Books, Source
 from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced, UnknownReference
-from ledger.money import allocate, to_minor, to_text, within_limit
+from ledger.money import allocate, to_decimal, to_minor, to_text, within_limit
 from ledger.receivables import obligation_keys, obligation_subject
 from ledger.wallets import Wallets
+from revrec.catalogue import Catalogue
 from revrec.documents import Contract, ContractObligation
 
 
-def prices(doc: Contract) -> list[int]:
+def prices(doc: Contract, catalogue: Catalogue) -> list[int]:
     """Each obligation's share of the transaction price, in minor units.
 
     Prices given one by one stand as given; one price for the contract is allocated by relative stand-alone selling
@@ -23,7 +24,7 @@ def prices(doc: Contract) -> list[int]:
     """
     fixed = [(index, item) for index, item in enumerate(doc.obligations) if item.pattern != "usage"]
     shares = [0] * len(doc.obligations)
-    for (index, _), amount in zip(fixed, _fixed_prices(doc, fixed), strict=True):
+    for (index, _), amount in zip(fixed, _fixed_prices(doc, fixed, catalogue), strict=True):
         shares[index] = amount
     return shares
 
@@ -31,7 +32,7 @@ def prices(doc: Contract) -> list[int]:
 _Numbered = Sequence[tuple[int, ContractObligation]]
 
 
-def _fixed_prices(doc: Contract, obligations: _Numbered) -> list[int]:
+def _fixed_prices(doc: Contract, obligations: _Numbered, catalogue: Catalogue) -> list[int]:
     own = [item.price for _, item in obligations]
     if doc.price is None:
         for index, item in obligations:
@@ -52,10 +53,10 @@ def _fixed_prices(doc: Contract, obligations: _Numbered) -> list[int]:
                 "price", doc.price, f"expected {to_text(sum(given), doc.currency)}, what obligations sum to"
             )
         return given
-    return _allocated(doc, total, obligations)
+    return _allocated(doc, total, obligations, catalogue)
 
 
-def _allocated(doc: Contract, total: int, obligations: _Numbered) -> list[int]:
+def _allocated(doc: Contract, total: int, obligations: _Numbered, catalogue: Catalogue) -> list[int]:
     """One price over obligations: bundles their own, the residual what stand-alone prices leave, the rest by these.
 
     A discount that is not a bundle's is everybody's (606-10-32-36).
@@ -72,7 +73,7 @@ def _allocated(doc: Contract, total: int, obligations: _Numbered) -> list[int]:
                     "expected an obligation of the contract with a stand-alone price",
                 )
         price = to_minor(bundle.price, currency, f"bundles.{number}.price")
-        weights = _stand_alone_prices([by_ref[ref] for ref in bundle.obligations], currency)
+        weights = _stand_alone_prices([by_ref[ref] for ref in bundle.obligations], currency, catalogue)
         if price > sum(weights):
             raise InvalidDocument(
                 f"bundles.{number}.price",
@@ -82,12 +83,12 @@ def _allocated(doc: Contract, total: int, obligations: _Numbered) -> list[int]:
         shares |= dict(zip(bundle.obligations, allocate(price, weights), strict=True))
     left = total - sum(shares.values())
     others = [(index, item) for index, item in obligations if item.id not in shares and not item.residual]
-    weights = _stand_alone_prices(others, currency)
+    weights = _stand_alone_prices(others, currency, catalogue)
     residual = next(((index, item) for index, item in obligations if item.residual), None)
     if residual is not None:
         index, item = residual
         rest = left - sum(weights)
-        _require_in_range(rest, index, item, currency)
+        _require_in_range(rest, index, item, currency, catalogue)
         shares |= {item.id: rest} | {other.id: weight for (_, other), weight in zip(others, weights, strict=True)}
     elif others:
         if left <= 0:
@@ -100,12 +101,9 @@ def _allocated(doc: Contract, total: int, obligations: _Numbered) -> list[int]:
     return [shares[item.id] for _, item in obligations]
 
 
-def _require_in_range(amount: int, index: int, item: ContractObligation, currency: str) -> None:
+def _require_in_range(amount: int, index: int, item: ContractObligation, currency: str, catalogue: Catalogue) -> None:
     """Raise where what is left for a residual obligation is no price it could be sold for (606-10-32-35, 55-269)."""
-    low, high = 1, None
-    if item.ssp_range is not None:
-        low = to_minor(item.ssp_range.low, currency, f"obligations.{index}.ssp_range.low")
-        high = to_minor(item.ssp_range.high, currency, f"obligations.{index}.ssp_range.high")
+    low, high = _range(index, item, currency, catalogue) or (1, None)
     if amount < low or (high is not None and amount > high):
         to = (
             f"{to_text(low, currency)} or more"
@@ -119,7 +117,7 @@ def _require_in_range(amount: int, index: int, item: ContractObligation, currenc
         )
 
 
-def _stand_alone_prices(obligations: _Numbered, currency: str) -> list[int]:
+def _stand_alone_prices(obligations: _Numbered, currency: str, catalogue: Catalogue) -> list[int]:
     found = []
     for index, item in obligations:
         if item.price is not None:
@@ -128,16 +126,45 @@ def _stand_alone_prices(obligations: _Numbered, currency: str) -> list[int]:
             )
         if item.ssp is None:
             raise InvalidDocument(
-                f"obligations.{index}.ssp", "missing", "expected a stand-alone selling price to allocate the price by"
+                f"obligations.{index}.ssp",
+                "missing",
+                f"expected a stand-alone selling price to allocate the price by, here or in the catalogue for {item.product}",
             )
-        found.append(to_minor(item.ssp, currency, f"obligations.{index}.ssp"))
-        if item.ssp_range is not None and not item.ssp_range.low <= item.ssp <= item.ssp_range.high:
+        ssp = to_minor(item.ssp, currency, f"obligations.{index}.ssp")
+        bounds = _range(index, item, currency, catalogue)
+        if bounds is not None and not bounds[0] <= ssp <= bounds[1]:
             raise InvalidDocument(
                 f"obligations.{index}.ssp",
                 item.ssp,
-                f"expected {item.ssp_range.low} to {item.ssp_range.high}, its range",
+                f"expected {to_text(bounds[0], currency)} to {to_text(bounds[1], currency)}, its range",
             )
+        found.append(ssp)
     return found
+
+
+def _range(index: int, item: ContractObligation, currency: str, catalogue: Catalogue) -> tuple[int, int] | None:
+    """The range of an obligation's stand-alone price: its own, else the catalogue's."""
+    if item.ssp_range is not None:
+        field = f"obligations.{index}.ssp_range"
+        return to_minor(item.ssp_range.low, currency, f"{field}.low"), to_minor(
+            item.ssp_range.high, currency, f"{field}.high"
+        )
+    known = catalogue.find(item.product, item.quantity)
+    return None if known is None else known.range
+
+
+def _with_catalogue_prices(doc: Contract, catalogue: Catalogue) -> Contract:
+    """The contract with the catalogue's stand-alone prices where it gives none and needs them."""
+    if doc.price is None:
+        return doc
+    found = []
+    for item in doc.obligations:
+        known = None
+        if item.price is None and item.ssp is None and not item.residual and item.pattern != "usage":
+            known = catalogue.find(item.product, item.quantity)
+        ssp = None if known is None else to_decimal(known.price, doc.currency)
+        found.append(item if ssp is None else item.model_copy(update={"ssp": ssp}))
+    return doc.model_copy(update={"obligations": found})
 
 
 def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
@@ -145,7 +172,9 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.signed_on)
     customer_id = source.customer.customer_id
-    shares = prices(doc)
+    catalogue = Catalogue(books, doc.currency, doc.signed_on)
+    doc = _with_catalogue_prices(doc, catalogue)
+    shares = prices(doc, catalogue)
     within_limit(sum(shares), doc.currency, "obligations")
     new = [new_obligation(books, source, index, item) for index, item in enumerate(doc.obligations)]
     books.add_row(

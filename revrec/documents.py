@@ -232,3 +232,22 @@ class Estimate(Document):
             total = sum(item.probability for item in self.scenarios)
             raise ValueError(f"scenarios = {total}: expected probabilities that sum to 1")
         return self
+
+
+class StandAlonePrice(Document):
+    """What a unit of a product is sold for on its own, from a day on, and the range it is observed in."""
+
+    type: Literal["stand_alone_price"]
+    product: Ref
+    currency: Currency
+    date: Day
+    price: PositiveNumber
+    range: SspRange | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StandAlonePrice:
+        if self.range is not None and not self.range.low <= self.price <= self.range.high:
+            raise ValueError(f"price = {self.price}: expected {self.range.low} to {self.range.high}, its range")
+        return self

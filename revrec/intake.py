@@ -7,8 +7,16 @@ from functools import partial
 from ledger import documents, settlements
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType
-from revrec import contracts, costs, estimates, modifications
-from revrec.documents import Contract, ContractCost, ContractCostImpairment, ContractModification, Estimate, Progress
+from revrec import catalogue, contracts, costs, estimates, modifications
+from revrec.documents import (
+    Contract,
+    ContractCost,
+    ContractCostImpairment,
+    ContractModification,
+    Estimate,
+    Progress,
+    StandAlonePrice,
+)
 from revrec.recognition import price_and_earned
 
 # What splits by how much is earned is posted by the ledger, which asks recognition for it.
@@ -17,6 +25,7 @@ TYPES = {
     "contract": DocumentType(Contract, contracts.post_contract),
     "contract_modification": DocumentType(ContractModification, modifications.post_modification),
     "progress": DocumentType(Progress, modifications.post_progress),
+    "stand_alone_price": DocumentType(StandAlonePrice, catalogue.post_stand_alone_price),
     "estimate": DocumentType(Estimate, estimates.post_estimate),
     "contract_cost": DocumentType(ContractCost, costs.post_contract_cost),
     "contract_cost_impairment": DocumentType(ContractCostImpairment, costs.post_impairment),

@@ -42,7 +42,15 @@ FOREIGN = {"currency": "EUR"}
 def _parties() -> list[dict[str, Any]]:
     rate = {"type": "fx_rate", "id": "r", "date": "2026-01-01", "base": "EUR", "quote": "USD", "rate": "1.20"}
     other = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR"}
-    return [*parties(), other, VAT, COUPON, rate]
+    price = {
+        "type": "stand_alone_price",
+        "id": "p",
+        "product": "seats",
+        "currency": "USD",
+        "date": "2026-01-01",
+        "price": "10.00",
+    }
+    return [*parties(), other, VAT, COUPON, rate, price]
 
 
 def _until_march() -> list[dict[str, Any]]:
@@ -86,6 +94,7 @@ def _afterwards(month: str) -> list[dict[str, Any]]:
          "obligations": [obligation("C/o", "90.00", "2026-01-01", "2026-12-31")]},
         {"type": "estimate", "id": "V2", "contract": "C", "component": "bonus", "date": day, "amount": "9.00"},
         {"type": "contract_cost_impairment", "id": "KI", "cost": "K", "date": day, "amount": "5.00", "reason": "earns less"},
+        {"type": "stand_alone_price", "id": "p2", "product": "seats", "currency": "USD", "date": day, "price": "11.00"},
         contract("D", day, obligation("D/o", "12.00", day, "2026-12-31")),
         {"type": "manual_entry", "id": "ME", "entity": "us", "currency": "USD", "date": day, "reason": "audit", "approved_by": "ann",
          "lines": [{"debit": "bad_debt", "credit": "processing_fees", "amount": "1.00"}]},

@@ -249,7 +249,7 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
 
 REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
-    "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "allocation", "modifications",
+    "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "stand-alone-prices", "allocation", "modifications",
     "estimates", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
     "discounts", "between-entities",
 )  # fmt: skip

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ledger import alerts, coupons, financials, forecast, masters, reports, statements
 from ledger.reports import Filters, Report, check_filters
-from revrec import costs, disclosures, estimates, waterfall
+from revrec import catalogue, costs, disclosures, estimates, waterfall
 from web.tables import table_text
 
 REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
@@ -27,6 +27,7 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "disaggregation": disclosures.disaggregation,
     "schedule": disclosures.schedule,
     "unbilled": disclosures.unbilled,
+    "stand-alone-prices": catalogue.stand_alone_prices,
     "allocation": disclosures.allocation,
     "modifications": disclosures.modifications,
     "estimates": estimates.estimates,
