@@ -142,13 +142,17 @@ class ContractModification(Document):
 
 
 class Progress(Document):
-    """How far an obligation is satisfied: percent complete by a day, or a quantity delivered."""
+    """How far an obligation is satisfied: percent complete by a day, or a quantity delivered.
+
+    A percentage falls only where it is `reestimated`, and that says why.
+    """
 
     type: Literal["progress"]
     obligation: Ref
     date: Day
     percent: NumberFromZero | None = None
     quantity: PositiveNumber | None = None
+    reestimated: Annotated[Text, Field(min_length=1)] | None = None
 
     dated_by: ClassVar[str] = "date"
 
@@ -158,6 +162,8 @@ class Progress(Document):
             raise ValueError("percent = missing: expected percent or quantity")
         if self.percent is not None and self.percent > 100:
             raise ValueError(f"percent = {self.percent}: expected at most 100")
+        if self.reestimated is not None and self.percent is None:
+            raise ValueError(f"reestimated = {self.reestimated}: expected beside a percentage")
         return self
 
 

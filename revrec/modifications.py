@@ -302,6 +302,8 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
         _require_quantity(books, source, doc, standing)
     elif standing.quantity is not None:
         raise Refused("percent", doc.percent, f"expected a quantity, of the {standing.quantity} agreed")
+    if doc.percent is not None and doc.reestimated is None:
+        _require_not_falling(books, source, doc, standing)
     books.add_row(
         "progress",
         customer_id=row.customer_id,
@@ -312,6 +314,27 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
         percent=doc.percent,
     )
     return int(row.customer_id)
+
+
+def _require_not_falling(books: Books, source: Source, doc: Progress, standing: Standing) -> None:
+    """Raise Refused for less progress than was reported, of the obligation as it was last modified."""
+    before: Decimal | None = books.connection.scalar(
+        text(
+            "select percent from progress where customer_id = :customer_id and subject = :subject and effective_on <= :on"
+            " and effective_on >= coalesce(cast(:since as date), effective_on) and percent is not null "
+            "order by effective_on desc, document_id desc limit 1"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "subject": standing.subject, "on": doc.date,
+            "since": standing.last_change,
+        },
+    )  # fmt: skip
+    if before is not None and doc.percent is not None and doc.percent < before:
+        raise Refused(
+            "percent",
+            doc.percent,
+            f"expected at least {before.normalize():f}, as reported before; or reestimated, with why it fell",
+        )
 
 
 def _require_quantity(books: Books, source: Source, doc: Progress, standing: Standing) -> None:

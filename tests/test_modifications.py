@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import contract, invoice, obligation, parties
+from tests.samples import PARTY, contract, invoice, obligation, parties
 
 
 def modification(ref: str, day: str, *obligations: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -188,3 +188,35 @@ def test_what_is_refused(cli: Cli, document: dict[str, Any], words: str) -> None
     before = _revenue(cli, "2026-03")
     assert words in cli.refuse(document)
     assert _revenue(cli, "2026-03") == before
+
+
+def test_progress_falls_only_where_it_is_estimated_anew(cli: Cli) -> None:
+    def percent(ref: str, day: str, value: str, **more: str) -> dict[str, object]:
+        return {"type": "progress", "id": ref, "obligation": "C/o", "date": day, "percent": value, **more}
+
+    promised = {"id": "C/o", "product": "seats", "price": "100.00", "start": "2026-01-01", "pattern": "progress"}
+    cli.post(
+        *parties(),
+        {"type": "contract", "id": "C", **PARTY, "signed_on": "2026-01-01", "obligations": [promised]},
+        percent("a", "2026-01-31", "40"),
+    )
+    refused = cli.refuse(percent("b", "2026-02-28", "30"))
+    assert "percent = 30: expected at least 40, as reported before; or reestimated, with why it fell" in refused
+    assert "expected beside a percentage" in cli.refuse(
+        {
+            "type": "progress",
+            "id": "q",
+            "obligation": "C/o",
+            "date": "2026-02-28",
+            "quantity": "1",
+            "reestimated": "why",
+        }
+    )
+    cli.post(
+        percent("b", "2026-02-28", "30", reestimated="more work than was thought"), percent("early", "2026-01-15", "20")
+    )
+    cli.ok("recognize", "--through", "2026-02")
+    assert {month: moved["revenue"] for month, moved in cli.summary().items()} == {
+        "2026-01": "40.00",
+        "2026-02": "-10.00",
+    }
