@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN = .venv/bin
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test conformance lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -18,6 +18,9 @@ demo: .venv/installed ## Run the demo on an embedded PostgreSQL and serve its pa
 
 test: .venv/installed ## Run the whole suite, PostgreSQL included
 	$(BIN)/python -m pytest
+
+conformance: .venv/installed ## Run the cases of both standards and write docs/conformance.md
+	$(BIN)/python -m tests.conformance
 
 lint: .venv/installed ## Check format, style, types and the arrows between rooms
 	$(BIN)/ruff format --check --quiet .

@@ -46,7 +46,7 @@ def _revenue(cli: Cli) -> dict[str, str]:
 
 
 def test_example_21_a_penalty_by_days_and_an_award(cli: Cli) -> None:
-    """Example 21 (606-10-55-194 to 196): 2,500,000 less or plus 10,000 a day by expected value, 150,000 award as most likely.
+    """Example 21 (606-10-55-197 to 200): 2,500,000 less or plus 10,000 a day by expected value, 150,000 award as most likely.
 
     The penalty has a range of outcomes, so expected value predicts it; the award has two, so the likelier does (32-8).
     """

@@ -113,7 +113,7 @@ def test_example_8_a_building_changed_on_the_way(cli: Cli) -> None:
 
 
 def test_example_20_a_penalty(cli: Cli) -> None:
-    """Example 20 (606-10-55-191 to 193): 1,000,000 of which 100,000 is lost if late: 900,000 is fixed, the rest is variable."""
+    """Example 20 (606-10-55-194 to 196): 1,000,000 of which 100,000 is lost if late: 900,000 is fixed, the rest is variable."""
     building = {
         "id": "C/o",
         "product": "seats",
