@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from ledger import documents, locks
 from ledger.grants import Grant
 from ledger.money import to_minor
-from ledger.reports import Column, Filters, Report
+from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
 
 
@@ -113,22 +113,15 @@ def delivered(connection: Connection, crossing: Crossing) -> None:
 
 def wallet_alerts(connection: Connection, filters: Filters) -> Report:
     """Each crossing of a wallet's threshold: when it was seen, and what was left then."""
+    clause, parameters = narrowed(filters, known_at="e.at", entity="a.entity", customer="c.ref", currency="a.currency")
     rows = connection.execute(
         text(
             "select c.ref as customer, a.ref as alert, a.entity, a.currency, a.threshold_minor as threshold, e.crossed,"
             " e.left_minor, e.at from wallet_alert_event e join wallet_alert a using (customer_id, document_id) "
             "join customer c using (customer_id) "
-            "where (cast(:known_at as timestamptz) is null or e.at <= :known_at) "
-            "and (cast(:entity as text) is null or a.entity = :entity) "
-            "and (cast(:customer as text) is null or c.ref = :customer) "
-            "and (cast(:currency as text) is null or a.currency = :currency) order by e.event_id"
+            f"where {clause} order by e.event_id"
         ),
-        {
-            "known_at": filters.known_at,
-            "entity": filters.entity,
-            "customer": filters.customer,
-            "currency": filters.currency,
-        },
+        parameters,
     )
     columns = (
         Column("customer", "Customer"),

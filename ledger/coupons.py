@@ -15,7 +15,7 @@ from ledger import documents
 from ledger.books import HOUSE, Books, Source
 from ledger.errors import Refused, Unbalanced, UnknownReference
 from ledger.money import exact_product, round_minor, to_minor, to_text
-from ledger.reports import Column, Filters, Report
+from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
 
 
@@ -223,6 +223,10 @@ def take_back(books: Books, source: Source, invoice_id: int, day: date) -> None:
 
 def discounts(connection: Connection, filters: Filters) -> Report:
     """What coupons took off: by month, coupon, customer and product, with what the price would have been."""
+    clause, parameters = narrowed(
+        filters, since="u.used_on", as_of="u.used_on", known_at="d.posted_at", entity="i.entity", customer="c.ref", product="u.product",
+        currency="i.currency",
+    )  # fmt: skip
     rows = connection.execute(
         text(
             "select to_char(u.used_on, 'YYYY-MM') as month, u.coupon, k.name, c.ref as customer, i.entity, u.product,"
@@ -231,20 +235,11 @@ def discounts(connection: Connection, filters: Filters) -> Report:
             "from coupon_use u join invoice i using (customer_id, invoice_id) join customer c using (customer_id) "
             "join coupon k using (coupon) "
             "join document d on d.customer_id = u.customer_id and d.document_id = u.document_id "
-            "where (cast(:since as date) is null or u.used_on >= :since) "
-            "and (cast(:as_of as date) is null or u.used_on <= :as_of) "
-            "and (cast(:known_at as timestamptz) is null or d.posted_at <= :known_at) "
-            "and (cast(:entity as text) is null or i.entity = :entity) "
-            "and (cast(:customer as text) is null or c.ref = :customer) "
-            "and (cast(:product as text) is null or u.product = :product) "
-            "and (cast(:currency as text) is null or i.currency = :currency) "
+            f"where {clause} "
             "group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 4, 5, 6, 7"
         ),
-        {
-            "since": filters.since, "as_of": filters.as_of, "known_at": filters.known_at, "entity": filters.entity,
-            "customer": filters.customer, "product": filters.product, "currency": filters.currency,
-        },
-    )  # fmt: skip
+        parameters,
+    )
     found = tuple({**row._mapping, "net": row.base - row.discount} for row in rows)
     columns = (
         Column("month", "Month"),

@@ -122,6 +122,16 @@ def sides(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
     return _SIDES + where, parameters
 
 
+_COMPARED = {"since": ">=", "as_of": "<=", "known_at": "<="}
+
+
+def narrowed(filters: Filters, **columns: str) -> tuple[str, dict[str, object]]:
+    """SQL for the filters that are given, each on the column named for it, with its parameters; `true` where none is."""
+    given = {name: getattr(filters, name) for name in columns if getattr(filters, name) is not None}
+    clauses = [f"{columns[name]} {_COMPARED.get(name, '=')} :{name}" for name in given]
+    return " and ".join(clauses) or "true", given
+
+
 def check_filters(connection: Connection, filters: Filters) -> None:
     """Raise Refused for a filter that names nothing in the books, rather than show an empty report."""
     for name, value, query in (
@@ -320,6 +330,10 @@ def tax(connection: Connection, filters: Filters) -> Report:
 
     Bases of exempt and reverse-charge lines show with a tax of 0.
     """
+    clause, parameters = narrowed(
+        filters, since="e.effective_on", as_of="e.effective_on", known_at="e.posted_at", entity="i.entity", customer="c.ref",
+        currency="i.currency",
+    )  # fmt: skip
     rows = connection.execute(
         text(
             "select to_char(e.effective_on, 'YYYY-MM') as month, i.entity, t.tax_code, t.treatment, i.currency,"
@@ -328,22 +342,9 @@ def tax(connection: Connection, filters: Filters) -> Report:
             "join customer c using (customer_id) "
             "join lateral (select min(effective_on) as effective_on, min(posted_at) as posted_at from entry"
             "  where entry.customer_id = t.customer_id and entry.document_id = t.document_id) e on true "
-            "where (cast(:since as date) is null or e.effective_on >= :since) "
-            "and (cast(:as_of as date) is null or e.effective_on <= :as_of) "
-            "and (cast(:known_at as timestamptz) is null or e.posted_at <= :known_at) "
-            "and (cast(:entity as text) is null or i.entity = :entity) "
-            "and (cast(:customer as text) is null or c.ref = :customer) "
-            "and (cast(:currency as text) is null or i.currency = :currency) "
-            "group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5"
+            f"where {clause} group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5"
         ),
-        {
-            "since": filters.since,
-            "as_of": filters.as_of,
-            "known_at": filters.known_at,
-            "entity": filters.entity,
-            "customer": filters.customer,
-            "currency": filters.currency,
-        },
+        parameters,
     )
     found = tuple(
         {

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from ledger.books import HOUSE, Books
 from ledger.money import exact_product, round_minor
-from ledger.reports import Column, Filters, Report
+from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
 from revrec.documents import StandAlonePrice
 
@@ -88,22 +88,17 @@ def post_stand_alone_price(wallets: Wallets, doc: StandAlonePrice, document_id: 
 
 def stand_alone_prices(connection: Connection, filters: Filters) -> Report:
     """The catalogue: each product's stand-alone prices, from which day to which they count."""
+    clause, parameters = narrowed(
+        filters, as_of="p.from_day", known_at="d.posted_at", product="p.product", currency="p.currency"
+    )
     rows = connection.execute(
         text(
             "select p.product, p.currency, p.from_day, (lead(p.from_day) over (partition by p.product, p.currency"
             " order by p.from_day, p.document_id) - 1) as to_day, p.ref, p.price, p.low, p.high "
             "from stand_alone_price p join document d on d.document_id = p.document_id "
-            "where (cast(:as_of as date) is null or p.from_day <= :as_of) "
-            "and (cast(:known_at as timestamptz) is null or d.posted_at <= :known_at) "
-            "and (cast(:product as text) is null or p.product = :product) "
-            "and (cast(:currency as text) is null or p.currency = :currency) order by 1, 2, 3, p.document_id"
+            f"where {clause} order by 1, 2, 3, p.document_id"
         ),
-        {
-            "as_of": filters.as_of,
-            "known_at": filters.known_at,
-            "product": filters.product,
-            "currency": filters.currency,
-        },
+        parameters,
     )
     found = tuple(
         {

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from ledger.chart import CONTRACT_LIABILITIES, ROLES
 from ledger.errors import Refused
-from ledger.reports import PERIODS, Column, Filters, Report, last_day, sides
+from ledger.reports import PERIODS, Column, Filters, Report, last_day, narrowed, sides
 from ledger.rulebook import BY_NUMBER
 from revrec.waterfall import KNOWN, REVENUE_ROLES, scheduled
 
@@ -433,22 +433,17 @@ def _versions(connection: Connection, filters: Filters, until: date) -> dict[tup
     return found
 
 
-def _of_contracts(filters: Filters) -> tuple[str, dict[str, object]]:
-    """Which contracts a report of their terms covers."""
-    return (
-        "(cast(:known_at as timestamptz) is null or d.posted_at <= :known_at) "
-        "and (cast(:entity as text) is null or t.entity = :entity) and (cast(:customer as text) is null or c.ref = :customer) "
-        "and (cast(:contract as text) is null or t.ref = :contract) and (cast(:currency as text) is null or t.currency = :currency) "
-        "and (cast(:product as text) is null or o.product = :product)"
-    ), {
-        "known_at": filters.known_at, "entity": filters.entity, "customer": filters.customer, "contract": filters.contract,
-        "currency": filters.currency, "product": filters.product, "since": filters.since, "as_of": filters.as_of,
-    }  # fmt: skip
+def _of_contracts(filters: Filters, on: str) -> tuple[str, dict[str, object]]:
+    """Which contracts a report of their terms covers, by a day of each."""
+    return narrowed(
+        filters, since=on, as_of=on, known_at="d.posted_at", entity="t.entity", customer="c.ref", contract="t.ref", currency="t.currency",
+        product="o.product",
+    )  # fmt: skip
 
 
 def allocation(connection: Connection, filters: Filters) -> Report:
     """How each contract's price was allocated to its obligations: stand-alone prices, shares, amounts (606-10-32-31)."""
-    clause, parameters = _of_contracts(filters)
+    clause, parameters = _of_contracts(filters, "t.signed_on")
     rows = connection.execute(
         text(
             f"select c.ref as customer, t.ref as contract, t.entity, t.signed_on, o.ref as obligation, o.product, o.pattern, t.currency,"
@@ -457,8 +452,7 @@ def allocation(connection: Connection, filters: Filters) -> Report:
             f" o.price_minor as price, (o.ssp_minor - o.price_minor)::bigint as discount "
             f"from obligation o join contract t using (customer_id, contract_id) join customer c using (customer_id) "
             f"join document d on d.customer_id = t.customer_id and d.document_id = t.contract_id "
-            f"where o.added_on is null and (cast(:since as date) is null or t.signed_on >= :since)"
-            f" and (cast(:as_of as date) is null or t.signed_on <= :as_of) and {clause} "
+            f"where o.added_on is null and {clause} "
             f"window whole as (partition by o.customer_id, o.contract_id) order by 1, 2, 5"
         ),
         parameters,
@@ -475,7 +469,7 @@ def allocation(connection: Connection, filters: Filters) -> Report:
 
 def modifications(connection: Connection, filters: Filters) -> Report:
     """Every modification of a contract, obligation by obligation: how it counts and why, what the price was and is."""
-    clause, parameters = _of_contracts(filters)
+    clause, parameters = _of_contracts(filters, "m.effective_on")
     rows = connection.execute(
         text(
             f"select m.effective_on, m.ref as modification, c.ref as customer, t.ref as contract, t.entity, o.ref as obligation,"
@@ -488,8 +482,7 @@ def modifications(connection: Connection, filters: Filters) -> Report:
             f"join document d on d.customer_id = m.customer_id and d.document_id = m.document_id "
             f"join obligation_version v on v.customer_id = m.customer_id and v.document_id = m.document_id "
             f"join obligation o on o.customer_id = v.customer_id and o.contract_id = t.contract_id and v.subject = 'obligation:' || o.ref "
-            f"where (cast(:since as date) is null or m.effective_on >= :since)"
-            f" and (cast(:as_of as date) is null or m.effective_on <= :as_of) and {clause} order by m.effective_on, m.ref, o.ref"
+            f"where {clause} order by m.effective_on, m.ref, o.ref"
         ),
         parameters,
     )

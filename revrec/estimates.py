@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from ledger.errors import InvalidDocument, Refused, UnknownReference
 from ledger.money import allocate, round_minor, to_minor, to_text, within_limit
-from ledger.reports import Column, Filters, Report
+from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
 from revrec.documents import Estimate
 from revrec.modifications import Standing, add_price, require_later, standing_of
@@ -156,6 +156,10 @@ def _spread(amount: int, weights: Sequence[int]) -> list[int]:
 
 def estimates(connection: Connection, filters: Filters) -> Report:
     """Every estimate of variable consideration: what was expected, what was let in, what that changed, and why."""
+    clause, parameters = narrowed(
+        filters, since="v.effective_on", as_of="v.effective_on", known_at="d.posted_at", entity="t.entity", customer="c.ref",
+        contract="t.ref", currency="t.currency",
+    )  # fmt: skip
     rows = connection.execute(
         text(
             "select v.effective_on, v.ref as estimate, c.ref as customer, v.contract, t.entity, v.component, array_to_string(v.obligations, ', ') as obligations, v.method,"
@@ -164,18 +168,10 @@ def estimates(connection: Connection, filters: Filters) -> Report:
             "from variable_estimate v join contract t on t.customer_id = v.customer_id and t.ref = v.contract "
             "join customer c on c.customer_id = v.customer_id "
             "join document d on d.customer_id = v.customer_id and d.document_id = v.document_id "
-            "where (cast(:since as date) is null or v.effective_on >= :since) "
-            "and (cast(:as_of as date) is null or v.effective_on <= :as_of) "
-            "and (cast(:known_at as timestamptz) is null or d.posted_at <= :known_at) "
-            "and (cast(:entity as text) is null or t.entity = :entity) and (cast(:customer as text) is null or c.ref = :customer) "
-            "and (cast(:contract as text) is null or t.ref = :contract) and (cast(:currency as text) is null or t.currency = :currency) "
-            "order by v.effective_on, v.document_id"
+            f"where {clause} order by v.effective_on, v.document_id"
         ),
-        {
-            "since": filters.since, "as_of": filters.as_of, "known_at": filters.known_at, "entity": filters.entity,
-            "customer": filters.customer, "contract": filters.contract, "currency": filters.currency,
-        },
-    )  # fmt: skip
+        parameters,
+    )
     columns = (
         Column("effective_on", "From", "date"), Column("estimate", "Estimate"), Column("customer", "Customer"),
         Column("contract", "Contract"), Column("component", "Component"), Column("obligations", "Of"), Column("method", "Method"),
