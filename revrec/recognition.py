@@ -19,6 +19,7 @@ from ledger.books import HOUSE, Books, Movement, Source
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
 from ledger.money import share
+from ledger.reports import Column, Report
 from ledger.rulebook import PRICE_REDUCING, RULES
 from ledger.wallets import Wallets
 from revrec import costs
@@ -210,6 +211,7 @@ class Run:
     entries: int
     postings: int
     expired_grants: int
+    document_id: int
 
 
 def _recognize_foreign(books: Books, document_id: int, parameters: dict[str, object]) -> None:
@@ -276,10 +278,38 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
         parameters
         | {"foreign": False, "document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
     ).one()
-    run = Run(through, posted.entries + books.entries_written, posted.postings + books.postings_written, expired)
+    run = Run(
+        through, posted.entries + books.entries_written, posted.postings + books.postings_written, expired, document_id
+    )
     if run.entries:
         _keep_document(books, document_id, run)
     return run
+
+
+def postings_of(connection: Connection, run: Run) -> Report:
+    """What a run posted, posting by posting: for a run that is tried and taken back, what it would post."""
+    rows = connection.execute(
+        text(
+            "select e.effective_on, c.ref as customer, d.subject, d.entity, d.currency, r.code as rule, d.role as debit, k.role as credit,"
+            " p.amount from entry e join posting p using (customer_id, entry_id) join rule r on r.number = p.rule "
+            "join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account "
+            "join account k on k.customer_id = p.customer_id and k.account_id = p.credit_account "
+            "join customer c on c.customer_id = p.customer_id where e.document_id = :document_id "
+            "order by e.effective_on, c.ref, d.subject, p.line"
+        ),
+        {"document_id": run.document_id},
+    )
+    columns = (
+        Column("effective_on", "Date", "date"), Column("entity", "Entity"), Column("customer", "Customer"), Column("subject", "For"),
+        Column("rule", "Rule"), Column("debit", "Debit"), Column("credit", "Credit"), Column("currency", "Currency"),
+        Column("amount", "Amount", "amount"),
+    )  # fmt: skip
+    return Report(
+        "recognition",
+        f"Recognition through {month_text(run.through)}",
+        columns,
+        tuple(dict(row._mapping) for row in rows),
+    )
 
 
 def _keep_document(books: Books, document_id: int, run: Run) -> None:

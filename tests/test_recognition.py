@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
+
 from tests.conftest import Cli
-from tests.samples import contract, invoice, obligation, one_time, parties, payment, service
+from tests.samples import contract, grant, invoice, obligation, one_time, parties, payment, prepaid, service
 
 
 def test_an_invoice_after_service_began_catches_up_in_its_month(cli: Cli) -> None:
@@ -129,3 +131,17 @@ def test_the_waterfall_ties(cli: Cli) -> None:
     # 275 of the invoice are deferred; of the contract 60 are neither billed nor earned
     assert scheduled == 275 + 60
     assert {row["role"]: row["credit"] for row in cli.report("trial-balance")}["deferred_revenue"] == "275.00"
+
+
+def test_a_dry_run_shows_what_would_post_and_posts_nothing(cli: Cli) -> None:
+    cli.post(*parties(), invoice("I", "2026-01-01", service("59.00", "2026-01-01", "2026-02-28")), grant("G", expires_on="2026-01-31"),
+             invoice("P", "2026-01-01", prepaid("100.00")))  # fmt: skip
+    before = cli.report("trial-balance")
+    tried = json.loads(cli.ok("recognize", "--through", "2026-01", "--dry-run", "--format", "json"))
+    assert [(row["effective_on"], row["subject"], row["rule"], row["amount"]) for row in tried] == [
+        ("2026-01-31", "grant:G", "expire.prepaid", "100.00"), ("2026-01-31", "obligation:I/1", "recognise.deferred", "31.00"),
+    ]  # fmt: skip
+    assert cli.report("trial-balance") == before
+    assert "expire.prepaid" in cli.ok("recognize", "--through", "2026-01", "--dry-run")
+    assert "2 entries" in cli.ok("recognize", "--through", "2026-01")
+    assert json.loads(cli.ok("recognize", "--through", "2026-01", "--dry-run", "--format", "json")) == []

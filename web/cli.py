@@ -126,14 +126,25 @@ def usage(file: str, timestamp: str, quantities: tuple[str, ...], per: str, time
 
 @main.command()
 @click.option("--through", type=MONTH, required=True, help="The last month to recognise, such as 2026-01.")
-def recognize(through: date) -> None:
-    """Post revenue that is due and not yet posted, and credits that expired."""
+@click.option("--dry-run", is_flag=True, help="Show what would post, and post nothing.")
+@click.option(
+    "--format", "form", type=click.Choice(("table", "json", "csv")), default="table", help="Of what --dry-run shows."
+)
+def recognize(through: date, dry_run: bool, form: str) -> None:
+    """Post revenue that is due and not yet posted, credits that expired, and contract costs."""
     from ledger.database import opened
     from ledger.dates import month_text
+    from revrec.recognition import postings_of
     from revrec.recognition import recognize as run_recognition
+    from web.reports import render
 
-    with _refusals(), opened() as engine, engine.begin() as connection:
+    with _refusals(), opened() as engine, engine.connect() as connection, connection.begin() as transaction:
         run = run_recognition(connection, through, author())
+        if dry_run:
+            tried = postings_of(connection, run)
+            transaction.rollback()
+            click.echo(render(tried, form), nl=False)
+            return
     if run.entries:
         expired = f", {run.expired_grants:,} of them expiries of credits" if run.expired_grants else ""
         click.echo(f"recognised through {month_text(through)}: {run.entries:,} entries{expired}")
