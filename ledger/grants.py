@@ -16,6 +16,8 @@ from ledger.errors import OverApplication, Refused
 from ledger.money import share, to_text
 from ledger.positions import balance
 
+# Credits given for nothing of their own; at most they share the price of what they come with.
+FREE_KINDS = ("promotional", "pilot")
 KIND_ORDER = {"promotional": 0, "pilot": 1, "prepaid": 2, "commitment": 3}
 
 
@@ -69,8 +71,8 @@ class Grant:
 
     @property
     def free(self) -> bool:
-        """Whether nobody pays for it: no liability, a discount when used."""
-        return self.kind == "promotional" or (self.kind == "pilot" and self.price == 0)
+        """Whether no price is for it: no liability, a discount when used."""
+        return self.kind in FREE_KINDS and self.price == 0
 
     @property
     def paid(self) -> Grant | None:

@@ -55,6 +55,22 @@ _RULES = (
         "ASC 606-10-25-1",
     ),
     Rule(
+        133,
+        "grant.right",
+        "deferred_revenue",
+        "customer_credits",
+        "Credits promised with a contract are a material right: their share of what it billed is theirs.",
+        "ASC 606-10-55-42",
+    ),
+    Rule(
+        134,
+        "grant.right_unbilled",
+        "unbilled_receivable",
+        "customer_credits",
+        "Credits promised with a contract are a material right: their share of its price is owed before it is billed.",
+        "ASC 606-10-55-42",
+    ),
+    Rule(
         111,
         "draw.prepaid",
         "customer_credits",

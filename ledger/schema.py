@@ -236,7 +236,7 @@ credit_grant = Table(
     Column("expected_breakage", Numeric, nullable=False, server_default=text("0")),
     _text("contract", null=True),
     _text("carried_from", null=True),
-    Column("free", Boolean, Computed("kind = 'promotional' or (kind = 'pilot' and price_minor = 0)"), nullable=False),
+    Column("free", Boolean, Computed("kind in ('promotional', 'pilot') and price_minor = 0"), nullable=False),
     Column(
         "in_memorandum",
         Boolean,

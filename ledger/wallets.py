@@ -14,7 +14,7 @@ from sqlalchemy import text
 from ledger import documents
 from ledger.books import Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
-from ledger.grants import KIND_ORDER, Funding, Grant, arrange, grant_subject, share_of_order
+from ledger.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, arrange, grant_subject, share_of_order
 from ledger.money import to_minor, to_text
 from ledger.rulebook import RULES
 
@@ -53,7 +53,7 @@ def all_or_nothing(wallets: Wallets) -> Iterator[None]:
 FUNDING_RULES = (
     "invoice.prepaid", "invoice.prepaid_drawn", "credit.credits", "credit.credits_to_balance", "credit.unbilled",
     "credit.unbilled_to_balance", "refund.credits", "dispute.credits", "write_off.credits", "manual",
-    "grant.carried",
+    "grant.carried", "grant.right", "grant.right_unbilled",
 )  # fmt: skip
 
 
@@ -107,6 +107,9 @@ class Wallets:
                     "      union select document_id from line_change"
                     "      where customer_id = :customer_id and subject like :grants"
                     "      union select document_id from grant_move where customer_id = :customer_id"
+                    # free credits that share a contract's price got it with their own document
+                    "      union select grant_id from credit_grant"
+                    "      where customer_id = :customer_id and kind = any(:free_kinds) and price_minor > 0"
                     "      union select document_id from document"
                     "      where customer_id = :customer_id and type = 'manual_entry') billing "
                     "join entry e on e.customer_id = :customer_id and e.document_id = billing.document_id "
@@ -118,6 +121,7 @@ class Wallets:
                 {
                     "customer_id": customer_id,
                     "grants": "grant:%",
+                    "free_kinds": list(FREE_KINDS),
                     "rules": [RULES[code].number for code in FUNDING_RULES],
                 },
             )
@@ -232,8 +236,10 @@ class Wallets:
         self._orders = {}
 
 
-def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
+def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: int = 0) -> int:
     """Take a grant in. Paid credits are posted by their invoice; credits not paid at face value go to memorandum.
+
+    `right` is what free credits share of a contract's price, in minor units; the caller moves it to them.
 
     Raises Refused for bonus credits whose order has no paid grant, or credits that can't be carried on.
     """
@@ -245,7 +251,7 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     customer_id = source.customer.customer_id
     carried = None if doc.carried_from is None else _carried(wallets, doc, customer_id, face)
     grant = Grant(
-        customer_id, document_id, doc.id, doc.entity, doc.currency, doc.kind, face, _price(doc, face, carried),
+        customer_id, document_id, doc.id, doc.entity, doc.currency, doc.kind, face, right or _price(doc, face, carried),
         doc.effective_on, doc.expires_on, frozenset(doc.products) if doc.products else None, doc.priority,
         Fraction(doc.expected_breakage or 0), doc.contract, doc.carried_from,
     )  # fmt: skip
@@ -319,7 +325,9 @@ def _require_lead(wallets: Wallets, grant: Grant, contract: str) -> None:
                 raise Refused("contract", contract, f"expected paid credits that break on expiry; {other.ref} does not")
             return
     raise Refused(
-        "contract", contract, "expected an order with a paid grant posted before, whose price the credits share"
+        "contract",
+        contract,
+        "expected a paid grant of the order, or a contract with obligations, posted before: the credits share its price",
     )
 
 

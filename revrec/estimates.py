@@ -117,8 +117,8 @@ def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
     return int(contract.customer_id)
 
 
-def _obligations(connection: Connection, contract: Any, doc: Estimate) -> list[tuple[str, int]]:
-    """What a component is allocated to: each obligation that goes on, or of those it is about, with its weight."""
+def going_on(connection: Connection, customer_id: int, contract_id: int) -> Sequence[Any]:
+    """A contract's obligations that are not cancelled, with prices of their own: id, stand-alone price, price."""
     rows = connection.execute(
         text(
             "select o.ref, o.ssp_minor, coalesce(v.price_minor, o.price_minor) as price, v.treatment from obligation o "
@@ -126,9 +126,14 @@ def _obligations(connection: Connection, contract: Any, doc: Estimate) -> list[t
             " and v.subject = 'obligation:' || o.ref order by version desc limit 1) v on true "
             "where o.customer_id = :customer_id and o.contract_id = :contract_id and o.pattern <> 'usage' order by o.ref"
         ),
-        {"customer_id": contract.customer_id, "contract_id": contract.document_id},
+        {"customer_id": customer_id, "contract_id": contract_id},
     ).all()
-    standing = [row for row in rows if row.treatment != "cancelled"]
+    return [row for row in rows if row.treatment != "cancelled"]
+
+
+def _obligations(connection: Connection, contract: Any, doc: Estimate) -> list[tuple[str, int]]:
+    """What a component is allocated to: each obligation that goes on, or of those it is about, with its weight."""
+    standing = going_on(connection, contract.customer_id, contract.document_id)
     if doc.obligations is not None:
         known = {row.ref: row for row in standing}
         for index, ref in enumerate(doc.obligations):

@@ -7,7 +7,7 @@ from functools import partial
 from ledger import documents, settlements
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType
-from revrec import catalogue, contracts, costs, estimates, modifications
+from revrec import catalogue, contracts, costs, estimates, modifications, rights
 from revrec.documents import (
     Contract,
     ContractCost,
@@ -22,6 +22,7 @@ from revrec.recognition import price_and_earned
 # What splits by how much is earned is posted by the ledger, which asks recognition for it.
 TYPES = {
     **LEDGER_TYPES,
+    "grant": DocumentType(documents.Grant, rights.post_grant),
     "contract": DocumentType(Contract, contracts.post_contract),
     "contract_modification": DocumentType(ContractModification, modifications.post_modification),
     "progress": DocumentType(Progress, modifications.post_progress),

@@ -250,7 +250,10 @@ def test_a_part_is_given_back_of_credits_bought_below_their_worth(cli: Cli) -> N
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (promotion("x", "1.00", contract="nothing"), "contract = nothing: expected an order with a paid grant"),
+        (
+            promotion("x", "1.00", contract="nothing"),
+            "contract = nothing: expected a paid grant of the order, or a contract with obligations",
+        ),
         (commitment("x", "1.00", "2026-01-01", "2026-01-31", price="1.00"), "price = 1.00: expected none"),
         (grant("x", kind="commitment"), "expires_on = missing: expected the last day"),
         (grant("x", carried_from="nothing"), "carried_from = nothing: expected the id of a grant"),

@@ -1,0 +1,88 @@
+"""Material rights: free credits promised with a contract share its price, and are a liability until used (606-10-55-42).
+
+Their part of the price is taken off the contract's obligations, in proportion to what these are worth, and is earned as the
+credits are used, or when they expire: in whatever order they are drawn, revenue does not move.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger import documents
+from ledger.books import AccountKey, Books, Movement, Source
+from ledger.grants import grant_subject
+from ledger.money import allocate, share, to_minor
+from ledger.positions import available
+from ledger.receivables import obligation_keys
+from ledger.wallets import Wallets
+from ledger.wallets import post_grant as post_ledger_grant
+from revrec.estimates import going_on
+from revrec.modifications import Standing, add_price, require_later, standing_of
+
+
+def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
+    """Take a grant in; free credits that name a contract with obligations take their part of its price."""
+    free = doc.kind == "promotional" or (doc.kind == "pilot" and doc.price is None and doc.carried_from is None)
+    if not free or doc.contract is None or _has_paid_grant(wallets, doc):
+        return post_ledger_grant(wallets, doc, document_id)
+    books = wallets.books
+    books.flush()
+    contract: Any = books.connection.execute(
+        text(
+            "select t.customer_id, t.contract_id from contract t join customer c using (customer_id) "
+            "where t.ref = :ref and c.ref = :customer and t.entity = :entity and t.currency = :currency"
+        ),
+        {"ref": doc.contract, "customer": doc.customer, "entity": doc.entity, "currency": doc.currency},
+    ).first()
+    obligations = [] if contract is None else going_on(books.connection, contract.customer_id, contract.contract_id)
+    if not any(row.price for row in obligations):
+        return post_ledger_grant(wallets, doc, document_id)  # which says what a bonus needs
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.effective_on)
+    prices = [row.price for row in obligations]
+    by_ssp = all(row.ssp_minor is not None for row in obligations)
+    worth = [row.ssp_minor if by_ssp else row.price for row in obligations]
+    face = to_minor(doc.amount, doc.currency)
+    right = share(sum(prices), face, sum(worth) + face)
+    changes: list[tuple[Standing, int]] = []
+    for row, part in zip(obligations, allocate(right, prices), strict=True):
+        standing = standing_of(books, contract.customer_id, contract.contract_id, row.ref)
+        assert standing is not None, "found just before"
+        if part:
+            require_later(doc.effective_on, standing)
+            changes.append((standing, part))
+    customer_id = post_ledger_grant(wallets, doc, document_id, right=right)
+    day = books.open_day(doc.entity, doc.effective_on)
+    movements: list[Movement] = []
+    for standing, part in changes:
+        add_price(
+            books, source, doc.effective_on, standing, -part, f"credits {doc.id} share the price, as a material right"
+        )
+        movements += _moved(books, source, standing, part, doc, day)
+    books.post(source, doc.effective_on, movements)
+    wallets.grant(customer_id, doc.id).fundings.append((day, right))
+    return customer_id
+
+
+def _has_paid_grant(wallets: Wallets, doc: documents.Grant) -> bool:
+    """Whether the order has paid credits, whose price free ones share instead."""
+    customer_id = wallets.books.customer(doc.customer).customer_id
+    return any(
+        (other.contract, other.entity, other.currency) == (doc.contract, doc.entity, doc.currency) and other.paid is other
+        and other.kind != "promotional"
+        for other in wallets.grants(customer_id)
+    )  # fmt: skip
+
+
+def _moved(
+    books: Books, source: Source, standing: Standing, part: int, doc: documents.Grant, day: Any
+) -> list[Movement]:
+    """A part of what is billed of an obligation becomes the credits'; what is not billed yet is an asset against them."""
+    deferred: AccountKey = obligation_keys(source.entity, source.currency, standing.subject, standing.product)[0]
+    held = min(part, max(available(books.history(source.customer.customer_id, deferred), day), 0))
+    subject = grant_subject(doc.id)
+    return [
+        Movement("grant.right", held, standing.subject, subject),
+        Movement("grant.right_unbilled", part - held, standing.subject, subject),
+    ]

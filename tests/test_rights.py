@@ -1,0 +1,92 @@
+"""Material rights: free credits promised with a contract share its price; figures worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.samples import PARTY, invoice, parties, promotion, usage
+from tests.test_disclosures import assert_disclosures_tie
+
+
+def _agreed(**more: Any) -> dict[str, Any]:
+    seats = {
+        "id": "C/o",
+        "product": "seats",
+        "price": "120.00",
+        "start": "2026-01-01",
+        "end": "2026-12-31",
+        "pattern": "monthly",
+        **more,
+    }
+    return {"type": "contract", "id": "C", **PARTY, "signed_on": "2026-01-01", "obligations": [seats]}
+
+
+def _bill(day: str = "2026-01-01", amount: str = "120.00") -> dict[str, Any]:
+    return invoice(f"I{day}", day, {"id": "1", "kind": "service", "amount": amount, "obligation": "C/o"})
+
+
+CREDITS = promotion("F", "40.00", contract="C", expires_on="2026-12-31")
+
+
+def _months(cli: Cli, *roles: str) -> dict[str, dict[str, str]]:
+    found = {month: {role: moved[role] for role in roles if role in moved} for month, moved in cli.summary().items()}
+    return {month: moved for month, moved in found.items() if moved}
+
+
+@pytest.mark.parametrize("billed_first", [True, False])
+def test_credits_share_the_price_of_their_contract(cli: Cli, connection: Any, *, billed_first: bool) -> None:
+    """40 of 160: 30.00 of the 120.00 is the credits', 90.00 the seats': 7.50 a month; each credit of 1.00 earns 0.75."""
+    documents = [_bill(), CREDITS] if billed_first else [CREDITS, _bill("2026-03-15")]
+    cli.post(*parties(), _agreed(), *documents, usage("u", "20.00", "2026-02-10"))
+    cli.ok("recognize", "--through", "2026-04")
+    assert _months(cli, "revenue") == {
+        "2026-01": {"revenue": "7.50"}, "2026-02": {"revenue": "22.50"}, "2026-03": {"revenue": "7.50"}, "2026-04": {"revenue": "7.50"},
+    }  # fmt: skip
+    held = {row["role"]: row["credit"] for row in cli.report("trial-balance") if row["credit"] != "0.00"}
+    # 90.00 less four months, and 20 credits left at 0.75
+    assert (held["deferred_revenue"], held["customer_credits"], held["revenue"]) == ("60.00", "15.00", "45.00")
+    cli.ok("verify")
+    cli.ok("recognize", "--through", "2026-12")
+    total = {row["role"]: row["credit"] for row in cli.report("trial-balance") if row["credit"] != "0.00"}
+    assert total == {"revenue": "105.00", "breakage_revenue": "15.00"}
+    assert "nothing was due" in cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    connection.rollback()
+    assert_disclosures_tie(connection)
+
+
+def test_stand_alone_prices_weigh_where_the_contract_gives_them(cli: Cli) -> None:
+    # worth 360 alone: credits of 40 are a tenth of 400, and of the 120.00
+    cli.post(*parties(), _agreed(ssp="360.00"), _bill(), CREDITS)
+    cli.ok("recognize", "--through", "2026-01")
+    assert _months(cli, "customer_credits", "revenue") == {"2026-01": {"customer_credits": "12.00", "revenue": "9.00"}}
+    (wallet,) = cli.report("wallet")
+    assert (wallet["granted"], wallet["left"], wallet["liability"]) == ("40.00", "40.00", "12.00")
+    (row,) = [row for row in cli.report("schedule") if row["month"] == "2026-12"]
+    assert row["to_date"] == "108.00"
+
+
+def test_credits_given_later_take_from_what_is_not_earned(cli: Cli) -> None:
+    """In July the price falls to 90.00: half of it is earned, so 15.00 of the 60.00 recognised goes back."""
+    cli.post(
+        *parties(), _agreed(), _bill(), promotion("F", "40.00", "2026-07-01", contract="C", expires_on="2026-12-31")
+    )
+    cli.ok("recognize", "--through", "2026-07")
+    months = _months(cli, "revenue")
+    assert months["2026-06"] == {"revenue": "10.00"}
+    # 90.00 x 7/12 less the 60.00 before
+    assert months["2026-07"] == {"revenue": "-7.50"}
+    cli.ok("verify")
+
+
+def test_credits_of_a_contract_without_a_price_are_refused(cli: Cli) -> None:
+    told = (
+        "expected a paid grant of the order, or a contract with obligations, posted before: the credits share its price"
+    )
+    cli.post(*parties())
+    assert told in cli.refuse(CREDITS)
+    cli.post({"type": "contract", "id": "C", **PARTY, "signed_on": "2026-01-01", "draw_order": ["promotional"]})
+    assert told in cli.refuse(CREDITS)
