@@ -107,5 +107,4 @@ def test_every_balance_after_every_document(fresh: Any, files: list[list[dict[st
         with engine.connect() as connection:
             note(f"after {document['id']}")
             _assert_balances(connection, model)
-    with engine.connect() as connection:
-        _assert_ties(connection)
+            _assert_ties(connection)

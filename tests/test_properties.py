@@ -103,6 +103,7 @@ def _document(draw: st.DrawFn, ref: str, context: Context) -> dict[str, Any]:
         "commitment": grant(ref, amount, day, kind="commitment", expires_on=end),
         "order": grant(ref, amount, day, price=price, contract="order", expires_on=maybe_end),
         "bonus": promotion(ref, amount, day, contract="order", expires_on=maybe_end),
+        "right": promotion(ref, amount, day, contract=_known(draw, context, "contract")["id"], expires_on=maybe_end),
         "carry": grant(ref, "500.00", day, carried_from=credit_of["id"], kind=credit_of.get("kind", "prepaid"), expires_on=end),
         "return": {
             "type": "grant_return", "id": ref, "customer": "globex", "grant": credit_of["id"], "date": day, "reason": "left",
@@ -378,7 +379,10 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
     ).all()
     # the last version of an obligation that was accepted says its price
     contracts = {item["id"]: _cents(item["price"]) for doc in accepted for item in doc.get("obligations", ())}
-    estimated = any(doc["type"] == "estimate" for doc in accepted)
+    promised = {doc["id"] for doc in accepted if doc["type"] == "contract"}
+    estimated = any(
+        doc["type"] == "estimate" or (doc.get("contract") in promised and doc["type"] == "grant") for doc in accepted
+    )
     for row in rows:
         agreed = contracts.get(row.subject.removeprefix("obligation:"))
         if estimated and agreed is not None:
