@@ -136,6 +136,8 @@ STEPS: dict[str, list[Requirement]] = {
                     _STANDARD, "test_example_51_an_option_to_renew", "780, 877, 1,053", "779.86, 877.33, 1052.81"),
         Requirement("55-42, 55-46 to 55-48", "B40, B44 to B46", "Points are earned as they are redeemed, of those expected to be.",
                     _STANDARD, "test_example_52_points", "91,324; 4,110; 3,493", "91324.20, 4109.59, 3492.92"),
+        Requirement("55-42", "B40", "Free credits promised with a contract are a material right: they share its price.",
+                    "test_rights", "test_credits_share_the_price_of_their_contract", "", "7.50 a month; 22.50 with 20.00 of credits used"),
         Requirement("32-28, 55-42", "73, B40", "Bonus credits share the price of the order they come with.",
                     _WORKED, "test_pub_037_buy_one_get_one", "0.50 a credit", "50.00 of credits used earn half"),
         Requirement("55-48", "B46", "Expected breakage is earned with use; else what is left when it expires.",
