@@ -114,8 +114,10 @@ def _now(connection: Connection) -> datetime:
 EFFECTIVE = [name for name in REPORTS if name != "wallet-alerts"]
 
 
-def test_every_report_has_one_name() -> None:
+def test_every_report_has_one_name_and_stands_in_the_help(cli: Cli) -> None:
     assert set(REPORT_NAMES) == set(ALL_REPORTS)
+    told = cli.ok("report", "--help").replace(",", " ").split()
+    assert set(REPORT_NAMES) <= set(told)
 
 
 @pytest.mark.parametrize("month", ["2026-02", "2026-04"])

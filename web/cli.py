@@ -267,7 +267,7 @@ REPORT_NAMES = (
 
 
 @main.command()
-@click.argument("name", type=click.Choice(REPORT_NAMES))
+@click.argument("name", type=click.Choice(REPORT_NAMES), metavar="NAME")
 @click.option("--from", "since", type=DAY, help="First day counted.")
 @click.option("--to", "until", type=DAY, help="Last day counted; the same as --as-of.")
 @click.option("--as-of", type=DAY, help="Last day counted: what was effective by then.")
@@ -302,7 +302,19 @@ def report(
     entity: str | None, customer: str | None, product: str | None, currency: str | None, contract: str | None, period: str,
     group: tuple[str, ...], transaction: bool, memorandum: bool, form: str, output: str | None,
 ) -> None:  # fmt: skip
-    """Print a report. Every figure is a sum over postings."""
+    """Print the report NAME. Every figure is a sum over postings.
+
+    \b
+    Books:        trial-balance, income-statement, balance-sheet, summary,
+                  between-entities, changes (since --known-at)
+    Revenue:      revenue-waterfall, schedule, disaggregation,
+                  recognition-journal, discounts
+    Contracts:    deferred-rollforward, asset-rollforward, contract-balances,
+                  remaining-obligations, unbilled, allocation, modifications,
+                  estimates, stand-alone-prices, contract-costs
+    Wallets:      wallet, wallet-forecast, wallet-alerts
+    Receivables:  ar-aging, statement, dunning, tax
+    """  # noqa: D301 - click's own mark for text that keeps its lines
     if as_of and until and as_of != until:
         raise click.UsageError("--to and --as-of are the same limit; give one")
     if form == "xlsx" and not output:
