@@ -159,11 +159,6 @@ def parts(wallets: Wallets, document_id: int, invoice: BilledInvoice) -> list[Bi
     return [find_any(wallets, document_id, ref) for ref in list(refs)]
 
 
-def entity_subject(entity: str) -> str:
-    """The subject of what one entity owes another."""
-    return f"entity:{entity}"
-
-
 def due(books: Books, invoice: BilledInvoice, day: date) -> int:
     """What is due of an invoice on a day and on every later one."""
     return max(available(books.history(invoice.source.customer.customer_id, invoice.receivable()), day), 0)

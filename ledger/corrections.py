@@ -19,7 +19,7 @@ from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.grants import Grant, grant_accounts, share_of_order
 from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.positions import available, balance
-from ledger.receivables import BETWEEN, invoice_subject, obligation_keys, obligation_subject
+from ledger.receivables import BETWEEN, entity_subject, invoice_subject, obligation_keys, obligation_subject
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets, all_or_nothing, record_move
 
@@ -72,7 +72,7 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
     books.post(source, on, credit.movements)
     if credit.invoice.collector is not None:
         returned = sum(movement.amount for movement in credit.movements if movement.rule.endswith("_to_balance"))
-        collector = billed.entity_subject(credit.invoice.collector)
+        collector = entity_subject(credit.invoice.collector)
         books.post(source, on, [Movement("between.returned", returned, _CUSTOMER, collector)])
     for line, amount in lowered:
         if line.kind == "prepaid" and amount:

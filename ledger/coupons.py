@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from ledger import documents
 from ledger.books import HOUSE, Books, Source
 from ledger.errors import Refused, Unbalanced, UnknownReference
-from ledger.money import exact_product, round_minor, to_minor, to_text
+from ledger.money import exact_product, round_minor, to_decimal, to_minor, to_text
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
 
@@ -130,18 +130,13 @@ def uses(doc: documents.Invoice, terms: Mapping[str, Terms]) -> list[Use]:
         use = Use(line.id, line.coupon, line.product, base, to_minor(line.discount, doc.currency, "discount"))
         percent = terms[line.coupon].coupon.percent
         if percent is not None:
-            _require_discount(
-                use, round_minor(Decimal(base).scaleb(-_places(doc.currency)) * percent / 100, doc.currency), doc, index
-            )
+            exact = exact_product(exact_product(to_decimal(base, doc.currency), percent), Decimal("0.01"))
+            _require_discount(use, round_minor(exact, doc.currency), doc, index)
         found.append(use)
     for ref, known in terms.items():
         if known.coupon.amount is not None:
             _require_amount(doc, known.coupon.amount, [use for use in found if use.coupon == ref])
     return found
-
-
-def _places(currency: str) -> int:
-    return len(to_text(0, currency).partition(".")[2])
 
 
 def _require_valid(terms: Terms, doc: documents.Invoice, index: int) -> None:

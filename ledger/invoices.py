@@ -172,8 +172,9 @@ def read_invoice(connection: Connection, ref: str) -> Invoice:
         text(
             "select i.*, e.name as entity_name, e.invoice_prefix, c.ref as customer, c.name as customer_name, c.tax_id,"
             " c.tax_status, d.body, exists (select from document v where v.customer_id = i.customer_id"
-            "  and v.type = 'invoice_void' and v.body::jsonb ->> 'invoice' = i.ref)"
-            " or exists (select from invoice s where s.customer_id = i.customer_id and s.supersedes = i.ref) as voided "
+            "  and v.type = 'invoice_void' and v.body::jsonb ->> 'invoice' in (i.ref, i.master))"
+            " or exists (select from invoice s where s.customer_id = i.customer_id and s.supersedes in (i.ref, i.master))"
+            " as voided "
             "from invoice i join entity e using (entity) join customer c using (customer_id) "
             "join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id where i.ref = :ref"
         ),
@@ -328,8 +329,9 @@ def usage_billed(
                 where l.kind = 'usage' and l.subject = :subject
                   and (i.invoice_id = t.invoice_id or not exists (
                        select from document v where v.customer_id = i.customer_id and v.type = 'invoice_void'
-                       and v.body::jsonb ->> 'invoice' = i.ref)
-                       and not exists (select from invoice s where s.customer_id = i.customer_id and s.supersedes = i.ref))
+                       and v.body::jsonb ->> 'invoice' in (i.ref, i.master))
+                       and not exists (select from invoice s where s.customer_id = i.customer_id
+                                       and s.supersedes in (i.ref, i.master)))
             ),
             used as (
                 select d.document_id, d.ref, d.dated_on, d.body, coalesce(m.amount, 0) as amount,

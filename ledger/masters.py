@@ -18,7 +18,7 @@ from ledger.books import Movement
 from ledger.errors import Refused
 from ledger.money import to_decimal
 from ledger.reading import content_hash
-from ledger.receivables import BETWEEN, Terms, invoice_subject
+from ledger.receivables import BETWEEN, Terms, entity_subject, invoice_subject
 from ledger.reports import Column, Filters, Report, sides
 from ledger.wallets import Wallets, all_or_nothing
 
@@ -92,7 +92,7 @@ def _post_part(wallets: Wallets, doc: documents.Invoice, document_id: int, entit
         customer_id, part_id, "invoice", part.id, part.issued_on, json.dumps(fields, ensure_ascii=False), content_hash(fields)
     )  # fmt: skip
     invoice = billed.find_any(wallets, document_id, part.id)
-    claim = Movement("between.claimed", invoice.gross, billed.entity_subject(doc.entity), invoice_subject(part.id))
+    claim = Movement("between.claimed", invoice.gross, entity_subject(doc.entity), invoice_subject(part.id))
     books.post(invoice.source, terms.recorded_on, [claim])
     return {line.line: line.gross for line in invoice.lines}
 

@@ -68,6 +68,11 @@ def invoice_subject(ref: str) -> str:
     return f"invoice:{ref}"
 
 
+def entity_subject(entity: str) -> str:
+    """The subject of what one entity owes another."""
+    return f"entity:{entity}"
+
+
 def obligation_subject(ref: str) -> str:
     """The subject of an obligation's accounts."""
     return f"obligation:{ref}"
@@ -329,7 +334,8 @@ def _bill_opening(billing: _Billing, line: documents.InvoiceLine, amount: int) -
 
 def _bill_between(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
     """A line of another entity's: what it bills there, taxes included, is owed to that entity."""
-    subject = f"entity:{line.entity}"
+    assert line.entity is not None, "a line of another entity's names it"
+    subject = entity_subject(line.entity)
     if amount < 0:
         return subject, [Movement("credit.between", -amount, subject, billing.subject)]
     return subject, [Movement("invoice.between", amount, billing.subject, subject)]

@@ -21,7 +21,7 @@ from ledger.corrections import charged, lowered_by, shares
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import share, to_minor, to_text
 from ledger.positions import available
-from ledger.receivables import BETWEEN, invoice_subject
+from ledger.receivables import BETWEEN, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets
 
@@ -146,7 +146,7 @@ def _post_parts(
         assert part.collector is not None, "a part has an entity that collects it"
         day = books.open_day(part.source.entity, on)
         movements = _give_back(wallets, part, by_line, day, kind, to, earned_by)
-        movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, billed.entity_subject(part.collector)))
+        movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, entity_subject(part.collector)))
         books.post(part.source, on, movements)
         _net(books, [part], day)
 
@@ -315,7 +315,7 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     _write_off(wallets, invoice, by_line, doc.date, earned_by)
     for part, of_part in others:
         assert part.collector is not None, "a part has an entity that collects it"
-        claim = billed.entity_subject(part.collector)
+        claim = entity_subject(part.collector)
         reopened = Movement("between.reopened", sum(of_part.values()), invoice_subject(part.ref), claim)
         books.post(part.source, doc.date, [reopened])
         _write_off(wallets, part, of_part, doc.date, earned_by)

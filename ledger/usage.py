@@ -14,13 +14,13 @@ from sqlalchemy import text
 
 from ledger import documents, journal
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.errors import ConflictingDocument, Overdrawn, Refused, UnknownReference, WrongParty
+from ledger.errors import ConflictingDocument, Overdrawn, UnknownReference, WrongParty
 from ledger.grants import NET_GRANT, Draw, Grant, breakage_due, draw_movements, grant_accounts, plan_draws, unbroken
 from ledger.journal import Entry
 from ledger.money import exact_product, round_minor, to_text, within_limit
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER
-from ledger.wallets import Wallets
+from ledger.wallets import Wallets, all_or_nothing
 
 
 def usage_subject(product: str) -> str:
@@ -158,18 +158,10 @@ def _replace(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
     What came later is left as it was. Nothing is changed where the new version is refused.
     """
     assert doc.supersedes is not None, "checked by the caller"
-    books = wallets.books
-    books.flush()
-    wallets.flush()
-    try:
-        old = _find(books, source, doc.supersedes)
+    with all_or_nothing(wallets):
+        old = _find(wallets.books, source, doc.supersedes)
         _take_back(wallets, source, old)
         return _post(wallets, source, doc)
-    except Refused:
-        # Everything before this document is written; what it gathered itself is dropped.
-        books.discard()
-        wallets.forget()
-        raise
 
 
 def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:

@@ -8,13 +8,13 @@ the price from its day on: what was given already earns its part at once, the re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from ledger.errors import InvalidDocument, Refused, UnknownReference
-from ledger.money import allocate, round_minor, to_minor, to_text, within_limit
+from ledger.money import allocate, exponent, to_minor, to_text, within_limit
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
 from revrec.documents import Estimate
@@ -35,8 +35,9 @@ def expected(doc: Estimate, currency: str) -> int:
                 "scenarios", f"{len(found)} of {likeliest}", "expected one amount that is the most likely"
             )
         return found.pop()
-    weighted = sum((item.amount * item.probability for item in doc.scenarios), Decimal(0))
-    return round_minor(weighted, currency)
+    weighted = sum((Fraction(item.amount) * Fraction(item.probability) for item in doc.scenarios), Fraction(0))
+    minor: int = round(weighted * 10 ** exponent(currency))  # ties to even, as everywhere
+    return minor
 
 
 def _included(doc: Estimate, estimate: int, currency: str) -> int:

@@ -87,6 +87,17 @@ def test_a_void_takes_every_part_back(cli: Cli) -> None:
     assert _held(cli, "us") == {}
     assert _held(cli, "eu") == {"unbilled_receivable": "30.00", "revenue": "-30.00"}
     cli.ok("verify")
+    # what the part billed is there to be billed again: the first used first
+    cli.post(usage("u2", "5.00", "2026-01-11") | {"entity": "eu"}, _master() | {"id": "N"})
+    assert json.loads(cli.ok("invoice", "M@eu", "--format", "json"))["status"] == "void"
+    lines = [
+        line
+        for g in json.loads(cli.ok("invoice", "N", "--format", "json"))["groups"]
+        for i in g["items"]
+        for line in i["lines"]
+    ]
+    assert [(row["document"], row["amount"]) for line in lines for row in line["usage"]] == [("u1", "30.00")]
+    cli.ok("verify")
     assert "expected M, the invoice it is a part of" in cli.refuse(
         {"type": "invoice_void", "id": "W", "invoice": "M@eu", "date": "2026-02-05", "reason": "wrong"}
     )
