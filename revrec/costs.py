@@ -118,7 +118,7 @@ def post_impairment(wallets: Wallets, doc: ContractCostImpairment, document_id: 
     if doc.date < row.capitalised_on:
         raise Refused("date", doc.date, f"expected {row.capitalised_on}, when it was capitalised, or later")
     source = books.source(document_id, row.customer, row.entity, row.currency, doc.date)
-    cost = _cost(books.connection, row)
+    cost = _cost(row, _impairments(books.connection, [row.document_id]).get(row.document_id, ()))
     if cost.impairments and doc.date < cost.impairments[-1][0]:
         raise Refused("date", doc.date, f"expected {cost.impairments[-1][0]}, of the impairment before, or later")
     amortised, impaired = stand(cost, doc.date - timedelta(days=1))
@@ -156,20 +156,28 @@ _COSTS = """
     from contract_cost k join customer c using (customer_id)"""
 
 
-def _cost(connection: Connection, row: Any) -> Cost:
-    impairments = connection.execute(
-        text(
-            "select impaired_on, amount_minor from cost_impairment where customer_id = :customer_id and cost_id = :cost_id "
-            "order by impaired_on, document_id"
-        ),
-        {"customer_id": row.customer_id, "cost_id": row.document_id},
-    )
-    found: list[tuple[date, int | None]] = [(item.impaired_on, item.amount_minor) for item in impairments]
+def _cost(row: Any, impairments: Sequence[tuple[date, int]]) -> Cost:
+    """A cost's row with its impairments in order, the contract's end among them."""
+    found: list[tuple[date, int | None]] = list(impairments)
     if row.churned_on is not None:
         found.append((max(row.churned_on, row.capitalised_on), None))
-    return Cost(
-        row.amount_minor, Term(row.pattern, row.starts_on, row.ends_on), tuple(sorted(found, key=lambda item: item[0]))
+    found.sort(key=lambda item: item[0])
+    return Cost(row.amount_minor, Term(row.pattern, row.starts_on, row.ends_on), tuple(found))
+
+
+def _impairments(connection: Connection, costs: Sequence[int]) -> dict[int, list[tuple[date, int]]]:
+    """Impairments by cost, in order."""
+    rows = connection.execute(
+        text(
+            "select cost_id, impaired_on, amount_minor from cost_impairment where cost_id = any(:costs) "
+            "order by impaired_on, document_id"
+        ),
+        {"costs": list(costs)},
     )
+    found: dict[int, list[tuple[date, int]]] = {}
+    for row in rows:
+        found.setdefault(row.cost_id, []).append((row.impaired_on, row.amount_minor))
+    return found
 
 
 def amortise(books: Books, document_id: int, through: date) -> None:
@@ -178,16 +186,23 @@ def amortise(books: Books, document_id: int, through: date) -> None:
         text(f"{_COSTS} where k.starts_on <= :through or k.capitalised_on <= :through order by c.ref, k.ref"),
         {"through": through},
     ).all()
+    if not rows:
+        return
     books.learn_customers(row.customer for row in rows)
+    impairments = _impairments(books.connection, [row.document_id for row in rows])
+    posted = _posted(books.connection)
     for row in rows:
-        _amortise(books, document_id, row, through)
+        cost = _cost(row, impairments.get(row.document_id, ()))
+        _amortise(books, document_id, row, cost, posted.get((row.customer_id, cost_subject(row.ref)), ()), through)
 
 
-def _amortise(books: Books, document_id: int, row: Any, through: date) -> None:
-    cost = _cost(books.connection, row)
+# What is posted of a cost, signed: day, rule, amount.
+_Posted = Sequence[tuple[date, str, int]]
+
+
+def _amortise(books: Books, document_id: int, row: Any, cost: Cost, posted: _Posted, through: date) -> None:
     source = Source(document_id, books.customer(row.customer), row.entity, row.currency)
     subject = cost_subject(row.ref)
-    posted = _posted(books.connection, row)
     first_open = books.first_open_day(row.entity)
     begins = max(month_start(min(row.starts_on, row.capitalised_on)), month_start(first_open))
     if begins > through:
@@ -198,44 +213,38 @@ def _amortise(books: Books, document_id: int, row: Any, through: date) -> None:
         amortised, impaired = stand(cost, last)
         if last < row.capitalised_on:
             continue  # nothing leaves an asset before it is one
-        step = (
-            amortised
-            - done
-            - sum(amount for day, rule, amount in posted if rule.startswith("cost.amortised") and day <= last)
-        )
-        fall = (
-            impaired
-            - lost
-            - sum(amount for day, rule, amount in posted if rule.startswith("cost.impaired") and day <= last)
-        )
-        on = max(first_open, row.capitalised_on, min(last, max(row.ends_on, month)))
-        movements = []
+        step = amortised - done - _sum(posted, "cost.amortised", last)
+        fall = impaired - lost - _sum(posted, "cost.impaired", last)
         if step:
-            movements.append(
-                Movement("cost.amortised" if step > 0 else "cost.amortised_less", abs(step), subject, subject)
-            )
-        if movements:
-            books.post(source, on, movements)
+            rule = "cost.amortised" if step > 0 else "cost.amortised_less"
+            on = max(first_open, row.capitalised_on, min(last, max(row.ends_on, month)))
+            books.post(source, on, [Movement(rule, abs(step), subject, subject)])
         if fall:
-            churned = max(row.churned_on or last, first_open, row.capitalised_on)
             rule = "cost.impaired" if fall > 0 else "cost.impaired_less"
-            books.post(source, min(churned, last), [Movement(rule, abs(fall), subject, subject)])
+            on = min(max(row.churned_on or last, first_open, row.capitalised_on), last)
+            books.post(source, on, [Movement(rule, abs(fall), subject, subject)])
         done += step
         lost += fall
 
 
-def _posted(connection: Connection, row: Any) -> Sequence[tuple[date, str, int]]:
-    """What is posted of a cost, signed: (day, rule, amount)."""
+def _sum(posted: _Posted, rule: str, through: date) -> int:
+    return sum(amount for day, code, amount in posted if code.startswith(rule) and day <= through)
+
+
+def _posted(connection: Connection) -> dict[tuple[int, str], list[tuple[date, str, int]]]:
+    """What is posted of every cost, by customer and subject."""
     rows = connection.execute(
         text(
-            "select p.effective_on, r.code, sum(case when r.code like '%\\_less' then -p.amount else p.amount end)::bigint as amount "
+            "select a.customer_id, a.subject, p.effective_on, r.code,"
+            " sum(case when r.code like '%\\_less' then -p.amount else p.amount end)::bigint as amount "
             "from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account) "
-            "join rule r on r.number = p.rule where a.customer_id = :customer_id and a.role = 'contract_costs' "
-            "and a.subject = :subject and r.code like 'cost.%' group by 1, 2"
-        ),
-        {"customer_id": row.customer_id, "subject": cost_subject(row.ref)},
+            "join rule r on r.number = p.rule where a.role = 'contract_costs' and r.code like 'cost.%' group by 1, 2, 3, 4"
+        )
     )
-    return [(item.effective_on, item.code, item.amount) for item in rows]
+    found: dict[tuple[int, str], list[tuple[date, str, int]]] = {}
+    for row in rows:
+        found.setdefault((row.customer_id, row.subject), []).append((row.effective_on, row.code, row.amount))
+    return found
 
 
 def contract_costs(connection: Connection, filters: Filters) -> Report:
