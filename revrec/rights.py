@@ -12,7 +12,8 @@ from sqlalchemy import text
 
 from ledger import documents
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.grants import grant_subject
+from ledger.errors import Refused
+from ledger.grants import FREE_KINDS, grant_subject
 from ledger.money import allocate, share, to_minor
 from ledger.positions import available
 from ledger.receivables import obligation_keys
@@ -42,9 +43,20 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.effective_on)
     prices = [row.price for row in obligations]
     by_ssp = all(row.ssp_minor is not None for row in obligations)
-    worth = [row.ssp_minor if by_ssp else row.price for row in obligations]
-    face = to_minor(doc.amount, doc.currency)
-    right = share(sum(prices), face, sum(worth) + face)
+    earlier = books.connection.execute(
+        text(
+            "select coalesce(sum(face_minor), 0)::bigint as face, coalesce(sum(price_minor), 0)::bigint as price from credit_grant "
+            "where customer_id = :customer_id and contract = :contract and kind = any(:kinds)"
+        ),
+        {"customer_id": contract.customer_id, "contract": doc.contract, "kinds": list(FREE_KINDS)},
+    ).one()
+    # as if all its credits had been promised at once, less what those before took
+    total = sum(prices) + earlier.price
+    worth = sum(row.ssp_minor for row in obligations) if by_ssp else total
+    faces = earlier.face + to_minor(doc.amount, doc.currency)
+    right = share(total, faces, worth + faces) - earlier.price
+    if right <= 0:
+        raise Refused("amount", doc.amount, "expected credits whose share of the contract's price is something")
     changes: list[tuple[Standing, int]] = []
     for row, part in zip(obligations, allocate(right, prices), strict=True):
         standing = standing_of(books, contract.customer_id, contract.contract_id, row.ref)

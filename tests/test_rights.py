@@ -58,6 +58,19 @@ def test_credits_share_the_price_of_their_contract(cli: Cli, connection: Any, *,
     assert_disclosures_tie(connection)
 
 
+@pytest.mark.parametrize("first", ["40.00", "10.00"])
+def test_credits_given_in_two_grants_leave_the_same_to_the_rest(cli: Cli, first: str) -> None:
+    """80 of 200 are credits, in whatever grants: 48.00 of the 120.00, and 72.00 for the seats, 6.00 a month."""
+    second = f"{80 - float(first):.2f}"
+    cli.post(*parties(), _agreed(), _bill(), promotion("F", first, contract="C"), promotion("G", second, contract="C"))
+    cli.ok("recognize", "--through", "2026-01")
+    assert _months(cli, "customer_credits", "revenue") == {"2026-01": {"customer_credits": "48.00", "revenue": "6.00"}}
+    assert "expected credits whose share of the contract's price is something" in cli.refuse(
+        promotion("H", "0.01", contract="C")
+    )
+    cli.ok("verify")
+
+
 def test_stand_alone_prices_weigh_where_the_contract_gives_them(cli: Cli) -> None:
     # worth 360 alone: credits of 40 are a tenth of 400, and of the 120.00
     cli.post(*parties(), _agreed(ssp="360.00"), _bill(), CREDITS)
