@@ -18,7 +18,7 @@ from ledger.chart import CONTRACT_LIABILITIES, ROLES
 from ledger.errors import Refused
 from ledger.reports import PERIODS, Column, Filters, Report, last_day, narrowed, sides
 from ledger.rulebook import BY_NUMBER
-from revrec.waterfall import KNOWN, REVENUE_ROLES, scheduled
+from revrec.waterfall import REVENUE_ROLES, left_by_progress, scheduled
 
 _TITLES = {"entity": "Entity", "customer": "Customer", "contract": "Contract", "product": "Product"}
 
@@ -281,25 +281,16 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
         parameters,
     ):
         found[_key(row, group)]["as_used"] += row.amount
-    facts, parameters = _facts(in_transaction, "revenue", "refunds", "disputes", "bad_debt")
-    narrowed = "".join(
-        f" and o.{name} = :{name}_" for name in ("product", "contract") if getattr(filters, name) is not None
+    by_progress = ", ".join(
+        "(select ref from customer k where k.customer_id = open.customer_id) as customer"
+        if name == "customer"
+        else name
+        for name in group
     )
-    narrowed += "".join(f" and {column} = :{name}" for name, column in (("entity", "o.entity"), ("currency", "o.currency"), ("customer", "c.ref"))
-                        if getattr(filters, name) is not None)  # fmt: skip
-    own = ", ".join("c.ref as customer" if name == "customer" else f"o.{name}" for name in group)
-    if filters.known_at is not None:
-        narrowed += f" and {KNOWN}"
-    for row in connection.execute(
-        text(
-            f"select {own}, o.currency,"
-            f" sum(o.price_minor - coalesce((select -sum(f.net) from ({facts}) f where f.customer_id = o.customer_id"
-            f" and f.subject = o.subject), 0))::bigint as amount "
-            f"from performance_obligation o join customer c using (customer_id) "
-            f"where o.pattern = 'progress' and o.known_on <= :until{narrowed} group by {places.rpartition(',')[0]}"
-        ),
-        parameters | {"until": until},
-    ):
+    for row in left_by_progress(
+        connection, filters, until,
+        f"select {by_progress}, currency, sum(left_over)::bigint as amount from open group by {places.rpartition(',')[0]}",
+    ):  # fmt: skip
         found[_key(row, group)]["by_progress"] += row.amount
     keys = [key for key, *_ in _HORIZONS] + ["as_used", "by_progress"]
     rows = [

@@ -28,22 +28,25 @@ _RECOGNISED = """
     group by 1, 2, 3
 """
 
-# What each obligation still has to earn, month by month after the report's: its price (billed by then, or agreed)
-# by its schedule, less what is recognised.
-_SCHEDULED = f"""
+# Each obligation as it stands on the report's day: billed, recognised, and reduced by credits. Filled in by `_standing`.
+_STOOD = """
     with moved as (
         select customer_id, subject, sum(-sign * amount) filter (where role = 'deferred_revenue') as deferred,
                sum(sign * amount) filter (where role = 'unbilled_receivable') as unbilled,
                sum(-sign * amount) filter (where role not in ('deferred_revenue', 'unbilled_receivable')) as recognised,
                sum(sign * amount) filter (where rule = any(:price_reducing)) as reduced
-        from ({{source}}) x group by 1, 2
+        from ({source}) x group by 1, 2
     ), stood as (
         select o.*, coalesce(m.recognised, 0)::bigint as recognised, coalesce(m.reduced, 0)::bigint as reduced,
                (coalesce(m.deferred, 0) - coalesce(m.unbilled, 0) + coalesce(m.recognised, 0))::bigint as billed
         from performance_obligation o
         left join moved m on m.customer_id = o.customer_id and m.subject = o.subject
-        where o.known_on <= :through {{narrowed}}
-    ), grid as (
+        where o.known_on <= :through {narrowed}
+    )"""
+
+# What each still has to earn, month by month after the report's: its price (billed by then, or agreed) by its schedule, less
+# what is recognised.
+_SCHEDULED = f"""{_STOOD}, grid as (
         select p.*, m.month::date as month, (m.month + interval '1 month - 1 day')::date as month_end
         from stood p
         cross join lateral generate_series(
@@ -64,9 +67,19 @@ _SCHEDULED = f"""
     {{select}}
 """.replace(":next_month::timestamp", "cast(:next_month as timestamp)")
 
+# What is left of those that progress earns: what progress will be made, and when, nobody knows before it is reported.
+_BY_PROGRESS = f"""{_STOOD}, on_day as (
+        select p.*, cast(:through as date) as month_end from stood p where p.pattern = 'progress' or p.modified
+    ), open as (
+        select g.*, (coalesce({price_sql("x.agreed", "g.billed", "g.reduced")}, g.billed) - g.recognised)::bigint as left_over
+        from on_day g {{terms}} where x.term_pattern = 'progress'
+    )
+    {{select}}
+"""
+
 # What a contract promises is known from its document, or the modification's that added it; what an invoice does shows
 # in what is billed.
-KNOWN = """(o.contract is null or exists (
+_KNOWN = """(o.contract is null or exists (
     select from document d join contract c on c.customer_id = d.customer_id and c.ref = o.contract
     where d.customer_id = o.customer_id and d.posted_at <= :known_at
       and (d.document_id = c.contract_id and o.known_on = c.signed_on
@@ -92,8 +105,27 @@ COLUMNS = (
 def scheduled(connection: Connection, filters: Filters, through: date, select: str) -> Sequence[Any]:
     """What obligations still have to earn after a day, month by month, in transaction currency.
 
-    By the terms agreed by that day. `select` reads `coming`: an obligation's row with `month`, and what is `earned` by its end and `before` it.
+    By the terms agreed by that day. `select` reads `coming`: an obligation's row with `month`, and what is `earned` by its
+    end and `before` it.
     """
+    source, narrowed, known, parameters = _standing(filters, through)
+    return connection.execute(
+        text(_SCHEDULED.format(source=source, narrowed=narrowed, terms=term_sql("g", known), select=select)),
+        parameters | {"next_month": next_month(through)},
+    ).all()
+
+
+def left_by_progress(connection: Connection, filters: Filters, through: date, select: str) -> Sequence[Any]:
+    """What of obligations is left on a day for progress to earn. `select` reads `open`: a row with its `left_over`."""
+    source, narrowed, known, parameters = _standing(filters, through)
+    return connection.execute(
+        text(_BY_PROGRESS.format(source=source, narrowed=narrowed, terms=term_sql("g", known), select=select)),
+        parameters,
+    ).all()
+
+
+def _standing(filters: Filters, through: date) -> tuple[str, str, str, dict[str, object]]:
+    """(sides, conditions on obligations, condition on documents of terms, parameters) of the obligations as of a day."""
     # The liability's accounts are not kept by product; the obligation is.
     source, parameters = sides(
         replace(filters, since=None, product=None), "deferred_revenue", "unbilled_receivable", *_EARNED_ROLES
@@ -115,11 +147,8 @@ def scheduled(connection: Connection, filters: Filters, through: date, select: s
     known = "d.dated_on <= :through"
     if filters.known_at is not None:
         known += " and d.posted_at <= :known_at"
-        narrowed += f" and {KNOWN}"
-    return connection.execute(
-        text(_SCHEDULED.format(source=source, narrowed=narrowed, terms=term_sql("g", known), select=select)),
-        parameters | {"through": through, "next_month": next_month(through)},
-    ).all()
+        narrowed += f" and {_KNOWN}"
+    return source, narrowed, known, parameters | {"through": through}
 
 
 def waterfall(connection: Connection, filters: Filters) -> Report:

@@ -147,6 +147,24 @@ def test_progress_has_no_date(cli: Cli) -> None:
     cli.ok("recognize", "--through", "2026-01")
     (row,) = cli.report("remaining-obligations")
     assert (row["by_progress"], row["total"]) == ("70.00", "70.00")
+    # as of a day, what is agreed later does not count; and what is credited is not promised any more
+    line = {"id": "1", "kind": "service", "amount": "100.00", "obligation": "C/o"}
+    cli.post(
+        invoice("I", "2026-02-01", line),
+        {
+            "type": "credit_note",
+            "id": "N",
+            "invoice": "I",
+            "date": "2026-02-10",
+            "lines": [{"line": "1", "amount": "20.00"}],
+        },
+        {"type": "estimate", "id": "e", "contract": "C", "component": "bonus", "date": "2026-03-01", "amount": "50.00"},
+    )
+    cli.ok("recognize", "--through", "2026-03")
+    left = {day: cli.report("remaining-obligations", "--as-of", day, "--group", "customer")[0]["by_progress"]
+            for day in ("2026-01-31", "2026-02-28", "2026-03-31")}  # fmt: skip
+    # 30 % of 80.00 leaves 56.00, 30 % of 130.00 leaves 91.00
+    assert left == {"2026-01-31": "70.00", "2026-02-28": "56.00", "2026-03-31": "91.00"}
 
 
 def test_revenue_is_disaggregated(cli: Cli) -> None:
