@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,7 +16,7 @@ from ledger.errors import Refused, UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import share
 from ledger.positions import available, balance
-from ledger.receivables import add_change, invoice_subject, obligation_sides
+from ledger.receivables import add_change, invoice_subject, obligation_sides, refund_key
 from ledger.taxes import tax_subject
 from ledger.usage import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
@@ -188,6 +189,21 @@ def held(books: Books, source: Source, line: Line, day: date) -> int:
         return 0
     (liability, _), _ = sides(source, line)
     return max(balance(books.history(source.customer.customer_id, liability), day), 0)
+
+
+def released(
+    books: Books, source: Source, line: Line, amount: int, day: date, before: Counter[str]
+) -> tuple[int, list[Movement]]:
+    """What of an amount taken back of a line was expected back, and what takes it out of the refund liability.
+
+    `before` is what lines before released of it, by subject; it is added to.
+    """
+    if not line.subject.startswith("obligation:"):
+        return 0, []
+    history = books.history(source.customer.customer_id, refund_key(source.entity, source.currency, line.subject))
+    part = min(amount, max(available(history, day) - before[line.subject], 0))
+    before[line.subject] += part
+    return part, [Movement("refund_liability.released", part, line.subject, line.subject)]
 
 
 def split_earned(

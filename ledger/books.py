@@ -21,7 +21,7 @@ from ledger.currencies import Carrying
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Posting
 from ledger.positions import History, nettings
-from ledger.rulebook import RULES
+from ledger.rulebook import RULES, SEPARATING
 from ledger.schema import metadata
 
 HOUSE = 0  # the customer of documents and entries that concern none
@@ -251,7 +251,10 @@ class Books:
         return known
 
     def history(self, customer_id: int, key: AccountKey) -> History:
-        """An account's net increase by day, on its role's normal side, unwritten entries included."""
+        """An account's net increase by day, on its role's normal side, unwritten entries included.
+
+        What deferred revenue keeps apart as a refund liability is still billed and not earned: its history holds both.
+        """
         account_id = self._known_accounts(customer_id).get(key)
         if account_id is None:
             return {}
@@ -260,14 +263,18 @@ class Books:
             rows = self.connection.execute(
                 text(
                     "select effective_on, sum(net) from ("
-                    " select effective_on, amount as net from posting"
+                    " select effective_on, amount as net, rule from posting"
                     " where customer_id = :customer_id and debit_account = :account_id"
                     " union all"
-                    " select effective_on, -amount from posting"
+                    " select effective_on, -amount, rule from posting"
                     " where customer_id = :customer_id and credit_account = :account_id) both_sides "
-                    "group by effective_on"
+                    "where rule <> all(:apart) group by effective_on"
                 ),
-                {"customer_id": customer_id, "account_id": account_id},
+                {
+                    "customer_id": customer_id,
+                    "account_id": account_id,
+                    "apart": list(SEPARATING) if key.role == "deferred_revenue" else [],
+                },
             )
             sign = ROLES[key.role].sign
             known = {day: sign * int(net) for day, net in rows}
@@ -314,8 +321,9 @@ class Books:
                 postings.append(Posting(rule.number, debit, credit, movement.amount, movement.amount))
             else:
                 postings += self._valued(source, movement, keys, (debit, credit), effective_on)
-            self._see(customer_id, debit, ROLES[roles[0]].sign, effective_on, movement.amount)
-            self._see(customer_id, credit, ROLES[roles[1]].sign, effective_on, -movement.amount)
+            for account_id, role, net in ((debit, roles[0], movement.amount), (credit, roles[1], -movement.amount)):
+                if role != "deferred_revenue" or rule.number not in SEPARATING:
+                    self._see(customer_id, account_id, ROLES[role].sign, effective_on, net)
         postings += self._cleared(source, postings, functional_currency)
         self._entries.append(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
 

@@ -51,6 +51,7 @@ _ROLES = (
     Role("tax_payable", "liability", "credit", "tax code", "2100", "Tax payable"),
     Role("customer_credits", "liability", "credit", "grant", "2150", "Customer credits (prepaid)"),
     Role("deferred_revenue", "liability", "credit", "obligation", "2200", "Deferred revenue"),
+    Role("refund_liability", "liability", "credit", "obligation", "2250", "Refund liabilities"),
     Role("opening_balances", "equity", "credit", "entity", "3000", "Opening balances (taken over)"),
     Role("revenue", "revenue", "credit", "product", "4000", "Revenue"),
     Role("breakage_revenue", "revenue", "credit", "grant", "4100", "Breakage revenue"),
@@ -61,6 +62,8 @@ _ROLES = (
     Role("processing_fees", "expense", "debit", "rail", "6200", "Payment processing fees"),
     Role("commissions", "expense", "debit", "cost", "6300", "Commissions"),
     Role("cost_impairment", "expense", "debit", "cost", "6310", "Impairment of contract costs"),
+    Role("interest_income", "income", "credit", "obligation", "7000", "Interest income of financing"),
+    Role("interest_expense", "expense", "debit", "obligation", "7010", "Interest expense of financing"),
     Role("fx_gain", "income", "credit", "currency", "7100", "Exchange gains"),
     Role("fx_loss", "expense", "debit", "currency", "7200", "Exchange losses"),
     Role("memo_credits_issued", "memorandum", "debit", "grant", "9000", "Memo: credits issued"),
@@ -74,7 +77,9 @@ _ROLES = (
 ROLES: dict[str, Role] = {role.name: role for role in _ROLES}
 
 # Items that are money or a claim to it: they are revalued at each month's end (ASC 830-10-45-18 names those that aren't).
-MONETARY = ("cash", "accounts_receivable", "customer_balance", "due_from_entities", "due_to_entities")
+MONETARY = (
+    "cash", "accounts_receivable", "customer_balance", "due_from_entities", "due_to_entities", "refund_liability",
+)  # fmt: skip
 
 # Contract liabilities: what customers were promised and have not yet received.
 CONTRACT_LIABILITIES = ("customer_credits", "deferred_revenue")

@@ -36,6 +36,7 @@ class _Credit:
         self.open_amount = open_amount
         self.movements: list[Movement] = []
         self.taken: Counter[str] = Counter()
+        self.released: Counter[str] = Counter()
 
     def add(self, rule: str, amount: int, subject: str, product: str = "") -> None:
         """Take an amount out of an account: first against the receivable, the rest to the customer's balance."""
@@ -56,6 +57,7 @@ class _Credit:
         held = balance(self.books.history(source.customer.customer_id, liability), self.day) - self.taken[line.subject]
         unearned = min(amount, max(held, 0))
         self.taken[line.subject] += unearned
+        self.movements += billed.released(self.books, source, line, unearned, self.day, self.released)[1]
         self.add("credit.credits" if line.kind == "prepaid" else "credit.deferred", unearned, line.subject)
         self.add("credit.unbilled", amount - unearned, line.subject)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -24,36 +24,43 @@ from ledger.money import EXACT_DIGITS, exponent, share
 _BRIDGE = "EUR"
 
 
-def find_rate(connection: Connection, base: str, quote: str, on: date) -> Fraction | None:
+def find_rate(
+    connection: Connection, base: str, quote: str, on: date, known_at: datetime | None = None
+) -> Fraction | None:
     """Units of `quote` for one of `base` by the latest rate on or before a day, or None where there is none.
 
-    A rate of the pair itself is taken first, in either direction, then one through the euro.
+    A rate of the pair itself is taken first, in either direction, then one through the euro; only those posted by
+    `known_at`, where that is given.
     """
-    direct = _latest(connection, base, quote, on)
+    direct = _latest(connection, base, quote, on, known_at)
     if direct is not None:
         return direct
     if _BRIDGE in (base, quote):
         return None
-    legs = _latest(connection, base, _BRIDGE, on), _latest(connection, _BRIDGE, quote, on)
+    legs = _latest(connection, base, _BRIDGE, on, known_at), _latest(connection, _BRIDGE, quote, on, known_at)
     return None if legs[0] is None or legs[1] is None else legs[0] * legs[1]
 
 
-def _latest(connection: Connection, base: str, quote: str, on: date) -> Fraction | None:
+_KNOWN = """ and exists (select from document d where d.customer_id = 0 and d.type = 'fx_rate' and d.dated_on = r.date
+    and d.posted_at <= :known_at and d.body::json ->> 'base' = r.base and d.body::json ->> 'quote' = r.quote)"""
+
+
+def _latest(connection: Connection, base: str, quote: str, on: date, known_at: datetime | None) -> Fraction | None:
     row = connection.execute(
         text(
-            "select base, rate from fx_rate where (base, quote) in ((:base, :quote), (:quote, :base)) and date <= :on "
-            "order by date desc, base = :base desc limit 1"
+            "select r.base, r.rate from fx_rate r where (r.base, r.quote) in ((:base, :quote), (:quote, :base))"
+            f" and r.date <= :on{_KNOWN if known_at else ''} order by r.date desc, r.base = :base desc limit 1"
         ),
-        {"base": base, "quote": quote, "on": on},
+        {"base": base, "quote": quote, "on": on} | ({"known_at": known_at} if known_at else {}),
     ).first()
     if row is None:
         return None
     return Fraction(row.rate) if row.base == base else 1 / Fraction(row.rate)
 
 
-def require_rate(connection: Connection, base: str, quote: str, on: date) -> Fraction:
+def require_rate(connection: Connection, base: str, quote: str, on: date, known_at: datetime | None = None) -> Fraction:
     """The rate of a pair on a day. Raises UnknownReference where the books hold none."""
-    rate = find_rate(connection, base, quote, on)
+    rate = find_rate(connection, base, quote, on, known_at)
     if rate is None:
         raise UnknownReference(
             "currency", base, f"expected an fx_rate of {base}/{quote} on or before {on} to be posted before"

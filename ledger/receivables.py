@@ -89,6 +89,11 @@ def obligation_keys(
     )
 
 
+def refund_key(entity: str, currency: str, subject: str) -> AccountKey:
+    """The account of what is expected to be given back of an obligation's bills."""
+    return AccountKey(entity, "refund_liability", currency, subject)
+
+
 def own_obligation(invoice: documents.Invoice, line: documents.InvoiceLine) -> OwnObligation | None:
     """The obligation a line makes for itself, or None: a line without a service period counts on the invoice's date."""
     if line.kind not in ("service", "one_time") or line.obligation is not None:

@@ -35,7 +35,9 @@ class Filters:
     contract: str | None = None
     group: tuple[str, ...] = ()
     period: str = "month"
-    transaction: bool = False
+    transaction: bool | None = (
+        None  # in the currency of transactions, or the entity's; None as the report does by itself
+    )
 
 
 GROUPS = ("entity", "customer", "contract", "product")

@@ -523,6 +523,22 @@ _RULES = (
         "The tax of what is credited after it was paid is the customer's money again.",
         "ASC 606-10-32-2A",
     ),
+    Rule(
+        341,
+        "payable.deferred",
+        "deferred_revenue",
+        "customer_balance",
+        "A customer is paid for nothing distinct: its contract's price is less by it, and so is what is billed ahead.",
+        "ASC 606-10-32-25",
+    ),
+    Rule(
+        342,
+        "payable.unbilled",
+        "unbilled_receivable",
+        "customer_balance",
+        "A customer is paid for nothing distinct: its contract's price is less by it, an asset until the service is given.",
+        "ASC 606-10-32-25",
+    ),
     # Payments
     Rule(
         401,
@@ -766,6 +782,54 @@ _RULES = (
         "What settled an asset against a liability turned out to belong to another month: put back.",
         "ASC 606-10-45-1",
     ),
+    Rule(
+        507,
+        "refund_liability.expected",
+        "deferred_revenue",
+        "refund_liability",
+        "Of what was billed, as much is expected to be given back: it is owed, not deferred.",
+        "ASC 606-10-32-10",
+    ),
+    Rule(
+        508,
+        "refund_liability.released",
+        "refund_liability",
+        "deferred_revenue",
+        "Less is expected back, or it is given back now: it leaves the refund liability.",
+        "ASC 606-10-32-10",
+    ),
+    Rule(
+        511,
+        "finance.income",
+        "unbilled_receivable",
+        "interest_income",
+        "The customer pays after the service is given: what time adds to its price is interest.",
+        "ASC 606-10-32-20",
+    ),
+    Rule(
+        512,
+        "finance.income_less",
+        "interest_income",
+        "unbilled_receivable",
+        "Less interest is due than was posted: taken back.",
+        "ASC 606-10-32-20",
+    ),
+    Rule(
+        513,
+        "finance.expense",
+        "interest_expense",
+        "deferred_revenue",
+        "The customer paid before the service is given: what time adds to the promise is interest.",
+        "ASC 606-10-32-20",
+    ),
+    Rule(
+        514,
+        "finance.expense_less",
+        "deferred_revenue",
+        "interest_expense",
+        "Less interest is due than was posted: taken back.",
+        "ASC 606-10-32-20",
+    ),
     # Costs to obtain a contract
     Rule(
         801,
@@ -839,6 +903,7 @@ _RULES = (
                 "due_from_entities",
                 "due_to_entities",
                 "contract_costs",
+                "refund_liability",
             ),
             601,
         )
@@ -866,6 +931,9 @@ PRICE_REDUCING = tuple(
     if rule.code.startswith(("credit.", "refund.", "dispute.", "write_off."))
     and rule.debit in ("deferred_revenue", "unbilled_receivable", "refunds", "disputes", "bad_debt")
 )
+
+# The rules by which one contract liability is kept apart from another: together they are what is billed and not earned.
+SEPARATING = (RULES["refund_liability.expected"].number, RULES["refund_liability.released"].number)
 
 assert len(RULES) == len(BY_NUMBER) == len(_RULES), "a rule's code and number are its own"
 assert all({rule.debit, rule.credit} <= {*ROLES, ""} for rule in _RULES), "a rule names roles of the chart"

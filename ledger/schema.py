@@ -457,6 +457,8 @@ contract = Table(
     _day("signed_on"),
     _number("price_minor"),
     _text("receivable", default="issued"),
+    _text("package", null=True),
+    _text("combined_because", null=True),
 )
 
 obligation = Table(
@@ -476,6 +478,10 @@ obligation = Table(
     _number("revenue_account"),
     Column("quantity", Numeric),
     _day("added_on", null=True),
+    _number("document_id"),
+    _text("treatment", null=True),
+    _text("reason", null=True),
+    _text("renews", null=True),
     Index("obligation_ref", "ref"),
 )
 
@@ -496,6 +502,39 @@ obligation_version = Table(
     _day("ends_on", null=True),
     Column("quantity", Numeric),
     Column("done_before", Numeric, nullable=False, server_default=text("0")),
+    Column("refund_minor", BigInteger, nullable=False, server_default=text("0")),
+)
+
+milestone = Table(
+    "milestone",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("subject", key=True),
+    _text("milestone", key=True),
+    _number("amount_minor"),
+    Index("milestone_subject", "customer_id", "subject"),
+)
+
+financing = Table(
+    "financing",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id"),
+    _text("subject", key=True),
+    Column("rate", Numeric, nullable=False),
+    _text("compounding"),
+    _number("promised_minor"),
+)
+
+financed_payment = Table(
+    "financed_payment",
+    metadata,
+    _number("customer_id", key=True),
+    _text("subject", key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _day("paid_on"),
+    _number("amount_minor"),
 )
 
 stand_alone_price = Table(
@@ -526,6 +565,7 @@ variable_estimate = Table(
     _number("included_minor"),
     _number("before_minor"),
     Column("obligations", ARRAY(Text)),
+    Column("refund", Boolean, nullable=False, server_default=text("false")),
     _text("reason", null=True),
     Index("variable_estimate_contract", "customer_id", "contract", "component"),
 )
@@ -576,5 +616,6 @@ progress = Table(
     _day("effective_on"),
     Column("quantity", Numeric),
     Column("percent", Numeric),
+    _text("milestone", null=True),
     Index("progress_subject", "customer_id", "subject", "effective_on"),
 )

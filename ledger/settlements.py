@@ -7,6 +7,7 @@ is left. The split is by schedule as of the day before, whether or not recogniti
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -167,6 +168,7 @@ def _give_back(
     """What giving back gross amounts of an invoice's lines moves, by `refund` or `dispute`, to cash or disputed funds."""
     books, source = wallets.books, invoice.source
     movements: list[Movement] = []
+    before: Counter[str] = Counter()
     for line in charged(invoice.lines):
         gross = by_line[line.line]
         if line.kind == BETWEEN:
@@ -174,8 +176,10 @@ def _give_back(
             billed.record(books, source, invoice, line, kind, gross)
             continue
         net, taxes = lowered_by(gross, line)
-        earned, unearned = billed.split_earned(books, source, line, net, day, earned_by)
-        unearned = min(unearned, billed.held(books, source, line, day))
+        expected, release = billed.released(books, source, line, net, day, before)
+        movements += release
+        _, unearned = billed.split_earned(books, source, line, net - expected, day, earned_by)
+        unearned = expected + min(unearned, billed.held(books, source, line, day) - expected)
         earned = net - unearned
         liability = "credits" if line.kind == "prepaid" else "deferred"
         movements += [

@@ -310,13 +310,13 @@ _QUESTIONS = (
         "no obligation, grant or usage shows both a contract asset and a contract liability at any month's end",
         "obligations, grants and products used",
         "select count(*) from (select distinct customer_id, subject from account"
-        " where role in ('deferred_revenue', 'customer_credits', 'unbilled_receivable')) subjects",
+        " where role in ('deferred_revenue', 'refund_liability', 'customer_credits', 'unbilled_receivable')) subjects",
         _SIDES
         + """, months as (
                select customer_id, entity, currency, subject, date_trunc('month', effective_on) as month,
                       sum(-net) filter (where role <> 'unbilled_receivable') as liability,
                       sum(net) filter (where role = 'unbilled_receivable') as asset
-               from sides where role in ('deferred_revenue', 'customer_credits', 'unbilled_receivable')
+               from sides where role in ('deferred_revenue', 'refund_liability', 'customer_credits', 'unbilled_receivable')
                group by 1, 2, 3, 4, 5
            ), ends as (
                select m.*, sum(coalesce(liability, 0)) over by_month as liability_end,
@@ -346,8 +346,9 @@ _QUESTIONS = (
                    union all
                    select entry_id, effective_on, rule, -amount from posting
                    where customer_id = a.customer_id and debit_account = a.account_id) s
-               where a.subject like 'obligation:%' and a.role in ('deferred_revenue', 'unbilled_receivable', 'revenue',
-                                                                  'refunds', 'disputes', 'bad_debt')
+               where a.subject like 'obligation:%'
+                 and a.role in ('deferred_revenue', 'refund_liability', 'unbilled_receivable', 'revenue', 'refunds',
+                                'disputes', 'bad_debt')
            ), runs as (
                select document_id, ((body::json ->> 'through') || '-01')::date + interval '1 month' as before
                from document where type = 'recognition'
@@ -356,7 +357,7 @@ _QUESTIONS = (
                from sides where role = 'revenue' group by 1, 2
            ), moved as (
                select s.customer_id, s.subject,
-                      sum(s.net) filter (where s.role not in ('deferred_revenue', 'unbilled_receivable')) as earned,
+                      sum(s.net) filter (where s.role not in ('deferred_revenue', 'refund_liability', 'unbilled_receivable')) as earned,
                       sum(s.net) as billed,
                       coalesce(-sum(s.net) filter (where s.rule = any(array[PRICE_REDUCING])), 0) as reduced,
                       coalesce(-sum(s.net) filter (
@@ -465,7 +466,7 @@ _QUESTIONS = (
                                                                                            or sides.subject = 'manual'), 0))
                or (role in ('customer_credits', 'breakage_revenue')
                    and sum(net) <> coalesce(sum(net) filter (where g.ref is not null or sides.subject = 'manual'), 0))
-               or (role in ('deferred_revenue', 'unbilled_receivable', 'revenue') and sum(net) <> coalesce(sum(net)
+               or (role in ('deferred_revenue', 'refund_liability', 'unbilled_receivable', 'revenue') and sum(net) <> coalesce(sum(net)
                    filter (where o.subject is not null or u.product is not null or g.ref is not null
                                  or sides.subject = 'manual'), 0))""",
     ),

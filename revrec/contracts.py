@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 from ledger.books import AccountKey, Books, Source
 from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced, UnknownReference
 from ledger.money import allocate, to_decimal, to_minor, to_text, within_limit
 from ledger.receivables import obligation_keys, obligation_subject
 from ledger.wallets import Wallets
-from revrec.catalogue import Catalogue
+from revrec import financing
+from revrec.catalogue import Catalogue, Entry
+from revrec.combination import combine
 from revrec.documents import Contract, ContractObligation
+from revrec.progress import add_milestones, measured
 
 
 def prices(doc: Contract, catalogue: Catalogue) -> list[int]:
@@ -155,16 +159,49 @@ def _range(index: int, item: ContractObligation, currency: str, catalogue: Catal
 
 def _with_catalogue_prices(doc: Contract, catalogue: Catalogue) -> Contract:
     """The contract with the catalogue's stand-alone prices where it gives none and needs them."""
-    if doc.price is None:
+    if doc.price is None and doc.combined_with is None:
         return doc
     found = []
     for item in doc.obligations:
         known = None
-        if item.price is None and item.ssp is None and not item.residual and item.pattern != "usage":
+        if (
+            item.ssp is None
+            and not item.residual
+            and item.pattern != "usage"
+            and (item.price is None or doc.combined_with)
+        ):
             known = catalogue.find(item.product, item.quantity)
         ssp = None if known is None else to_decimal(known.price, doc.currency)
         found.append(item if ssp is None else item.model_copy(update={"ssp": ssp}))
     return doc.model_copy(update={"obligations": found})
+
+
+def stand_alone_price(item: ContractObligation, index: int, currency: str, catalogue: Catalogue) -> Entry | None:
+    """An obligation's stand-alone price with its range: its own, else the catalogue's; None where neither is known."""
+    known = catalogue.find(item.product, item.quantity)
+    if item.ssp is None:
+        return known
+    return Entry(to_minor(item.ssp, currency, f"obligations.{index}.ssp"), _range(index, item, currency, catalogue))
+
+
+_OVER_TIME = ("daily", "monthly", "monthly_prorated", "usage")
+
+
+def refuse_overlaps(obligations: _Numbered) -> None:
+    """Raise InvalidDocument where a document promises a product twice over the same days: what is given counts once."""
+    found: dict[str, list[tuple[date, date, int, ContractObligation]]] = {}
+    for index, item in obligations:
+        if item.pattern in _OVER_TIME:
+            found.setdefault(item.product, []).append((item.start, item.end or date.max, index, item))
+    for product, terms in found.items():
+        terms.sort(key=lambda term: term[:3])
+        for (_, ends, _, before), (starts, _, index, item) in pairwise(terms):
+            if starts <= ends:
+                raise InvalidDocument(
+                    f"obligations.{index}.start", starts,
+                    f"expected a day after {ends}: {before.id} promises {product} until then, and {item.id} promises it again; "
+                    "make them one obligation, or sell what differs as a product of its own",
+                )  # fmt: skip
 
 
 def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
@@ -173,8 +210,15 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.signed_on)
     customer_id = source.customer.customer_id
     catalogue = Catalogue(books, doc.currency, doc.signed_on)
+    refuse_overlaps(list(enumerate(doc.obligations)))
+    own_price = doc.price is None
+    doc = doc.model_copy(update={"obligations": [measured(item, own_price=own_price) for item in doc.obligations]})
     doc = _with_catalogue_prices(doc, catalogue)
     shares = prices(doc, catalogue)
+    combined = combine(books, doc, shares)
+    shares = combined.shares
+    financed = financing.discounted(doc, shares)
+    shares = [share if loan is None else loan.price for share, loan in zip(shares, financed, strict=True)]
     within_limit(sum(shares), doc.currency, "obligations")
     new = [new_obligation(books, source, index, item) for index, item in enumerate(doc.obligations)]
     books.add_row(
@@ -187,12 +231,18 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
         signed_on=doc.signed_on,
         price_minor=sum(shares),
         receivable=doc.receivable,
+        package=combined.package,
+        combined_because=doc.combined_because,
     )
     if doc.draw_order is not None:
         wallets.set_draw_order(customer_id, doc.id, doc.draw_order)
-    for obligation, price in zip(new, shares, strict=True):
+    for obligation, price, loan in zip(new, shares, financed, strict=True):
         add_obligation(books, source, document_id, obligation, price)
-        books.remember("receivable", obligation_subject(obligation.item.id), doc.receivable)
+        subject = obligation_subject(obligation.item.id)
+        books.remember("receivable", subject, doc.receivable)
+        if loan is not None:
+            financing.keep(books, source, subject, loan)
+    combined.keep(books, source)
     return customer_id
 
 
@@ -215,10 +265,20 @@ def new_obligation(books: Books, source: Source, index: int, item: ContractOblig
     return NewObligation(item, keys)
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How an obligation that came later counts, from which day, and why; which one it renews."""
+
+    on: date
+    treatment: str
+    reason: str
+    renews: str | None = None
+
+
 def add_obligation(
-    books: Books, source: Source, contract_id: int, new: NewObligation, price: int, added_on: date | None = None
+    books: Books, source: Source, contract_id: int, new: NewObligation, price: int, counted: Counted | None = None
 ) -> None:
-    """Gather an obligation of a contract; `added_on` is the day a modification added it."""
+    """Gather an obligation of a contract; `counted` says how one that a later document adds does."""
     item = new.item
     customer_id = source.customer.customer_id
     deferred, unbilled, revenue = (books.account(customer_id, key) for key in new.keys)
@@ -235,8 +295,13 @@ def add_obligation(
         starts_on=item.start,
         ends_on=ends_on,
         quantity=item.quantity,
-        added_on=added_on,
+        added_on=None if counted is None else counted.on,
+        document_id=source.document_id,
+        treatment=None if counted is None else counted.treatment,
+        reason=None if counted is None else counted.reason,
+        renews=None if counted is None else counted.renews,
         deferred_account=deferred,
         unbilled_account=unbilled,
         revenue_account=revenue,
     )
+    add_milestones(books, source, obligation_subject(item.id), item, "obligations")

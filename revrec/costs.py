@@ -22,6 +22,7 @@ from ledger.reports import Column, Filters, Report, sides
 from ledger.wallets import Wallets
 from revrec.documents import ContractCost, ContractCostImpairment
 from revrec.schedules import Term, parts
+from revrec.versions import find_contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +73,17 @@ def cost_subject(ref: str) -> str:
 def post_contract_cost(wallets: Wallets, doc: ContractCost, document_id: int) -> int:
     """Capitalise a cost of a contract. Raises UnknownReference for an unknown contract."""
     books = wallets.books
-    books.flush()
-    row: Any = books.connection.execute(
-        text(
-            "select c.ref as customer, t.customer_id, t.entity, t.currency, t.signed_on from document_key k "
-            "join contract t on t.customer_id = k.customer_id and t.contract_id = k.document_id "
-            "join customer c on c.customer_id = t.customer_id where k.type = 'contract' and k.ref = :ref"
-        ),
-        {"ref": doc.contract},
-    ).first()
-    if row is None:
-        raise UnknownReference("contract", doc.contract, "expected the id of a contract posted before")
-    currency = doc.currency or row.currency
-    source = books.source(document_id, row.customer, row.entity, currency, doc.date)
+    contract = find_contract(books, doc.contract)
+    currency = doc.currency or contract.currency
+    source = books.source(document_id, contract.customer, contract.entity, currency, doc.date)
     amount = to_minor(doc.amount, currency)
     books.add_row(
         "contract_cost",
-        customer_id=row.customer_id,
+        customer_id=contract.customer_id,
         document_id=document_id,
         ref=doc.id,
         contract=doc.contract,
-        entity=row.entity,
+        entity=contract.entity,
         currency=currency,
         amount_minor=amount,
         capitalised_on=doc.date,
@@ -102,7 +93,7 @@ def post_contract_cost(wallets: Wallets, doc: ContractCost, document_id: int) ->
     )
     subject = cost_subject(doc.id)
     books.post(source, doc.date, [Movement("cost.capitalised", amount, subject, subject)])
-    return int(row.customer_id)
+    return contract.customer_id
 
 
 def post_impairment(wallets: Wallets, doc: ContractCostImpairment, document_id: int) -> int:
@@ -144,15 +135,16 @@ def post_impairment(wallets: Wallets, doc: ContractCostImpairment, document_id: 
 
 _COSTS = """
     select k.*, c.ref as customer,
-           (select max(v.from_day) from obligation o join contract t using (customer_id, contract_id)
-            cross join lateral (select treatment, from_day from obligation_version v where v.customer_id = o.customer_id
+           (select max(case v.treatment when 'terminated' then v.ends_on + 1 else v.from_day end)
+            from obligation o join contract t using (customer_id, contract_id)
+            cross join lateral (select treatment, from_day, ends_on from obligation_version v where v.customer_id = o.customer_id
                                 and v.subject = 'obligation:' || o.ref order by version desc limit 1) v
             where o.customer_id = k.customer_id and t.ref = k.contract
               and not exists (select from obligation p left join lateral (
                   select treatment from obligation_version w where w.customer_id = p.customer_id
                   and w.subject = 'obligation:' || p.ref order by version desc limit 1) w on true
-                  where p.customer_id = o.customer_id and p.contract_id = o.contract_id
-                    and w.treatment is distinct from 'cancelled')) as churned_on
+                  where p.customer_id = o.customer_id and p.contract_id = o.contract_id and p.treatment is distinct from 'penalty'
+                    and (w.treatment is null or w.treatment not in ('cancelled', 'terminated')))) as churned_on
     from contract_cost k join customer c using (customer_id)"""
 
 

@@ -14,13 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.chart import CONTRACT_LIABILITIES, ROLES
-from ledger.errors import Refused
-from ledger.reports import PERIODS, Column, Filters, Report, last_day, narrowed, sides
+from ledger.chart import CONTRACT_LIABILITIES
+from ledger.reports import Column, Filters, Report, last_day
 from ledger.rulebook import BY_NUMBER
+from revrec.facts import TITLES, columns_of, facts_of, grouped, key_of, period_sql, totals_of
 from revrec.waterfall import REVENUE_ROLES, left_by_progress, scheduled
-
-_TITLES = {"entity": "Entity", "customer": "Customer", "contract": "Contract", "product": "Product"}
 
 # What moves a contract liability or asset, by the family of the rule: what is in none is `other` (the two settling each
 # other, exchange differences, manual entries).
@@ -44,54 +42,15 @@ def _flow(rule: int, flows: Mapping[str, tuple[str, ...]]) -> str:
     return next((name for name, families in flows.items() if code.startswith(families)), "other")
 
 
-def _facts(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
-    """SQL for the filtered sides on roles, with what groups them: customer, contract, product, and the amount asked for."""
-    source, parameters = sides(replace(filters, product=None), *roles)
-    amount, currency = ("amount", "x.currency") if filters.transaction else ("functional_amount", "e.currency")
-    narrowed = ""
-    for name in ("product", "contract"):
-        value = getattr(filters, name)
-        if value is not None:
-            narrowed += f" and coalesce({name}, '') = :{name}_"
-            parameters[f"{name}_"] = value
-    return (
-        f"select * from (select x.customer_id, x.entity, x.role, x.subject, x.effective_on, x.rule, x.sign,"
-        f" x.sign * x.{amount} as net, {currency} as currency, c.ref as customer, coalesce(o.contract, g.contract) as contract,"
-        f" coalesce(nullif(x.product, ''), o.product, case when x.subject like 'usage:%' then substr(x.subject, 7) end) as product"
-        f" from ({source}) x join customer c using (customer_id) join entity e on e.entity = x.entity"
-        f" left join performance_obligation o on o.customer_id = x.customer_id and o.subject = x.subject"
-        f" left join credit_grant g on g.customer_id = x.customer_id and x.subject = 'grant:' || g.ref"
-        f") facts where true{narrowed}"
-    ), parameters
-
-
-def _grouped(filters: Filters) -> tuple[str, ...]:
-    """What rows are kept apart by: entity always, then what was asked for."""
-    return ("entity", *(name for name in _TITLES if name in filters.group and name != "entity"))
-
-
-def _columns(filters: Filters, *more: Column, period: bool = True) -> tuple[Column, ...]:
-    first = (Column("period", filters.period.capitalize()),) if period else ()
-    return (*first, *(Column(name, _TITLES[name]) for name in _grouped(filters)), Column("currency", "Currency"), *more)
-
-
-def _period(filters: Filters) -> str:
-    return f"to_char(effective_on, '{PERIODS[filters.period]}')"
-
-
-def _key(row: Any, group: Sequence[str]) -> tuple[str, ...]:
-    return (*(getattr(row, name) or "" for name in group), row.currency)
-
-
 def _roll_forward(
     connection: Connection, filters: Filters, roles: Sequence[str], flows: Mapping[str, tuple[str, ...]], sign: int
 ) -> list[dict[str, Any]]:
     """Opening balance, each flow, closing balance; by period and group."""
-    group = _grouped(filters)
-    facts, parameters = _facts(replace(filters, since=None), *roles)
+    group = grouped(filters)
+    facts, parameters = facts_of(replace(filters, since=None), *roles)
     rows = connection.execute(
         text(
-            f"select {_period(filters)} as period, {', '.join(group)}, currency, rule, sum(net)::bigint as net,"
+            f"select {period_sql(filters)} as period, {', '.join(group)}, currency, rule, sum(net)::bigint as net,"
             f" bool_or(cast(:since_ as date) is not null and effective_on < :since_) as before"
             f" from ({facts}) f group by {', '.join(group)}, currency, rule, period,"
             f" (cast(:since_ as date) is not null and effective_on < :since_)"
@@ -101,7 +60,7 @@ def _roll_forward(
     opening: Counter[tuple[str, ...]] = Counter()
     moved: dict[tuple[str, ...], dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for row in rows:
-        key = _key(row, group)
+        key = key_of(row, group)
         if row.before:
             opening[key] += sign * row.net
         else:
@@ -129,7 +88,7 @@ def deferred_roll_forward(connection: Connection, filters: Filters) -> Report:
     The closing balance is that of the two accounts in the trial balance.
     """
     rows = _roll_forward(connection, filters, CONTRACT_LIABILITIES, _LIABILITY_FLOWS, -1)
-    columns = _columns(
+    columns = columns_of(
         filters, *(Column(name, name.capitalize(), "amount") for name in ("opening", "billed", "recognised", "credited", "other", "closing"))
     )  # fmt: skip
     return Report("deferred-rollforward", "Deferred revenue roll-forward", columns, tuple(rows))
@@ -138,7 +97,7 @@ def deferred_roll_forward(connection: Connection, filters: Filters) -> Report:
 def asset_roll_forward(connection: Connection, filters: Filters) -> Report:
     """Contract assets (earned, not billed): opening, earned, billed, credited, other, closing."""
     rows = _roll_forward(connection, filters, ("unbilled_receivable",), _ASSET_FLOWS, 1)
-    columns = _columns(
+    columns = columns_of(
         filters, *(Column(name, name.capitalize(), "amount") for name in ("opening", "earned", "billed", "credited", "other", "closing"))
     )  # fmt: skip
     return Report("asset-rollforward", "Contract asset roll-forward", columns, tuple(rows))
@@ -146,7 +105,7 @@ def asset_roll_forward(connection: Connection, filters: Filters) -> Report:
 
 def unbilled(connection: Connection, filters: Filters) -> Report:
     """What is earned and not billed, thing by thing, since when."""
-    facts, parameters = _facts(replace(filters, since=None), "unbilled_receivable")
+    facts, parameters = facts_of(replace(filters, since=None), "unbilled_receivable")
     rows = connection.execute(
         text(
             f"select entity, customer, contract, subject, product, currency, sum(net)::bigint as amount,"
@@ -157,44 +116,43 @@ def unbilled(connection: Connection, filters: Filters) -> Report:
     )
     found = tuple(dict(row._mapping) for row in rows)
     columns = (
-        *(Column(name, title) for name, title in _TITLES.items()),
+        *(Column(name, title) for name, title in TITLES.items()),
         Column("subject", "For"),
         Column("currency", "Currency"),
         Column("earned_on", "Last earned", "date"),
         Column("amount", "Unbilled", "amount"),
     )
-    return Report("unbilled", "Earned and not billed", columns, found, _totals(found, "amount"))
-
-
-def _totals(rows: Sequence[Mapping[str, Any]], *names: str) -> tuple[dict[str, Any], ...]:
-    totals: dict[str, Counter[str]] = {}
-    for row in rows:
-        totals.setdefault(row["currency"], Counter()).update({name: row[name] or 0 for name in names})
-    return tuple({"entity": "Total", "currency": currency, **sums} for currency, sums in sorted(totals.items()))
+    return Report("unbilled", "Earned and not billed", columns, found, totals_of(found, "amount"))
 
 
 def _first_day(filters: Filters, until: date) -> date:
     return filters.since or date(until.year, 1, 1)
 
 
+# What is no contract's asset or liability is shown for itself: under which name, with which sign.
+_ALONE = {"accounts_receivable": ("receivables", 1), "refund_liability": ("refunds", -1)}
+
+
 def contract_balances(connection: Connection, filters: Filters) -> Report:
     """Receivables, contract assets and liabilities at the start and the end of a period (606-10-50-8, IFRS 15.116).
 
-    And the revenue of the period that was in the opening liability. A contract's assets and liabilities are shown net, as one (606-10-45-1); `netted` is what that takes off both, so that
-    balances and it tie to the ledger, which keeps them by obligation. Without a first day the period is the calendar year.
+    And the revenue of the period that was in the opening liability. The assets and liabilities of a contract, or of contracts
+    accounted for as one, are shown net (606-10-45-1); `netted` is what that takes off both, so that balances and it tie to the
+    ledger, which keeps them by obligation. What is expected back is no contract liability, and is shown apart. Without a first day the period is the calendar year.
     """
     until = filters.as_of or last_day(connection, filters.known_at)
     since = _first_day(filters, until)
-    group = _grouped(filters)
-    facts, parameters = _facts(
-        replace(filters, since=None, as_of=until), "accounts_receivable", "unbilled_receivable", *CONTRACT_LIABILITIES
-    )
+    group = grouped(filters)
+    facts, parameters = facts_of(
+        replace(filters, since=None, as_of=until), "accounts_receivable", "unbilled_receivable", "refund_liability",
+        *CONTRACT_LIABILITIES,
+    )  # fmt: skip
     rows = connection.execute(
         text(
-            f"select customer_id, subject, {', '.join(dict.fromkeys((*group, 'contract')))}, currency, role,"
+            f"select customer_id, subject, {', '.join(dict.fromkeys((*group, 'package')))}, currency, role,"
             f" coalesce(sum(net) filter (where effective_on < :since_), 0)::bigint as opening, sum(net)::bigint as closing,"
             f" coalesce(sum(net) filter (where effective_on >= :since_ and rule = any(:recognising)), 0)::bigint as recognised "
-            f"from ({facts}) f group by customer_id, subject, {', '.join(dict.fromkeys((*group, 'contract')))}, currency, role"
+            f"from ({facts}) f group by customer_id, subject, {', '.join(dict.fromkeys((*group, 'package')))}, currency, role"
         ),
         parameters
         | {
@@ -209,11 +167,12 @@ def contract_balances(connection: Connection, filters: Filters) -> Report:
     contracts: dict[tuple[tuple[str, ...], int, str], Counter[str]] = defaultdict(Counter)
     liabilities: dict[tuple[tuple[str, ...], int, str], Counter[str]] = defaultdict(Counter)
     for row in rows:
-        key = _key(row, group)
-        if row.role == "accounts_receivable":
-            found[key].update({"receivables_opening": row.opening, "receivables_closing": row.closing})
+        key = key_of(row, group)
+        if row.role in _ALONE:
+            name, sign = _ALONE[row.role]
+            found[key].update({f"{name}_opening": sign * row.opening, f"{name}_closing": sign * row.closing})
             continue
-        contract = contracts[key, row.customer_id, row.contract or row.subject]
+        contract = contracts[key, row.customer_id, row.package or row.subject]
         for moment in ("opening", "closing"):
             contract[moment] -= getattr(row, moment)
             contract[f"gross_{moment}"] += abs(getattr(row, moment))
@@ -228,23 +187,32 @@ def contract_balances(connection: Connection, filters: Filters) -> Report:
             found[key][f"netted_{moment}"] += (position[f"gross_{moment}"] - abs(net)) // 2
     for (key, _, _), liability in liabilities.items():
         found[key]["released"] += max(min(liability["opening"], liability["recognised"]), 0)
-    lines = []
-    for key in sorted(found):
-        place = dict(zip((*group, "currency"), key, strict=True))
-        for name, title in (
-            ("receivables", "Receivables"), ("assets", "Contract assets"), ("liabilities", "Contract liabilities"),
-            ("netted", "Netted within contracts"),
-        ):  # fmt: skip
-            opening, closing = found[key][f"{name}_opening"], found[key][f"{name}_closing"]
-            lines.append(
-                place | {"balance": title, "opening": opening, "change": closing - opening, "closing": closing}
-            )
-        lines.append(place | {"balance": "Revenue that was in the opening liability", "change": found[key]["released"]})
-    columns = _columns(
+    lines = [
+        line
+        for key in sorted(found)
+        for line in _balance_lines(dict(zip((*group, "currency"), key, strict=True)), found[key])
+    ]
+    columns = columns_of(
         filters, Column("balance", "Balance"), Column("opening", "Opening", "amount"), Column("change", "Change", "amount"),
         Column("closing", "Closing", "amount"), period=False,
     )  # fmt: skip
     return Report("contract-balances", "Contract balances", columns, tuple(lines), notes=(f"{since} to {until}",))
+
+
+def _balance_lines(place: dict[str, Any], amounts: Counter[str]) -> list[dict[str, Any]]:
+    """The lines of a group: each balance at both ends, refund liabilities where there are any, and what was released."""
+    lines = []
+    for name, title in (
+        ("receivables", "Receivables"), ("assets", "Contract assets"), ("liabilities", "Contract liabilities"),
+        ("netted", "Netted within contracts"), ("refunds", "Refund liabilities"),
+    ):  # fmt: skip
+        opening, closing = amounts[f"{name}_opening"], amounts[f"{name}_closing"]
+        if name != "refunds" or opening or closing:
+            lines.append(
+                place | {"balance": title, "opening": opening, "change": closing - opening, "closing": closing}
+            )
+    lines.append(place | {"balance": "Revenue that was in the opening liability", "change": amounts["released"]})
+    return lines
 
 
 _HORIZONS = (
@@ -255,32 +223,33 @@ _HORIZONS = (
 
 
 def remaining_obligations(connection: Connection, filters: Filters) -> Report:
-    """What is promised and not yet given, by when it will be revenue (606-10-50-13, IFRS 15.120), in transaction currency.
+    """What is promised and not yet given, by when it will be revenue (606-10-50-13, IFRS 15.120).
 
-    Scheduled revenue by horizon; prepaid credits as they will be used, and what progress will earn, have no date.
+    In transaction currency, unless the entity's is asked for: then what is billed counts as it was billed, the rest at the
+    day's rate. Scheduled revenue by horizon; prepaid credits as they will be used, and what progress will earn, have no date.
     """
     until = filters.as_of or last_day(connection, filters.known_at)
-    group = _grouped(filters)
+    group = grouped(filters)
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     names = {"customer": "(select ref from customer k where k.customer_id = coming.customer_id)"}
     fields = ", ".join(f"{names.get(name, name)} as {name}" for name in group)
     places = ", ".join(str(number) for number in range(1, len(group) + 3))
     for row in scheduled(
         connection, filters, until,
-        f"select {fields}, currency, month, sum(earned - before)::bigint as amount from coming group by {places}",
+        f"select {fields}, shown_in as currency, month, sum(amount)::bigint as amount from coming group by {places}",
     ):  # fmt: skip
         months = (row.month.year - until.year) * 12 + row.month.month - until.month
         horizon = next(key for key, _, most in _HORIZONS if most is None or months <= most)
-        found[_key(row, group)][horizon] += row.amount
-    in_transaction = replace(filters, since=None, as_of=until, transaction=True)
-    facts, parameters = _facts(in_transaction, "customer_credits")
+        found[key_of(row, group)][horizon] += row.amount
+    shown = replace(filters, since=None, as_of=until, transaction=filters.transaction is not False)
+    facts, parameters = facts_of(shown, "customer_credits")
     for row in connection.execute(
         text(
             f"select {', '.join(group)}, currency, -sum(net)::bigint as amount from ({facts}) f group by {places.rpartition(',')[0]}"
         ),
         parameters,
     ):
-        found[_key(row, group)]["as_used"] += row.amount
+        found[key_of(row, group)]["as_used"] += row.amount
     by_progress = ", ".join(
         "(select ref from customer k where k.customer_id = open.customer_id) as customer"
         if name == "customer"
@@ -289,9 +258,9 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     )
     for row in left_by_progress(
         connection, filters, until,
-        f"select {by_progress}, currency, sum(left_over)::bigint as amount from open group by {places.rpartition(',')[0]}",
+        f"select {by_progress}, shown_in as currency, sum(amount)::bigint as amount from open group by {places.rpartition(',')[0]}",
     ):  # fmt: skip
-        found[_key(row, group)]["by_progress"] += row.amount
+        found[key_of(row, group)]["by_progress"] += row.amount
     keys = [key for key, *_ in _HORIZONS] + ["as_used", "by_progress"]
     rows = [
         dict(zip((*group, "currency"), place, strict=True))
@@ -300,7 +269,7 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
         for place, amounts in sorted(found.items())
         if any(amounts.values())
     ]
-    columns = _columns(
+    columns = columns_of(
         filters, *(Column(key, title, "amount") for key, title, _ in _HORIZONS), Column("as_used", "As credits are used", "amount"),
         Column("by_progress", "By progress", "amount"), Column("total", "Total", "amount"), period=False,
     )  # fmt: skip
@@ -309,7 +278,7 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
         "Remaining performance obligations",
         columns,
         tuple(rows),
-        _totals(rows, *keys, "total"),
+        totals_of(rows, *keys, "total"),
         (f"as of {until}",),
     )
 
@@ -319,11 +288,11 @@ def disaggregation(connection: Connection, filters: Filters) -> Report:
 
     Net of promotions, refunds and lost disputes, which are shown apart.
     """
-    group = _grouped(filters if filters.group else replace(filters, group=("product",)))
-    facts, parameters = _facts(filters, *REVENUE_ROLES, "refunds", "disputes")
+    group = grouped(filters if filters.group else replace(filters, group=("product",)))
+    facts, parameters = facts_of(filters, *REVENUE_ROLES, "refunds", "disputes")
     rows = connection.execute(
         text(
-            f"select {_period(filters)} as period, {', '.join(group)}, currency,"
+            f"select {period_sql(filters)} as period, {', '.join(group)}, currency,"
             f" case when role = 'breakage_revenue' then 'breakage' when role <> 'revenue' then 'contra'"
             f"  when subject like 'obligation:%' then 'obligation' else 'usage' end as kind,"
             f" (select case when o.pattern = 'point_in_time' then 'at a point in time' else 'over time' end"
@@ -335,7 +304,7 @@ def disaggregation(connection: Connection, filters: Filters) -> Report:
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for row in rows:
         name = row.kind if row.kind != "obligation" else row.timing.replace(" ", "_")
-        found[row.period, *_key(row, group)][name] += row.amount
+        found[row.period, *key_of(row, group)][name] += row.amount
     names = {
         "over_time": "Over time", "at_a_point_in_time": "At a point in time", "usage": "As used", "breakage": "Breakage",
         "contra": "Promotions, refunds, disputes",
@@ -347,16 +316,16 @@ def disaggregation(connection: Connection, filters: Filters) -> Report:
         for key, amounts in sorted(found.items())
         if any(amounts.values())
     ]
-    columns = _columns(
+    columns = columns_of(
         replace(filters, group=group), *(Column(name, title, "amount") for name, title in names.items()), Column("total", "Revenue", "amount"),
     )  # fmt: skip
-    return Report("disaggregation", "Revenue disaggregated", columns, tuple(lines), _totals(lines, *names, "total"))
+    return Report("disaggregation", "Revenue disaggregated", columns, tuple(lines), totals_of(lines, *names, "total"))
 
 
 def schedule(connection: Connection, filters: Filters) -> Report:
     """Each obligation's revenue month by month, posted and still scheduled, with the version of its terms that counts."""
     until = filters.as_of or last_day(connection, filters.known_at)
-    source, parameters = _facts(replace(filters, transaction=True), "revenue")
+    source, parameters = facts_of(replace(filters, transaction=filters.transaction is not False), "revenue")
     posted = connection.execute(
         text(
             f"select customer, contract, subject, product, currency, to_char(effective_on, 'YYYY-MM') as month,"
@@ -367,7 +336,7 @@ def schedule(connection: Connection, filters: Filters) -> Report:
     coming = scheduled(
         connection, filters, until,
         "select (select ref from customer k where k.customer_id = coming.customer_id) as customer, contract, subject, product,"
-        " currency, to_char(month, 'YYYY-MM') as month, sum(earned - before)::bigint as amount from coming group by 1, 2, 3, 4, 5, 6",
+        " shown_in as currency, to_char(month, 'YYYY-MM') as month, sum(amount)::bigint as amount from coming group by 1, 2, 3, 4, 5, 6",
     )  # fmt: skip
     versions = _versions(connection, filters, until)
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
@@ -422,130 +391,3 @@ def _versions(connection: Connection, filters: Filters, until: date) -> dict[tup
     for row in rows:
         found.setdefault((row.customer, row.obligation), []).append(row.from_day)
     return found
-
-
-def _of_contracts(filters: Filters, on: str) -> tuple[str, dict[str, object]]:
-    """Which contracts a report of their terms covers, by a day of each."""
-    return narrowed(
-        filters, since=on, as_of=on, known_at="d.posted_at", entity="t.entity", customer="c.ref", contract="t.ref", currency="t.currency",
-        product="o.product",
-    )  # fmt: skip
-
-
-def allocation(connection: Connection, filters: Filters) -> Report:
-    """How each contract's price was allocated to its obligations: stand-alone prices, shares, amounts (606-10-32-31)."""
-    clause, parameters = _of_contracts(filters, "t.signed_on")
-    rows = connection.execute(
-        text(
-            f"select c.ref as customer, t.ref as contract, t.entity, t.signed_on, o.ref as obligation, o.product, o.pattern, t.currency,"
-            f" o.ssp_minor as ssp, case when sum(o.ssp_minor) over whole > 0"
-            f"  then to_char(100.0 * o.ssp_minor / sum(o.ssp_minor) over whole, 'FM990.00') end as share,"
-            f" o.price_minor as price, (o.ssp_minor - o.price_minor)::bigint as discount "
-            f"from obligation o join contract t using (customer_id, contract_id) join customer c using (customer_id) "
-            f"join document d on d.customer_id = t.customer_id and d.document_id = t.contract_id "
-            f"where o.added_on is null and {clause} "
-            f"window whole as (partition by o.customer_id, o.contract_id) order by 1, 2, 5"
-        ),
-        parameters,
-    )
-    columns = (
-        Column("customer", "Customer"), Column("contract", "Contract"), Column("entity", "Entity"), Column("signed_on", "Signed", "date"),
-        Column("obligation", "Obligation"), Column("product", "Product"), Column("pattern", "Pattern"), Column("currency", "Currency"),
-        Column("ssp", "Stand-alone price", "amount"), Column("share", "Share, %", "number"), Column("price", "Allocated", "amount"),
-        Column("discount", "Discount", "amount"),
-    )  # fmt: skip
-    found = tuple(dict(row._mapping) for row in rows)
-    return Report("allocation", "Allocation of transaction prices", columns, found, _totals(found, "price"))
-
-
-def modifications(connection: Connection, filters: Filters) -> Report:
-    """Every modification of a contract, obligation by obligation: how it counts and why, what the price was and is."""
-    clause, parameters = _of_contracts(filters, "m.effective_on")
-    rows = connection.execute(
-        text(
-            f"select m.effective_on, m.ref as modification, c.ref as customer, t.ref as contract, t.entity, o.ref as obligation,"
-            f" o.product, v.version, v.treatment, t.currency,"
-            f" coalesce((select w.price_minor from obligation_version w where w.customer_id = v.customer_id and w.subject = v.subject"
-            f"  and w.version < v.version order by w.version desc limit 1), o.price_minor) as price_before,"
-            f" v.price_minor as price, v.base_minor as kept, v.reason, d.posted_at, d.posted_by "
-            f"from contract_modification m join contract t on t.customer_id = m.customer_id and t.ref = m.contract "
-            f"join customer c on c.customer_id = m.customer_id "
-            f"join document d on d.customer_id = m.customer_id and d.document_id = m.document_id "
-            f"join obligation_version v on v.customer_id = m.customer_id and v.document_id = m.document_id "
-            f"join obligation o on o.customer_id = v.customer_id and o.contract_id = t.contract_id and v.subject = 'obligation:' || o.ref "
-            f"where {clause} order by m.effective_on, m.ref, o.ref"
-        ),
-        parameters,
-    )
-    columns = (
-        Column("effective_on", "From", "date"), Column("modification", "Modification"), Column("customer", "Customer"),
-        Column("contract", "Contract"), Column("obligation", "Obligation"), Column("product", "Product"), Column("version", "Version", "number"),
-        Column("treatment", "Treatment"), Column("currency", "Currency"), Column("price_before", "Price before", "amount"),
-        Column("price", "Price", "amount"), Column("kept", "Kept as earned", "amount"), Column("reason", "Why"),
-        Column("posted_at", "Posted"), Column("posted_by", "By"),
-    )  # fmt: skip
-    found = tuple({**row._mapping, "posted_at": row.posted_at.isoformat(timespec="seconds")} for row in rows)
-    return Report("modifications", "Contract modifications", columns, found)
-
-
-def recognition_journal(connection: Connection, filters: Filters) -> Report:
-    """Every posting by which revenue was recognised, with the obligation it is of."""
-    facts, parameters = _facts(filters, "revenue", "breakage_revenue", "promotional_credits")
-    with_entries = facts.replace("x.effective_on,", "x.effective_on, x.entry_id,", 1)
-    rows = connection.execute(
-        text(
-            f"select effective_on, entry_id, entity, customer, contract, subject, product, currency, rule, role,"
-            f" -sum(net)::bigint as amount from ({with_entries}) f group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 order by 1, 2, 6, 9"
-        ),
-        parameters,
-    )
-    found = tuple({**row._mapping, "rule": BY_NUMBER[row.rule].code, "account": ROLES[row.role].title} for row in rows)
-    columns = (
-        Column("effective_on", "Date", "date"), Column("entry_id", "Entry", "number"), Column("entity", "Entity"),
-        Column("customer", "Customer"), Column("contract", "Contract"), Column("subject", "For"), Column("product", "Product"),
-        Column("rule", "Rule"), Column("account", "Account"), Column("currency", "Currency"), Column("amount", "Revenue", "amount"),
-    )  # fmt: skip
-    return Report("recognition-journal", "Journal of recognition", columns, found, _totals(found, "amount"))
-
-
-def changes(connection: Connection, filters: Filters) -> Report:
-    """Why a report of a day says something else than it did when it was signed: what was posted since, document by document.
-
-    `known_at` is when it was signed, `as_of` its day. By month and account the amounts are the difference between the two.
-    """
-    if filters.known_at is None:
-        raise Refused("known_at", "missing", "expected the moment the earlier report was made")
-    facts, parameters = _facts(replace(filters, known_at=None))
-    with_entries = facts.replace("x.effective_on,", "x.effective_on, x.entry_id,", 1)
-    rows = connection.execute(
-        text(
-            f"select to_char(f.effective_on, '{PERIODS[filters.period]}') as period, f.entity, f.role, f.currency, d.type, d.ref,"
-            f" d.dated_on, d.posted_at, d.posted_by, sum(net)::bigint as net from ({with_entries}) f "
-            f"join entry n on n.customer_id = f.customer_id and n.entry_id = f.entry_id "
-            f"join document d on d.document_id = n.document_id and d.customer_id in (n.customer_id, 0) "
-            f"where n.posted_at > :signed_at group by 1, 2, 3, 4, 5, 6, 7, 8, 9 having sum(net) <> 0 order by 1, 2, 3, 8, 5, 6"
-        ),
-        parameters | {"signed_at": filters.known_at},
-    )
-    found = tuple(
-        {
-            "period": row.period, "entity": row.entity, "account": ROLES[row.role].title, "role": row.role, "currency": row.currency,
-            "amount": ROLES[row.role].sign * row.net, "document": f"{row.type} {row.ref}", "dated_on": row.dated_on,
-            "posted_at": row.posted_at.isoformat(timespec="seconds"), "posted_by": row.posted_by,
-        }
-        for row in rows
-        if filters.memorandum or not ROLES[row.role].memorandum
-    )  # fmt: skip
-    columns = (
-        Column("period", filters.period.capitalize()), Column("entity", "Entity"), Column("account", "Account"), Column("currency", "Currency"),
-        Column("amount", "Difference", "amount"), Column("document", "Document"), Column("dated_on", "Dated", "date"),
-        Column("posted_at", "Posted"), Column("posted_by", "By"),
-    )  # fmt: skip
-    until = f"of {filters.as_of}" if filters.as_of else "of every day"
-    return Report(
-        "changes",
-        "Changes since",
-        columns,
-        found,
-        notes=(f"{until}, since {filters.known_at.isoformat(timespec='seconds')}",),
-    )

@@ -7,18 +7,17 @@ the price from its day on: what was given already earns its part at once, the re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.errors import InvalidDocument, Refused, UnknownReference
-from ledger.money import allocate, exponent, to_minor, to_text, within_limit
+from ledger.errors import InvalidDocument, Refused
+from ledger.money import exponent, to_minor, to_text, within_limit
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
 from revrec.documents import Estimate
-from revrec.modifications import Standing, add_price, require_later, standing_of
+from revrec.versions import Standing, add_price, find_contract, require_later, sharing, spread
 
 
 def expected(doc: Estimate, currency: str) -> int:
@@ -61,40 +60,36 @@ def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
     would take a price below zero.
     """
     books = wallets.books
-    books.flush()
-    contract: Any = books.connection.execute(
+    contract = find_contract(books, doc.contract)
+    last: Any = books.connection.execute(
         text(
-            "select k.customer_id, k.document_id, c.ref as customer, t.entity, t.currency, t.signed_on,"
-            " (select v.included_minor from variable_estimate v where v.customer_id = t.customer_id and v.contract = t.ref"
-            "  and v.component = :component order by v.document_id desc limit 1) as before_minor,"
-            " (select max(v.effective_on) from variable_estimate v where v.customer_id = t.customer_id and v.contract = t.ref"
-            "  and v.component = :component) as estimated_on "
-            "from document_key k join contract t on t.customer_id = k.customer_id and t.contract_id = k.document_id "
-            "join customer c on c.customer_id = k.customer_id where k.type = 'contract' and k.ref = :ref"
+            "select included_minor, refund, effective_on from variable_estimate where customer_id = :customer_id"
+            " and contract = :contract and component = :component order by document_id desc limit 1"
         ),
-        {"ref": doc.contract, "component": doc.component},
+        {"customer_id": contract.customer_id, "contract": contract.ref, "component": doc.component},
     ).first()
-    if contract is None:
-        raise UnknownReference("contract", doc.contract, "expected the id of a contract posted before")
-    earliest = max(contract.signed_on, contract.estimated_on or contract.signed_on)
+    earliest = contract.signed_on if last is None else max(contract.signed_on, last.effective_on)
     if doc.date < earliest:
         raise Refused(
             "date", doc.date, f"expected {earliest}, when the contract was signed or this last estimated, or later"
         )
-    source = books.source(document_id, contract.customer, contract.entity, contract.currency, doc.date)
+    if last is not None and last.refund != doc.refund:
+        kind = "a refund" if last.refund else "no refund"
+        raise Refused("refund", str(doc.refund).lower(), f"expected {kind}, as {doc.component} was estimated before")
+    source = contract.source(books, document_id, doc.date)
     estimate = within_limit(expected(doc, contract.currency), contract.currency, "scenarios")
-    included, before = _included(doc, estimate, contract.currency), contract.before_minor or 0
-    obligations = _obligations(books.connection, contract, doc)
-    weights = [weight for _, weight in obligations]
+    if doc.refund and estimate > 0:
+        raise Refused("scenarios", to_text(estimate, contract.currency), "expected zero or less for a refund")
+    included, before = _included(doc, estimate, contract.currency), 0 if last is None else last.included_minor
+    weighted = sharing(books.connection, contract, doc.obligations)
+    weights = [weight for _, weight in weighted]
     changes: list[tuple[Standing, int]] = []
-    for (ref, _), now, then in zip(obligations, _spread(included, weights), _spread(before, weights), strict=True):
-        standing = standing_of(books, contract.customer_id, contract.document_id, ref)
-        assert standing is not None, "found just before"
+    for (standing, _), now, then in zip(weighted, spread(included, weights), spread(before, weights), strict=True):
         if now != then:
             require_later(doc.date, standing)
             if standing.price + now - then < 0:
                 raise Refused(
-                    "amount", to_text(included, contract.currency), f"expected no more taken off {ref} than its price, "
+                    "amount", to_text(included, contract.currency), f"expected no more taken off {standing.ref} than its price, "
                     f"{to_text(standing.price, contract.currency)}"
                 )  # fmt: skip
             changes.append((standing, now - then))
@@ -111,53 +106,13 @@ def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
         included_minor=included,
         before_minor=before,
         obligations=doc.obligations,
+        refund=doc.refund,
         reason=doc.reason,
     )
     for standing, change in changes:
-        add_price(books, source, doc.date, standing, change, f"{doc.component} estimated anew: {doc.reason or doc.id}")
-    return int(contract.customer_id)
-
-
-def going_on(connection: Connection, customer_id: int, contract_id: int) -> Sequence[Any]:
-    """A contract's obligations that are not cancelled, with prices of their own: id, stand-alone price, price."""
-    rows = connection.execute(
-        text(
-            "select o.ref, o.ssp_minor, coalesce(v.price_minor, o.price_minor) as price, v.treatment from obligation o "
-            "left join lateral (select price_minor, treatment from obligation_version v where v.customer_id = o.customer_id"
-            " and v.subject = 'obligation:' || o.ref order by version desc limit 1) v on true "
-            "where o.customer_id = :customer_id and o.contract_id = :contract_id and o.pattern <> 'usage' order by o.ref"
-        ),
-        {"customer_id": customer_id, "contract_id": contract_id},
-    ).all()
-    return [row for row in rows if row.treatment != "cancelled"]
-
-
-def _obligations(connection: Connection, contract: Any, doc: Estimate) -> list[tuple[str, int]]:
-    """What a component is allocated to: each obligation that goes on, or of those it is about, with its weight."""
-    standing = going_on(connection, contract.customer_id, contract.document_id)
-    if doc.obligations is not None:
-        known = {row.ref: row for row in standing}
-        for index, ref in enumerate(doc.obligations):
-            if ref not in known:
-                raise UnknownReference(
-                    f"obligations.{index}", ref, f"expected an obligation of {doc.contract} that goes on"
-                )
-        standing = [known[ref] for ref in dict.fromkeys(doc.obligations)]
-        if len(standing) == 1:
-            return [(standing[0].ref, 1)]
-    by_ssp = all(row.ssp_minor is not None for row in standing)
-    weighted = [(row.ref, row.ssp_minor if by_ssp else row.price) for row in standing]
-    if not any(weight for _, weight in weighted):
-        raise Refused(
-            "contract", doc.contract, "expected obligations with prices to allocate to, or the one it is about"
-        )
-    return weighted
-
-
-def _spread(amount: int, weights: Sequence[int]) -> list[int]:
-    """An amount over weights, summing exactly; below zero as above."""
-    parts = allocate(abs(amount), weights)
-    return parts if amount >= 0 else [-part for part in parts]
+        reason = f"{doc.component} estimated anew: {doc.reason or doc.id}"
+        add_price(books, source, doc.date, standing, change, reason, refund=-change if doc.refund else 0)
+    return contract.customer_id
 
 
 def estimates(connection: Connection, filters: Filters) -> Report:
@@ -169,7 +124,7 @@ def estimates(connection: Connection, filters: Filters) -> Report:
     rows = connection.execute(
         text(
             "select v.effective_on, v.ref as estimate, c.ref as customer, v.contract, t.entity, v.component, array_to_string(v.obligations, ', ') as obligations, v.method,"
-            " t.currency, v.expected_minor as expected, v.included_minor as included,"
+            " t.currency, v.refund, v.expected_minor as expected, v.included_minor as included,"
             " v.expected_minor - v.included_minor as constrained, v.included_minor - v.before_minor as change, v.reason "
             "from variable_estimate v join contract t on t.customer_id = v.customer_id and t.ref = v.contract "
             "join customer c on c.customer_id = v.customer_id "

@@ -7,12 +7,15 @@ from functools import partial
 from ledger import documents, settlements
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType
-from revrec import catalogue, contracts, costs, estimates, modifications, rights
+from revrec import catalogue, consideration, contracts, costs, estimates, modifications, progress, renewals, rights
 from revrec.documents import (
+    ConsiderationPayable,
     Contract,
     ContractCost,
     ContractCostImpairment,
     ContractModification,
+    ContractRenewal,
+    ContractTermination,
     Estimate,
     Progress,
     StandAlonePrice,
@@ -25,7 +28,10 @@ TYPES = {
     "grant": DocumentType(documents.Grant, rights.post_grant),
     "contract": DocumentType(Contract, contracts.post_contract),
     "contract_modification": DocumentType(ContractModification, modifications.post_modification),
-    "progress": DocumentType(Progress, modifications.post_progress),
+    "contract_renewal": DocumentType(ContractRenewal, renewals.post_renewal),
+    "contract_termination": DocumentType(ContractTermination, renewals.post_termination),
+    "consideration_payable": DocumentType(ConsiderationPayable, consideration.post_consideration),
+    "progress": DocumentType(Progress, progress.post_progress),
     "stand_alone_price": DocumentType(StandAlonePrice, catalogue.post_stand_alone_price),
     "estimate": DocumentType(Estimate, estimates.post_estimate),
     "contract_cost": DocumentType(ContractCost, costs.post_contract_cost),

@@ -1,146 +1,187 @@
-"""Contract modifications and progress: what an obligation becomes from a day on; every version before stays.
+"""Contract modifications: what an obligation becomes from a day on; every version before stays.
 
 A modification is separate, prospective or a catch-up (606-10-25-12 and 25-13), obligation by obligation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import Decimal
-from typing import Any
-
-from sqlalchemy import text
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fractions import Fraction
+from math import lcm
 
 from ledger.books import Books, Source
 from ledger.errors import Refused, UnknownReference
-from ledger.money import to_minor, to_text, within_limit
+from ledger.money import allocate, to_minor, to_text, within_limit
 from ledger.receivables import obligation_subject
 from ledger.wallets import Wallets
-from revrec.contracts import NewObligation, add_obligation, new_obligation
-from revrec.documents import ContractModification, ContractObligation, Progress
+from revrec.catalogue import Catalogue
+from revrec.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps, stand_alone_price
+from revrec.documents import ContractModification, ModifiedObligation
+from revrec.progress import add_milestones, done, measured, require_reached
 from revrec.recognition import price_and_earned
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """An obligation as it stands before a modification."""
-
-    subject: str
-    product: str
-    pattern: str
-    version: int
-    last_change: date | None
-    starts_on: date
-    ends_on: date | None
-    quantity: Decimal | None
-    percent: bool
-    price: int
-    base: int
-    done_before: Decimal
-    cancelled: bool
+from revrec.versions import (
+    Agreed,
+    Standing,
+    add_change,
+    add_version,
+    find_contract,
+    going_on,
+    require_later,
+    standing_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a modification makes of an obligation, and why it counts so."""
+    """What a modification makes of an obligation, and why it counts so: what of its terms is new, by column."""
 
     standing: Standing
     treatment: str
     reason: str
-    price: int
-    base: int
-    item: ContractObligation | None
-    done_before: Decimal
+    terms: dict[str, object]
+    item: ModifiedObligation | None = None
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a modification does, decided before anything of it is gathered."""
+
+    changes: list[_Change] = field(default_factory=list)
+    added: list[tuple[NewObligation, int, Counted]] = field(default_factory=list)
 
 
 def post_modification(wallets: Wallets, doc: ContractModification, document_id: int) -> int:
     """Take a modification in. Nothing is posted by it: the next recognition runs by the new terms."""
     books = wallets.books
-    books.flush()
-    contract: Any = books.connection.execute(
-        text(
-            "select k.customer_id, k.document_id, c.ref as customer, t.entity, t.currency, t.signed_on,"
-            " t.receivable "
-            "from document_key k join contract t on t.customer_id = k.customer_id and t.contract_id = k.document_id "
-            "join customer c on c.customer_id = k.customer_id where k.type = 'contract' and k.ref = :ref"
-        ),
-        {"ref": doc.contract},
-    ).first()
-    if contract is None:
-        raise UnknownReference("contract", doc.contract, "expected the id of a contract posted before")
-    if doc.date < contract.signed_on:
-        raise Refused("date", doc.date, f"expected {contract.signed_on}, when the contract was signed, or later")
-    source = books.source(document_id, contract.customer, contract.entity, contract.currency, doc.date)
-    changes: list[_Change] = []
-    added: list[tuple[NewObligation, int]] = []
-    for index, item in enumerate(doc.obligations):
-        standing = standing_of(books, contract.customer_id, contract.document_id, item.id)
+    contract = find_contract(books, doc.contract, doc.date)
+    source = contract.source(books, document_id, doc.date)
+    plan = _planned(books, source, contract, doc)
+    add_change(books, contract, document_id, doc.id, doc.date)
+    for new, price, counted in plan.added:
+        add_obligation(books, source, contract.contract_id, new, price, counted)
+        books.remember("receivable", obligation_subject(new.item.id), contract.receivable)
+    for change in plan.changes:
+        add_version(books, source, doc.date, change.standing, change.treatment, change.reason, **change.terms)
+        if change.item is not None:
+            add_milestones(books, source, change.standing.subject, change.item, "obligations")
+    return contract.customer_id
+
+
+def _planned(books: Books, source: Source, contract: Agreed, doc: ContractModification) -> _Plan:
+    plan = _Plan()
+    catalogue = Catalogue(books, source.currency, doc.date)
+    named = {*(item.id for item in doc.obligations), *doc.cancel}
+    refuse_overlaps(list(enumerate(doc.obligations)))
+    # what is sold below or above its stand-alone price, with that price
+    apart: list[tuple[int, NewObligation, int, int]] = []
+    for index, given in enumerate(doc.obligations):
+        item = measured(given, own_price=True)
+        standing = standing_of(books, contract, item.id)
         price = 0 if item.price is None else to_minor(item.price, source.currency, f"obligations.{index}.price")
         within_limit(price, source.currency, f"obligations.{index}.price")
-        if standing is None:
-            added.append((new_obligation(books, source, index, item), price))
+        if standing is not None:
+            plan.changes.append(_changed(books, source, doc, index, item, standing, price))
+            continue
+        new = new_obligation(books, source, index, item)
+        treatment = item.treatment or doc.treatment
+        if treatment != "auto":
+            plan.added.append((new, price, Counted(doc.date, treatment, "as the document says")))
+            continue
+        counted, ssp = _decide_added(item, index, price, source, catalogue, doc)
+        if ssp is None:
+            plan.added.append((new, price, counted))
         else:
-            changes.append(_changed(books, source, doc, index, item, standing, price))
+            apart.append((index, new, price, ssp))
     for ref in doc.cancel:
-        standing = standing_of(books, contract.customer_id, contract.document_id, ref)
+        standing = standing_of(books, contract, ref)
         if standing is None:
             raise UnknownReference("cancel", ref, f"expected the id of an obligation of contract {doc.contract}")
-        changes.append(_cancelled(books, source, doc, standing))
-    books.add_row(
-        "contract_modification",
-        customer_id=contract.customer_id,
-        document_id=document_id,
-        ref=doc.id,
-        contract=doc.contract,
-        effective_on=doc.date,
-    )
-    for new, price in added:
-        add_obligation(books, source, contract.document_id, new, price, doc.date)
-        books.remember("receivable", obligation_subject(new.item.id), contract.receivable)
-    for change in changes:
-        _add_version(books, source, doc.date, change)
-    return int(contract.customer_id)
+        plan.changes.append(_cancelled(books, source, doc, standing))
+    if apart:
+        _pool(books, source, contract, doc, plan, apart, named)
+    return plan
 
 
-def standing_of(books: Books, customer_id: int, contract_id: int, ref: str) -> Standing | None:
-    """An obligation of a contract as its last version has it, or None where the contract has none of that id."""
-    row: Any = books.connection.execute(
-        text(
-            "select o.product, o.pattern, o.starts_on, o.ends_on, o.quantity, v.version, v.from_day,"
-            " v.treatment, coalesce(v.price_minor, o.price_minor) as price, coalesce(v.base_minor, 0) as base,"
-            " coalesce(v.done_before, 0) as done_before, v.pattern as v_pattern, v.starts_on as v_starts_on, v.ends_on as v_ends_on, v.quantity as v_quantity,"
-            " exists (select from progress p where p.customer_id = o.customer_id and p.subject = :subject"
-            "  and p.percent is not null) as percent "
-            "from obligation o left join lateral (select * from obligation_version v"
-            "  where v.customer_id = o.customer_id and v.subject = :subject order by version desc limit 1) v on true "
-            "where o.customer_id = :customer_id and o.contract_id = :contract_id and o.ref = :ref"
-        ),
-        {
-            "customer_id": customer_id,
-            "contract_id": contract_id,
-            "ref": ref,
-            "subject": obligation_subject(ref),
-        },
-    ).first()
-    if row is None:
-        return None
-    own = row.version is None
-    return Standing(
-        subject=obligation_subject(ref),
-        product=row.product,
-        pattern=row.pattern if own else row.v_pattern,
-        version=1 if own else row.version,
-        last_change=row.from_day,
-        starts_on=row.starts_on if own else row.v_starts_on,
-        ends_on=row.ends_on if own else row.v_ends_on,
-        quantity=row.quantity if own else row.v_quantity,
-        percent=row.percent,
-        price=row.price,
-        base=row.base,
-        done_before=row.done_before,
-        cancelled=row.treatment == "cancelled",
+def _decide_added(
+    item: ModifiedObligation, index: int, price: int, source: Source, catalogue: Catalogue, doc: ContractModification
+) -> tuple[Counted, int | None]:
+    """How a new obligation counts where the document leaves it open; with its stand-alone price where it is not sold at it."""
+    known = None if item.pattern == "usage" else stand_alone_price(item, index, source.currency, catalogue)
+    if known is None:
+        why = "usage is billed as it is used" if item.pattern == "usage" else "no stand-alone price of it is known"
+        return Counted(doc.date, "separate", f"distinct, and taken at the price agreed: {why} (606-10-25-12)"), None
+    low, high = known.range or (known.price, known.price)
+    if low <= price <= high:
+        at = to_text(known.price, source.currency)
+        return Counted(
+            doc.date, "separate", f"distinct, and sold at its stand-alone price, {at} {source.currency} (606-10-25-12)"
+        ), None
+    return Counted(doc.date, "prospective", ""), known.price
+
+
+def _pool(
+    books: Books,
+    source: Source,
+    contract: Agreed,
+    doc: ContractModification,
+    plan: _Plan,
+    apart: Sequence[tuple[int, NewObligation, int, int]],
+    named: set[str],
+) -> None:
+    """Share what is left of the contract's price, and the new prices, by stand-alone prices over all that remains (25-13(a)).
+
+    Of what the modification changes itself the document gives the price. Where a stand-alone price of what remains is not
+    known, the new obligations are taken at the prices agreed, and that says so.
+    """
+    left: list[
+        tuple[Standing, int, int, Fraction]
+    ] = []  # with its price, what is earned, what the rest of it is worth alone
+    unknown: list[str] = []
+    for standing in going_on(books.connection, contract):
+        if standing.ref in named or (standing.pattern == "progress" and standing.quantity is None):
+            continue
+        price, earned = price_and_earned(books.connection, source.customer.customer_id, standing.subject, doc.date)
+        if price <= earned:
+            continue
+        if standing.ssp is None:
+            unknown.append(standing.ref)
+            continue
+        require_later(doc.date, standing)
+        left.append((standing, price, earned, Fraction(standing.ssp * (price - earned), price)))
+    if unknown or not left:
+        why = (
+            f"no stand-alone price is known of {', '.join(unknown)}"
+            if unknown
+            else "nothing else of the contract remains"
+        )
+        for _, new, price, ssp in apart:
+            alone = to_text(ssp, source.currency)
+            plan.added.append(
+                (new, price, Counted(doc.date, "prospective", f"distinct, not at its stand-alone price of {alone} "
+                                     f"{source.currency}; taken at the price agreed: {why} (606-10-25-13(a))"))
+            )  # fmt: skip
+        return
+    pool = sum(price - earned for _, price, earned, _ in left) + sum(price for _, _, price, _ in apart)
+    worths = [worth for *_, worth in left] + [Fraction(ssp) for *_, ssp in apart]
+    scale = lcm(*(worth.denominator for worth in worths))
+    shares = allocate(pool, [int(worth * scale) for worth in worths])
+    reason = (
+        f"not sold at stand-alone prices: {to_text(pool, source.currency)} {source.currency}, what is left of the price and the "
+        f"new, is shared by stand-alone prices over what remains (606-10-25-13(a))"
     )
+    for (standing, price, earned, _), part in zip(left, shares, strict=False):
+        # what was credited of the price so far goes on being taken off it
+        agreed = earned + part + standing.price - price
+        starts_on = standing.starts_on if standing.pattern == "progress" else max(doc.date, standing.starts_on)
+        terms = {
+            "price_minor": agreed, "base_minor": earned, "starts_on": starts_on,
+            "done_before": done(books, source, standing, doc.date - timedelta(days=1)),
+        }  # fmt: skip
+        plan.changes.append(_Change(standing, "prospective", reason, terms))
+    for (_, new, _, _), part in zip(apart, shares[len(left) :], strict=True):
+        plan.added.append((new, part, Counted(doc.date, "prospective", reason)))
 
 
 def _changed(
@@ -148,42 +189,55 @@ def _changed(
     source: Source,
     doc: ContractModification,
     index: int,
-    item: ContractObligation,
+    item: ModifiedObligation,
     standing: Standing,
     price: int,
 ) -> _Change:
     """What a changed obligation becomes. Raises Refused where it can't be that."""
-    field = f"obligations.{index}"
+    field_ = f"obligations.{index}"
     if item.product != standing.product:
-        raise Refused(f"{field}.product", item.product, f"expected {standing.product}, which {item.id} is of")
-    if doc.treatment == "separate":
+        raise Refused(f"{field_}.product", item.product, f"expected {standing.product}, which {item.id} is of")
+    treatment = item.treatment or doc.treatment
+    if treatment == "separate":
         raise Refused(
-            "treatment", doc.treatment, f"expected only new obligations; {item.id} is one of the contract already"
+            "treatment" if item.treatment is None else f"{field_}.treatment",
+            treatment,
+            f"expected only new obligations; {item.id} is one of the contract already",
         )
     require_later(doc.date, standing)
-    if standing.cancelled:
+    if standing.ended:
         raise Refused(
-            f"{field}.id",
+            f"{field_}.id",
             item.id,
             "expected an obligation that goes on; it is cancelled: promise it anew, by another id",
         )
-    treatment, reason = (doc.treatment, "as the document says") if doc.treatment != "auto" else _decide(item)
-    if treatment == "catch_up":
-        return _Change(standing, treatment, reason, price, 0, item, Decimal(0))
-    _, earned = price_and_earned(books.connection, source.customer.customer_id, standing.subject, doc.date)
-    if item.end is not None and item.end < doc.date:
-        raise Refused(f"{field}.end", item.end, f"expected {doc.date}, from when the change counts, or later")
-    if abs(price) < abs(earned):
-        raise Refused(
-            f"{field}.price",
-            item.price,
-            f"expected at least {to_text(earned, source.currency)}, what is earned of it before {doc.date}",
-        )
-    done = _done(books, source, standing, doc.date - timedelta(days=1))
-    return _Change(standing, treatment, reason, price, earned, item, done)
+    require_reached(books, source, standing, item, index)
+    counted, reason = _decide(item) if treatment == "auto" else (str(treatment), "as the document says")
+    terms: dict[str, object] = {
+        "price_minor": price, "base_minor": 0, "pattern": item.pattern, "starts_on": item.start, "ends_on": item.end,
+        "quantity": item.quantity, "done_before": 0,
+    }  # fmt: skip
+    if counted == "prospective":
+        _, earned = price_and_earned(books.connection, source.customer.customer_id, standing.subject, doc.date)
+        if item.end is not None and item.end < doc.date:
+            raise Refused(f"{field_}.end", item.end, f"expected {doc.date}, from when the change counts, or later")
+        if abs(price) < abs(earned):
+            raise Refused(
+                f"{field_}.price",
+                str(item.price),
+                f"expected at least {to_text(earned, source.currency)}, what is earned of it before {doc.date}",
+            )
+        # What is earned before stays: by time, the rest is earned from the day on; by progress, with what comes after.
+        terms["base_minor"] = earned
+        terms["done_before"] = done(books, source, standing, doc.date - timedelta(days=1))
+        if item.pattern != "progress":
+            terms["starts_on"] = max(doc.date, item.start)
+    if item.pattern == "point_in_time":
+        terms["starts_on"] = terms["ends_on"] = item.start
+    return _Change(standing, counted, reason, terms, item)
 
 
-def _decide(item: ContractObligation) -> tuple[str, str]:
+def _decide(item: ModifiedObligation) -> tuple[str, str]:
     """How a change of an obligation counts where the document leaves it open, and the reason in a sentence."""
     if item.pattern == "progress" and item.quantity is None:
         return "catch_up", (
@@ -196,155 +250,13 @@ def _decide(item: ContractObligation) -> tuple[str, str]:
 
 def _cancelled(books: Books, source: Source, doc: ContractModification, standing: Standing) -> _Change:
     require_later(doc.date, standing)
-    if standing.cancelled:
-        raise Refused(
-            "cancel", standing.subject.removeprefix("obligation:"), "expected an obligation that is not cancelled yet"
-        )
+    if standing.ended:
+        raise Refused("cancel", standing.ref, "expected an obligation that is not cancelled yet")
     _, earned = price_and_earned(books.connection, source.customer.customer_id, standing.subject, doc.date)
-    return _Change(
-        standing, "cancelled", f"ends before {doc.date}: nothing more is promised", earned, earned, None, Decimal(0)
-    )
+    reason = f"ends before {doc.date}: nothing more is promised"
+    return _Change(standing, "cancelled", reason, cancelled_terms(earned))
 
 
-def require_later(on: date, standing: Standing) -> None:
-    """Raise Refused for a change dated before the obligation's last one."""
-    if standing.last_change is not None and on < standing.last_change:
-        ref = standing.subject.removeprefix("obligation:")
-        raise Refused("date", on, f"expected {standing.last_change}, when {ref} last changed, or later")
-
-
-def add_price(books: Books, source: Source, on: date, standing: Standing, change: int, reason: str) -> None:
-    """Gather that an obligation's price changes from a day on and nothing else does: a change of the transaction price.
-
-    What of it was given already is earned at once (606-10-32-43), within its last modification (32-45).
-    """
-    books.add_row(
-        "obligation_version",
-        customer_id=source.customer.customer_id,
-        subject=standing.subject,
-        version=standing.version + 1,
-        document_id=source.document_id,
-        from_day=on,
-        treatment="price",
-        reason=reason,
-        price_minor=standing.price + change,
-        base_minor=standing.base,
-        pattern=standing.pattern,
-        starts_on=standing.starts_on,
-        ends_on=standing.ends_on,
-        quantity=standing.quantity,
-        done_before=standing.done_before,
-    )
-
-
-def _done(books: Books, source: Source, standing: Standing, through: date) -> Decimal:
-    """Progress by a day: percent, or the quantity delivered."""
-    if standing.pattern != "progress":
-        return Decimal(0)
-    row: Any = books.connection.execute(
-        text(
-            "select coalesce(sum(quantity), 0) as quantity, (array_agg(percent order by effective_on desc,"
-            " document_id desc) filter (where percent is not null))[1] as percent from progress "
-            "where customer_id = :customer_id and subject = :subject and effective_on <= :through"
-        ),
-        {"customer_id": source.customer.customer_id, "subject": standing.subject, "through": through},
-    ).one()
-    return Decimal(row.quantity if row.percent is None else row.percent)
-
-
-def _add_version(books: Books, source: Source, on: date, change: _Change) -> None:
-    standing, item = change.standing, change.item
-    # What is earned before stays: by time, the rest is earned from the day on; by progress, with what comes after.
-    starts_on = standing.starts_on if item is None else item.start
-    if change.treatment == "prospective" and item is not None and item.pattern != "progress":
-        starts_on = max(on, item.start)
-    ends_on = standing.ends_on if item is None else item.end
-    if item is not None and item.pattern == "point_in_time":
-        starts_on = ends_on = item.start
-    books.add_row(
-        "obligation_version",
-        customer_id=source.customer.customer_id,
-        subject=standing.subject,
-        version=standing.version + 1,
-        document_id=source.document_id,
-        from_day=on,
-        treatment=change.treatment,
-        reason=change.reason,
-        price_minor=change.price,
-        base_minor=change.base,
-        pattern=standing.pattern if item is None else item.pattern,
-        starts_on=starts_on,
-        ends_on=ends_on,
-        quantity=standing.quantity if item is None else item.quantity,
-        done_before=change.done_before,
-    )
-
-
-def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
-    """Take progress in. Raises Refused beyond an obligation's quantity, or for one that progress does not measure."""
-    books = wallets.books
-    books.flush()
-    row: Any = books.connection.execute(
-        text(
-            "select o.customer_id, o.contract_id, c.ref as customer, t.entity, t.currency from obligation o "
-            "join contract t using (customer_id, contract_id) join customer c using (customer_id) where o.ref = :ref"
-        ),
-        {"ref": doc.obligation},
-    ).first()
-    if row is None:
-        raise UnknownReference("obligation", doc.obligation, "expected the id of an obligation of a contract")
-    source = books.source(document_id, row.customer, row.entity, row.currency, doc.date)
-    standing = standing_of(books, row.customer_id, row.contract_id, doc.obligation)
-    assert standing is not None, "found just before"
-    if standing.pattern != "progress":
-        raise Refused("obligation", doc.obligation, f"expected one of pattern progress, found {standing.pattern}")
-    if doc.quantity is not None:
-        _require_quantity(books, source, doc, standing)
-    elif standing.quantity is not None:
-        raise Refused("percent", doc.percent, f"expected a quantity, of the {standing.quantity} agreed")
-    if doc.percent is not None and doc.reestimated is None:
-        _require_not_falling(books, source, doc, standing)
-    books.add_row(
-        "progress",
-        customer_id=row.customer_id,
-        document_id=document_id,
-        subject=standing.subject,
-        effective_on=doc.date,
-        quantity=doc.quantity,
-        percent=doc.percent,
-    )
-    return int(row.customer_id)
-
-
-def _require_not_falling(books: Books, source: Source, doc: Progress, standing: Standing) -> None:
-    """Raise Refused for less progress than was reported, of the obligation as it was last modified."""
-    before: Decimal | None = books.connection.scalar(
-        text(
-            "select percent from progress where customer_id = :customer_id and subject = :subject and effective_on <= :on"
-            " and effective_on >= coalesce(cast(:since as date), effective_on) and percent is not null "
-            "order by effective_on desc, document_id desc limit 1"
-        ),
-        {
-            "customer_id": source.customer.customer_id, "subject": standing.subject, "on": doc.date,
-            "since": standing.last_change,
-        },
-    )  # fmt: skip
-    if before is not None and doc.percent is not None and doc.percent < before:
-        raise Refused(
-            "percent",
-            doc.percent,
-            f"expected at least {before.normalize():f}, as reported before; or reestimated, with why it fell",
-        )
-
-
-def _require_quantity(books: Books, source: Source, doc: Progress, standing: Standing) -> None:
-    assert doc.quantity is not None, "checked by the caller"
-    if standing.quantity is None:
-        raise Refused("quantity", doc.quantity, f"expected percent: no quantity is agreed of {doc.obligation}")
-    delivered = books.connection.scalar(
-        text("select coalesce(sum(quantity), 0) from progress where customer_id = :customer_id and subject = :subject"),
-        {"customer_id": source.customer.customer_id, "subject": standing.subject},
-    )
-    left = standing.quantity - Decimal(delivered or 0)
-    if doc.quantity > left:
-        raise Refused("quantity", doc.quantity, f"expected at most {left.normalize():f}, what is not delivered yet")
+def cancelled_terms(earned: int) -> dict[str, object]:
+    """What an obligation is once nothing more of it is promised: what is earned of it stays."""
+    return {"price_minor": earned, "base_minor": earned, "done_before": 0}

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -22,7 +23,7 @@ from ledger.money import share
 from ledger.reports import Column, Report
 from ledger.rulebook import PRICE_REDUCING, RULES
 from ledger.wallets import Wallets
-from revrec import costs
+from revrec import costs, financing, refunds
 from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
@@ -68,9 +69,10 @@ _NEEDED = f"""
         join lateral (
             values (t.deferred_account, 'deferred'), (t.unbilled_account, 'unbilled'), (t.revenue_account, 'revenue')
             union all
-            select account_id, 'contra' from account
+            -- what is expected back is kept apart from deferred revenue, and is billed and not earned as that is
+            select account_id, case role when 'refund_liability' then 'deferred' else 'contra' end from account
             where customer_id = t.customer_id and entity = t.entity and currency = t.currency and subject = t.subject
-              and role in ('refunds', 'disputes', 'bad_debt')
+              and role in ('refund_liability', 'refunds', 'disputes', 'bad_debt')
         ) a (account_id, part) on true
         join lateral (
             select p.effective_on, p.rule, p.amount as net, p.functional_amount as functional, a.part from posting p
@@ -269,6 +271,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     ledger_wallets.flush()
     alerts.watch(ledger_wallets)
     costs.amortise(books, document_id, last_day)
+    financing.accrue(books, document_id, last_day)
     books.flush()
     parameters = {"through": last_day, "price_reducing": list(PRICE_REDUCING)}
     _recognize_foreign(books, document_id, parameters | {"foreign": True})
@@ -278,6 +281,9 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
         parameters
         | {"foreign": False, "document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
     ).one()
+    books.forget()
+    refunds.separate(books, document_id, last_day)
+    books.flush()
     run = Run(
         through, posted.entries + books.entries_written, posted.postings + books.postings_written, expired, document_id
     )
@@ -332,18 +338,26 @@ def price_and_earned(connection: Connection, customer_id: int, subject: str, day
 
     Its price is what was agreed, or billed, less what was credited, refunded or written off of it since.
     """
-    before = day - timedelta(days=1)
-    found = connection.execute(
+    found = _priced(connection, customer_id, subject, day)
+    return int(found.price), int(found.earned)
+
+
+def gross_earned(connection: Connection, customer_id: int, subject: str, on: date) -> int:
+    """What of the price agreed for an obligation is earned by the end of a day, before anything is credited of it."""
+    return int(_priced(connection, customer_id, subject, on + timedelta(days=1)).gross)
+
+
+def _priced(connection: Connection, customer_id: int, subject: str, day: date) -> Any:
+    return connection.execute(
         text(_PRICE_AND_EARNED),
         {
             "customer_id": customer_id,
             "subject": subject,
             "day": day,
-            "before": before,
+            "before": day - timedelta(days=1),
             "price_reducing": list(PRICE_REDUCING),
         },
     ).one()
-    return int(found.price), int(found.earned)
 
 
 _BEFORE_PASSED, _BEFORE_WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "o.month_end")
@@ -356,7 +370,8 @@ _PRICE_AND_EARNED = f"""
                coalesce(-sum(s.net) filter (where s.rule = any(:price_reducing)), 0)::bigint as reduced
         from o
         join account a on a.customer_id = o.customer_id and a.subject = o.subject
-             and a.role in ('deferred_revenue', 'unbilled_receivable', 'revenue', 'refunds', 'disputes', 'bad_debt')
+             and a.role in ('deferred_revenue', 'refund_liability', 'unbilled_receivable', 'revenue', 'refunds', 'disputes',
+                            'bad_debt')
         join lateral (
             select amount as net, rule from posting
             where customer_id = a.customer_id and credit_account = a.account_id and effective_on <= :day
@@ -369,5 +384,6 @@ _PRICE_AND_EARNED = f"""
                {_BEFORE_WHOLE} as whole
         from o {term_sql("o")} cross join moved m
     )
-    select p.price, {earned_sql("p", "p.price")} as earned from priced p
+    select p.price, {earned_sql("p", "p.price")} as earned, {earned_sql("p", "coalesce(p.agreed, p.price)")} as gross
+    from priced p
 """

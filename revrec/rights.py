@@ -19,8 +19,7 @@ from ledger.positions import available
 from ledger.receivables import obligation_keys
 from ledger.wallets import Wallets
 from ledger.wallets import post_grant as post_ledger_grant
-from revrec.estimates import going_on
-from revrec.modifications import Standing, add_price, require_later, standing_of
+from revrec.versions import Standing, add_price, find_contract, going_on, require_later
 
 
 def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
@@ -30,19 +29,20 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
         return post_ledger_grant(wallets, doc, document_id)
     books = wallets.books
     books.flush()
-    contract: Any = books.connection.execute(
+    known = books.connection.scalar(
         text(
-            "select t.customer_id, t.contract_id from contract t join customer c using (customer_id) "
+            "select true from contract t join customer c using (customer_id) "
             "where t.ref = :ref and c.ref = :customer and t.entity = :entity and t.currency = :currency"
         ),
         {"ref": doc.contract, "customer": doc.customer, "entity": doc.entity, "currency": doc.currency},
-    ).first()
-    obligations = [] if contract is None else going_on(books.connection, contract.customer_id, contract.contract_id)
-    if not any(row.price for row in obligations):
+    )
+    contract = find_contract(books, doc.contract) if known else None
+    obligations = [] if contract is None else going_on(books.connection, contract)
+    if contract is None or not any(standing.price for standing in obligations):
         return post_ledger_grant(wallets, doc, document_id)  # which says what a bonus needs
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.effective_on)
-    prices = [row.price for row in obligations]
-    by_ssp = all(row.ssp_minor is not None for row in obligations)
+    prices = [standing.price for standing in obligations]
+    by_ssp = all(standing.ssp is not None for standing in obligations)
     earlier = books.connection.execute(
         text(
             "select coalesce(sum(face_minor), 0)::bigint as face, coalesce(sum(price_minor), 0)::bigint as price from credit_grant "
@@ -52,15 +52,13 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     ).one()
     # as if all its credits had been promised at once, less what those before took
     total = sum(prices) + earlier.price
-    worth = sum(row.ssp_minor for row in obligations) if by_ssp else total
+    worth = sum(standing.ssp or 0 for standing in obligations) if by_ssp else total
     faces = earlier.face + to_minor(doc.amount, doc.currency)
     right = share(total, faces, worth + faces) - earlier.price
     if right <= 0:
         raise Refused("amount", doc.amount, "expected credits whose share of the contract's price is something")
     changes: list[tuple[Standing, int]] = []
-    for row, part in zip(obligations, allocate(right, prices), strict=True):
-        standing = standing_of(books, contract.customer_id, contract.contract_id, row.ref)
-        assert standing is not None, "found just before"
+    for standing, part in zip(obligations, allocate(right, prices), strict=True):
         if part:
             require_later(doc.effective_on, standing)
             changes.append((standing, part))

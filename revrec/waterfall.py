@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger.currencies import as_decimal, require_rate
 from ledger.dates import month_end, next_month
+from ledger.money import exponent
 from ledger.reports import Column, Filters, Report, last_day, sides
 from ledger.rulebook import PRICE_REDUCING
 from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
@@ -17,13 +21,29 @@ from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
 REVENUE_ROLES = ("revenue", "breakage_revenue", "promotional_credits")
 
+# What an amount still to be earned counts for: what is billed ahead at what it was billed for, the rest at the day's rate. In
+# the transaction's own currency there are no rates.
+_RATES = """left join jsonb_to_recordset(cast(:rates as jsonb)) as rate (entity text, currency text, functional text, value numeric)
+            on rate.entity = o.entity and rate.currency = o.currency"""
+
+
+def _counted(row: str, amount: str) -> str:
+    ahead = f"greatest({row}.held, 0)"
+    return (
+        f"case when {row}.rate is null then {amount}"
+        f" when {amount} between 1 and {ahead} then round({row}.held_functional::numeric * {amount} / {row}.held)"
+        f" else case when {ahead} > 0 and {amount} > 0 then {row}.held_functional else 0 end"
+        f"  + round(({amount} - case when {amount} > 0 then {ahead} else 0 end) * {row}.rate) end"
+    )
+
+
 # Recognised revenue by the month its source was booked in: an obligation when it was billed or signed, usage and
 # expiry when they happened.
 _RECOGNISED = """
     select to_char(coalesce(o.known_on, x.effective_on), 'YYYY-MM') as booked,
-           to_char(x.effective_on, 'YYYY-MM') as month, x.currency, 'recognised' as status,
-           sum(-x.sign * x.amount)::bigint as amount
-    from ({source}) x
+           to_char(x.effective_on, 'YYYY-MM') as month, {currency} as currency, 'recognised' as status,
+           sum(-x.sign * x.{amount})::bigint as amount
+    from ({source}) x join entity e on e.entity = x.entity
     left join performance_obligation o on o.customer_id = x.customer_id and o.subject = x.subject
     group by 1, 2, 3
 """
@@ -31,16 +51,22 @@ _RECOGNISED = """
 # Each obligation as it stands on the report's day: billed, recognised, and reduced by credits. Filled in by `_standing`.
 _STOOD = """
     with moved as (
-        select customer_id, subject, sum(-sign * amount) filter (where role = 'deferred_revenue') as deferred,
+        select customer_id, subject,
+               sum(-sign * amount) filter (where role in ('deferred_revenue', 'refund_liability')) as deferred,
+               sum(-sign * functional_amount) filter (where role in ('deferred_revenue', 'refund_liability')) as held_functional,
                sum(sign * amount) filter (where role = 'unbilled_receivable') as unbilled,
-               sum(-sign * amount) filter (where role not in ('deferred_revenue', 'unbilled_receivable')) as recognised,
+               sum(-sign * amount) filter (
+                   where role not in ('deferred_revenue', 'refund_liability', 'unbilled_receivable')) as recognised,
                sum(sign * amount) filter (where rule = any(:price_reducing)) as reduced
         from ({source}) x group by 1, 2
     ), stood as (
-        select o.*, coalesce(m.recognised, 0)::bigint as recognised, coalesce(m.reduced, 0)::bigint as reduced,
+        select o.*, coalesce(m.deferred, 0)::bigint as held, coalesce(m.held_functional, 0)::bigint as held_functional,
+               rate.value as rate, coalesce(rate.functional, o.currency) as shown_in,
+               coalesce(m.recognised, 0)::bigint as recognised, coalesce(m.reduced, 0)::bigint as reduced,
                (coalesce(m.deferred, 0) - coalesce(m.unbilled, 0) + coalesce(m.recognised, 0))::bigint as billed
         from performance_obligation o
         left join moved m on m.customer_id = o.customer_id and m.subject = o.subject
+        {rates}
         where o.known_on <= :through {narrowed}
     )"""
 
@@ -61,8 +87,11 @@ _SCHEDULED = f"""{_STOOD}, grid as (
         from grid g {{terms}}
     ), earned as (
         select s.*, {earned_sql("s", "s.price")} as earned from parts s where s.term_pattern <> 'progress'
-    ), coming as (
+    ), steps as (
         select *, lag(earned, 1, recognised) over (partition by customer_id, subject order by month) as before from earned
+    ), coming as (
+        select s.*, ({_counted("s", "(s.earned - s.recognised)")} - {_counted("s", "(s.before - s.recognised)")})::bigint as amount
+        from steps s
     )
     {{select}}
 """.replace(":next_month::timestamp", "cast(:next_month as timestamp)")
@@ -70,28 +99,25 @@ _SCHEDULED = f"""{_STOOD}, grid as (
 # What is left of those that progress earns: what progress will be made, and when, nobody knows before it is reported.
 _BY_PROGRESS = f"""{_STOOD}, on_day as (
         select p.*, cast(:through as date) as month_end from stood p where p.pattern = 'progress' or p.modified
-    ), open as (
+    ), left_to_earn as (
         select g.*, (coalesce({price_sql("x.agreed", "g.billed", "g.reduced")}, g.billed) - g.recognised)::bigint as left_over
         from on_day g {{terms}} where x.term_pattern = 'progress'
+    ), open as (
+        select l.*, ({_counted("l", "l.left_over")})::bigint as amount from left_to_earn l
     )
     {{select}}
 """
 
-# What a contract promises is known from its document, or the modification's that added it; what an invoice does shows
-# in what is billed.
+# What a contract promises is known from the document that added it; what an invoice does shows in what is billed.
 _KNOWN = """(o.contract is null or exists (
-    select from document d join contract c on c.customer_id = d.customer_id and c.ref = o.contract
-    where d.customer_id = o.customer_id and d.posted_at <= :known_at
-      and (d.document_id = c.contract_id and o.known_on = c.signed_on
-           or d.type = 'contract_modification' and d.body::jsonb ->> 'contract' = o.contract
-              and d.body::jsonb -> 'obligations' @> jsonb_build_array(jsonb_build_object('id', substr(o.subject, 12))))))"""
+    select from document d where d.customer_id = o.customer_id and d.document_id = o.known_by and d.posted_at <= :known_at))"""
 
 # What an obligation earned, and what was given back of that.
 _EARNED_ROLES = ("revenue", "refunds", "disputes", "bad_debt")
 
-_BY_MONTH = """select to_char(known_on, 'YYYY-MM') as booked, to_char(month, 'YYYY-MM') as month, currency,
-           'scheduled' as status, sum(earned - before)::bigint as amount
-    from coming group by 1, 2, 3 having sum(earned - before) <> 0"""
+_BY_MONTH = """select to_char(known_on, 'YYYY-MM') as booked, to_char(month, 'YYYY-MM') as month, shown_in as currency,
+           'scheduled' as status, sum(amount)::bigint as amount
+    from coming group by 1, 2, 3 having sum(amount) <> 0"""
 
 COLUMNS = (
     Column("booked", "Booked in"),
@@ -103,34 +129,66 @@ COLUMNS = (
 
 
 def scheduled(connection: Connection, filters: Filters, through: date, select: str) -> Sequence[Any]:
-    """What obligations still have to earn after a day, month by month, in transaction currency.
+    """What obligations still have to earn after a day, month by month: in transaction currency, unless the entity's is asked for.
 
-    By the terms agreed by that day. `select` reads `coming`: an obligation's row with `month`, and what is `earned` by its
-    end and `before` it.
+    By the terms agreed by that day. `select` reads `coming`: an obligation's row with `month` and the `amount`, `shown_in` its
+    currency.
     """
-    source, narrowed, known, parameters = _standing(filters, through)
+    source, narrowed, known, parameters = _standing(connection, filters, through)
     return connection.execute(
-        text(_SCHEDULED.format(source=source, narrowed=narrowed, terms=term_sql("g", known), select=select)),
+        text(
+            _SCHEDULED.format(source=source, narrowed=narrowed, rates=_RATES, terms=term_sql("g", known), select=select)
+        ),
         parameters | {"next_month": next_month(through)},
     ).all()
 
 
 def left_by_progress(connection: Connection, filters: Filters, through: date, select: str) -> Sequence[Any]:
-    """What of obligations is left on a day for progress to earn. `select` reads `open`: a row with its `left_over`."""
-    source, narrowed, known, parameters = _standing(filters, through)
+    """What of obligations is left on a day for progress to earn. `select` reads `open`: a row with the `amount`, `shown_in`."""
+    source, narrowed, known, parameters = _standing(connection, filters, through)
     return connection.execute(
-        text(_BY_PROGRESS.format(source=source, narrowed=narrowed, terms=term_sql("g", known), select=select)),
+        text(
+            _BY_PROGRESS.format(
+                source=source, narrowed=narrowed, rates=_RATES, terms=term_sql("g", known), select=select
+            )
+        ),
         parameters,
     ).all()
 
 
-def _standing(filters: Filters, through: date) -> tuple[str, str, str, dict[str, object]]:
+def _rates(connection: Connection, filters: Filters, through: date) -> str:
+    """The day's rates of what is promised in other currencies than the entity's, as JSON; none unless that is asked for.
+
+    In minor units of the one for one of the other. Raises UnknownReference where the books hold none.
+    """
+    if filters.transaction is not False:
+        return "[]"
+    pairs = connection.execute(
+        text(
+            "select distinct o.entity, o.currency, e.currency as functional from performance_obligation o "
+            "join entity e using (entity) where o.currency <> e.currency"
+        )
+    ).all()
+    found = []
+    for pair in pairs:
+        rate = require_rate(connection, pair.currency, pair.functional, through, filters.known_at)
+        rate *= Fraction(10) ** (exponent(pair.functional) - exponent(pair.currency))
+        found.append({**pair._mapping, "value": str(as_decimal(rate))})
+    return json.dumps(found)
+
+
+def _standing(connection: Connection, filters: Filters, through: date) -> tuple[str, str, str, dict[str, object]]:
     """(sides, conditions on obligations, condition on documents of terms, parameters) of the obligations as of a day."""
     # The liability's accounts are not kept by product; the obligation is.
     source, parameters = sides(
-        replace(filters, since=None, product=None), "deferred_revenue", "unbilled_receivable", *_EARNED_ROLES
+        replace(filters, since=None, product=None),
+        "deferred_revenue",
+        "refund_liability",
+        "unbilled_receivable",
+        *_EARNED_ROLES,
     )
     parameters["price_reducing"] = list(PRICE_REDUCING)
+    parameters["rates"] = _rates(connection, filters, through)
     if filters.product:
         parameters["product"] = filters.product
     if filters.contract:
@@ -155,11 +213,14 @@ def waterfall(connection: Connection, filters: Filters) -> Report:
     """Revenue by the month it was booked in and the month it is recognised in, posted and still scheduled.
 
     `as_of` is the last day counted as recognised (else the latest in the books, to its month's end); amounts are in
-    transaction currency. Prepaid credits have no schedule: they are earned when used.
+    transaction currency unless the entity's is asked for. Prepaid credits have no schedule: they are earned when used.
     """
     through = filters.as_of or month_end(last_day(connection, filters.known_at))
     source, parameters = sides(filters, *REVENUE_ROLES)
-    recognised = connection.execute(text(_RECOGNISED.format(source=source)), parameters)
+    currency, amount = ("e.currency", "functional_amount") if filters.transaction is False else ("x.currency", "amount")
+    recognised = connection.execute(
+        text(_RECOGNISED.format(source=source, currency=currency, amount=amount)), parameters
+    )
     rows = [dict(row._mapping) for row in recognised]
     scheduled_rows = scheduled(connection, filters, through, _BY_MONTH)
     rows += [dict(row._mapping) for row in scheduled_rows]

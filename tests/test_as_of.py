@@ -69,6 +69,9 @@ def _until_march() -> list[dict[str, Any]]:
         {"type": "contract_cost", "id": "K", "contract": "C", "date": "2026-01-01", "amount": "60.00", "end": "2026-12-31"},
         {"type": "contract_modification", "id": "C0", "contract": "C", "date": "2026-02-01",
          "obligations": [obligation("C/o", "120.00", "2026-01-01", "2026-12-31")]},
+        contract("L", "2026-01-01", obligation("L/o", "60.00", "2026-01-01", "2026-12-31"),
+                 financing={"rate": "0.10", "payments": [{"date": "2027-01-31", "amount": "60.00"}]}),
+        {"type": "estimate", "id": "V0", "contract": "C", "component": "returns", "date": "2026-02-01", "amount": "-4.00", "refund": True},
         {"type": "estimate", "id": "V1", "contract": "C", "component": "bonus", "date": "2026-02-01", "amount": "12.00", "constraint": "6.00"},
     ]  # fmt: skip
 
@@ -93,6 +96,13 @@ def _afterwards(month: str) -> list[dict[str, Any]]:
         {"type": "contract_modification", "id": "CM", "contract": "C", "date": f"{month}-01",
          "obligations": [obligation("C/o", "90.00", "2026-01-01", "2026-12-31")]},
         {"type": "estimate", "id": "V2", "contract": "C", "component": "bonus", "date": day, "amount": "9.00"},
+        {"type": "consideration_payable", "id": "CP", "contract": "C", "date": day, "amount": "2.00", "reason": "a fair we share"},
+        {"type": "contract_termination", "id": "LT", "contract": "L", "date": day, "ends": f"{month}-25", "reason": "left",
+         "penalty": {"id": "L/exit", "product": "seats", "amount": "3.00"}},
+        contract("Q", day, obligation("Q/o", "60.00", "2026-04-01", "2026-09-30"),
+                 financing={"rate": "0.10", "payments": [{"date": "2027-01-31", "amount": "60.00"}]}),
+        {"type": "contract_renewal", "id": "QR", "contract": "Q", "date": day, "obligations": [
+            {"id": "Q/o2", "renews": "Q/o", "end": "2026-12-31"}]},
         {"type": "contract_cost_impairment", "id": "KI", "cost": "K", "date": day, "amount": "5.00", "reason": "earns less"},
         {"type": "stand_alone_price", "id": "p2", "product": "seats", "currency": "USD", "date": day, "price": "11.00"},
         contract("D", day, obligation("D/o", "12.00", day, "2026-12-31")),

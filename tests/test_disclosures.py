@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from sqlalchemy import Connection
 
 from ledger.chart import CONTRACT_LIABILITIES, ROLES
 from ledger.reports import Filters, trial_balance
-from revrec import disclosures
+from revrec import disclosures, logs
 from tests.conftest import Cli
-from tests.samples import contract, grant, invoice, parties, payment, prepaid, promotion, service, usage
+from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, promotion, service, usage
 from web.reports import make
 
 
@@ -51,7 +52,7 @@ def assert_disclosures_tie(connection: Connection) -> None:
         assert balances["Contract assets"] + netted == net.get("unbilled_receivable", 0)
     unbilled = sum(row["amount"] for row in disclosures.unbilled(connection, Filters()).rows)
     assert unbilled == net.get("unbilled_receivable", 0)
-    journal = sum(row["amount"] for row in disclosures.recognition_journal(connection, Filters()).rows)
+    journal = sum(row["amount"] for row in logs.recognition_journal(connection, Filters()).rows)
     assert journal == -sum(net.get(role, 0) for role in ("revenue", "breakage_revenue", "promotional_credits"))
 
 
@@ -250,3 +251,32 @@ def test_amounts_in_the_currency_of_the_transaction(cli: Cli, connection: Connec
     (row,) = cli.report("deferred-rollforward", "--transaction-currency")
     assert (row["currency"], row["closing"]) == ("EUR", "100.00")
     assert make(connection, "deferred-rollforward", Filters(transaction=True)).rows[0]["billed"] == 10_000
+
+
+def test_what_is_to_come_in_the_entitys_currency(cli: Cli) -> None:
+    """1,200 EUR for a year, 600 billed at 1.20; by March 300 is earned, 300 stands ahead at 1.20, 600 to bill at March's 1.10.
+
+    360.00 + 660.00 = 1,020.00 USD to come, after 360.00 earned. In April to June the 300 billed ahead are earned at 1.20.
+    """
+    rates = [
+        {"type": "fx_rate", "id": day, "date": day, "base": "EUR", "quote": "USD", "rate": rate}
+        for day, rate in (("2026-01-01", "1.20"), ("2026-03-31", "1.10"))
+    ]
+    year = obligation("C/o", "1200.00", "2026-01-01", "2026-12-31", pattern="monthly")
+    cli.post(
+        *parties(), *rates, contract("C", "2026-01-01", year) | {"currency": "EUR"},
+        invoice("I", "2026-01-01", {"id": "1", "kind": "service", "amount": "600.00", "obligation": "C/o"}) | {"currency": "EUR"},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-03")
+    march = ("--as-of", "2026-03-31", "--functional-currency")
+    (row,) = cli.report("remaining-obligations", *march)
+    assert (row["currency"], row["within_12"], row["total"]) == ("USD", "1020.00", "1020.00")
+    (row,) = cli.report("remaining-obligations", "--as-of", "2026-03-31")
+    assert (row["currency"], row["total"]) == ("EUR", "900.00")
+    months = {row["month"]: (row["recognised"], row["scheduled"]) for row in cli.report("schedule", *march)}
+    assert months["2026-03"] == ("120.00", "0.00")
+    assert (months["2026-04"], months["2026-07"]) == (("0.00", "120.00"), ("0.00", "110.00"))
+    waterfall = cli.report("revenue-waterfall", *march)
+    assert {row["currency"] for row in waterfall} == {"USD"}
+    assert sum(Decimal(row["amount"]) for row in waterfall) == 1380
+    assert sum(Decimal(row["amount"]) for row in cli.report("revenue-waterfall", "--as-of", "2026-03-31")) == 1200

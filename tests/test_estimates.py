@@ -67,19 +67,19 @@ def test_example_21_a_penalty_by_days_and_an_award(cli: Cli) -> None:
 def test_example_22_returns_are_expected(cli: Cli) -> None:
     """Example 22 (606-10-55-202 to 207): 100 sold at 100, three expected back: 97 x 100 of revenue, 300 is not the seller's.
 
-    The exact price is 9,700; the 300 billed beyond it stays a liability.
+    The exact price is 9,700; the 300 billed beyond it is a refund liability.
     """
     line = {"id": "1", "kind": "service", "amount": "10000.00", "obligation": "C/o"}
     cli.post(
-        *parties(), _agreed(_obligation("o", "10000.00", pattern="point_in_time")), _estimate("2026-01-01", "returns", amount="-300.00"),
+        *parties(), _agreed(_obligation("o", "10000.00", pattern="point_in_time")), _estimate("2026-01-01", "returns", amount="-300.00", refund=True),
         {"type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-01", "due_on": "2026-01-01", "lines": [line]},
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-01")
     assert _revenue(cli) == {"2026-01": "9700.00"}
     held = {row["role"]: row["credit"] for row in cli.report("trial-balance")}
-    assert held["deferred_revenue"] == "300.00"
+    assert (held["refund_liability"], held["deferred_revenue"]) == ("300.00", "0.00")
     # nobody returns anything: the liability becomes revenue
-    cli.post(_estimate("2026-03-31", "returns", amount="0.00", reason="the time to return is over"))
+    cli.post(_estimate("2026-03-31", "returns", amount="0.00", refund=True, reason="the time to return is over"))
     cli.ok("recognize", "--through", "2026-03")
     assert _revenue(cli) == {"2026-01": "9700.00", "2026-03": "300.00"}
 
@@ -248,7 +248,7 @@ def test_bad_estimates_are_refused(cli: Cli, document: dict[str, Any], words: st
 
 def test_what_is_cancelled_changes_no_more(cli: Cli) -> None:
     cli.post(
-        *parties(), _agreed(_obligation("o", "100.00", "2026-01-01", "2026-12-31"), _obligation("p", "50.00", "2026-01-01", "2026-12-31")),
+        *parties(), _agreed(_obligation("o", "100.00", "2026-01-01", "2026-12-31"), _obligation("p", "50.00", "2026-01-01", "2026-12-31", product="tokens")),
         {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-03-01", "cancel": ["C/o"]},
     )  # fmt: skip
     again = {"type": "contract_modification", "id": "N", "contract": "C", "date": "2026-04-01"}

@@ -184,16 +184,16 @@ def test_example_39_a_contract_asset_first(cli: Cli) -> None:
 
 
 def test_example_40_a_receivable_that_will_fall(cli: Cli) -> None:
-    """Example 40 (606-10-55-291 to 294): billed 150, expected to come to 125: 25 is owed back, and shown among our liabilities."""
+    """Example 40 (606-10-55-291 to 294): billed 150, expected to come to 125: 25 is owed back: a refund liability."""
     line = {"id": "1", "kind": "service", "amount": "150.00", "obligation": "C/a"}
     _post(
         cli, _agreed(_promise("a", price="150.00")),
-        {"type": "estimate", "id": "e", "contract": "C", "component": "rebate", "date": "2026-01-01", "amount": "-25.00"},
+        {"type": "estimate", "id": "e", "contract": "C", "component": "rebate", "date": "2026-01-01", "amount": "-25.00", "refund": True},
         {"type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-01", "due_on": "2026-01-31", "lines": [line]}, through="2026-01",
     )  # fmt: skip
     assert cli.summary()["2026-01"] == {
         "accounts_receivable": "150.00",
-        "deferred_revenue": "25.00",
+        "refund_liability": "25.00",
         "revenue": "125.00",
     }
 

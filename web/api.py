@@ -83,7 +83,9 @@ class FilterSchema(Schema):
     group = fields.List(
         fields.String(validate=validate.OneOf(GROUPS)), metadata={"description": "What disclosures keep apart"}
     )
-    transaction = fields.Boolean(metadata={"description": "Disclosures in the currencies of transactions"})
+    transaction = fields.Boolean(
+        metadata={"description": "Disclosures in the currencies of transactions, or (false) of entities"}
+    )
 
 
 class ReportSchema(Schema):

@@ -261,7 +261,7 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
 REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
     "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "stand-alone-prices", "allocation", "modifications",
-    "estimates", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
+    "estimates", "financing", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
     "discounts", "between-entities",
 )  # fmt: skip
 
@@ -292,7 +292,10 @@ REPORT_NAMES = (
     help="What disclosures keep apart; may be repeated.",
 )
 @click.option(
-    "--transaction-currency", "transaction", is_flag=True, help="Disclosures in the currencies of transactions."
+    "--transaction-currency/--functional-currency",
+    "transaction",
+    default=None,
+    help="Disclosures in the currencies of transactions, or of entities; by default schedules in the one, balances in the other.",
 )
 @click.option("--memorandum", is_flag=True, help="Include memorandum accounts.")
 @click.option("--format", "form", type=click.Choice(("table", "json", "csv", "xlsx")), default="table")
@@ -300,7 +303,7 @@ REPORT_NAMES = (
 def report(
     name: str, since: date | None, until: date | None, as_of: date | None, known_at: datetime | None,
     entity: str | None, customer: str | None, product: str | None, currency: str | None, contract: str | None, period: str,
-    group: tuple[str, ...], transaction: bool, memorandum: bool, form: str, output: str | None,
+    group: tuple[str, ...], transaction: bool | None, memorandum: bool, form: str, output: str | None,
 ) -> None:  # fmt: skip
     """Print the report NAME. Every figure is a sum over postings.
 
@@ -311,7 +314,7 @@ def report(
                   recognition-journal, discounts
     Contracts:    deferred-rollforward, asset-rollforward, contract-balances,
                   remaining-obligations, unbilled, allocation, modifications,
-                  estimates, stand-alone-prices, contract-costs
+                  estimates, financing, stand-alone-prices, contract-costs
     Wallets:      wallet, wallet-forecast, wallet-alerts
     Receivables:  ar-aging, statement, dunning, tax
     """  # noqa: D301 - click's own mark for text that keeps its lines

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ledger import alerts, coupons, financials, forecast, masters, reports, statements
 from ledger.reports import Filters, Report, check_filters
-from revrec import catalogue, costs, disclosures, estimates, waterfall
+from revrec import catalogue, costs, disclosures, estimates, financing, logs, waterfall
 from web.tables import table_text
 
 REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
@@ -28,12 +28,13 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "schedule": disclosures.schedule,
     "unbilled": disclosures.unbilled,
     "stand-alone-prices": catalogue.stand_alone_prices,
-    "allocation": disclosures.allocation,
-    "modifications": disclosures.modifications,
+    "allocation": logs.allocation,
+    "modifications": logs.modifications,
     "estimates": estimates.estimates,
+    "financing": financing.financing,
     "contract-costs": costs.contract_costs,
-    "recognition-journal": disclosures.recognition_journal,
-    "changes": disclosures.changes,
+    "recognition-journal": logs.recognition_journal,
+    "changes": logs.changes,
     "wallet": reports.wallet,
     "wallet-forecast": forecast.wallet_forecast,
     "wallet-alerts": alerts.wallet_alerts,

@@ -1,0 +1,115 @@
+"""Contracts that were negotiated together are accounted for as one (606-10-25-9, IFRS 15.17).
+
+The contract that says so joins the one before: the prices of both, and of all that were combined with it, are allocated
+anew to all their obligations by stand-alone prices, as if one document had promised them. Each keeps its document and its
+bills; their positions are shown net, as one contract's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from sqlalchemy import text
+
+from ledger.books import Books, Source
+from ledger.errors import InvalidDocument, Refused
+from ledger.money import allocate, to_minor
+from revrec.catalogue import Catalogue
+from revrec.documents import Contract
+from revrec.versions import Agreed, Standing, add_version, all_standing, find_contract
+
+_BECAUSE = {
+    "one_objective": "negotiated as a package with one objective (606-10-25-9(a))",
+    "interdependent_price": "what one costs depends on the other (606-10-25-9(b))",
+    "one_obligation": "what both promise is one obligation (606-10-25-9(c))",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """What a contract's obligations are priced at, and what those of contracts before become, where it is combined with any."""
+
+    shares: list[int]
+    package: str | None = None
+    reason: str = ""
+    changes: list[tuple[Standing, date, int]] = field(default_factory=list)
+
+    def keep(self, books: Books, source: Source) -> None:
+        """Gather the new prices of the contracts before: they count from the start."""
+        for standing, since, price in self.changes:
+            add_version(books, source, since, standing, "combined", self.reason, price_minor=price, base_minor=0)
+
+
+def combine(books: Books, doc: Contract, shares: Sequence[int]) -> Combined:
+    """Allocate the prices of a contract, and of those it is combined with, to the obligations of all.
+
+    Raises Refused for a contract of another party or one that has changed since, InvalidDocument where a stand-alone price is
+    missing.
+    """
+    if doc.combined_with is None:
+        return Combined(list(shares))
+    if doc.financing is not None:
+        raise InvalidDocument("financing", str(doc.financing.rate), "expected none on a combined contract")
+    assert doc.combined_because is not None, "checked by the document"
+    first = find_contract(books, doc.combined_with, field="combined_with")
+    if (first.customer, first.entity, first.currency) != (doc.customer, doc.entity, doc.currency):
+        raise Refused(
+            "combined_with", doc.combined_with,
+            f"expected a contract of {doc.customer} with {doc.entity} in {doc.currency}, found one of {first.customer} "
+            f"with {first.entity} in {first.currency}",
+        )  # fmt: skip
+    if doc.signed_on < first.signed_on:
+        raise Refused("signed_on", doc.signed_on, f"expected {first.signed_on}, when {first.ref} was signed, or later")
+    others = _package(books, first)
+    before: list[tuple[Standing, date, int]] = []
+    for other in others:
+        catalogue = Catalogue(books, other.currency, other.signed_on)
+        for standing in all_standing(books.connection, other):
+            if standing.pattern == "usage":
+                continue
+            if standing.version > 1 and standing.treatment != "combined":
+                raise Refused(
+                    "combined_with", doc.combined_with, f"expected contracts as they were signed: {standing.ref} has "
+                    "changed since; modify it instead (606-10-25-12 and 25-13)"
+                )  # fmt: skip
+            known = None if standing.ssp is not None else catalogue.find(standing.product, standing.quantity)
+            ssp = standing.ssp if known is None else known.price
+            if ssp is None:
+                raise InvalidDocument(
+                    "combined_with", doc.combined_with, f"expected stand-alone prices to allocate by: {standing.ref} has "
+                    f"none, nor has the catalogue for {standing.product}"
+                )  # fmt: skip
+            before.append((standing, min(other.signed_on, standing.starts_on), ssp))
+    own = [_own_price(index, doc) for index in range(len(doc.obligations))]
+    total = sum(standing.price for standing, _, _ in before) + sum(shares)
+    parts = allocate(total, [ssp for _, _, ssp in before] + own)
+    changes = [(standing, since, part) for (standing, since, _), part in zip(before, parts, strict=False)]
+    reason = f"combined with {doc.id}, signed {doc.signed_on}: {_BECAUSE[doc.combined_because]}"
+    return Combined(parts[len(before) :], first.package, reason, changes)
+
+
+def _own_price(index: int, doc: Contract) -> int:
+    item = doc.obligations[index]
+    if item.pattern == "usage":
+        return 0
+    if item.ssp is None:
+        raise InvalidDocument(
+            f"obligations.{index}.ssp", "missing",
+            f"expected a stand-alone price to allocate its price and that of {doc.combined_with} by, here or in the "
+            f"catalogue for {item.product}",
+        )  # fmt: skip
+    return to_minor(item.ssp, doc.currency, f"obligations.{index}.ssp")
+
+
+def _package(books: Books, first: Agreed) -> list[Agreed]:
+    """All contracts that are accounted for as one with a contract, it included."""
+    refs = books.connection.scalars(
+        text(
+            "select ref from contract where customer_id = :customer_id and (ref = :package or package = :package) "
+            "order by contract_id"
+        ),
+        {"customer_id": first.customer_id, "package": first.package},
+    )
+    return [find_contract(books, ref) for ref in list(refs)]

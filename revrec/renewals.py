@@ -1,0 +1,151 @@
+"""Contracts that go on for another term, and contracts that end: renewals and terminations.
+
+A renewal is a contract of its own for what it promises: nothing promised before changes by it (606-10-25-12), unless an option
+to renew was a material right, which the contract then holds as an obligation (55-42). A termination is a modification: what
+is promised no longer leaves the price, and a penalty is part of the price of what is still given, so that it is earned over the
+notice period, or at once where nothing is.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import cast
+
+from ledger.books import Books, Source
+from ledger.errors import Refused, UnknownReference
+from ledger.money import to_minor, within_limit
+from ledger.receivables import obligation_subject
+from ledger.wallets import Wallets
+from revrec.contracts import Counted, add_obligation, new_obligation, refuse_overlaps
+from revrec.documents import ContractObligation, ContractPattern, ContractRenewal, ContractTermination, Renewal
+from revrec.modifications import cancelled_terms
+from revrec.recognition import gross_earned, price_and_earned
+from revrec.versions import (
+    Agreed,
+    Standing,
+    add_change,
+    add_version,
+    all_standing,
+    find_contract,
+    require_later,
+    standing_of,
+)
+
+
+def post_renewal(wallets: Wallets, doc: ContractRenewal, document_id: int) -> int:
+    """Take a renewal in: each renewed obligation for another term, an obligation of its own.
+
+    Raises UnknownReference for an obligation the contract has not, Refused for one that is cancelled or whose term is not over
+    when the new one starts.
+    """
+    books = wallets.books
+    contract = find_contract(books, doc.contract, doc.date)
+    source = contract.source(books, document_id, doc.date)
+    items = [_renewed(books, contract, renewal, index) for index, renewal in enumerate(doc.obligations)]
+    refuse_overlaps([(index, item) for index, (item, _) in enumerate(items)])
+    new = [(new_obligation(books, source, index, item), price) for index, (item, price) in enumerate(items)]
+    add_change(books, contract, document_id, doc.id, doc.date)
+    for (obligation, price), renewal in zip(new, doc.obligations, strict=True):
+        reason = f"renews {renewal.renews} for a term of its own: what was promised before stays (606-10-25-12)"
+        counted = Counted(doc.date, "separate", reason, renewal.renews)
+        add_obligation(books, source, contract.contract_id, obligation, price, counted)
+        books.remember("receivable", obligation_subject(obligation.item.id), contract.receivable)
+    return contract.customer_id
+
+
+def _renewed(books: Books, contract: Agreed, renewal: Renewal, index: int) -> tuple[ContractObligation, int]:
+    """A renewed obligation and its price."""
+    field = f"obligations.{index}"
+    standing = standing_of(books, contract, renewal.renews)
+    if standing is None:
+        raise UnknownReference(
+            f"{field}.renews", renewal.renews, f"expected the id of an obligation of contract {contract.ref}"
+        )
+    if standing.ended:
+        raise Refused(
+            f"{field}.renews",
+            renewal.renews,
+            "expected an obligation that ran its term: it is cancelled; promise it anew",
+        )
+    if standing.ends_on is None or standing.pattern in ("point_in_time", "progress"):
+        raise Refused(f"{field}.renews", renewal.renews, "expected an obligation with a term, by time or by usage")
+    start = renewal.start or standing.ends_on + timedelta(days=1)
+    if start <= standing.ends_on:
+        raise Refused(
+            f"{field}.start", start, f"expected a day after {standing.ends_on}, when the term before ends; a running term is "
+            "extended by a contract_modification"
+        )  # fmt: skip
+    if renewal.end < start:
+        raise Refused(f"{field}.end", renewal.end, f"expected {start}, when it starts, or later")
+    price = standing.price
+    if renewal.price is not None:
+        if standing.pattern == "usage":
+            raise Refused(f"{field}.price", renewal.price, "expected none for pattern usage: usage has its prices")
+        price = within_limit(
+            to_minor(renewal.price, contract.currency, f"{field}.price"), contract.currency, f"{field}.price"
+        )
+    item = ContractObligation.model_construct(
+        id=renewal.id, product=standing.product, price=renewal.price, ssp=renewal.ssp, ssp_range=None, residual=False,
+        start=start, end=renewal.end, pattern=cast("ContractPattern", standing.pattern), quantity=standing.quantity, milestones=None,
+    )  # fmt: skip
+    return item, price
+
+
+def post_termination(wallets: Wallets, doc: ContractTermination, document_id: int) -> int:
+    """Take a termination in: what goes on until the contract ends is earned until then, the rest is no longer promised.
+
+    Raises Refused where everything has ended already, or for what is earned by progress and would go on: nobody knows how far.
+    """
+    books = wallets.books
+    contract = find_contract(books, doc.contract, doc.date)
+    source = contract.source(books, document_id, doc.date)
+    ends = doc.date - timedelta(days=1) if doc.ends is None else doc.ends
+    open_ = [standing for standing in all_standing(books.connection, contract) if not standing.ended]
+    if not open_:
+        raise Refused("contract", doc.contract, "expected one of which something goes on: all of it is cancelled")
+    versions = [(standing, *_ended(books, source, standing, doc.date, ends)) for standing in open_]
+    penalty = None
+    if doc.penalty is not None:
+        at_once = ends < doc.date
+        item = ContractObligation.model_construct(
+            id=doc.penalty.id, product=doc.penalty.product, price=doc.penalty.amount, ssp=None, ssp_range=None, residual=False,
+            start=doc.date, end=None if at_once else ends, pattern="point_in_time" if at_once else "daily", quantity=None,
+            milestones=None,
+        )  # fmt: skip
+        penalty = new_obligation(books, source, 0, item)
+        price = to_minor(doc.penalty.amount, contract.currency, "penalty.amount")
+        within_limit(price, contract.currency, "penalty.amount")
+        why = "earned at once: nothing more is given" if at_once else f"earned over what is still given, to {ends}"
+        counted = Counted(doc.date, "penalty", f"for leaving, part of the price; {why} (606-10-25-13(a))")
+    add_change(books, contract, document_id, doc.id, doc.date)
+    for standing, treatment, terms in versions:
+        add_version(
+            books, source, doc.date, standing, treatment, f"terminated, {ends} is the last day: {doc.reason}", **terms
+        )
+    if penalty is not None:
+        add_obligation(books, source, contract.contract_id, penalty, price, counted)
+        books.remember("receivable", obligation_subject(penalty.item.id), contract.receivable)
+    return contract.customer_id
+
+
+def _ended(books: Books, source: Source, standing: Standing, on: date, ends: date) -> tuple[str, dict[str, object]]:
+    """(treatment, what is new of its terms) of an obligation of a contract that ends on a day."""
+    require_later(on, standing)
+    connection, customer_id = books.connection, source.customer.customer_id
+    _, earned = price_and_earned(connection, customer_id, standing.subject, on)
+    if standing.pattern == "usage" or (standing.ends_on is not None and standing.ends_on <= ends):
+        # given in full by then; of usage nothing is scheduled
+        return "terminated", {"ends_on": min(standing.ends_on or ends, ends)} if standing.pattern == "usage" else {}
+    if ends < on or standing.starts_on > ends:
+        return "cancelled", cancelled_terms(earned)
+    if standing.pattern == "progress":
+        raise Refused(
+            "ends", ends, f"expected none: {standing.ref} is earned by progress, and nobody knows how far it will be; cancel it "
+            "by a contract_modification once it is done, then terminate the rest"
+        )  # fmt: skip
+    return "terminated", {
+        "price_minor": gross_earned(connection, customer_id, standing.subject, ends),
+        "base_minor": earned,
+        "starts_on": max(on, standing.starts_on),
+        "ends_on": ends,
+    }
