@@ -61,6 +61,7 @@ _ROLES = (
     Role("bad_debt", "expense", "debit", "obligation", "6100", "Bad debt"),
     Role("processing_fees", "expense", "debit", "rail", "6200", "Payment processing fees"),
     Role("commissions", "expense", "debit", "cost", "6300", "Commissions"),
+    Role("fulfilment_costs", "expense", "debit", "cost", "6320", "Costs to fulfil contracts"),
     Role("cost_impairment", "expense", "debit", "cost", "6310", "Impairment of contract costs"),
     Role("interest_income", "income", "credit", "obligation", "7000", "Interest income of financing"),
     Role("interest_expense", "expense", "debit", "obligation", "7010", "Interest expense of financing"),

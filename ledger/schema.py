@@ -579,6 +579,7 @@ contract_cost = Table(
     _text("contract"),
     _refers("entity", "entity.entity"),
     _text("currency"),
+    _text("kind", default="obtain"),
     _number("amount_minor"),
     _day("capitalised_on"),
     _text("pattern"),

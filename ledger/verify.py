@@ -307,6 +307,12 @@ _QUESTIONS = (
         _SIDES + _negative_balances("customer_credits", "grant", "grant"),
     ),
     _Question(
+        "no refund liability falls below zero, on any day",
+        "obligations whose bills are expected back",
+        "select count(*) from account where role = 'refund_liability'",
+        _SIDES + _negative_balances("refund_liability", "obligation", "refund liability"),
+    ),
+    _Question(
         "no obligation, grant or usage shows both a contract asset and a contract liability at any month's end",
         "obligations, grants and products used",
         "select count(*) from (select distinct customer_id, subject from account"

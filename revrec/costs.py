@@ -1,4 +1,4 @@
-"""Costs to obtain a contract (ASC 340-40, IFRS 15.91-104): capitalised, amortised over the period that benefits, impaired.
+"""Costs to obtain and to fulfil a contract (ASC 340-40, IFRS 15.91-104): capitalised, amortised over what benefits, impaired.
 
 A commission is an expense when it is earned by whoever sold; its document takes it out of that expense into an asset. Each
 recognition run posts what is due of it: amortised to date by its schedule - amortised to date as posted. Once everything a
@@ -65,6 +65,10 @@ def _whole_parts(term: Term, on: date) -> tuple[int, int]:
     return (0, whole) if on < term.starts_on else parts(term, on)
 
 
+# The rules by which a cost becomes an asset and an expense again.
+_FAMILIES = {"obtain": "cost", "fulfil": "fulfilment"}
+
+
 def cost_subject(ref: str) -> str:
     """The subject of a cost's accounts."""
     return f"cost:{ref}"
@@ -85,6 +89,7 @@ def post_contract_cost(wallets: Wallets, doc: ContractCost, document_id: int) ->
         contract=doc.contract,
         entity=contract.entity,
         currency=currency,
+        kind=doc.kind,
         amount_minor=amount,
         capitalised_on=doc.date,
         pattern=doc.pattern,
@@ -92,7 +97,7 @@ def post_contract_cost(wallets: Wallets, doc: ContractCost, document_id: int) ->
         ends_on=doc.end,
     )
     subject = cost_subject(doc.id)
-    books.post(source, doc.date, [Movement("cost.capitalised", amount, subject, subject)])
+    books.post(source, doc.date, [Movement(f"{_FAMILIES[doc.kind]}.capitalised", amount, subject, subject)])
     return contract.customer_id
 
 
@@ -208,7 +213,8 @@ def _amortise(books: Books, document_id: int, row: Any, cost: Cost, posted: _Pos
         step = amortised - done - _sum(posted, "cost.amortised", last)
         fall = impaired - lost - _sum(posted, "cost.impaired", last)
         if step:
-            rule = "cost.amortised" if step > 0 else "cost.amortised_less"
+            family = _FAMILIES[row.kind]
+            rule = f"{family}.amortised" if step > 0 else f"{family}.amortised_less"
             on = max(first_open, row.capitalised_on, min(last, max(row.ends_on, month)))
             books.post(source, on, [Movement(rule, abs(step), subject, subject)])
         if fall:
@@ -227,10 +233,10 @@ def _posted(connection: Connection) -> dict[tuple[int, str], list[tuple[date, st
     """What is posted of every cost, by customer and subject."""
     rows = connection.execute(
         text(
-            "select a.customer_id, a.subject, p.effective_on, r.code,"
+            "select a.customer_id, a.subject, p.effective_on, replace(r.code, 'fulfilment.', 'cost.') as code,"
             " sum(case when r.code like '%\\_less' then -p.amount else p.amount end)::bigint as amount "
             "from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account) "
-            "join rule r on r.number = p.rule where a.role = 'contract_costs' and r.code like 'cost.%' group by 1, 2, 3, 4"
+            "join rule r on r.number = p.rule where a.role = 'contract_costs' and (r.code like 'cost.%' or r.code like 'fulfilment.%') group by 1, 2, 3, 4"
         )
     )
     found: dict[tuple[int, str], list[tuple[date, str, int]]] = {}
@@ -244,19 +250,19 @@ def contract_costs(connection: Connection, filters: Filters) -> Report:
     source, parameters = sides(filters, "contract_costs")
     rows = connection.execute(
         text(
-            f"select c.ref as customer, k.contract, substr(x.subject, 6) as cost, x.entity, x.currency, k.starts_on, k.ends_on,"
-            f" coalesce(sum(x.sign * x.amount) filter (where r.code = 'cost.capitalised'), 0)::bigint as capitalised,"
-            f" -coalesce(sum(x.sign * x.amount) filter (where r.code like 'cost.amortised%'), 0)::bigint as amortised,"
-            f" -coalesce(sum(x.sign * x.amount) filter (where r.code like 'cost.impaired%'), 0)::bigint as impaired,"
+            f"select c.ref as customer, k.contract, substr(x.subject, 6) as cost, k.kind, x.entity, x.currency, k.starts_on, k.ends_on,"
+            f" coalesce(sum(x.sign * x.amount) filter (where r.code like '%.capitalised'), 0)::bigint as capitalised,"
+            f" -coalesce(sum(x.sign * x.amount) filter (where r.code like '%.amortised%'), 0)::bigint as amortised,"
+            f" -coalesce(sum(x.sign * x.amount) filter (where r.code like '%.impaired%'), 0)::bigint as impaired,"
             f" sum(x.sign * x.amount)::bigint as carried "
             f"from ({source}) x join rule r on r.number = x.rule join customer c using (customer_id) "
             f"join contract_cost k on k.customer_id = x.customer_id and x.subject = 'cost:' || k.ref "
-            f"where cast(:contract as text) is null or k.contract = :contract group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3"
+            f"where cast(:contract as text) is null or k.contract = :contract group by 1, 2, 3, 4, 5, 6, 7, 8 order by 1, 2, 3"
         ),
         parameters | {"contract": filters.contract},
     )
     columns = (
-        Column("customer", "Customer"), Column("contract", "Contract"), Column("cost", "Cost"), Column("entity", "Entity"),
+        Column("customer", "Customer"), Column("contract", "Contract"), Column("cost", "Cost"), Column("kind", "To"), Column("entity", "Entity"),
         Column("starts_on", "From", "date"), Column("ends_on", "To", "date"), Column("currency", "Currency"),
         Column("capitalised", "Capitalised", "amount"), Column("amortised", "Amortised", "amount"),
         Column("impaired", "Impaired", "amount"), Column("carried", "Carried at", "amount"),
@@ -267,4 +273,4 @@ def contract_costs(connection: Connection, filters: Filters) -> Report:
         {"customer": "Total", "currency": currency, **{name: sum(row[name] for row in found if row["currency"] == currency) for name in names}}
         for currency in sorted({row["currency"] for row in found})
     )  # fmt: skip
-    return Report("contract-costs", "Costs to obtain contracts", columns, found, totals)
+    return Report("contract-costs", "Costs to obtain and fulfil contracts", columns, found, totals)

@@ -222,25 +222,35 @@ _HORIZONS = (
 )
 
 
+# Whether what an obligation is of was to last a year or less: its contract as signed, or a line's own term.
+_TERMS = """left join (
+    select t.customer_id, t.ref as contract,
+           max(coalesce(o.ends_on, date '2199-12-31')) < min(o.starts_on) + interval '1 year' as short
+    from contract t join obligation o using (customer_id, contract_id) where o.added_on is null group by 1, 2
+) signed using (customer_id, contract)"""
+_SHORT = "coalesce(signed.short, ends_on < starts_on + interval '1 year')"
+
+
 def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     """What is promised and not yet given, by when it will be revenue (606-10-50-13, IFRS 15.120).
 
     In transaction currency, unless the entity's is asked for: then what is billed counts as it was billed, the rest at the
-    day's rate. Scheduled revenue by horizon; prepaid credits as they will be used, and what progress will earn, have no date.
+    day's rate. `short` is of contracts expected to last a year or less when signed, which 606-10-50-14 lets one leave out. Scheduled revenue by horizon; prepaid credits as they will be used, and what progress will earn, have no date.
     """
     until = filters.as_of or last_day(connection, filters.known_at)
     group = grouped(filters)
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     names = {"customer": "(select ref from customer k where k.customer_id = coming.customer_id)"}
     fields = ", ".join(f"{names.get(name, name)} as {name}" for name in group)
+    short = f"coalesce(sum(amount) filter (where {_SHORT}), 0)::bigint as short"
     places = ", ".join(str(number) for number in range(1, len(group) + 3))
     for row in scheduled(
         connection, filters, until,
-        f"select {fields}, shown_in as currency, month, sum(amount)::bigint as amount from coming group by {places}",
+        f"select {fields}, shown_in as currency, month, sum(amount)::bigint as amount, {short} from coming {_TERMS} group by {places}",
     ):  # fmt: skip
         months = (row.month.year - until.year) * 12 + row.month.month - until.month
         horizon = next(key for key, _, most in _HORIZONS if most is None or months <= most)
-        found[key_of(row, group)][horizon] += row.amount
+        found[key_of(row, group)].update({horizon: row.amount, "short": row.short})
     shown = replace(filters, since=None, as_of=until, transaction=filters.transaction is not False)
     facts, parameters = facts_of(shown, "customer_credits")
     for row in connection.execute(
@@ -264,21 +274,22 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     keys = [key for key, *_ in _HORIZONS] + ["as_used", "by_progress"]
     rows = [
         dict(zip((*group, "currency"), place, strict=True))
-        | {key: amounts[key] for key in keys}
-        | {"total": sum(amounts.values())}
+        | {key: amounts[key] for key in (*keys, "short")}
+        | {"total": sum(amounts[key] for key in keys)}
         for place, amounts in sorted(found.items())
         if any(amounts.values())
     ]
     columns = columns_of(
         filters, *(Column(key, title, "amount") for key, title, _ in _HORIZONS), Column("as_used", "As credits are used", "amount"),
-        Column("by_progress", "By progress", "amount"), Column("total", "Total", "amount"), period=False,
+        Column("by_progress", "By progress", "amount"), Column("total", "Total", "amount"),
+        Column("short", "Of it: a year or less", "amount"), period=False,
     )  # fmt: skip
     return Report(
         "remaining-obligations",
         "Remaining performance obligations",
         columns,
         tuple(rows),
-        totals_of(rows, *keys, "total"),
+        totals_of(rows, *keys, "total", "short"),
         (f"as of {until}",),
     )
 

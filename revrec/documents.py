@@ -303,10 +303,11 @@ class Progress(Document):
 
 
 class ContractCost(Document):
-    """A cost to obtain a contract, such as a commission: amortised from `start` (its date) to `end`, the period that benefits."""
+    """A cost to obtain a contract, such as a commission, or to fulfil it: amortised from `start` (its date) to `end`, which benefit."""
 
     type: Literal["contract_cost"]
     contract: Ref
+    kind: Literal["obtain", "fulfil"] = "obtain"
     date: Day
     amount: PositiveNumber
     currency: Currency | None = None

@@ -357,4 +357,4 @@ class Model:
     def _contract(self, _doc: dict[str, Any]) -> None:
         """What is promised posts nothing."""
 
-    _contract_modification = _estimate = _contract
+    _contract_modification = _contract_renewal = _contract_termination = _estimate = _contract

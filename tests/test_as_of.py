@@ -148,6 +148,12 @@ def test_what_was_known_stays_as_it_was(cli: Cli, engine: Engine, month: str) ->
         assert _rows(engine, name, as_of=day, known_at=moment) == rows, (name, day)
         if _rows(engine, name, as_of=day) != rows:
             changed.add(name)
+        with engine.connect() as connection:
+            compared = make(connection, name, Filters(as_of=day), against=moment).rows
+        assert all(row["signed"] + row["difference"] == row["now"] and row["because"] for row in compared), (
+            name,
+            compared,
+        )
     assert changed >= set(REPORTS) - {"wallet-alerts", "statement", "dunning", "wallet-forecast"}
     with engine.connect() as connection:
         assert clean(verify(connection))

@@ -68,6 +68,20 @@ def test_a_cost_is_amortised_month_by_month(cli: Cli) -> None:
     cli.ok("verify")
 
 
+def test_a_cost_to_fulfil_is_an_asset_too(cli: Cli) -> None:
+    """340-40-25-5: 120 to set up a year of service is 10 a month; a third impaired in July leaves 20 for six months."""
+    _post(cli, _cost(kind="fulfil"))
+    assert _months(cli, "fulfilment_costs") == {"2026-01": "-120.00"}
+    cli.ok("recognize", "--through", "2026-03")
+    assert _row(cli) == ("120.00", "30.00", "0.00", "90.00")
+    assert cli.report("contract-costs")[0]["kind"] == "fulfil"
+    cli.post(_impaired("2026-07-01", amount="40.00"))
+    cli.ok("recognize", "--through", "2026-12")
+    assert "nothing was due" in cli.ok("recognize", "--through", "2026-12")
+    assert _row(cli) == ("120.00", "80.00", "40.00", "0.00")
+    cli.ok("verify")
+
+
 def test_a_part_impaired_leaves_less_to_amortise(cli: Cli) -> None:
     _post(cli, _cost(), _impaired("2026-04-01", amount="45.00"))
     cli.ok("recognize", "--through", "2026-05")

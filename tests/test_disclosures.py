@@ -140,6 +140,17 @@ def test_remaining_obligations_by_horizon(cli: Cli) -> None:
     assert "expected the id of a contract" in cli.refused("report", "remaining-obligations", "--contract", "none")
 
 
+def test_remaining_obligations_of_short_contracts_are_told_apart(cli: Cli) -> None:
+    """606-10-50-14(a): of 260 to come after June, 60 is of a contract of one year, 200 of one of a year and a day."""
+    cli.post(
+        *parties(), contract("C", "2026-01-01", obligation("C/o", "120.00", "2026-01-01", "2026-12-31", pattern="monthly")),
+        contract("D", "2026-07-01", obligation("D/o", "200.00", "2026-07-01", "2027-07-01", pattern="monthly")),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-06")
+    (row,) = cli.report("remaining-obligations", "--as-of", "2026-07-01")
+    assert (row["total"], row["short"]) == ("260.00", "60.00")
+
+
 def test_progress_has_no_date(cli: Cli) -> None:
     cli.post(
         *parties(), contract("C", "2026-01-01", {"id": "C/o", "product": "seats", "price": "100.00", "start": "2026-01-01", "pattern": "progress"}),

@@ -84,6 +84,63 @@ def test_example_22_returns_are_expected(cli: Cli) -> None:
     assert _revenue(cli) == {"2026-01": "9700.00", "2026-03": "300.00"}
 
 
+def test_what_comes_back_leaves_the_refund_liability(cli: Cli) -> None:
+    """Of 100 at 100, three are expected back: one is credited, one is refunded when it was paid, the third never comes.
+
+    9,700 is earned at once; each return takes 100 out of the liability and moves no revenue; the third's 100 is earned at last.
+    """
+    line = {"id": "1", "kind": "service", "amount": "10000.00", "obligation": "C/o"}
+    cli.post(
+        *parties(), _agreed(_obligation("o", "10000.00", pattern="point_in_time")), _estimate("2026-01-01", "returns", amount="-300.00", refund=True),
+        {"type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-01", "due_on": "2026-01-01", "lines": [line]},
+    )  # fmt: skip
+
+    def owed() -> tuple[str, str, str]:
+        cli.ok("recognize", "--through", "2026-04")
+        assert "nothing was due" in cli.ok("recognize", "--through", "2026-04")
+        cli.ok("verify")
+        held = {row["role"]: row for row in cli.report("trial-balance")}
+        return (
+            held["refund_liability"]["credit"],
+            held["revenue"]["credit"],
+            held.get("refunds", {"debit": "0.00"})["debit"],
+        )
+
+    assert owed() == ("300.00", "9700.00", "0.00")
+    cli.post(
+        {
+            "type": "credit_note",
+            "id": "N",
+            "invoice": "I",
+            "date": "2026-02-10",
+            "lines": [{"line": "1", "amount": "100.00"}],
+        }
+    )
+    assert owed() == ("200.00", "9700.00", "0.00")
+    cli.post(
+        {"type": "payment", "id": "P", **PARTY, "date": "2026-02-20", "rail": "wire", "amount": "9900.00",
+         "applications": [{"invoice": "I", "amount": "9900.00"}]},
+        {"type": "refund", "id": "R", "payment": "P", "date": "2026-03-10", "amount": "100.00", "invoice": "I"},
+    )  # fmt: skip
+    assert owed() == ("100.00", "9700.00", "0.00")
+    cli.post(_estimate("2026-04-10", "returns", amount="-200.00", refund=True, reason="two came back, and no more can"))
+    assert owed() == ("0.00", "9800.00", "0.00")
+
+
+def test_a_refund_is_estimated_as_one_throughout(cli: Cli) -> None:
+    cli.post(*parties(), _agreed(_obligation("o", "100.00", pattern="point_in_time")))
+    assert "amount = 1.00: expected zero or less for a refund" in cli.refuse(
+        _estimate("2026-01-02", amount="1.00", refund=True)
+    )
+    assert "expected zero or less for a refund" in cli.refuse(
+        _estimate("2026-01-02", method="most_likely", scenarios=_scenarios(("5.00", "1")), refund=True)
+    )
+    cli.post(_estimate("2026-01-02", amount="-1.00", refund=True))
+    assert "refund = false: expected a refund, as bonus was estimated before" in cli.refuse(
+        _estimate("2026-01-03", amount="-1.00")
+    )
+
+
 @pytest.mark.parametrize(("constraint", "expected"), [(None, "60000.00"), ("-40000.00", "60000.00")])
 def test_example_23_price_concessions(cli: Cli, constraint: str | None, expected: str) -> None:
     """Example 23 (606-10-55-208 to 215): 1,000 products at 100; 40 % price concessions are expected: 60,000 whichever way.

@@ -40,7 +40,7 @@ def test_years_are_of_twelve_equal_months() -> None:
 
 
 def test_example_29_paid_two_years_ahead(cli: Cli) -> None:
-    """Example 29 (606-10-55-244 to 246): 4,000 now for what is given in two years, at 6 %: 494 of interest, 4,494 of revenue.
+    """Example 29 (606-10-55-240 to 243, IE148 to IE151): 4,000 now for what is given in two years, at 6 %: 494 of interest, 4,494 of revenue.
 
     Exactly 4,000 x 1.1236 = 4,494.40: 240.00 the first year and 254.40 the second.
     """
@@ -64,7 +64,7 @@ def test_example_29_paid_two_years_ahead(cli: Cli) -> None:
 
 
 def test_example_26_paid_two_years_after(cli: Cli) -> None:
-    """Example 26 (606-10-55-232 to 239): a product for 121 payable in two years, worth 100 in cash: 10 % a year, 21 of interest."""
+    """Example 26 (606-10-55-227 to 232, IE135 to IE140): a product for 121 payable in two years, worth 100 in cash: 10 % a year, 21 of interest."""
     line = {"id": "1", "kind": "service", "amount": "121.00", "obligation": "c/o"}
     cli.post(
         *parties(), contract("c", "2026-01-31", _given("2026-01-31", "121.00"), financing=_financing("0.10", ("2028-01-31", "121.00"))),
@@ -84,7 +84,7 @@ def test_example_26_paid_two_years_after(cli: Cli) -> None:
 
 @pytest.mark.parametrize(("rate", "published", "price"), [("0.05", 1_000_000, "1000000"), ("0.12", 848_357, "848357")])
 def test_example_28_a_loan_by_monthly_payments(cli: Cli, rate: str, published: int, price: str) -> None:
-    """Example 28 (606-10-55-240 to 243): 60 payments of 18,871 for equipment; at 5 % a year worth 1,000,000, at 12 % 848,357.
+    """Example 28 (606-10-55-235 to 239, IE143 to IE147): 60 payments of 18,871 for equipment; at 5 % a year worth 1,000,000, at 12 % 848,357.
 
     The payment that makes 1,000,000 exactly is 18,871.23: at a twelfth a month of each rate the prices are 999,999.81 and
     848,357.07 by the annuity's formula, payment x (1 - (1 + r) ** -60) / r.

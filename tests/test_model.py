@@ -26,7 +26,7 @@ def _known(doc: dict[str, Any]) -> dict[str, Any] | None:
             return None
         plain = {key: value for key, value in doc.items() if key not in _UNKNOWN}
         return plain | {"price": doc["amount"]} if "price" in doc else plain
-    if doc["type"] == "contract_cost":
+    if doc["type"] in ("contract_cost", "consideration_payable"):
         return None
     if doc["type"] == "invoice" and any(line.get("entity") for line in doc["lines"]):
         return None

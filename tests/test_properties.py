@@ -138,7 +138,9 @@ def _document(draw: st.DrawFn, ref: str, context: Context) -> dict[str, Any]:
         "deposit": payment(ref, "500.00", "2026-01-01"),
         "pay": payment(ref, owed, day, (bill["id"], owed)),
         "application": application(ref, owed, day, bill["id"]),
-        "contract": contract(ref, day, obligation(f"{ref}/o", amount, day, until, pattern=pattern)),
+        "contract": contract(
+            ref, day, obligation(f"{ref}/o", amount, day, until, pattern=pattern, **draw(st.sampled_from([{}, {"ssp": price}])))
+        ),
         "modify": {
             "type": "contract_modification", "id": ref, "contract": _known(draw, context, "contract")["id"], "date": day,
             "treatment": draw(st.sampled_from(["auto", "prospective", "catch_up"])),
@@ -148,6 +150,31 @@ def _document(draw: st.DrawFn, ref: str, context: Context) -> dict[str, Any]:
             "type": "estimate", "id": ref, "contract": _known(draw, context, "contract")["id"], "component": draw(st.sampled_from("ab")),
             "date": day, "amount": draw(st.sampled_from(["0.00", "0.07", "-0.05", amount])),
         },
+        "expected_back": {
+            "type": "estimate", "id": ref, "contract": _known(draw, context, "contract")["id"], "component": "returns", "refund": True,
+            "date": day, "amount": f"-{_part(draw, promised['price'])}",
+        },
+        "renew": {
+            "type": "contract_renewal", "id": ref, "contract": _known(draw, context, "contract")["id"], "date": day,
+            "obligations": [{"id": f"{ref}/o", "renews": promised["id"], "end": draw(st.sampled_from(["2026-12-31", "2027-01-31"]))}],
+        },
+        "terminate": {
+            "type": "contract_termination", "id": ref, "contract": _known(draw, context, "contract")["id"], "date": day, "reason": "left",
+            **draw(st.sampled_from([{}, {"ends": end}])),
+            **draw(st.sampled_from([{}, {"penalty": {"id": f"{ref}/exit", "product": "seats", "amount": amount}}])),
+        },
+        "payable": {
+            "type": "consideration_payable", "id": ref, "contract": _known(draw, context, "contract")["id"], "date": day,
+            "amount": _part(draw, promised["price"]), "reason": "a fair we share",
+        },
+        "financed": contract(
+            ref, day, obligation(f"{ref}/o", amount, day, until, pattern=pattern),
+            financing={"rate": "0.12", "payments": [{"date": draw(DAYS), "amount": amount}]},
+        ),
+        "combined": contract(
+            ref, day, obligation(f"{ref}/o", amount, day, until, pattern=pattern, ssp=price),
+            combined_with=_known(draw, context, "contract")["id"], combined_because="one_objective",
+        ),
         "contract_cost": {
             "type": "contract_cost", "id": ref, "contract": _known(draw, context, "contract")["id"], "date": day, "amount": amount, "end": end,
         },
@@ -342,7 +369,9 @@ def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]])
             cash += _cents(doc["amount"]) * {"opened": -1, "won": 1, "lost": 0}[doc["status"]]
         elif kind == "recovery":
             cash += _cents(doc["amount"])
-        corrected |= kind in ("invoice_void", "credit_note", "write_off", "refund", "dispute", "grant_return")
+        corrected |= kind in (
+            "invoice_void", "credit_note", "write_off", "refund", "dispute", "grant_return", "consideration_payable",
+        )  # fmt: skip
     net_of: dict[str, int] = dict(
         connection.execute(
             text(
@@ -378,15 +407,22 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
         )
     ).all()
     # the last version of an obligation that was accepted says its price
-    contracts = {item["id"]: _cents(item["price"]) for doc in accepted for item in doc.get("obligations", ())}
+    contracts = {
+        item["id"]: _cents(item["price"])
+        for doc in accepted
+        if doc["type"] in ("contract", "contract_modification")
+        for item in doc["obligations"]
+    }
     promised = {doc["id"] for doc in accepted if doc["type"] == "contract"}
-    estimated = any(
-        doc["type"] == "estimate" or (doc.get("contract") in promised and doc["type"] == "grant") for doc in accepted
+    # what else than these two changes prices is held to its own arithmetic elsewhere: here, that all of the price is earned
+    other = any(
+        doc["type"] in ("estimate", "contract_renewal", "contract_termination", "consideration_payable")
+        or (doc["type"] == "contract" and ("financing" in doc or "combined_with" in doc))
+        or (doc.get("contract") in promised and doc["type"] == "grant")
+        for doc in accepted
     )
     for row in rows:
-        agreed = contracts.get(row.subject.removeprefix("obligation:"))
-        if estimated and agreed is not None:
-            agreed = row.price_minor
+        agreed = row.price_minor if other else contracts.get(row.subject.removeprefix("obligation:"))
         price = agreed if agreed is not None else (row.billed or 0)
         # what takes back a bill beyond the agreed price does not lower the price
         beyond = 0 if agreed is None else max((row.billed or 0) - agreed, 0)
@@ -395,6 +431,36 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
 
 def _cents(amount: str) -> int:
     return int(Decimal(amount) * 100)
+
+
+_OF_CONTRACTS = (
+    "contract", "contract_modification", "contract_renewal", "contract_termination", "estimate", "consideration_payable", "invoice",
+    "credit_note", "contract_cost",
+)  # fmt: skip
+
+
+@settings(max_examples=EXAMPLES * 20)
+@given(files=_history(), months=st.lists(st.integers(1, 12), min_size=2, max_size=4))
+def test_catching_up_equals_a_fresh_computation(
+    fresh: Any, files: list[list[dict[str, Any]]], months: list[int]
+) -> None:
+    """Whatever comes late, after months were recognised: the books end as if all had been known from the start."""
+    files = [[doc for doc in file if doc["type"] in _OF_CONTRACTS] for file in files]
+    note("\n".join(json.dumps(doc) for file in files for doc in file))
+    found = []
+    for late in (False, True):
+        engine = fresh()
+        _post(engine, [*parties(), OTHER, VAT, *RATES])
+        for number, file in enumerate(files):
+            _post(engine, file)
+            if late and number < len(months):
+                with engine.begin() as connection:
+                    recognize(connection, date(2026, months[number], 1), "tester")
+        with engine.begin() as connection:
+            recognize(connection, date(2027, 2, 1), "tester")
+            assert _differences(connection) == []
+            found.append(summary(connection, Filters()).rows)
+    assert found[0] == found[1]
 
 
 @settings(max_examples=EXAMPLES * 25)

@@ -112,6 +112,44 @@ def test_example_8_a_building_changed_on_the_way(cli: Cli) -> None:
     assert round(Decimal("0.512") * 1_350_000 - 600_000) == 91_200
 
 
+# A software licence, its installation, updates and support, as Example 11 has them: no prices are printed.
+SOFTWARE = (("licence", "100.00"), ("installation", "20.00"), ("updates", "30.00"), ("support", "50.00"))
+
+
+def test_example_11_a_goods_and_services_that_are_distinct(cli: Cli) -> None:
+    """Example 11, Case A (606-10-55-141 to 145): installation others can do, updates and support the software works without.
+
+    Each is an obligation of its own: the licence and the installation when they are given, the rest as the year passes.
+    """
+    year = {"end": "2026-12-31", "pattern": "monthly"}
+    promised = [
+        _promise("licence", ssp="100.00"), _promise("installation", "2026-02-10", "installation", ssp="20.00"),
+        _promise("updates", product="updates", ssp="30.00") | year, _promise("support", product="support", ssp="50.00") | year,
+    ]  # fmt: skip
+    products = [{"type": "product", "id": ref, "name": ref} for ref, _ in SOFTWARE]
+    _post(cli, *products, _agreed(*promised, price="200.00"), through="2026-12")
+    assert _allocated(cli) == dict(SOFTWARE)
+    # 80 a year is 6.67, 6.66, 6.67 a month; the licence's 100 in January, the installation's 20 in February
+    months = _months(cli)
+    assert (months["2026-01"], months["2026-02"], months["2026-03"]) == ("106.67", "26.66", "6.67")
+
+
+def test_example_11_b_what_is_customised_is_one(cli: Cli) -> None:
+    """Example 11, Case B (606-10-55-146 to 150): installation that customises the software is one promise with it, by progress.
+
+    Three obligations: of 120 for the customised software 40 % is earned at 40 % of the work; updates and support by time.
+    """
+    year = {"end": "2026-12-31", "pattern": "monthly"}
+    promised = [
+        _promise("software", ssp="120.00") | {"pattern": "progress"},
+        _promise("updates", product="updates", ssp="30.00") | year, _promise("support", product="support", ssp="50.00") | year,
+    ]  # fmt: skip
+    products = [{"type": "product", "id": ref, "name": ref} for ref, _ in SOFTWARE]
+    done = {"type": "progress", "id": "p", "obligation": "C/software", "date": "2026-03-31", "percent": "40"}
+    _post(cli, *products, _agreed(*promised, price="200.00"), done, through="2026-03")
+    assert _by_year(cli) == {"2026": "68.00"}  # 48.00, and a quarter of 80.00
+
+
 def test_example_20_a_penalty(cli: Cli) -> None:
     """Example 20 (606-10-55-194 to 196): 1,000,000 of which 100,000 is lost if late: 900,000 is fixed, the rest is variable."""
     building = {
@@ -218,7 +256,7 @@ def test_example_44_a_warranty_one_buys(cli: Cli) -> None:
 
 @pytest.mark.parametrize("redeemed", [True, False])
 def test_example_49_a_voucher_that_is_a_material_right(cli: Cli, *, redeemed: bool) -> None:
-    """Example 49 (606-10-55-336 to 340): the voucher's 30 % beyond everybody's 10 % on 50, four times in five, is worth 12.
+    """Example 49 (606-10-55-336 to 339): the voucher's 30 % beyond everybody's 10 % on 50, four times in five, is worth 12.
 
     100 x 100 / 112 is the product's: 89, and 11 the voucher's; exactly 89.29 and 10.71. It is earned when used or over.
     """
@@ -228,6 +266,33 @@ def test_example_49_a_voucher_that_is_a_material_right(cli: Cli, *, redeemed: bo
     _post(cli, _agreed(_promise("product", ssp="100.00"), voucher, price="100.00"), through="2026-01")
     assert _allocated(cli) == {"product": "89.29", "voucher": "10.71"}
     assert _by_year(cli) == {"2026": "100.00"}
+
+
+def test_example_50_an_option_that_is_no_material_right(cli: Cli) -> None:
+    """Example 50 (606-10-55-340 to 342): minutes beyond the plan at everybody's price are no right: earned when they are used.
+
+    No figures are printed: a plan of 30 a month for two years, 100 minutes more at 0.05 in March.
+    """
+    plan = {
+        "id": "C/plan",
+        "product": "seats",
+        "price": "720.00",
+        "start": "2026-01-01",
+        "end": "2027-12-31",
+        "pattern": "monthly",
+    }
+    minutes = {"id": "C/minutes", "product": "tokens", "start": "2026-01-01", "end": "2027-12-31", "pattern": "usage"}
+    used = {
+        "type": "usage",
+        "id": "u",
+        **PARTY,
+        "product": "tokens",
+        "date": "2026-03-10",
+        "quantity": "100",
+        "unit_price": "0.05",
+    }
+    _post(cli, _agreed(plan, minutes), used, through="2026-04")
+    assert _months(cli) == {"2026-01": "30.00", "2026-02": "30.00", "2026-03": "35.00", "2026-04": "30.00"}
 
 
 def test_example_51_an_option_to_renew(cli: Cli) -> None:
@@ -276,6 +341,146 @@ def test_example_52_points(cli: Cli) -> None:
     # exactly 8,675.80 x 4,500 / 9,500 = 4,109.59 and 8,675.80 x 8,500 / 9,700 = 7,602.51
     assert years == {"2026": Decimal("91324.20") + Decimal("4109.59"), "2027": Decimal("3492.92")}
     assert round(years["2027"]) == 3493
+
+
+def _royalty(day: str, sales: str) -> dict[str, Any]:
+    """Five per cent of what the customer sold."""
+    return {
+        "type": "usage",
+        "id": f"sales/{day}",
+        **PARTY,
+        "product": "tokens",
+        "date": day,
+        "quantity": sales,
+        "unit_price": "0.05",
+    }
+
+
+def test_example_56_a_licence_that_is_not_distinct_or_is(cli: Cli) -> None:
+    """Example 56 (606-10-55-367 to 374): a patent and a drug only its owner can make are one; where others can, they are two.
+
+    No figures are printed. Case A: both as the drug is made, here over a year of 120. Case B: the licence when it is given, 80,
+    and the making of the drug over the year, 40.
+    """
+    one = {
+        "id": "C/both",
+        "product": "seats",
+        "price": "120.00",
+        "start": "2026-01-01",
+        "end": "2026-12-31",
+        "pattern": "monthly",
+    }
+    making = {
+        "id": "D/making",
+        "product": "tokens",
+        "ssp": "50.00",
+        "start": "2026-01-01",
+        "end": "2026-12-31",
+        "pattern": "monthly",
+    }
+    _post(
+        cli, _agreed(one), _agreed(_promise("licence", ssp="100.00") | {"id": "D/licence"}, making, price="120.00") | {"id": "D"},
+        through="2026-12",
+    )  # fmt: skip
+    months = _months(cli)
+    assert (months["2026-01"], months["2026-02"]) == ("93.33", "13.34")  # 10.00, 80.00 and 3.33; 10.00 and 3.34
+    assert _by_year(cli) == {"2026": "240.00"}
+
+
+def test_example_57_a_franchise(cli: Cli) -> None:
+    """Example 57 (606-10-55-375 to 382): equipment for 150,000 when it is given, 1,000,000 over ten years of access, 5 % of sales.
+
+    The royalty is the franchise's alone, and earned as the customer sells (55-65): 50,000 sold in March, 2,500.
+    """
+    access = {
+        "id": "C/access",
+        "product": "seats",
+        "price": "1000000.00",
+        "start": "2026-01-01",
+        "end": "2035-12-31",
+        "pattern": "monthly",
+    }
+    royalties = {"id": "C/royalty", "product": "tokens", "start": "2026-01-01", "end": "2035-12-31", "pattern": "usage"}
+    equipment = _promise("equipment", "2026-02-15", "equipment", price="150000.00")
+    _post(
+        cli, {"type": "product", "id": "equipment", "name": "Equipment"}, _agreed(access, royalties, equipment),
+        _royalty("2026-03-20", "50000"), through="2026-12",
+    )  # fmt: skip
+    months = _months(cli)
+    assert (months["2026-01"], months["2026-02"], months["2026-03"]) == ("8333.33", "158333.34", "10833.33")
+    assert _by_year(cli) == {"2026": "252500.00"}  # 100,000 of access, 150,000, and 2,500
+
+
+def test_example_58_a_right_to_access(cli: Cli) -> None:
+    """Example 58 (606-10-55-383 to 388): comic characters that go on changing for four years, 1,000,000 a year: as time passes."""
+    strips = {
+        "id": "C/o",
+        "product": "seats",
+        "price": "4000000.00",
+        "start": "2026-01-01",
+        "end": "2029-12-31",
+        "pattern": "monthly",
+    }
+    _post(cli, _agreed(strips), through="2029-12")
+    assert _by_year(cli) == dict.fromkeys(("2026", "2027", "2028", "2029"), "1000000.00")
+
+
+def test_example_59_a_right_to_use(cli: Cli) -> None:
+    """Example 59 (606-10-55-389 to 392): a recording as it is, 10,000 a month for two years that can't be cancelled: 240,000 at once.
+
+    What is not billed yet is a contract asset, which each month's invoice lowers.
+    """
+    bill = {"type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-31", "due_on": "2026-02-28",
+            "lines": [{"id": "1", "kind": "service", "amount": "10000.00", "obligation": "C/o"}]}  # fmt: skip
+    _post(cli, _agreed(_promise("o", price="240000.00")), bill, through="2026-06")
+    assert _by_year(cli) == {"2026": "240000.00"}
+    assert cli.report("unbilled")[0]["amount"] == "230000.00"
+
+
+def test_example_60_royalties_of_a_film(cli: Cli) -> None:
+    """Example 60 (606-10-55-393 and 394): a film for a share of ticket sales: earned as tickets are sold, nothing before."""
+    film = {"id": "C/film", "product": "tokens", "start": "2026-01-01", "end": "2026-02-11", "pattern": "usage"}
+    _post(cli, _agreed(film), _royalty("2026-01-31", "80000"), _royalty("2026-02-11", "20000"), through="2026-02")
+    assert _months(cli) == {"2026-01": "4000.00", "2026-02": "1000.00"}
+
+
+def test_example_61_a_clubs_name_with_royalties(cli: Cli) -> None:
+    """Example 61 (606-10-55-395 to 399): a team's name and logo for a year: 2,000,000 evenly, and 5 % of the customer's sales.
+
+    It is a right to access: 166,666.67 a month; 300,000 sold in December bring 15,000 then.
+    """
+    name = {
+        "id": "C/name",
+        "product": "seats",
+        "price": "2000000.00",
+        "start": "2026-01-01",
+        "end": "2026-12-31",
+        "pattern": "monthly",
+    }
+    sold = {"id": "C/sold", "product": "tokens", "start": "2026-01-01", "end": "2026-12-31", "pattern": "usage"}
+    _post(cli, _agreed(name, sold), _royalty("2026-12-31", "300000"), through="2026-12")
+    months = _months(cli)
+    assert (months["2026-01"], months["2026-12"]) == ("166666.67", "181666.67")
+    assert _by_year(cli) == {"2026": "2015000.00"}
+
+
+def test_example_32_consideration_payable_to_a_customer(cli: Cli) -> None:
+    """Example 32 (606-10-55-251 to 254, IE159 to IE162): 1,500,000 paid for shelves, of 15,000,000 to be bought: 10 % off each sale.
+
+    The first month's goods of 2,000,000 are 1,800,000 of revenue; what is paid is an asset against them until then.
+    """
+    goods = _promise("goods", price="15000000.00") | {"pattern": "progress", "quantity": "15000000"}
+    shelves = {"type": "consideration_payable", "id": "S", "contract": "C", "date": "2026-01-01", "amount": "1500000.00",
+               "reason": "shelves to show the goods on"}  # fmt: skip
+    line = {"id": "1", "kind": "service", "amount": "2000000.00", "obligation": "C/goods"}
+    _post(
+        cli, _agreed(goods), shelves, _done("2026-01-31", "C/goods", "2000000"),
+        {"type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-31", "due_on": "2026-02-28", "lines": [line]}, through="2026-01",
+    )  # fmt: skip
+    assert _by_year(cli) == {"2026": "1800000.00"}
+    balances = {row["role"]: (row["debit"], row["credit"]) for row in cli.report("trial-balance")}
+    assert balances["customer_balance"] == ("0.00", "1500000.00")
+    assert balances["unbilled_receivable"] == ("1300000.00", "0.00")
 
 
 def test_bundles_and_residuals_that_do_not_add_up_are_refused(cli: Cli) -> None:

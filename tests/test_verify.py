@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from tests.conftest import Cli
-from tests.samples import grant, invoice, one_time, parties, payment, prepaid, promotion, service, usage
+from tests.samples import contract, grant, invoice, one_time, parties, payment, prepaid, promotion, service, usage
 
 
 def _books(cli: Cli) -> None:
@@ -29,8 +29,8 @@ def _books(cli: Cli) -> None:
 def test_clean_books_verify(cli: Cli) -> None:
     _books(cli)
     told = cli.ok("verify")
-    assert told.count("ok   ") == 24
-    assert "all 24 checks hold" in told
+    assert told.count("ok   ") == 25
+    assert "all 25 checks hold" in told
 
 
 DAMAGE = {
@@ -127,6 +127,24 @@ def test_damage_to_an_invoice_over_entities_is_seen(
     result = cli.run("verify")
     assert [line for line in result.stdout.splitlines() if line.startswith("FAIL") and sentence in line], result.output
     assert named in result.stderr
+
+
+def test_a_refund_liability_below_zero_is_seen(cli: Cli, owner: Connection) -> None:
+    promised = {"id": "C/o", "product": "seats", "price": "100.00", "start": "2026-01-10", "pattern": "point_in_time"}
+    cli.post(
+        *parties(), contract("C", "2026-01-01", promised),
+        {"type": "estimate", "id": "E", "contract": "C", "component": "returns", "date": "2026-01-01", "amount": "-3.00", "refund": True},
+        invoice("I", "2026-01-10", {"id": "1", "kind": "service", "amount": "100.00", "obligation": "C/o"}),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("verify")
+    owner.execute(text("set session_replication_role = replica"))
+    owner.execute(
+        text("update posting set debit_account = credit_account, credit_account = debit_account where rule = 507")
+    )
+    owner.commit()
+    result = cli.run("verify")
+    assert "refund liability C/o of globex: -300 USD on 2026-01-31" in result.stderr
 
 
 def test_a_taxed_invoice_that_replaces_another_verifies(cli: Cli) -> None:

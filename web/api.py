@@ -66,8 +66,9 @@ class ProblemDetailsSchema(Schema):
 
 
 class FilterSchema(Schema):
-    """What a report is narrowed to, named as on the command line."""
+    """What a report is narrowed to, named as on the command line, or compared against."""
 
+    against = fields.AwareDateTime(metadata={"description": "Show what differs from the report as known then, and why"})
     since = fields.Date(data_key="from", metadata={"description": "First day counted"})
     as_of = fields.Date(metadata={"description": "Last day counted: what was effective by then"})
     known_at = fields.AwareDateTime(metadata={"description": "What was posted by this moment"})
@@ -283,8 +284,9 @@ class Reports(MethodView):
         """A report, by the name it has on the command line."""
         if name not in reports.REPORTS:
             raise NotFound(f"report {name}: expected one of {', '.join(reports.REPORTS)}")
+        against = query.pop("against", None)
         with engine().connect() as connection:
-            report = reports.make(connection, name, Filters(**query))
+            report = reports.make(connection, name, Filters(**query), against)
         return {"name": report.name, "title": report.title, "notes": report.notes, "rows": report.json_rows()}
 
 

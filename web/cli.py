@@ -272,6 +272,7 @@ REPORT_NAMES = (
 @click.option("--to", "until", type=DAY, help="Last day counted; the same as --as-of.")
 @click.option("--as-of", type=DAY, help="Last day counted: what was effective by then.")
 @click.option("--known-at", type=MOMENT, help="What was posted by this moment.")
+@click.option("--against", type=MOMENT, help="Show what differs from the report as known then, and why.")
 @click.option("--entity")
 @click.option("--customer")
 @click.option("--product")
@@ -301,7 +302,7 @@ REPORT_NAMES = (
 @click.option("--format", "form", type=click.Choice(("table", "json", "csv", "xlsx")), default="table")
 @click.option("--output", type=click.Path(dir_okay=False), help="Where to write; standard output otherwise.")
 def report(
-    name: str, since: date | None, until: date | None, as_of: date | None, known_at: datetime | None,
+    name: str, since: date | None, until: date | None, as_of: date | None, known_at: datetime | None, against: datetime | None,
     entity: str | None, customer: str | None, product: str | None, currency: str | None, contract: str | None, period: str,
     group: tuple[str, ...], transaction: bool | None, memorandum: bool, form: str, output: str | None,
 ) -> None:  # fmt: skip
@@ -329,7 +330,7 @@ def report(
     filters = Filters(since, as_of or until, known_at, entity, customer, product, currency, memorandum,
                       contract, group, period, transaction)  # fmt: skip
     with _refusals(), opened() as engine, engine.connect() as connection:
-        made = reports.make(connection, name, filters)
+        made = reports.make(connection, name, filters, against)
     if form == "xlsx":
         from adapters.workbook import write_report
 

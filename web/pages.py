@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request, send_file, url_for
 from sqlalchemy import Connection, text
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -24,7 +25,7 @@ from ledger.dates import month_end, month_start, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import read_invoice
 from ledger.money import grouped
-from ledger.reports import AGING_BUCKETS, Filters, Report, last_day
+from ledger.reports import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, last_day
 from ledger.rulebook import BY_NUMBER, RULES
 from revrec.waterfall import by_month
 from web import reports
@@ -92,27 +93,42 @@ def subject_link(subject: str) -> str | None:
     return link_to(subject) if subject.startswith(("grant:", "invoice:", "obligation:")) else None
 
 
-def _filters(query: Mapping[str, str]) -> Filters:
+def _parsed(query: Mapping[str, str], name: str, kind: Callable[[str], Any], expected: str) -> Any:
+    raw = query.get(name)
+    try:
+        return kind(raw) if raw else None
+    except ValueError:
+        raise Refused(name, raw or "", f"expected {expected}") from None
+
+
+def _moment(query: Mapping[str, str], name: str) -> datetime | None:
+    """A moment of a page's address, in the server's time zone where it names none."""
+    moment: datetime | None = _parsed(query, name, datetime.fromisoformat, "a moment such as 2026-01-31T18:00")
+    return moment.astimezone() if moment is not None and moment.tzinfo is None else moment
+
+
+def _one_of(query: Mapping[str, str], name: str, known: Sequence[str]) -> str | None:
+    value = query.get(name) or None
+    if value is not None and value not in known:
+        raise Refused(name, value, f"expected {', '.join(known)}")
+    return value
+
+
+def _filters(query: MultiDict[str, str]) -> Filters:
     """The filters of a page's address. Raises Refused for a value that is none."""
-
-    def parse(name: str, kind: Any, expected: str) -> Any:
-        raw = query.get(name)
-        try:
-            return kind(raw) if raw else None
-        except ValueError:
-            raise Refused(name, raw, f"expected {expected}") from None
-
-    known_at = parse("known_at", datetime.fromisoformat, "a moment such as 2026-01-31T18:00")
-    if known_at is not None and known_at.tzinfo is None:
-        known_at = known_at.astimezone()
+    amounts = _one_of(query, "amounts", ("transaction", "entity"))
     return Filters(
-        since=parse("from", date.fromisoformat, "a date such as 2026-01-31"),
-        as_of=parse("as_of", date.fromisoformat, "a date such as 2026-01-31"),
-        known_at=known_at,
+        since=_parsed(query, "from", date.fromisoformat, "a date such as 2026-01-31"),
+        as_of=_parsed(query, "as_of", date.fromisoformat, "a date such as 2026-01-31"),
+        known_at=_moment(query, "known_at"),
         entity=query.get("entity") or None,
         customer=query.get("customer") or None,
         product=query.get("product") or None,
         currency=query.get("currency") or None,
+        contract=query.get("contract") or None,
+        period=_one_of(query, "by", tuple(PERIODS)) or "month",
+        group=tuple(name for name in GROUPS if name in query.getlist("group")),
+        transaction=None if amounts is None else amounts == "transaction",
     )
 
 
@@ -352,7 +368,7 @@ def report(name: str) -> str | BaseResponse:
         raise NotFound(f"no report is called {name}; expected one of {', '.join(reports.REPORTS)}")
     filters = _filters(request.args)
     with engine().connect() as connection:
-        made = reports.make(connection, name, filters)
+        made = reports.make(connection, name, filters, _moment(request.args, "against"))
     form = request.args.get("format", "table")
     if form == "csv":
         return Response(
@@ -366,11 +382,14 @@ def report(name: str) -> str | BaseResponse:
             write_report(made, path)
             content = io.BytesIO(path.read_bytes())
         return send_file(content, as_attachment=True, download_name=f"{name}.xlsx")
-    query = {key: value for key, value in request.args.items() if value and key != "format"}
+    query = [(key, value) for key, value in request.args.items(multi=True) if value and key != "format"]
     return render_template(
         "report.html",
         report=made,
         filters=filters,
+        against=request.args.get("against", ""),
+        periods=list(PERIODS),
+        groups=GROUPS,
         query=urlencode(query),
         name=name,
         names=[other for other in reports.REPORTS if other != "changes" or filters.known_at],

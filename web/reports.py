@@ -6,12 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
 from ledger import alerts, coupons, financials, forecast, masters, reports, statements
 from ledger.reports import Filters, Report, check_filters
 from revrec import catalogue, costs, disclosures, estimates, financing, logs, waterfall
+from revrec.comparison import compare
 from web.tables import table_text
 
 REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
@@ -50,9 +53,14 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def make(connection: Connection, name: str, filters: Filters) -> Report:
-    """A report by its name. Raises Refused for a filter that names nothing in the books."""
+def make(connection: Connection, name: str, filters: Filters, against: datetime | None = None) -> Report:
+    """A report by its name, or its differences against what was known at a moment.
+
+    Raises Refused for a filter that names nothing in the books.
+    """
     check_filters(connection, filters)
+    if against is not None:
+        return compare(connection, partial(REPORTS[name], connection), filters, against)
     return REPORTS[name](connection, filters)
 
 

@@ -29,6 +29,9 @@ alter table obligation_version drop constraint obligation_version_treatment_chec
 alter table obligation_version add constraint obligation_version_treatment_check
     check (treatment in ('prospective', 'catch_up', 'cancelled', 'terminated', 'price', 'combined'));
 
+alter table contract_cost add column kind text not null default 'obtain' check (kind in ('obtain', 'fulfil'));
+comment on column contract_cost.kind is 'To obtain the contract (340-40-25-1) or to fulfil it (25-5).';
+
 alter table variable_estimate add column refund boolean not null default false;
 comment on column variable_estimate.refund is 'It is expected to be given back of what is billed.';
 
