@@ -16,7 +16,7 @@ from ledger.errors import Refused, UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import share
 from ledger.positions import available, balance
-from ledger.receivables import add_change, invoice_subject, obligation_sides, refund_key
+from ledger.receivables import add_change, expected_back, invoice_subject, obligation_sides
 from ledger.taxes import tax_subject
 from ledger.usage import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
@@ -200,8 +200,7 @@ def released(
     """
     if not line.subject.startswith("obligation:"):
         return 0, []
-    history = books.history(source.customer.customer_id, refund_key(source.entity, source.currency, line.subject))
-    part = min(amount, max(available(history, day) - before[line.subject], 0))
+    part = min(amount, max(expected_back(books, source, line.subject, day) - before[line.subject], 0))
     before[line.subject] += part
     return part, [Movement("refund_liability.released", part, line.subject, line.subject)]
 

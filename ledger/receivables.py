@@ -94,6 +94,12 @@ def refund_key(entity: str, currency: str, subject: str) -> AccountKey:
     return AccountKey(entity, "refund_liability", currency, subject)
 
 
+def expected_back(books: Books, source: Source, subject: str, day: date) -> int:
+    """What stands as a refund liability of an obligation on a day and on every later one."""
+    history = books.history(source.customer.customer_id, refund_key(source.entity, source.currency, subject))
+    return max(available(history, day), 0)
+
+
 def own_obligation(invoice: documents.Invoice, line: documents.InvoiceLine) -> OwnObligation | None:
     """The obligation a line makes for itself, or None: a line without a service period counts on the invoice's date."""
     if line.kind not in ("service", "one_time") or line.obligation is not None:
@@ -403,22 +409,24 @@ def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) 
 def _credit_obligation(billing: _Billing, subject: str, amount: int) -> list[Movement]:
     """What a negative line moves: the price of the obligation it ends falls, as by a credit note, on this invoice.
 
-    Raises OverApplication beyond what was billed of the obligation.
+    Raises OverApplication beyond what was billed of the obligation, or is expected back of its usage.
     """
     books, source = billing.wallets.books, billing.source
     if billing.billed[subject]:
         raise Refused("obligation", subject, "expected one line an obligation where it is credited")
     customer_id = source.customer.customer_id
     (deferred, _), _ = obligation_sides(source, subject)
-    before = billed_of(books, customer_id, subject)
-    if amount > before:
+    expected = expected_back(books, source, subject, billing.day)
+    most = max(billed_of(books, customer_id, subject), expected)
+    if amount > most:
         raise OverApplication(
             "amount",
             f"-{to_text(amount, source.currency)} {source.currency}",
-            f"expected at most {to_text(max(before, 0), source.currency)} taken back, what was billed of {subject}",
+            f"expected at most {to_text(most, source.currency)} taken back, what was billed of {subject}",
         )
     held = min(amount, max(available(books.history(customer_id, deferred), billing.day), 0))
     return [
+        Movement("refund_liability.released", min(held, expected), subject, subject),
         Movement("credit.deferred", held, subject, billing.subject),
         Movement("credit.unbilled", amount - held, subject, billing.subject),
     ]

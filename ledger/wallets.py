@@ -428,10 +428,12 @@ def _expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: da
 
 
 def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> int:
+    """Break what is paid for and not used, as far as nothing later took the money back."""
     broken = 0
-    later = sorted(day for day, _ in grant.fundings if expires_on < day <= through)
-    for day in (expires_on, *later):
-        money = max(grant.funded(day) - grant.drawn - grant.broken, 0)
+    days = sorted({day for day, _ in grant.fundings if day > expires_on})
+    for day in (expires_on, *(day for day in days if day <= through)):
+        still = min(grant.funded(later) for later in (day, *(later for later in days if later > day)))
+        money = max(still - grant.drawn - grant.broken, 0)
         wallets.books.post(source, day, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
         grant.broken += money
         broken += money

@@ -81,13 +81,13 @@ def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
     if doc.refund and estimate > 0:
         raise Refused("scenarios", to_text(estimate, contract.currency), "expected zero or less for a refund")
     included, before = _included(doc, estimate, contract.currency), 0 if last is None else last.included_minor
-    weighted = sharing(books.connection, contract, doc.obligations)
+    weighted = sharing(books.connection, contract, doc.obligations, rebate=doc.refund)
     weights = [weight for _, weight in weighted]
     changes: list[tuple[Standing, int]] = []
     for (standing, _), now, then in zip(weighted, spread(included, weights), spread(before, weights), strict=True):
         if now != then:
             require_later(doc.date, standing)
-            if standing.price + now - then < 0:
+            if standing.price + now - then < 0 and standing.pattern != "usage":
                 raise Refused(
                     "amount", to_text(included, contract.currency), f"expected no more taken off {standing.ref} than its price, "
                     f"{to_text(standing.price, contract.currency)}"

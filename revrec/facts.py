@@ -25,12 +25,12 @@ def facts_of(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
     return (
         f"select * from (select x.customer_id, x.entity, x.role, x.subject, x.effective_on, x.rule, x.sign,"
         f" x.sign * x.{amount} as net, {currency} as currency, c.ref as customer, coalesce(o.contract, g.contract) as contract,"
-        f" coalesce(o.package, (select coalesce(t.package, t.ref) from contract t where t.customer_id = x.customer_id"
-        f"  and t.ref = g.contract)) as package,"
+        f" coalesce(o.package, t.package, t.ref) as package, o.known_on as booked_on,"
         f" coalesce(nullif(x.product, ''), o.product, case when x.subject like 'usage:%' then substr(x.subject, 7) end) as product"
         f" from ({source}) x join customer c using (customer_id) join entity e on e.entity = x.entity"
         f" left join performance_obligation o on o.customer_id = x.customer_id and o.subject = x.subject"
         f" left join credit_grant g on g.customer_id = x.customer_id and x.subject = 'grant:' || g.ref"
+        f" left join contract t on t.customer_id = g.customer_id and t.ref = g.contract"
         f") facts where true{narrowed}"
     ), parameters
 

@@ -1,4 +1,4 @@
-"""The logs an auditor reads: how prices were allocated, what changed contracts, what was recognised, what was posted since."""
+"""The logs an auditor reads: what contracts agree, how prices were allocated, what changed contracts, what was recognised, what was posted since."""
 
 from __future__ import annotations
 
@@ -8,9 +8,52 @@ from sqlalchemy import Connection, text
 
 from ledger.chart import ROLES
 from ledger.errors import Refused
-from ledger.reports import PERIODS, Column, Filters, Report
+from ledger.reports import PERIODS, Column, Filters, Report, narrowed
 from ledger.rulebook import BY_NUMBER
 from revrec.facts import facts_of, of_contracts, totals_of
+
+
+def contracts(connection: Connection, filters: Filters) -> Report:
+    """Every contract's obligations by the version of their terms that counts on a day: what was agreed, which document says so, why.
+
+    `as_of` is the day, `known_at` what was known by then; without them, the terms as last agreed.
+    """
+    clause, parameters = narrowed(
+        filters, as_of="a.dated_on", known_at="a.posted_at", entity="t.entity", customer="c.ref", contract="t.ref",
+        currency="t.currency", product="o.product",
+    )  # fmt: skip
+    rows = connection.execute(
+        text(
+            f"select c.ref as customer, t.ref as contract, nullif(coalesce(t.package, t.ref), t.ref) as package, t.entity, t.signed_on,"
+            f" o.ref as obligation, o.product, coalesce(v.version, 1) as version, coalesce(v.treatment, o.treatment) as treatment,"
+            f" coalesce(v.from_day, o.added_on, t.signed_on) as from_day, coalesce(v.pattern, o.pattern) as pattern,"
+            f" coalesce(v.starts_on, o.starts_on) as starts_on, case when v.version is null then o.ends_on else v.ends_on end as ends_on,"
+            f" case when v.version is null then o.quantity else v.quantity end as quantity, t.currency,"
+            f" coalesce(v.price_minor, o.price_minor) as price, coalesce(v.base_minor, 0) as kept, coalesce(v.refund_minor, 0) as refund,"
+            f" coalesce(v.reason, o.reason) as reason, coalesce(v.document, a.type || ' ' || a.ref) as document "
+            f"from obligation o join contract t using (customer_id, contract_id) join customer c using (customer_id) "
+            f"join document a on a.customer_id = o.customer_id and a.document_id = o.document_id "
+            f"left join lateral (select ov.*, d.type || ' ' || d.ref as document from obligation_version ov"
+            f"  join document d using (customer_id, document_id) where ov.customer_id = o.customer_id and ov.subject = 'obligation:' || o.ref"
+            f"  and (cast(:as_of_ as date) is null or greatest(d.dated_on, ov.from_day) <= :as_of_)"
+            f"  and (cast(:known_at_ as timestamptz) is null or d.posted_at <= :known_at_)"
+            f"  order by ov.version desc limit 1) v on true where {clause} order by 1, 2, 6"
+        ),
+        parameters | {"as_of_": filters.as_of, "known_at_": filters.known_at},
+    )
+    found = tuple(
+        {**row._mapping, "quantity": None if row.quantity is None else f"{row.quantity.normalize():f}"} for row in rows
+    )
+    columns = (
+        Column("customer", "Customer"), Column("contract", "Contract"), Column("package", "Together with"), Column("entity", "Entity"),
+        Column("signed_on", "Signed", "date"), Column("obligation", "Obligation"), Column("product", "Product"),
+        Column("version", "Version", "number"), Column("from_day", "Counts from", "date"), Column("treatment", "Treatment"),
+        Column("pattern", "Pattern"), Column("starts_on", "From", "date"), Column("ends_on", "To", "date"),
+        Column("quantity", "Quantity", "number"), Column("currency", "Currency"), Column("price", "Price", "amount"),
+        Column("kept", "Kept as earned", "amount"), Column("refund", "Expected back", "amount"), Column("reason", "Why"),
+        Column("document", "Agreed by"),
+    )  # fmt: skip
+    return Report("contracts", "Contracts as agreed", columns, found)
 
 
 def allocation(connection: Connection, filters: Filters) -> Report:

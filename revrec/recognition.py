@@ -229,12 +229,15 @@ def _recognize_foreign(books: Books, document_id: int, parameters: dict[str, obj
     ).all()  # fmt: skip
     # what this run has recognised of an obligation before, in functional currency
     before: Counter[tuple[int, str]] = Counter()
+    late: set[tuple[int, str]] = set()
     books.learn_customers(row.customer for row in rows)
     for row in rows:
         source = Source(document_id, books.customer(row.customer), row.entity, row.currency)
         subject = row.subject
         step = None
-        if row.ahead and row.from_unbilled == 0:
+        if row.from_unbilled or row.settled:
+            late.add((row.customer_id, subject))  # what this run earns before it is billed, no statement has seen yet
+        if row.ahead and (row.customer_id, subject) not in late:
             target = share(row.billed_functional, row.passed, row.whole)
             step = target - row.recognised_functional - before[row.customer_id, subject]
             # a correction in the other direction than the amount's is left to the accounts' averages

@@ -50,7 +50,8 @@ def parts(term: Term, on: date) -> tuple[int, int]:
     """(parts passed by the end of a day, parts in all): days, months begun, parts of months, or one point in time."""
     if on < term.starts_on:
         return 0, 1
-    if term.pattern == "point_in_time":
+    # of usage, which has its prices as it is used, a rebate counts at once
+    if term.pattern in ("point_in_time", "usage"):
         return 1, 1
     last = min(on, term.ends_on)
     if term.pattern == "daily":
@@ -110,7 +111,7 @@ def parts_sql(pattern: str, start: str, end: str, on: str) -> tuple[str, str]:
     found = []
     for until, before in ((last, f"when {on} < {start} then 0 "), (end, "")):
         found.append(
-            f"case {before}when {pattern} = 'point_in_time' then 1"
+            f"case {before}when {pattern} in ('point_in_time', 'usage') then 1"
             f" when {pattern} = 'daily' then ({until} - {start} + 1)::bigint"
             f" when {pattern} = 'monthly' then {_months_begun_sql(start, until)}"
             f" when {pattern} = 'monthly_prorated' then {_months_prorated_sql(start, until)}"

@@ -141,13 +141,21 @@ def going_on(connection: Connection, contract: Agreed) -> list[Standing]:
     ]
 
 
-def sharing(connection: Connection, contract: Agreed, about: Sequence[str] | None) -> list[tuple[Standing, int]]:
+def sharing(
+    connection: Connection, contract: Agreed, about: Sequence[str] | None, *, rebate: bool = False
+) -> list[tuple[Standing, int]]:
     """What a change of a contract's price falls on, with the weight of each: the obligations it is about, or all that go on.
 
-    By stand-alone prices where all have one, else by prices. Raises UnknownReference for one that does not go on, Refused
+    By stand-alone prices where all have one, else by prices; a `rebate` may be about one obligation of usage. Raises UnknownReference for one that does not go on, Refused
     where nothing has a price.
     """
     found = going_on(connection, contract)
+    if about is not None and rebate and len(about) == 1:
+        found += [
+            standing
+            for standing in all_standing(connection, contract)
+            if standing.pattern == "usage" and standing.ref == about[0] and not standing.ended
+        ]
     if about is not None:
         known = {standing.ref: standing for standing in found}
         for index, ref in enumerate(about):

@@ -14,8 +14,9 @@ from sqlalchemy import Connection, text
 from ledger.currencies import as_decimal, require_rate
 from ledger.dates import month_end, next_month
 from ledger.money import exponent
-from ledger.reports import Column, Filters, Report, last_day, sides
+from ledger.reports import PERIODS, Column, Filters, Report, last_day, sides
 from ledger.rulebook import PRICE_REDUCING
+from revrec.facts import TITLES, facts_of
 from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
@@ -36,17 +37,6 @@ def _counted(row: str, amount: str) -> str:
         f"  + round(({amount} - case when {amount} > 0 then {ahead} else 0 end) * {row}.rate) end"
     )
 
-
-# Recognised revenue by the month its source was booked in: an obligation when it was billed or signed, usage and
-# expiry when they happened.
-_RECOGNISED = """
-    select to_char(coalesce(o.known_on, x.effective_on), 'YYYY-MM') as booked,
-           to_char(x.effective_on, 'YYYY-MM') as month, {currency} as currency, 'recognised' as status,
-           sum(-x.sign * x.{amount})::bigint as amount
-    from ({source}) x join entity e on e.entity = x.entity
-    left join performance_obligation o on o.customer_id = x.customer_id and o.subject = x.subject
-    group by 1, 2, 3
-"""
 
 # Each obligation as it stands on the report's day: billed, recognised, and reduced by credits. Filled in by `_standing`.
 _STOOD = """
@@ -114,18 +104,6 @@ _KNOWN = """(o.contract is null or exists (
 
 # What an obligation earned, and what was given back of that.
 _EARNED_ROLES = ("revenue", "refunds", "disputes", "bad_debt")
-
-_BY_MONTH = """select to_char(known_on, 'YYYY-MM') as booked, to_char(month, 'YYYY-MM') as month, shown_in as currency,
-           'scheduled' as status, sum(amount)::bigint as amount
-    from coming group by 1, 2, 3 having sum(amount) <> 0"""
-
-COLUMNS = (
-    Column("booked", "Booked in"),
-    Column("month", "Recognised in"),
-    Column("status", "Status"),
-    Column("currency", "Currency"),
-    Column("amount", "Amount", "amount"),
-)
 
 
 def scheduled(connection: Connection, filters: Filters, through: date, select: str) -> Sequence[Any]:
@@ -210,23 +188,48 @@ def _standing(connection: Connection, filters: Filters, through: date) -> tuple[
 
 
 def waterfall(connection: Connection, filters: Filters) -> Report:
-    """Revenue by the month it was booked in and the month it is recognised in, posted and still scheduled.
+    """Revenue by the period it was booked in and the period it is recognised in, posted and still scheduled.
 
-    `as_of` is the last day counted as recognised (else the latest in the books, to its month's end); amounts are in
-    transaction currency unless the entity's is asked for. Prepaid credits have no schedule: they are earned when used.
+    An obligation is booked when it is billed or agreed; usage and expiry when they happen. `as_of` is the last day counted as
+    recognised (else the latest in the books, to its month's end); amounts are in transaction currency unless the entity's is
+    asked for. Prepaid credits have no schedule: they are earned when used.
     """
     through = filters.as_of or month_end(last_day(connection, filters.known_at))
-    source, parameters = sides(filters, *REVENUE_ROLES)
-    currency, amount = ("e.currency", "functional_amount") if filters.transaction is False else ("x.currency", "amount")
+    group = tuple(name for name in TITLES if name in filters.group)
+    form = PERIODS[filters.period]
+    facts, parameters = facts_of(replace(filters, transaction=filters.transaction is not False), *REVENUE_ROLES)
+    places = ", ".join(str(number) for number in range(1, len(group) + 4))
     recognised = connection.execute(
-        text(_RECOGNISED.format(source=source, currency=currency, amount=amount)), parameters
+        text(
+            f"select to_char(coalesce(booked_on, effective_on), '{form}') as booked, to_char(effective_on, '{form}') as month,"
+            f" {''.join(f'{name}, ' for name in group)}currency, 'recognised' as status, -sum(net)::bigint as amount "
+            f"from ({facts}) f group by {places}"
+        ),
+        parameters,
     )
-    rows = [dict(row._mapping) for row in recognised]
-    scheduled_rows = scheduled(connection, filters, through, _BY_MONTH)
-    rows += [dict(row._mapping) for row in scheduled_rows]
-    rows.sort(key=lambda row: (row["currency"], row["booked"], row["month"], row["status"]))
-    found = tuple(row for row in rows if row["amount"])
-    return Report("revenue-waterfall", "Revenue waterfall", COLUMNS, found, _totals(found), (f"as of {through}",))
+    names = {"customer": "(select ref from customer k where k.customer_id = coming.customer_id) as customer"}
+    coming = scheduled(
+        connection, filters, through,
+        f"select to_char(known_on, '{form}') as booked, to_char(month, '{form}') as month,"
+        f" {''.join(f'{names.get(name, name)}, ' for name in group)}shown_in as currency, 'scheduled' as status,"
+        f" sum(amount)::bigint as amount from coming group by {places}",
+    )  # fmt: skip
+    rows = [dict(row._mapping) for row in (*recognised, *coming) if row.amount]
+    rows.sort(
+        key=lambda row: (
+            row["currency"],
+            row["booked"],
+            row["month"],
+            row["status"],
+            *(row[name] or "" for name in group),
+        )
+    )
+    columns = (
+        Column("booked", "Booked in"), Column("month", "Recognised in"), *(Column(name, TITLES[name]) for name in group),
+        Column("status", "Status"), Column("currency", "Currency"), Column("amount", "Amount", "amount"),
+    )  # fmt: skip
+    found = tuple(rows)
+    return Report("revenue-waterfall", "Revenue waterfall", columns, found, _totals(found), (f"as of {through}",))
 
 
 def _totals(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

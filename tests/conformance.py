@@ -96,6 +96,8 @@ STEPS: dict[str, list[Requirement]] = {
                     _ESTIMATES, "test_example_23_price_concessions", "60,000", "60000.00"),
         Requirement("32-10, 55-22 to 55-27", "55, B20 to B25", "What is expected back is owed, not earned.",
                     _ESTIMATES, "test_example_22_returns_are_expected", "9,700 and 300", "9700.00, and 300.00 of refund liability"),
+        Requirement("32-10, 32-40", "55, 85", "What is expected back of usage is owed as it is used, and given later.",
+                    _ESTIMATES, "test_a_volume_rebate_on_usage", "", "950.00 and 1900.00 of 3000.00"),
         Requirement("45-4, 55-291 to 55-294", "108, IE204", "A receivable may be more than the price: the rest is owed back.",
                     _STANDARD, "test_example_40_a_receivable_that_will_fall", "150, 125 and 25", "150.00, 125.00 and 25.00"),
         Requirement("32-15 to 32-20, 55-240 to 55-243", "60 to 65, IE148 to IE151", "What is paid ahead bears interest, which is revenue when it is given.",

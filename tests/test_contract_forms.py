@@ -502,3 +502,26 @@ def test_obligations_that_overlap_are_refused(cli: Cli) -> None:
         contract("c", "2026-01-01", {"id": "c/u", **tokens}, {"id": "c/v", **tokens})
     )
     cli.post(contract("c", "2026-01-01", _months("c/a", "12.00"), _months("c/b", "24.00", "2027-01-01", "2027-06-30")))
+
+
+def test_a_contract_reads_as_of_any_day(cli: Cli) -> None:
+    """Signed for 1,200, at 1,800 from July, left on 1 October with a month's notice: each day has its terms, and who agreed them."""
+    cli.post(
+        *parties(), contract("c", "2026-01-01", _months("c/o", "1200.00")), _change("2026-07-01", _months("c/o", "1800.00"), reason="more"),
+        _termination("2026-10-01", ends="2026-10-31", penalty={"id": "c/exit", "product": "tokens", "amount": "31.00"}),
+    )  # fmt: skip
+
+    def terms(*options: str) -> list[tuple[str, ...]]:
+        keys = ("obligation", "version", "treatment", "price", "ends_on", "document")
+        return [tuple(row[key] for key in keys) for row in cli.report("contracts", *options)]
+
+    assert terms("--as-of", "2026-06-30") == [("c/o", 1, None, "1200.00", "2026-12-31", "contract c")]
+    assert terms("--as-of", "2026-09-30") == [
+        ("c/o", 2, "prospective", "1800.00", "2026-12-31", "contract_modification M")
+    ]
+    # ten months: 600 to June, then four of 1,200 / 6
+    assert terms() == [
+        ("c/exit", 1, "penalty", "31.00", "2026-10-31", "contract_termination T"),
+        ("c/o", 3, "terminated", "1400.00", "2026-10-31", "contract_termination T"),
+    ]
+    assert terms("--as-of", "2025-12-31") == []

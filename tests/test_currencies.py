@@ -284,3 +284,19 @@ def test_the_ecb_s_rates_become_documents(cli: Cli) -> None:
     assert "posted 6 documents" in cli.post(*documents)
     assert "expected one of" in cli.refused("rates", "--from", "2023-11-16", "--to", "2023-11-16", "--currency", "XXX")
     assert "the last day of the file" in cli.refused("rates", "--from", "2190-01-01", "--to", "2190-01-02")
+
+
+def test_what_one_run_earns_before_it_is_billed_and_after_leaves_nothing(cli: Cli) -> None:
+    """4.00 EUR over four months billed in the third: two months at their own rates, then what the invoice brought, all of it."""
+    rates = [
+        {"type": "fx_rate", "id": f"r{month}", "date": f"2026-0{month}-01", "base": "EUR", "quote": "USD", "rate": rate}
+        for month, rate in ((1, "1.10"), (2, "1.20"), (3, "1.50"), (4, "1.05"))
+    ]
+    cli.post(
+        *parties(), *rates, contract("C", "2026-01-01", obligation("C/o", "4.00", "2026-01-01", "2026-04-30", pattern="monthly")) | EUR,
+        invoice("I", "2026-03-15", {"id": "1", "kind": "service", "amount": "4.00", "obligation": "C/o"}) | EUR,
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-04")
+    cli.ok("verify")
+    revenue = {month: moved["revenue"] for month, moved in cli.summary().items() if "revenue" in moved}
+    assert revenue == {"2026-01": "1.10", "2026-02": "1.20", "2026-03": "1.50", "2026-04": "1.50"}

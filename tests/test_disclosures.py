@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Connection
 
 from ledger.chart import CONTRACT_LIABILITIES, ROLES
-from ledger.reports import Filters, trial_balance
+from ledger.dates import month_end
+from ledger.reports import Filters, last_day, trial_balance
 from revrec import disclosures, logs
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, promotion, service, usage
@@ -54,6 +55,46 @@ def assert_disclosures_tie(connection: Connection) -> None:
     assert unbilled == net.get("unbilled_receivable", 0)
     journal = sum(row["amount"] for row in logs.recognition_journal(connection, Filters()).rows)
     assert journal == -sum(net.get(role, 0) for role in ("revenue", "breakage_revenue", "promotional_credits"))
+
+
+def assert_groups_add_up(connection: Connection) -> None:
+    """However a disclosure is kept apart and added up, it says the same in all; what is to come is the same in each."""
+    everything = ("customer", "contract", "product")
+
+    def total(name: str, *keys: str, **filters: Any) -> dict[tuple[Any, ...], int]:
+        found: dict[tuple[Any, ...], int] = {}
+        for row in make(connection, name, Filters(**filters)).rows:
+            place = tuple(row[key] for key in keys)
+            for column, value in row.items():
+                if isinstance(value, int) and column not in ("opening", "closing", "version", "to_date", "entry_id"):
+                    found[*place, column] = found.get((*place, column), 0) + value
+        return {key: value for key, value in found.items() if value}
+
+    for name in ("deferred-rollforward", "asset-rollforward", "disaggregation"):
+        for more in ({}, {"transaction": True}):
+            whole = total(name, "currency", **more)
+            assert total(name, "currency", group=everything, **more) == whole, name
+            assert total(name, "currency", period="year", **more) == whole, name
+            assert total(name, "currency", period="quarter", group=("product",), **more) == whole, name
+    for more in ({}, {"transaction": False}):
+        waterfall = total("revenue-waterfall", "currency", "status", **more)
+        assert total("revenue-waterfall", "currency", "status", group=everything, **more) == waterfall
+        assert total("revenue-waterfall", "currency", "status", period="year", group=("entity",), **more) == waterfall
+        remaining = total("remaining-obligations", "currency", **more)
+        assert total("remaining-obligations", "currency", group=everything, **more) == remaining
+    through = month_end(last_day(connection))
+    to_come = {
+        key[0]: value
+        for key, value in total("revenue-waterfall", "currency", "status").items()
+        if key[1] == "scheduled"
+    }
+    by_horizon: dict[Any, int] = {}
+    for (currency, column), value in total("remaining-obligations", "currency", as_of=through).items():
+        if column in ("within_12", "within_24", "later"):
+            by_horizon[currency] = by_horizon.get(currency, 0) + value
+    assert {key: value for key, value in by_horizon.items() if value} == to_come
+    by_obligation = total("schedule", "currency", as_of=through)
+    assert {key[0]: value for key, value in by_obligation.items() if key[1] == "scheduled"} == to_come
 
 
 def _books(cli: Cli) -> None:
@@ -241,6 +282,7 @@ def test_changes_explain_the_difference_between_then_and_now(cli: Cli, connectio
 def test_disclosures_tie_to_the_ledger(cli: Cli, connection: Connection) -> None:
     _books(cli)
     assert_disclosures_tie(connection)
+    assert_groups_add_up(connection)
 
 
 def test_amounts_in_the_currency_of_the_transaction(cli: Cli, connection: Connection) -> None:

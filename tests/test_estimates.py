@@ -127,6 +127,51 @@ def test_what_comes_back_leaves_the_refund_liability(cli: Cli) -> None:
     assert owed() == ("0.00", "9800.00", "0.00")
 
 
+def test_a_volume_rebate_on_usage(cli: Cli) -> None:
+    """Five per cent of the year's usage comes back if there is enough of it: 50 of January's 1,000, 100 of February's 2,000.
+
+    It is taken off revenue as it is expected, owed until an invoice gives it, and then no longer.
+    """
+    tokens = {"id": "C/tokens", "product": "tokens", "start": "2026-01-01", "end": "2026-12-31", "pattern": "usage"}
+    rebate = {"refund": True, "obligations": ["C/tokens"]}
+    used = [
+        {
+            "type": "usage",
+            "id": day,
+            **PARTY,
+            "product": "tokens",
+            "date": day,
+            "quantity": quantity,
+            "unit_price": "1.00",
+        }
+        for day, quantity in (("2026-01-20", "1000"), ("2026-02-20", "2000"))
+    ]
+    bills = [
+        {"type": "invoice", "id": "I", **PARTY, "issued_on": "2026-02-28", "due_on": "2026-03-31", "lines": [
+            {"id": "1", "kind": "usage", "amount": "3000.00", "product": "tokens"}]},
+        {"type": "invoice", "id": "J", **PARTY, "issued_on": "2026-03-31", "due_on": "2026-04-30", "lines": [
+            {"id": "1", "kind": "one_time", "amount": "400.00", "product": "seats"},
+            {"id": "2", "kind": "service", "amount": "-150.00", "obligation": "C/tokens"}]},
+    ]  # fmt: skip
+    cli.post(
+        *parties(), _agreed(tokens), *used, bills[0], _estimate("2026-01-31", "rebate", amount="-50.00", **rebate),
+        _estimate("2026-02-28", "rebate", amount="-150.00", **rebate),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-02")
+    assert _revenue(cli) == {"2026-01": "950.00", "2026-02": "1900.00"}
+    assert {row["role"]: row["credit"] for row in cli.report("trial-balance")}["refund_liability"] == "150.00"
+    cli.post(bills[1])
+    cli.ok("recognize", "--through", "2026-03")
+    cli.ok("verify")
+    assert _revenue(cli) == {"2026-01": "950.00", "2026-02": "1900.00", "2026-03": "400.00"}
+    held = {row["role"]: (row["debit"], row["credit"]) for row in cli.report("trial-balance")}
+    assert held["accounts_receivable"] == ("3250.00", "0.00")
+    assert held["refund_liability"] == ("0.00", "0.00")
+    assert "expected an obligation of C that goes on" in cli.refuse(
+        _estimate("2026-04-01", "bonus", amount="5.00", obligations=["C/tokens"])
+    )
+
+
 def test_a_refund_is_estimated_as_one_throughout(cli: Cli) -> None:
     cli.post(*parties(), _agreed(_obligation("o", "100.00", pattern="point_in_time")))
     assert "amount = 1.00: expected zero or less for a refund" in cli.refuse(

@@ -297,3 +297,15 @@ def test_late_usage_of_a_closed_month_draws_on_credits_that_expired_since(cli: C
     cli.ok("close", "2026-03")
     cli.post(usage("late", "1.00", "2026-02-10"))
     assert _verified(cli)["2026-04"] == {"breakage_revenue": "-5.00", "revenue": "5.00"}
+
+
+def test_what_is_written_off_before_an_expiry_is_posted_does_not_break(cli: Cli) -> None:
+    """Credits of 10 expire in January; before recognition posts that, their invoice is written off in April: nothing is earned."""
+    cli.post(
+        *parties(), grant("G", "10.00", expires_on="2026-01-16"), invoice("I", "2026-01-08", prepaid("10.00")),
+        {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-04-05", "reason": "bankrupt", "approved_by": "ann"},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-04")
+    cli.ok("verify")
+    held = {row["role"]: (row["debit"], row["credit"]) for row in cli.report("trial-balance")}
+    assert {role: sides for role, sides in held.items() if sides != ("0.00", "0.00")} == {}

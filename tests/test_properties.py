@@ -44,7 +44,7 @@ from tests.samples import (
     service,
     usage,
 )
-from tests.test_disclosures import assert_disclosures_tie
+from tests.test_disclosures import assert_disclosures_tie, assert_groups_add_up
 from web.posting import How, post_file
 
 # `TICKMARK_EXAMPLES=20 pytest tests/test_properties.py` looks twenty times as long, each time elsewhere.
@@ -314,6 +314,7 @@ def test_any_documents_balance_tie_and_post_once(
         with engine.connect() as connection:
             _assert_ties(connection)
             assert_disclosures_tie(connection)
+            assert_groups_add_up(connection)
     with engine.begin() as connection:
         recognize(connection, date(2027, 2, 1), "tester")
     with engine.begin() as connection:

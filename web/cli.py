@@ -260,7 +260,7 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
 
 REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
-    "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "stand-alone-prices", "allocation", "modifications",
+    "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "stand-alone-prices", "contracts", "allocation", "modifications",
     "estimates", "financing", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
     "discounts", "between-entities",
 )  # fmt: skip
@@ -313,8 +313,9 @@ def report(
                   between-entities, changes (since --known-at)
     Revenue:      revenue-waterfall, schedule, disaggregation,
                   recognition-journal, discounts
-    Contracts:    deferred-rollforward, asset-rollforward, contract-balances,
-                  remaining-obligations, unbilled, allocation, modifications,
+    Contracts:    contracts, deferred-rollforward, asset-rollforward,
+                  contract-balances, remaining-obligations, unbilled,
+                  allocation, modifications,
                   estimates, financing, stand-alone-prices, contract-costs
     Wallets:      wallet, wallet-forecast, wallet-alerts
     Receivables:  ar-aging, statement, dunning, tax

@@ -389,7 +389,7 @@ def report(name: str) -> str | BaseResponse:
         filters=filters,
         against=request.args.get("against", ""),
         periods=list(PERIODS),
-        groups=GROUPS,
+        groups=GROUPS[1:],
         query=urlencode(query),
         name=name,
         names=[other for other in reports.REPORTS if other != "changes" or filters.known_at],

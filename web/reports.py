@@ -31,6 +31,7 @@ REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
     "schedule": disclosures.schedule,
     "unbilled": disclosures.unbilled,
     "stand-alone-prices": catalogue.stand_alone_prices,
+    "contracts": logs.contracts,
     "allocation": logs.allocation,
     "modifications": logs.modifications,
     "estimates": estimates.estimates,
