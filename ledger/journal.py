@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
@@ -125,6 +126,58 @@ def numbers(connection: Connection, sequence: str, count: int) -> list[int]:
     return [int(number) for number in taken.scalars()]
 
 
+# Rows of the two tables as binary COPY takes them, whole: a length before each value, -1 for null. Packing a row at once costs
+# a third of what adapting its values one by one does.
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TRAILER = b"\xff\xff"
+_CHUNK_ROWS = 4_000
+_ENTRY_ROW = struct.Struct(">hiqiqiqiqiqiiiiii")
+_FIRST_ENTRY_ROW = struct.Struct(">hiqiqiqiqiiiiiii")  # one that reverses none
+_HASH_LENGTH = struct.pack(">i", hashlib.sha256().digest_size)
+_POSTING_ROW = struct.Struct(">hiqiqiqiqiqiqiiihih")
+
+
+def _copy_packed(connection: Connection, table: str, columns: str, rows: Iterable[bytes]) -> None:
+    """Write rows packed as binary COPY has them."""
+    with (
+        driver_cursor(connection) as cursor,
+        cursor.copy(f"copy {table} ({columns}) from stdin (format binary)") as copy,
+    ):
+        copy.write(_COPY_HEADER)
+        numbered = iter(rows)
+        while chunk := b"".join(islice(numbered, _CHUNK_ROWS)):
+            copy.write(chunk)
+        copy.write(_COPY_TRAILER)
+
+
+def _entry_rows(entries: Sequence[Entry], ids: Sequence[int], moment: int, posted_by: str) -> Iterator[bytes]:
+    author = posted_by.encode()
+    after = struct.pack(">i", len(author)) + author + _HASH_LENGTH
+    for e, entry_id in zip(entries, ids, strict=True):
+        effective, occurred = (e.effective_on - _EPOCH).days, (e.occurred_on - _EPOCH).days
+        count = len(e.postings)
+        if e.reverses is None:
+            head = _FIRST_ENTRY_ROW.pack(
+                10, 8, e.customer_id, 8, entry_id, 8, e.document_id, 8, moment, -1, 4, effective, 4, occurred, 4, count
+            )
+        else:
+            head = _ENTRY_ROW.pack(
+                10, 8, e.customer_id, 8, entry_id, 8, e.document_id, 8, moment, 8, e.reverses, 4, effective, 4, occurred, 4, count
+            )  # fmt: skip
+        yield head + after + entry_hash(e, entry_id, moment, posted_by)
+
+
+def _posting_rows(entries: Sequence[Entry], ids: Sequence[int]) -> Iterator[bytes]:
+    pack = _POSTING_ROW.pack
+    for e, entry_id in zip(entries, ids, strict=True):
+        effective = (e.effective_on - _EPOCH).days
+        for line, p in enumerate(e.postings, 1):
+            yield pack(
+                9, 8, e.customer_id, 8, entry_id, 8, p.debit_account, 8, p.credit_account, 8, p.amount, 8, p.functional_amount,
+                4, effective, 2, line, 2, p.rule,
+            )  # fmt: skip
+
+
 def write(connection: Connection, entries: Sequence[Entry], posted_at: datetime, posted_by: str) -> list[int]:
     """Write entries with their postings in two COPYs; returns their numbers in the order given.
 
@@ -134,39 +187,18 @@ def write(connection: Connection, entries: Sequence[Entry], posted_at: datetime,
         return []
     ids = numbers(connection, "entry_number", len(entries))
     moment = moment_microseconds(posted_at)
-    copy_rows(
+    _copy_packed(
         connection,
         "entry",
-        (
-            "customer_id", "entry_id", "document_id", "posted_at", "reverses", "effective_on", "occurred_on",
-            "posting_count", "posted_by", "hash",
-        ),
-        ("int8", "int8", "int8", "timestamptz", "int8", "date", "date", "int4", "text", "bytea"),
-        (
-            (
-                e.customer_id, entry_id, e.document_id, posted_at, e.reverses, e.effective_on, e.occurred_on,
-                len(e.postings), posted_by, entry_hash(e, entry_id, moment, posted_by),
-            )
-            for e, entry_id in zip(entries, ids, strict=True)
-        ),
-    )  # fmt: skip
-    copy_rows(
+        "customer_id, entry_id, document_id, posted_at, reverses, effective_on, occurred_on, posting_count, posted_by, hash",
+        _entry_rows(entries, ids, moment, posted_by),
+    )
+    _copy_packed(
         connection,
         "posting",
-        (
-            "customer_id", "entry_id", "debit_account", "credit_account", "amount", "functional_amount",
-            "effective_on", "line", "rule",
-        ),
-        ("int8", "int8", "int8", "int8", "int8", "int8", "date", "int2", "int2"),
-        (
-            (
-                e.customer_id, entry_id, p.debit_account, p.credit_account, p.amount, p.functional_amount,
-                e.effective_on, line, p.rule,
-            )
-            for e, entry_id in zip(entries, ids, strict=True)
-            for line, p in enumerate(e.postings, 1)
-        ),
-    )  # fmt: skip
+        "customer_id, entry_id, debit_account, credit_account, amount, functional_amount, effective_on, line, rule",
+        _posting_rows(entries, ids),
+    )
     return ids
 
 

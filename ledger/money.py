@@ -8,7 +8,7 @@ at the border it is a decimal string or a `moneyed.Money`. Exponents are ISO 421
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 
 import moneyed
@@ -24,6 +24,7 @@ AMOUNT_MINOR_MAX = 10**15
 
 # 28 digits, the default, would round 18-digit quantities times 18-digit prices.
 EXACT_DIGITS = 60
+_EXACT = Context(prec=EXACT_DIGITS, rounding=ROUND_HALF_EVEN)
 
 
 @lru_cache(maxsize=512)
@@ -48,10 +49,8 @@ def to_minor(amount: Decimal, currency: str, field: str = "amount") -> int:
     places = exponent(currency)
     if not amount.is_finite():
         raise InvalidDocument(field, amount, "expected a finite amount")
-    with localcontext() as context:
-        context.prec = EXACT_DIGITS
-        scaled = amount.scaleb(places)
-        whole = scaled.to_integral_value()
+    scaled = amount.scaleb(places, _EXACT)
+    whole = scaled.to_integral_value(context=_EXACT)
     if scaled != whole:
         raise InvalidDocument(field, f"{amount} {currency}", f"expected at most {places} decimal places")
     return within_limit(int(whole), currency, field)
@@ -100,9 +99,12 @@ def from_money(money: moneyed.Money) -> int:
 
 def exact_product(quantity: Decimal, unit_price: Decimal) -> Decimal:
     """Quantity times price with every digit kept: 418 x 0.000002 is 0.000836."""
-    with localcontext() as context:
-        context.prec = EXACT_DIGITS
-        return quantity * unit_price
+    return _EXACT.multiply(quantity, unit_price)
+
+
+def exact_sum(one: Decimal, other: Decimal) -> Decimal:
+    """One amount and another with every digit kept."""
+    return _EXACT.add(one, other)
 
 
 def round_minor(amount: Decimal, currency: str) -> int:
@@ -110,9 +112,7 @@ def round_minor(amount: Decimal, currency: str) -> int:
 
     Call it on a running total and subtract what was posted before, never on each event.
     """
-    with localcontext() as context:
-        context.prec = EXACT_DIGITS
-        return int(amount.scaleb(exponent(currency)).to_integral_value(ROUND_HALF_EVEN))
+    return int(amount.scaleb(exponent(currency), _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
 
 
 def share(total: int, part: int, whole: int) -> int:

@@ -100,10 +100,11 @@ def _record(
         ),
         {"entity": entity, "closed": closed},
     )
+    # The moment is taken now that the books are ours alone: what others posted while we waited for them came before it.
     connection.execute(
         text(
-            "insert into period_event (entity, month, action, by, reason) "
-            "values (:entity, :month, :action, :by, :reason)"
+            "insert into period_event (entity, month, action, by, reason, at) "
+            "values (:entity, :month, :action, :by, :reason, clock_timestamp())"
         ),
         {"entity": entity, "month": month, "action": action, "by": by, "reason": reason},
     )

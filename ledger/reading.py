@@ -29,6 +29,10 @@ def _no_number(text: str) -> NoReturn:
     raise InvalidDocument("", text[:NUMBER_DIGITS_MAX], f"{text[:NUMBER_DIGITS_MAX]}: expected numbers as strings")
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_repeated_keys, parse_float=_no_number, parse_constant=_no_number)
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def read_line(line: str | bytes) -> dict[str, Any]:
     """One line of JSON as a dictionary. Raises InvalidDocument for anything but one JSON object."""
     raw = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
@@ -43,7 +47,7 @@ def read_line(line: str | bytes) -> dict[str, Any]:
     if "\x00" in text or "\\u0000" in text:
         raise InvalidDocument("", "NUL", "expected text without NUL characters")
     try:
-        value = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_float=_no_number, parse_constant=_no_number)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidDocument("", text[:60], f"expected JSON: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
@@ -122,5 +126,4 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
 
 def content_hash(fields: dict[str, Any]) -> bytes:
     """SHA-256 over a document's canonical JSON: equal for equal content, whatever the order and spacing."""
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).digest()
+    return hashlib.sha256(_ENCODER.encode(fields).encode()).digest()

@@ -17,7 +17,7 @@ from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import ConflictingDocument, Overdrawn, UnknownReference, WrongParty
 from ledger.grants import NET_GRANT, Draw, Grant, breakage_due, draw_movements, grant_accounts, plan_draws, unbroken
 from ledger.journal import Entry
-from ledger.money import exact_product, round_minor, to_text, within_limit
+from ledger.money import exact_product, exact_sum, round_minor, to_text, within_limit
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER
 from ledger.wallets import Wallets, all_or_nothing
@@ -45,7 +45,7 @@ def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
 def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
     customer = source.customer
     meter = wallets.meter(customer.customer_id, doc.entity, doc.product, doc.currency)
-    rated = meter.rated + exact_product(doc.quantity, doc.unit_price)
+    rated = exact_sum(meter.rated, exact_product(doc.quantity, doc.unit_price))
     # Below zero only after a correction whose rounding had gone up: the next usage makes it good.
     amount = max(within_limit(round_minor(rated, doc.currency) - meter.posted, doc.currency, "quantity"), 0)
     grants = [
@@ -53,6 +53,12 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
         for grant in wallets.grants(customer.customer_id)
         if grant.entity == doc.entity and grant.currency == doc.currency
     ]
+    plain = _covering(grants, doc.product, doc.date, amount)
+    if plain is not None and wallets.books.open_day(doc.entity, doc.date) == doc.date:
+        meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
+        if amount:
+            _draw_plainly(wallets, source, doc, plain, amount)
+        return customer.customer_id
     draws, overage = plan_draws(grants, doc.product, doc.date, amount)
     committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
     if overage and customer.overage == "refuse":
@@ -66,6 +72,38 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
     meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
     _post_draws(wallets, source, doc.date, doc.product, draws, overage + committed)
     return customer.customer_id
+
+
+def _covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> Grant | None:
+    """The one grant that usage draws on where that is plain: it covers all of it, and was billed for as much before.
+
+    None where anything else has to be looked at: several grants, an order's bonus credits, a commitment, breakage, credits
+    that expired or were moved, an invoice of a later day, a price that is not the face value.
+    """
+    for grant in grants:
+        if grant.expired_face or grant.kind == "commitment":
+            return None
+        left = grant.face - grant.drawn_face - grant.moved_face
+        if not left or not grant.covers(product, on):
+            continue
+        if left < amount or grant.price != grant.face or grant.moved_face or grant.bonuses or grant.kept_in_memorandum:
+            return None
+        funded = 0
+        for day, money in grant.fundings:
+            if day > on:
+                return None
+            funded += money
+        return grant if grant.drawn == grant.drawn_face and funded - grant.drawn - grant.broken >= amount else None
+    return None
+
+
+def _draw_plainly(wallets: Wallets, source: Source, doc: documents.Usage, grant: Grant, amount: int) -> None:
+    """What `_post_draws` does where one grant covers usage and was billed for it before: credits become revenue."""
+    subject = grant.subject
+    wallets.books.post(source, doc.date, [Movement("draw.prepaid", amount, subject, subject, doc.product)])
+    grant.drawn_face += amount
+    grant.drawn += amount
+    wallets.touch(grant)
 
 
 def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws: Sequence[Draw], overage: int) -> None:

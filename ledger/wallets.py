@@ -57,6 +57,25 @@ FUNDING_RULES = (
 )  # fmt: skip
 
 
+# All that changed in one statement each: a row at a time would be most of a batch's round trips.
+_WRITE_BALANCES = """
+    insert into grant_balance (customer_id, grant_id, face_minor, drawn_face_minor, expired_face_minor, drawn_minor,
+                               broken_minor, moved_face_minor, moved_minor)
+    select * from unnest(cast(:a as bigint[]), cast(:b as bigint[]), cast(:c as bigint[]), cast(:d as bigint[]),
+                         cast(:e as bigint[]), cast(:f as bigint[]), cast(:g as bigint[]), cast(:h as bigint[]),
+                         cast(:i as bigint[]))
+    on conflict (customer_id, grant_id) do update
+    set drawn_face_minor = excluded.drawn_face_minor, expired_face_minor = excluded.expired_face_minor,
+        drawn_minor = excluded.drawn_minor, broken_minor = excluded.broken_minor,
+        moved_face_minor = excluded.moved_face_minor, moved_minor = excluded.moved_minor"""
+_WRITE_METERS = """
+    insert into usage_meter (customer_id, entity, product, currency, rated, posted_minor)
+    select * from unnest(cast(:a as bigint[]), cast(:b as text[]), cast(:c as text[]), cast(:d as text[]),
+                         cast(:e as numeric[]), cast(:f as bigint[]))
+    on conflict (customer_id, entity, product, currency) do update
+    set rated = excluded.rated, posted_minor = excluded.posted_minor"""
+
+
 class Wallets:
     """The grants and meters one transaction works with; `flush` writes what changed of them."""
 
@@ -188,45 +207,31 @@ class Wallets:
         """Write changed balances and meters. The database refuses a grant drawn beyond its face value."""
         connection = self.books.connection
         if self._changed:
+            balances = [
+                (
+                    g.customer_id,
+                    g.grant_id,
+                    g.face,
+                    g.drawn_face,
+                    g.expired_face,
+                    g.drawn,
+                    g.broken,
+                    g.moved_face,
+                    g.moved,
+                )
+                for g in self._changed.values()
+            ]
             connection.execute(
-                text(
-                    "insert into grant_balance (customer_id, grant_id, face_minor, drawn_face_minor,"
-                    " expired_face_minor, drawn_minor, broken_minor, moved_face_minor, moved_minor)"
-                    " values (:customer_id, :grant_id, :face, :drawn_face, :expired_face, :drawn, :broken, :moved_face,"
-                    " :moved) on conflict (customer_id, grant_id) do update set"
-                    " drawn_face_minor = excluded.drawn_face_minor, expired_face_minor = excluded.expired_face_minor,"
-                    " drawn_minor = excluded.drawn_minor, broken_minor = excluded.broken_minor,"
-                    " moved_face_minor = excluded.moved_face_minor, moved_minor = excluded.moved_minor"
-                ),
-                [
-                    {
-                        "customer_id": g.customer_id, "grant_id": g.grant_id, "face": g.face,
-                        "drawn_face": g.drawn_face, "expired_face": g.expired_face, "drawn": g.drawn,
-                        "broken": g.broken, "moved_face": g.moved_face, "moved": g.moved,
-                    }
-                    for g in self._changed.values()
-                ],
-            )  # fmt: skip
+                text(_WRITE_BALANCES), dict(zip("abcdefghi", map(list, zip(*balances, strict=True)), strict=True))
+            )
             self.changed_customers.update(grant.customer_id for grant in self._changed.values())
             self._changed = {}
-        meters = [(key, meter) for key, meter in self._meters.items() if meter.changed]
+        meters = [(*key, meter.rated, meter.posted) for key, meter in self._meters.items() if meter.changed]
         if meters:
             connection.execute(
-                text(
-                    "insert into usage_meter (customer_id, entity, product, currency, rated, posted_minor) "
-                    "values (:customer_id, :entity, :product, :currency, :rated, :posted) "
-                    "on conflict (customer_id, entity, product, currency) do update "
-                    "set rated = excluded.rated, posted_minor = excluded.posted_minor"
-                ),
-                [
-                    {
-                        "customer_id": key[0], "entity": key[1], "product": key[2], "currency": key[3],
-                        "rated": meter.rated, "posted": meter.posted,
-                    }
-                    for key, meter in meters
-                ],
-            )  # fmt: skip
-            for _, meter in meters:
+                text(_WRITE_METERS), dict(zip("abcdef", map(list, zip(*meters, strict=True)), strict=True))
+            )
+            for meter in self._meters.values():
                 meter.changed = False
 
     def forget(self) -> None:

@@ -4,9 +4,10 @@ from datetime import date
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from ledger import periods
 from tests.conftest import Cli
 from tests.samples import invoice, one_time, parties, payment, usage
 
@@ -122,3 +123,13 @@ def test_the_checklist_says_what_the_month_waits_for_and_posts_nothing(cli: Cli)
         "TODO us: 2026-01 is open: the books of us are closed through 2026-01-31\n",
     )
     assert "entity = x: expected the id of an entity" in cli.refused("close", "2026-02", "--check", "--entity", "x")
+
+
+def test_what_came_in_while_a_close_waited_was_in_time(cli: Cli, engine: Engine) -> None:
+    """A close that began before a poster but got the books after it: the poster's entry is in the month, and no difference."""
+    cli.post(*parties())
+    with engine.connect() as closing, closing.begin():
+        closing.execute(text("select now()"))  # its transaction begins
+        cli.post(usage("u", "1.00", "2026-01-05"))
+        periods.close(closing, "us", date(2026, 1, 1), "tester")
+    cli.ok("verify")
