@@ -103,6 +103,19 @@ class _Documents:
     rows: list[tuple[object, ...]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """Between which accounts movements of one kind go; a sign of 0 is of an account whose history does not see them."""
+
+    rule: int
+    currency: str
+    keys: tuple[AccountKey, AccountKey]
+    debit: int
+    credit: int
+    debit_sign: int
+    credit_sign: int
+
+
 class Books:
     """One transaction's view of the books. Not shared between threads; `flush` before the transaction ends."""
 
@@ -131,6 +144,7 @@ class Books:
         self._spare_numbers: dict[str, list[int]] = {}
         self._rates: dict[tuple[str, str, date], Fraction] = {}
         self._carried: dict[int, Carrying] = {}
+        self._paths: dict[tuple[object, ...], _Path] = {}
 
     # Who and what ------------------------------------------------------------------------------------------------
 
@@ -151,6 +165,10 @@ class Books:
             self._customers[row.ref] = Customer(
                 row.customer_id, row.ref, row.overage, row.tax_status, row.country, codes
             )
+
+    def known_customers(self, refs: Iterable[str]) -> list[int]:
+        """The numbers of those customers that were found."""
+        return [self._customers[ref].customer_id for ref in refs if ref in self._customers]
 
     def customer(self, ref: str) -> Customer:
         """A customer by id, locked. Raises UnknownReference."""
@@ -238,17 +256,31 @@ class Books:
         """Whether the customer has that sub-ledger account."""
         return key in self._known_accounts(customer_id)
 
+    def learn_accounts(self, customers: Iterable[int]) -> None:
+        """Read the accounts of customers, many at once."""
+        missing = [customer_id for customer_id in customers if customer_id not in self._accounts]
+        if not missing:
+            return
+        self._accounts |= {customer_id: {} for customer_id in missing}
+        rows = self.connection.execute(
+            text(
+                "select entity, role, currency, subject, product, account_id, customer_id from account "
+                "where customer_id = any(:customers)"
+            ),
+            {"customers": missing},
+        )
+        for row in rows:
+            self._accounts[row[6]][AccountKey(*row[:5])] = row[5]
+
     def _known_accounts(self, customer_id: int) -> dict[AccountKey, int]:
-        known = self._accounts.get(customer_id)
-        if known is None:
-            rows = self.connection.execute(
-                text(
-                    "select entity, role, currency, subject, product, account_id from account where customer_id = :id"
-                ),
-                {"id": customer_id},
-            )
-            known = self._accounts[customer_id] = {AccountKey(*row[:5]): row[5] for row in rows}
-        return known
+        if customer_id not in self._accounts:
+            self.learn_accounts([customer_id])
+        return self._accounts[customer_id]
+
+    @property
+    def remembered(self) -> int:
+        """How many accounts, ways between them and histories are held in memory."""
+        return sum(map(len, self._accounts.values())) + len(self._paths) + len(self._histories)
 
     def history(self, customer_id: int, key: AccountKey) -> History:
         """An account's net increase by day, on its role's normal side, unwritten entries included.
@@ -307,25 +339,45 @@ class Books:
         customer_id = source.customer.customer_id
         functional_currency = self.entity(source.entity).currency
         postings: list[Posting] = []
+        foreign = False
         for movement in moved:
-            assert movement.amount > 0, f"{movement.rule} moves a positive amount, got {movement.amount}"
-            rule = RULES[movement.rule]
-            currency = movement.currency or source.currency
-            roles = movement.roles or (rule.debit, rule.credit)
-            keys = (
-                self._movement_key(source, roles[0], currency, movement.debit, movement.product),
-                self._movement_key(source, roles[1], currency, movement.credit, movement.product),
-            )
-            debit, credit = (self.account(customer_id, key) for key in keys)
-            if currency == functional_currency:
-                postings.append(Posting(rule.number, debit, credit, movement.amount, movement.amount))
+            amount = movement.amount
+            assert amount > 0, f"{movement.rule} moves a positive amount, got {amount}"
+            path = self._path(source, movement)
+            if path.currency == functional_currency:
+                postings.append(Posting(path.rule, path.debit, path.credit, amount, amount))
             else:
-                postings += self._valued(source, movement, keys, (debit, credit), effective_on)
-            for account_id, role, net in ((debit, roles[0], movement.amount), (credit, roles[1], -movement.amount)):
-                if role != "deferred_revenue" or rule.number not in SEPARATING:
-                    self._see(customer_id, account_id, ROLES[role].sign, effective_on, net)
-        postings += self._cleared(source, postings, functional_currency)
+                foreign = True
+                postings += self._valued(source, movement, path.keys, (path.debit, path.credit), effective_on)
+            if path.debit_sign:
+                self._see(customer_id, path.debit, path.debit_sign, effective_on, amount)
+            if path.credit_sign:
+                self._see(customer_id, path.credit, path.credit_sign, effective_on, -amount)
+        if foreign:
+            postings += self._cleared(source, postings, functional_currency)
         self._entries.append(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
+
+    def _path(self, source: Source, movement: Movement) -> _Path:
+        """Between which accounts a movement goes: found once for all that go the same way."""
+        currency = movement.currency or source.currency
+        way = (
+            source.customer.customer_id, source.entity, currency, movement.rule, movement.debit, movement.credit, movement.product,
+            movement.roles,
+        )  # fmt: skip
+        known = self._paths.get(way)
+        if known is not None:
+            return known
+        rule = RULES[movement.rule]
+        roles = movement.roles or (rule.debit, rule.credit)
+        keys = (
+            self._movement_key(source, roles[0], currency, movement.debit, movement.product),
+            self._movement_key(source, roles[1], currency, movement.credit, movement.product),
+        )
+        debit, credit = (self.account(source.customer.customer_id, key) for key in keys)
+        # what only keeps a refund liability apart from deferred revenue is not seen there: its history holds both
+        signs = [0 if role == "deferred_revenue" and rule.number in SEPARATING else ROLES[role].sign for role in roles]
+        found = self._paths[way] = _Path(rule.number, currency, keys, debit, credit, signs[0], signs[1])
+        return found
 
     def _cleared(self, source: Source, postings: Sequence[Posting], functional_currency: str) -> list[Posting]:
         """What exchanging one currency for another leaves on the clearing account, realised: it never holds anything."""
@@ -559,5 +611,6 @@ class Books:
         """Let go of what was learnt about accounts, to bound memory in a long run; call after `flush`."""
         assert not self._entries, "flush before forgetting"
         self._accounts = {}
+        self._paths = {}
         self._histories = {}
         self._carried = {}

@@ -85,7 +85,7 @@ class Grant:
         return (
             self.kind == "promotional"
             or self.price != self.face
-            or self.expected_breakage > 0
+            or bool(self.expected_breakage)
             or self.contract is not None
         )
 

@@ -37,8 +37,8 @@ from ledger.reading import ProblemList
 from ledger.wallets import Wallets
 
 BATCH = 5_000
-# After this many batches what was learnt of customers is dropped and read again: memory stays bounded.
-_BATCHES_REMEMBERED = 10
+# Beyond so many accounts and the like, what was learnt of customers is dropped and read again: memory stays bounded.
+_REMEMBERED = 200_000
 _REFUSED_REMEMBERED = 100_000
 
 PostDocument = Callable[[Wallets, Any, int], int]
@@ -123,13 +123,13 @@ def post_lines(
     ledger_wallets = Wallets(books)
     outcome = Outcome()
     refused: dict[tuple[str, str], int] = {}
-    for count, batch in enumerate(_batches(lines), 1):
+    for batch in _batches(lines):
         items = [_parse(line, raw, types) for line, raw in batch]
         _post_batch(books, ledger_wallets, items, types, outcome, refused, report, refuse_late=refuse_late)
         books.flush()
         ledger_wallets.flush()
         alerts.watch(ledger_wallets)
-        if count % _BATCHES_REMEMBERED == 0:
+        if books.remembered > _REMEMBERED:
             books.forget()
             ledger_wallets.forget()
         progress(len(items))
@@ -180,6 +180,8 @@ def _post_batch(
     good = [item for item in items if item.doc is not None]
     known = _known_hashes(books.connection, good)
     books.learn_customers({item.doc.customer for item in good if isinstance(item.doc, documents.Party)})
+    used = {item.doc.customer for item in good if isinstance(item.doc, documents.Usage)}
+    ledger_wallets.learn(books.known_customers(used))
     numbers = journal.numbers(books.connection, "document_number", len(good)) if good else []
     numbered = iter(numbers)
     for item in items:

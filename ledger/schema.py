@@ -146,6 +146,7 @@ document = Table(
     Column("hash", LargeBinary, nullable=False),
     _moment("posted_at"),
     _text("posted_by"),
+    Index("document_manual", "customer_id", postgresql_where=text("type = 'manual_entry'")),
 )
 
 account = Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -57,6 +57,36 @@ FUNDING_RULES = (
 )  # fmt: skip
 
 
+# What was billed for customers' grants: by way of the documents that bill, not of the grants' accounts, which hold every draw.
+# One step after the other, whatever the planner knows of tables that were small when it last looked: each finds its few rows
+# by an index, and none reads all entries, documents or accounts of a customer.
+_FUNDINGS = """
+    with billing as materialized (
+        select customer_id, invoice_id as document_id from invoice_line
+            where customer_id = any(:customers) and subject like :grants
+        union select customer_id, document_id from line_change where customer_id = any(:customers) and subject like :grants
+        union select customer_id, document_id from grant_move where customer_id = any(:customers)
+        -- free credits that share a contract's price got it with their own document
+        union select customer_id, grant_id from credit_grant
+            where customer_id = any(:customers) and kind = any(:free_kinds) and price_minor > 0
+        union select customer_id, document_id from document where customer_id = any(:customers) and type = 'manual_entry'
+    ), billed as materialized (
+        select p.customer_id, p.debit_account, p.credit_account, p.amount, p.effective_on
+        from billing
+        join lateral (
+            select customer_id, entry_id from entry
+            where document_id = billing.document_id and customer_id + 0 = billing.customer_id
+            offset 0
+        ) e on true
+        join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id
+        where p.rule = any(:rules)
+    )
+    select b.customer_id, a.subject, b.effective_on, b.amount from billed b
+    join account a on a.customer_id = b.customer_id and a.account_id = b.credit_account where a.subject like :grants
+    union all
+    select b.customer_id, a.subject, b.effective_on, -b.amount from billed b
+    join account a on a.customer_id = b.customer_id and a.account_id = b.debit_account where a.subject like :grants"""
+
 # All that changed in one statement each: a row at a time would be most of a batch's round trips.
 _WRITE_BALANCES = """
     insert into grant_balance (customer_id, grant_id, face_minor, drawn_face_minor, expired_face_minor, drawn_minor,
@@ -88,12 +118,36 @@ class Wallets:
         self.changed_customers: set[int] = set()
         self._meters: dict[tuple[int, str, str, str], Meter] = {}
 
+    def learn(self, customers: Iterable[int]) -> None:
+        """Read the grants and meters of customers, many at once; those that are known stay as they are."""
+        missing = sorted({customer_id for customer_id in customers if customer_id not in self._grants})
+        if not missing:
+            return
+        self.books.learn_accounts(missing)
+        connection, of = self.books.connection, {"customers": missing}
+        self._orders |= {customer_id: {} for customer_id in missing}
+        orders = connection.execute(
+            text("select customer_id, contract, kinds from draw_order where customer_id = any(:customers)"), of
+        )
+        for order in orders:
+            self._orders[order.customer_id][order.contract] = order.kinds
+        meters = connection.execute(
+            text(
+                "select customer_id, entity, product, currency, rated, posted_minor from usage_meter "
+                "where customer_id = any(:customers)"
+            ),
+            of,
+        )
+        for row in meters:
+            self._meters.setdefault(tuple(row[:4]), Meter(row.rated, row.posted_minor))
+        for customer_id, grants in self._load(missing).items():
+            self._grants[customer_id] = arrange(grants, self._orders[customer_id])
+
     def grants(self, customer_id: int) -> list[Grant]:
         """A customer's grants in drawing order."""
-        known = self._grants.get(customer_id)
-        if known is None:
-            known = self._grants[customer_id] = self._load(customer_id)
-        return known
+        if customer_id not in self._grants:
+            self.learn([customer_id])
+        return self._grants[customer_id]
 
     def grant(self, customer_id: int, ref: str) -> Grant:
         """One of a customer's grants. Raises UnknownReference."""
@@ -102,7 +156,8 @@ class Wallets:
                 return grant
         raise UnknownReference("grant", ref, "expected the id of a grant of this customer posted before")
 
-    def _load(self, customer_id: int) -> list[Grant]:
+    def _load(self, customers: Sequence[int]) -> dict[int, list[Grant]]:
+        """The grants of customers, with their balances and what was billed for them."""
         rows = self.books.connection.execute(
             text(
                 "select g.customer_id, g.grant_id, g.ref, g.entity, g.currency, g.kind, g.face_minor, g.price_minor,"
@@ -110,78 +165,51 @@ class Wallets:
                 " b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor, b.moved_face_minor,"
                 " b.moved_minor "
                 "from credit_grant g join grant_balance b using (customer_id, grant_id) "
-                "where g.customer_id = :customer_id"
+                "where g.customer_id = any(:customers)"
             ),
-            {"customer_id": customer_id},
+            {"customers": list(customers)},
         ).all()
-        fundings: dict[str, list[Funding]] = {}
+        fundings: dict[tuple[int, str], list[Funding]] = {}
         if rows:
             funding_rows = self.books.connection.execute(
-                text(
-                    # by way of the documents that bill, not of the grant's accounts, which hold every draw
-                    "select a.subject, p.effective_on,"
-                    " case when p.credit_account = a.account_id then p.amount else -p.amount end "
-                    "from (select invoice_id as document_id from invoice_line"
-                    "      where customer_id = :customer_id and subject like :grants"
-                    "      union select document_id from line_change"
-                    "      where customer_id = :customer_id and subject like :grants"
-                    "      union select document_id from grant_move where customer_id = :customer_id"
-                    # free credits that share a contract's price got it with their own document
-                    "      union select grant_id from credit_grant"
-                    "      where customer_id = :customer_id and kind = any(:free_kinds) and price_minor > 0"
-                    "      union select document_id from document"
-                    "      where customer_id = :customer_id and type = 'manual_entry') billing "
-                    "join entry e on e.customer_id = :customer_id and e.document_id = billing.document_id "
-                    "join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id "
-                    "join account a on a.customer_id = p.customer_id"
-                    " and a.account_id in (p.credit_account, p.debit_account) "
-                    "where p.rule = any(:rules) and a.subject like :grants"
-                ),
+                text(_FUNDINGS),
                 {
-                    "customer_id": customer_id,
+                    "customers": sorted({row.customer_id for row in rows}),
                     "grants": "grant:%",
                     "free_kinds": list(FREE_KINDS),
                     "rules": [RULES[code].number for code in FUNDING_RULES],
                 },
             )
-            for subject, day, amount in funding_rows:
-                fundings.setdefault(subject, []).append((day, amount))
-        grants = [
-            Grant(
-                *(
-                    *row[:10],
-                    frozenset(row.products) if row.products else None,
-                    row.priority,
-                    Fraction(row.expected_breakage),
-                    *row[13:],
-                    fundings.get(grant_subject(row.ref), []),
+            for customer_id, subject, day, amount in funding_rows:
+                fundings.setdefault((customer_id, subject), []).append((day, amount))
+        found: dict[int, list[Grant]] = {customer_id: [] for customer_id in customers}
+        for row in rows:
+            found[row.customer_id].append(
+                Grant(
+                    *(
+                        *row[:10],
+                        frozenset(row.products) if row.products else None,
+                        row.priority,
+                        Fraction(row.expected_breakage),
+                        *row[13:],
+                        fundings.get((row.customer_id, grant_subject(row.ref)), []),
+                    )
                 )
             )
-            for row in rows
-        ]  # fmt: skip
-        return arrange(grants, self._own_orders(customer_id))
-
-    def _own_orders(self, customer_id: int) -> dict[str, list[str]]:
-        known = self._orders.get(customer_id)
-        if known is None:
-            rows = self.books.connection.execute(
-                text("select contract, kinds from draw_order where customer_id = :id"), {"id": customer_id}
-            )
-            known = self._orders[customer_id] = {row.contract: row.kinds for row in rows}
-        return known
+        return found
 
     def set_draw_order(self, customer_id: int, contract: str, kinds: Sequence[str]) -> None:
         """Keep a contract's own order of its grants; kinds it leaves out come after, in the default order."""
+        self.learn([customer_id])
         kinds = [*kinds, *(kind for kind in KIND_ORDER if kind not in kinds)]
         self.books.add_row("draw_order", customer_id=customer_id, contract=contract, kinds=kinds)
-        self._own_orders(customer_id)[contract] = kinds
-        if customer_id in self._grants:
-            self._grants[customer_id] = arrange(self._grants[customer_id], self._own_orders(customer_id))
+        self._orders[customer_id][contract] = kinds
+        self._grants[customer_id] = arrange(self._grants[customer_id], self._orders[customer_id])
 
     def add(self, grant: Grant) -> None:
         """A grant that was just posted."""
         grants = [*self.grants(grant.customer_id), grant]
-        self._grants[grant.customer_id] = arrange(grants, self._own_orders(grant.customer_id))
+        self._grants[grant.customer_id] = arrange(grants, self._orders[grant.customer_id])
         self._changed[grant.grant_id] = grant
 
     def touch(self, grant: Grant) -> None:
@@ -190,17 +218,11 @@ class Wallets:
 
     def meter(self, customer_id: int, entity: str, product: str, currency: str) -> Meter:
         """The running total of a customer's usage of a product."""
+        self.learn([customer_id])
         key = (customer_id, entity, product, currency)
         known = self._meters.get(key)
         if known is None:
-            row = self.books.connection.execute(
-                text(
-                    "select rated, posted_minor from usage_meter where customer_id = :customer_id "
-                    "and entity = :entity and product = :product and currency = :currency"
-                ),
-                {"customer_id": customer_id, "entity": entity, "product": product, "currency": currency},
-            ).first()
-            known = self._meters[key] = Meter(row.rated, row.posted_minor) if row else Meter(Decimal(0), 0)
+            known = self._meters[key] = Meter(Decimal(0), 0)
         return known
 
     def flush(self) -> None:

@@ -16,7 +16,7 @@ from revrec import financing
 from revrec.catalogue import Catalogue, Entry
 from revrec.combination import combine
 from revrec.documents import Contract, ContractObligation
-from revrec.progress import add_milestones, measured
+from revrec.progress import add_milestones, measured, worths
 
 
 def prices(doc: Contract, catalogue: Catalogue) -> list[int]:
@@ -248,10 +248,15 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class NewObligation:
-    """An obligation that nothing stands against, with its accounts: contract liability, contract asset, revenue."""
+    """An obligation that nothing stands against, with its accounts: contract liability, contract asset, revenue.
+
+    `ssp` is its stand-alone price and `milestones` what each is worth, in minor units.
+    """
 
     item: ContractObligation
     keys: tuple[AccountKey, AccountKey, AccountKey]
+    ssp: int | None
+    milestones: dict[str, int]
 
 
 def new_obligation(books: Books, source: Source, index: int, item: ContractObligation) -> NewObligation:
@@ -262,7 +267,9 @@ def new_obligation(books: Books, source: Source, index: int, item: ContractOblig
         raise ConflictingDocument(
             f"obligations.{index}.id", item.id, f"an obligation of {source.customer.ref} has this id already"
         )
-    return NewObligation(item, keys)
+    field = f"obligations.{index}"
+    ssp = None if item.ssp is None else to_minor(item.ssp, source.currency, f"{field}.ssp")
+    return NewObligation(item, keys, ssp, worths(item, source.currency, field))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +297,7 @@ def add_obligation(
         ref=item.id,
         product=item.product,
         price_minor=price,
-        ssp_minor=None if item.ssp is None else to_minor(item.ssp, source.currency, "ssp"),
+        ssp_minor=new.ssp,
         pattern=item.pattern,
         starts_on=item.start,
         ends_on=ends_on,
@@ -304,4 +311,4 @@ def add_obligation(
         unbilled_account=unbilled,
         revenue_account=revenue,
     )
-    add_milestones(books, source, obligation_subject(item.id), item, "obligations")
+    add_milestones(books, source, obligation_subject(item.id), new.milestones)

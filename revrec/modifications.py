@@ -41,7 +41,7 @@ class _Change:
     treatment: str
     reason: str
     terms: dict[str, object]
-    item: ModifiedObligation | None = None
+    milestones: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,8 +64,7 @@ def post_modification(wallets: Wallets, doc: ContractModification, document_id: 
         books.remember("receivable", obligation_subject(new.item.id), contract.receivable)
     for change in plan.changes:
         add_version(books, source, doc.date, change.standing, change.treatment, change.reason, **change.terms)
-        if change.item is not None:
-            add_milestones(books, source, change.standing.subject, change.item, "obligations")
+        add_milestones(books, source, change.standing.subject, change.milestones)
     return contract.customer_id
 
 
@@ -75,7 +74,7 @@ def _planned(books: Books, source: Source, contract: Agreed, doc: ContractModifi
     named = {*(item.id for item in doc.obligations), *doc.cancel}
     refuse_overlaps(list(enumerate(doc.obligations)))
     # what is sold below or above its stand-alone price, with that price
-    apart: list[tuple[int, NewObligation, int, int]] = []
+    apart: list[tuple[NewObligation, int, int]] = []
     for index, given in enumerate(doc.obligations):
         item = measured(given, own_price=True)
         standing = standing_of(books, contract, item.id)
@@ -93,7 +92,7 @@ def _planned(books: Books, source: Source, contract: Agreed, doc: ContractModifi
         if ssp is None:
             plan.added.append((new, price, counted))
         else:
-            apart.append((index, new, price, ssp))
+            apart.append((new, price, ssp))
     for ref in doc.cancel:
         standing = standing_of(books, contract, ref)
         if standing is None:
@@ -127,7 +126,7 @@ def _pool(
     contract: Agreed,
     doc: ContractModification,
     plan: _Plan,
-    apart: Sequence[tuple[int, NewObligation, int, int]],
+    apart: Sequence[tuple[NewObligation, int, int]],
     named: set[str],
 ) -> None:
     """Share what is left of the contract's price, and the new prices, by stand-alone prices over all that remains (25-13(a)).
@@ -135,9 +134,8 @@ def _pool(
     Of what the modification changes itself the document gives the price. Where a stand-alone price of what remains is not
     known, the new obligations are taken at the prices agreed, and that says so.
     """
-    left: list[
-        tuple[Standing, int, int, Fraction]
-    ] = []  # with its price, what is earned, what the rest of it is worth alone
+    # what goes on, with its price, what is earned of it, and what the rest is worth alone
+    left: list[tuple[Standing, int, int, Fraction]] = []
     unknown: list[str] = []
     for standing in going_on(books.connection, contract):
         if standing.ref in named or (standing.pattern == "progress" and standing.quantity is None):
@@ -156,14 +154,14 @@ def _pool(
             if unknown
             else "nothing else of the contract remains"
         )
-        for _, new, price, ssp in apart:
+        for new, price, ssp in apart:
             alone = to_text(ssp, source.currency)
             plan.added.append(
                 (new, price, Counted(doc.date, "prospective", f"distinct, not at its stand-alone price of {alone} "
                                      f"{source.currency}; taken at the price agreed: {why} (606-10-25-13(a))"))
             )  # fmt: skip
         return
-    pool = sum(price - earned for _, price, earned, _ in left) + sum(price for _, _, price, _ in apart)
+    pool = sum(price - earned for _, price, earned, _ in left) + sum(price for _, price, _ in apart)
     worths = [worth for *_, worth in left] + [Fraction(ssp) for *_, ssp in apart]
     scale = lcm(*(worth.denominator for worth in worths))
     shares = allocate(pool, [int(worth * scale) for worth in worths])
@@ -180,7 +178,7 @@ def _pool(
             "done_before": done(books, source, standing, doc.date - timedelta(days=1)),
         }  # fmt: skip
         plan.changes.append(_Change(standing, "prospective", reason, terms))
-    for (_, new, _, _), part in zip(apart, shares[len(left) :], strict=True):
+    for (new, _, _), part in zip(apart, shares[len(left) :], strict=True):
         plan.added.append((new, part, Counted(doc.date, "prospective", reason)))
 
 
@@ -211,7 +209,7 @@ def _changed(
             item.id,
             "expected an obligation that goes on; it is cancelled: promise it anew, by another id",
         )
-    require_reached(books, source, standing, item, index)
+    milestones = require_reached(books, source, standing, item, index)
     counted, reason = _decide(item) if treatment == "auto" else (str(treatment), "as the document says")
     terms: dict[str, object] = {
         "price_minor": price, "base_minor": 0, "pattern": item.pattern, "starts_on": item.start, "ends_on": item.end,
@@ -234,7 +232,7 @@ def _changed(
             terms["starts_on"] = max(doc.date, item.start)
     if item.pattern == "point_in_time":
         terms["starts_on"] = terms["ends_on"] = item.start
-    return _Change(standing, counted, reason, terms, item)
+    return _Change(standing, counted, reason, terms, milestones)
 
 
 def _decide(item: ModifiedObligation) -> tuple[str, str]:

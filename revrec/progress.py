@@ -29,25 +29,38 @@ def measured(item: _Given, *, own_price: bool) -> _Given:
     return item.model_copy(update=changed)
 
 
-def add_milestones(books: Books, source: Source, subject: str, item: ContractObligation, field: str) -> None:
+def worths(item: ContractObligation, currency: str, field: str) -> dict[str, int]:
+    """What each milestone of an obligation is worth, in minor units. Raises InvalidDocument for a fraction of one."""
+    return {
+        milestone.id: to_minor(milestone.amount, currency, f"{field}.milestones.{index}.amount")
+        for index, milestone in enumerate(item.milestones or ())
+    }
+
+
+def add_milestones(books: Books, source: Source, subject: str, milestones: dict[str, int]) -> None:
     """Gather the milestones of an obligation as a document agrees them."""
-    for index, milestone in enumerate(item.milestones or ()):
+    for ref, amount in milestones.items():
         books.add_row(
             "milestone",
             customer_id=source.customer.customer_id,
             document_id=source.document_id,
             subject=subject,
-            milestone=milestone.id,
-            amount_minor=to_minor(milestone.amount, source.currency, f"{field}.milestones.{index}.amount"),
+            milestone=ref,
+            amount_minor=amount,
         )
 
 
-def require_reached(books: Books, source: Source, standing: Standing, item: ContractObligation, index: int) -> None:
-    """Raise Refused where a modification drops or revalues a milestone that was reached, or turns milestones into units."""
+def require_reached(
+    books: Books, source: Source, standing: Standing, item: ContractObligation, index: int
+) -> dict[str, int]:
+    """The milestones a modification leaves an obligation.
+
+    Raises Refused where it drops or revalues one that was reached, or turns milestones into units.
+    """
     agreed = _agreed(books.connection, source.customer.customer_id, standing.subject)
-    if not agreed and item.milestones is None:
-        return
-    given = {milestone.id: to_minor(milestone.amount, source.currency) for milestone in item.milestones or ()}
+    given = worths(item, source.currency, f"obligations.{index}")
+    if not agreed and not given:
+        return given
     reached = books.connection.scalars(
         text("select milestone from progress where customer_id = :customer_id and subject = :subject "
              "and milestone is not null order by effective_on, document_id"),
@@ -62,6 +75,7 @@ def require_reached(books: Books, source: Source, standing: Standing, item: Cont
         if given.get(ref) != agreed[ref]:
             worth = to_decimal(agreed[ref], source.currency)
             raise Refused(field, ref, f"expected it among them with {worth}: it was reached")
+    return given
 
 
 def done(books: Books, source: Source, standing: Standing, through: date) -> Decimal:

@@ -77,7 +77,7 @@ def _renewed(books: Books, contract: Agreed, renewal: Renewal, index: int) -> tu
         )  # fmt: skip
     if renewal.end < start:
         raise Refused(f"{field}.end", renewal.end, f"expected {start}, when it starts, or later")
-    price = standing.price
+    price = 0 if standing.pattern == "usage" else standing.price
     if renewal.price is not None:
         if standing.pattern == "usage":
             raise Refused(f"{field}.price", renewal.price, "expected none for pattern usage: usage has its prices")

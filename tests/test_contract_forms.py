@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, lines
 from tests.samples import PARTY, contract, invoice, obligation, parties
 
 
@@ -525,3 +525,20 @@ def test_a_contract_reads_as_of_any_day(cli: Cli) -> None:
         ("c/o", 3, "terminated", "1400.00", "2026-10-31", "contract_termination T"),
     ]
     assert terms("--as-of", "2025-12-31") == []
+
+
+def test_a_refused_contract_leaves_nothing_with_keep_going(cli: Cli) -> None:
+    """A stand-alone price or a milestone of a fraction of a cent is seen before anything of the contract is kept."""
+    cli.post(*parties())
+    good, bad = _point("c/good", "2026-01-01", price="1.00"), _point("c/bad", "2026-01-02", price="1.00", ssp="1.005")
+    steps = [{"id": "a", "amount": "1.00"}, {"id": "b", "amount": "0.505"}]
+    for wrong, named in (
+        (bad, "obligations.1.ssp = 1.005 USD: expected at most 2 decimal places"),
+        ({"id": "c/m", "product": "seats", "price": "1.00", "start": "2026-01-01", "pattern": "milestones", "milestones": steps},
+         "obligations.1.milestones.1.amount = 0.505 USD: expected at most 2 decimal places"),
+    ):  # fmt: skip
+        result = cli.run("post", "--keep-going", "-", stdin=lines([contract("c", "2026-01-01", good, wrong)]))
+        assert named in result.stderr
+        assert cli.report("contracts") == []
+    cli.post(contract("c", "2026-01-01", good))
+    assert [row["obligation"] for row in cli.report("contracts")] == ["c/good"]

@@ -35,6 +35,9 @@ comment on column contract_cost.kind is 'To obtain the contract (340-40-25-1) or
 alter table variable_estimate add column refund boolean not null default false;
 comment on column variable_estimate.refund is 'It is expected to be given back of what is billed.';
 
+-- A customer's wallets ask for these; usage is most of a customer's documents.
+create index document_manual on document (customer_id) where type = 'manual_entry';
+
 create table milestone (
     customer_id bigint not null,
     document_id bigint not null,

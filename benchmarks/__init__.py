@@ -1,0 +1,1 @@
+"""How fast the books are, against what PostgreSQL itself can do: `make bench`, `make bench QUICK=1`."""
