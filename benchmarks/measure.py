@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
@@ -125,6 +126,15 @@ def unchecked(url: str) -> Iterator[Connection]:
         connection.exec_driver_sql("set session_replication_role = replica")
         yield connection
     engine.dispose()
+
+
+def vacuum(connection: Connection, tables: str = "") -> None:
+    """Commit, and let PostgreSQL clean up and look at its tables anew."""
+    raw: Any = connection.connection.driver_connection
+    raw.commit()
+    raw.autocommit = True
+    raw.execute(f"vacuum analyze {tables}")
+    raw.autocommit = False
 
 
 def table(results: list[Result]) -> str:

@@ -14,10 +14,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Any
 
-import psycopg
 from sqlalchemy import Connection, text
 
-from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked
+from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
 from ledger import journal, locks
 from ledger.database import connect_engine
 from ledger.journal import Entry, Posting
@@ -186,13 +185,7 @@ def post_documents(server: Server, scale: Scale) -> Iterator[Result]:
                 owner.exec_driver_sql("delete from grant_balance")
                 owner.exec_driver_sql("insert into grant_balance select * from kept_balance")
                 owner.exec_driver_sql("delete from usage_meter")
-                owner.commit()
-                raw: psycopg.Connection[Any] = owner.connection.driver_connection  # type: ignore[assignment] # psycopg is the driver
-                raw.autocommit = True
-                raw.execute(
-                    "vacuum analyze document_key, document, account, entry, posting, grant_balance, usage_meter"
-                )
-                raw.autocommit = False
+                vacuum(owner, "document_key, document, account, entry, posting, grant_balance, usage_meter")
 
             def work() -> float:
                 reset()

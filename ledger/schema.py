@@ -483,6 +483,9 @@ obligation = Table(
     _text("treatment", null=True),
     _text("reason", null=True),
     _text("renews", null=True),
+    ForeignKeyConstraint(
+        ["customer_id", "contract_id"], ["contract.customer_id", "contract.contract_id"], name="obligation_contract"
+    ),
     Index("obligation_ref", "ref"),
 )
 

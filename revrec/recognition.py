@@ -49,11 +49,11 @@ _NEEDED = f"""
     with terms as (
         select o.*, greatest(coalesce(c.closed_through + 1, date '1970-01-01'), date '1970-01-01') as first_open
         from performance_obligation o
-        join entity e using (entity)
         left join closed_books c using (entity)
-        where (o.currency <> e.currency) = :foreign
-          and least(o.known_on, o.starts_on) <= :through
-          and coalesce(c.closed_through, date '1969-12-31') < :through
+        -- in words by which the planner expects many: it joins all that follows by that
+        where coalesce((select e.currency from entity e where e.entity = o.entity) CURRENCIES o.currency, false)
+          and (o.known_on <= :through or o.starts_on <= :through)
+          and (c.closed_through is null or c.closed_through < :through)
     ), moved as (
         select t.customer_id, t.subject, t.revenue_account,
                greatest(date_trunc('month', s.effective_on)::date, t.first_open) as month,
@@ -147,6 +147,11 @@ _NEEDED = f"""
 """
 
 
+# Obligations in their entity's currency, where each amount is one; and in others, where it has two.
+_NEEDED_HOME = _NEEDED.replace("CURRENCIES", "=")
+_NEEDED_FOREIGN = _NEEDED.replace("CURRENCIES", "<>")
+
+
 def _lines_sql() -> str:
     """The postings of a needed step: each amount by its rule, or its opposite's where it is below zero."""
     accounts = {
@@ -168,7 +173,7 @@ def _lines_sql() -> str:
 
 # Needed steps, numbered, with their postings and the hash the journal keeps, as entries and postings.
 _POST = f"""
-    with needed as materialized ({_NEEDED}),
+    with needed as materialized ({_NEEDED_HOME}),
     e as materialized (
         select n.*, nextval('entry_number') as entry_id, cast(:document_id as bigint) as document_id,
                cast(:posted_at as timestamptz) as posted_at, cast(:posted_by as text) as posted_by,
@@ -223,7 +228,7 @@ def _recognize_foreign(books: Books, document_id: int, parameters: dict[str, obj
     invoice's rate; other revenue counts at the rate of its day, or at what the liability it leaves was billed for.
     """
     rows = books.connection.execute(
-        text(f"select n.*, c.ref as customer from ({_NEEDED}) n join customer c using (customer_id) "
+        text(f"select n.*, c.ref as customer from ({_NEEDED_FOREIGN}) n join customer c using (customer_id) "
              "order by n.customer_id, n.subject, n.month"),
         parameters,
     ).all()  # fmt: skip
@@ -277,12 +282,12 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     financing.accrue(books, document_id, last_day)
     books.flush()
     parameters = {"through": last_day, "price_reducing": list(PRICE_REDUCING)}
-    _recognize_foreign(books, document_id, parameters | {"foreign": True})
+    _recognize_foreign(books, document_id, parameters)
     books.flush()
     posted = connection.execute(
         text(_POST),
         parameters
-        | {"foreign": False, "document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
+        | {"document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
     ).one()
     books.forget()
     refunds.separate(books, document_id, last_day)

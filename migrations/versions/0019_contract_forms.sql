@@ -18,6 +18,9 @@ comment on column obligation.document_id is 'The contract, or the modification, 
 comment on column obligation.treatment is 'How one that was added later counts: for itself, or with what remained.';
 comment on column obligation.renews is 'The obligation whose term it renews.';
 
+-- Not only that none stands without its contract: the planner knows by it that each has one, and joins them as many.
+alter table obligation add constraint obligation_contract foreign key (customer_id, contract_id) references contract;
+
 alter table contract add column package text;
 alter table contract add column combined_because text;
 comment on column contract.package is
