@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from ledger.errors import Refused
 from ledger.reports import PERIODS, Column, Filters, Report
-from revrec.facts import facts_of
+from revrec.facts import posted_since
 
 _Key = tuple[Any, ...]
 
@@ -84,15 +84,11 @@ def _explaining(place: Mapping[str, Any], since: Sequence[dict[str, Any]]) -> st
 
 def _since(connection: Connection, filters: Filters, signed_at: datetime) -> list[dict[str, Any]]:
     """What was posted since a moment: which document, and what of whose it moved or changed the terms of."""
-    facts, parameters = facts_of(replace(filters, since=None, product=None, contract=None))
-    with_entries = facts.replace("x.effective_on,", "x.effective_on, x.entry_id,", 1)
+    since, parameters = posted_since(replace(filters, since=None, product=None, contract=None))
     posted = connection.execute(
         text(
             f"select distinct d.type || ' ' || d.ref as document, d.document_id, f.entity, f.customer, f.contract, f.product, f.role,"
-            f" f.subject, to_char(f.effective_on, '{PERIODS[filters.period]}') as period from ({with_entries}) f "
-            f"join entry n on n.customer_id = f.customer_id and n.entry_id = f.entry_id "
-            f"join document d on d.document_id = n.document_id and d.customer_id in (n.customer_id, 0) "
-            f"where n.posted_at > :signed_at order by d.document_id"
+            f" f.subject, to_char(f.effective_on, '{PERIODS[filters.period]}') as period {since} order by d.document_id"
         ),
         parameters | {"signed_at": signed_at},
     )

@@ -35,6 +35,17 @@ def facts_of(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
     ), parameters
 
 
+def posted_since(filters: Filters) -> tuple[str, dict[str, object]]:
+    """SQL for the facts posted after `:signed_at`, each with its document `d`: to follow a `select` of `f` and `d`."""
+    facts, parameters = facts_of(filters)
+    with_entries = facts.replace("x.effective_on,", "x.effective_on, x.entry_id,", 1)
+    return (
+        f"from ({with_entries}) f join entry n on n.customer_id = f.customer_id and n.entry_id = f.entry_id "
+        f"join document d on d.document_id = n.document_id and d.customer_id in (n.customer_id, 0) "
+        f"where n.posted_at > :signed_at"
+    ), parameters
+
+
 def grouped(filters: Filters) -> tuple[str, ...]:
     """What rows are kept apart by: entity always, then what was asked for."""
     return ("entity", *(name for name in TITLES if name in filters.group and name != "entity"))

@@ -10,7 +10,7 @@ from ledger.chart import ROLES
 from ledger.errors import Refused
 from ledger.reports import PERIODS, Column, Filters, Report, narrowed
 from ledger.rulebook import BY_NUMBER
-from revrec.facts import facts_of, of_contracts, totals_of
+from revrec.facts import facts_of, of_contracts, posted_since, totals_of
 
 
 def contracts(connection: Connection, filters: Filters) -> Report:
@@ -161,15 +161,11 @@ def changes(connection: Connection, filters: Filters) -> Report:
     """
     if filters.known_at is None:
         raise Refused("known_at", "missing", "expected the moment the earlier report was made")
-    facts, parameters = facts_of(replace(filters, known_at=None))
-    with_entries = facts.replace("x.effective_on,", "x.effective_on, x.entry_id,", 1)
+    since, parameters = posted_since(replace(filters, known_at=None))
     rows = connection.execute(
         text(
             f"select to_char(f.effective_on, '{PERIODS[filters.period]}') as period, f.entity, f.role, f.currency, d.type, d.ref,"
-            f" d.dated_on, d.posted_at, d.posted_by, sum(net)::bigint as net from ({with_entries}) f "
-            f"join entry n on n.customer_id = f.customer_id and n.entry_id = f.entry_id "
-            f"join document d on d.document_id = n.document_id and d.customer_id in (n.customer_id, 0) "
-            f"where n.posted_at > :signed_at group by 1, 2, 3, 4, 5, 6, 7, 8, 9 having sum(net) <> 0 order by 1, 2, 3, 8, 5, 6"
+            f" d.dated_on, d.posted_at, d.posted_by, sum(net)::bigint as net {since} group by 1, 2, 3, 4, 5, 6, 7, 8, 9 having sum(net) <> 0 order by 1, 2, 3, 8, 5, 6"
         ),
         parameters | {"signed_at": filters.known_at},
     )

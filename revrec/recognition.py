@@ -286,8 +286,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     books.flush()
     posted = connection.execute(
         text(_POST),
-        parameters
-        | {"document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
+        parameters | {"document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
     ).one()
     books.forget()
     refunds.separate(books, document_id, last_day)
