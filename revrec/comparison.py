@@ -92,6 +92,9 @@ def _since(connection: Connection, filters: Filters, signed_at: datetime) -> lis
         ),
         parameters | {"signed_at": signed_at},
     )
+    # what is dated after the report's day is not in it
+    of = {"signed_at": signed_at, "as_of": filters.as_of}
+    dated = " and (cast(:as_of as date) is null or d.dated_on is null or d.dated_on <= :as_of)"
     terms = connection.execute(
         text(
             "select distinct d.type || ' ' || d.ref as document, d.document_id, t.entity, c.ref as customer, t.ref as contract, o.product,"
@@ -102,9 +105,9 @@ def _since(connection: Connection, filters: Filters, signed_at: datetime) -> lis
             "join obligation o on o.customer_id = x.customer_id and 'obligation:' || o.ref = x.subject "
             "join contract t on t.customer_id = o.customer_id and t.contract_id = o.contract_id "
             "join customer c on c.customer_id = d.customer_id "
-            "where d.posted_at > :signed_at order by d.document_id"
+            f"where d.posted_at > :signed_at{dated} order by d.document_id"
         ),
-        {"signed_at": signed_at},
+        of,
     )
     plain = connection.execute(
         text(
@@ -112,8 +115,9 @@ def _since(connection: Connection, filters: Filters, signed_at: datetime) -> lis
             " null as product, null as role, null as subject, null as period "
             "from document d left join customer c on c.customer_id = d.customer_id and d.customer_id <> 0 "
             "where d.posted_at > :signed_at and d.type in ('fx_rate', 'stand_alone_price', 'estimate', 'entity', 'customer', 'wallet_alert')"
+            f"{dated}"
         ),
-        {"signed_at": signed_at},
+        of,
     )
     found = []
     for row in (*posted, *terms, *plain):

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,13 @@ class Cli:
 
     def report(self, name: str, *options: str) -> list[dict[str, Any]]:
         return json.loads(self.ok("report", name, "--format", "json", *options))
+
+    def now(self) -> str:
+        """A moment after all that was posted and before all that will be."""
+        time.sleep(0.01)
+        moment = datetime.now(UTC).isoformat()
+        time.sleep(0.01)
+        return moment
 
     def summary(self) -> dict[str, dict[str, str]]:
         months: dict[str, dict[str, str]] = {}

@@ -333,3 +333,31 @@ def test_what_is_to_come_in_the_entitys_currency(cli: Cli) -> None:
     assert {row["currency"] for row in waterfall} == {"USD"}
     assert sum(Decimal(row["amount"]) for row in waterfall) == 1380
     assert sum(Decimal(row["amount"]) for row in cli.report("revenue-waterfall", "--as-of", "2026-03-31")) == 1200
+
+
+def test_a_difference_names_the_documents_that_explain_it_and_no_others(cli: Cli) -> None:
+    """Signed with 75 deferred; then a credit of 30 dated in March, and a change and an invoice dated after: only the credit explains."""
+    cli.post(
+        *parties(), contract("C", "2026-01-01", obligation("C/o", "100.00", "2026-01-01", "2026-04-30", pattern="monthly")),
+        invoice("I", "2026-01-01", {"id": "1", "kind": "service", "amount": "100.00", "obligation": "C/o"}),
+        invoice("J", "2026-01-01", service("40.00", "2026-03-01", "2026-04-30")),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    signed = cli.now()
+    cli.post(
+        {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-01-31", "lines": [{"line": "1", "amount": "20.00"}]},
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-03-01",
+         "obligations": [obligation("C/o", "90.00", "2026-01-01", "2026-04-30", pattern="monthly")]},
+        invoice("K", "2026-02-10", service("5.00", "2026-02-10", "2026-02-20")),
+    )  # fmt: skip
+    rows = cli.report("deferred-rollforward", "--group", "contract", "--as-of", "2026-01-31", "--against", signed)
+    found = {
+        (row["contract"], row["figure"]): (row["signed"], row["now"], row["difference"], row["because"]) for row in rows
+    }
+    assert found == {
+        ("C", "Credited"): ("0.00", "-20.00", "-20.00", "credit_note N"),
+        ("C", "Closing"): ("75.00", "55.00", "-20.00", "credit_note N"),
+    }
+    assert "expected a moment before known-at" in cli.refused(
+        "report", "summary", "--known-at", signed, "--against", signed
+    )
