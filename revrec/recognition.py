@@ -113,6 +113,7 @@ _NEEDED = f"""
         select g.*, x.*, (g.deferred - g.unbilled + g.recognised)::bigint as billed, {_PASSED} as passed,
                {_WHOLE} as whole, {_DATE} as dated_on
         from grid g {term_sql("g")}
+        offset 0  -- each is worked out once a row, not wherever it is named below
     ), gap as (
         select s.*, case when month <= :through
                     then {earned_sql("s", "s.price")} - recognised end as needed_now,
@@ -121,7 +122,7 @@ _NEEDED = f"""
         from (select standing.*, case when agreed is null then billed
                                       when known_on <= month_end
                                       then {price_sql("agreed", "billed", "reduced::bigint")} else 0 end as price
-              from standing) s
+              from standing offset 0) s
     ), due as (
         select g.*, recognised + coalesce(max(needed_now) over (
                    partition by customer_id, revenue_account, run_months), 0) as earned

@@ -75,10 +75,13 @@ _SCHEDULED = f"""{_STOOD}, grid as (
         select g.*, x.*, {_PASSED} as passed, {_WHOLE} as whole,
                coalesce({price_sql("x.agreed", "g.billed", "g.reduced")}, g.billed) as price
         from grid g {{terms}}
+        offset 0  -- each is worked out once a row, not wherever it is named below
     ), earned as (
         select s.*, {earned_sql("s", "s.price")} as earned from parts s where s.term_pattern <> 'progress'
+        offset 0
     ), steps as (
         select *, lag(earned, 1, recognised) over (partition by customer_id, subject order by month) as before from earned
+        offset 0
     ), coming as (
         select s.*, ({_counted("s", "(s.earned - s.recognised)")} - {_counted("s", "(s.before - s.recognised)")})::bigint as amount
         from steps s
