@@ -19,6 +19,11 @@ from ledger.money import to_text
 from ledger.rulebook import RULES
 
 
+def period_of(day: date, period: str) -> str:
+    """The period a day is in, as `PERIODS` names it in SQL: 2026-01, 2026-Q1, 2026."""
+    return {"month": f"{day:%Y-%m}", "quarter": f"{day:%Y}-Q{(day.month + 2) // 3}", "year": f"{day:%Y}"}[period]
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What a report is narrowed to. `since` and `as_of` are days, both counted; `known_at` a moment."""

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.chart import CONTRACT_LIABILITIES
-from ledger.reports import Column, Filters, Report, last_day
+from ledger.reports import PERIODS, Column, Filters, Report, last_day, period_of
 from ledger.rulebook import BY_NUMBER
 from revrec.facts import TITLES, columns_of, facts_of, grouped, key_of, period_sql, totals_of
 from revrec.waterfall import REVENUE_ROLES, left_by_progress, scheduled
@@ -104,20 +104,22 @@ def asset_roll_forward(connection: Connection, filters: Filters) -> Report:
 
 
 def unbilled(connection: Connection, filters: Filters) -> Report:
-    """What is earned and not billed, thing by thing, since when."""
+    """What is earned and not billed, thing by thing, or by what is to be kept apart; since when."""
     facts, parameters = facts_of(replace(filters, since=None), "unbilled_receivable")
+    titles = TITLES | {"subject": "For"}
+    names = grouped(filters) if filters.group else tuple(titles)
+    places = ", ".join(str(number) for number in range(1, len(names) + 2))
     rows = connection.execute(
         text(
-            f"select entity, customer, contract, subject, product, currency, sum(net)::bigint as amount,"
+            f"select {', '.join(names)}, currency, sum(net)::bigint as amount,"
             f" max(effective_on) filter (where net > 0) as earned_on from ({facts}) f "
-            f"group by 1, 2, 3, 4, 5, 6 having sum(net) <> 0 order by 1, 2, 3, 4, 5, 6"
+            f"group by {places} having sum(net) <> 0 order by {places}"
         ),
         parameters,
     )
     found = tuple(dict(row._mapping) for row in rows)
     columns = (
-        *(Column(name, title) for name, title in TITLES.items()),
-        Column("subject", "For"),
+        *(Column(name, titles[name]) for name in names),
         Column("currency", "Currency"),
         Column("earned_on", "Last earned", "date"),
         Column("amount", "Unbilled", "amount"),
@@ -334,12 +336,13 @@ def disaggregation(connection: Connection, filters: Filters) -> Report:
 
 
 def schedule(connection: Connection, filters: Filters) -> Report:
-    """Each obligation's revenue month by month, posted and still scheduled, with the version of its terms that counts."""
+    """Each obligation's revenue by month, quarter or year, posted and still scheduled, with the version of its terms at its end."""
+    form = PERIODS[filters.period]
     until = filters.as_of or last_day(connection, filters.known_at)
     source, parameters = facts_of(replace(filters, transaction=filters.transaction is not False), "revenue")
     posted = connection.execute(
         text(
-            f"select customer, contract, subject, product, currency, to_char(effective_on, 'YYYY-MM') as month,"
+            f"select customer, contract, subject, product, currency, to_char(effective_on, '{form}') as month,"
             f" -sum(net)::bigint as amount from ({source}) f where subject like 'obligation:%' group by 1, 2, 3, 4, 5, 6"
         ),
         parameters,
@@ -347,7 +350,7 @@ def schedule(connection: Connection, filters: Filters) -> Report:
     coming = scheduled(
         connection, filters, until,
         "select (select ref from customer k where k.customer_id = coming.customer_id) as customer, contract, subject, product,"
-        " shown_in as currency, to_char(month, 'YYYY-MM') as month, sum(amount)::bigint as amount from coming group by 1, 2, 3, 4, 5, 6",
+        f" shown_in as currency, to_char(month, '{form}') as month, sum(amount)::bigint as amount from coming group by 1, 2, 3, 4, 5, 6",
     )  # fmt: skip
     versions = _versions(connection, filters, until)
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
@@ -373,14 +376,14 @@ def schedule(connection: Connection, filters: Filters) -> Report:
         lines.append(
             {
                 "customer": customer, "contract": contract or None, "obligation": obligation, "product": product,
-                "version": 1 + sum(1 for began in versions.get((customer, obligation), ()) if f"{began:%Y-%m}" <= month),
+                "version": 1 + sum(1 for began in versions.get((customer, obligation), ()) if period_of(began, filters.period) <= month),
                 "month": month, "currency": currency, "recognised": amounts["recognised"], "scheduled": amounts["scheduled"],
                 "to_date": reached[key[:-1]],
             }
         )  # fmt: skip
     columns = (
         Column("customer", "Customer"), Column("contract", "Contract"), Column("obligation", "Obligation"), Column("product", "Product"),
-        Column("version", "Version", "number"), Column("month", "Month"), Column("currency", "Currency"),
+        Column("version", "Version", "number"), Column("month", filters.period.capitalize()), Column("currency", "Currency"),
         Column("recognised", "Recognised", "amount"), Column("scheduled", "Scheduled", "amount"), Column("to_date", "To date", "amount"),
     )  # fmt: skip
     return Report("schedule", "Revenue schedules", columns, tuple(lines), notes=(f"as of {until}",))

@@ -93,6 +93,8 @@ def assert_groups_add_up(connection: Connection) -> None:
         if column in ("within_12", "within_24", "later"):
             by_horizon[currency] = by_horizon.get(currency, 0) + value
     assert {key: value for key, value in by_horizon.items() if value} == to_come
+    assert total("schedule", "currency", period="year", as_of=through) == total("schedule", "currency", as_of=through)
+    assert total("unbilled", "currency", group=("product",)) == total("unbilled", "currency")
     by_obligation = total("schedule", "currency", as_of=through)
     assert {key[0]: value for key, value in by_obligation.items() if key[1] == "scheduled"} == to_come
 
@@ -241,6 +243,22 @@ def test_a_schedule_names_its_versions(cli: Cli) -> None:
     assert (changed["obligation"], changed["version"], changed["treatment"], changed["price_before"], changed["price"], changed["kept"]) == (
         "C/a", 2, "prospective", "120.00", "90.00", "30.00",
     )  # fmt: skip
+
+
+def test_a_schedule_by_quarter_and_what_is_unbilled_by_product(cli: Cli) -> None:
+    """10 a month changed to 20 from June: 30.00, then 10 + 10 + 20, then 60.00; nothing is billed."""
+    cli.post(
+        *parties(), contract("C", "2026-01-01", obligation("C/o", "120.00", "2026-01-01", "2026-12-31", pattern="monthly")),
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-06-01",
+         "obligations": [obligation("C/o", "190.00", "2026-01-01", "2026-12-31", pattern="monthly")]},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-06")
+    rows = cli.report("schedule", "--by", "quarter", "--as-of", "2026-06-30")
+    assert [(row["month"], row["version"], row["recognised"], row["scheduled"]) for row in rows] == [
+        ("2026-Q1", 1, "30.00", "0.00"), ("2026-Q2", 2, "40.00", "0.00"), ("2026-Q3", 2, "0.00", "60.00"), ("2026-Q4", 2, "0.00", "60.00"),
+    ]  # fmt: skip
+    (row,) = cli.report("unbilled", "--group", "product")
+    assert (row["entity"], row["product"], row["amount"]) == ("us", "seats", "70.00")
 
 
 def test_an_allocation_shows_its_worksheet(cli: Cli) -> None:
