@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from ledger import embedded, periods
+from ledger import usage as usage_module
 from ledger.database import connect_engine
 from ledger.dates import months_between
 from ledger.reports import Filters, summary, trial_balance
@@ -432,6 +433,39 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
 
 def _cents(amount: str) -> int:
     return int(Decimal(amount) * 100)
+
+
+@settings(max_examples=EXAMPLES * 15)
+@given(files=_history())
+def test_plain_draws_post_what_planned_ones_would(fresh: Any, files: list[list[dict[str, Any]]]) -> None:
+    """Usage that one grant covers takes a short way: the journal is the same, line by line, as the long way writes."""
+    documents = [doc for file in files for doc in file]
+    note("\n".join(map(json.dumps, documents)))
+    found = []
+    for covering in (usage_module._covering, lambda *_: None):
+        engine = fresh()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(usage_module, "_covering", covering)
+            _post(
+                engine,
+                [
+                    *parties(),
+                    OTHER,
+                    VAT,
+                    *RATES,
+                    grant("always", "100000.00"),
+                    invoice("A", "2026-01-01", prepaid("90000.00", "always")),
+                ],
+            )
+            _post(engine, documents)
+        with engine.connect() as connection:
+            found.append(
+                connection.execute(
+                    text("select entry_id, effective_on, role, subject, product, side, amount, functional_amount from journal_line"
+                         " order by 1, 2, 3, 4, 5, 6, 7")
+                ).all()
+            )  # fmt: skip
+    assert found[0] == found[1]
 
 
 _OF_CONTRACTS = (
