@@ -84,7 +84,10 @@ def combine(books: Books, doc: Contract, shares: Sequence[int]) -> Combined:
             before.append((standing, min(other.signed_on, standing.starts_on), ssp))
     own = [_own_price(index, doc) for index in range(len(doc.obligations))]
     total = sum(standing.price for standing, _, _ in before) + sum(shares)
-    parts = allocate(total, [ssp for _, _, ssp in before] + own)
+    weights = [ssp for _, _, ssp in before] + own
+    parts = (
+        allocate(total, weights) if any(weights) else [0] * len(weights)
+    )  # of usage alone there is no price to share
     changes = [(standing, since, part) for (standing, since, _), part in zip(before, parts, strict=False)]
     reason = f"combined with {doc.id}, signed {doc.signed_on}: {_BECAUSE[doc.combined_because]}"
     return Combined(parts[len(before) :], first.package, reason, changes)

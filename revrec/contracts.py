@@ -220,7 +220,7 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     financed = financing.discounted(doc, shares)
     shares = [share if loan is None else loan.price for share, loan in zip(shares, financed, strict=True)]
     within_limit(sum(shares), doc.currency, "obligations")
-    new = [new_obligation(books, source, index, item) for index, item in enumerate(doc.obligations)]
+    new = [new_obligation(books, source, f"obligations.{index}", item) for index, item in enumerate(doc.obligations)]
     books.add_row(
         "contract",
         customer_id=customer_id,
@@ -259,15 +259,12 @@ class NewObligation:
     milestones: dict[str, int]
 
 
-def new_obligation(books: Books, source: Source, index: int, item: ContractObligation) -> NewObligation:
-    """An obligation as a document gives it. Raises where its product is unknown or its id is taken."""
-    books.require_product(item.product, f"obligations.{index}.product")
+def new_obligation(books: Books, source: Source, field: str, item: ContractObligation) -> NewObligation:
+    """An obligation as a document gives it in a field. Raises where its product is unknown or its id is taken."""
+    books.require_product(item.product, f"{field}.product")
     keys = obligation_keys(source.entity, source.currency, obligation_subject(item.id), item.product)
     if books.has_account(source.customer.customer_id, keys[0]):
-        raise ConflictingDocument(
-            f"obligations.{index}.id", item.id, f"an obligation of {source.customer.ref} has this id already"
-        )
-    field = f"obligations.{index}"
+        raise ConflictingDocument(f"{field}.id", item.id, f"an obligation of {source.customer.ref} has this id already")
     ssp = None if item.ssp is None else to_minor(item.ssp, source.currency, f"{field}.ssp")
     return NewObligation(item, keys, ssp, worths(item, source.currency, field))
 

@@ -83,7 +83,7 @@ def _planned(books: Books, source: Source, contract: Agreed, doc: ContractModifi
         if standing is not None:
             plan.changes.append(_changed(books, source, doc, index, item, standing, price))
             continue
-        new = new_obligation(books, source, index, item)
+        new = new_obligation(books, source, f"obligations.{index}", item)
         treatment = item.treatment or doc.treatment
         if treatment != "auto":
             plan.added.append((new, price, Counted(doc.date, treatment, "as the document says")))

@@ -43,7 +43,10 @@ def post_renewal(wallets: Wallets, doc: ContractRenewal, document_id: int) -> in
     source = contract.source(books, document_id, doc.date)
     items = [_renewed(books, contract, renewal, index) for index, renewal in enumerate(doc.obligations)]
     refuse_overlaps([(index, item) for index, (item, _) in enumerate(items)])
-    new = [(new_obligation(books, source, index, item), price) for index, (item, price) in enumerate(items)]
+    new = [
+        (new_obligation(books, source, f"obligations.{index}", item), price)
+        for index, (item, price) in enumerate(items)
+    ]
     add_change(books, contract, document_id, doc.id, doc.date)
     for (obligation, price), renewal in zip(new, doc.obligations, strict=True):
         reason = f"renews {renewal.renews} for a term of its own: what was promised before stays (606-10-25-12)"
@@ -112,7 +115,7 @@ def post_termination(wallets: Wallets, doc: ContractTermination, document_id: in
             start=doc.date, end=None if at_once else ends, pattern="point_in_time" if at_once else "daily", quantity=None,
             milestones=None,
         )  # fmt: skip
-        penalty = new_obligation(books, source, 0, item)
+        penalty = new_obligation(books, source, "penalty", item)
         price = to_minor(doc.penalty.amount, contract.currency, "penalty.amount")
         within_limit(price, contract.currency, "penalty.amount")
         why = "earned at once: nothing more is given" if at_once else f"earned over what is still given, to {ends}"

@@ -542,3 +542,26 @@ def test_a_refused_contract_leaves_nothing_with_keep_going(cli: Cli) -> None:
         assert cli.report("contracts") == []
     cli.post(contract("c", "2026-01-01", good))
     assert [row["obligation"] for row in cli.report("contracts")] == ["c/good"]
+
+
+def test_contracts_of_usage_alone_combine_with_nothing_to_share(cli: Cli) -> None:
+    tokens = {"product": "tokens", "start": "2026-01-01", "pattern": "usage"}
+    cli.post(
+        *parties(), contract("c", "2026-01-01", {"id": "c/u", **tokens}),
+        contract("d", "2026-01-02", {"id": "d/u", **tokens}, combined_with="c", combined_because="one_objective"),
+    )  # fmt: skip
+    assert [(row["contract"], row["price"], row["package"]) for row in cli.report("allocation")] == [
+        ("c", "0.00", None),
+        ("d", "0.00", "c"),
+    ]
+
+
+def test_a_penalty_that_cannot_be_is_named_as_one(cli: Cli) -> None:
+    cli.post(*parties(), contract("c", "2026-01-01", _months("c/o", "1200.00")))
+    penalty = {"id": "c/exit", "product": "seats", "amount": "1.00"}
+    for changed, words in (
+        ({"product": "none"}, "penalty.product = none: expected the id of a product posted before"),
+        ({"id": "c/o"}, "penalty.id = c/o: an obligation of globex has this id already"),
+        ({"amount": "1.005"}, "penalty.amount = 1.005 USD: expected at most 2 decimal places"),
+    ):
+        assert words in cli.refuse(_termination("2026-04-01", penalty=penalty | changed))
