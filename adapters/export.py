@@ -12,9 +12,10 @@ from sqlalchemy import Connection
 from adapters import quickbooks, workbook, zoho
 from adapters.summaries import SummaryEntry, monthly_entries
 from ledger import periods
+from ledger.balances import account_balances
 from ledger.errors import Refused, Unbalanced
 from ledger.money import to_decimal
-from ledger.reports import Filters, account_balances, check_filters
+from ledger.reports import Filters, check_filters
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ import openpyxl
 import xlsxwriter
 from sqlalchemy import Connection, text
 
+from ledger.balances import account_balances
 from ledger.dates import month_end
 from ledger.errors import Refused
 from ledger.money import exponent, to_decimal
-from ledger.reports import Filters, Report, account_balances, ar_aging, last_day, wallet
+from ledger.reports import Filters, Report, ar_aging, last_day, wallet
 from revrec.waterfall import REVENUE_ROLES, waterfall
 
 ROWS_MAX = 1_048_576 - 1  # Excel's rows, less the heading

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +24,6 @@ from ledger.rulebook import RULES
 from revrec.intake import TYPES
 from web.posting import How, post_file
 
-CHUNK = 5_000
 CUSTOMERS = 50_000
 WALLETS = 386  # as many clients as ServeGen's usage has
 _WRITTEN = ("document_key", "document", "account", "entry", "posting")
@@ -61,11 +60,10 @@ def entries(count: int, customers: int = CUSTOMERS) -> Iterator[Entry]:
         )  # fmt: skip
 
 
-def write_entries(connection: Connection, prepared: list[Entry], posted_at: datetime) -> None:
-    """The journal's bulk call, a batch at a time, committed at the end."""
+def write_entries(connection: Connection, prepared: Iterable[Entry], posted_at: datetime) -> None:
+    """The journal's bulk call, committed at the end."""
     locks.share_books(connection)
-    for start in range(0, len(prepared), CHUNK):
-        journal.write(connection, prepared[start : start + CHUNK], posted_at, "bench")
+    journal.write_many(connection, prepared, posted_at, "bench")
     connection.commit()
 
 
@@ -242,11 +240,7 @@ def _alone(what: str, url: str, count: int) -> None:
     if what == "entries":
         engine = connect_engine(url)
         with engine.connect() as connection:
-            made, moment = entries(count // 2), datetime(2026, 11, 1, tzinfo=UTC)
-            locks.share_books(connection)
-            while chunk := [entry for entry, _ in zip(made, range(CHUNK), strict=False)]:
-                journal.write(connection, chunk, moment, "bench")
-            connection.commit()
+            write_entries(connection, entries(count // 2), datetime(2026, 11, 1, tzinfo=UTC))
     elif what == "documents":
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "usage.jsonl"

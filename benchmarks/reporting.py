@@ -15,8 +15,9 @@ from sqlalchemy import text
 
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
 from benchmarks.posting import CUSTOMERS, accounts, entries, write_entries
+from ledger.balances import trial_balance
 from ledger.database import connect_engine
-from ledger.reports import Filters, trial_balance
+from ledger.reports import Filters
 from revrec.recognition import recognize
 from revrec.waterfall import waterfall
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 APPLICATION_ROLE = "tickmark_app"
 
 # What the application may do beyond reading and adding: balances, and the row locks taken on customers.
-_UPDATABLE = ("grant_balance", "usage_meter", "closed_books", "customer", "invoice_counter")
+_UPDATABLE = ("grant_balance", "usage_meter", "closed_books", "customer", "invoice_counter", "daily_total")
 
 
 class NotUpgraded(Refused):

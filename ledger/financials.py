@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger.balances import AccountBalance, account_balances
 from ledger.chart import ROLES
 from ledger.dates import month_start
-from ledger.reports import AccountBalance, Column, Filters, Report, account_balances, last_day
+from ledger.reports import Column, Filters, Report, last_day
 
 # The sections of a statement and the kinds of accounts in them, in order.
 _INCOME = {"revenue": "Revenue", "income": "Other income", "expense": "Expenses"}

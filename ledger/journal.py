@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
@@ -117,13 +118,16 @@ def copy_rows(
             write(row)
 
 
-def numbers(connection: Connection, sequence: str, count: int) -> list[int]:
-    """The next `count` numbers of a sequence."""
-    taken = connection.execute(
-        text("select nextval(cast(:sequence as regclass)) from generate_series(1, :count)"),
+def numbers(connection: Connection, sequence: str, count: int) -> Sequence[int]:
+    """The next `count` numbers of a sequence, in order: a range, unless others took some in between."""
+    first, gaps = connection.execute(
+        text(
+            "select min(n), case when max(n) - min(n) + 1 > count(*) then array_agg(n) end"
+            " from (select nextval(cast(:sequence as regclass)) as n from generate_series(1, :count)) taken"
+        ),
         {"sequence": sequence, "count": count},
-    )
-    return [int(number) for number in taken.scalars()]
+    ).one()
+    return gaps or range(first, first + count)
 
 
 # Rows of the two tables as binary COPY takes them, whole: a length before each value, -1 for null. Packing a row at once costs
@@ -131,54 +135,60 @@ def numbers(connection: Connection, sequence: str, count: int) -> list[int]:
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 _CHUNK_ROWS = 4_000
+_BATCH = 25_000  # entries a COPY brings: many enough for the database's checks to be planned for many
 _ENTRY_ROW = struct.Struct(">hiqiqiqiqiqiiiiii")
 _FIRST_ENTRY_ROW = struct.Struct(">hiqiqiqiqiiiiiii")  # one that reverses none
 _HASH_LENGTH = struct.pack(">i", hashlib.sha256().digest_size)
 _POSTING_ROW = struct.Struct(">hiqiqiqiqiqiqiiihih")
 
 
-def _copy_packed(connection: Connection, table: str, columns: str, rows: Iterable[bytes]) -> None:
-    """Write rows packed as binary COPY has them."""
+def _copy_packed(connection: Connection, table: str, columns: str, rows: Sequence[bytes]) -> None:
+    """Write chunks of rows packed as binary COPY has them."""
     with (
         driver_cursor(connection) as cursor,
         cursor.copy(f"copy {table} ({columns}) from stdin (format binary)") as copy,
     ):
         copy.write(_COPY_HEADER)
-        numbered = iter(rows)
-        while chunk := b"".join(islice(numbered, _CHUNK_ROWS)):
+        for chunk in rows:
             copy.write(chunk)
         copy.write(_COPY_TRAILER)
 
 
-def _entry_rows(entries: Sequence[Entry], ids: Sequence[int], moment: int, posted_by: str) -> Iterator[bytes]:
+def _packed(
+    entries: Sequence[Entry], ids: Sequence[int], moment: int, posted_by: str
+) -> tuple[list[bytes], list[bytes]]:
+    """Entries and their postings as rows of the two tables, in chunks, each entry with its hash."""
     author = posted_by.encode()
     after = struct.pack(">i", len(author)) + author + _HASH_LENGTH
-    for e, entry_id in zip(entries, ids, strict=True):
-        effective, occurred = (e.effective_on - _EPOCH).days, (e.occurred_on - _EPOCH).days
-        count = len(e.postings)
-        if e.reverses is None:
-            head = _FIRST_ENTRY_ROW.pack(
-                10, 8, e.customer_id, 8, entry_id, 8, e.document_id, 8, moment, -1, 4, effective, 4, occurred, 4, count
-            )
-        else:
-            head = _ENTRY_ROW.pack(
-                10, 8, e.customer_id, 8, entry_id, 8, e.document_id, 8, moment, 8, e.reverses, 4, effective, 4, occurred, 4, count
-            )  # fmt: skip
-        yield head + after + entry_hash(e, entry_id, moment, posted_by)
+    pack, pack_first, pack_posting = _ENTRY_ROW.pack, _FIRST_ENTRY_ROW.pack, _POSTING_ROW.pack
+    entry_chunks, posting_chunks = [], []
+    for start in range(0, len(entries), _CHUNK_ROWS):
+        heads: list[bytes] = []
+        lines: list[bytes] = []
+        for e, entry_id in zip(entries[start : start + _CHUNK_ROWS], ids[start : start + _CHUNK_ROWS], strict=True):
+            effective, occurred = (e.effective_on - _EPOCH).days, (e.occurred_on - _EPOCH).days
+            count = len(e.postings)
+            if e.reverses is None:
+                head = pack_first(
+                    10, 8, e.customer_id, 8, entry_id, 8, e.document_id, 8, moment, -1, 4, effective, 4, occurred, 4, count
+                )  # fmt: skip
+            else:
+                head = pack(
+                    10, 8, e.customer_id, 8, entry_id, 8, e.document_id, 8, moment, 8, e.reverses, 4, effective, 4, occurred,
+                    4, count,
+                )  # fmt: skip
+            heads.append(head + after + entry_hash(e, entry_id, moment, posted_by))
+            for line, p in enumerate(e.postings, 1):
+                lines.append(pack_posting(
+                    9, 8, e.customer_id, 8, entry_id, 8, p.debit_account, 8, p.credit_account, 8, p.amount,
+                    8, p.functional_amount, 4, effective, 2, line, 2, p.rule,
+                ))  # fmt: skip
+        entry_chunks.append(b"".join(heads))
+        posting_chunks.append(b"".join(lines))
+    return entry_chunks, posting_chunks
 
 
-def _posting_rows(entries: Sequence[Entry], ids: Sequence[int]) -> Iterator[bytes]:
-    pack = _POSTING_ROW.pack
-    for e, entry_id in zip(entries, ids, strict=True):
-        effective = (e.effective_on - _EPOCH).days
-        for line, p in enumerate(e.postings, 1):
-            yield pack(
-                9, 8, e.customer_id, 8, entry_id, 8, p.debit_account, 8, p.credit_account, 8, p.amount, 8, p.functional_amount,
-                4, effective, 2, line, 2, p.rule,
-            )  # fmt: skip
-
-
-def write(connection: Connection, entries: Sequence[Entry], posted_at: datetime, posted_by: str) -> list[int]:
+def write(connection: Connection, entries: Sequence[Entry], posted_at: datetime, posted_by: str) -> Sequence[int]:
     """Write entries with their postings in two COPYs; returns their numbers in the order given.
 
     The database checks the accounts, the entry's completeness and that its month is open.
@@ -186,20 +196,46 @@ def write(connection: Connection, entries: Sequence[Entry], posted_at: datetime,
     if not entries:
         return []
     ids = numbers(connection, "entry_number", len(entries))
+    _write_packed(connection, *_packed(entries, ids, moment_microseconds(posted_at), posted_by))
+    return ids
+
+
+def write_many(connection: Connection, entries: Iterable[Entry], posted_at: datetime, posted_by: str) -> int:
+    """Write any number of entries, a batch at a time in bounded memory; returns how many. Checked as `write` does.
+
+    A batch is made ready while the database takes and checks the one before. Raises what the database refuses; the transaction
+    is then the caller's to roll back.
+    """
     moment = moment_microseconds(posted_at)
+    coming = iter(entries)
+    written = 0
+    ready: tuple[list[bytes], list[bytes]] | None = None
+    with ThreadPoolExecutor(1) as beside:
+        while True:
+            batch = list(islice(coming, _BATCH))
+            ids = numbers(connection, "entry_number", len(batch)) if batch else ()
+            sending = None if ready is None else beside.submit(_write_packed, connection, *ready)
+            ready = _packed(batch, ids, moment, posted_by) if batch else None
+            if sending is not None:
+                sending.result()
+            if ready is None:
+                return written
+            written += len(batch)
+
+
+def _write_packed(connection: Connection, entry_rows: Sequence[bytes], posting_rows: Sequence[bytes]) -> None:
     _copy_packed(
         connection,
         "entry",
         "customer_id, entry_id, document_id, posted_at, reverses, effective_on, occurred_on, posting_count, posted_by, hash",
-        _entry_rows(entries, ids, moment, posted_by),
+        entry_rows,
     )
     _copy_packed(
         connection,
         "posting",
         "customer_id, entry_id, debit_account, credit_account, amount, functional_amount, effective_on, line, rule",
-        _posting_rows(entries, ids),
+        posting_rows,
     )
-    return ids
 
 
 def read(connection: Connection, entry_id: int) -> Entry:

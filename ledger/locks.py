@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 # The database's own check takes it too: migrations/versions/0001_books.sql.
 BOOKS_LOCK = 71606
 _DELIVERIES_LOCK = 71607
+_SEALS_LOCK = 71608
 
 
 def share_books(connection: Connection) -> None:
@@ -39,3 +40,21 @@ def hold_customers(connection: Connection, customer_ids: Iterable[int]) -> None:
 def hold_deliveries(connection: Connection) -> None:
     """Deliver alone, so that a webhook is not told twice by two who deliver at once."""
     connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _DELIVERIES_LOCK})
+
+
+def hold_seals(connection: Connection) -> None:
+    """Seal alone: each block is chained to the one before."""
+    connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _SEALS_LOCK})
+
+
+def posters(connection: Connection) -> set[str]:
+    """The transactions that have the books' lock by now, this one's aside: whoever took an entry number has it, or is done."""
+    rows = connection.execute(
+        text(
+            "select virtualtransaction from pg_locks where locktype = 'advisory' and objsubid = 1 and classid = 0"
+            " and objid = :number and granted and pid <> pg_backend_pid()"
+            " and database = (select oid from pg_database where datname = current_database())"
+        ),
+        {"number": BOOKS_LOCK},
+    )
+    return set(rows.scalars())

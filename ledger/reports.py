@@ -1,4 +1,4 @@
-"""Reports that the books alone answer: trial balance, monthly summary, wallets, AR aging.
+"""Reports that the books alone answer: wallets, AR aging.
 
 Every figure is a sum over postings. `Filters.as_of` is what was effective by a day, `known_at` what was posted by a
 moment: two questions, and each report answers both.
@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.chart import ROLES
 from ledger.errors import Refused
 from ledger.money import to_text
 from ledger.rulebook import RULES
@@ -104,8 +103,11 @@ _SIDES = """
 """
 
 
-def sides(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
-    """SQL for the filtered sides of postings (see `_SIDES`) on the given roles, or all, with its parameters."""
+def sides(filters: Filters, *roles: str, after: int | None = None) -> tuple[str, dict[str, object]]:
+    """SQL for the filtered sides of postings (see `_SIDES`) on the given roles, or all, with its parameters.
+
+    `after` leaves out entries up to that number.
+    """
     clauses = []
     parameters: dict[str, object] = {}
     for clause, name, value in (
@@ -121,6 +123,7 @@ def sides(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
         ("a.product = :product", "product", filters.product),
         ("a.customer_id = (select customer_id from customer where ref = :customer)", "customer", filters.customer),
         ("a.role = any(:roles)", "roles", list(roles) or None),
+        ("s.entry_id > :after", "after", after),
     ):
         if value is not None:
             clauses.append(clause)
@@ -151,94 +154,6 @@ def check_filters(connection: Connection, filters: Filters) -> None:
             raise Refused(name, value, f"expected the id of a {name} in the books")
     if filters.since and filters.as_of and filters.since > filters.as_of:
         raise Refused("from", filters.since, f"expected {filters.as_of} or earlier")
-
-
-@dataclass(frozen=True, slots=True)
-class AccountBalance:
-    """A general-ledger account's balance: debit less credit, in minor units of the functional currency."""
-
-    entity: str
-    code: str
-    title: str
-    role: str
-    currency: str
-    net: int
-
-
-def account_balances(connection: Connection, filters: Filters) -> list[AccountBalance]:
-    """Every general-ledger account with a balance or movement, by code; memorandum accounts only if asked for."""
-    source, parameters = sides(filters)
-    rows = connection.execute(
-        text(
-            f"select n.entity, coalesce(gp.code, g.code, r.code) as code, coalesce(gp.name, g.name, r.title) as title,"
-            f" n.role, e.currency, sum(n.net)::bigint as net from ("
-            f"  select entity, role, product, sum(sign * functional_amount) as net from ({source}) x group by 1, 2, 3"
-            f") n join entity e using (entity) join role r on r.name = n.role "
-            f"left join gl_account g on g.entity = n.entity and g.role = n.role and g.product = '' "
-            f"left join gl_account gp on gp.entity = n.entity and gp.role = n.role and gp.product = n.product"
-            f" and n.product <> '' "
-            f"group by 1, 2, 3, 4, 5 order by n.entity, code, title"
-        ),
-        parameters,
-    )
-    return [AccountBalance(*row) for row in rows if filters.memorandum or not ROLES[row.role].memorandum]
-
-
-def trial_balance(connection: Connection, filters: Filters) -> Report:
-    """Every account's balance in the entity's functional currency, debits and credits side by side."""
-    balances = account_balances(connection, filters)
-    rows = []
-    totals: dict[tuple[str, str], list[int]] = {}
-    for balance in balances:
-        debit, credit = max(balance.net, 0), max(-balance.net, 0)
-        rows.append(
-            {
-                "entity": balance.entity, "code": balance.code, "account": balance.title, "role": balance.role,
-                "currency": balance.currency, "debit": debit, "credit": credit,
-            }
-        )  # fmt: skip
-        total = totals.setdefault((balance.entity, balance.currency), [0, 0])
-        total[0] += debit
-        total[1] += credit
-    columns = (
-        Column("entity", "Entity"),
-        Column("code", "Code"),
-        Column("account", "Account"),
-        Column("role", "Role"),
-        Column("currency", "Currency"),
-        Column("debit", "Debit", "amount"),
-        Column("credit", "Credit", "amount"),
-    )
-    total_rows = tuple(
-        {"entity": entity, "account": "Total", "currency": currency, "debit": debit, "credit": credit}
-        for (entity, currency), (debit, credit) in totals.items()
-    )
-    return Report("trial-balance", "Trial balance", columns, tuple(rows), total_rows)
-
-
-def summary(connection: Connection, filters: Filters) -> Report:
-    """Each role's movement per month in functional currency; an increase on its normal side is positive."""
-    source, parameters = sides(filters)
-    rows = connection.execute(
-        text(
-            f"select to_char(effective_on, 'YYYY-MM') as month, x.role, e.currency,"
-            f" sum(sign * functional_amount)::bigint as net from ({source}) x join entity e using (entity) "
-            f"group by 1, 2, 3 having sum(sign * functional_amount) <> 0 order by 1, 2, 3"
-        ),
-        parameters,
-    )
-    columns = (
-        Column("month", "Month"),
-        Column("account", "Account"),
-        Column("currency", "Currency"),
-        Column("amount", "Movement", "amount"),
-    )
-    found = tuple(
-        {"month": row.month, "account": row.role, "currency": row.currency, "amount": ROLES[row.role].sign * row.net}
-        for row in rows
-        if filters.memorandum or not ROLES[row.role].memorandum
-    )
-    return Report("summary", "Monthly summary", columns, found)
 
 
 # By these rules credits leave their memorandum accounts unused; the credits a commitment's shortfall billed, too.

@@ -177,6 +177,7 @@ entry = Table(
     _text("posted_by"),
     Column("hash", LargeBinary, nullable=False),
     Index("entry_document", "document_id"),
+    Index("entry_range", "entry_id", postgresql_using="brin"),
     Index("entry_reversed_once", "customer_id", "reverses", unique=True, postgresql_where=text("reverses IS NOT NULL")),
 )
 
@@ -194,6 +195,34 @@ posting = Table(
     Column("rule", SmallInteger, nullable=False),
     Index("posting_debit", "debit_account"),
     Index("posting_credit", "credit_account"),
+    Index("posting_range", "entry_id", postgresql_using="brin"),
+)
+
+seal = Table(
+    "seal",
+    metadata,
+    _number("seal_id", key=True),
+    _number("first_entry"),
+    _number("last_entry"),
+    Column("entries", Integer, nullable=False),
+    _number("postings"),
+    _text("totals"),
+    Column("root", LargeBinary, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    _moment("sealed_at"),
+    _text("sealed_by"),
+)
+
+daily_total = Table(
+    "daily_total",
+    metadata,
+    _refers("entity", "entity.entity", key=True),
+    _refers("role", "role.name", key=True),
+    _text("product", key=True),
+    _text("currency", key=True),
+    _day("effective_on", key=True),
+    *(Column(name, Numeric, nullable=False) for name in ("debit", "credit", "functional_debit", "functional_credit")),
 )
 
 fx_rate = Table(

@@ -7,10 +7,12 @@ balance, a hash or a total that it does not recompute.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger import seals
 from ledger.books import HOUSE
 from ledger.chart import ROLES
 from ledger.dates import FIRST_DAY
@@ -476,6 +478,26 @@ _QUESTIONS = (
                    filter (where o.subject is not null or u.product is not null or g.ref is not null
                                  or sides.subject = 'manual'), 0))""",
     ),
+    _Question(
+        "what trial balances are read from equals the sealed postings, day by day",
+        "ledger accounts and days",
+        "select count(*) from daily_total",
+        """with sealed as (select coalesce(max(last_entry), 0) as until from seal), recomputed as (
+               select a.entity, a.role, a.product, a.currency, s.effective_on, sum(s.debit) as debit, sum(s.credit) as credit,
+                      sum(s.functional_debit) as functional_debit, sum(s.functional_credit) as functional_credit
+               from (select customer_id, entry_id, debit_account as account_id, effective_on, amount as debit, 0 as credit,
+                            functional_amount as functional_debit, 0 as functional_credit from posting
+                     union all
+                     select customer_id, entry_id, credit_account, effective_on, 0, amount, 0, functional_amount from posting) s
+               join account a using (customer_id, account_id)
+               where s.entry_id <= (select until from sealed)
+               group by a.entity, a.role, a.product, a.currency, s.effective_on)
+           select format('%s of %s on %s: %s debit, %s credit; postings say %s and %s', role, entity, effective_on, t.debit,
+                         t.credit, r.debit, r.credit)
+           from daily_total t full join recomputed r using (entity, role, product, currency, effective_on)
+           where (t.debit, t.credit, t.functional_debit, t.functional_credit)
+                 is distinct from (r.debit, r.credit, r.functional_debit, r.functional_credit)""",
+    ),
 )
 
 
@@ -489,6 +511,10 @@ def verify(connection: Connection) -> list[Check]:
         if len(rows) > DIFFERENCES_MAX:
             found.append("and more")
         checks.append(Check(question.sentence, int(count or 0), question.what, tuple(found)))
+    blocks = connection.scalar(text("select count(*) from seal"))
+    sentence = "sealed entries are the ones that were sealed, none added, changed or missing, and no block is"
+    broken = tuple(islice(seals.differences(connection), DIFFERENCES_MAX))
+    checks.append(Check(sentence, int(blocks or 0), "seals", broken))
     return checks
 
 

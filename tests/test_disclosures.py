@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from ledger.balances import trial_balance
 from ledger.chart import CONTRACT_LIABILITIES, ROLES
 from ledger.dates import month_end
-from ledger.reports import Filters, last_day, trial_balance
+from ledger.reports import Filters, last_day
 from revrec import disclosures, logs
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, promotion, service, usage

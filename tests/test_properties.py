@@ -22,9 +22,10 @@ from sqlalchemy.pool import NullPool
 
 from ledger import embedded, periods
 from ledger import usage as usage_module
+from ledger.balances import summary, trial_balance
 from ledger.database import connect_engine
 from ledger.dates import months_between
-from ledger.reports import Filters, summary, trial_balance
+from ledger.reports import Filters
 from ledger.revaluation import revalue
 from ledger.verify import verify
 from revrec.intake import TYPES

@@ -437,6 +437,31 @@ def verify() -> None:
 
 
 @main.command()
+@click.option(
+    "--export", "output", type=click.Path(dir_okay=False), help="Write the last seal to a file, to keep elsewhere."
+)
+def seal(output: str | None) -> None:
+    """Seal what is posted: blocks of entries, each with its hash and the hash of the one before.
+
+    It waits for whoever is posting, and nobody waits for it. Run it as often as you like; a trial balance reads sealed
+    entries from their totals.
+    """
+    from ledger.database import opened
+    from ledger.seals import seal as run
+
+    with _refusals(), opened() as engine:
+        done = run(engine, author())
+    if done.head is None:
+        raise click.ClickException("nothing is posted yet: there is nothing to seal")
+    click.echo(
+        f"entries sealed: {done.entries:,} in blocks: {done.blocks:,}; seal {done.head.seal_id} is {done.head.hash.hex()}"
+    )
+    if output is not None:
+        Path(output).write_text(json.dumps(done.head.as_json(), indent=2) + "\n", encoding="utf-8")
+        click.echo(f"wrote {output}: keep it where whoever keeps the books can't change it")
+
+
+@main.command()
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table")
 def rules(form: str) -> None:
     """Print the rulebook: every event that posts, what it debits and credits, and why."""

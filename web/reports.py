@@ -11,17 +11,17 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from ledger import alerts, coupons, financials, forecast, masters, reports, statements
+from ledger import alerts, balances, coupons, financials, forecast, masters, reports, statements
 from ledger.reports import Filters, Report, check_filters
 from revrec import catalogue, costs, disclosures, estimates, financing, logs, waterfall
 from revrec.comparison import compare
 from web.tables import table_text
 
 REPORTS: Mapping[str, Callable[[Connection, Filters], Report]] = {
-    "trial-balance": reports.trial_balance,
+    "trial-balance": balances.trial_balance,
     "income-statement": financials.income_statement,
     "balance-sheet": financials.balance_sheet,
-    "summary": reports.summary,
+    "summary": balances.summary,
     "revenue-waterfall": waterfall.waterfall,
     "deferred-rollforward": disclosures.deferred_roll_forward,
     "asset-rollforward": disclosures.asset_roll_forward,

@@ -1,0 +1,248 @@
+"""Seals: entries in blocks, each block with the Merkle root of its entries and the hash of the block before.
+
+Sealing stands beside posting and never in its way: it takes the numbers handed out so far, waits until whoever took one has
+committed it or given it up, and seals those; posters that come later are not waited for, nor do they wait. So an entry that commits
+late under a lower number is in its block. With each block the totals of its entries are added to `daily_total`, which trial
+balances are read from.
+
+A leaf of the tree is an entry's hash (ledger/journal.py: it covers every column of the entry and of its postings). A node is
+SHA-256 of a byte 1 and its two children; a node left over on a level moves up as it is. A block's hash is SHA-256 over its fields in
+`Block.content`, each behind its length as four bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from ledger import locks
+from ledger.errors import Refused
+
+BLOCK = 1 << 16  # entry numbers a block spans at most
+NOTHING_BEFORE = bytes(32)
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A sealed block. `first_entry` to `last_entry` are the numbers it spans; some may never have become entries."""
+
+    seal_id: int
+    first_entry: int
+    last_entry: int
+    entries: int
+    postings: int
+    totals: str
+    root: bytes
+    previous: bytes
+    sealed_at: datetime
+    sealed_by: str
+
+    @property
+    def content(self) -> tuple[bytes, ...]:
+        """What its hash covers."""
+        numbers = (self.seal_id, self.first_entry, self.last_entry, self.entries, self.postings)
+        sealed_at = self.sealed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return (
+            *(str(number).encode() for number in numbers),
+            self.totals.encode(), self.root, self.previous, sealed_at.encode(), self.sealed_by.encode(),
+        )  # fmt: skip
+
+    def as_json(self) -> dict[str, Any]:
+        """The block as JSON: hashes in hexadecimal, and its content in the order its hash covers it."""
+        names = ("seal_id", "first_entry", "last_entry", "entries", "postings", "totals", "root", "previous", "sealed_at",
+                 "sealed_by")  # fmt: skip
+        shown = (
+            part.hex() if name in ("root", "previous") else part.decode()
+            for name, part in zip(names, self.content, strict=True)
+        )
+        return dict(zip(names, shown, strict=True)) | {"hash": self.hash.hex()}
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 over its content, each field behind its length."""
+        return hashlib.sha256(b"".join(struct.pack(">I", len(part)) + part for part in self.content)).digest()
+
+
+def merkle_root(leaves: bytes) -> bytes:
+    """The root over hashes of 32 bytes, one after the other. At least one."""
+    assert leaves, "a block has entries"
+    sha256 = hashlib.sha256
+    level = leaves
+    while len(level) > 32:
+        whole = len(level) - len(level) % 64
+        nodes = [sha256(b"\1" + level[start : start + 64]).digest() for start in range(0, whole, 64)]
+        level = b"".join(nodes) + level[whole:]
+    return level
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a run sealed, and the last block there is now."""
+
+    blocks: int
+    entries: int
+    head: Block | None
+
+
+def seal(engine: Engine, by: str, patience: float = 600.0) -> Sealed:
+    """Seal every entry whose number was handed out by now, each block in a transaction of its own.
+
+    Waits for posters that are under way, `patience` seconds at most: raises Refused then, with nothing sealed.
+    """
+    with engine.connect() as connection:
+        until = _settled_number(connection, patience)
+        blocks = entries = 0
+        while True:
+            with connection.begin():
+                locks.hold_seals(connection)
+                made = _seal_next(connection, until, by)
+            if made is None:
+                break
+            blocks += 1
+            entries += made.entries
+        if blocks:
+            connection.execute(text("select summarize_ranges()"))
+            connection.commit()
+        return Sealed(blocks, entries, head(connection))
+
+
+def _settled_number(connection: Connection, patience: float) -> int:
+    """The last entry number handed out, once no poster is under way that may have taken one up to it."""
+    until: int = connection.scalar(text("select coalesce(pg_sequence_last_value('entry_number'), 0)")) or 0
+    posters = locks.posters(connection)
+    connection.commit()
+    deadline = time.monotonic() + patience
+    while posters:
+        if time.monotonic() > deadline:
+            raise Refused(
+                "books", f"{len(posters)} still posting", f"expected them to be done within {patience:g} seconds"
+            )
+        time.sleep(_POLL_SECONDS)
+        posters &= locks.posters(connection)
+        connection.commit()
+    return until
+
+
+def head(connection: Connection) -> Block | None:
+    """The last block, or None where nothing is sealed."""
+    return next(iter(_blocks(connection, "order by seal_id desc limit 1")), None)
+
+
+def last_sealed(connection: Connection) -> int:
+    """The last entry number that is sealed, 0 where none is."""
+    return int(connection.scalar(text("select coalesce(max(last_entry), 0) from seal")) or 0)
+
+
+def _blocks(connection: Connection, which: str = "order by seal_id") -> Iterator[Block]:
+    rows = connection.execute(
+        text(
+            "select seal_id, first_entry, last_entry, entries, postings, totals, root, previous, sealed_at, sealed_by"
+            f" from seal {which}"
+        )
+    )
+    for row in rows:
+        yield Block(**row._asdict() | {"root": bytes(row.root), "previous": bytes(row.previous)})
+
+
+_LEAVES = text(
+    "select count(*), string_agg(hash, ''::bytea order by entry_id) from entry where entry_id between :first and :last"
+)
+
+# Each pair of accounts and day once, then its two accounts: a busy wallet's thousand draw-downs look up two.
+_TOTALS = text(
+    """
+    with pairs as materialized (
+        select customer_id, debit_account, credit_account, effective_on, sum(amount) as amount,
+               sum(functional_amount) as functional, count(*) as postings
+        from posting where entry_id between :first and :last
+        group by customer_id, debit_account, credit_account, effective_on
+    ), sides as (
+        select a.entity, a.role, a.product, a.currency, s.effective_on, sum(s.debit) as debit, sum(s.credit) as credit,
+               sum(s.functional_debit) as functional_debit, sum(s.functional_credit) as functional_credit
+        from (select customer_id, debit_account as account_id, effective_on, amount as debit, 0 as credit,
+                     functional as functional_debit, 0 as functional_credit from pairs
+              union all
+              select customer_id, credit_account, effective_on, 0, amount, 0, functional from pairs) s
+        join account a using (customer_id, account_id)
+        group by a.entity, a.role, a.product, a.currency, s.effective_on
+    ), kept as (
+        insert into daily_total as t (entity, role, product, currency, effective_on,
+                                      debit, credit, functional_debit, functional_credit)
+        select * from sides order by 1, 2, 3, 4, 5
+        on conflict (entity, role, product, currency, effective_on) do update
+        set debit = t.debit + excluded.debit, credit = t.credit + excluded.credit,
+            functional_debit = t.functional_debit + excluded.functional_debit,
+            functional_credit = t.functional_credit + excluded.functional_credit
+    )
+    select (select sum(postings)::bigint from pairs) as postings, entity, role, currency, sum(debit)::text as debit,
+           sum(credit)::text as credit
+    from sides group by entity, role, currency order by entity, role, currency
+    """
+)
+
+
+def _seal_next(connection: Connection, until: int, by: str) -> Block | None:
+    """Seal the next block up to a number; None where nothing is left to seal."""
+    before = head(connection)
+    start = first = before.last_entry + 1 if before else 1
+    count, leaves, last = 0, b"", 0
+    while not count:  # numbers that never became entries make no block of their own
+        if start > until:
+            return None
+        last = min(start + BLOCK - 1, until)
+        count, leaves = connection.execute(_LEAVES, {"first": start, "last": last}).one()
+        start = last + 1
+    rows: Any = connection.execute(_TOTALS, {"first": first, "last": last}).all()
+    block = Block(
+        before.seal_id + 1 if before else 1,
+        first,
+        last,
+        count,
+        rows[0].postings,
+        json.dumps([list(row[1:]) for row in rows], separators=(",", ":")),
+        merkle_root(bytes(leaves)),
+        before.hash if before else NOTHING_BEFORE,
+        connection.scalar(text("select clock_timestamp()")),
+        by,
+    )
+    connection.execute(
+        text(
+            "insert into seal (seal_id, first_entry, last_entry, entries, postings, totals, root, previous, hash, sealed_at,"
+            " sealed_by) values (:seal_id, :first_entry, :last_entry, :entries, :postings, :totals, :root, :previous, :hash,"
+            " :sealed_at, :sealed_by)"
+        ),
+        {name: getattr(block, name) for name in (*Block.__slots__, "hash")},
+    )
+    return block
+
+
+def differences(connection: Connection) -> Iterator[str]:
+    """What differs from what was sealed, recomputed from entries and blocks; one text a block that does not hold."""
+    previous, expected, next_entry = NOTHING_BEFORE, 1, 1
+    kept: dict[int, bytes] = {
+        row.seal_id: bytes(row.hash) for row in connection.execute(text("select seal_id, hash from seal"))
+    }
+    for block in list(_blocks(connection)):
+        if block.seal_id != expected or block.first_entry != next_entry:
+            yield f"seal {block.seal_id} does not follow seal {expected - 1}: a block is missing"
+        if block.hash != kept[block.seal_id]:
+            yield f"seal {block.seal_id}: its hash is not that of its content"
+        if block.previous != previous:
+            yield f"seal {block.seal_id}: the block before it is not the one it was chained to"
+        count, leaves = connection.execute(_LEAVES, {"first": block.first_entry, "last": block.last_entry}).one()
+        if count != block.entries:
+            yield (
+                f"seal {block.seal_id}: entries {block.first_entry} to {block.last_entry} are {count}, sealed were {block.entries}"
+            )
+        elif merkle_root(bytes(leaves)) != block.root:
+            yield f"seal {block.seal_id}: entries {block.first_entry} to {block.last_entry} are not those that were sealed"
+        previous, expected, next_entry = kept[block.seal_id], block.seal_id + 1, block.last_entry + 1

@@ -1,0 +1,226 @@
+"""Seals: nothing posted is left out, nothing sealed changes unseen, and totals by day equal the postings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, text
+
+from ledger import seals
+from ledger.balances import summary, trial_balance
+from ledger.database import connect_engine
+from ledger.errors import Refused
+from ledger.intake import post_lines
+from ledger.reports import Filters
+from revrec.intake import TYPES
+from tests.conftest import Cli
+from tests.samples import grant, invoice, parties, prepaid, service, usage
+
+
+def _books(cli: Cli) -> None:
+    cli.post(
+        *parties(),
+        grant("G"),
+        invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2")),
+        usage("u1", "40.00", "2026-01-10"),
+        usage("u2", "20.00", "2026-01-20"),
+    )
+    cli.ok("recognize", "--through", "2026-02")
+
+
+def _root(leaves: list[bytes]) -> bytes:
+    """A Merkle root by its definition: the largest power of two below on the left, the rest on the right (RFC 6962, 2.1)."""
+    if len(leaves) == 1:
+        return leaves[0]
+    left = 1
+    while left * 2 < len(leaves):
+        left *= 2
+    return hashlib.sha256(b"\1" + _root(leaves[:left]) + _root(leaves[left:])).digest()
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40))
+def test_the_root_is_that_of_the_tree(leaves: list[bytes]) -> None:
+    assert seals.merkle_root(b"".join(leaves)) == _root(leaves)
+
+
+def _block_hash(block: dict[str, Any]) -> str:
+    """A block's hash from its JSON alone."""
+    fields = [block[name] for name in ("seal_id", "first_entry", "last_entry", "entries", "postings", "totals")]
+    content = [str(field).encode() for field in fields] + [
+        bytes.fromhex(block["root"]),
+        bytes.fromhex(block["previous"]),
+    ]
+    content += [block["sealed_at"].encode(), block["sealed_by"].encode()]
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in content)).hexdigest()
+
+
+def test_what_is_sealed_can_be_recomputed_by_anybody(cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    _books(cli)
+    kept = tmp_path / "seal.json"
+    told = cli.ok("seal", "--export", str(kept))
+    block = json.loads(kept.read_text())
+    assert f"seal 1 is {block['hash']}" in told
+    assert block["hash"] == _block_hash(block)
+    hashes = connection.execute(text("select hash from entry order by entry_id")).scalars()
+    assert block["root"] == _root([bytes(h) for h in hashes]).hex()
+    assert int(block["entries"]) == connection.scalar(text("select count(*) from entry"))
+    assert int(block["postings"]) == connection.scalar(text("select count(*) from posting"))
+    totals = {tuple(total[:3]): tuple(map(int, total[3:])) for total in json.loads(block["totals"])}
+    # by hand: 465.00 billed; 40.00 + 20.00 drawn on credits of 100.00; 31 + 28 days of 1.00 recognised
+    assert totals["us", "accounts_receivable", "USD"] == (46500, 0)
+    assert totals["us", "customer_credits", "USD"] == (6000, 10000)
+    assert totals["us", "deferred_revenue", "USD"] == (5900, 36500)
+    assert totals["us", "revenue", "USD"] == (0, 11900)
+
+    cli.post(usage("u3", "1.00", "2026-03-01"))
+    cli.ok("seal", "--export", str(kept))
+    second = json.loads(kept.read_text())
+    assert (second["seal_id"], second["previous"]) == ("2", block["hash"])
+    assert second["hash"] == _block_hash(second)
+    assert "entries sealed: 0 in blocks: 0; seal 2 is" in cli.ok("seal")
+    assert "all 27 checks hold" in cli.ok("verify")
+
+
+def test_there_is_nothing_to_seal_before_anything_is_posted(cli: Cli) -> None:
+    cli.post(*parties())
+    assert "nothing is posted yet" in cli.refused("seal")
+
+
+@pytest.mark.parametrize("narrowed", [
+    {}, {"as_of": date(2026, 1, 15)}, {"since": date(2026, 1, 11)}, {"since": date(2026, 2, 1), "as_of": date(2026, 2, 28)},
+    {"product": "tokens"}, {"entity": "us"}, {"currency": "USD"}, {"currency": "EUR"}, {"memorandum": True},
+])  # fmt: skip
+def test_sealed_totals_answer_as_the_postings_do(
+    cli: Cli, connection: Connection, narrowed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "BLOCK", 3)  # several blocks, and days in more than one
+    filters = Filters(**narrowed)
+    _books(cli)
+    expected = [report(connection, filters).json_rows() for report in (trial_balance, summary)]
+    connection.rollback()
+    cli.ok("seal")
+    assert [report(connection, filters).json_rows() for report in (trial_balance, summary)] == expected
+    connection.rollback()
+    assert connection.scalar(text("select count(*) from seal")) == 2
+    connection.rollback()
+
+    cli.post(usage("u3", "7.00", "2026-01-12"), usage("u4", "1.00", "2026-02-12"))  # beside what is sealed
+    tail = [report(connection, filters).json_rows() for report in (trial_balance, summary)]
+    # a moment is asked of the postings themselves
+    known = Filters(**narrowed, known_at=connection.scalar(text("select clock_timestamp()")))
+    assert tail == [report(connection, known).json_rows() for report in (trial_balance, summary)]
+    assert (tail != expected) == (narrowed != {"currency": "EUR"})
+
+
+def _posting(engine: Engine, document: dict[str, Any]) -> tuple[Connection, Any]:
+    """A connection that has posted a document and not committed it."""
+    connection = engine.connect()
+    outcome = post_lines(
+        connection, [json.dumps(document).encode()], TYPES, "tester", lambda problem, _raw: pytest.fail(str(problem))
+    )
+    return connection, outcome
+
+
+def test_an_entry_that_commits_late_under_a_lower_number_is_sealed(cli: Cli, url: str) -> None:
+    _books(cli)
+    cli.post({"type": "customer", "id": "initech", "name": "Initech"})
+    engine = connect_engine(url)
+    slow, _ = _posting(engine, usage("slow", "1.00", "2026-01-25"))
+    other = usage("quick", "1.00", "2026-01-25") | {"customer": "initech"}
+    cli.post(other)  # takes a higher number and commits first
+    done: list[seals.Sealed] = []
+    sealer = threading.Thread(target=lambda: done.append(seals.seal(engine, "sealer")))
+    sealer.start()
+    sealer.join(0.3)
+    assert sealer.is_alive(), "it waits for who took a number before"
+    cli.post(other | {"id": "later"})  # nobody waits for it
+    slow.commit()
+    sealer.join(30)
+    assert not sealer.is_alive()
+    (sealed,) = done
+    assert sealed.head is not None
+    with engine.connect() as connection:
+        numbers = dict(connection.execute(text(
+            "select d.ref, e.entry_id from entry e join document d using (customer_id, document_id) where d.type = 'usage'"
+        )).all())  # fmt: skip
+    assert numbers["slow"] < numbers["quick"] <= sealed.head.last_entry < numbers["later"]
+    assert "all 27 checks hold" in cli.ok("verify")
+    slow.close()
+    engine.dispose()
+
+
+def test_numbers_that_never_became_entries_are_no_gap(cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seals, "BLOCK", 2)
+    _books(cli)
+    engine = connect_engine(url)
+    given_up, _ = _posting(engine, usage("gone", "1.00", "2026-01-25"))
+    with engine.connect() as connection:
+        connection.execute(text("select nextval('entry_number') from generate_series(1, 7)"))
+        connection.commit()
+    with pytest.raises(Refused, match="expected them to be done"):
+        seals.seal(engine, "sealer", patience=0.1)
+    given_up.rollback()
+    given_up.close()
+    cli.post(usage("u3", "1.00", "2026-01-25"))
+    cli.ok("seal")
+    assert "all 27 checks hold" in cli.ok("verify")
+    engine.dispose()
+
+
+DAMAGE = {
+    "an entry rewritten with its hash": (
+        "update entry set hash = sha256(hash) where entry_id = 2", "entries 1 to", "are not those that were sealed"),
+    "an entry added": (
+        "insert into entry select customer_id, (select min(n) from generate_series(1, 99) n where n not in (select entry_id from"
+        " entry)), document_id, posted_at, reverses, effective_on, occurred_on, posting_count, posted_by, hash from entry"
+        " where entry_id = 2", "entries 1 to", "sealed were"),
+    "the tail cut off": (
+        "delete from entry where entry_id = (select max(entry_id) from entry);"
+        " delete from posting where entry_id = (select max(entry_id) from posting)", "sealed were", "entries"),
+    "a block removed": ("delete from seal where seal_id = 1", "does not follow seal 0", "a block is missing"),
+    "a block rewritten": ("update seal set totals = '[]' where seal_id = 1", "seal 1: its hash", "of its content"),
+    "a chain broken": (
+        "update seal set previous = sha256('') where seal_id = 2", "seal 2: the block before it", "chained to"),
+    "drifted totals": ("update daily_total set debit = debit + 1 where role = 'cash' or role = 'revenue'",
+                       "revenue of us on", "postings say"),
+    "totals of a day deleted": ("delete from daily_total where role = 'revenue'", "revenue of us on", "postings say"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_to_what_is_sealed_is_named(cli: Cli, owner: Connection, damage: str) -> None:
+    cli.post(*parties())
+    owner.execute(text("select nextval('entry_number')"))  # a number nobody uses
+    owner.commit()
+    _books(cli)
+    cli.ok("seal")
+    cli.post(usage("u3", "1.00", "2026-03-01"))
+    cli.ok("seal")
+    statements, *named = DAMAGE[damage]
+    owner.execute(text("set session_replication_role = replica"))
+    for statement in statements.split(";"):
+        assert owner.execute(text(statement)).rowcount >= 1
+    owner.commit()
+    told = cli.refused("verify")
+    for part in named:
+        assert part in told
+
+
+def test_seals_are_never_changed(cli: Cli, connection: Connection, owner: Connection) -> None:
+    _books(cli)
+    cli.ok("seal")
+    for statement in ("update seal set entries = 1", "delete from seal", "truncate seal"):
+        with pytest.raises(Exception, match=r"refused|denied"):
+            connection.execute(text(statement))
+        connection.rollback()
+        with pytest.raises(Exception, match="never changed"):
+            owner.execute(text(statement))
+        owner.rollback()
