@@ -155,7 +155,8 @@ def wallets() -> Iterator[bytes]:
             yield json.dumps(document).encode() + b"\n"
 
 
-def _post(url: str, stream: IO[bytes]) -> None:
+def post_lines_to(url: str, stream: IO[bytes]) -> None:
+    """`tickmark post` of a stream, in this process."""
     engine = connect_engine(url)
     posted = post_file(engine, stream, TYPES, "bench", lambda problem, _raw: sys.exit(str(problem)), How())
     assert not posted.outcome.refused, posted.sentence
@@ -168,7 +169,7 @@ def post_documents(server: Server, scale: Scale) -> Iterator[Result]:
     with tempfile.TemporaryFile() as file:
         file.writelines(usage_lines(count))
         url = server.fresh()
-        _post(url, io.BytesIO(b"".join(wallets())))
+        post_lines_to(url, io.BytesIO(b"".join(wallets())))
         with unchecked(url) as owner:
             owner.exec_driver_sql("create table kept_balance as select * from grant_balance")
             before = {
@@ -188,7 +189,7 @@ def post_documents(server: Server, scale: Scale) -> Iterator[Result]:
             def work() -> float:
                 reset()
                 file.seek(0)
-                return seconds(lambda: _post(url, file))
+                return seconds(lambda: post_lines_to(url, file))
 
             work()
             copied = {
@@ -220,7 +221,7 @@ def memory(server: Server, scale: Scale) -> Iterator[Result]:
         count = scale.rows(1_000_000) * factor
         url = server.fresh()
         if name == "documents":
-            _post(url, io.BytesIO(b"".join(wallets())))
+            post_lines_to(url, io.BytesIO(b"".join(wallets())))
         else:
             with unchecked(url) as owner:
                 accounts(owner, CUSTOMERS)
@@ -247,7 +248,7 @@ def _alone(what: str, url: str, count: int) -> None:
             with path.open("wb") as file:
                 file.writelines(usage_lines(count))
             with path.open("rb") as file:
-                _post(url, file)
+                post_lines_to(url, file)
     # since this program began: what getrusage says includes the process it was forked from
     status = Path("/proc/self/status").read_text(encoding="ascii")
     sys.stdout.write(re.search(r"VmHWM:\s*(\d+)", status)[1])  # type: ignore[index] # Linux has it

@@ -30,20 +30,17 @@ def _rows(connection: Connection, filters: Filters, query: Callable[[str], str])
         Filters(as_of=filters.as_of, entity=filters.entity, product=filters.product, currency=filters.currency, since=filters.since),
         as_of="effective_on", since="effective_on", entity="entity", product="product", currency="currency",
     )  # fmt: skip
-    while True:
-        sealed = seals.last_sealed(connection)
+
+    def ask(sealed: int) -> Sequence[Any]:
         source, parameters = sides(filters, after=sealed)
         movements = (
             "select entity, role, product, effective_on, functional_debit - functional_credit as net from daily_total"
             f" where {where} union all"
             f" select entity, role, product, effective_on, sign * functional_amount from ({source}) x"
         )
-        if sealed:  # few are left, whatever the planner thinks of a number it does not know
-            connection.execute(text("set local enable_seqscan = off"))
-        rows = connection.execute(text(query(movements)), parameters | narrow).all()
-        connection.execute(text("set local enable_seqscan to default"))
-        if seals.last_sealed(connection) == sealed:  # else a block was sealed in between, and may be counted twice
-            return rows
+        return connection.execute(text(query(movements)), parameters | narrow).all()
+
+    return seals.consistently(connection, ask)
 
 
 @dataclass(frozen=True, slots=True)

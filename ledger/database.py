@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 APPLICATION_ROLE = "tickmark_app"
 
 # What the application may do beyond reading and adding: balances, and the row locks taken on customers.
-_UPDATABLE = ("grant_balance", "usage_meter", "closed_books", "customer", "invoice_counter", "daily_total")
+_UPDATABLE = (
+    "grant_balance",
+    "usage_meter",
+    "closed_books",
+    "customer",
+    "invoice_counter",
+    "daily_total",
+    "open_receivable",
+)
 
 
 class NotUpgraded(Refused):
@@ -237,6 +245,7 @@ def _set_privileges(connection: Connection) -> None:
         f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
         f"revoke insert on role, rule, alembic_version from {APPLICATION_ROLE}",
         f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
+        f"grant delete on open_receivable to {APPLICATION_ROLE}",
         f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
     ):
         connection.exec_driver_sql(statement)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -19,6 +19,7 @@ from ledger import (
     corrections,
     coupons,
     documents,
+    draws,
     journal,
     manual,
     masters,
@@ -37,6 +38,8 @@ from ledger.reading import ProblemList
 from ledger.wallets import Wallets
 
 BATCH = 5_000
+# Documents of a request rather than of an import: posted by one statement where they are draws with nothing to plan.
+DRAWN_AT_ONCE = 200
 # Beyond so many accounts and the like, what was learnt of customers is dropped and read again: memory stays bounded.
 _REMEMBERED = 200_000
 _REFUSED_REMEMBERED = 100_000
@@ -119,12 +122,21 @@ def post_lines(
     Everything wrong is handed to `report`, with the line as it came. The caller commits, or rolls back where it
     wants all or nothing. `refuse_late` refuses documents dated in closed months.
     """
+    outcome = Outcome()
+    batches = ([_parse(line, raw, types) for line, raw in batch] for batch in _batches(lines))
+    first = next(batches, [])
+    if first and len(first) <= DRAWN_AT_ONCE:
+        left = _draw(connection, first, posted_by, outcome)
+        if not left:
+            progress(len(first))
+            return outcome
+        batches = chain([left], batches)
+    else:
+        batches = chain([first], batches)
     books = Books(connection, posted_by)
     ledger_wallets = Wallets(books)
-    outcome = Outcome()
     refused: dict[tuple[str, str], int] = {}
-    for batch in _batches(lines):
-        items = [_parse(line, raw, types) for line, raw in batch]
+    for items in batches:
         _post_batch(books, ledger_wallets, items, types, outcome, refused, report, refuse_late=refuse_late)
         books.flush()
         ledger_wallets.flush()
@@ -134,9 +146,25 @@ def post_lines(
             ledger_wallets.forget()
         progress(len(items))
     outcome.late = books.late_documents
-    outcome.entries = books.entries_written
-    outcome.postings = books.postings_written
+    outcome.entries += books.entries_written
+    outcome.postings += books.postings_written
     return outcome
+
+
+def _draw(connection: Connection, items: list[_Item], posted_by: str, outcome: Outcome) -> list[_Item]:
+    """Post what of a few documents are plain draws by one statement, and return the others.
+
+    Only where all are usage, so that none is posted ahead of another that it may depend on; and only before anything is learnt of
+    the books, which would not see it.
+    """
+    usage = [item.doc for item in items]
+    if not all(draws.could_be_plain(doc) for doc in usage) or len({item.ref for item in items}) < len(items):
+        return items
+    drawn = draws.draw(connection, [(item.doc, item.raw.decode(), item.hash) for item in items], posted_by)
+    outcome.posted += len(drawn)
+    outcome.entries += sum(drawn.values())
+    outcome.postings += sum(drawn.values())
+    return [item for place, item in enumerate(items) if place not in drawn]
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:

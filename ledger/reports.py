@@ -6,13 +6,14 @@ moment: two questions, and each report answers both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger import seals
 from ledger.errors import Refused
 from ledger.money import to_text
 from ledger.rulebook import RULES
@@ -309,23 +310,58 @@ def bucket(days_overdue: int) -> str:
     raise AssertionError("the last bucket has no end")
 
 
+_DUE = """
+    select c.ref as customer, coalesce(i.ref, a.subject) as invoice, a.entity, a.currency,
+           coalesce(i.issued_on, manual.first_on) as issued_on, coalesce(i.due_on, manual.first_on) as due_on, due.due
+    from ({due}) due
+    join account a using (customer_id, account_id)
+    join customer c using (customer_id)
+    left join invoice i on i.customer_id = due.customer_id and i.receivable_account = due.account_id
+    -- what manual entries post to receivables without an invoice is due on their day
+    left join lateral (
+        select min(p.effective_on) as first_on from posting p
+        where i.ref is null and p.customer_id = due.customer_id
+          and (p.debit_account = due.account_id or p.credit_account = due.account_id)
+    ) manual on true
+    where {where}
+    order by 1, 6, 2
+"""
+
+
+def _due(connection: Connection, filters: Filters) -> Sequence[Any]:
+    """What is due of each receivable that is not settled.
+
+    Sealed receivables are kept (ledger/seals.py); a moment, a customer and a day before the last are asked of the postings.
+    """
+    latest = connection.scalar(text("select max(effective_on) from daily_total where role = 'accounts_receivable'"))
+    summed = "select customer_id, account_id, sum(net)::bigint as due from ({}) x group by 1, 2 having sum(net) <> 0"
+    if (
+        (filters.as_of is not None and (latest is None or filters.as_of < latest))
+        or filters.since is not None
+        or filters.known_at is not None
+        or filters.customer is not None
+    ):
+        source, parameters = sides(filters, "accounts_receivable")
+        due = summed.format(f"select customer_id, account_id, sign * amount as net from ({source}) y")
+        return connection.execute(text(_DUE.format(due=due, where="true")), parameters).all()
+    of_account = replace(filters, since=None, as_of=None)
+    where, narrow = narrowed(of_account, entity="a.entity", product="a.product", currency="a.currency")
+
+    def ask(sealed: int) -> Sequence[Any]:
+        source, parameters = sides(filters, "accounts_receivable", after=sealed)
+        due = summed.format(
+            "select customer_id, account_id, amount as net from open_receivable"
+            f" union all select customer_id, account_id, sign * amount from ({source}) y"
+        )
+        return connection.execute(text(_DUE.format(due=due, where=where)), parameters | narrow).all()
+
+    return seals.consistently(connection, ask)
+
+
 def ar_aging(connection: Connection, filters: Filters) -> Report:
     """What is due of each invoice on a day (`as_of`, else the latest day in the books), by days past its due date."""
     as_of = filters.as_of or last_day(connection, filters.known_at)
-    source, parameters = sides(filters, "accounts_receivable")
-    rows = connection.execute(
-        text(
-            # what manual entries post to receivables without an invoice is due on their day
-            f"select c.ref as customer, coalesce(i.ref, x.subject) as invoice, x.entity, x.currency,"
-            f" coalesce(i.issued_on, min(x.effective_on)) as issued_on,"
-            f" coalesce(i.due_on, min(x.effective_on)) as due_on, sum(x.sign * x.amount)::bigint as due "
-            f"from ({source}) x join customer c using (customer_id) "
-            f"left join invoice i on i.customer_id = x.customer_id and i.receivable_account = x.account_id "
-            f"group by c.ref, i.ref, x.subject, x.entity, x.currency, i.issued_on, i.due_on "
-            f"having sum(x.sign * x.amount) <> 0 order by 1, 6, 2"
-        ),
-        parameters,
-    )
+    rows = _due(connection, filters)
     found = []
     totals: dict[str, dict[str, Any]] = {}
     for row in rows:

@@ -225,6 +225,14 @@ daily_total = Table(
     *(Column(name, Numeric, nullable=False) for name in ("debit", "credit", "functional_debit", "functional_credit")),
 )
 
+open_receivable = Table(
+    "open_receivable",
+    metadata,
+    _number("customer_id", key=True),
+    _number("account_id", key=True),
+    Column("amount", Numeric, nullable=False),
+)
+
 fx_rate = Table(
     "fx_rate",
     metadata,

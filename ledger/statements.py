@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger.books import HOUSE
 from ledger.reports import AGING_BUCKETS, Column, Filters, Report, ar_aging, bucket, sides
 
 # A reminder's level follows the age of what is due, and goes to a contact of the customer's document by role.
@@ -30,7 +31,7 @@ def statement(connection: Connection, filters: Filters) -> Report:
             f" sum(x.sign * x.amount)::bigint as net "
             f"from ({source}) x join customer c using (customer_id) join entry e using (customer_id, entry_id) "
             # a run's document, such as a revaluation, is the house's
-            f"join document d on d.document_id = e.document_id "
+            f"join document d on d.customer_id in (e.customer_id, {HOUSE}) and d.document_id = e.document_id "
             f"group by 1, 2, 3, 4, 5, 6, d.document_id having sum(x.sign * x.amount) <> 0 "
             f"order by 1, 2, 3, 4, d.document_id"
         ),

@@ -498,6 +498,23 @@ _QUESTIONS = (
            where (t.debit, t.credit, t.functional_debit, t.functional_credit)
                  is distinct from (r.debit, r.credit, r.functional_debit, r.functional_credit)""",
     ),
+    _Question(
+        "what receivables are aged from is what sealed postings leave due",
+        "open receivables",
+        "select count(*) from open_receivable",
+        """with recomputed as (
+               select customer_id, account_id, sum(s.net) as amount
+               from (select customer_id, entry_id, debit_account as account_id, amount as net from posting
+                     union all select customer_id, entry_id, credit_account, -amount from posting) s
+               join account a using (customer_id, account_id)
+               where a.role = 'accounts_receivable' and s.entry_id <= (select coalesce(max(last_entry), 0) from seal)
+               group by customer_id, account_id having sum(s.net) <> 0)
+           select format('%s of customer %s: %s, postings say %s', a.subject, a.customer_id, coalesce(t.amount, 0),
+                         coalesce(r.amount, 0))
+           from open_receivable t full join recomputed r using (customer_id, account_id)
+           join account a using (customer_id, account_id)
+           where t.amount is distinct from r.amount""",
+    ),
 )
 
 

@@ -10,8 +10,10 @@ import json
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from ledger import embedded, periods
+from ledger import intake as intake_module
 from ledger import usage as usage_module
 from ledger.balances import summary, trial_balance
 from ledger.database import connect_engine
@@ -466,6 +469,55 @@ def test_plain_draws_post_what_planned_ones_would(fresh: Any, files: list[list[d
                          " order by 1, 2, 3, 4, 5, 6, 7")
                 ).all()
             )  # fmt: skip
+    assert found[0] == found[1]
+
+
+def _requests(documents: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Documents as requests bring them: usage in a row together, everything else by itself."""
+    for is_usage, run in groupby(documents, lambda doc: doc["type"] == "usage"):
+        if is_usage:
+            yield list(run)
+        else:
+            yield from ([doc] for doc in run)
+
+
+@settings(max_examples=EXAMPLES * 15)
+@given(files=_history(), granted=st.booleans())
+def test_draws_by_one_statement_post_what_the_long_way_would(
+    fresh: Any, files: list[list[dict[str, Any]]], granted: bool
+) -> None:
+    """A few draws at once are posted by the database itself where they are plain: line by line what ledger/usage.py writes."""
+    # with more grants than one, few draws are plain
+    documents = [doc for file in files for doc in file if granted or doc["type"] not in ("grant", "wallet_alert")]
+    note("\n".join(map(json.dumps, documents)))
+    found = []
+    for at_once in (intake_module.DRAWN_AT_ONCE, 0):
+        engine = fresh()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(intake_module, "DRAWN_AT_ONCE", at_once)
+            _post(engine, [*parties(), OTHER, VAT, *RATES, grant("always", "100000.00")])
+            _post(
+                engine,
+                [invoice("A", "2026-01-01", prepaid("90000.00", "always")), usage("first", "1.00", "2026-01-01")],
+            )
+            for request in _requests(documents):
+                _post(engine, request)
+        with engine.connect() as connection:
+            found.append(
+                [
+                    connection.execute(text(question)).all()
+                    for question in (
+                        "select d.type, d.ref, l.line, l.effective_on, l.occurred_on, l.role, l.subject, l.product, l.side, l.amount,"
+                        " l.functional_amount, l.rule, l.posted_by from journal_line l join document d using (customer_id, document_id)"
+                        " order by 1, 2, l.entry_id, 3, l.side",
+                        "select type, ref, dated_on, body, hash, posted_by from document order by 1, 2",
+                        "select g.ref, b.drawn_face_minor, b.drawn_minor, b.broken_minor from grant_balance b"
+                        " join credit_grant g using (customer_id, grant_id) order by 1",
+                        "select entity, product, currency, rated, posted_minor from usage_meter order by customer_id, 1, 2, 3",
+                    )
+                ]
+            )
+            assert not [check for check in verify(connection) if check.differences]
     assert found[0] == found[1]
 
 

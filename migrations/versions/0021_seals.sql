@@ -36,6 +36,16 @@ create table daily_total (
 comment on table daily_total is
     'What sealed entries post to each ledger account on a day, in minor units. `tickmark verify` recomputes it.';
 
+-- What receivables are aged from: a few are open, however many were settled.
+create table open_receivable (
+    customer_id bigint not null,
+    account_id bigint not null,
+    amount numeric not null,
+    primary key (customer_id, account_id)
+);
+comment on table open_receivable is
+    'Sealed receivables that are not settled, in minor units of their currency. `tickmark verify` recomputes it.';
+
 -- Entries by their numbers, a block or the unsealed at a time: numbers ascend as rows do, so ranges of pages are enough.
 create index entry_range on entry using brin (entry_id) with (pages_per_range = 16, autosummarize = on);
 create index posting_range on posting using brin (entry_id) with (pages_per_range = 32, autosummarize = on);
