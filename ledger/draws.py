@@ -2,15 +2,14 @@
 
 Most usage is plain: it is of its entity's currency and of an open month, its customer has one grant to draw on, paid for at face
 value and billed before, with enough left for all of it, and no alert watches the wallet. For such usage nothing has to be
-planned, and a round trip is most of what it costs. The database decides what is plain while it holds the customer; the rest goes the
-long way (ledger/usage.py), which would post the same.
+planned, and round trips are most of what it costs. The database decides what is plain while it holds the customer; the rest goes
+the long way (ledger/usage.py), which would post the same.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from sqlalchemy import Connection
 
@@ -20,44 +19,56 @@ from ledger.rulebook import RULES
 from ledger.wallets import FUNDING_RULES
 
 STATEMENT = (
-    "select draw_plainly(%(customers)s::text[], %(entities)s::text[], %(currencies)s::text[], %(products)s::text[],"
-    " %(days)s::date[], %(quantities)s::numeric[], %(prices)s::numeric[], %(refs)s::text[], %(bodies)s::text[],"
-    " %(hashes)s::bytea[], %(minor_units)s::jsonb, %(author)s::text, %(draw_rule)s::smallint, %(funding_rules)s::smallint[])"
+    "select draw_plainly(%(customer)s::text, %(entity)s::text, %(currency)s::text, %(product)s::text, %(minor_units)s::numeric,"
+    " %(refs)s::text[], %(days)s::date[], %(quantities)s::numeric[], %(prices)s::numeric[], %(bodies)s::text[],"
+    f" %(hashes)s::bytea[], %(author)s::text, {RULES['draw.prepaid'].number}::smallint,"
+    f" array[{', '.join(str(RULES[code].number) for code in FUNDING_RULES)}]::smallint[])"
 )
 
-Drawn = tuple[documents.Usage, str, bytes]
+
+class Wallet(NamedTuple):
+    """Whose usage of what, in which books."""
+
+    customer: str
+    entity: str
+    currency: str
+    product: str
 
 
-def could_be_plain(doc: documents.Document | None) -> TypeGuard[documents.Usage]:
-    """Whether a document is usage of its own, that takes no other's place."""
-    return isinstance(doc, documents.Usage) and doc.supersedes is None
+def wallet_of(doc: documents.Usage) -> Wallet:
+    """The wallet usage draws on."""
+    return Wallet(doc.customer, doc.entity, doc.currency, doc.product)
 
 
-def parameters(usage: Sequence[Drawn], author: str) -> dict[str, object]:
-    """What the statement takes: usage, each with its line of JSON and its content's hash."""
-    docs = [doc for doc, _, _ in usage]
-    return {
-        "customers": [doc.customer for doc in docs],
-        "entities": [doc.entity for doc in docs],
-        "currencies": [doc.currency for doc in docs],
-        "products": [doc.product for doc in docs],
-        "days": [doc.date for doc in docs],
-        "quantities": [doc.quantity for doc in docs],
-        "prices": [doc.unit_price for doc in docs],
-        "refs": [doc.id for doc in docs],
-        "bodies": [body for _, body, _ in usage],
-        "hashes": [content for _, _, content in usage],
-        "minor_units": json.dumps({currency: 10 ** exponent(currency) for currency in {doc.currency for doc in docs}}),
+def could_be_plain(docs: Sequence[documents.Document | None]) -> TypeGuard[Sequence[documents.Usage]]:
+    """Whether documents are usage of one wallet, each with an id of its own and none in another's place."""
+    usage = [doc for doc in docs if isinstance(doc, documents.Usage) and doc.supersedes is None]
+    return len(usage) == len(docs) == len({doc.id for doc in usage}) and len({wallet_of(doc) for doc in usage}) == 1
+
+
+def parameters(
+    usage: Sequence[documents.Usage], bodies: Sequence[str], hashes: Sequence[bytes], author: str
+) -> dict[str, object]:
+    """What the statement takes: usage of one wallet, each with its line of JSON and its content's hash."""
+    return wallet_of(usage[0])._asdict() | {
+        "minor_units": 10 ** exponent(usage[0].currency),
+        "refs": [doc.id for doc in usage],
+        "days": [doc.date for doc in usage],
+        "quantities": [doc.quantity for doc in usage],
+        "prices": [doc.unit_price for doc in usage],
+        "bodies": list(bodies),
+        "hashes": list(hashes),
         "author": author,
-        "draw_rule": RULES["draw.prepaid"].number,
-        "funding_rules": [RULES[code].number for code in FUNDING_RULES],
     }
 
 
-def draw(connection: Connection, usage: Sequence[Drawn], author: str) -> dict[int, bool]:
-    """Post what is plain of usage: its places in what was given, from 0, and whether each made an entry or came to no cent yet.
-
-    Of a customer all is posted or nothing: either every draw is plain or none is.
-    """
-    (places,) = connection.exec_driver_sql(STATEMENT, parameters(usage, author)).one()
-    return {abs(place) - 1: place > 0 for place in places}
+def draw(
+    connection: Connection,
+    usage: Sequence[documents.Usage],
+    bodies: Sequence[str],
+    hashes: Sequence[bytes],
+    author: str,
+) -> int | None:
+    """Post usage of one wallet where all of it is plain; returns how many entries it made, or None with nothing posted."""
+    made: int | None = connection.exec_driver_sql(STATEMENT, parameters(usage, bodies, hashes, author)).scalar()
+    return made

@@ -125,18 +125,13 @@ def post_lines(
     outcome = Outcome()
     batches = ([_parse(line, raw, types) for line, raw in batch] for batch in _batches(lines))
     first = next(batches, [])
-    if first and len(first) <= DRAWN_AT_ONCE:
-        left = _draw(connection, first, posted_by, outcome)
-        if not left:
-            progress(len(first))
-            return outcome
-        batches = chain([left], batches)
-    else:
-        batches = chain([first], batches)
+    if len(first) <= DRAWN_AT_ONCE and _draw(connection, first, posted_by, outcome):
+        progress(len(first))
+        return outcome
     books = Books(connection, posted_by)
     ledger_wallets = Wallets(books)
     refused: dict[tuple[str, str], int] = {}
-    for items in batches:
+    for items in chain([first], batches):
         _post_batch(books, ledger_wallets, items, types, outcome, refused, report, refuse_late=refuse_late)
         books.flush()
         ledger_wallets.flush()
@@ -151,20 +146,18 @@ def post_lines(
     return outcome
 
 
-def _draw(connection: Connection, items: list[_Item], posted_by: str, outcome: Outcome) -> list[_Item]:
-    """Post what of a few documents are plain draws by one statement, and return the others.
-
-    Only where all are usage, so that none is posted ahead of another that it may depend on; and only before anything is learnt of
-    the books, which would not see it.
-    """
+def _draw(connection: Connection, items: list[_Item], posted_by: str, outcome: Outcome) -> bool:
+    """Post a few documents by one statement, where they are plain draws on one wallet; returns whether they were."""
     usage = [item.doc for item in items]
-    if not all(draws.could_be_plain(doc) for doc in usage) or len({item.ref for item in items}) < len(items):
-        return items
-    drawn = draws.draw(connection, [(item.doc, item.raw.decode(), item.hash) for item in items], posted_by)
-    outcome.posted += len(drawn)
-    outcome.entries += sum(drawn.values())
-    outcome.postings += sum(drawn.values())
-    return [item for place, item in enumerate(items) if place not in drawn]
+    if not draws.could_be_plain(usage):
+        return False
+    entries = draws.draw(
+        connection, usage, [item.raw.decode() for item in items], [item.hash for item in items], posted_by
+    )
+    if entries is None:
+        return False
+    outcome.posted, outcome.entries, outcome.postings = len(items), entries, entries
+    return True
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:

@@ -89,9 +89,7 @@ def test_a_closed_month_and_an_unbilled_grant_are_not_plain(cli: Cli, monkeypatc
             cli.run("post", "-", stdin=lines([asked]))
 
 
-def test_of_several_customers_the_plain_ones_are_posted_and_the_others_planned(
-    cli: Cli, connection: Connection
-) -> None:
+def test_usage_of_several_customers_is_planned(cli: Cli, connection: Connection) -> None:
     _wallet(cli)
     cli.post({"type": "customer", "id": "initech", "name": "Initech"})
     told = cli.post(usage("u1", "1.00", "2026-01-10"), usage("u2", "1.00", "2026-01-10") | {"customer": "initech"})
