@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import openpyxl
 import xlsxwriter
 from sqlalchemy import Connection, text
 
+from adapters.sheets import TEXT_MAX, StreamedSheet
 from ledger.balances import account_balances
 from ledger.dates import month_end
 from ledger.errors import Refused
@@ -21,7 +23,6 @@ from ledger.reports import Filters, Report, ar_aging, last_day, wallet
 from revrec.waterfall import REVENUE_ROLES, waterfall
 
 ROWS_MAX = 1_048_576 - 1  # Excel's rows, less the heading
-_TEXT_MAX = 32_767
 _SHEET_NAME_MAX = 31
 
 
@@ -78,11 +79,11 @@ def _write_cell(book: _Book, sheet: Any, row: int, column: int, kind: str, value
         sheet.write_datetime(row, column, value, book.format("date"))
     else:
         # write_string never makes a formula or a link of what a document says.
-        sheet.write_string(row, column, str(value)[:_TEXT_MAX], book.format("text"))
+        sheet.write_string(row, column, str(value)[:TEXT_MAX], book.format("text"))
 
 
-def _sheet(book: _Book, name: str, columns: tuple[_Column, ...], *, wide: bool = True) -> Any:
-    sheet = book.file.add_worksheet(name)
+def _sheet(book: _Book, name: str, columns: tuple[_Column, ...], *, wide: bool = True, kind: type | None = None) -> Any:
+    sheet = book.file.add_worksheet(name, kind)
     for index, column in enumerate(columns):
         sheet.set_column(index, index, column.width)
         right = column.kind in ("amount", "number")
@@ -119,10 +120,12 @@ _LINES = (
 )
 
 _LINES_SQL = """
-    select l.entry_id, l.line, l.side, l.effective_on, l.occurred_on, l.posted_at, l.posted_by, l.reverses, l.rule,
-           coalesce(gp.code, g.code, r.code) as code, coalesce(gp.name, g.name, r.title) as account,
-           c.ref as customer, l.subject, l.product, l.currency, l.functional_amount,
-           d.type || ':' || d.ref as document
+    select l.entry_id, l.line, l.effective_on, coalesce(gp.code, g.code, r.code), coalesce(gp.name, g.name, r.title),
+           case when l.side = 'debit' and l.functional_amount > 0 then l.functional_amount end,
+           case when l.side = 'credit' and l.functional_amount > 0 then l.functional_amount end,
+           case l.side when 'debit' then l.functional_amount else -l.functional_amount end,
+           c.ref, l.subject, nullif(l.product, ''), l.currency, l.rule, d.type || ':' || d.ref, l.occurred_on,
+           to_char(l.posted_at, 'YYYY-MM-DD HH24:MI:SS'), l.posted_by, l.reverses
     from journal_line l
     join role r on r.name = l.role
     join customer c on c.customer_id = l.customer_id
@@ -138,35 +141,23 @@ _LINES_SQL = """
 
 
 def _lines(connection: Connection, filters: Filters) -> Iterator[Any]:
+    """The journal's lines, with the columns of `_LINES`, a few thousand at a time."""
     parameters = {"entity": filters.entity, "since": filters.since, "as_of": filters.as_of}
-    streaming = connection.execution_options(yield_per=5_000)
-    yield from streaming.execute(text(_LINES_SQL), parameters)
+    yield from connection.execute(text(_LINES_SQL), parameters, execution_options={"yield_per": 5_000})
 
 
 def _write_lines(book: _Book, connection: Connection, filters: Filters) -> list[tuple[str, int]]:
     """The journal, one debit or credit a row, over as many sheets as it needs; returns (sheet, rows) of each."""
     written: list[tuple[str, int]] = []
-    sheet: Any = None
-    row_number = 0
-    for line in _lines(connection, filters):
-        if sheet is None or row_number == ROWS_MAX:
-            name = f"Journal {len(written) + 1}" if written else "Journal"
-            sheet = _sheet(book, name, _LINES)
-            written.append((name, 0))
-            row_number = 0
-        row_number += 1
-        net = line.functional_amount if line.side == "debit" else -line.functional_amount
-        values = (
-            line.entry_id, line.line, line.effective_on, line.code, line.account, max(net, 0) or None,
-            max(-net, 0) or None, net, line.customer, line.subject, line.product or None, line.currency, line.rule,
-            line.document, line.occurred_on, line.posted_at.strftime("%Y-%m-%d %H:%M:%S"), line.posted_by,
-            line.reverses,
-        )  # fmt: skip
-        for index, (column, value) in enumerate(zip(_LINES, values, strict=True)):
-            _write_cell(book, sheet, row_number, index, column.kind, value, book.currency)
-        written[-1] = (written[-1][0], row_number)
-    for name, rows in written:
-        book.file.get_worksheet_by_name(name).autofilter(0, 0, rows, len(_LINES) - 1)
+    kinds = [column.kind for column in _LINES]
+    formats = [book.format(kind) for kind in kinds]
+    lines = _lines(connection, filters)
+    while (first := next(lines, None)) is not None:
+        name = f"Journal {len(written) + 1}" if written else "Journal"
+        sheet = _sheet(book, name, _LINES, kind=StreamedSheet)
+        rows = sheet.stream(chain([first], islice(lines, ROWS_MAX - 1)), kinds, exponent(book.currency), formats)
+        sheet.autofilter(0, 0, rows, len(_LINES) - 1)
+        written.append((name, rows))
     return written
 
 
