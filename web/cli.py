@@ -521,6 +521,25 @@ def db_upgrade() -> None:
     click.echo("the database is upgraded" if changed else "the database is up to date")
 
 
+@db.command("distribute")
+@click.option("--show", is_flag=True, help="Print the statements, and change nothing.")
+def db_distribute(show: bool) -> None:
+    """Spread the books over the machines of a Citus cluster, by customer; docs/scaling.md says how to come to one."""
+    from ledger import database, distribution
+
+    with _refusals():
+        url = database.url()
+        database.require_current(url)
+        with database.connect_engine(url, as_owner=True).connect() as connection:
+            if show:
+                for statement in distribution.statements(connection):
+                    click.echo(f"{statement};")
+                return
+            tables = distribution.distribute(connection)
+            connection.commit()
+    click.echo(f"tables distributed: {tables}")
+
+
 @main.command()
 @click.option("--no-serve", is_flag=True, help="Post, print and export, then exit.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
