@@ -17,9 +17,11 @@ from ledger.money import exponent
 from ledger.reports import PERIODS, Column, Filters, Report, last_day, sides
 from ledger.rulebook import PRICE_REDUCING
 from revrec.facts import TITLES, facts_of
-from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
+from revrec.schedules import earned_sql, parts_sql, price_sql, share_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
+_OWN_PASSED, _OWN_WHOLE = parts_sql("p.pattern", "p.starts_on", "p.ends_on", "m.month_end")
+_OWN_BEFORE, _ = parts_sql("p.pattern", "p.starts_on", "p.ends_on", "m.before_end")
 REVENUE_ROLES = ("revenue", "breakage_revenue", "promotional_credits")
 
 # What an amount still to be earned counts for: what is billed ahead at what it was billed for, the rest at the day's rate. In
@@ -61,33 +63,89 @@ _STOOD = """
     )"""
 
 # What each still has to earn, month by month after the report's: its price (billed by then, or agreed) by its schedule, less
-# what is recognised.
-_SCHEDULED = f"""{_STOOD}, grid as (
-        select p.*, m.month::date as month, (m.month + interval '1 month - 1 day')::date as month_end
-        from stood p
-        cross join lateral generate_series(
-            :next_month::timestamp, greatest(date_trunc('month', p.ends_on), :next_month::timestamp), interval '1 month'
+# what is recognised. Most were never modified: their terms are one, and each month's part is what is earned by its end less what
+# was by the month's before. The terms of the others are looked up month by month.
+_SHOWN = (
+    "customer_id, subject, entity, product, known_on, contract, invoice, starts_on, ends_on, shown_in, month, amount"
+)
+_SCHEDULED = f"""{_STOOD}, alike as materialized (
+        {{alike}}
+    ), calendar as materialized (
+        select m.month::date as month, (m.month + interval '1 month - 1 day')::date as month_end, m.month::date - 1 as before_end
+        from generate_series(
+            :next_month::timestamp,
+            greatest((select max(date_trunc('month', ends_on)) from alike), :next_month::timestamp), interval '1 month'
         ) m (month)
-        -- what progress will be made nobody knows before it is reported
-        where p.pattern <> 'progress'
-          and (p.modified or p.recognised <> coalesce({price_sql("p.first_price_minor", "p.billed", "p.reduced")}, p.billed))
+    ), plain as (
+        select p.*, coalesce({price_sql("p.first_price_minor", "p.billed", "p.reduced")}, p.billed) as price,
+               {_OWN_WHOLE} as whole
+        from alike p where not p.modified
+        offset 0  -- each is worked out once a row, not wherever it is named below
+    ), plain_parts as (
+        select p.*, m.month, {_OWN_PASSED} as passed, {_OWN_BEFORE} as passed_before
+        from plain p join calendar m on m.month <= greatest(p.ends_on, cast(:next_month as date))
+        where p.recognised <> p.price
+        offset 0
+    ), plain_earned as (
+        select s.*, {share_sql("s.price", "s.passed", "s.whole")} as earned,
+               case when s.month = cast(:next_month as date) then s.recognised
+                    else {share_sql("s.price", "s.passed_before", "s.whole")} end as before
+        from plain_parts s
+        offset 0
+    ), numbered as (
+        select *, row_number() over () as place from alike where modified
+    ), grid as (
+        select p.*, m.month, m.month_end
+        from numbered p join calendar m on m.month <= greatest(p.ends_on, cast(:next_month as date))
     ), parts as (
         select g.*, x.*, {_PASSED} as passed, {_WHOLE} as whole,
                coalesce({price_sql("x.agreed", "g.billed", "g.reduced")}, g.billed) as price
         from grid g {{terms}}
-        offset 0  -- each is worked out once a row, not wherever it is named below
+        offset 0
     ), earned as (
         select s.*, {earned_sql("s", "s.price")} as earned from parts s where s.term_pattern <> 'progress'
         offset 0
     ), steps as (
-        select *, lag(earned, 1, recognised) over (partition by customer_id, subject order by month) as before from earned
+        select *, lag(earned, 1, recognised) over (partition by place order by month) as before from earned
         offset 0
+    ), together as (
+        select {_SHOWN.replace(", amount", "")}, earned, before, recognised, rate, held, held_functional, alike from plain_earned
+        union all
+        select {_SHOWN.replace(", amount", "")}, earned, before, recognised, rate, held, held_functional, alike from steps
     ), coming as (
-        select s.*, ({_counted("s", "(s.earned - s.recognised)")} - {_counted("s", "(s.before - s.recognised)")})::bigint as amount
-        from steps s
+        select {_SHOWN.replace("amount", "")}
+               ({_counted("s", "(s.earned - s.recognised)")} - {_counted("s", "(s.before - s.recognised)")})::bigint * s.alike as amount
+        from together s
     )
     {{select}}
 """.replace(":next_month::timestamp", "cast(:next_month as timestamp)")
+
+# What tells an obligation from others, beside its terms and where it stands.
+_NAMES = {
+    "customer_id": "bigint", "subject": "text", "entity": "text", "product": "text", "known_on": "date", "contract": "text",
+    "invoice": "text",
+}  # fmt: skip
+_PRICE = f"coalesce({price_sql('first_price_minor', 'billed', 'reduced')}, billed)"
+
+
+def _alike(by: Sequence[str] | None) -> str:
+    """Obligations to be worked out, those that differ in nothing that is asked for as one, with how many they are.
+
+    What is sold to many at the same price for the same term is most of a million obligations. Those that were modified, or
+    that are told apart (`by` is None), stay themselves.
+    """
+    each = "select s.*, 1 as alike from stood s where s.pattern <> 'progress'"
+    if by is None:
+        return each
+    names = ", ".join(name if name in by else f"cast(null as {kind}) as {name}" for name, kind in _NAMES.items())
+    terms = "pattern, starts_on, ends_on, quantity, modified, held, held_functional, rate, shown_in, recognised"
+    alone = f"{', '.join(_NAMES)}, {terms}, first_price_minor, billed, reduced"
+    return (
+        f"select {alone}, 1 as alike from stood where pattern <> 'progress' and modified union all"
+        f" select {names}, {terms}, {_PRICE} as first_price_minor, {_PRICE} as billed, 0 as reduced, count(*) as alike"
+        f" from stood where pattern <> 'progress' and not modified group by {', '.join([*by, terms, _PRICE])}"
+    )
+
 
 # What is left of those that progress earns: what progress will be made, and when, nobody knows before it is reported.
 _BY_PROGRESS = f"""{_STOOD}, on_day as (
@@ -109,16 +167,26 @@ _KNOWN = """(o.contract is null or exists (
 _EARNED_ROLES = ("revenue", "refunds", "disputes", "bad_debt")
 
 
-def scheduled(connection: Connection, filters: Filters, through: date, select: str) -> Sequence[Any]:
+def scheduled(
+    connection: Connection, filters: Filters, through: date, select: str, by: Sequence[str] | None = None
+) -> Sequence[Any]:
     """What obligations still have to earn after a day, month by month: in transaction currency, unless the entity's is asked for.
 
-    By the terms agreed by that day. `select` reads `coming`: an obligation's row with `month` and the `amount`, `shown_in` its
-    currency.
+    By the terms agreed by that day; what progress will be made nobody knows before it is reported. `select` reads `coming`: an
+    obligation's row with `month` and the `amount`, `shown_in` its currency. `by` names the columns it tells obligations apart
+    by, of `_NAMES`, where it adds up the others: they are then worked out together.
     """
     source, narrowed, known, parameters = _standing(connection, filters, through)
     return connection.execute(
         text(
-            _SCHEDULED.format(source=source, narrowed=narrowed, rates=_RATES, terms=term_sql("g", known), select=select)
+            _SCHEDULED.format(
+                source=source,
+                narrowed=narrowed,
+                rates=_RATES,
+                terms=term_sql("g", known),
+                select=select,
+                alike=_alike(by),
+            )
         ),
         parameters | {"next_month": next_month(through)},
     ).all()
@@ -216,6 +284,7 @@ def waterfall(connection: Connection, filters: Filters) -> Report:
         f"select to_char(known_on, '{form}') as booked, to_char(month, '{form}') as month,"
         f" {''.join(f'{names.get(name, name)}, ' for name in group)}shown_in as currency, 'scheduled' as status,"
         f" sum(amount)::bigint as amount from coming group by {places}",
+        ("known_on", *("customer_id" if name == "customer" else name for name in group)),
     )  # fmt: skip
     rows = [dict(row._mapping) for row in (*recognised, *coming) if row.amount]
     rows.sort(
