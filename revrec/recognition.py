@@ -8,6 +8,7 @@ posts nothing.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -153,23 +154,55 @@ _NEEDED_HOME = _NEEDED.replace("CURRENCIES", "=")
 _NEEDED_FOREIGN = _NEEDED.replace("CURRENCIES", "<>")
 
 
-def _lines_sql() -> str:
-    """The postings of a needed step: each amount by its rule, or its opposite's where it is below zero."""
+# The three things a step moves: by a rule, or by its opposite where the amount is below zero.
+_MOVES = (
+    ("from_deferred", "recognise.deferred", "recognise.less_deferred"),
+    ("from_unbilled", "recognise.unbilled", "recognise.less_unbilled"),
+    ("settled", "recognise.settled", "recognise.unsettled"),
+)
+
+
+def _line_sql(place: int, row: str) -> dict[str, str]:
+    """The columns of the posting of one of a step's moves, as SQL over the step's row; its line counts the moves before it."""
     accounts = {
-        "deferred_revenue": "n.deferred_account",
-        "unbilled_receivable": "n.unbilled_account",
-        "revenue": "n.revenue_account",
+        "deferred_revenue": f"{row}.deferred_account",
+        "unbilled_receivable": f"{row}.unbilled_account",
+        "revenue": f"{row}.revenue_account",
     }
-    rows = []
-    for column, forward, back in (
-        ("n.from_deferred", "recognise.deferred", "recognise.less_deferred"),
-        ("n.from_unbilled", "recognise.unbilled", "recognise.less_unbilled"),
-        ("n.settled", "recognise.settled", "recognise.unsettled"),
-    ):
-        for code, amount in ((forward, column), (back, f"-{column}")):
-            rule = RULES[code]
-            rows.append(f"({rule.number}::smallint, {accounts[rule.debit]}, {accounts[rule.credit]}, {amount})")
-    return ", ".join(rows)
+    column, forward, back = _MOVES[place]
+    rules = RULES[forward], RULES[back]
+    back_is_opposite = (rules[0].debit, rules[0].credit) == (rules[1].credit, rules[1].debit)
+    assert back_is_opposite, f"{back} takes back what {forward} posts"
+    forth, opposite = f"{row}.{column} > 0", (accounts[rules[0].debit], accounts[rules[0].credit])
+    before = "".join(f" + case when {row}.{earlier} <> 0 then 1 else 0 end" for earlier, *_ in _MOVES[:place])
+    return {
+        "line": f"(1{before})::smallint",
+        "rule": f"(case when {forth} then {rules[0].number} else {rules[1].number} end)::smallint",
+        "debit_account": f"case when {forth} then {opposite[0]} else {opposite[1]} end",
+        "credit_account": f"case when {forth} then {opposite[1]} else {opposite[0]} end",
+        "amount": f"abs({row}.{column})",
+        "functional_amount": f"abs({row}.{column})",
+    }
+
+
+def _bytes_sql(row: str) -> str:
+    """The bytes of a step's postings, as the journal hashes them, one after the other."""
+    found = []
+    for place, (column, *_) in enumerate(_MOVES):
+        bytes_of = journal.POSTING_BYTES_SQL
+        for name, value in _line_sql(place, row).items():
+            bytes_of = re.sub(rf"\bp\.{name}\b", f"({value})", bytes_of)
+        found.append(f"case when {row}.{column} <> 0 then {bytes_of} else ''::bytea end")
+    return " || ".join(found)
+
+
+def _postings_sql(row: str) -> str:
+    """Steps' postings as rows, move by move: few steps have more than one."""
+    return " union all ".join(
+        f"select {row}.customer_id, {row}.entry_id, {row}.effective_on,"
+        f" {', '.join(f'{value} as {name}' for name, value in _line_sql(place, row).items())} from {row} where {row}.{column} <> 0"
+        for place, (column, *_) in enumerate(_MOVES)
+    )
 
 
 # Needed steps, numbered, with their postings and the hash the journal keeps, as entries and postings.
@@ -178,33 +211,23 @@ _POST = f"""
     e as materialized (
         select n.*, nextval('entry_number') as entry_id, cast(:document_id as bigint) as document_id,
                cast(:posted_at as timestamptz) as posted_at, cast(:posted_by as text) as posted_by,
-               null::bigint as reverses, n.dated_on as effective_on, n.dated_on as occurred_on
-        from (select * from needed order by month, customer_id, subject) n
+               null::bigint as reverses, n.dated_on as effective_on, n.dated_on as occurred_on,
+               (case when from_deferred <> 0 then 1 else 0 end + case when from_unbilled <> 0 then 1 else 0 end
+                + case when settled <> 0 then 1 else 0 end) as posting_count
+        from (select * from needed order by month, customer_id, revenue_account) n
         where from_deferred <> 0 or from_unbilled <> 0 or settled <> 0
-    ), p as materialized (
-        select n.customer_id, n.entry_id, n.effective_on, l.rule, l.debit_account, l.credit_account, l.amount,
-               l.amount as functional_amount,
-               (row_number() over (partition by n.entry_id order by l.rule))::smallint as line
-        from e n
-        cross join lateral (values {_lines_sql()}) l (rule, debit_account, credit_account, amount)
-        where l.amount > 0
-    ), body as (
-        select p.entry_id, count(*)::int as posting_count,
-               string_agg({journal.POSTING_BYTES_SQL}, ''::bytea order by p.line) as bytes
-        from p group by p.entry_id
     ), entries as (
         insert into entry (customer_id, entry_id, document_id, posted_at, reverses, effective_on, occurred_on,
                            posting_count, posted_by, hash)
         select e.customer_id, e.entry_id, e.document_id, e.posted_at, e.reverses, e.effective_on, e.occurred_on,
-               e.posting_count, e.posted_by, sha256({journal.HEAD_BYTES_SQL} || e.bytes)
-        from (select * from e join body using (entry_id)) e
+               e.posting_count, e.posted_by, sha256({journal.HEAD_BYTES_SQL} || {_bytes_sql("e")})
+        from e
         returning 1
     ), postings as (
         insert into posting (customer_id, entry_id, debit_account, credit_account, amount, functional_amount,
                              effective_on, line, rule)
-        select customer_id, entry_id, debit_account, credit_account, amount, functional_amount, effective_on, line,
-               rule
-        from p
+        select customer_id, entry_id, debit_account, credit_account, amount, functional_amount, effective_on, line, rule
+        from ({_postings_sql("e")}) l
         returning 1
     )
     select (select count(*) from entries) as entries, (select count(*) from postings) as postings
@@ -251,11 +274,8 @@ def _recognize_foreign(books: Books, document_id: int, parameters: dict[str, obj
         if step is not None:
             before[row.customer_id, subject] += step
         movements = []
-        for amount, forward, back in (
-            (row.from_deferred, "recognise.deferred", "recognise.less_deferred"),
-            (row.from_unbilled, "recognise.unbilled", "recognise.less_unbilled"),
-            (row.settled, "recognise.settled", "recognise.unsettled"),
-        ):
+        for column, forward, back in _MOVES:
+            amount = getattr(row, column)
             functional = None if step is None or forward != "recognise.deferred" else abs(step)
             rule = forward if amount > 0 else back
             movements.append(Movement(rule, abs(amount), subject, subject, row.product, functional=functional))
@@ -285,6 +305,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     parameters = {"through": last_day, "price_reducing": list(PRICE_REDUCING)}
     _recognize_foreign(books, document_id, parameters)
     books.flush()
+    connection.execute(text("set local work_mem = '64MB'"))  # an obligation's months are sorted several times
     posted = connection.execute(
         text(_POST),
         parameters | {"document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
