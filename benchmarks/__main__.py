@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import posting, reporting
+from benchmarks import drawing, exporting, growth, posting, reporting
 from benchmarks.measure import Result, Scale, server, table, tell
 
 BENCHMARKS = {
@@ -13,7 +13,10 @@ BENCHMARKS = {
     "post_documents": posting.post_documents,
     "memory": posting.memory,
     "recognize": reporting.recognition,
-    "trial_balance": reporting.balances,
+    "growth": growth.growing,
+    "seal": growth.sealing,
+    "draw": drawing.drawing,
+    "workbook": exporting.exporting,
     "cli": reporting.command_line,
 }
 

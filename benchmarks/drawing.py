@@ -27,7 +27,7 @@ from ledger.database import APPLICATION_ROLE
 from ledger.documents import Usage
 
 _PARTY = {"entity": "us", "currency": "USD"}
-_SECONDS = 3.0
+_SECONDS = 1.0
 _BATCH = 100
 
 
@@ -129,7 +129,7 @@ def _pgbench(url: str, clients: int, wallet: str) -> float:
 
 def drawing(server: Server, scale: Scale) -> Iterator[Result]:
     """Draw-downs by 1, 4 and 16 connections on many wallets and on one, and a hundred to a commit."""
-    count = scale.rows(20_000)
+    count = scale.rows(20_000, 20)
     url = server.fresh()
     post_lines_to(url, io.BytesIO(b"".join(_wallets(count))))
     with unchecked(url) as owner:

@@ -47,9 +47,9 @@ class Scale:
 
     quick: bool
 
-    def rows(self, full: int) -> int:
-        """So many rows, a tenth of them where it is to be quick."""
-        return full // 10 if self.quick else full
+    def rows(self, full: int, part: int = 10) -> int:
+        """So many rows, a tenth of them, or another part, where it is to be quick."""
+        return full // part if self.quick else full
 
     @property
     def pairs(self) -> int:

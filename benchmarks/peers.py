@@ -24,7 +24,10 @@ def hordak(server: Server, scale: Scale) -> dict[str, float]:
         return {}
     url = server.fresh()
     ran = subprocess.run(  # noqa: S603 - this module itself
-        [sys.executable, "-m", "benchmarks.peers", url, str(scale.rows(5_000))], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks.peers", url, str(scale.rows(5_000))],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     server.drop(url)
     found: dict[str, float] = json.loads(ran.stdout)

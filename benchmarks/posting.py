@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, text
 
+from benchmarks import peers
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
 from ledger import journal, locks
 from ledger.database import connect_engine
@@ -165,7 +166,7 @@ def post_lines_to(url: str, stream: IO[bytes]) -> None:
 
 def post_documents(server: Server, scale: Scale) -> Iterator[Result]:
     """`tickmark post` of usage, from JSON Lines to committed postings, against COPY of the rows it produces."""
-    count = scale.rows(1_000_000)
+    count = scale.rows(1_000_000, 20)
     with tempfile.TemporaryFile() as file:
         file.writelines(usage_lines(count))
         url = server.fresh()
@@ -206,6 +207,18 @@ def post_documents(server: Server, scale: Scale) -> Iterator[Result]:
 
             took, least, ratio = in_turn(scale, work, limit)
             yield Result("post_documents", count / took, count / least, ratio, "documents/s", count, ">= 0.5")
+            peer = peers.hordak(server, scale)
+            for kind, target in (("single", ">= 50"), ("bulk", ">= 5")):
+                if peer:
+                    yield Result(
+                        f"hordak_{kind}",
+                        count / took,
+                        peer[kind],
+                        count / took / peer[kind],
+                        "entries/s",
+                        count,
+                        target,
+                    )
         server.drop(url)
 
 
@@ -218,7 +231,7 @@ def memory(server: Server, scale: Scale) -> Iterator[Result]:
     """How much memory each takes above the interpreter with its imports, in a process of its own."""
     idle = _peak("idle", "", 0)
     for name, factor, target in (("entries", 1, "<= 50"), ("documents", 1, "<= 300"), ("documents", 3, "<= 300")):
-        count = scale.rows(1_000_000) * factor
+        count = scale.rows(1_000_000, 20) * factor
         url = server.fresh()
         if name == "documents":
             post_lines_to(url, io.BytesIO(b"".join(wallets())))

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from sqlalchemy import text
 
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
-from benchmarks.posting import CUSTOMERS, accounts, entries, write_entries
-from ledger.balances import trial_balance
+from benchmarks.posting import accounts
 from ledger.database import connect_engine
 from ledger.reports import Filters
 from revrec.recognition import recognize
@@ -54,7 +53,7 @@ def _contracts(url: str, count: int) -> None:
 
 def recognition(server: Server, scale: Scale) -> Iterator[Result]:
     """A month end over obligations, an entry each, against INSERT ... SELECT of the same rows; and the waterfall of them."""
-    count = scale.rows(1_000_000)
+    count = scale.rows(1_000_000, 20)
     url = server.fresh()
     _contracts(url, count)
     engine = connect_engine(url)
@@ -114,40 +113,6 @@ _AGGREGATE = """
           from obligation o
           cross join lateral generate_series(date_trunc('month', o.starts_on), date_trunc('month', o.ends_on), interval '1 month') m (month)
     ) parts group by 1""".replace("::", r"\:\:")
-
-
-def balances(server: Server, scale: Scale) -> Iterator[Result]:
-    """The trial balance of many postings, against the GROUP BY that scans them once."""
-    count = scale.rows(10_000_000)
-    url = server.fresh()
-    with unchecked(url) as owner:
-        accounts(owner, CUSTOMERS)
-        write_entries(owner, list(entries(scale.rows(1_000_000) // 2)), datetime(2026, 11, 1, tzinfo=UTC))
-        owner.exec_driver_sql("set session_replication_role = replica")
-        for turn in range(1, count // scale.rows(1_000_000)):
-            owner.exec_driver_sql(
-                f"insert into posting select customer_id, entry_id + 100000000 * {turn}, debit_account, credit_account, amount,"
-                " functional_amount, effective_on, line, rule from posting where entry_id < 100000000"
-            )
-        owner.commit()
-    engine = connect_engine(url)
-
-    def report() -> float:
-        with engine.connect() as connection:
-            return seconds(lambda: trial_balance(connection, Filters()))
-
-    def scan() -> float:
-        with engine.connect() as connection:
-            return seconds(
-                lambda: connection.execute(
-                    text("select debit_account, credit_account, sum(functional_amount) from posting group by 1, 2")
-                ).all()
-            )
-
-    took, least, ratio = in_turn(scale, report, scan)
-    yield Result("trial_balance", took, least, 1 / ratio, "s", count, "<= 0.02")
-    engine.dispose()
-    server.drop(url)
 
 
 def command_line(server: Server, scale: Scale) -> Iterator[Result]:

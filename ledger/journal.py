@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
+from ledger import locks
 from ledger.errors import Refused, UnknownReference
 
 if TYPE_CHECKING:
@@ -191,7 +192,8 @@ def _packed(
 def write(connection: Connection, entries: Sequence[Entry], posted_at: datetime, posted_by: str) -> Sequence[int]:
     """Write entries with their postings in two COPYs; returns their numbers in the order given.
 
-    The database checks the accounts, the entry's completeness and that its month is open.
+    The caller has the books' lock (locks.share_books), as a sealer goes by it. The database checks the accounts, the entry's
+    completeness and that its month is open.
     """
     if not entries:
         return []
@@ -206,6 +208,7 @@ def write_many(connection: Connection, entries: Iterable[Entry], posted_at: date
     A batch is made ready while the database takes and checks the one before. Raises what the database refuses; the transaction
     is then the caller's to roll back.
     """
+    locks.share_books(connection)
     moment = moment_microseconds(posted_at)
     coming = iter(entries)
     written = 0

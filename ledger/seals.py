@@ -94,6 +94,12 @@ class Sealed:
     entries: int
     head: Block | None
 
+    @property
+    def sentence(self) -> str:
+        """What was sealed, and the last seal, in words."""
+        last = "nothing is" if self.head is None else f"seal {self.head.seal_id} is {self.head.hash.hex()}"
+        return f"entries sealed: {self.entries:,} in blocks: {self.blocks:,}; {last}"
+
 
 def seal(engine: Engine, by: str, patience: float = 600.0) -> Sealed:
     """Seal every entry whose number was handed out by now, each block in a transaction of its own.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -206,3 +208,75 @@ def test_each_posting_is_two_lines(cli: Cli, owner: Connection) -> None:
     }
     postings = owner.scalar(text("select sum(amount) from posting"))
     assert sides == {"debit": postings, "credit": postings}
+
+
+# More postings than the database checks by keys alone: the same questions by other plans.
+MANY = 10_100
+
+
+def _many(connection: Connection) -> list[journal.Entry]:
+    """Entries of two postings each on the accounts of one that is there."""
+    entry = journal.read(connection, connection.scalar(text("select max(entry_id) from entry")) or 0)
+    return [replace(entry, postings=entry.postings[:1] * 2) for _ in range(MANY)]
+
+
+def test_many_entries_are_written_a_batch_at_a_time(
+    cli: Cli, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _books(cli)
+    before = connection.scalar(text("select count(*) from entry")) or 0
+    many = _many(connection)
+    monkeypatch.setattr(journal, "_BATCH", MANY // 3)
+    assert journal.write_many(connection, iter(many), datetime.now(UTC), "tester") == MANY
+    assert journal.write_many(connection, [], datetime.now(UTC), "tester") == 0
+    connection.commit()
+    assert connection.scalar(text("select count(*) from entry")) == before + MANY
+    rows = connection.execute(text("select entry_id, posted_at from entry order by entry_id desc limit 3")).all()
+    for entry_id, posted_at in rows:
+        assert journal.read(connection, entry_id) == many[0]
+        kept = connection.scalar(text("select hash from entry where entry_id = :entry_id"), {"entry_id": entry_id})
+        moment = journal.moment_microseconds(posted_at)
+        assert kept == journal.entry_hash(many[0], entry_id, moment, "tester")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "state"),
+    [
+        ({"debit_account": 987654}, "TM002"),
+        ({"customer_id": 987654}, "TM002"),
+        ({"effective_on": date(2026, 1, 9)}, "TM004"),
+    ],
+    ids=["no account", "another customer", "a closed month"],
+)
+def test_one_wrong_posting_among_many_is_refused_with_all(
+    cli: Cli, connection: Connection, wrong: dict[str, Any], state: str
+) -> None:
+    _books(cli)
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("close", "2026-01")
+    before = connection.scalar(text("select count(*) from entry"))
+    many = [replace(entry, effective_on=date(2026, 2, 1)) for entry in _many(connection)]
+    of_entry = {name: value for name, value in wrong.items() if name in journal.Entry.__slots__}
+    of_posting = {name: value for name, value in wrong.items() if name not in of_entry}
+    bad = many[MANY // 2]
+    many[MANY // 2] = replace(bad, postings=(bad.postings[0], replace(bad.postings[1], **of_posting)), **of_entry)
+    with pytest.raises(psycopg.Error) as refused:
+        journal.write_many(connection, many, datetime.now(UTC), "tester")
+    assert refused.value.sqlstate == state
+    connection.rollback()
+    assert connection.scalar(text("select count(*) from entry")) == before
+
+
+def test_a_posting_missing_among_many_is_refused(
+    cli: Cli, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _books(cli)
+    written: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(journal, "_write_packed", lambda *given: written.append(given))
+    journal.write_many(connection, _many(connection), datetime.now(UTC), "tester")
+    monkeypatch.undo()
+    (_, entries, postings) = written[0]
+    row = journal._POSTING_ROW.size
+    with pytest.raises(psycopg.Error) as refused:
+        journal._write_packed(connection, entries, [postings[0][:-row], *postings[1:]])
+    assert refused.value.sqlstate == "TM003"

@@ -206,20 +206,24 @@ def _entities(connection: Any, entity: str | None) -> list[str]:
 @click.option("--entity", help="Close it for this entity only; all otherwise.")
 @click.option("--check", is_flag=True, help="Say what the month still waits for, and close nothing.")
 def close(month: date, entity: str | None, check: bool) -> None:
-    """Close MONTH: nothing posts into it any more."""
-    from ledger import periods
+    """Close MONTH: nothing posts into it any more, and what is posted is sealed."""
+    from ledger import periods, seals
     from ledger.database import opened
     from ledger.dates import month_text
 
     if check:
         _check_close(month, entity)
         return
-    with _refusals(), opened() as engine, engine.begin() as connection:
-        closed = _entities(connection, entity)
+    with _refusals(), opened() as engine:
+        with engine.begin() as connection:
+            closed = _entities(connection, entity)
+            for name in closed:
+                periods.close(connection, name, month, author())
         for name in closed:
-            periods.close(connection, name, month, author())
-    for name in closed:
-        click.echo(f"{month_text(month)} is closed for {name}")
+            click.echo(f"{month_text(month)} is closed for {name}")
+        sealed = seals.seal(engine, author())
+    if sealed.entries:
+        click.echo(sealed.sentence)
 
 
 def _check_close(month: date, entity: str | None) -> None:
@@ -453,9 +457,7 @@ def seal(output: str | None) -> None:
         done = run(engine, author())
     if done.head is None:
         raise click.ClickException("nothing is posted yet: there is nothing to seal")
-    click.echo(
-        f"entries sealed: {done.entries:,} in blocks: {done.blocks:,}; seal {done.head.seal_id} is {done.head.hash.hex()}"
-    )
+    click.echo(done.sentence)
     if output is not None:
         Path(output).write_text(json.dumps(done.head.as_json(), indent=2) + "\n", encoding="utf-8")
         click.echo(f"wrote {output}: keep it where whoever keeps the books can't change it")
