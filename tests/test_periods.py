@@ -14,7 +14,9 @@ from tests.samples import invoice, one_time, parties, payment, usage
 
 def _january(cli: Cli) -> None:
     cli.post(*parties(), usage("u1", "1.00", "2026-01-05"))
-    assert cli.ok("close", "2026-01") == "2026-01 is closed for us\n"
+    closed, sealed = cli.ok("close", "2026-01").splitlines()
+    assert closed == "2026-01 is closed for us"
+    assert "seal 1 is " in sealed
 
 
 def test_a_late_document_posts_into_the_first_open_month_and_keeps_its_date(cli: Cli, owner: Connection) -> None:
