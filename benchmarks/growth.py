@@ -82,7 +82,7 @@ _MANY = """
            setval('customer_number', {k} * 10);
 """
 _BEYOND = 20_000_000
-_QUICK = 25  # books of ten million postings take minutes to make
+_QUICK = 40  # books of ten million postings take minutes to make
 _SCAN = text("select debit_account, credit_account, sum(functional_amount) from posting group by 1, 2")
 
 

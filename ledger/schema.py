@@ -160,7 +160,7 @@ account = Table(
     _text("subject"),
     _text("product", default=""),
     UniqueConstraint("customer_id", "entity", "role", "currency", "subject", "product", name="account_identity"),
-    Index("account_role", "role", "entity"),
+    Index("account_role", "role", "entity", "customer_id"),
 )
 
 entry = Table(
