@@ -22,7 +22,7 @@ from ledger.reports import Filters
 
 def exporting(server: Server, scale: Scale) -> Iterator[Result]:
     """The workbook, journal and all, against openpyxl's write-only mode with the journal's cells."""
-    count = scale.rows(200_000)
+    count = scale.rows(200_000, 25)
     url = server.fresh()
     with unchecked(url) as owner:
         accounts(owner, CUSTOMERS)

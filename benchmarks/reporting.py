@@ -53,7 +53,7 @@ def _contracts(url: str, count: int) -> None:
 
 def recognition(server: Server, scale: Scale) -> Iterator[Result]:
     """A month end over obligations, an entry each, against INSERT ... SELECT of the same rows; and the waterfall of them."""
-    count = scale.rows(1_000_000, 20)
+    count = scale.rows(1_000_000, 40)
     url = server.fresh()
     _contracts(url, count)
     engine = connect_engine(url)
