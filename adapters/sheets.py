@@ -1,6 +1,6 @@
 """Worksheets of many rows: written to a temporary file as they come, not kept as cells in memory.
 
-XlsxWriter makes everything else of the workbook. A row here costs a tenth of what its cells one by one would.
+XlsxWriter makes everything else of the workbook.
 """
 
 from __future__ import annotations

@@ -333,21 +333,20 @@ def _due(connection: Connection, filters: Filters) -> Sequence[Any]:
 
     Sealed receivables are kept (ledger/seals.py); a moment, a customer and a day before the last are asked of the postings.
     """
-    latest = connection.scalar(text("select max(effective_on) from daily_total where role = 'accounts_receivable'"))
     summed = "select customer_id, account_id, sum(net)::bigint as due from ({}) x group by 1, 2 having sum(net) <> 0"
-    if (
-        (filters.as_of is not None and (latest is None or filters.as_of < latest))
-        or filters.since is not None
-        or filters.known_at is not None
-        or filters.customer is not None
-    ):
+
+    def of_postings() -> Sequence[Any]:
         source, parameters = sides(filters, "accounts_receivable")
         due = summed.format(f"select customer_id, account_id, sign * amount as net from ({source}) y")
         return connection.execute(text(_DUE.format(due=due, where="true")), parameters).all()
-    of_account = replace(filters, since=None, as_of=None)
-    where, narrow = narrowed(of_account, entity="a.entity", product="a.product", currency="a.currency")
 
-    def ask(sealed: int) -> Sequence[Any]:
+    def of_sealed(sealed: int) -> Sequence[Any]:
+        latest = connection.scalar(text("select max(effective_on) from daily_total where role = 'accounts_receivable'"))
+        if filters.as_of is not None and latest is not None and filters.as_of < latest:
+            return of_postings()
+        where, narrow = narrowed(
+            replace(filters, as_of=None), entity="a.entity", product="a.product", currency="a.currency"
+        )
         source, parameters = sides(filters, "accounts_receivable", after=sealed)
         due = summed.format(
             "select customer_id, account_id, amount as net from open_receivable"
@@ -355,7 +354,9 @@ def _due(connection: Connection, filters: Filters) -> Sequence[Any]:
         )
         return connection.execute(text(_DUE.format(due=due, where=where)), parameters | narrow).all()
 
-    return seals.consistently(connection, ask)
+    if filters.since is not None or filters.known_at is not None or filters.customer is not None:
+        return of_postings()
+    return seals.consistently(connection, of_sealed)
 
 
 def ar_aging(connection: Connection, filters: Filters) -> Report:

@@ -118,7 +118,6 @@ def seal(engine: Engine, by: str, patience: float = 600.0) -> Sealed:
             blocks += 1
             entries += made.entries
         if blocks:
-            connection.execute(text("delete from open_receivable where amount = 0"))
             connection.execute(text("select summarize_ranges()"))
             connection.commit()
         return Sealed(blocks, entries, head(connection))
@@ -143,7 +142,7 @@ def _settled_number(connection: Connection, patience: float) -> int:
 
 def head(connection: Connection) -> Block | None:
     """The last block, or None where nothing is sealed."""
-    return next(iter(_blocks(connection, "order by seal_id desc limit 1")), None)
+    return next((block for block, _ in _kept(connection, "order by seal_id desc limit 1")), None)
 
 
 def last_sealed(connection: Connection) -> int:
@@ -166,15 +165,20 @@ def consistently(connection: Connection, ask: Callable[[int], Answer]) -> Answer
             return answer
 
 
-def _blocks(connection: Connection, which: str = "order by seal_id") -> Iterator[Block]:
+def _kept(connection: Connection, which: str = "order by seal_id") -> Iterator[tuple[Block, bytes]]:
+    """Blocks as they are kept, each with the hash that is kept with it."""
     rows = connection.execute(
         text(
-            "select seal_id, first_entry, last_entry, entries, postings, totals, root, previous, sealed_at, sealed_by"
+            "select seal_id, first_entry, last_entry, entries, postings, totals, root, previous, sealed_at, sealed_by, hash"
             f" from seal {which}"
         )
     )
     for row in rows:
-        yield Block(**row._asdict() | {"root": bytes(row.root), "previous": bytes(row.previous)})
+        block = Block(
+            row.seal_id, row.first_entry, row.last_entry, row.entries, row.postings, row.totals, bytes(row.root),
+            bytes(row.previous), row.sealed_at, row.sealed_by,
+        )  # fmt: skip
+        yield block, bytes(row.hash)
 
 
 _LEAVES = text(
@@ -235,6 +239,7 @@ def _seal_next(connection: Connection, until: int, by: str) -> Block | None:
         count, leaves = connection.execute(_LEAVES, {"first": start, "last": last}).one()
         start = last + 1
     rows: Any = connection.execute(_TOTALS, {"first": first, "last": last}).all()
+    connection.execute(text("delete from open_receivable where amount = 0"))
     block = Block(
         before.seal_id + 1 if before else 1,
         first,
@@ -261,13 +266,10 @@ def _seal_next(connection: Connection, until: int, by: str) -> Block | None:
 def differences(connection: Connection) -> Iterator[str]:
     """What differs from what was sealed, recomputed from entries and blocks; one text a block that does not hold."""
     previous, expected, next_entry = NOTHING_BEFORE, 1, 1
-    kept: dict[int, bytes] = {
-        row.seal_id: bytes(row.hash) for row in connection.execute(text("select seal_id, hash from seal"))
-    }
-    for block in list(_blocks(connection)):
+    for block, kept in list(_kept(connection)):
         if block.seal_id != expected or block.first_entry != next_entry:
             yield f"seal {block.seal_id} does not follow seal {expected - 1}: a block is missing"
-        if block.hash != kept[block.seal_id]:
+        if block.hash != kept:
             yield f"seal {block.seal_id}: its hash is not that of its content"
         if block.previous != previous:
             yield f"seal {block.seal_id}: the block before it is not the one it was chained to"
@@ -278,4 +280,4 @@ def differences(connection: Connection) -> Iterator[str]:
             )
         elif merkle_root(bytes(leaves)) != block.root:
             yield f"seal {block.seal_id}: entries {block.first_entry} to {block.last_entry} are not those that were sealed"
-        previous, expected, next_entry = kept[block.seal_id], block.seal_id + 1, block.last_entry + 1
+        previous, expected, next_entry = kept, block.seal_id + 1, block.last_entry + 1

@@ -238,3 +238,17 @@ def test_seals_are_never_changed(cli: Cli, connection: Connection, owner: Connec
         with pytest.raises(Exception, match="never changed"):
             owner.execute(text(statement))
         owner.rollback()
+
+
+def test_a_settled_receivable_leaves_nothing_behind(cli: Cli, connection: Connection) -> None:
+    """Billed 465.00, sealed; paid in full, sealed again: nothing is open, on any day asked for after the fact."""
+    _books(cli)
+    cli.ok("seal")
+    cli.post(payment("P", "465.00", "2026-03-10", ("I", "465.00")))
+    cli.ok("seal")
+    assert connection.execute(text("select count(*) from open_receivable")).scalar() == 0
+    assert cli.report("ar-aging") == []
+    # before the payment it was due: a day before the last sealed one is asked of the postings
+    (due,) = cli.report("ar-aging", "--as-of", "2026-03-09")
+    assert due["due"] == "465.00"
+    assert "all 28 checks hold" in cli.ok("verify")

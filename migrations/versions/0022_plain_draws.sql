@@ -22,6 +22,7 @@ declare
     of_id bigint;
     covering record;
     candidate record;
+    covered boolean := false;
     rated_before numeric := 0;
     posted_before bigint := 0;
     credits bigint;
@@ -61,13 +62,14 @@ begin
         if candidate.odd then
             return null;
         elsif candidate.covers and candidate.left_minor > 0 then
-            if covering is not null or not candidate.plain then
+            if covered or not candidate.plain then
                 return null;
             end if;
+            covered := true;
             covering := candidate;
         end if;
     end loop;
-    if covering is null then
+    if not covered then
         return null;
     end if;
 
