@@ -3,13 +3,11 @@
 Revision ID: ${up_revision}
 """
 
-from alembic import op
+from migrations.scripts import beside
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
-
-def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+upgrade, downgrade = beside(__file__)

@@ -3,22 +3,11 @@
 Revision ID: 0005
 """
 
-from pathlib import Path
-
-from alembic import op
+from migrations.scripts import beside
 
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-
-def upgrade() -> None:
-    """Run the schema beside this file, which is written to be read by whoever audits the database."""
-    # Through the driver's own cursor: with no parameters, it takes a script of many statements and leaves % alone.
-    op.get_bind().connection.cursor().execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
-
-
-def downgrade() -> None:
-    """Posted history has no way back: restore a backup instead."""
-    raise NotImplementedError("posted history has no way back: restore a backup instead")
+upgrade, downgrade = beside(__file__)
