@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 
 from benchmarks import peers
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
-from ledger import journal, locks
+from ledger import copying, journal, locks
 from ledger.database import connect_engine
 from ledger.journal import Entry, Posting
 from ledger.rulebook import RULES
@@ -107,7 +107,7 @@ def post_entries(server: Server, scale: Scale) -> Iterator[Result]:
 
 def _copy_out(connection: Connection, statement: str) -> bytes:
     content = io.BytesIO()
-    with journal.driver_cursor(connection) as cursor, cursor.copy(statement) as copy:
+    with copying.driver_cursor(connection) as cursor, cursor.copy(statement) as copy:
         for part in copy:
             content.write(part)
     return content.getvalue()
@@ -117,7 +117,7 @@ def _copy_back(connection: Connection, copied: dict[str, bytes]) -> None:
     """The limit: the same rows into the same tables, as fast as they go."""
     for name, content in copied.items():
         with (
-            journal.driver_cursor(connection) as cursor,
+            copying.driver_cursor(connection) as cursor,
             cursor.copy(f"copy {name} from stdin (format binary)") as copy,
         ):
             for start in range(0, len(content), 1 << 20):

@@ -6,8 +6,9 @@ accounts, keep what is not yet written in view, and write everything through COP
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -15,11 +16,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from ledger import currencies, journal, locks, periods
+from ledger import copying, currencies, journal, locks, periods
 from ledger.chart import ROLES
+from ledger.copying import chunks, moment_microseconds, packed_bytes
 from ledger.currencies import Carrying
+from ledger.dates import days
 from ledger.errors import InvalidDocument, UnknownReference
-from ledger.journal import Entry, Posting
+from ledger.journal import Entry, Plain, Posting
 from ledger.positions import History, nettings
 from ledger.rulebook import RULES, SEPARATING
 from ledger.schema import metadata
@@ -97,14 +100,16 @@ class Source:
     rate: Fraction | None = None
 
 
-@dataclass(slots=True)
-class _Documents:
-    keys: list[tuple[str, str, int, int]] = field(default_factory=list)
-    rows: list[tuple[object, ...]] = field(default_factory=list)
+_DOCUMENT_KEY_TAIL = struct.Struct(">iqiq")
+_DOCUMENT_HEAD = struct.Struct(">hiqiq")
+_DOCUMENT_TAIL = struct.Struct(">iq")
+_DATED = struct.Struct(">ii")
+_UNDATED = struct.pack(">i", -1)
+_FOUR_COLUMNS = struct.pack(">h", 4)
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
+class Way:
     """Between which accounts movements of one kind go; a sign of 0 is of an account whose history does not see them."""
 
     rule: int
@@ -114,6 +119,29 @@ class _Path:
     credit: int
     debit_sign: int
     credit_sign: int
+
+
+def _write_documents(connection: Connection, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+    if rows:
+        copying.copy_packed(connection, "document_key", "type, ref, customer_id, document_id", chunks(keys))
+        columns = "customer_id, document_id, type, ref, dated_on, body, hash, posted_at, posted_by"
+        copying.copy_packed(connection, "document", columns, chunks(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Plainly:
+    """Documents and entries that were gathered, and nothing else: the books need not see them written."""
+
+    document_keys: list[bytes]
+    documents: list[bytes]
+    entries: list[Entry | Plain]
+    posted_at: datetime
+    posted_by: str
+
+    def write(self, connection: Connection) -> None:
+        """Write them; the connection is this call's alone meanwhile."""
+        _write_documents(connection, self.document_keys, self.documents)
+        journal.write(connection, self.entries, self.posted_at, self.posted_by)
 
 
 class Books:
@@ -136,15 +164,18 @@ class Books:
         self._accounts: dict[int, dict[AccountKey, int]] = {}
         self._histories: dict[tuple[int, int], History] = {}
         self._unwritten: dict[int, list[tuple[date, int]]] = {}
-        self._entries: list[Entry] = []
+        self._entries: list[Entry | Plain] = []
         self._new_accounts: list[tuple[object, ...]] = []
-        self._documents = _Documents()
+        # documents as rows of the two tables that keep them
+        self._document_keys: list[bytes] = []
+        self._documents: list[bytes] = []
+        self._posted = _DOCUMENT_TAIL.pack(8, moment_microseconds(self.posted_at)) + packed_bytes(posted_by.encode())
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._unwritten_facts: dict[tuple[str, str], object] = {}
         self._spare_numbers: dict[str, list[int]] = {}
         self._rates: dict[tuple[str, str, date], Fraction] = {}
         self._carried: dict[int, Carrying] = {}
-        self._paths: dict[tuple[object, ...], _Path] = {}
+        self._ways: dict[tuple[object, ...], Way] = {}
 
     # Who and what ------------------------------------------------------------------------------------------------
 
@@ -280,7 +311,7 @@ class Books:
     @property
     def remembered(self) -> int:
         """How many accounts, ways between them and histories are held in memory."""
-        return sum(map(len, self._accounts.values())) + len(self._paths) + len(self._histories)
+        return sum(map(len, self._accounts.values())) + len(self._ways) + len(self._histories)
 
     def history(self, customer_id: int, key: AccountKey) -> History:
         """An account's net increase by day, on its role's normal side, unwritten entries included.
@@ -343,28 +374,25 @@ class Books:
         for movement in moved:
             amount = movement.amount
             assert amount > 0, f"{movement.rule} moves a positive amount, got {amount}"
-            path = self._path(source, movement)
-            if path.currency == functional_currency:
-                postings.append(Posting(path.rule, path.debit, path.credit, amount, amount))
+            way = self.way(source, movement)
+            if way.currency == functional_currency:
+                postings.append(Posting(way.rule, way.debit, way.credit, amount, amount))
             else:
                 foreign = True
-                postings += self._valued(source, movement, path.keys, (path.debit, path.credit), effective_on)
-            if path.debit_sign:
-                self._see(customer_id, path.debit, path.debit_sign, effective_on, amount)
-            if path.credit_sign:
-                self._see(customer_id, path.credit, path.credit_sign, effective_on, -amount)
+                postings += self._valued(source, movement, way.keys, (way.debit, way.credit), effective_on)
+            self.see(customer_id, way, effective_on, amount)
         if foreign:
             postings += self._cleared(source, postings, functional_currency)
         self._entries.append(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
 
-    def _path(self, source: Source, movement: Movement) -> _Path:
+    def way(self, source: Source, movement: Movement) -> Way:
         """Between which accounts a movement goes: found once for all that go the same way."""
         currency = movement.currency or source.currency
-        way = (
+        kind = (
             source.customer.customer_id, source.entity, currency, movement.rule, movement.debit, movement.credit, movement.product,
             movement.roles,
         )  # fmt: skip
-        known = self._paths.get(way)
+        known = self._ways.get(kind)
         if known is not None:
             return known
         rule = RULES[movement.rule]
@@ -376,7 +404,7 @@ class Books:
         debit, credit = (self.account(source.customer.customer_id, key) for key in keys)
         # what only keeps a refund liability apart from deferred revenue is not seen there: its history holds both
         signs = [0 if role == "deferred_revenue" and rule.number in SEPARATING else ROLES[role].sign for role in roles]
-        found = self._paths[way] = _Path(rule.number, currency, keys, debit, credit, signs[0], signs[1])
+        found = self._ways[kind] = Way(rule.number, currency, keys, debit, credit, signs[0], signs[1])
         return found
 
     def _cleared(self, source: Source, postings: Sequence[Posting], functional_currency: str) -> list[Posting]:
@@ -531,6 +559,17 @@ class Books:
     def _movement_key(source: Source, role: str, currency: str, subject: str, product: str) -> AccountKey:
         return AccountKey(source.entity, role, currency, subject, product if role in PRODUCT_ROLES else "")
 
+    def add_plain(self, entry: Plain) -> None:
+        """Gather an entry whose accounts are known; `see` says later what it moved."""
+        self._entries.append(entry)
+
+    def see(self, customer_id: int, way: Way, day: date, amount: int) -> None:
+        """Keep in view what was gathered for two accounts."""
+        if way.debit_sign:
+            self._see(customer_id, way.debit, way.debit_sign, day, amount)
+        if way.credit_sign:
+            self._see(customer_id, way.credit, way.credit_sign, day, -amount)
+
     def _see(self, customer_id: int, account_id: int, sign: int, day: date, net: int) -> None:
         self._unwritten.setdefault(account_id, []).append((day, net))
         known = self._histories.get((customer_id, account_id))
@@ -542,10 +581,24 @@ class Books:
     def add_document(
         self, customer_id: int, document_id: int, type_: str, ref: str, dated_on: date | None, body: str, hash_: bytes
     ) -> None:
-        """Gather a document as received."""
-        self._documents.keys.append((type_, ref, customer_id, document_id))
-        self._documents.rows.append(
-            (customer_id, document_id, type_, ref, dated_on, body, hash_, self.posted_at, self.posted_by)
+        """Gather a document: what it says, as JSON, and the day it counts for, where it has one."""
+        day = None if dated_on is None else days(dated_on)
+        self.add_received(customer_id, document_id, type_, ref, day, body.encode(), hash_)
+
+    def add_received(
+        self, customer_id: int, document_id: int, type_: str, ref: str, day: int | None, body: bytes, hash_: bytes
+    ) -> None:
+        """Gather a document as its line came in; `day` counts from 2000-01-01."""
+        name = packed_bytes(type_.encode()) + packed_bytes(ref.encode())
+        self._document_keys.append(_FOUR_COLUMNS + name + _DOCUMENT_KEY_TAIL.pack(8, customer_id, 8, document_id))
+        dated = _UNDATED if day is None else _DATED.pack(4, day)
+        self._documents.append(
+            _DOCUMENT_HEAD.pack(9, 8, customer_id, 8, document_id)
+            + name
+            + dated
+            + packed_bytes(body)
+            + packed_bytes(hash_)
+            + self._posted
         )
 
     def add_row(self, table: str, **values: object) -> None:
@@ -560,38 +613,37 @@ class Books:
         """What was remembered since the last flush, or None."""
         return self._unwritten_facts.get((kind, ref))
 
+    def take_plain(self) -> Plainly | None:
+        """What was gathered where it is documents and entries alone, to be written by itself; None, and kept, otherwise."""
+        if self._rows or self._new_accounts:
+            return None
+        taken = Plainly(self._document_keys, self._documents, self._entries, self.posted_at, self.posted_by)
+        self._gathered_is_written()
+        return taken
+
     def flush(self) -> None:
         """Write what was gathered; the transaction stays open."""
         connection = self.connection
-        journal.copy_rows(
-            connection,
-            "document_key",
-            ("type", "ref", "customer_id", "document_id"),
-            ("text", "text", "int8", "int8"),
-            self._documents.keys,
-        )
-        journal.copy_rows(
-            connection,
-            "document",
-            ("customer_id", "document_id", "type", "ref", "dated_on", "body", "hash", "posted_at", "posted_by"),
-            ("int8", "int8", "text", "text", "date", "text", "bytea", "timestamptz", "text"),
-            self._documents.rows,
-        )
+        _write_documents(connection, self._document_keys, self._documents)
         for table in metadata.sorted_tables:  # what is referred to comes first
             if table.name in self._rows:
                 connection.execute(table.insert(), self._rows[table.name])
-        journal.copy_rows(
-            connection,
-            "account",
-            ("customer_id", "account_id", "entity", "role", "currency", "subject", "product"),
-            ("int8", "int8", "text", "text", "text", "text", "text"),
-            self._new_accounts,
-        )
+        if self._new_accounts:
+            copying.copy_rows(
+                connection,
+                "account",
+                ("customer_id", "account_id", "entity", "role", "currency", "subject", "product"),
+                ("int8", "int8", "text", "text", "text", "text", "text"),
+                self._new_accounts,
+            )
         journal.write(connection, self._entries, self.posted_at, self.posted_by)
+        self._gathered_is_written()
+
+    def _gathered_is_written(self) -> None:
         self.entries_written += len(self._entries)
-        self.postings_written += sum(len(entry.postings) for entry in self._entries)
-        self._documents = _Documents()
-        self._documents = _Documents()
+        self.postings_written += sum(len(e.postings) if isinstance(e, Entry) else 1 for e in self._entries)
+        self._document_keys = []
+        self._documents = []
         self._rows = {}
         self._unwritten_facts = {}
         self._new_accounts = []
@@ -611,6 +663,6 @@ class Books:
         """Let go of what was learnt about accounts, to bound memory in a long run; call after `flush`."""
         assert not self._entries, "flush before forgetting"
         self._accounts = {}
-        self._paths = {}
+        self._ways = {}
         self._histories = {}
         self._carried = {}

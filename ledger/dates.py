@@ -14,6 +14,18 @@ _MONTH = re.compile(r"^(\d{4})-(\d{2})$")
 FIRST_DAY = date(1970, 1, 1)
 LAST_DAY = date(2199, 12, 31)
 
+_EPOCH_ORDINAL = date(2000, 1, 1).toordinal()
+
+
+def days(day: date) -> int:
+    """A date as PostgreSQL keeps it: days since 2000-01-01."""
+    return day.toordinal() - _EPOCH_ORDINAL
+
+
+def from_days(number: int) -> date:
+    """The date that is so many days after 2000-01-01."""
+    return date.fromordinal(number + _EPOCH_ORDINAL)
+
 
 def parse_month(text: str, field: str = "month") -> date:
     """'2026-01' as the first day of that month."""

@@ -6,16 +6,19 @@ anything, so a refused one leaves nothing behind; whether the rest is posted wit
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import chain, islice
-from typing import Any
+from itertools import chain
+from typing import Any, Self
 
 from sqlalchemy import Connection, text
 
 from ledger import (
     alerts,
+    beside,
     corrections,
     coupons,
     documents,
@@ -31,17 +34,22 @@ from ledger import (
     usage,
     wallets,
 )
-from ledger.books import Books
+from ledger.beside import Lines, Rows
+from ledger.books import Books, Plainly
 from ledger.documents import Document
 from ledger.errors import ClosedPeriod, ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
+from ledger.lanes import Lanes
 from ledger.reading import ProblemList
 from ledger.wallets import Wallets
 
-BATCH = 5_000
+# Many enough for what a batch costs to be little a document, few enough to stay in memory, whatever their size.
+BATCH = 20_000
+_BATCH_BYTES = 16_000_000
 # Documents of a request rather than of an import: posted by one statement where they are draws with nothing to plan.
 DRAWN_AT_ONCE = 200
 # Beyond so many accounts and the like, what was learnt of customers is dropped and read again: memory stays bounded.
 _REMEMBERED = 200_000
+_TURN_SECONDS = 0.0005
 _REFUSED_REMEMBERED = 100_000
 
 PostDocument = Callable[[Wallets, Any, int], int]
@@ -123,26 +131,21 @@ def post_lines(
     wants all or nothing. `refuse_late` refuses documents dated in closed months.
     """
     outcome = Outcome()
-    batches = ([_parse(line, raw, types) for line, raw in batch] for batch in _batches(lines))
-    first = next(batches, [])
-    if len(first) <= DRAWN_AT_ONCE and _draw(connection, first, posted_by, outcome):
-        progress(len(first))
+    batches = _batches(lines)
+    first = next(batches, None)
+    if first is None:
         return outcome
-    books = Books(connection, posted_by)
-    ledger_wallets = Wallets(books)
-    refused: dict[tuple[str, str], int] = {}
-    for items in chain([first], batches):
-        _post_batch(books, ledger_wallets, items, types, outcome, refused, report, refuse_late=refuse_late)
-        books.flush()
-        ledger_wallets.flush()
-        alerts.watch(ledger_wallets)
-        if books.remembered > _REMEMBERED:
-            books.forget()
-            ledger_wallets.forget()
-        progress(len(items))
-    outcome.late = books.late_documents
-    outcome.entries += books.entries_written
-    outcome.postings += books.postings_written
+    if len(first[0]) <= DRAWN_AT_ONCE:
+        items = [_parse(line, raw, types) for line, raw in zip(*first, strict=True)]
+        if _draw(connection, items, posted_by, outcome):
+            progress(len(items))
+            return outcome
+    with _Writer(connection) as writer:
+        intake = _Intake(Books(connection, posted_by), writer, types, report, outcome, refuse_late=refuse_late)
+        for (numbers, batch), rows in beside.read_ahead(chain([first], batches)):
+            intake.post(numbers, batch, rows)
+            progress(len(batch))
+        intake.finish()
     return outcome
 
 
@@ -160,10 +163,22 @@ def _draw(connection: Connection, items: list[_Item], posted_by: str, outcome: O
     return True
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    numbered = ((number, raw) for number, raw in enumerate(lines, 1) if raw.strip())
-    while batch := list(islice(numbered, BATCH)):
-        yield batch
+def _batches(lines: Iterable[bytes]) -> Iterator[Lines]:
+    """Lines that are not blank, with their numbers: so many at a time, or as many as make so many bytes."""
+    numbers: list[int] = []
+    batch: list[bytes] = []
+    size = 0
+    for number, line in enumerate(lines, 1):
+        raw = line.strip()
+        if raw:
+            numbers.append(number)
+            batch.append(raw)
+            size += len(raw)
+            if len(batch) == BATCH or size > _BATCH_BYTES:
+                yield numbers, batch
+                numbers, batch, size = [], [], 0
+    if batch:
+        yield numbers, batch
 
 
 def _parse(line: int, raw: bytes, types: Mapping[str, DocumentType]) -> _Item:
@@ -187,50 +202,197 @@ def _parse(line: int, raw: bytes, types: Mapping[str, DocumentType]) -> _Item:
     return item
 
 
-def _post_batch(
-    books: Books,
-    ledger_wallets: Wallets,
-    items: list[_Item],
-    types: Mapping[str, DocumentType],
-    outcome: Outcome,
-    refused: dict[tuple[str, str], int],
-    report: Report,
-    *,
-    refuse_late: bool,
-) -> None:
-    good = [item for item in items if item.doc is not None]
-    known = _known_hashes(books.connection, good)
-    books.learn_customers({item.doc.customer for item in good if isinstance(item.doc, documents.Party)})
-    used = {item.doc.customer for item in good if isinstance(item.doc, documents.Usage)}
-    ledger_wallets.learn(books.known_customers(used))
-    numbers = journal.numbers(books.connection, "document_number", len(good)) if good else []
-    numbered = iter(numbers)
-    for item in items:
-        if item.doc is not None:
-            number = next(numbered)
-            before = known.get((item.type, item.ref))
-            if before == item.hash:
-                outcome.repeated += 1
-                continue
-            try:
-                if before is not None:
-                    raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
-                if refuse_late:
-                    _require_open(books, item.doc)
-                customer_id = types[item.type].post(ledger_wallets, item.doc, number)
-            except Refused as refusal:
-                item.problems = [_because(refusal, refused).problem(item.name, item.line)]
+class _Writer:
+    """Writes what usage in bulk posted while the next batch is decided, which takes nothing from the database.
+
+    Whoever needs the connection calls `wait` before. What went wrong is raised there.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+        self._ready: Plainly | None = None
+        self._interval = sys.getswitchinterval()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()  # waits: the connection is nobody else's until then
+        sys.setswitchinterval(self._interval)
+
+    def keep(self, plainly: Plainly) -> None:
+        """Take what `start` is to write."""
+        self._ready = plainly
+
+    def start(self) -> None:
+        """Write what was kept, beside what the caller does next."""
+        if self._ready is not None:
+            # the thread mostly waits for the server: what it does between is little, and should not wait long
+            sys.setswitchinterval(_TURN_SECONDS)
+            self._writing = self._thread.submit(self._ready.write, self._connection)
+            self._ready = None
+
+    def wait(self) -> None:
+        """Return once all is written."""
+        self.start()
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+
+class _Intake:
+    """The batches of one run as they are posted."""
+
+    def __init__(
+        self,
+        books: Books,
+        writer: _Writer,
+        types: Mapping[str, DocumentType],
+        report: Report,
+        outcome: Outcome,
+        *,
+        refuse_late: bool,
+    ) -> None:
+        self.books = books
+        self.writer = writer
+        self.wallets = Wallets(books)
+        self.lanes = Lanes(self.wallets)
+        self.types = types
+        self.report = report
+        self.outcome = outcome
+        self.refuse_late = refuse_late
+        self.refused: dict[tuple[str, str], int] = {}
+        # the hashes of documents by type and id: of those that are in the books, or came in with this batch
+        self.known: dict[tuple[str, str], bytes] = {}
+        self.fresh: dict[tuple[str, str], bytes] = {}
+
+    def post(self, numbers: list[int], lines: list[bytes], rows: Rows) -> None:
+        """Post a batch of lines, with their numbers and rows; it is written with the next, or by `finish`."""
+        self._write()
+        books, outcome, lanes = self.books, self.outcome, self.lanes
+        in_bulk = "usage" in self.types
+        items = [
+            _parse(number, line, self.types) if row is None or not in_bulk else None
+            for number, line, row in zip(numbers, lines, rows, strict=True)
+        ]
+        count = self._learn(items, rows)
+        documents_numbered = iter(journal.numbers(books.connection, "document_number", count) if count else ())
+        self.writer.start()
+        known, fresh = self.known, self.fresh
+        for line, row, item_read, at in zip(lines, rows, items, numbers, strict=True):
+            item = item_read
+            if item is None:
+                assert row is not None, "what is no row was read the long way"
+                number = next(documents_numbered)
+                _, ref, day, _, _, hash_ = row
+                name = ("usage", ref)
+                before = fresh.get(name) or known.get(name)
+                if before is None:
+                    customer_id = lanes.post(row, number)
+                    if customer_id is not None:
+                        fresh[name] = hash_
+                        books.add_received(customer_id, number, "usage", ref, day, line, hash_)
+                        outcome.posted += 1
+                        continue
+                elif before == hash_:
+                    outcome.repeated += 1
+                    continue
+                item = _parse(at, line, self.types)
+            elif item.doc is not None:
+                number = next(documents_numbered)
             else:
-                known[item.type, item.ref] = item.hash
-                body = item.raw.decode()
-                books.add_document(customer_id, number, item.type, item.ref, item.doc.dated_on, body, item.hash)
-                outcome.posted += 1
+                self._refuse(item)
                 continue
-        outcome.refused += 1
-        if len(refused) < _REFUSED_REMEMBERED:
-            refused.setdefault((item.type, item.ref), item.line)
+            self._post(item, number)
+
+    def finish(self) -> None:
+        """Write what is left, and say what came of all of it."""
+        self._write()
+        self.writer.wait()
+        self.outcome.late = self.books.late_documents
+        self.outcome.entries += self.books.entries_written
+        self.outcome.postings += self.books.postings_written
+
+    def _learn(self, items: list[_Item | None], rows: Rows) -> int:
+        """Read what the batch will need, many at once; returns how many documents there are to number."""
+        refs: dict[str, list[str]] = {}
+        customers: set[str] = set()
+        users: set[str] = set()
+        for item, row in zip(items, rows, strict=True):
+            if item is None:
+                assert row is not None, "what is no row was read the long way"
+                refs.setdefault("usage", []).append(row[1])
+                users.add(row[0][0])
+            elif item.doc is not None:
+                refs.setdefault(item.type, []).append(item.ref)
+                if isinstance(item.doc, documents.Usage):
+                    users.add(item.doc.customer)
+                elif isinstance(item.doc, documents.Party):
+                    customers.add(item.doc.customer)
+        # the batch before is not written yet where it was usage in bulk
+        self.known = self.fresh | _known_hashes(self.books.connection, refs)
+        self.fresh = {}
+        self.books.learn_customers(customers | users)
+        self.wallets.learn(self.books.known_customers(users))
+        return sum(map(len, refs.values()))
+
+    def _post(self, item: _Item, number: int) -> None:
+        """Post a document the long way, unless it is in the books or is refused."""
+        doc = item.doc
+        assert doc is not None, "what is no document is refused before"
+        name = (item.type, item.ref)
+        before = self.fresh.get(name) or self.known.get(name)
+        if before == item.hash:
+            self.outcome.repeated += 1
+            return
+        self.writer.wait()
+        self.lanes.settle()
+        usage_alone = isinstance(doc, documents.Usage) and doc.supersedes is None
+        try:
+            if before is not None:
+                raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
+            if self.refuse_late:
+                _require_open(self.books, doc)
+            customer_id = self.types[item.type].post(self.wallets, doc, number)
+        except Refused as refusal:
+            item.problems = [_because(refusal, self.refused).problem(item.name, item.line)]
+            if not usage_alone:
+                self.lanes.close()
+            self._refuse(item)
+            return
+        if isinstance(doc, documents.Usage) and usage_alone:
+            self.lanes.close(customer_id)
+            self.lanes.open(doc, customer_id)
+        else:
+            self.lanes.close()
+        self.fresh[name] = item.hash
+        body = item.raw.decode()
+        self.books.add_document(customer_id, number, item.type, item.ref, doc.dated_on, body, item.hash)
+        self.outcome.posted += 1
+
+    def _refuse(self, item: _Item) -> None:
+        self.outcome.refused += 1
+        if len(self.refused) < _REFUSED_REMEMBERED:
+            self.refused.setdefault((item.type, item.ref), item.line)
         for problem in item.problems:
-            report(problem, item.raw)
+            self.report(problem, item.raw)
+
+    def _write(self) -> None:
+        self.writer.wait()
+        self.lanes.settle()
+        plainly = self.books.take_plain()
+        if plainly is None:
+            self.books.flush()
+        else:
+            self.writer.keep(plainly)
+        self.wallets.flush()
+        alerts.watch(self.wallets)
+        if self.books.remembered > _REMEMBERED:
+            self.lanes.close()
+            self.books.forget()
+            self.wallets.forget()
 
 
 def _require_open(books: Books, doc: Document) -> None:
@@ -253,16 +415,18 @@ def _because(refusal: Refused, refused: Mapping[tuple[str, str], int]) -> Refuse
     return refusal
 
 
-def _known_hashes(connection: Connection, items: list[_Item]) -> dict[tuple[str, str], bytes]:
-    """The content hashes of those documents that are in the books already."""
-    if not items:
-        return {}
-    rows = connection.execute(
-        text(
-            "select k.type, k.ref, d.hash from unnest(cast(:types as text[]), cast(:refs as text[])) wanted (type, ref) "
-            "join document_key k on k.type = wanted.type and k.ref = wanted.ref "
-            "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id"
-        ),
-        {"types": [item.type for item in items], "refs": [item.ref for item in items]},
-    )
-    return {(row.type, row.ref): bytes(row.hash) for row in rows}
+def _known_hashes(connection: Connection, refs: Mapping[str, list[str]]) -> dict[tuple[str, str], bytes]:
+    """The content hashes of those documents of each type that are in the books already."""
+    known: dict[tuple[str, str], bytes] = {}
+    for type_, wanted in refs.items():
+        rows = connection.execute(
+            text(
+                "select k.ref, d.hash from document_key k"
+                " join document d on d.customer_id = k.customer_id and d.document_id = k.document_id"
+                " where k.type = :type and k.ref = any(:refs)"
+            ),
+            {"type": type_, "refs": wanted},
+        )
+        for ref, hash_ in rows:
+            known[type_, ref] = bytes(hash_)
+    return known

@@ -12,18 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
-from ledger import locks
+from ledger import copying, locks
+from ledger.copying import moment_microseconds
+from ledger.dates import days
 from ledger.errors import Refused, UnknownReference
-
-if TYPE_CHECKING:
-    import psycopg
-
-_EPOCH = date(2000, 1, 1)
-_EPOCH_MOMENT_ORDINAL = 946_684_800_000_000  # 2000-01-01 UTC in microseconds since 1970: PostgreSQL's day zero
 
 _HEAD = struct.Struct(">qqqqqiii")
 _POSTING = struct.Struct(">hhqqqq")
@@ -58,10 +53,9 @@ class Entry:
         assert self.postings, "an entry has postings"
 
 
-def moment_microseconds(moment: datetime) -> int:
-    """A timestamp as PostgreSQL sends it in binary: microseconds since 2000-01-01 UTC."""
-    whole = int(moment.timestamp())
-    return whole * 1_000_000 + moment.microsecond - _EPOCH_MOMENT_ORDINAL
+# An entry of one posting, on the day it happened, in its entity's currency, as a bare tuple, of which there may be many:
+# customer, document, day (since 2000-01-01), rule, debit account, credit account, amount.
+Plain = tuple[int, int, int, int, int, int, int]
 
 
 def entry_hash(entry: Entry, entry_id: int, posted_at_microseconds: int, posted_by: str) -> bytes:
@@ -76,8 +70,8 @@ def entry_hash(entry: Entry, entry_id: int, posted_at_microseconds: int, posted_
         entry.document_id,
         posted_at_microseconds,
         entry.reverses or 0,
-        (entry.effective_on - _EPOCH).days,
-        (entry.occurred_on - _EPOCH).days,
+        days(entry.effective_on),
+        days(entry.occurred_on),
         len(entry.postings),
     )
     body = b"".join(
@@ -97,28 +91,6 @@ POSTING_BYTES_SQL = """int2send(p.line) || int2send(p.rule) || int8send(p.debit_
 ENTRY_HASH_SQL = f"sha256({HEAD_BYTES_SQL} || string_agg({POSTING_BYTES_SQL}, ''::bytea order by p.line))"
 
 
-def driver_cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:
-    """The psycopg cursor under a SQLAlchemy connection, in the same transaction: for COPY."""
-    raw = connection.connection.driver_connection
-    assert raw is not None, "the connection is open"
-    cursor: psycopg.Cursor[tuple[object, ...]] = raw.cursor()
-    return cursor
-
-
-def copy_rows(
-    connection: Connection, table: str, columns: Sequence[str], types: Sequence[str], rows: Iterable[Sequence[object]]
-) -> None:
-    """Write rows through binary COPY, the fastest way PostgreSQL takes them from a client."""
-    with (
-        driver_cursor(connection) as cursor,
-        cursor.copy(f"copy {table} ({', '.join(columns)}) from stdin (format binary)") as copy,
-    ):
-        copy.set_types(types)
-        write = copy.write_row
-        for row in rows:
-            write(row)
-
-
 def numbers(connection: Connection, sequence: str, count: int) -> Sequence[int]:
     """The next `count` numbers of a sequence, in order: a range, unless others took some in between."""
     first, gaps = connection.execute(
@@ -131,10 +103,7 @@ def numbers(connection: Connection, sequence: str, count: int) -> Sequence[int]:
     return gaps or range(first, first + count)
 
 
-# Rows of the two tables as binary COPY takes them, whole: a length before each value, -1 for null. Packing a row at once costs
-# a third of what adapting its values one by one does.
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_TRAILER = b"\xff\xff"
+# Rows of the two tables, whole, as ledger/copying.py says.
 _CHUNK_ROWS = 4_000
 _BATCH = 25_000  # entries a COPY brings: many enough for the database's checks to be planned for many
 _ENTRY_ROW = struct.Struct(">hiqiqiqiqiqiiiiii")
@@ -143,31 +112,33 @@ _HASH_LENGTH = struct.pack(">i", hashlib.sha256().digest_size)
 _POSTING_ROW = struct.Struct(">hiqiqiqiqiqiqiiihih")
 
 
-def _copy_packed(connection: Connection, table: str, columns: str, rows: Sequence[bytes]) -> None:
-    """Write chunks of rows packed as binary COPY has them."""
-    with (
-        driver_cursor(connection) as cursor,
-        cursor.copy(f"copy {table} ({columns}) from stdin (format binary)") as copy,
-    ):
-        copy.write(_COPY_HEADER)
-        for chunk in rows:
-            copy.write(chunk)
-        copy.write(_COPY_TRAILER)
-
-
 def _packed(
-    entries: Sequence[Entry], ids: Sequence[int], moment: int, posted_by: str
+    entries: Sequence[Entry | Plain], ids: Sequence[int], moment: int, posted_by: str
 ) -> tuple[list[bytes], list[bytes]]:
     """Entries and their postings as rows of the two tables, in chunks, each entry with its hash."""
     author = posted_by.encode()
-    after = struct.pack(">i", len(author)) + author + _HASH_LENGTH
+    after = copying.packed_bytes(author) + _HASH_LENGTH
     pack, pack_first, pack_posting = _ENTRY_ROW.pack, _FIRST_ENTRY_ROW.pack, _POSTING_ROW.pack
+    # what the hash of an entry with one posting is over: `entry_hash` in one piece
+    pack_plain = struct.Struct(f"{_HEAD.format}{len(author)}s{_POSTING.format.removeprefix('>')}").pack
+    sha256 = hashlib.sha256
     entry_chunks, posting_chunks = [], []
     for start in range(0, len(entries), _CHUNK_ROWS):
         heads: list[bytes] = []
         lines: list[bytes] = []
         for e, entry_id in zip(entries[start : start + _CHUNK_ROWS], ids[start : start + _CHUNK_ROWS], strict=True):
-            effective, occurred = (e.effective_on - _EPOCH).days, (e.occurred_on - _EPOCH).days
+            if not isinstance(e, Entry):
+                customer_id, document_id, day, rule, debit, credit, amount = e
+                content = pack_plain(
+                    customer_id, entry_id, document_id, moment, 0, day, day, 1, author, 1, rule, debit, credit, amount, amount
+                )  # fmt: skip
+                head = pack_first(10, 8, customer_id, 8, entry_id, 8, document_id, 8, moment, -1, 4, day, 4, day, 4, 1)
+                heads.append(head + after + sha256(content).digest())
+                lines.append(pack_posting(
+                    9, 8, customer_id, 8, entry_id, 8, debit, 8, credit, 8, amount, 8, amount, 4, day, 2, 1, 2, rule,
+                ))  # fmt: skip
+                continue
+            effective, occurred = days(e.effective_on), days(e.occurred_on)
             count = len(e.postings)
             if e.reverses is None:
                 head = pack_first(
@@ -189,7 +160,9 @@ def _packed(
     return entry_chunks, posting_chunks
 
 
-def write(connection: Connection, entries: Sequence[Entry], posted_at: datetime, posted_by: str) -> Sequence[int]:
+def write(
+    connection: Connection, entries: Sequence[Entry | Plain], posted_at: datetime, posted_by: str
+) -> Sequence[int]:
     """Write entries with their postings in two COPYs; returns their numbers in the order given.
 
     The caller has the books' lock (locks.share_books), as a sealer goes by it. The database checks the accounts, the entry's
@@ -227,13 +200,13 @@ def write_many(connection: Connection, entries: Iterable[Entry], posted_at: date
 
 
 def _write_packed(connection: Connection, entry_rows: Sequence[bytes], posting_rows: Sequence[bytes]) -> None:
-    _copy_packed(
+    copying.copy_packed(
         connection,
         "entry",
         "customer_id, entry_id, document_id, posted_at, reverses, effective_on, occurred_on, posting_count, posted_by, hash",
         entry_rows,
     )
-    _copy_packed(
+    copying.copy_packed(
         connection,
         "posting",
         "customer_id, entry_id, debit_account, credit_account, amount, functional_amount, effective_on, line, rule",

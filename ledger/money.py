@@ -115,6 +115,11 @@ def round_minor(amount: Decimal, currency: str) -> int:
     return int(amount.scaleb(exponent(currency), _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
 
 
+def unscaled(amount: Decimal, places: int) -> int:
+    """An exact amount as an integer of units of 10 ** -places, of which it has no more: 12.5 with 2 is 1250."""
+    return int(amount.scaleb(places, _EXACT))
+
+
 def share(total: int, part: int, whole: int) -> int:
     """round(total x part / whole), ties to even, in integers: the cumulative share of `total` reached at `part`.
 

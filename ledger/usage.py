@@ -53,7 +53,7 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
         for grant in wallets.grants(customer.customer_id)
         if grant.entity == doc.entity and grant.currency == doc.currency
     ]
-    plain = _covering(grants, doc.product, doc.date, amount)
+    plain = covering(grants, doc.product, doc.date, amount)
     if plain is not None and wallets.books.open_day(doc.entity, doc.date) == doc.date:
         meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
         if amount:
@@ -74,7 +74,7 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
     return customer.customer_id
 
 
-def _covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> Grant | None:
+def covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> Grant | None:
     """The one grant that usage draws on where that is plain: it covers all of it, and was billed for as much before.
 
     None where anything else has to be looked at: several grants, an order's bonus credits, a commitment, breakage, credits
@@ -95,6 +95,15 @@ def _covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> G
             funded += money
         return grant if grant.drawn == grant.drawn_face and funded - grant.drawn - grant.broken >= amount else None
     return None
+
+
+def all_overage(books: Books, source: Source, grants: Sequence[Grant], product: str) -> bool:
+    """Whether all usage of a product is billed later, whatever its day: no grant has credits, none of it was billed ahead."""
+    return (
+        source.customer.overage == "bill"
+        and not any(grant.left or grant.expired_face for grant in grants)
+        and not books.has_account(source.customer.customer_id, overage_accounts(source, product)[0])
+    )
 
 
 def _draw_plainly(wallets: Wallets, source: Source, doc: documents.Usage, grant: Grant, amount: int) -> None:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 import pytest
@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from ledger import beside as beside_module
+from ledger import bulk as bulk_module
 from ledger import embedded, periods
 from ledger import intake as intake_module
 from ledger import usage as usage_module
@@ -446,10 +448,10 @@ def test_plain_draws_post_what_planned_ones_would(fresh: Any, files: list[list[d
     documents = [doc for file in files for doc in file]
     note("\n".join(map(json.dumps, documents)))
     found = []
-    for covering in (usage_module._covering, lambda *_: None):
+    for covering in (usage_module.covering, lambda *_: None):
         engine = fresh()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(usage_module, "_covering", covering)
+            patch.setattr(usage_module, "covering", covering)
             _post(
                 engine,
                 [
@@ -503,20 +505,78 @@ def test_draws_by_one_statement_post_what_the_long_way_would(
             for request in _requests(documents):
                 _post(engine, request)
         with engine.connect() as connection:
-            found.append(
+            found.append(_all_posted(connection))
+            assert not [check for check in verify(connection) if check.differences]
+    assert found[0] == found[1]
+
+
+def _all_posted(connection: Connection) -> list[Any]:
+    """Everything usage leaves in the books, in words that two databases share."""
+    questions = (
+        "select d.type, d.ref, l.line, l.effective_on, l.occurred_on, l.role, l.subject, l.product, l.side, l.amount,"
+        " l.functional_amount, l.rule, l.posted_by from journal_line l join document d using (customer_id, document_id)"
+        " order by 1, 2, l.entry_id, 3, l.side",
+        "select type, ref, dated_on, body, hash, posted_by from document order by 1, 2",
+        "select g.ref, b.drawn_face_minor, b.drawn_minor, b.broken_minor from grant_balance b"
+        " join credit_grant g using (customer_id, grant_id) order by 1",
+        "select entity, product, currency, rated, posted_minor from usage_meter order by customer_id, 1, 2, 3",
+        "select d.ref, e.crossed, e.left_minor from wallet_alert_event e join document d using (customer_id, document_id)"
+        " order by 1, e.event_id",
+    )
+    return [connection.execute(text(question)).all() for question in questions]
+
+
+@settings(max_examples=EXAMPLES * 15)
+@given(
+    files=_history(),
+    runs=st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 60), DAYS, st.sampled_from(["globex", "covered", "bare"])), min_size=2, max_size=6
+        ),
+        min_size=2,
+        max_size=8,
+    ),
+    batch=st.integers(1, 9),
+)
+def test_usage_in_bulk_posts_what_the_long_way_would(
+    fresh: Any, files: list[list[dict[str, Any]]], runs: list[list[tuple[int, str, str]]], batch: int
+) -> None:
+    """Usage read and posted in bulk among any other documents, batch by batch: line by line what ledger/usage.py writes."""
+    small = [
+        [
+            usage(f"s{run}-{n}", "0", day)
+            | {"customer": customer, "quantity": "1", "unit_price": f"{mills / 1000:.3f}"}
+            for n, (mills, day, customer) in enumerate(parts)
+        ]
+        for run, parts in enumerate(runs)
+    ]
+    mixed = [doc for file in files for doc in file]
+    # what refuses a line depends on what came before it: one order, with runs of small usage in between
+    documents = [doc for one, run in zip_longest(mixed, small) for doc in ([one] if one else []) + (run or [])]
+    note("\n".join(map(json.dumps, documents)))
+    found = []
+    for in_bulk in (True, False):
+        engine = fresh()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(intake_module, "DRAWN_AT_ONCE", 0)
+            patch.setattr(intake_module, "BATCH", batch)
+            patch.setattr(beside_module, "_started", lambda: None)
+            if not in_bulk:
+                patch.setattr(bulk_module, "read", lambda lines: [None] * len(lines))
+            _post(
+                engine,
                 [
-                    connection.execute(text(question)).all()
-                    for question in (
-                        "select d.type, d.ref, l.line, l.effective_on, l.occurred_on, l.role, l.subject, l.product, l.side, l.amount,"
-                        " l.functional_amount, l.rule, l.posted_by from journal_line l join document d using (customer_id, document_id)"
-                        " order by 1, 2, l.entry_id, 3, l.side",
-                        "select type, ref, dated_on, body, hash, posted_by from document order by 1, 2",
-                        "select g.ref, b.drawn_face_minor, b.drawn_minor, b.broken_minor from grant_balance b"
-                        " join credit_grant g using (customer_id, grant_id) order by 1",
-                        "select entity, product, currency, rated, posted_minor from usage_meter order by customer_id, 1, 2, 3",
-                    )
-                ]
-            )
+                    *parties(), OTHER, VAT, *RATES, grant("always", "100000.00"),
+                    invoice("A", "2026-01-01", prepaid("90000.00", "always")), usage("first", "1.00", "2026-01-01"),
+                    *({"type": "customer", "id": name, "name": name} for name in ("covered", "bare")),
+                    grant("small", "0.50", customer="covered"), grant("later", "5.00", customer="covered", effective_on="2026-02-01"),
+                    invoice("B", "2026-01-01", prepaid("0.50", "small"), customer="covered"),
+                    invoice("C", "2026-01-01", prepaid("5.00", "later"), customer="covered"),
+                    *documents,
+                ],
+            )  # fmt: skip
+        with engine.connect() as connection:
+            found.append(_all_posted(connection))
             assert not [check for check in verify(connection) if check.differences]
     assert found[0] == found[1]
 
