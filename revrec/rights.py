@@ -16,7 +16,7 @@ from ledger.errors import Refused
 from ledger.grants import FREE_KINDS, grant_subject
 from ledger.money import allocate, share, to_minor
 from ledger.positions import available
-from ledger.receivables import obligation_keys
+from ledger.receivables import obligation_keys, obligation_sides
 from ledger.wallets import Wallets
 from ledger.wallets import post_grant as post_ledger_grant
 from revrec.versions import Standing, add_price, find_contract, going_on, require_later
@@ -71,6 +71,9 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
         )
         movements += _moved(books, source, standing, part, doc, day)
     books.post(source, doc.effective_on, movements)
+    for standing, _ in changes:
+        # an invoice of a later day may be in the books already
+        books.net(source, *obligation_sides(source, standing.subject), day)
     wallets.grant(customer_id, doc.id).fundings.append((day, right))
     return customer_id
 

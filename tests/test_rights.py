@@ -95,6 +95,19 @@ def test_credits_given_later_take_from_what_is_not_earned(cli: Cli) -> None:
     cli.ok("verify")
 
 
+def test_credits_that_come_in_after_a_later_invoice(cli: Cli) -> None:
+    """Given in January, known after March's invoice: what was an asset from January on is settled by it in March."""
+    cli.post(*parties(), _agreed(), _bill("2026-03-15"))
+    cli.post(CREDITS)
+    cli.ok("verify")
+    months = _months(cli, "unbilled_receivable", "deferred_revenue", "customer_credits")
+    # 30.00 of the 120.00
+    assert months["2026-01"] == {"unbilled_receivable": "30.00", "customer_credits": "30.00"}
+    assert months["2026-03"] == {"unbilled_receivable": "-30.00", "deferred_revenue": "90.00"}
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+
+
 def test_credits_of_a_contract_without_a_price_are_refused(cli: Cli) -> None:
     told = (
         "expected a paid grant of the order, or a contract with obligations, posted before: the credits share its price"
