@@ -25,9 +25,32 @@ from ledger.reports import Column, Report
 from ledger.rulebook import PRICE_REDUCING, RULES
 from ledger.wallets import Wallets
 from revrec import costs, financing, refunds
-from revrec.schedules import earned_sql, parts_sql, price_sql, term_sql
+from revrec.schedules import earned_sql, parts_sql, price_sql, share_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
+_QUICK_PASSED, _QUICK_WHOLE = parts_sql("t.pattern", "t.starts_on", "t.ends_on", "cast(:through as date)")
+
+# The accounts of an obligation `t`, and what moved of them. What is expected back is kept apart from deferred revenue, and is billed
+# and not earned as that is; few obligations have accounts beyond the first three.
+_CONTRA = "('refund_liability', 'refunds', 'disputes', 'bad_debt')"
+_ACCOUNTS = f"""(
+                values (t.deferred_account, 'deferred'), (t.unbilled_account, 'unbilled'), (t.revenue_account, 'revenue')
+                union all
+                select account_id, case role when 'refund_liability' then 'deferred' else 'contra' end from account
+                where t.has_contra and customer_id = t.customer_id and entity = t.entity and currency = t.currency
+                  and subject = t.subject and role in {_CONTRA}
+            ) a (account_id, part)"""
+_MOVEMENTS = """(
+                select p.effective_on, p.rule, p.amount as net, p.functional_amount as functional, a.part from posting p
+                where p.customer_id = t.customer_id and p.credit_account = a.account_id
+                union all
+                select p.effective_on, p.rule, -p.amount, -p.functional_amount, a.part from posting p
+                where p.customer_id = t.customer_id and p.debit_account = a.account_id
+            ) s"""
+_SUMS = """coalesce(sum(s.net) filter (where s.part = 'deferred'), 0)::bigint as deferred,
+               coalesce(-sum(s.net) filter (where s.part = 'unbilled'), 0)::bigint as unbilled,
+               coalesce(sum(s.net) filter (where s.part in ('revenue', 'contra')), 0)::bigint as recognised,
+               coalesce(-sum(s.net) filter (where s.rule = any(:price_reducing)), 0)::bigint as reduced"""
 
 # The month's end, or the term's where that is sooner, but not before what was billed in the month.
 # After the run's last month only what invoices settle is posted, on their day.
@@ -37,6 +60,8 @@ _DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_o
 
 # What recognition has to post, by obligation and month. The contract position of an obligation is what was billed
 # less what was earned: above zero it is deferred revenue, below it an unbilled receivable, never both.
+#   totals     of obligations whose only month in the run is its last, all that moved of their accounts: where none of it
+#              belongs to another month, one row says what all the steps below would find (`quick`)
 #   moved      the net change of its accounts by month; closed months count in the first open one. What was refunded,
 #              lost or written off of earned revenue counts as not recognised: it lowered the price too
 #   grid       the months of its term, those in which something moved, and those of its versions
@@ -48,44 +73,45 @@ _DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_o
 #              ahead throughout, so that the functional schedule follows by the same formula
 _NEEDED = f"""
     with terms as (
-        select o.*, greatest(coalesce(c.closed_through + 1, date '1970-01-01'), date '1970-01-01') as first_open
+        select o.*, b.first_open,
+               ONE_MONTH and not o.modified and o.pattern <> 'progress' and o.known_on <= :through
+                   and o.starts_on <= :through
+                   and greatest(o.starts_on, b.first_open) >= date_trunc('month', cast(:through as date)) as one_month,
+               (o.customer_id, o.subject) in (select customer_id, subject from account where role in {_CONTRA}) as has_contra
         from performance_obligation o
         left join closed_books c using (entity)
+        cross join lateral (
+            select greatest(coalesce(c.closed_through + 1, date '1970-01-01'), date '1970-01-01') as first_open
+        ) b
         -- in words by which the planner expects many: it joins all that follows by that
         where coalesce((select e.currency from entity e where e.entity = o.entity) CURRENCIES o.currency, false)
-          and (o.known_on <= :through or o.starts_on <= :through)
+          and (o.known_on <= :through or o.starts_on <= :through
+               -- money that comes before all that may bear interest, which moves its accounts
+               or (o.customer_id, o.subject) in (select customer_id, subject from financed_payment where paid_on <= :through))
           and (c.closed_through is null or c.closed_through < :through)
+    ), totals as (
+        select t.*, v.*, t.one_month and coalesce(v.last_moved_on <= :through and greatest(v.first_moved_on, t.first_open)
+                                                      >= date_trunc('month', cast(:through as date)), true) as quick
+        from terms t
+        cross join lateral (
+            select max(s.effective_on) as last_moved_on, min(s.effective_on) as first_moved_on, {_SUMS}
+            from {_ACCOUNTS} cross join lateral {_MOVEMENTS}
+            where t.one_month
+        ) v
     ), moved as (
         select t.customer_id, t.subject, t.revenue_account,
                greatest(date_trunc('month', s.effective_on)::date, t.first_open) as month,
-               max(s.effective_on) as last_moved_on,
-               sum(s.net) filter (where s.part = 'deferred') as deferred,
-               -sum(s.net) filter (where s.part = 'unbilled') as unbilled,
-               sum(s.net) filter (where s.part in ('revenue', 'contra')) as recognised,
-               -sum(s.net) filter (where s.rule = any(:price_reducing)) as reduced,
+               max(s.effective_on) as last_moved_on, {_SUMS},
                sum(s.functional) as billed_functional,
                sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
                bool_or(s.part in ('unbilled', 'contra')) as billed_late
-        from terms t
-        join lateral (
-            values (t.deferred_account, 'deferred'), (t.unbilled_account, 'unbilled'), (t.revenue_account, 'revenue')
-            union all
-            -- what is expected back is kept apart from deferred revenue, and is billed and not earned as that is
-            select account_id, case role when 'refund_liability' then 'deferred' else 'contra' end from account
-            where customer_id = t.customer_id and entity = t.entity and currency = t.currency and subject = t.subject
-              and role in ('refund_liability', 'refunds', 'disputes', 'bad_debt')
-        ) a (account_id, part) on true
-        join lateral (
-            select p.effective_on, p.rule, p.amount as net, p.functional_amount as functional, a.part from posting p
-            where p.customer_id = t.customer_id and p.credit_account = a.account_id
-            union all
-            select p.effective_on, p.rule, -p.amount, -p.functional_amount, a.part from posting p
-            where p.customer_id = t.customer_id and p.debit_account = a.account_id
-        ) s on true
+        from (select * from totals where not quick) t
+        cross join lateral {_ACCOUNTS}
+        cross join lateral {_MOVEMENTS}
         group by 1, 2, 3, 4
     ), months as (
         select t.customer_id, t.revenue_account, m.month::date as month
-        from terms t
+        from (select * from totals where not quick) t
         cross join lateral generate_series(
             greatest(date_trunc('month', t.starts_on)::date, t.first_open)::timestamp,
             least(greatest(date_trunc('month', t.ends_on)::date, t.first_open), :through)::timestamp,
@@ -95,8 +121,8 @@ _NEEDED = f"""
         union
         -- a price that changes when all is given is earned, or taken back, in that month
         select t.customer_id, t.revenue_account, greatest(date_trunc('month', ov.from_day)::date, t.first_open)
-        from terms t join obligation_version ov using (customer_id, subject)
-        where t.modified and ov.from_day <= :through
+        from totals t join obligation_version ov using (customer_id, subject)
+        where not t.quick and t.modified and ov.from_day <= :through
     ), grid as (
         select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on,
                sum(coalesce(v.deferred, 0)) over through_month as deferred,
@@ -138,6 +164,25 @@ _NEEDED = f"""
         select *, greatest(least(-deferred_step, greatest(revenue_step, 0)), least(revenue_step, 0)) as from_deferred
         from step
         where revenue_step <> 0 or deferred_step <> 0
+    ), quick_earned as (
+        select p.*, {share_sql("p.price", "p.passed", "p.whole")} as earned
+        from (
+            select b.*, coalesce({price_sql("b.first_price_minor", "b.billed", "b.reduced")}, b.billed) as price
+            from (
+                select t.*, t.deferred - t.unbilled + t.recognised as billed, {_QUICK_PASSED} as passed, {_QUICK_WHOLE} as whole
+                from totals t where t.quick
+                offset 0
+            ) b
+            offset 0
+        ) p
+        offset 0
+    ), quick_split as (
+        select *, greatest(least(-deferred_step, greatest(revenue_step, 0)), least(revenue_step, 0)) as from_deferred
+        from (
+            select q.*, q.earned - q.recognised as revenue_step, greatest(q.billed - q.earned, 0) - q.deferred as deferred_step
+            from quick_earned q
+        ) q
+        where revenue_step <> 0 or deferred_step <> 0
     )
     select customer_id, subject, month, dated_on, deferred_account, unbilled_account, revenue_account,
            from_deferred::bigint as from_deferred, (revenue_step - from_deferred)::bigint as from_unbilled,
@@ -146,12 +191,19 @@ _NEEDED = f"""
            not billed_late and price = billed and billed = deferred + recognised and base = 0
                and term_pattern <> 'progress' as ahead
     from split
+    union all
+    select customer_id, subject, date_trunc('month', cast(:through as date))::date,
+           case when ends_on between date_trunc('month', cast(:through as date)) and :through
+                then greatest(ends_on, coalesce(last_moved_on, ends_on), first_open) else :through end,
+           deferred_account, unbilled_account, revenue_account, from_deferred, revenue_step - from_deferred,
+           -deferred_step - from_deferred, entity, currency, product, passed, whole, null, null, false
+    from quick_split
 """
 
 
 # Obligations in their entity's currency, where each amount is one; and in others, where it has two.
-_NEEDED_HOME = _NEEDED.replace("CURRENCIES", "=")
-_NEEDED_FOREIGN = _NEEDED.replace("CURRENCIES", "<>")
+_NEEDED_HOME = _NEEDED.replace("CURRENCIES", "=").replace("ONE_MONTH", "true")
+_NEEDED_FOREIGN = _NEEDED.replace("CURRENCIES", "<>").replace("ONE_MONTH", "false")
 
 
 # The three things a step moves: by a rule, or by its opposite where the amount is below zero.

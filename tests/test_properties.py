@@ -11,6 +11,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import groupby, zip_longest
@@ -30,9 +31,11 @@ from ledger import usage as usage_module
 from ledger.balances import summary, trial_balance
 from ledger.database import connect_engine
 from ledger.dates import months_between
+from ledger.errors import ClosedPeriod
 from ledger.reports import Filters
 from ledger.revaluation import revalue
 from ledger.verify import verify
+from revrec import recognition as recognition_module
 from revrec.intake import TYPES
 from revrec.recognition import recognize
 from revrec.waterfall import waterfall
@@ -634,6 +637,41 @@ def test_recognising_often_or_once_gives_the_same_books(
             recognize(connection, date(2027, 2, 1), "tester")
             found.append(summary(connection, Filters(memorandum=True)).rows)
     assert found[0] == found[1]
+
+
+@settings(max_examples=EXAMPLES * 15)
+@given(files=_history(), closed=st.lists(st.booleans(), min_size=4, max_size=4))
+def test_obligations_of_one_month_are_recognised_as_any_other(
+    fresh: Any, files: list[list[dict[str, Any]]], closed: list[bool]
+) -> None:
+    """Where the months before are closed, one row says what the month-by-month way finds: the journal is the same."""
+    files = [[doc for doc in file if doc["type"] in (*_OF_CONTRACTS, *_LOWERING)] for file in files]
+    note("\n".join(json.dumps(doc) for file in files for doc in file))
+    found = []
+    for quick in (True, False):
+        engine = fresh()
+        with pytest.MonkeyPatch.context() as patch:
+            if not quick:
+                long_way = recognition_module._POST.replace("true and not o.modified", "false")
+                assert long_way != recognition_module._POST
+                patch.setattr(recognition_module, "_POST", long_way)
+            _post(engine, [*parties(), OTHER, VAT, *RATES])
+            for number, close in enumerate(closed):
+                _post(engine, files[number] if number < len(files) else [])
+                with engine.begin() as connection:
+                    recognize(connection, date(2026, number + 1, 1), "tester")
+                    for month in range(1, number + 2) if close else ():
+                        with suppress(ClosedPeriod):
+                            periods.close(connection, "us", date(2026, month, 1), "tester")
+            with engine.begin() as connection:
+                recognize(connection, date(2026, 8, 1), "tester")
+        with engine.connect() as connection:
+            found.append((_all_posted(connection), _differences(connection)))
+    assert found[0] == found[1]
+    assert found[0][1] == []
+
+
+_LOWERING = ("payment", "invoice_void", "write_off", "dispute", "refund", "grant", "usage")
 
 
 @settings(max_examples=EXAMPLES * 20)
