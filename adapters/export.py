@@ -1,21 +1,42 @@
-"""Exports: one entity's month ends as a file, proven to tie before anybody trusts it."""
+"""Exports: an entity's books as another system's file, checked before it is written and proven to tie after it is read back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection
 
-from adapters import quickbooks, workbook, zoho
-from adapters.summaries import SummaryEntry, monthly_entries
+from adapters import mapping as mappings
+from adapters import selection, workbook
+from adapters.forms import Refusals
+from adapters.mapping import Detail, Mapping
+from adapters.selection import Part
+from adapters.targets import intacct, journals, netsuite, quickbooks, xero, zoho
+from adapters.targets.target import Target
 from ledger import periods
 from ledger.balances import account_balances
-from ledger.errors import Refused, Unbalanced
+from ledger.dates import month_text
+from ledger.errors import Problem, ProblemList, Refused, Unbalanced
 from ledger.money import to_decimal
 from ledger.reports import Filters, check_filters
+
+TARGETS: MappingOf[str, Target] = {
+    "quickbooks": quickbooks.ONLINE,
+    "quickbooks-csv": quickbooks.ONLINE_CSV,
+    "quickbooks-iif": quickbooks.DESKTOP,
+    "zoho": zoho.BOOKS,
+    "zoho-csv": zoho.BOOKS_CSV,
+    "netsuite": netsuite.CSV,
+    "netsuite-rest": netsuite.REST,
+    "intacct": intacct.CSV,
+    "xero": xero.JOURNALS,
+    "beancount": journals.BEANCOUNT,
+    "hledger": journals.HLEDGER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,42 +48,128 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
-    file: str
-    write: Callable[[Path, list[SummaryEntry]], None]
-    totals: Callable[[Path], dict[str, Decimal]]
-    what: str
+class How:
+    """How an export is written: by which mapping file, and in which detail where the file's is not wanted."""
+
+    mapping: str | None = None
+    detail: Detail | None = None
 
 
-_TARGETS: Mapping[str, _Target] = {
-    "quickbooks": _Target("quickbooks.json", quickbooks.write, quickbooks.totals, "journal entries"),
-    "zoho": _Target("zoho.json", zoho.write, zoho.totals, "journals"),
-}
-
-
-def export_file(connection: Connection, target: str, filters: Filters, output: str | None) -> Exported:
+def export_file(
+    connection: Connection, target: str, filters: Filters, output: str | None, how: How = How()
+) -> Exported:
     """Write one entity's export and tie it out: totals read back from the file equal the trial balance.
 
-    Raises Refused where the entity must be named or there is nothing to write, Unbalanced where the file differs; a
-    file that does not tie is removed.
+    Nothing is written where anything is refused: raises Refused where the entity must be named, something is not mapped or the
+    other system would not take it, or there is nothing to write; Unbalanced where the file differs from the books.
     """
     filters = replace(filters, entity=filters.entity or _only_entity(connection))
     check_filters(connection, filters)
     if target == "workbook":
-        path = Path(output or "tickmark.xlsx")
-        summary = workbook.write(connection, path, filters)
-        found = workbook.totals(path)
-    else:
-        kind = _TARGETS[target]
-        path = Path(output or kind.file)
-        entries = monthly_entries(connection, filters)
-        if not entries:
-            raise Refused("export", target, "expected postings to export; none match")
-        kind.write(path, entries)
-        summary = f"{len(entries):,} {kind.what}"
-        found = kind.totals(path)
+        return _export_workbook(connection, filters, Path(output or "tickmark.xlsx"))
+    kind = TARGETS[target]
+    mapping = read_mapping(connection, target, filters, how)
+    part = Part(filters)
+    check(connection, part, mapping)
+    path = Path(output or kind.file)
+    unproven = path.with_name(f".{path.name}.part")
     try:
-        _tie_out(connection, filters, found, path)
+        count = _write(connection, kind, part, mapping, unproven)
+        if not count:
+            raise Refused("export", target, "expected postings to export; none match")
+        expected = expected_totals(connection, kind, part, mapping)
+        _compare(
+            path, expected, kind.totals(unproven, mapping, to_decimal(1, periods.currency(connection, mapping.entity)))
+        )
+        unproven.replace(path)
+    finally:
+        unproven.unlink(missing_ok=True)
+    return Exported(path, f"{count:,} {kind.what}")
+
+
+def check_export(connection: Connection, target: str, filters: Filters, how: How = How()) -> str:
+    """What would be exported, in a sentence; nothing is written. Raises Refused where it could not be."""
+    filters = replace(filters, entity=filters.entity or _only_entity(connection))
+    check_filters(connection, filters)
+    kind = TARGETS[target]
+    mapping = read_mapping(connection, target, filters, how)
+    part = Part(filters)
+    check(connection, part, mapping)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / kind.file
+        count = _write(connection, kind, part, mapping, path)
+    return f"{count:,} {kind.what} by {mapping.detail}; every account used is mapped"
+
+
+def read_mapping(connection: Connection, target: str, filters: Filters, how: How) -> Mapping:
+    """The mapping of a target for the entity exported. Raises Refused for one that says nothing, or too much."""
+    assert filters.entity is not None, "chosen by the caller"
+    kind = TARGETS[target]
+    defaults = mappings.Defaults(kind.detail, kind.own, kind.currencies, kind.columns, how.detail)
+    return mappings.read(connection, target, filters.entity, Path(how.mapping) if how.mapping else None, defaults)
+
+
+def check(connection: Connection, part: Part, mapping: Mapping) -> None:
+    """Raise Refused, with everything that is wrong, where what is exported can't be: not mapped, or of months not to be exported."""
+    problems = [*selection.unmapped(connection, part, mapping), *_wrong_months(connection, part, mapping)]
+    if problems:
+        raise ProblemList(problems)
+
+
+def _wrong_months(connection: Connection, part: Part, mapping: Mapping) -> list[Problem]:
+    """Months with postings that the mapping leaves to another day: open ones, or closed ones."""
+    setting = mapping.file.periods if mapping.file else "any"
+    if setting == "any":
+        return []
+    first_open = periods.first_open_day(connection, mapping.entity)
+    return [
+        Problem("periods", month_text(month), f"expected a month that is {setting}, as the mapping says")
+        for month in selection.months(connection, part)
+        if (month < first_open) != (setting == "closed")
+    ]
+
+
+def _write(connection: Connection, kind: Target, part: Part, mapping: Mapping, path: Path) -> int:
+    refusals = Refusals()
+    found = selection.entries(connection, part, mapping, kind.lines_max, kind.number_max)
+    count = kind.write(path, found, mapping, refusals)
+    refusals.require_none()
+    return count
+
+
+def expected_totals(connection: Connection, kind: Target, part: Part, mapping: Mapping) -> dict[str, Decimal]:
+    """What a file must come to by account of the target, from the postings themselves, which must be the trial balance.
+
+    Raises Unbalanced where they are not.
+    """
+    currency = periods.currency(connection, mapping.entity)
+    totals: dict[str, Decimal] = {}
+    by_role: dict[str, int] = {}
+    for what, _, net in selection.used(connection, part, mapping):
+        place = mapping.place(what)
+        assert place is not None, "checked before anything is written"
+        key = kind.key(place, what.role)
+        totals[key] = totals.get(key, Decimal(0)) + to_decimal(net, currency)
+        by_role[what.role] = by_role.get(what.role, 0) + net
+    if part.after is None and part.through is None:
+        balances: dict[str, int] = {}
+        for balance in account_balances(connection, part.filters):
+            balances[balance.role] = balances.get(balance.role, 0) + balance.net
+        for role in sorted({*by_role, *balances}):
+            if by_role.get(role, 0) != balances.get(role, 0):
+                raise Unbalanced(
+                    f"export {role}", by_role.get(role, 0), f"expected {balances.get(role, 0)}, the trial balance's"
+                )
+    return totals
+
+
+def _export_workbook(connection: Connection, filters: Filters, path: Path) -> Exported:
+    summary = workbook.write(connection, path, filters)
+    expected: dict[str, Decimal] = {}
+    for balance in account_balances(connection, filters):
+        expected[balance.code] = expected.get(balance.code, Decimal(0)) + to_decimal(balance.net, balance.currency)
+    try:
+        _compare(path, expected, workbook.totals(path))
     except Unbalanced:
         path.unlink()
         raise
@@ -77,12 +184,9 @@ def _only_entity(connection: Connection) -> str:
     return entities[0]
 
 
-def _tie_out(connection: Connection, filters: Filters, found: Mapping[str, Decimal], path: Path) -> None:
-    """Raise Unbalanced where an account's total in the file is not the trial balance's."""
-    expected: dict[str, Decimal] = {}
-    for balance in account_balances(connection, filters):
-        expected[balance.code] = expected.get(balance.code, Decimal(0)) + to_decimal(balance.net, balance.currency)
-    for code in sorted({*expected, *found}):
-        wanted, got = expected.get(code, Decimal(0)), found.get(code, Decimal(0))
+def _compare(path: Path, expected: MappingOf[str, Decimal], found: MappingOf[str, Decimal]) -> None:
+    """Raise Unbalanced where an account's total in the file is not what the books say."""
+    for account in sorted({*expected, *found}):
+        wanted, got = expected.get(account, Decimal(0)), found.get(account, Decimal(0))
         if wanted != got:
-            raise Unbalanced(f"{path.name} account {code}", got, f"expected {wanted}, the trial balance's")
+            raise Unbalanced(f"{path.name} account {account}", got, f"expected {wanted}, the trial balance's")

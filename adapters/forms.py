@@ -1,8 +1,9 @@
-"""Other people's JSON: filled by a marshmallow schema, held to its limits, written with exact amounts, read back."""
+"""Other people's files: JSON held to a marshmallow schema and written with exact amounts, and tables of text; read back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,28 +11,77 @@ from typing import Any
 import simplejson
 from marshmallow import Schema
 
-from ledger.errors import Refused
+from ledger.errors import Problem, ProblemList
+
+_PROBLEMS_MAX = 100
+# A spreadsheet runs a cell that begins so; what came from a document never may.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def fill(schema: Schema, number: str, forms: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each form as the schema writes it; `number` is the field that identifies one.
+class Refusals:
+    """What the other system would refuse, gathered over all that is to be written."""
 
-    Raises Refused, naming the form and field, for what the other system would refuse.
-    """
-    made = []
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._count = 0
+
+    def add(self, number: str, field: str, value: object, expected: str) -> None:
+        """Note that a field of an entry would be refused."""
+        self._count += 1
+        if len(self._problems) < _PROBLEMS_MAX:
+            self._problems.append(Problem(field, str(value), expected, document=number))
+
+    def require_none(self) -> None:
+        """Raise a ProblemList naming all of them, or the first hundred."""
+        if self._count > len(self._problems):
+            self._problems.append(Problem("", "", f"and {self._count - len(self._problems):,} more"))
+        if self._problems:
+            raise ProblemList(self._problems)
+
+
+def filled(
+    schema: Schema, number: str, forms: Iterable[dict[str, Any]], refusals: Refusals
+) -> Iterator[dict[str, Any]]:
+    """Each form as the schema writes it; `number` is the field that identifies one. What is wrong goes to `refusals`."""
     for form in forms:
-        dumped = schema.dump(form)
-        wrong = schema.validate(dumped)
-        if wrong:
-            raise Refused(number, form[number], f"{type(schema).__name__} would be refused: {wrong}")
-        made.append(dumped)
-    return made
+        dumped: dict[str, Any] = schema.dump(form)
+        for field, messages in _flat(schema.validate(dumped)):
+            refusals.add(str(form[number]), field, _at(dumped, field), " ".join(messages))
+        yield dumped
 
 
-def write_json(path: Path, forms: list[dict[str, Any]]) -> None:
-    """Write a JSON array, decimals as number literals with all their digits, never through a float."""
-    text = simplejson.dumps(forms, use_decimal=True, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+def _flat(errors: Any, path: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Marshmallow's nested errors by path: Line.0.Description."""
+    if isinstance(errors, Mapping):
+        for key, inner in errors.items():
+            yield from _flat(inner, f"{path}.{key}".lstrip("."))
+    else:
+        yield path, [str(message) for message in errors]
+
+
+def _at(form: Any, path: str) -> object:
+    for part in path.split("."):
+        try:
+            form = form[int(part)] if isinstance(form, list) else form[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return "missing"
+    return form
+
+
+def write_json(path: Path, forms: Iterable[Any], key: str | None = None) -> int:
+    """Write a JSON array, or an object holding one, form by form; returns how many.
+
+    Decimals are number literals with all their digits, never a float.
+    """
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{{"{key}": [' if key else "[")
+        for form in forms:
+            file.write(",\n" if count else "\n")
+            file.write(simplejson.dumps(form, use_decimal=True, indent=1, ensure_ascii=False))
+            count += 1
+        file.write("\n]}\n" if key else "\n]\n")
+    return count
 
 
 def read_json(path: Path) -> Any:
@@ -39,9 +89,47 @@ def read_json(path: Path) -> Any:
     return simplejson.loads(path.read_text(encoding="utf-8"), use_decimal=True)
 
 
-def sum_by_account(lines: Iterable[tuple[str, str, Decimal]]) -> dict[str, Decimal]:
-    """Debit less credit by account code, of (code, side, amount)."""
+def plain(text: str) -> str:
+    """Text for a cell of a table: no line breaks, and nothing a spreadsheet would run."""
+    flat = " ".join(text.split())
+    return f"'{flat}" if flat.startswith(_FORMULA) else flat
+
+
+def write_table(
+    path: Path,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    before: Sequence[Sequence[str]] = (),
+) -> int:
+    """Write a table of text, with lines as Windows ends them; returns how many rows."""
+    count = 0
+    with path.open("w", encoding=encoding, newline="", errors="replace") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\r\n")
+        writer.writerows(before)
+        writer.writerow(headings)
+        for row in rows:
+            writer.writerow(row)
+            count += 1
+    return count
+
+
+def read_table(path: Path, *, delimiter: str = ",", encoding: str = "utf-8") -> Iterator[dict[str, str]]:
+    """Read a table back, row by row."""
+    with path.open(encoding=encoding, newline="") as file:
+        yield from csv.DictReader(file, delimiter=delimiter)
+
+
+def sum_by_account(lines: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
+    """Debit less credit by account, of (account, signed amount)."""
     sums: dict[str, Decimal] = {}
-    for code, side, amount in lines:
-        sums[code] = sums.get(code, Decimal(0)) + (amount if side.lower() == "debit" else -amount)
+    for account, amount in lines:
+        sums[account] = sums.get(account, Decimal(0)) + amount
     return sums
+
+
+def counted(amount: Decimal, rate: Decimal | None, cent: Decimal) -> Decimal:
+    """What an amount counts for in the entity's currency, as the other system works it out: to a minor unit `cent`."""
+    return amount if rate is None else (amount * rate).quantize(cent)

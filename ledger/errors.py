@@ -51,6 +51,15 @@ class Refused(Exception):
         return Problem(self.field, self.value, self.expected, document, line)
 
 
+class ProblemList(Refused):
+    """A document with several things wrong, each named."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        first = problems[0]
+        super().__init__(first.field, first.value, first.expected)
+
+
 class InvalidDocument(Refused):
     """The document is not of the form documents.md gives: bad JSON, unknown field, wrong type or precision."""
 

@@ -37,9 +37,16 @@ from ledger import (
 from ledger.beside import Lines, Rows
 from ledger.books import Books, Plainly
 from ledger.documents import Document
-from ledger.errors import ClosedPeriod, ConflictingDocument, InvalidDocument, Problem, Refused, UnknownReference
+from ledger.errors import (
+    ClosedPeriod,
+    ConflictingDocument,
+    InvalidDocument,
+    Problem,
+    ProblemList,
+    Refused,
+    UnknownReference,
+)
 from ledger.lanes import Lanes
-from ledger.reading import ProblemList
 from ledger.wallets import Wallets
 
 # Many enough for what a batch costs to be little a document, few enough to stay in memory, whatever their size.

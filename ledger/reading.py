@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ledger.documents import NUMBER_DIGITS_MAX, Document
-from ledger.errors import InvalidDocument, Problem, Refused
+from ledger.documents import NUMBER_DIGITS_MAX
+from ledger.errors import InvalidDocument, Problem, ProblemList
 
 LINE_BYTES_MAX = 1_000_000
+
+_Checked = TypeVar("_Checked", bound=BaseModel)
 
 
 def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -59,24 +61,15 @@ def read_line(line: str | bytes) -> dict[str, Any]:
     return value
 
 
-class ProblemList(Refused):
-    """A document with several things wrong, each named."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
-        first = problems[0]
-        super().__init__(first.field, first.value, first.expected)
-
-
-def check(model: type[Document], fields: dict[str, Any]) -> Document:
-    """A dictionary as a document of the given model. Raises a ProblemList naming every field that is wrong."""
+def check(model: type[_Checked], fields: dict[str, Any]) -> _Checked:
+    """A dictionary as the given model has it. Raises a ProblemList naming every field that is wrong."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
         raise ProblemList([_explain(model, detail) for detail in error.errors()]) from None
 
 
-def _explain(model: type[Document], detail: Any) -> Problem:
+def _explain(model: type[BaseModel], detail: Any) -> Problem:
     """A pydantic error in our words: the field's path, the value found, what was expected."""
     field = ".".join(str(part) for part in detail["loc"])
     value = detail["input"]

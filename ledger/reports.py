@@ -104,10 +104,12 @@ _SIDES = """
 """
 
 
-def sides(filters: Filters, *roles: str, after: int | None = None) -> tuple[str, dict[str, object]]:
+def sides(
+    filters: Filters, *roles: str, after: int | None = None, through: int | None = None
+) -> tuple[str, dict[str, object]]:
     """SQL for the filtered sides of postings (see `_SIDES`) on the given roles, or all, with its parameters.
 
-    `after` leaves out entries up to that number.
+    `after` leaves out entries up to that number, `through` those beyond.
     """
     clauses = []
     parameters: dict[str, object] = {}
@@ -125,6 +127,7 @@ def sides(filters: Filters, *roles: str, after: int | None = None) -> tuple[str,
         ("a.customer_id = (select customer_id from customer where ref = :customer)", "customer", filters.customer),
         ("a.role = any(:roles)", "roles", list(roles) or None),
         ("s.entry_id > :after", "after", after),
+        ("s.entry_id <= :through", "through", through),
     ):
         if value is not None:
             clauses.append(clause)

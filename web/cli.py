@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import click
 
-from ledger.errors import Problem, Refused
+from ledger.errors import Problem, ProblemList, Refused
 from web.options import DAY, MOMENT, MONTH
 
 REFUSED = 1  # exit code: refused, or something differs
@@ -34,9 +34,13 @@ def author() -> str:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Show a refusal as one line on standard error and exit with 1."""
+    """Show a refusal on standard error, a line for each thing that is wrong, and exit with 1."""
     try:
         yield
+    except ProblemList as several:
+        for problem in several.problems:
+            click.echo(f"refused: {problem}", err=True)
+        raise SystemExit(REFUSED) from None
     except Refused as refusal:
         click.echo(f"refused: {refusal}", err=True)
         raise SystemExit(REFUSED) from None
@@ -400,7 +404,10 @@ def invoice(ref: str | None, draft: IO[bytes] | None, unfold: bool, form: str) -
         click.echo(f"would post on {entry.effective_on}: {entry.amounts()}")
 
 
-EXPORT_TARGETS = ("workbook", "quickbooks", "zoho")
+EXPORT_TARGETS = (
+    "workbook", "quickbooks", "quickbooks-csv", "quickbooks-iif", "zoho", "zoho-csv", "netsuite", "netsuite-rest", "intacct", "xero",
+    "beancount", "hledger",
+)  # fmt: skip
 
 
 @main.command()
@@ -409,14 +416,36 @@ EXPORT_TARGETS = ("workbook", "quickbooks", "zoho")
 @click.option("--entity", help="The entity to export; needed where there are several.")
 @click.option("--from", "since", type=DAY, help="First day exported.")
 @click.option("--to", "until", type=DAY, help="Last day exported.")
-def export(target: str, output: str | None, entity: str | None, since: date | None, until: date | None) -> None:
+@click.option(
+    "--mapping", type=click.Path(exists=True, dir_okay=False), help="Which accounts ours are there (docs/exports.md)."
+)
+@click.option(
+    "--detail", type=click.Choice(["entry", "document", "day", "month"]), help="What becomes one entry there."
+)
+@click.option("--check", "check_only", is_flag=True, help="Only say whether everything is mapped and would be taken.")
+def export(
+    target: str,
+    output: str | None,
+    entity: str | None,
+    since: date | None,
+    until: date | None,
+    mapping: str | None,
+    detail: str | None,
+    check_only: bool,
+) -> None:
     """Write a file for an accounting system or a spreadsheet, and prove that it ties to the trial balance."""
-    from adapters.export import export_file
+    from adapters.export import How, check_export, export_file
     from ledger.database import opened
     from ledger.reports import Filters
 
+    filters, how = Filters(since=since, as_of=until, entity=entity), How(mapping, cast("Any", detail))
+    if target == "workbook" and (mapping or detail or check_only):
+        raise click.UsageError("the workbook takes no --mapping, --detail or --check: it shows the books as they are")
     with _refusals(), opened() as engine, engine.connect() as connection:
-        done = export_file(connection, target, Filters(since=since, as_of=until, entity=entity), output)
+        if check_only:
+            click.echo(f"would write {check_export(connection, target, filters, how)}")
+            return
+        done = export_file(connection, target, filters, output, how)
     click.echo(f"wrote {done.path}: {done.summary}; ties to the trial balance")
 
 

@@ -1,0 +1,306 @@
+"""What is exported: journal entries as other systems take them, by entry, by document, or summed up by day or month.
+
+Amounts come from the postings and are never worked out again. An entry goes out in the currency of what happened only where one
+exchange rate, as another system would apply it line by line, gives exactly what was posted of every line; otherwise in the
+entity's currency. Rows are read in the order of their entries, any number of them in bounded memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from adapters.mapping import Kind, Mapping, Place
+from ledger.chart import ROLES
+from ledger.errors import Problem, Unbalanced
+from ledger.money import to_decimal
+from ledger.reports import Filters, sides
+
+# The roles whose lines accounting systems want a customer on.
+CUSTOMER_ROLES = ("accounts_receivable",)
+
+NUMBER_LENGTH_MAX = 21  # QuickBooks Online's limit on a DocNumber, the shortest of the targets'
+_RATE_PLACES_MAX = 9
+_MEMORANDUM = [role.name for role in ROLES.values() if role.memorandum]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A movement on an account of the target: debit above zero, credit below.
+
+    `net` is in minor units of the entry's currency, `functional` in the entity's.
+    """
+
+    place: Place
+    role: str
+    customer: str
+    customer_name: str
+    net: int
+    functional: int
+
+    @property
+    def description(self) -> str:
+        """What the line says in the other system."""
+        return f"{self.place.name}, {self.customer_name}" if self.customer else self.place.name
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A journal entry for another system. `rate` is functional currency for one of the currency, where they differ."""
+
+    number: str
+    entity: str
+    dated_on: date
+    currency: str
+    functional_currency: str
+    memo: str
+    source: str
+    lines: tuple[Line, ...]
+    rate: Decimal | None = None
+
+    def amount(self, line: Line) -> Decimal:
+        """A line's amount without its side, in the entry's currency."""
+        return to_decimal(abs(line.net), self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which postings are exported: `through` and `after` are entries' numbers, where not all are."""
+
+    filters: Filters
+    after: int | None = None
+    through: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Detail:
+    """SQL for what becomes one entry there: what it is made of, its day, its number, and what else keeps it apart."""
+
+    source: str
+    day: str
+    number: str
+    apart: str = ""
+    join: str = ""
+
+
+_DOCUMENT = (
+    " join entry n on n.customer_id = x.customer_id and n.entry_id = x.entry_id"
+    " join document d on d.document_id = n.document_id and d.customer_id in (n.customer_id, 0)"
+)
+_DETAILS = {
+    "entry": _Detail(
+        "d.type || ' ' || d.ref || ', entry ' || x.entry_id", "x.effective_on", "'e' || x.entry_id", ", x.entry_id", _DOCUMENT
+    ),
+    "document": _Detail(
+        "d.type || ' ' || d.ref", "x.effective_on", "'d' || d.document_id || '-' || to_char(x.effective_on, 'YYMMDD')",
+        ", d.document_id", _DOCUMENT,
+    ),
+    "day": _Detail(
+        "to_char(x.effective_on, 'YYYY-MM-DD')", "x.effective_on", "x.entity || '-' || to_char(x.effective_on, 'YYYYMMDD')"
+    ),
+    "month": _Detail(
+        "to_char(x.effective_on, 'YYYY-MM')", "(date_trunc('month', x.effective_on) + interval '1 month - 1 day')::date",
+        "x.entity || '-' || to_char(x.effective_on, 'YYYY-MM')",
+    ),
+}  # fmt: skip
+
+
+def entry_number(key: str, longest: int = NUMBER_LENGTH_MAX) -> str:
+    """A number that is stable, unique and short enough for a target: TM-acme-2023-11."""
+    plain = f"TM-{key}"
+    if len(plain) <= longest and plain.isascii():
+        return plain
+    return f"TM-{hashlib.sha256(key.encode()).hexdigest()[: longest - 3]}"
+
+
+def _rows(connection: Connection, part: Part, mapping: Mapping) -> Iterator[Any]:
+    """Movements by what becomes an entry there, and by what of ours is mapped; memorandum accounts are left out."""
+    source, parameters = sides(part.filters, after=part.after, through=part.through)
+    detail = _DETAILS[mapping.detail]
+    with_customer = "true" if detail.apart or mapping.by_customer else "x.role = any(:customer_roles)"
+    rows = connection.execute(
+        text(
+            f"select {detail.source} as source, {detail.day} as dated_on, {detail.number} as number,"
+            f" x.currency, e.currency as functional_currency, x.role, x.product,"
+            f" case when {with_customer} then c.ref else '' end as customer,"
+            f" case when {with_customer} then c.name else '' end as customer_name, x.amount <> 0 as moves,"
+            f" sum(x.sign * x.amount)::bigint as net, sum(x.sign * x.functional_amount)::bigint as functional "
+            f"from ({source}) x join entity e on e.entity = x.entity join customer c on c.customer_id = x.customer_id{detail.join} "
+            f"where not x.role = any(:memorandum) group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10{detail.apart} "
+            f"order by 2{detail.apart}, 3, 4, 6, 7, 8, 10"
+        ),
+        parameters | {"customer_roles": list(CUSTOMER_ROLES), "memorandum": _MEMORANDUM},
+        execution_options={"stream_results": True, "max_row_buffer": 5_000},
+    )
+    yield from rows
+
+
+def entries(
+    connection: Connection,
+    part: Part,
+    mapping: Mapping,
+    lines_max: int | None = None,
+    number_max: int = NUMBER_LENGTH_MAX,
+) -> Iterator[Entry]:
+    """What is exported, entry by entry, each balanced. All that is used is mapped: `check` says whether it is.
+
+    Entries have so many lines at most, and numbers so many characters.
+
+    Raises Unbalanced where an entry's movements do not sum to zero, which no set of postings can do.
+    """
+    for (source, number, dated_on), rows in groupby(
+        _rows(connection, part, mapping), lambda row: (row.source, row.number, row.dated_on)
+    ):
+        for whole in _made(number, mapping, source, dated_on, list(rows)):
+            if sum(line.net for line in whole.lines) or sum(line.functional for line in whole.lines):
+                raise Unbalanced("entry", whole.number, "expected debits to equal credits")
+            pieces = split(whole, mapping.lines_max(lines_max))
+            for place, piece in enumerate(pieces, 1):
+                key = whole.number if len(pieces) == 1 else f"{whole.number}-{place}"
+                yield replace(piece, number=entry_number(key, number_max))
+
+
+def _made(number: str, mapping: Mapping, source: str, dated_on: date, rows: Sequence[Any]) -> Iterator[Entry]:
+    home = rows[0].functional_currency
+    kept: list[Any] = []
+    foreign: list[Entry] = []
+    memo = f"Tickmark {source}, entity {mapping.entity}"
+    if mapping.in_transaction_currency:
+        for (currency, moves), of_currency in groupby(
+            sorted(rows, key=lambda row: (row.currency, row.moves)), lambda row: (row.currency, row.moves)
+        ):
+            these = list(of_currency)
+            if currency != home and moves:
+                lines = _lines(mapping, these, functional=False)
+                rate = _one_rate(lines, currency, home)
+                if rate is not None:
+                    foreign.append(
+                        Entry(
+                            f"{number}-{currency}", mapping.entity, dated_on, currency, home, memo, source, lines, rate
+                        )
+                    )
+                    continue
+            kept += these
+    else:
+        kept = list(rows)
+    lines = _lines(mapping, kept, functional=True)
+    if lines:
+        yield Entry(number, mapping.entity, dated_on, home, home, memo, source, lines)
+    yield from foreign
+
+
+def _lines(mapping: Mapping, rows: Iterable[Any], *, functional: bool) -> tuple[Line, ...]:
+    """Rows as lines of the target's accounts, those of one account added up; in functional currency or their own."""
+    sums: dict[tuple[Place, str, str, str], list[int]] = {}
+    for row in rows:
+        place = mapping.place(Kind(row.role, row.product, row.customer, row.currency))
+        assert place is not None, "checked before anything is written"
+        customer, name = mapping.customer(row.customer, row.customer_name) if row.customer else ("", "")
+        total = sums.setdefault((place, row.role, customer, name), [0, 0])
+        total[0] += row.functional if functional else row.net
+        total[1] += row.functional
+    return tuple(
+        Line(*key, net, counted)
+        for key, (net, counted) in sorted(sums.items(), key=lambda item: (item[0][0].account, *item[0][1:]))
+        if net or counted
+    )
+
+
+def _one_rate(lines: Sequence[Line], currency: str, home: str) -> Decimal | None:
+    """The shortest exchange rate by which each line counts for exactly what was posted, however its halves are rounded."""
+    if not lines or any(line.net == 0 for line in lines):
+        return None
+    largest = max(lines, key=lambda line: abs(line.net))
+    exact = to_decimal(largest.functional, home) / to_decimal(largest.net, currency)
+    cent = to_decimal(1, home)
+    for places in range(1, _RATE_PLACES_MAX + 1):
+        rate = round(exact, places)
+        if rate > 0 and all(
+            (to_decimal(line.net, currency) * rate).quantize(cent, rounding) == to_decimal(line.functional, home)
+            for line in lines
+            for rounding in (ROUND_HALF_UP, ROUND_HALF_EVEN)
+        ):
+            return rate
+    return None
+
+
+def split(entry: Entry, lines_max: int | None) -> list[Entry]:
+    """An entry as several that each balance and have so many lines at most: a line at a boundary is cut in two.
+
+    Entries in another currency are left whole: their parts would round apart.
+    """
+    if lines_max is None or len(entry.lines) <= lines_max or entry.rate is not None:
+        return [entry]
+    debits = [(line, line.net) for line in entry.lines if line.net > 0]
+    credits_ = [(line, -line.net) for line in entry.lines if line.net < 0]
+    parts: list[dict[Line, int]] = [{}]
+    while debits and credits_:
+        (debit, owed), (credit, owing) = debits.pop(), credits_.pop()
+        amount = min(owed, owing)
+        if len({*parts[-1], debit, credit}) > lines_max:
+            parts.append({})
+        part = parts[-1]
+        part[debit] = part.get(debit, 0) + amount
+        part[credit] = part.get(credit, 0) - amount
+        if owed > amount:
+            debits.append((debit, owed - amount))
+        if owing > amount:
+            credits_.append((credit, owing - amount))
+    return [
+        replace(
+            entry,
+            memo=f"{entry.memo}, part {place} of {len(parts)}",
+            lines=tuple(replace(line, net=net, functional=net) for line, net in part.items()),
+        )
+        for place, part in enumerate(parts, 1)
+    ]
+
+
+def unmapped(connection: Connection, part: Part, mapping: Mapping) -> list[Problem]:
+    """Everything that is used and the mapping has no account for."""
+    missing: dict[tuple[str, str, str], tuple[int, list[str]]] = {}
+    for kind, count, _ in used(connection, part, mapping):
+        if mapping.place(kind) is None:
+            before, currencies = missing.get(kind[:3], (0, []))
+            missing[kind[:3]] = before + count, [*currencies, kind.currency]
+    return [
+        Problem(
+            "account", role,
+            "expected an [[account]] of the mapping for it"
+            + (f" (product {product})" if product else "")
+            + (f" (customer {customer})" if customer else "")
+            + f": used in {count:,} postings, in {', '.join(currencies)}",
+        )
+        for (role, product, customer), (count, currencies) in missing.items()
+    ]  # fmt: skip
+
+
+def months(connection: Connection, part: Part) -> list[date]:
+    """The months that have postings which are exported, by their first days."""
+    source, parameters = sides(part.filters, after=part.after, through=part.through)
+    return list(
+        connection.scalars(
+            text(f"select distinct date_trunc('month', effective_on)::date from ({source}) x order by 1"), parameters
+        )
+    )
+
+
+def used(connection: Connection, part: Part, mapping: Mapping) -> list[tuple[Kind, int, int]]:
+    """What of ours is exported: each kind with how many postings, and what it comes to in functional currency."""
+    source, parameters = sides(part.filters, after=part.after, through=part.through)
+    rows = connection.execute(
+        text(
+            "select x.role, x.product, case when :by_customer then c.ref else '' end as customer, x.currency, count(*) as postings,"
+            f" sum(x.sign * x.functional_amount)::bigint as net from ({source}) x join customer c on c.customer_id = x.customer_id "
+            "where not x.role = any(:memorandum) group by 1, 2, 3, 4 order by 1, 2, 3, 4"
+        ),
+        parameters | {"by_customer": mapping.by_customer, "memorandum": _MEMORANDUM},
+    )
+    return [(Kind(*row[:4]), row.postings, row.net) for row in rows]

@@ -1,0 +1,1 @@
+"""Journal entries in the formats of accounting systems and audit tools, a module a system."""

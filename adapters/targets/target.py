@@ -1,0 +1,47 @@
+"""What every format says of itself: how it is written, and how its totals are read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from adapters.forms import Refusals, plain
+from adapters.mapping import Detail, Mapping, Place
+from adapters.selection import NUMBER_LENGTH_MAX, Entry, Line
+
+Write = Callable[[Path, Iterable[Entry], Mapping, Refusals], int]
+# Debit less credit by account, as a file says, in the currency of the entity, whose smallest amount is given.
+Totals = Callable[[Path, Mapping, Decimal], dict[str, Decimal]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A format: its default file, what it holds, and what the system it is for can take."""
+
+    file: str
+    what: str
+    write: Write
+    totals: Totals
+    detail: Detail = "month"
+    # how it names an account that no mapping file names
+    own: str = "{code}"
+    lines_max: int | None = None
+    number_max: int = NUMBER_LENGTH_MAX
+    # whether its entries can be in other currencies than the entity's
+    currencies: bool = True
+    # what its totals name an account by
+    key: Callable[[Place, str], str] = lambda place, _role: place.account
+    # the columns a mapping file has to name, because nobody publishes them
+    columns: tuple[str, ...] = ()
+
+
+def account_cell(entry: Entry, line: Line, refusals: Refusals) -> str:
+    """A line's account as a cell of a table, as it is: one that a spreadsheet would run, or that has line breaks, is refused."""
+    account = line.place.account
+    if plain(account) != account:
+        refusals.add(
+            entry.number, "account", account, "expected a name in one line that does not begin with =, +, - or @"
+        )
+    return account

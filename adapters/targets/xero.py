@@ -1,0 +1,88 @@
+"""Xero: manual journals for its accounting API (POST /ManualJournals, Xero-OpenAPI 16.1).
+
+A manual journal has neither a number nor a currency: its narration begins with the entry's number, and its amounts are the entity's.
+A mapping's field `url` becomes the link back to the entry ("https://books.example/journal?number={number}"), `status` POSTED posts
+at once; `tracking.department` and the like name the tracking categories that dimensions go to, two at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from adapters.forms import Refusals, filled, read_json, sum_by_account, write_json
+from adapters.mapping import Mapping
+from adapters.selection import Entry, Line
+from adapters.targets.target import Target
+
+
+class _Tracking(Schema):
+    Name = fields.String(required=True, validate=validate.Length(max=100))
+    Option = fields.String(required=True, validate=validate.Length(max=100))
+
+
+class _Line(Schema):
+    LineAmount = fields.Decimal(required=True)
+    AccountCode = fields.String(required=True, validate=validate.Length(max=10))
+    Description = fields.String(validate=validate.Length(max=4000))
+    TaxType = fields.String(required=True)
+    Tracking = fields.List(fields.Nested(_Tracking), validate=validate.Length(max=2))
+
+
+class ManualJournal(Schema):
+    """A manual journal of Xero's accounting API."""
+
+    Narration = fields.String(required=True)
+    Date = fields.Date(required=True)
+    Status = fields.String(required=True, validate=validate.OneOf(["DRAFT", "POSTED"]))
+    LineAmountTypes = fields.String(required=True, validate=validate.Equal("NoTax"))
+    Url = fields.Url()
+    JournalLines = fields.List(fields.Nested(_Line), required=True, validate=validate.Length(min=2))
+
+
+def _line(line: Line, entry: Entry, mapping: Mapping) -> dict[str, Any]:
+    amount = entry.amount(line)
+    made: dict[str, Any] = {
+        "LineAmount": amount if line.net > 0 else -amount,
+        "AccountCode": line.place.account,
+        "Description": line.description,
+        "TaxType": "NONE",
+    }
+    tracking = [
+        {"Name": mapping.field(f"tracking.{name}"), "Option": option}
+        for name, option in (("department", line.place.department), ("class", line.place.class_), ("location", line.place.location))
+        if option and mapping.field(f"tracking.{name}")
+    ]  # fmt: skip
+    return made | ({"Tracking": tracking} if tracking else {})
+
+
+def _write(path: Path, entries: Iterable[Entry], mapping: Mapping, refusals: Refusals) -> int:
+    def forms() -> Iterator[dict[str, Any]]:
+        for entry in entries:
+            form: dict[str, Any] = {
+                "Narration": f"{entry.number}: {entry.memo}",
+                "Date": entry.dated_on,
+                "Status": mapping.field("status", "DRAFT"),
+                "LineAmountTypes": "NoTax",
+                "JournalLines": [_line(line, entry, mapping) for line in entry.lines],
+            }
+            if mapping.field("url"):
+                form["Url"] = mapping.field("url").replace("{number}", entry.number)
+            yield form
+
+    return write_json(path, filled(ManualJournal(), "Narration", forms(), refusals), key="ManualJournals")
+
+
+def _totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Decimal]:
+    return sum_by_account(
+        (line["AccountCode"], line["LineAmount"])
+        for journal in read_json(path)["ManualJournals"]
+        for line in journal["JournalLines"]
+    )
+
+
+JOURNALS = Target("xero.json", "manual journals", _write, _totals, currencies=False)
