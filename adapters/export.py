@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
+from adapters import kept, selection, workbook
 from adapters import mapping as mappings
-from adapters import selection, workbook
 from adapters.forms import Refusals
 from adapters.mapping import Detail, Mapping
 from adapters.selection import Part
 from adapters.targets import intacct, journals, netsuite, quickbooks, xero, zoho
 from adapters.targets.target import Target
-from ledger import periods
+from ledger import locks, periods, seals
 from ledger.balances import account_balances
 from ledger.dates import month_text
 from ledger.errors import Problem, ProblemList, Refused, Unbalanced
 from ledger.money import to_decimal
-from ledger.reports import Filters, check_filters
+from ledger.reports import Filters, Report, check_filters
 
 TARGETS: MappingOf[str, Target] = {
     "quickbooks": quickbooks.ONLINE,
@@ -67,24 +71,93 @@ def export_file(
     check_filters(connection, filters)
     if target == "workbook":
         return _export_workbook(connection, filters, Path(output or "tickmark.xlsx"))
-    kind = TARGETS[target]
-    mapping = read_mapping(connection, target, filters, how)
-    part = Part(filters)
-    check(connection, part, mapping)
+    kind, mapping = TARGETS[target], read_mapping(connection, target, filters, how)
     path = Path(output or kind.file)
+    with _proven(connection, kind, [Part(filters)], mapping, path) as done:
+        pass
+    return Exported(path, f"{done.count:,} {kind.what}")
+
+
+def export_new(
+    connection: Connection, target: str, filters: Filters, output: str | None, how: How, by: str
+) -> Exported:
+    """Write what no kept export of the target has, and keep the export, in a transaction of its own.
+
+    Raises what `export_file` does, and Refused where nothing is new, or part of a month is asked for.
+    """
+    filters = replace(filters, entity=filters.entity or _only_entity(connection))
+    check_filters(connection, filters)
+    kept.require_whole_months(filters)
+    kind, mapping = TARGETS[target], read_mapping(connection, target, filters, how)
+    path = Path(output or kind.file)
+    through = seals.settled_number(connection)
+    locks.hold_exports(connection)
+    months = kept.new_months(connection, target, filters, through)
+    if not months:
+        raise Refused(
+            "export", target, "expected entries that did not go out yet: nothing is new (--status says what went out)"
+        )
+    parts = [month.part(filters, through) for month in months]
+    with _proven(connection, kind, parts, mapping, path) as done:
+        export_id = kept.keep(connection, mapping, months, through, done.count, done.totals, path.name, by)
+        connection.commit()
+    return Exported(path, f"export {export_id}, {done.count:,} {kind.what}")
+
+
+def export_again(connection: Connection, target: str, export_id: int, output: str | None, how: How) -> Exported:
+    """Write the file of a kept export once more: entries never change, so it says the same.
+
+    Raises UnknownReference for an export of that number, Refused where the mapping is another one by now.
+    """
+    was = kept.find(connection, target, export_id)
+    filters = Filters(entity=was.entity)
+    kind = TARGETS[target]
+    mapping = read_mapping(connection, target, filters, replace(how, detail=cast("Detail", was.detail)))
+    if mapping.fingerprint != was.mapping:
+        wanted = f"the mapping file whose SHA-256 is {was.mapping}" if was.mapping else "no mapping file"
+        raise Refused(
+            "mapping", mapping.fingerprint or "missing", f"expected {wanted}, with which export {export_id} was written"
+        )
+    path = Path(output or kind.file)
+    parts = [month.part(filters, was.through) for month in was.months]
+    with _proven(connection, kind, parts, mapping, path) as done:
+        _compare(path, {name: Decimal(net) for name, net in json.loads(was.totals).items()}, done.totals)
+    return Exported(path, f"export {export_id} again, {done.count:,} {kind.what}")
+
+
+def export_status(connection: Connection, target: str, filters: Filters) -> Report:
+    """What went out for a target, and what is new. Raises Refused where the entity must be named."""
+    filters = replace(filters, entity=filters.entity or _only_entity(connection))
+    check_filters(connection, filters)
+    last = connection.scalar(text("select coalesce(max(entry_id), 0) from entry"))
+    return kept.status(connection, target, filters, last or 0)
+
+
+@dataclass(slots=True)
+class _Done:
+    """A file as written and read back."""
+
+    count: int = 0
+    totals: dict[str, Decimal] = field(default_factory=dict)
+
+
+@contextmanager
+def _proven(
+    connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping, path: Path
+) -> Iterator[_Done]:
+    """Write a file beside its place and tie it out; it takes its place once the caller's block ends well."""
+    check(connection, parts, mapping)
     unproven = path.with_name(f".{path.name}.part")
     try:
-        count = _write(connection, kind, part, mapping, unproven)
+        count = _write(connection, kind, parts, mapping, unproven)
         if not count:
-            raise Refused("export", target, "expected postings to export; none match")
-        expected = expected_totals(connection, kind, part, mapping)
-        _compare(
-            path, expected, kind.totals(unproven, mapping, to_decimal(1, periods.currency(connection, mapping.entity)))
-        )
+            raise Refused("export", mapping.target, "expected postings to export; none match")
+        totals = kind.totals(unproven, mapping, to_decimal(1, periods.currency(connection, mapping.entity)))
+        _compare(path, expected_totals(connection, kind, parts, mapping), totals)
+        yield _Done(count, totals)
         unproven.replace(path)
     finally:
         unproven.unlink(missing_ok=True)
-    return Exported(path, f"{count:,} {kind.what}")
 
 
 def check_export(connection: Connection, target: str, filters: Filters, how: How = How()) -> str:
@@ -93,11 +166,11 @@ def check_export(connection: Connection, target: str, filters: Filters, how: How
     check_filters(connection, filters)
     kind = TARGETS[target]
     mapping = read_mapping(connection, target, filters, how)
-    part = Part(filters)
-    check(connection, part, mapping)
+    parts = [Part(filters)]
+    check(connection, parts, mapping)
     with TemporaryDirectory() as folder:
         path = Path(folder) / kind.file
-        count = _write(connection, kind, part, mapping, path)
+        count = _write(connection, kind, parts, mapping, path)
     return f"{count:,} {kind.what} by {mapping.detail}; every account used is mapped"
 
 
@@ -109,14 +182,14 @@ def read_mapping(connection: Connection, target: str, filters: Filters, how: How
     return mappings.read(connection, target, filters.entity, Path(how.mapping) if how.mapping else None, defaults)
 
 
-def check(connection: Connection, part: Part, mapping: Mapping) -> None:
+def check(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> None:
     """Raise Refused, with everything that is wrong, where what is exported can't be: not mapped, or of months not to be exported."""
-    problems = [*selection.unmapped(connection, part, mapping), *_wrong_months(connection, part, mapping)]
+    problems = [*selection.unmapped(connection, parts, mapping), *_wrong_months(connection, parts, mapping)]
     if problems:
         raise ProblemList(problems)
 
 
-def _wrong_months(connection: Connection, part: Part, mapping: Mapping) -> list[Problem]:
+def _wrong_months(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> list[Problem]:
     """Months with postings that the mapping leaves to another day: open ones, or closed ones."""
     setting = mapping.file.periods if mapping.file else "any"
     if setting == "any":
@@ -124,20 +197,22 @@ def _wrong_months(connection: Connection, part: Part, mapping: Mapping) -> list[
     first_open = periods.first_open_day(connection, mapping.entity)
     return [
         Problem("periods", month_text(month), f"expected a month that is {setting}, as the mapping says")
-        for month in selection.months(connection, part)
+        for month in selection.months(connection, parts)
         if (month < first_open) != (setting == "closed")
     ]
 
 
-def _write(connection: Connection, kind: Target, part: Part, mapping: Mapping, path: Path) -> int:
+def _write(connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping, path: Path) -> int:
     refusals = Refusals()
-    found = selection.entries(connection, part, mapping, kind.lines_max, kind.number_max)
+    found = selection.entries(connection, parts, mapping, kind.lines_max, kind.number_max)
     count = kind.write(path, found, mapping, refusals)
     refusals.require_none()
     return count
 
 
-def expected_totals(connection: Connection, kind: Target, part: Part, mapping: Mapping) -> dict[str, Decimal]:
+def expected_totals(
+    connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping
+) -> dict[str, Decimal]:
     """What a file must come to by account of the target, from the postings themselves, which must be the trial balance.
 
     Raises Unbalanced where they are not.
@@ -145,15 +220,16 @@ def expected_totals(connection: Connection, kind: Target, part: Part, mapping: M
     currency = periods.currency(connection, mapping.entity)
     totals: dict[str, Decimal] = {}
     by_role: dict[str, int] = {}
-    for what, _, net in selection.used(connection, part, mapping):
+    for what, _, net in selection.used(connection, parts, mapping):
         place = mapping.place(what)
         assert place is not None, "checked before anything is written"
         key = kind.key(place, what.role)
         totals[key] = totals.get(key, Decimal(0)) + to_decimal(net, currency)
         by_role[what.role] = by_role.get(what.role, 0) + net
-    if part.after is None and part.through is None:
+    whole = next((part for part in parts if part.through is None), None)
+    if whole is not None:
         balances: dict[str, int] = {}
-        for balance in account_balances(connection, part.filters):
+        for balance in account_balances(connection, whole.filters):
             balances[balance.role] = balances.get(balance.role, 0) + balance.net
         for role in sorted({*by_role, *balances}):
             if by_role.get(role, 0) != balances.get(role, 0):

@@ -29,6 +29,7 @@ CUSTOMER_ROLES = ("accounts_receivable",)
 NUMBER_LENGTH_MAX = 21  # QuickBooks Online's limit on a DocNumber, the shortest of the targets'
 _RATE_PLACES_MAX = 9
 _MEMORANDUM = [role.name for role in ROLES.values() if role.memorandum]
+KEPT_ROLES = [role.name for role in ROLES.values() if not role.memorandum]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which postings are exported: `through` and `after` are entries' numbers, where not all are."""
+    """Which postings are exported: `through` and `after` are entries' numbers, where not all are.
+
+    `generation` counts the exports of the same month: beyond the first, what came late has numbers of its own.
+    """
 
     filters: Filters
     after: int | None = None
     through: int | None = None
+    generation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ def _rows(connection: Connection, part: Part, mapping: Mapping) -> Iterator[Any]
 
 def entries(
     connection: Connection,
-    part: Part,
+    parts: Sequence[Part],
     mapping: Mapping,
     lines_max: int | None = None,
     number_max: int = NUMBER_LENGTH_MAX,
@@ -155,16 +160,19 @@ def entries(
 
     Raises Unbalanced where an entry's movements do not sum to zero, which no set of postings can do.
     """
-    for (source, number, dated_on), rows in groupby(
-        _rows(connection, part, mapping), lambda row: (row.source, row.number, row.dated_on)
-    ):
-        for whole in _made(number, mapping, source, dated_on, list(rows)):
-            if sum(line.net for line in whole.lines) or sum(line.functional for line in whole.lines):
-                raise Unbalanced("entry", whole.number, "expected debits to equal credits")
-            pieces = split(whole, mapping.lines_max(lines_max))
-            for place, piece in enumerate(pieces, 1):
-                key = whole.number if len(pieces) == 1 else f"{whole.number}-{place}"
-                yield replace(piece, number=entry_number(key, number_max))
+    for part in parts:
+        suffix = "" if part.generation == 1 or _DETAILS[mapping.detail].apart else f".{part.generation}"
+        for (source, number, dated_on), rows in groupby(
+            _rows(connection, part, mapping), lambda row: (row.source, row.number, row.dated_on)
+        ):
+            said = f"{source}, what came late ({part.generation})" if suffix else source
+            for whole in _made(number + suffix, mapping, said, dated_on, list(rows)):
+                if sum(line.net for line in whole.lines) or sum(line.functional for line in whole.lines):
+                    raise Unbalanced("entry", whole.number, "expected debits to equal credits")
+                pieces = split(whole, mapping.lines_max(lines_max))
+                for place, piece in enumerate(pieces, 1):
+                    key = whole.number if len(pieces) == 1 else f"{whole.number}-{place}"
+                    yield replace(piece, number=entry_number(key, number_max))
 
 
 def _made(number: str, mapping: Mapping, source: str, dated_on: date, rows: Sequence[Any]) -> Iterator[Entry]:
@@ -263,10 +271,10 @@ def split(entry: Entry, lines_max: int | None) -> list[Entry]:
     ]
 
 
-def unmapped(connection: Connection, part: Part, mapping: Mapping) -> list[Problem]:
+def unmapped(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> list[Problem]:
     """Everything that is used and the mapping has no account for."""
     missing: dict[tuple[str, str, str], tuple[int, list[str]]] = {}
-    for kind, count, _ in used(connection, part, mapping):
+    for kind, count, _ in used(connection, parts, mapping):
         if mapping.place(kind) is None:
             before, currencies = missing.get(kind[:3], (0, []))
             missing[kind[:3]] = before + count, [*currencies, kind.currency]
@@ -282,25 +290,33 @@ def unmapped(connection: Connection, part: Part, mapping: Mapping) -> list[Probl
     ]  # fmt: skip
 
 
-def months(connection: Connection, part: Part) -> list[date]:
+def months(connection: Connection, parts: Sequence[Part]) -> list[date]:
     """The months that have postings which are exported, by their first days."""
-    source, parameters = sides(part.filters, after=part.after, through=part.through)
-    return list(
-        connection.scalars(
-            text(f"select distinct date_trunc('month', effective_on)::date from ({source}) x order by 1"), parameters
+    found: set[date] = set()
+    for part in parts:
+        source, parameters = sides(part.filters, *KEPT_ROLES, after=part.after, through=part.through)
+        found.update(
+            connection.scalars(
+                text(f"select distinct date_trunc('month', effective_on)::date from ({source}) x"), parameters
+            )
         )
-    )
+    return sorted(found)
 
 
-def used(connection: Connection, part: Part, mapping: Mapping) -> list[tuple[Kind, int, int]]:
+def used(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> list[tuple[Kind, int, int]]:
     """What of ours is exported: each kind with how many postings, and what it comes to in functional currency."""
-    source, parameters = sides(part.filters, after=part.after, through=part.through)
-    rows = connection.execute(
-        text(
-            "select x.role, x.product, case when :by_customer then c.ref else '' end as customer, x.currency, count(*) as postings,"
-            f" sum(x.sign * x.functional_amount)::bigint as net from ({source}) x join customer c on c.customer_id = x.customer_id "
-            "where not x.role = any(:memorandum) group by 1, 2, 3, 4 order by 1, 2, 3, 4"
-        ),
-        parameters | {"by_customer": mapping.by_customer, "memorandum": _MEMORANDUM},
-    )
-    return [(Kind(*row[:4]), row.postings, row.net) for row in rows]
+    found: dict[Kind, tuple[int, int]] = {}
+    for part in parts:
+        source, parameters = sides(part.filters, *KEPT_ROLES, after=part.after, through=part.through)
+        rows = connection.execute(
+            text(
+                "select x.role, x.product, case when :by_customer then c.ref else '' end as customer, x.currency, count(*) as postings,"
+                f" sum(x.sign * x.functional_amount)::bigint as net from ({source}) x join customer c on c.customer_id = x.customer_id "
+                "group by 1, 2, 3, 4"
+            ),
+            parameters | {"by_customer": mapping.by_customer},
+        )
+        for row in rows:
+            count, net = found.get(Kind(*row[:4]), (0, 0))
+            found[Kind(*row[:4])] = count + row.postings, net + row.net
+    return [(kind, *found[kind]) for kind in sorted(found)]

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 BOOKS_LOCK = 71606
 _DELIVERIES_LOCK = 71607
 _SEALS_LOCK = 71608
+_EXPORTS_LOCK = 71609
 
 
 def share_books(connection: Connection) -> None:
@@ -45,6 +46,11 @@ def hold_deliveries(connection: Connection) -> None:
 def hold_seals(connection: Connection) -> None:
     """Seal alone: each block is chained to the one before."""
     connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _SEALS_LOCK})
+
+
+def hold_exports(connection: Connection) -> None:
+    """Export alone what is to go out once."""
+    connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _EXPORTS_LOCK})
 
 
 def posters(connection: Connection) -> set[str]:

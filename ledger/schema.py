@@ -233,6 +233,33 @@ open_receivable = Table(
     Column("amount", Numeric, nullable=False),
 )
 
+export_run = Table(
+    "export_run",
+    metadata,
+    Column("export_id", BigInteger, Identity(always=True), primary_key=True),
+    _text("target"),
+    _refers("entity", "entity.entity"),
+    _text("detail"),
+    _text("mapping"),
+    _number("through_entry"),
+    Column("entries", Integer, nullable=False),
+    _text("totals"),
+    _text("file"),
+    _moment("at", default=True),
+    _text("by"),
+)
+
+export_part = Table(
+    "export_part",
+    metadata,
+    _text("target", key=True),
+    _refers("entity", "entity.entity", key=True),
+    _day("month", key=True),
+    _number("after_entry", key=True),
+    Column("export_id", BigInteger, ForeignKey("export_run.export_id"), nullable=False),
+    Index("export_part_export", "export_id"),
+)
+
 fx_rate = Table(
     "fx_rate",
     metadata,

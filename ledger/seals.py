@@ -28,6 +28,7 @@ from ledger.errors import Refused
 
 BLOCK = 1 << 16  # entry numbers a block spans at most
 NOTHING_BEFORE = bytes(32)
+PATIENCE_SECONDS = 600.0
 _POLL_SECONDS = 0.02
 
 Answer = TypeVar("Answer")
@@ -101,13 +102,13 @@ class Sealed:
         return f"entries sealed: {self.entries:,} in blocks: {self.blocks:,}; {last}"
 
 
-def seal(engine: Engine, by: str, patience: float = 600.0) -> Sealed:
+def seal(engine: Engine, by: str, patience: float = PATIENCE_SECONDS) -> Sealed:
     """Seal every entry whose number was handed out by now, each block in a transaction of its own.
 
     Waits for posters that are under way, `patience` seconds at most: raises Refused then, with nothing sealed.
     """
     with engine.connect() as connection:
-        until = _settled_number(connection, patience)
+        until = settled_number(connection, patience)
         blocks = entries = 0
         while True:
             with connection.begin():
@@ -123,8 +124,11 @@ def seal(engine: Engine, by: str, patience: float = 600.0) -> Sealed:
         return Sealed(blocks, entries, head(connection))
 
 
-def _settled_number(connection: Connection, patience: float) -> int:
-    """The last entry number handed out, once no poster is under way that may have taken one up to it."""
+def settled_number(connection: Connection, patience: float = PATIENCE_SECONDS) -> int:
+    """The last entry number handed out, once no poster is under way that may have taken one up to it.
+
+    Ends the connection's transaction. Raises Refused where posters take longer than `patience` seconds.
+    """
     until: int = connection.scalar(text("select coalesce(pg_sequence_last_value('entry_number'), 0)")) or 0
     posters = locks.posters(connection)
     connection.commit()

@@ -395,7 +395,7 @@ def test_what_is_not_mapped_is_listed_and_nothing_written(cli: Cli, tmp_path: Pa
         assert f"refused: account = revenue: {expected}" in told
         assert [re.findall(r"account = (\w+): .*?(\(product \w+\))?: used", line)[0] for line in told] == [
             ("accounts_receivable", ""), ("customer_balance", ""), ("customer_credits", ""),
-            ("deferred_revenue", ""), ("fx_gain", ""), ("payment_fees", ""), ("promotional_credits", ""),
+            ("deferred_revenue", ""), ("fx_gain", ""), ("processing_fees", ""), ("promotional_credits", ""),
             ("revenue", "(product seats)"), ("revenue", "(product tokens)"), ("unbilled_receivable", ""),
         ]  # fmt: skip
     assert not path.exists()

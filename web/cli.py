@@ -423,6 +423,9 @@ EXPORT_TARGETS = (
     "--detail", type=click.Choice(["entry", "document", "day", "month"]), help="What becomes one entry there."
 )
 @click.option("--check", "check_only", is_flag=True, help="Only say whether everything is mapped and would be taken.")
+@click.option("--new", is_flag=True, help="Only what did not go out yet, in whole months; keeps what went out.")
+@click.option("--again", type=int, metavar="EXPORT", help="The file of a kept export once more.")
+@click.option("--status", is_flag=True, help="Show what went out, and what is new.")
 def export(
     target: str,
     output: str | None,
@@ -432,20 +435,35 @@ def export(
     mapping: str | None,
     detail: str | None,
     check_only: bool,
+    new: bool,
+    again: int | None,
+    status: bool,
 ) -> None:
     """Write a file for an accounting system or a spreadsheet, and prove that it ties to the trial balance."""
-    from adapters.export import How, check_export, export_file
+    from adapters.export import How, check_export, export_again, export_file, export_new, export_status
     from ledger.database import opened
     from ledger.reports import Filters
 
     filters, how = Filters(since=since, as_of=until, entity=entity), How(mapping, cast("Any", detail))
-    if target == "workbook" and (mapping or detail or check_only):
-        raise click.UsageError("the workbook takes no --mapping, --detail or --check: it shows the books as they are")
+    if target == "workbook" and (mapping or detail or check_only or new or again or status):
+        raise click.UsageError("the workbook takes none of these options: it shows the books as they are")
+    if check_only + new + status + (again is not None) > 1:
+        raise click.UsageError("expected one of --check, --new, --again and --status")
     with _refusals(), opened() as engine, engine.connect() as connection:
         if check_only:
             click.echo(f"would write {check_export(connection, target, filters, how)}")
             return
-        done = export_file(connection, target, filters, output, how)
+        if status:
+            from web.tables import table_text
+
+            click.echo(table_text(export_status(connection, target, filters)), nl=False)
+            return
+        if new:
+            done = export_new(connection, target, filters, output, how, author())
+        elif again is not None:
+            done = export_again(connection, target, again, output, how)
+        else:
+            done = export_file(connection, target, filters, output, how)
     click.echo(f"wrote {done.path}: {done.summary}; ties to the trial balance")
 
 
