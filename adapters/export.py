@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from adapters import mapping as mappings
 from adapters.forms import Refusals
 from adapters.mapping import Detail, Mapping
 from adapters.selection import Part
-from adapters.targets import intacct, journals, netsuite, quickbooks, xero, zoho
+from adapters.targets import audit, flat, intacct, journals, netsuite, quickbooks, warehouse, xero, zoho
 from adapters.targets.target import Target
 from ledger import locks, periods, seals
 from ledger.balances import account_balances
@@ -40,6 +40,24 @@ TARGETS: MappingOf[str, Target] = {
     "xero": xero.JOURNALS,
     "beancount": journals.BEANCOUNT,
     "hledger": journals.HLEDGER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """A format that shows the books as they are, in a file or a folder of them; its totals are by our own account codes."""
+
+    place: str
+    write: Callable[[Connection, Path, Filters], str]
+    totals: Callable[[Path], dict[str, Decimal]]
+    folder: bool = False
+
+
+BOOKS: MappingOf[str, _Books] = {
+    "workbook": _Books("tickmark.xlsx", workbook.write, workbook.totals),
+    "parquet": _Books("books-parquet", warehouse.write, warehouse.totals, folder=True),
+    "audit-gl": _Books("GL_Detail.txt", audit.write, audit.totals),
+    "revenue-data": _Books("revenue-data", flat.write, flat.totals, folder=True),
 }
 
 
@@ -69,10 +87,10 @@ def export_file(
     """
     filters = replace(filters, entity=filters.entity or _only_entity(connection))
     check_filters(connection, filters)
-    if target == "workbook":
-        return _export_workbook(connection, filters, Path(output or "tickmark.xlsx"))
+    if target in BOOKS:
+        return _export_books(connection, BOOKS[target], filters, output)
     kind, mapping = TARGETS[target], read_mapping(connection, target, filters, how)
-    path = Path(output or kind.file)
+    path = _place(output or kind.file)
     with _proven(connection, kind, [Part(filters)], mapping, path) as done:
         pass
     return Exported(path, f"{done.count:,} {kind.what}")
@@ -89,7 +107,7 @@ def export_new(
     check_filters(connection, filters)
     kept.require_whole_months(filters)
     kind, mapping = TARGETS[target], read_mapping(connection, target, filters, how)
-    path = Path(output or kind.file)
+    path = _place(output or kind.file)
     through = seals.settled_number(connection)
     locks.hold_exports(connection)
     months = kept.new_months(connection, target, filters, through)
@@ -118,7 +136,7 @@ def export_again(connection: Connection, target: str, export_id: int, output: st
         raise Refused(
             "mapping", mapping.fingerprint or "missing", f"expected {wanted}, with which export {export_id} was written"
         )
-    path = Path(output or kind.file)
+    path = _place(output or kind.file)
     parts = [month.part(filters, was.through) for month in was.months]
     with _proven(connection, kind, parts, mapping, path) as done:
         _compare(path, {name: Decimal(net) for name, net in json.loads(was.totals).items()}, done.totals)
@@ -239,17 +257,33 @@ def expected_totals(
     return totals
 
 
-def _export_workbook(connection: Connection, filters: Filters, path: Path) -> Exported:
-    summary = workbook.write(connection, path, filters)
+def _export_books(connection: Connection, kind: _Books, filters: Filters, output: str | None) -> Exported:
+    path = _place(output or kind.place, folder=kind.folder)
     expected: dict[str, Decimal] = {}
     for balance in account_balances(connection, filters):
         expected[balance.code] = expected.get(balance.code, Decimal(0)) + to_decimal(balance.net, balance.currency)
-    try:
-        _compare(path, expected, workbook.totals(path))
-    except Unbalanced:
-        path.unlink()
-        raise
+    with TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as beside:
+        unproven = Path(beside) if kind.folder else Path(beside) / path.name
+        summary = kind.write(connection, unproven, filters)
+        _compare(path, expected, kind.totals(unproven))
+        if kind.folder:
+            path.mkdir(exist_ok=True)
+            for file in sorted(unproven.iterdir()):
+                file.replace(path / file.name)
+        else:
+            unproven.replace(path)
     return Exported(path, summary)
+
+
+def _place(output: str, *, folder: bool = False) -> Path:
+    """Where to write. Raises Refused where a folder stands in the way of a file, a file in a folder's, or there is no place."""
+    path = Path(output)
+    if path.exists() and path.is_dir() != folder:
+        found, wanted = ("file", "folder") if folder else ("folder", "file")
+        raise Refused("output", output, f"expected a {wanted}: there is a {found} of that name")
+    if not path.absolute().parent.is_dir():
+        raise Refused("output", output, "expected a place in a folder that exists")
+    return path
 
 
 def _only_entity(connection: Connection) -> str:

@@ -390,8 +390,12 @@ def write_report(report: Report, path: Path) -> None:
 
 def totals(path: Path) -> dict[str, Decimal]:
     """Debit less credit by account code over the journal sheets, as the file says."""
+    with path.open("rb") as file:  # by its content: openpyxl refuses names that do not end in .xlsx
+        return _totals(openpyxl.load_workbook(file, read_only=True))
+
+
+def _totals(book: Any) -> dict[str, Decimal]:
     sums: dict[str, Decimal] = {}
-    book = openpyxl.load_workbook(path, read_only=True)
     try:
         for sheet in book:
             if not sheet.title.startswith("Journal"):

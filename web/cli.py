@@ -404,15 +404,16 @@ def invoice(ref: str | None, draft: IO[bytes] | None, unfold: bool, form: str) -
         click.echo(f"would post on {entry.effective_on}: {entry.amounts()}")
 
 
+AS_THEY_ARE = ("workbook", "parquet", "audit-gl", "revenue-data")
 EXPORT_TARGETS = (
-    "workbook", "quickbooks", "quickbooks-csv", "quickbooks-iif", "zoho", "zoho-csv", "netsuite", "netsuite-rest", "intacct", "xero",
+    *AS_THEY_ARE, "quickbooks", "quickbooks-csv", "quickbooks-iif", "zoho", "zoho-csv", "netsuite", "netsuite-rest", "intacct", "xero",
     "beancount", "hledger",
 )  # fmt: skip
 
 
 @main.command()
 @click.argument("target", type=click.Choice(EXPORT_TARGETS))
-@click.option("--output", type=click.Path(dir_okay=False), help="The file to write.")
+@click.option("--output", type=click.Path(), help="The file to write, or the folder of files.")
 @click.option("--entity", help="The entity to export; needed where there are several.")
 @click.option("--from", "since", type=DAY, help="First day exported.")
 @click.option("--to", "until", type=DAY, help="Last day exported.")
@@ -445,8 +446,8 @@ def export(
     from ledger.reports import Filters
 
     filters, how = Filters(since=since, as_of=until, entity=entity), How(mapping, cast("Any", detail))
-    if target == "workbook" and (mapping or detail or check_only or new or again or status):
-        raise click.UsageError("the workbook takes none of these options: it shows the books as they are")
+    if target in AS_THEY_ARE and (mapping or detail or check_only or new or again or status):
+        raise click.UsageError(f"{target} takes none of these options: it shows the books as they are")
     if check_only + new + status + (again is not None) > 1:
         raise click.UsageError("expected one of --check, --new, --again and --status")
     with _refusals(), opened() as engine, engine.connect() as connection:

@@ -1,0 +1,113 @@
+"""Flat revenue and invoice data for dedicated revenue tools: a row a journal line and a row an invoice line, nothing to join.
+
+`journal_lines.csv` says of every side of a posting what it is (the rule), when it counts and when it happened, whose, of which contract,
+product and obligation it is, and its account, side and amounts; `invoice_lines.csv` what was billed, over which term, with its tax.
+The columns are our own, in the terms such tools use: an import maps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from adapters.forms import plain, read_table, sum_by_account, write_table
+from ledger.errors import Refused
+from ledger.money import to_text
+from ledger.reports import Filters, narrowed
+
+_JOURNAL = (
+    "id", "data_type", "date", "document_date", "document_type", "document", "customer", "customer_name", "contract", "product",
+    "subject", "currency", "account", "account_name", "side", "amount", "functional_currency", "functional_amount",
+)  # fmt: skip
+_JOURNAL_ROWS = """
+    select l.entry_id, l.line, l.side, l.rule, l.effective_on, l.occurred_on, d.type, d.ref as document, c.ref as customer, c.name,
+           coalesce(o.contract, g.contract, '') as contract, coalesce(nullif(l.product, ''), o.product, '') as product, l.subject,
+           l.currency, coalesce(ap.code, a.code, r.code) as code, coalesce(ap.name, a.name, r.title) as account, l.amount,
+           n.currency as functional_currency, l.functional_amount
+    from journal_line l
+    join entity n using (entity)
+    join customer c using (customer_id)
+    join role r on r.name = l.role
+    join document d on d.document_id = l.document_id and d.customer_id in (l.customer_id, 0)
+    left join performance_obligation o on o.customer_id = l.customer_id and o.subject = l.subject
+    left join credit_grant g on g.customer_id = l.customer_id and l.subject = 'grant:' || g.ref
+    left join gl_account a on a.entity = l.entity and a.role = l.role and a.product = ''
+    left join gl_account ap on ap.entity = l.entity and ap.role = l.role and ap.product = l.product and l.product <> ''
+    where r.kind <> 'memorandum' and {where}
+    order by l.entry_id, l.line, l.side desc"""
+
+_INVOICES = (
+    "invoice", "line", "issued_on", "due_on", "customer", "customer_name", "contract", "kind", "product", "subject", "pattern", "start",
+    "end", "currency", "amount", "tax", "voided",
+)  # fmt: skip
+_INVOICE_ROWS = """
+    select i.ref as invoice, l.line, i.issued_on, i.due_on, c.ref as customer, c.name, coalesce(o.contract, g.contract, '') as contract,
+           l.kind, coalesce(l.product, '') as product, l.subject, coalesce(l.pattern, '') as pattern, l.starts_on, l.ends_on, i.currency,
+           l.amount_minor, coalesce((select sum(t.tax_minor) from line_tax t where t.customer_id = l.customer_id
+               and t.invoice_id = l.invoice_id and t.document_id = l.invoice_id and t.line = l.line), 0)::bigint as tax,
+           exists (select from line_change h where h.customer_id = l.customer_id and h.invoice_id = l.invoice_id
+               and h.kind = 'void') as voided
+    from invoice i
+    join invoice_line l using (customer_id, invoice_id)
+    join customer c using (customer_id)
+    left join performance_obligation o on o.customer_id = l.customer_id and o.subject = l.subject
+    left join credit_grant g on g.customer_id = l.customer_id and l.subject = 'grant:' || g.ref
+    where {where}
+    order by i.issued_on, i.ref, l.line"""
+
+
+def write(connection: Connection, folder: Path, filters: Filters) -> str:
+    """Write both files into a folder; returns what was written. Raises Refused where nothing is posted."""
+    lines = _written(
+        connection, folder / "journal_lines.csv", _JOURNAL, _JOURNAL_ROWS, filters, "l.effective_on", "l.entity"
+    )
+    if not lines:
+        raise Refused("export", "revenue-data", "expected postings to export; none match")
+    billed = _written(
+        connection, folder / "invoice_lines.csv", _INVOICES, _INVOICE_ROWS, filters, "i.issued_on", "i.entity"
+    )
+    return f"{lines:,} journal lines, {billed:,} invoice lines"
+
+
+def _written(
+    connection: Connection, path: Path, columns: tuple[str, ...], query: str, filters: Filters, day: str, entity: str
+) -> int:
+    where, parameters = narrowed(filters, since=day, as_of=day, entity=entity)
+    rows = connection.execute(
+        text(query.replace("{where}", where)),
+        parameters,
+        execution_options={"stream_results": True, "max_row_buffer": 5_000},
+    )
+    return write_table(path, columns, _journal_cells(rows) if columns is _JOURNAL else _invoice_cells(rows))
+
+
+def _journal_cells(rows: Any) -> Iterator[list[str]]:
+    for row in rows:
+        yield [
+            f"{row.entry_id}-{row.line}-{row.side}", row.rule, row.effective_on.isoformat(), row.occurred_on.isoformat(), row.type,
+            *(plain(part) for part in (row.document, row.customer, row.name, row.contract, row.product, row.subject)), row.currency,
+            plain(row.code), plain(row.account), row.side, to_text(row.amount, row.currency), row.functional_currency,
+            to_text(row.functional_amount, row.functional_currency),
+        ]  # fmt: skip
+
+
+def _invoice_cells(rows: Any) -> Iterator[list[str]]:
+    for row in rows:
+        yield [
+            plain(row.invoice), plain(row.line), row.issued_on.isoformat(), row.due_on.isoformat(),
+            *(plain(part) for part in (row.customer, row.name, row.contract, row.kind, row.product, row.subject)), row.pattern,
+            *("" if day is None else day.isoformat() for day in (row.starts_on, row.ends_on)), row.currency,
+            to_text(row.amount_minor, row.currency), to_text(row.tax, row.currency), "yes" if row.voided else "no",
+        ]  # fmt: skip
+
+
+def totals(folder: Path) -> dict[str, Decimal]:
+    """Debit less credit by account code in the entity's currency, as the file of journal lines says."""
+    return sum_by_account(
+        (row["account"], Decimal(row["functional_amount"]) * (1 if row["side"] == "debit" else -1))
+        for row in read_table(folder / "journal_lines.csv")
+    )
