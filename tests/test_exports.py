@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -22,6 +23,7 @@ from adapters.selection import entry_number
 from ledger.errors import Unbalanced
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, promotion, service, usage
+from tests.test_currencies import EUR, rate
 
 SHARED = Path(__file__).parents[2] / "shared"
 SOFFICE = shutil.which("soffice")
@@ -111,10 +113,11 @@ def test_zoho_totals_are_the_trial_balances(cli: Cli, tmp_path: Path) -> None:
 def test_the_workbook_read_back(cli: Cli, tmp_path: Path) -> None:
     _books(cli)
     path = tmp_path / "books.xlsx"
-    assert "6 checks; ties to the trial balance" in cli.ok("export", "workbook", "--output", str(path))
+    assert "10 checks; ties to the trial balance" in cli.ok("export", "workbook", "--output", str(path))
     book = openpyxl.load_workbook(path)
     assert book.sheetnames == [
-        "Cover", "Checks", "Trial balance", "Journal", "Revenue waterfall", "Wallets", "Receivables",
+        "Cover", "Checks", "Trial balance", "Journal", "Revenue waterfall", "Deferred roll-forward", "Contract balances", "Receivables",
+        "Wallets", "Tax", "Tax payable", "Contracts",
     ]  # fmt: skip
     journal = list(book["Journal"].iter_rows(min_row=2, values_only=True))
     sums: dict[str, Decimal] = {}
@@ -126,6 +129,21 @@ def test_the_workbook_read_back(cli: Cli, tmp_path: Path) -> None:
     assert journal[0][2].year == 2026  # a real date
     customers = {cell.value for cell in book["Receivables"]["A"]}
     assert "evil" in customers
+    # an account's code leads to its first line, and the cover says by which seal the file can be held to the books
+    link = next(cell.hyperlink.location for cell in book["Trial balance"]["A"] if cell.value == "4010")
+    assert book["Journal"][link.split("!")[1]].value == "4010"
+    said = {row[0]: row[1] for row in book["Cover"].iter_rows(values_only=True) if row[0]}
+    assert said["Sealed"] == "nothing is sealed yet"
+    now = cli.now()
+    sealed = cli.ok("seal").split("is ")[-1].strip()
+    cli.post(usage("later", "1.00", "2026-01-21"))
+    cli.ok("export", "workbook", "--output", str(path), "--known-at", now)
+    again = openpyxl.load_workbook(path)
+    assert len(list(again["Journal"].iter_rows(min_row=2))) == len(journal)
+    assert sealed in {
+        row[1].split(": ")[-1] for row in again["Cover"].iter_rows(values_only=True) if row[0] == "Sealed"
+    }
+    assert "--known-at" in cli.run("export", "zoho", "--known-at", now).output
 
 
 def test_nothing_from_a_document_runs_as_a_formula(cli: Cli, tmp_path: Path) -> None:
@@ -152,6 +170,42 @@ def test_nothing_from_a_document_runs_as_a_formula(cli: Cli, tmp_path: Path) -> 
     single = tmp_path / "aging.xlsx"
     cli.ok("report", "ar-aging", "--format", "xlsx", "--output", str(single))
     assert openpyxl.load_workbook(single).active["A2"].data_type == "s"
+
+
+def _books_in_two_currencies(cli: Cli) -> None:
+    """Claims, credits, deferred revenue and tax in EUR beside those in USD, in books in USD."""
+    euro = {"customer": "initech", **EUR}
+    cli.post(
+        *parties(), rate("2026-01-01", "1.0837"), rate("2026-02-10", "1.1001"), rate("2026-01-01", "0.0071", base="JPY"),
+        {"type": "customer", "id": "initech", "name": "Initech"}, {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.19"},
+        grant("G", expires_on="2026-02-28"), promotion("P", "5.00"), grant("GE", "80.00") | euro, grant("GY", "1000") | euro | {"currency": "JPY"},
+        invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2", tax_codes=["VAT"])),
+        invoice("E", "2026-01-05", service("250.10", "2026-01-05", "2026-03-31", tax_codes=["VAT"]), prepaid("80.00", "GE", "2")) | euro,
+        invoice("Y", "2026-01-05", prepaid("1000", "GY")) | euro | {"currency": "JPY"},
+        usage("u1", "40.00", "2026-01-10"), usage("e1", "7.77", "2026-01-12") | euro,
+        payment("PAY", "100.00", "2026-01-15", ("I", "100.00")), payment("PAE", "50.00", "2026-02-10", ("E", "50.00")) | euro,
+        {"type": "contract", "id": "K", "customer": "globex", "entity": "us", "currency": "USD", "signed_on": "2026-02-01",
+         "obligations": [{"id": "K/o", "product": "seats", "price": "28.00", "start": "2026-02-01", "end": "2026-02-28"}]},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-02")
+
+
+@pytest.mark.skipif(SOFFICE is None, reason="LibreOffice is not installed")
+@pytest.mark.parametrize(
+    "options", [[], ["--from", "2026-02-01"], ["--to", "2026-01-31"]], ids=["all", "february", "january"]
+)
+def test_libreoffice_computes_checks_over_several_currencies(cli: Cli, tmp_path: Path, options: list[str]) -> None:
+    _books_in_two_currencies(cli)
+    path = tmp_path / "books.xlsx"
+    cli.ok("export", "workbook", "--output", str(path), *options)
+    checks = _recalculated(path, tmp_path / "good")
+    assert checks[-1] == "All,,PASS", checks
+    assert len(checks) == (12 if not options else 11 if "--from" in options else 12)
+    # what it says of months before is said of balances, too
+    rows = list(csv.reader((tmp_path / "good" / "books-Trial balance.csv").read_text().splitlines()))
+    opening, movement, closing = (float(rows[-1][index]) for index in (3, 4, 5))
+    assert (opening, movement, closing) == (0, 0, 0)
+    assert any(float(row[3]) for row in rows[1:-1]) == ("--from" in options)
 
 
 @pytest.mark.skipif(SOFFICE is None, reason="LibreOffice is not installed")

@@ -417,6 +417,7 @@ EXPORT_TARGETS = (
 @click.option("--entity", help="The entity to export; needed where there are several.")
 @click.option("--from", "since", type=DAY, help="First day exported.")
 @click.option("--to", "until", type=DAY, help="Last day exported.")
+@click.option("--known-at", type=MOMENT, help="The workbook: what was posted by this moment.")
 @click.option(
     "--mapping", type=click.Path(exists=True, dir_okay=False), help="Which accounts ours are there (docs/exports.md)."
 )
@@ -433,6 +434,7 @@ def export(
     entity: str | None,
     since: date | None,
     until: date | None,
+    known_at: datetime | None,
     mapping: str | None,
     detail: str | None,
     check_only: bool,
@@ -445,7 +447,12 @@ def export(
     from ledger.database import opened
     from ledger.reports import Filters
 
-    filters, how = Filters(since=since, as_of=until, entity=entity), How(mapping, cast("Any", detail))
+    if known_at is not None and target != "workbook":
+        raise click.UsageError("--known-at is for the workbook: what goes to another system is what the books say now")
+    filters, how = (
+        Filters(since=since, as_of=until, entity=entity, known_at=known_at),
+        How(mapping, cast("Any", detail)),
+    )
     if target in AS_THEY_ARE and (mapping or detail or check_only or new or again or status):
         raise click.UsageError(f"{target} takes none of these options: it shows the books as they are")
     if check_only + new + status + (again is not None) > 1:
