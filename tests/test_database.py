@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from ledger import chart, rulebook
+from ledger.database import connect_engine
 from ledger.schema import metadata
 from tests.conftest import Cli, lines
 from tests.samples import parties, usage
@@ -102,6 +104,23 @@ def test_the_embedded_server_in_a_folder_with_spaces(folder: Path) -> None:
     assert not (folder / "books of mine" / "postmaster.pid").exists()
     shown = _tickmark(folder, "report", "summary", "--format", "csv")
     assert shown.stdout.splitlines()[1:] == ["2026-01,revenue,USD,1.00", "2026-01,unbilled_receivable,USD,1.00"]
+
+
+def test_the_embedded_servers_settings_are_durable_ones(server: str) -> None:
+    """Fewer checkpoints, because each makes every page's next change a whole page; and nothing less than PostgreSQL's own safety."""
+    wanted = {
+        "max_wal_size": "4GB", "checkpoint_timeout": "15min", "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
+    }  # fmt: skip
+    engine = connect_engine(server)
+    found: dict[str, str] = {}
+    for _ in range(50):  # the server reads its settings again when it gets to it
+        with engine.connect() as connection:
+            found = {name: connection.exec_driver_sql(f"show {name}").scalar_one() for name in wanted}
+        if found == wanted:
+            break
+        time.sleep(0.1)
+    engine.dispose()
+    assert found == wanted
 
 
 def test_a_folder_that_can_not_be_a_server_is_refused_in_words(folder: Path) -> None:
