@@ -18,7 +18,7 @@ from xlsxwriter.utility import xl_col_to_name
 
 from adapters.sheets import TEXT_MAX, StreamedSheet
 from ledger import seals
-from ledger.balances import account_balances
+from ledger.balances import account_balances, gl_account_sql
 from ledger.chart import CONTRACT_LIABILITIES
 from ledger.dates import month_end
 from ledger.errors import Refused
@@ -128,20 +128,18 @@ _LINES = (
     _Column("Reverses", 9, "number"),
 )
 
-_LINES_SQL = """
-    select l.entry_id, l.line, l.effective_on, coalesce(gp.code, g.code, r.code), coalesce(gp.name, g.name, r.title),
+_CODE, _TITLE, _GL_JOINS = gl_account_sql("l")
+_LINES_SQL = f"""
+    select l.entry_id, l.line, l.effective_on, {_CODE}, {_TITLE},
            case when l.side = 'debit' and l.functional_amount > 0 then l.functional_amount end,
            case when l.side = 'credit' and l.functional_amount > 0 then l.functional_amount end,
            case l.side when 'debit' then l.functional_amount else -l.functional_amount end,
            c.ref, l.subject, nullif(l.product, ''), l.currency, l.rule, d.type || ':' || d.ref, l.occurred_on,
            to_char(l.posted_at, 'YYYY-MM-DD HH24:MI:SS'), l.posted_by, l.reverses
     from journal_line l
-    join role r on r.name = l.role
+    {_GL_JOINS}
     join customer c on c.customer_id = l.customer_id
     join document d on d.document_id = l.document_id and d.customer_id in (l.customer_id, 0)
-    left join gl_account g on g.entity = l.entity and g.role = l.role and g.product = ''
-    left join gl_account gp on gp.entity = l.entity and gp.role = l.role and gp.product = l.product
-         and l.product <> ''
     where l.entity = :entity and r.kind <> 'memorandum'
       and (cast(:since as date) is null or l.effective_on >= :since)
       and (cast(:as_of as date) is null or l.effective_on <= :as_of)

@@ -43,6 +43,23 @@ def _rows(connection: Connection, filters: Filters, query: Callable[[str], str])
     return seals.consistently(connection, ask)
 
 
+def gl_account_sql(row: str) -> tuple[str, str, str]:
+    """(code, name, joins) of the general-ledger account of a row with an entity, role and product, as its entity calls it.
+
+    The joins add the role as `r`.
+    """
+    joins = (
+        f"join role r on r.name = {row}.role "
+        f"left join gl_account g on g.entity = {row}.entity and g.role = {row}.role and g.product = '' "
+        f"left join gl_account gp on gp.entity = {row}.entity and gp.role = {row}.role and gp.product = {row}.product"
+        f" and {row}.product <> ''"
+    )
+    return "coalesce(gp.code, g.code, r.code)", "coalesce(gp.name, g.name, r.title)", joins
+
+
+_CODE, _TITLE, _GL_JOINS = gl_account_sql("n")
+
+
 @dataclass(frozen=True, slots=True)
 class AccountBalance:
     """A general-ledger account's balance: debit less credit, in minor units of the functional currency."""
@@ -61,13 +78,9 @@ def account_balances(connection: Connection, filters: Filters) -> list[AccountBa
         connection,
         filters,
         lambda movements: (
-            "select n.entity, coalesce(gp.code, g.code, r.code) as code, coalesce(gp.name, g.name, r.title) as title,"
-            " n.role, e.currency, sum(n.net)::bigint as net from ("
+            f"select n.entity, {_CODE} as code, {_TITLE} as title, n.role, e.currency, sum(n.net)::bigint as net from ("
             f"  select entity, role, product, sum(net) as net from ({movements}) x group by 1, 2, 3"
-            ") n join entity e using (entity) join role r on r.name = n.role "
-            "left join gl_account g on g.entity = n.entity and g.role = n.role and g.product = '' "
-            "left join gl_account gp on gp.entity = n.entity and gp.role = n.role and gp.product = n.product"
-            " and n.product <> '' "
+            f") n join entity e using (entity) {_GL_JOINS} "
             "group by 1, 2, 3, 4, 5 order by n.entity, code, title"
         ),
     )

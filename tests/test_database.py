@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from ledger import chart, rulebook
-from ledger.database import connect_engine
 from ledger.schema import metadata
 from tests.conftest import Cli, lines
 from tests.samples import parties, usage
@@ -106,21 +105,37 @@ def test_the_embedded_server_in_a_folder_with_spaces(folder: Path) -> None:
     assert shown.stdout.splitlines()[1:] == ["2026-01,revenue,USD,1.00", "2026-01,unbilled_receivable,USD,1.00"]
 
 
-def test_the_embedded_servers_settings_are_durable_ones(server: str) -> None:
+def test_the_embedded_servers_settings_are_durable_ones(folder: Path) -> None:
     """Fewer checkpoints, because each makes every page's next change a whole page; and nothing less than PostgreSQL's own safety."""
     wanted = {
         "max_wal_size": "4GB", "checkpoint_timeout": "15min", "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
     }  # fmt: skip
-    engine = connect_engine(server)
-    found: dict[str, str] = {}
+    ask = f"""
+import json, sys, time
+from pathlib import Path
+from sqlalchemy import create_engine
+from ledger import embedded
+url = embedded.start(Path(sys.argv[1]))
+with create_engine(url.replace("/tickmark", "/postgres"), isolation_level="AUTOCOMMIT").connect() as connection:
     for _ in range(50):  # the server reads its settings again when it gets to it
-        with engine.connect() as connection:
-            found = {name: connection.exec_driver_sql(f"show {name}").scalar_one() for name in wanted}
-        if found == wanted:
+        found = {{name: connection.exec_driver_sql(f"show {{name}}").scalar_one() for name in {list(wanted)}}}
+        if found["max_wal_size"] == "4GB":
             break
         time.sleep(0.1)
-    engine.dispose()
-    assert found == wanted
+print(json.dumps(found))
+embedded.stop(Path(sys.argv[1]))
+"""
+    for _ in range(2):  # made anew, and started again
+        ran = subprocess.run(
+            [sys.executable, "-c", ask, str(folder / "books of mine")],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert json.loads(ran.stdout) == wanted, ran.stderr
+    configuration = (folder / "books of mine" / "postgresql.conf").read_text()
+    assert configuration.count("tickmark.conf") == 1
 
 
 def test_a_folder_that_can_not_be_a_server_is_refused_in_words(folder: Path) -> None:

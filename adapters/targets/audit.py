@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.forms import plain, read_table, sum_by_account, write_table
+from ledger.balances import gl_account_sql
 from ledger.errors import Refused
 from ledger.money import to_decimal
 from ledger.reports import Filters, narrowed
@@ -26,19 +27,18 @@ _FIELDS = (
     "Amount_Credit_Debit_Indicator", "Amount_Currency", "Functional_Amount", "Entered_By", "Approved_By", "Segment01", "Segment02",
 )  # fmt: skip
 _SOURCE_MAX = 25
-_LINES = """
+_CODE, _TITLE, _GL_JOINS = gl_account_sql("l")
+_LINES = f"""
     select l.entry_id, l.line, l.side, l.effective_on, l.posted_at, l.posted_by, l.rule, l.entity, l.role, l.currency, l.subject, l.product,
            l.amount, l.functional_amount, n.currency as functional_currency, n.fiscal_year_start, c.ref as customer,
-           coalesce(gp.code, g.code, r.code) as code, coalesce(gp.name, g.name, r.title) as account, d.type, d.ref,
+           {_CODE} as code, {_TITLE} as account, d.type, d.ref,
            case when d.type in ('manual_entry', 'write_off') then d.body end as body
     from journal_line l
     join entity n using (entity)
     join customer c using (customer_id)
-    join role r on r.name = l.role
+    {_GL_JOINS}
     join document d on d.document_id = l.document_id and d.customer_id in (l.customer_id, 0)
-    left join gl_account g on g.entity = l.entity and g.role = l.role and g.product = ''
-    left join gl_account gp on gp.entity = l.entity and gp.role = l.role and gp.product = l.product and l.product <> ''
-    where r.kind <> 'memorandum' and {where}
+    where r.kind <> 'memorandum' and {{where}}
     order by l.entry_id, l.line, l.side desc"""
 
 

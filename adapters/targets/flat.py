@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.forms import plain, read_table, sum_by_account, write_table
+from ledger.balances import gl_account_sql
 from ledger.errors import Refused
 from ledger.money import to_text
 from ledger.reports import Filters, narrowed
@@ -23,21 +24,20 @@ _JOURNAL = (
     "id", "data_type", "date", "document_date", "document_type", "document", "customer", "customer_name", "contract", "product",
     "subject", "currency", "account", "account_name", "side", "amount", "functional_currency", "functional_amount",
 )  # fmt: skip
-_JOURNAL_ROWS = """
+_CODE, _TITLE, _GL_JOINS = gl_account_sql("l")
+_JOURNAL_ROWS = f"""
     select l.entry_id, l.line, l.side, l.rule, l.effective_on, l.occurred_on, d.type, d.ref as document, c.ref as customer, c.name,
-           coalesce(o.contract, g.contract, '') as contract, coalesce(nullif(l.product, ''), o.product, '') as product, l.subject,
-           l.currency, coalesce(ap.code, a.code, r.code) as code, coalesce(ap.name, a.name, r.title) as account, l.amount,
+           coalesce(o.contract, t.contract, '') as contract, coalesce(nullif(l.product, ''), o.product, '') as product, l.subject,
+           l.currency, {_CODE} as code, {_TITLE} as account, l.amount,
            n.currency as functional_currency, l.functional_amount
     from journal_line l
     join entity n using (entity)
     join customer c using (customer_id)
-    join role r on r.name = l.role
+    {_GL_JOINS}
     join document d on d.document_id = l.document_id and d.customer_id in (l.customer_id, 0)
     left join performance_obligation o on o.customer_id = l.customer_id and o.subject = l.subject
-    left join credit_grant g on g.customer_id = l.customer_id and l.subject = 'grant:' || g.ref
-    left join gl_account a on a.entity = l.entity and a.role = l.role and a.product = ''
-    left join gl_account ap on ap.entity = l.entity and ap.role = l.role and ap.product = l.product and l.product <> ''
-    where r.kind <> 'memorandum' and {where}
+    left join credit_grant t on t.customer_id = l.customer_id and l.subject = 'grant:' || t.ref
+    where r.kind <> 'memorandum' and {{where}}
     order by l.entry_id, l.line, l.side desc"""
 
 _INVOICES = (
