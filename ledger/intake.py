@@ -231,7 +231,8 @@ class _Writer:
 
     def keep(self, plainly: Plainly) -> None:
         """Take what `start` is to write."""
-        self._ready = plainly
+        if plainly.documents:
+            self._ready = plainly
 
     def start(self) -> None:
         """Write what was kept, beside what the caller does next."""

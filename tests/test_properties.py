@@ -529,7 +529,7 @@ def _all_posted(connection: Connection) -> list[Any]:
     return [connection.execute(text(question)).all() for question in questions]
 
 
-@settings(max_examples=EXAMPLES * 15)
+@settings(max_examples=EXAMPLES * 8)
 @given(
     files=_history(),
     runs=st.lists(
@@ -639,7 +639,7 @@ def test_recognising_often_or_once_gives_the_same_books(
     assert found[0] == found[1]
 
 
-@settings(max_examples=EXAMPLES * 15)
+@settings(max_examples=EXAMPLES * 8)
 @given(files=_history(), closed=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_obligations_of_one_month_are_recognised_as_any_other(
     fresh: Any, files: list[list[dict[str, Any]]], closed: list[bool]
