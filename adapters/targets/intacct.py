@@ -7,14 +7,14 @@ under [columns] (reference, customer, department, class, location), and the jour
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
-from adapters.forms import Refusals, plain, read_table, sum_by_account, write_table
+from adapters.forms import Refusals, plain, read_table, sum_by_account
 from adapters.mapping import Mapping
-from adapters.selection import Entry
-from adapters.targets.target import Target, account_cell
+from adapters.selection import Entry, Line
+from adapters.targets.target import Target, account_cell, either_side, write_lines
 
 _US_DAY = "%m/%d/%Y"
 _DESCRIPTION_MAX = 30
@@ -28,35 +28,27 @@ def _write(path: Path, entries: Iterable[Entry], mapping: Mapping, refusals: Ref
     for name in columns.keys() - set(_OFFERED):
         refusals.add("mapping", f"columns.{name}", columns[name], f"expected one of {', '.join(_OFFERED)}")
     own = [name for name in _OFFERED if name in columns]
-    written = 0
 
-    def rows() -> Iterator[list[str]]:
-        nonlocal written
-        for entry in entries:
-            written += 1
-            # what identifies it has to stand in thirty characters: its number, and the month or day as far as there is room
-            head = [
-                mapping.field("journal", "GJ"), entry.dated_on.strftime(_US_DAY),
-                plain(f"{entry.number} {entry.source}")[:_DESCRIPTION_MAX],
-            ]  # fmt: skip
-            for number, line in enumerate(entry.lines, 1):
-                if "customer" in columns and len(line.customer) > _CUSTOMER_MAX:
-                    refusals.add(
-                        entry.number, "customer", line.customer, f"expected an id of at most {_CUSTOMER_MAX} characters"
-                    )
-                amount = str(entry.amount(line))
-                more = {
-                    "reference": entry.number, "customer": plain(line.customer), "department": plain(line.place.department),
-                    "class": plain(line.place.class_), "location": plain(line.place.location),
-                }  # fmt: skip
-                yield [
-                    *(head if number == 1 else ["", "", ""]), str(number), account_cell(entry, line, refusals),
-                    amount if line.net > 0 else "", amount if line.net < 0 else "", plain(line.description),
-                    *(more[name] for name in own),
-                ]  # fmt: skip
+    def cells(entry: Entry, line: Line, number: int) -> list[str]:
+        if "customer" in columns and len(line.customer) > _CUSTOMER_MAX:
+            refusals.add(
+                entry.number, "customer", line.customer, f"expected an id of at most {_CUSTOMER_MAX} characters"
+            )
+        # what identifies it has to stand in thirty characters: its number, and its month or document as far as there is room
+        about = plain(f"{entry.number} {entry.source}")[:_DESCRIPTION_MAX]
+        head = (
+            [mapping.field("journal", "GJ"), entry.dated_on.strftime(_US_DAY), about] if number == 1 else ["", "", ""]
+        )
+        more = {
+            "reference": entry.number, "customer": plain(line.customer), "department": plain(line.place.department),
+            "class": plain(line.place.class_), "location": plain(line.place.location),
+        }  # fmt: skip
+        return [
+            *head, str(number), account_cell(entry, line, refusals), *either_side(entry, line), plain(line.description),
+            *(more[name] for name in own),
+        ]  # fmt: skip
 
-    write_table(path, [*_COLUMNS, *(columns[name] for name in own)], rows())
-    return written
+    return write_lines(path, [*_COLUMNS, *(columns[name] for name in own)], entries, cells)
 
 
 def _totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Decimal]:

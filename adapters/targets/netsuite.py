@@ -23,11 +23,10 @@ from adapters.forms import (
     read_table,
     sum_by_account,
     write_json,
-    write_table,
 )
 from adapters.mapping import Mapping
 from adapters.selection import Entry, Line
-from adapters.targets.target import Target, account_cell
+from adapters.targets.target import Target, account_cell, currency_id, either_side, write_lines
 
 LINES_MAX = 200
 AMOUNT_MAX = Decimal("9999999999.99")
@@ -43,26 +42,18 @@ def _columns(mapping: Mapping) -> list[str]:
 
 
 def _write_csv(path: Path, entries: Iterable[Entry], mapping: Mapping, refusals: Refusals) -> int:
-    written = 0
     subsidiary = mapping.field("subsidiary")
 
-    def rows() -> Iterator[list[str]]:
-        nonlocal written
-        for entry in entries:
-            written += 1
-            for line in entry.lines:
-                amount = entry.amount(line)
-                if amount > AMOUNT_MAX:
-                    refusals.add(entry.number, "amount", amount, f"expected at most {AMOUNT_MAX}")
-                yield [
-                    entry.number, entry.dated_on.strftime(mapping.field("date_format", _US_DAY)),
-                    *([plain(subsidiary)] if subsidiary else []), entry.currency, str(entry.rate or 1), plain(entry.memo),
-                    account_cell(entry, line, refusals), str(amount) if line.net > 0 else "", str(amount) if line.net < 0 else "",
-                    plain(line.description), plain(line.customer_name),
-                ]  # fmt: skip
+    def cells(entry: Entry, line: Line, _number: int) -> list[str]:
+        if entry.amount(line) > AMOUNT_MAX:
+            refusals.add(entry.number, "amount", entry.amount(line), f"expected at most {AMOUNT_MAX}")
+        return [
+            entry.number, entry.dated_on.strftime(mapping.field("date_format", _US_DAY)), *([plain(subsidiary)] if subsidiary else []),
+            entry.currency, str(entry.rate or 1), plain(entry.memo), account_cell(entry, line, refusals), *either_side(entry, line),
+            plain(line.description), plain(line.customer_name),
+        ]  # fmt: skip
 
-    write_table(path, _columns(mapping), rows())
-    return written
+    return write_lines(path, _columns(mapping), entries, cells)
 
 
 def _csv_totals(path: Path, _mapping: Mapping, cent: Decimal) -> dict[str, Decimal]:
@@ -133,13 +124,10 @@ def _journal_entries(entries: Iterable[Entry], mapping: Mapping, refusals: Refus
             if mapping.field("subsidiary"):
                 form["subsidiary"] = {"id": mapping.field("subsidiary")}
             if entry.rate is not None:
-                currency = mapping.field(f"currency.{entry.currency}")
-                if not currency:
-                    refusals.add(
-                        entry.number, "currency", entry.currency,
-                        f'expected NetSuite\'s id of it as "currency.{entry.currency}" in the [fields] of the mapping',
-                    )  # fmt: skip
-                form |= {"currency": {"id": currency}, "exchangeRate": entry.rate}
+                form |= {
+                    "currency": {"id": currency_id(entry, mapping, refusals, "NetSuite")},
+                    "exchangeRate": entry.rate,
+                }
             yield form
 
     return filled(JournalEntry(), "externalId", forms(), refusals)

@@ -24,11 +24,10 @@ from adapters.forms import (
     read_table,
     sum_by_account,
     write_json,
-    write_table,
 )
 from adapters.mapping import Mapping
 from adapters.selection import Entry, Line
-from adapters.targets.target import Target, account_cell
+from adapters.targets.target import Target, account_cell, either_side, write_lines
 
 NAME_LENGTH_MAX = 100
 TEXT_LENGTH_MAX = 4000
@@ -150,23 +149,15 @@ def _too_long(entry: Entry, line: Line, refusals: Refusals, account_max: int, na
 
 
 def _write_csv(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals: Refusals) -> int:
-    written = 0
+    def cells(entry: Entry, line: Line, _number: int) -> list[str]:
+        _too_long(entry, line, refusals, NAME_LENGTH_MAX, NAME_LENGTH_MAX)
+        return [
+            entry.number, entry.dated_on.strftime(_US_DAY), entry.currency, plain(entry.memo), account_cell(entry, line, refusals),
+            *either_side(entry, line), plain(line.description), plain(line.customer_name), plain(line.place.class_),
+            plain(line.place.location),
+        ]  # fmt: skip
 
-    def rows() -> Iterator[list[str]]:
-        nonlocal written
-        for entry in entries:
-            written += 1
-            for line in entry.lines:
-                _too_long(entry, line, refusals, NAME_LENGTH_MAX, NAME_LENGTH_MAX)
-                amount = str(entry.amount(line))
-                yield [
-                    entry.number, entry.dated_on.strftime(_US_DAY), entry.currency, plain(entry.memo), account_cell(entry, line, refusals),
-                    amount if line.net > 0 else "", amount if line.net < 0 else "", plain(line.description),
-                    plain(line.customer_name), plain(line.place.class_), plain(line.place.location),
-                ]  # fmt: skip
-
-    write_table(path, _COLUMNS, rows())
-    return written
+    return write_lines(path, _COLUMNS, entries, cells)
 
 
 def _csv_totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Decimal]:

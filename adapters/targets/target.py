@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from adapters.forms import Refusals, plain
+from adapters.forms import Refusals, plain, write_table
 from adapters.mapping import Detail, Mapping, Place
 from adapters.selection import NUMBER_LENGTH_MAX, Entry, Line
 
@@ -35,6 +35,39 @@ class Target:
     key: Callable[[Place, str], str] = lambda place, _role: place.account
     # the columns a mapping file has to name, because nobody publishes them
     columns: tuple[str, ...] = ()
+
+
+Cells = Callable[[Entry, Line, int], list[str]]
+
+
+def write_lines(path: Path, headings: Sequence[str], entries: Iterable[Entry], cells: Cells) -> int:
+    """Write a table with a row a line; `cells` gets its entry, itself, and its number from 1. Returns how many entries."""
+    written = 0
+
+    def rows() -> Iterator[list[str]]:
+        nonlocal written
+        for entry in entries:
+            written += 1
+            for number, line in enumerate(entry.lines, 1):
+                yield cells(entry, line, number)
+
+    write_table(path, headings, rows())
+    return written
+
+
+def either_side(entry: Entry, line: Line) -> tuple[str, str]:
+    """A line's amount as a cell for debits and one for credits, one of them empty."""
+    amount = str(entry.amount(line))
+    return (amount, "") if line.net > 0 else ("", amount)
+
+
+def currency_id(entry: Entry, mapping: Mapping, refusals: Refusals, system: str) -> str:
+    """The id that a system has for an entry's currency; where the mapping does not say it, that goes to `refusals`."""
+    found = mapping.field(f"currency.{entry.currency}")
+    if not found:
+        wanted = f'expected the id {system} has for it as "currency.{entry.currency}" in the [fields] of the mapping'
+        refusals.add(entry.number, "currency", entry.currency, wanted)
+    return found
 
 
 def account_cell(entry: Entry, line: Line, refusals: Refusals) -> str:

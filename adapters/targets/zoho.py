@@ -23,11 +23,10 @@ from adapters.forms import (
     read_table,
     sum_by_account,
     write_json,
-    write_table,
 )
 from adapters.mapping import Mapping
 from adapters.selection import Entry, Line
-from adapters.targets.target import Target, account_cell
+from adapters.targets.target import Target, account_cell, currency_id, either_side, write_lines
 
 
 class _Tag(Schema):
@@ -88,13 +87,7 @@ def journals(entries: Iterable[Entry], mapping: Mapping, refusals: Refusals) -> 
                 "line_items": [_line(line, entry, mapping) for line in entry.lines],
             }
             if entry.rate is not None:
-                currency_id = mapping.field(f"currency.{entry.currency}")
-                if not currency_id:
-                    refusals.add(
-                        entry.number, "currency", entry.currency,
-                        f'expected Zoho\'s id of it as "currency.{entry.currency}" in the [fields] of the mapping',
-                    )  # fmt: skip
-                form |= {"currency_id": currency_id, "exchange_rate": entry.rate}
+                form |= {"currency_id": currency_id(entry, mapping, refusals, "Zoho"), "exchange_rate": entry.rate}
             yield form
 
     return filled(Journal(), "reference_number", forms(), refusals)
@@ -131,25 +124,18 @@ def _write_csv(path: Path, entries: Iterable[Entry], mapping: Mapping, refusals:
         refusals.add("mapping", f"columns.{name}", columns[name], f"expected one of {', '.join(_OFFERED)}")
     names = [name for name in _OFFERED if name in columns]
     day_form = mapping.field("date_format", "%Y-%m-%d")
-    written = 0
 
-    def rows() -> Iterator[list[str]]:
-        nonlocal written
-        for entry in entries:
-            written += 1
-            for line in entry.lines:
-                amount = str(entry.amount(line))
-                cells = {
-                    "date": entry.dated_on.strftime(day_form), "number": entry.number, "account": account_cell(entry, line, refusals),
-                    "debit": amount if line.net > 0 else "", "credit": amount if line.net < 0 else "", "notes": plain(entry.memo),
-                    "description": plain(line.description), "customer": plain(line.customer_name), "currency": entry.currency,
-                    "department": plain(line.place.department), "class": plain(line.place.class_),
-                    "location": plain(line.place.location),
-                }  # fmt: skip
-                yield [cells[name] for name in names]
+    def cells(entry: Entry, line: Line, _number: int) -> list[str]:
+        debit, credit = either_side(entry, line)
+        found = {
+            "date": entry.dated_on.strftime(day_form), "number": entry.number, "account": account_cell(entry, line, refusals),
+            "debit": debit, "credit": credit, "notes": plain(entry.memo), "description": plain(line.description),
+            "customer": plain(line.customer_name), "currency": entry.currency, "department": plain(line.place.department),
+            "class": plain(line.place.class_), "location": plain(line.place.location),
+        }  # fmt: skip
+        return [found[name] for name in names]
 
-    write_table(path, [columns[name] for name in names], rows())
-    return written
+    return write_lines(path, [columns[name] for name in names], entries, cells)
 
 
 def _csv_totals(path: Path, mapping: Mapping, _cent: Decimal) -> dict[str, Decimal]:
