@@ -174,7 +174,14 @@ def status(connection: Connection, target: str, filters: Filters, through: int) 
         f"{month_text(month.month)}: {'nothing went out yet' if month.after == 0 else f'entries after {month.after} are new'}"
         for month in new
     ] or ["nothing is new: every entry went out"]
-    return Report("exports", f"Exports of {filters.entity} for {target}", columns, tuple(rows), notes=tuple(notes))
+    return Report(
+        "exports",
+        f"Exports of {filters.entity} for {target}",
+        columns,
+        tuple(rows),
+        notes=tuple(notes),
+        empty="No export was kept: --new keeps what it writes.",
+    )
 
 
 def _span(first: date, last: date) -> str:

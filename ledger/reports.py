@@ -68,6 +68,7 @@ class Report:
     rows: tuple[dict[str, Any], ...]
     totals: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    empty: str = "Nothing to show: no postings match."  # what is said where there are no rows
     sums: bool = True  # totals are the sums of the rows; not where rows hold subtotals or balances
 
     def json_rows(self) -> list[dict[str, Any]]:

@@ -53,7 +53,9 @@ def _trial_balance(cli: Cli) -> dict[str, Decimal]:
 def test_what_went_out_does_not_go_again_and_what_comes_late_goes_alone(cli: Cli, tmp_path: Path) -> None:
     _books(cli)
     first, second = tmp_path / "1.json", tmp_path / "2.json"
-    assert "2026-01: nothing went out yet" in cli.ok("export", "quickbooks", "--status")
+    shown = cli.ok("export", "quickbooks", "--status")
+    assert "2026-01: nothing went out yet" in shown
+    assert "No export was kept: --new keeps what it writes." in shown
     told = cli.ok("export", "quickbooks", "--new", "--output", str(first), "--to", "2026-01-31")
     assert "export 1, 1 journal entries; ties to the trial balance" in told
     assert "2026-02: nothing went out yet" in cli.ok("export", "quickbooks", "--status")

@@ -46,7 +46,7 @@ def table_text(report: Report) -> str:
     note = f" ({', '.join(report.notes)})" if report.notes else ""
     heading = f"{report.title}{note}\n\n"
     if not report.rows:
-        return heading + "Nothing to show: no postings match.\n"
+        return f"{heading}{report.empty}\n"
     columns = [column for column in report.columns if any(row.get(column.key) is not None for row in report.rows)]
     return heading + grid(
         [column.title for column in columns],
