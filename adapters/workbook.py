@@ -63,7 +63,8 @@ class _Book:
                 "total": {"num_format": _amount_format(currency), "bold": True, "top": 1},
                 "total_text": {"bold": True, "top": 1},
                 "number": {"num_format": "0"},
-                "pass": {"bold": True, "font_color": "#0B6E4F"},
+                "pass": {"bold": True, "font_color": "#0B6E4F", "align": "center"},
+                "head_center": {"bold": True, "bg_color": "#E8F1EC", "bottom": 1, "align": "center"},
                 "link": {"font_color": "#0B6E4F", "underline": 1},
             }
             self.formats[key] = self.file.add_format(base | styles[name])
@@ -510,7 +511,7 @@ def _write_checks(book: _Book, sheet: Any, ties: list[tuple[str, str]]) -> None:
     sheet.set_column(0, 0, 52)
     sheet.set_column(1, 2, 16)
     for column, title in enumerate(("Check", "Difference", "Result")):
-        sheet.write_string(0, column, title, book.format("head_right" if column == 1 else "head"))
+        sheet.write_string(0, column, title, book.format(("head", "head_right", "head_center")[column]))
     places = exponent(book.currency)
     for row, (sentence, formula) in enumerate(ties, 1):
         sheet.write_string(row, 0, sentence, book.format("text"))
@@ -535,7 +536,7 @@ def _write_cover(book: _Book, sheet: Any, facts: list[tuple[str, str]], checks: 
         sheet.write_string(row, 1, value, book.format("text"))
     row = len(facts) + 1
     sheet.write_string(row, 0, "Checks", book.format("label"))
-    sheet.write_formula(row, 1, f"=Checks!C{checks + 2}", book.format("pass"), "PASS")
+    sheet.write_formula(row, 1, f"=Checks!C{checks + 2}", book.format("link"), "PASS")
     row += 2
     sheet.write_string(row, 0, "Sheets", book.format("label"))
     for name in [s.name for s in book.file.worksheets() if s.name != "Cover"]:

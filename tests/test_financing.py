@@ -10,7 +10,7 @@ import pytest
 
 from revrec.financing import growth, years
 from tests.conftest import Cli
-from tests.samples import contract, invoice, obligation, parties, payment
+from tests.samples import contract, invoice, obligation, parties, payment, promotion
 
 
 def _given(day: str, price: str, **more: Any) -> dict[str, Any]:
@@ -174,3 +174,20 @@ def test_financing_needs_days(cli: Cli) -> None:
     build = {"id": "c/o", "product": "seats", "price": "10.00", "start": "2026-01-01", "pattern": "progress"}
     told = cli.refuse(contract("c", "2026-01-01", build, financing=_financing("0.06", ("2026-01-01", "10.00"))))
     assert "obligations.0.pattern = progress: expected one by time, or at a point in time" in told
+
+
+def test_interest_before_the_contract_is_signed_settles_what_its_credits_took(cli: Cli) -> None:
+    """Paid in January, signed in June; free credits of February share the price. Interest of a closed month leaves no two sides open."""
+    cli.post(
+        *parties(),
+        contract(
+            "c", "2026-06-01", _given("2026-06-01", "44.00"), financing=_financing("0.12", ("2026-01-20", "44.00"))
+        ),
+        promotion("F", "100.00", "2026-02-18", contract="c"),
+    )
+    for month in ("2026-01", "2026-02"):
+        cli.ok("recognize", "--through", month)
+        cli.ok("close", month)
+        cli.ok("verify")
+    cli.ok("recognize", "--through", "2026-08")
+    cli.ok("verify")
