@@ -101,14 +101,11 @@ def write_table(
     rows: Iterable[Sequence[str]],
     *,
     delimiter: str = ",",
-    encoding: str = "utf-8",
-    before: Sequence[Sequence[str]] = (),
 ) -> int:
     """Write a table of text, with lines as Windows ends them; returns how many rows."""
     count = 0
-    with path.open("w", encoding=encoding, newline="", errors="replace") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\r\n")
-        writer.writerows(before)
         writer.writerow(headings)
         for row in rows:
             writer.writerow(row)
@@ -116,9 +113,9 @@ def write_table(
     return count
 
 
-def read_table(path: Path, *, delimiter: str = ",", encoding: str = "utf-8") -> Iterator[dict[str, str]]:
+def read_table(path: Path, *, delimiter: str = ",") -> Iterator[dict[str, str]]:
     """Read a table back, row by row."""
-    with path.open(encoding=encoding, newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file, delimiter=delimiter)
 
 

@@ -467,6 +467,24 @@ def test_what_the_target_has_no_room_for_is_refused_all_at_once(cli: Cli, tmp_pa
     )
 
 
+def test_quickbooks_desktop_is_told_no_name_it_could_not_match(cli: Cli, tmp_path: Path) -> None:
+    _books(cli, "東京 KK")
+    path = tmp_path / "out.iif"
+    told = cli.refused("export", "quickbooks-iif", "--detail", "document", "--output", str(path))
+    assert "customer = 東京 KK: expected letters that Windows' western alphabet has: '東' is not one" in told
+    assert not path.exists()
+    cli.ok("export", "quickbooks-csv", "--detail", "document", "--output", str(path))
+    assert "東京 KK" in path.read_text(encoding="utf-8")
+
+
+def test_the_command_line_offers_what_there_is() -> None:
+    from adapters.export import BOOKS, TARGETS
+    from web.cli import AS_THEY_ARE, EXPORT_TARGETS
+
+    assert set(AS_THEY_ARE) == set(BOOKS)
+    assert set(EXPORT_TARGETS) == {*BOOKS, *TARGETS}
+
+
 def test_formats_of_one_currency_and_columns_nobody_publishes(cli: Cli, tmp_path: Path) -> None:
     _books(cli)
     told = cli.refused(

@@ -457,6 +457,10 @@ def export(
         raise click.UsageError(f"{target} takes none of these options: it shows the books as they are")
     if check_only + new + status + (again is not None) > 1:
         raise click.UsageError("expected one of --check, --new, --again and --status")
+    if again is not None and (entity or since or until or detail):
+        raise click.UsageError(
+            "--again writes what the kept export held: expected it without --entity, --from, --to and --detail"
+        )
     with _refusals(), opened() as engine, engine.connect() as connection:
         if check_only:
             click.echo(f"would write {check_export(connection, target, filters, how)}")

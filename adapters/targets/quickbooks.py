@@ -166,6 +166,18 @@ def _csv_totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Deci
     )
 
 
+def _western(entry: Entry, line: Line, refusals: Refusals) -> None:
+    """Names are matched by their exact text there, so that none may lose a letter on the way."""
+    place = line.place
+    for field, value in (("account", place.account), ("customer", line.customer_name), ("class", place.class_)):
+        try:
+            value.encode(_IIF_ENCODING)
+        except UnicodeEncodeError as error:
+            wanted = f"expected letters that Windows' western alphabet has: {value[error.start]!r} is not one"
+            refusals.add(entry.number, field, value, wanted)
+
+
+_IIF_ENCODING = "cp1252"
 _IIF_HEAD = ("TRNSTYPE", "DATE", "ACCNT", "NAME", "CLASS", "AMOUNT", "DOCNUM", "MEMO")
 
 
@@ -179,6 +191,7 @@ def _write_iif(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals
             day = entry.dated_on
             for place, line in enumerate(entry.lines):
                 _too_long(entry, line, refusals, _IIF_ACCOUNT_MAX, NAME_LENGTH_MAX)
+                _western(entry, line, refusals)
                 amount = entry.amount(line)
                 yield [
                     "SPL" if place else "TRNS", "GENERAL JOURNAL", f"{day.month}/{day.day}/{day.year}",
@@ -188,7 +201,7 @@ def _write_iif(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals
             yield ["ENDTRNS"]
 
     # IIF has no quotation: the writer would quote a name with a quotation mark, so rows are joined here
-    with path.open("w", encoding="cp1252", newline="", errors="replace") as file:
+    with path.open("w", encoding=_IIF_ENCODING, newline="", errors="replace") as file:
         for heading in (("!TRNS", *_IIF_HEAD), ("!SPL", *_IIF_HEAD), ("!ENDTRNS",)):
             file.write("\t".join(heading) + "\r\n")
         for row in rows():
@@ -198,7 +211,7 @@ def _write_iif(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals
 
 def _iif_totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Decimal]:
     def lines() -> Iterator[tuple[str, Decimal]]:
-        with path.open(encoding="cp1252", newline="") as file:
+        with path.open(encoding=_IIF_ENCODING, newline="") as file:
             for row in file:
                 cells = row.rstrip("\r\n").split("\t")
                 if cells[0] in ("TRNS", "SPL"):
