@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,12 +14,23 @@ from typing import cast
 
 from sqlalchemy import Connection, text
 
-from adapters import kept, selection, workbook
+from adapters import kept, objects, selection, workbook
 from adapters import mapping as mappings
 from adapters.forms import Refusals
 from adapters.mapping import Detail, Mapping
 from adapters.selection import Part
-from adapters.targets import audit, flat, intacct, journals, netsuite, quickbooks, warehouse, xero, zoho
+from adapters.targets import (
+    audit,
+    flat,
+    intacct,
+    journals,
+    netsuite,
+    quickbooks,
+    quickbooks_files,
+    warehouse,
+    xero,
+    zoho,
+)
 from adapters.targets.target import Target
 from ledger import locks, periods, seals
 from ledger.balances import account_balances
@@ -30,8 +41,8 @@ from ledger.reports import Filters, Report, check_filters
 
 TARGETS: MappingOf[str, Target] = {
     "quickbooks": quickbooks.ONLINE,
-    "quickbooks-csv": quickbooks.ONLINE_CSV,
-    "quickbooks-iif": quickbooks.DESKTOP,
+    "quickbooks-csv": quickbooks_files.ONLINE_CSV,
+    "quickbooks-iif": quickbooks_files.DESKTOP,
     "zoho": zoho.BOOKS,
     "zoho-csv": zoho.BOOKS_CSV,
     "netsuite": netsuite.CSV,
@@ -93,7 +104,7 @@ def export_file(
     path = _place(output or kind.file)
     with _proven(connection, kind, [Part(filters)], mapping, path) as done:
         pass
-    return Exported(path, f"{done.count:,} {kind.what}")
+    return Exported(path, done.summary)
 
 
 def export_new(
@@ -119,7 +130,7 @@ def export_new(
     with _proven(connection, kind, parts, mapping, path) as done:
         export_id = kept.keep(connection, mapping, months, through, done.count, done.totals, path.name, by)
         connection.commit()
-    return Exported(path, f"export {export_id}, {done.count:,} {kind.what}")
+    return Exported(path, f"export {export_id}, {done.summary}")
 
 
 def export_again(connection: Connection, target: str, export_id: int, output: str | None, how: How) -> Exported:
@@ -140,7 +151,7 @@ def export_again(connection: Connection, target: str, export_id: int, output: st
     parts = [month.part(filters, was.through) for month in was.months]
     with _proven(connection, kind, parts, mapping, path) as done:
         _compare(path, {name: Decimal(net) for name, net in json.loads(was.totals).items()}, done.totals)
-    return Exported(path, f"export {export_id} again, {done.count:,} {kind.what}")
+    return Exported(path, f"export {export_id} again, {done.summary}")
 
 
 def export_status(connection: Connection, target: str, filters: Filters) -> Report:
@@ -155,8 +166,14 @@ def export_status(connection: Connection, target: str, filters: Filters) -> Repo
 class _Done:
     """A file as written and read back."""
 
-    count: int = 0
-    totals: dict[str, Decimal] = field(default_factory=dict)
+    count: int
+    totals: dict[str, Decimal]
+    what: str
+
+    @property
+    def summary(self) -> str:
+        """How much of what."""
+        return f"{self.count:,} {self.what}"
 
 
 @contextmanager
@@ -170,9 +187,10 @@ def _proven(
         count = _write(connection, kind, parts, mapping, unproven)
         if not count:
             raise Refused("export", mapping.target, "expected postings to export; none match")
-        totals = kind.totals(unproven, mapping, to_decimal(1, periods.currency(connection, mapping.entity)))
+        read_back = kind.objects.totals if kind.objects is not None and mapping.makes_customers else kind.totals
+        totals = read_back(unproven, mapping, to_decimal(1, periods.currency(connection, mapping.entity)))
         _compare(path, expected_totals(connection, kind, parts, mapping), totals)
-        yield _Done(count, totals)
+        yield _Done(count, totals, _what(kind, mapping))
         unproven.replace(path)
     finally:
         unproven.unlink(missing_ok=True)
@@ -189,14 +207,17 @@ def check_export(connection: Connection, target: str, filters: Filters, how: How
     with TemporaryDirectory() as folder:
         path = Path(folder) / kind.file
         count = _write(connection, kind, parts, mapping, path)
-    return f"{count:,} {kind.what} by {mapping.detail}; every account used is mapped"
+    return f"{count:,} {_what(kind, mapping)} by {mapping.detail}; every account used is mapped"
 
 
 def read_mapping(connection: Connection, target: str, filters: Filters, how: How) -> Mapping:
     """The mapping of a target for the entity exported. Raises Refused for one that says nothing, or too much."""
     assert filters.entity is not None, "chosen by the caller"
     kind = TARGETS[target]
-    defaults = mappings.Defaults(kind.detail, kind.own, kind.currencies, kind.columns, how.detail)
+    defaults = mappings.Defaults(
+        kind.detail, kind.own, kind.currencies, kind.objects is not None,
+        kind.objects is None or kind.objects.receivable_by_currency, kind.columns, how.detail,
+    )  # fmt: skip
     return mappings.read(connection, target, filters.entity, Path(how.mapping) if how.mapping else None, defaults)
 
 
@@ -220,10 +241,19 @@ def _wrong_months(connection: Connection, parts: Sequence[Part], mapping: Mappin
     ]
 
 
+def _what(kind: Target, mapping: Mapping) -> str:
+    """What a file holds."""
+    return "objects" if kind.objects is not None and mapping.makes_customers else kind.what
+
+
 def _write(connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping, path: Path) -> int:
     refusals = Refusals()
-    found = selection.entries(connection, parts, mapping, kind.lines_max, kind.number_max)
-    count = kind.write(path, found, mapping, refusals)
+    if kind.objects is not None and mapping.makes_customers:
+        things = objects.everything(connection, parts, mapping, kind.lines_max, kind.number_max)
+        count = kind.objects.write(path, things, mapping, refusals)
+    else:
+        found = selection.entries(connection, parts, mapping, kind.lines_max, kind.number_max)
+        count = kind.write(path, found, mapping, refusals)
     refusals.require_none()
     return count
 

@@ -39,15 +39,20 @@ class Refusals:
             raise ProblemList(self._problems)
 
 
+def checked(schema: Schema, number: str, form: dict[str, Any], refusals: Refusals) -> dict[str, Any]:
+    """A form as the schema writes it; `number` says which it is. What is wrong goes to `refusals`."""
+    dumped: dict[str, Any] = schema.dump(form)
+    for field, messages in _flat(schema.validate(dumped)):
+        refusals.add(number, field, _at(dumped, field), " ".join(messages))
+    return dumped
+
+
 def filled(
     schema: Schema, number: str, forms: Iterable[dict[str, Any]], refusals: Refusals
 ) -> Iterator[dict[str, Any]]:
     """Each form as the schema writes it; `number` is the field that identifies one. What is wrong goes to `refusals`."""
     for form in forms:
-        dumped: dict[str, Any] = schema.dump(form)
-        for field, messages in _flat(schema.validate(dumped)):
-            refusals.add(str(form[number]), field, _at(dumped, field), " ".join(messages))
-        yield dumped
+        yield checked(schema, str(form[number]), form, refusals)
 
 
 def _flat(errors: Any, path: str = "") -> Iterator[tuple[str, list[str]]]:

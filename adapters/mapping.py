@@ -23,6 +23,8 @@ from ledger.documents import Text
 from ledger.errors import Problem, ProblemList, Refused
 
 Detail = Literal["entry", "document", "day", "month"]
+# What is made there besides journal entries: nothing, customers, or all that has an object of its own there.
+Objects = Literal["none", "customers", "all"]
 Name = Annotated[Text, Field(min_length=1)]
 
 
@@ -39,26 +41,29 @@ class AccountRule(_Part):
     currency: Name | None = None
     account: Name
     name: Name | None = None
+    item: Name | None = None
     department: Name | None = None
     class_: Annotated[Name | None, Field(alias="class")] = None
     location: Name | None = None
 
 
 class CustomerRule(_Part):
-    """Who a customer is in the target."""
+    """Who a customer is in the target, where a customer may be one for each currency."""
 
     customer: Name
+    currency: Name | None = None
     id: Name
     name: Name | None = None
 
 
 class File(_Part):
-    """A mapping file. `detail` says what becomes one entry there, `amounts` in which currency it is."""
+    """A mapping file. `detail` says what becomes one entry there, `amounts` in which currency it is, `objects` what else is made."""
 
     target: Name
     entity: Name
     detail: Detail | None = None
     amounts: Literal["functional", "transaction"] = "functional"
+    objects: Objects = "none"
     periods: Literal["any", "closed", "open"] = "any"
     lines_max: Annotated[int, Field(ge=2)] | None = None
     account: list[AccountRule] = Field(default_factory=list)
@@ -75,6 +80,7 @@ class Place(NamedTuple):
     department: str = ""
     class_: str = ""
     location: str = ""
+    item: str = ""  # what is sold there, where the mapping names it
 
 
 class Kind(NamedTuple):
@@ -104,6 +110,16 @@ class Mapping:
         return self.file is not None and self.file.amounts == "transaction"
 
     @property
+    def makes_customers(self) -> bool:
+        """Whether customers that the file does not name are made there."""
+        return self.file is not None and self.file.objects != "none"
+
+    @property
+    def makes_documents(self) -> bool:
+        """Whether invoices, credit notes and payments go out as what they are there."""
+        return self.file is not None and self.file.objects == "all"
+
+    @property
     def by_customer(self) -> bool:
         """Whether some account depends on the customer."""
         return self.file is not None and any(rule.customer for rule in self.file.account)
@@ -125,7 +141,7 @@ class Mapping:
         if rule is None:
             return None
         name = rule.name or self.own.get((kind.role, kind.product), self.own[kind.role, ""])[1]
-        return Place(rule.account, name, rule.department or "", rule.class_ or "", rule.location or "")
+        return Place(rule.account, name, rule.department or "", rule.class_ or "", rule.location or "", rule.item or "")
 
     def _rule(self, kind: Kind) -> AccountRule | None:
         assert self.file is not None, "asked where there is one"
@@ -139,10 +155,33 @@ class Mapping:
         ]
         return max(fitting, key=_narrowness, default=None)
 
-    def customer(self, ref: str, name: str) -> tuple[str, str]:
-        """Who a customer is there: id and name."""
-        rule = next((rule for rule in self.file.customer if rule.customer == ref), None) if self.file else None
-        return (rule.id, rule.name or name) if rule else (ref, name)
+    def customer(self, ref: str, name: str, currency: str = "") -> tuple[str, str]:
+        """Who a customer is there: id and name. `currency` is given where it is not the entity's.
+
+        One that is made there has no id yet: Customer:globex stands for it.
+        """
+        rule = self.customer_rule(ref, currency)
+        if rule is not None:
+            return rule.id, rule.name or name
+        return (stand_in("Customer", f"{ref} {currency}".rstrip()), name) if self.makes_customers else (ref, name)
+
+    def items(self) -> dict[str, str]:
+        """The account of each item that the file names, by the item's id."""
+        return {rule.item: rule.account for rule in self.file.account if rule.item} if self.file else {}
+
+    def customer_rule(self, ref: str, currency: str = "") -> CustomerRule | None:
+        """What the file says of a customer, the narrowest."""
+        fitting = [
+            rule
+            for rule in (self.file.customer if self.file else ())
+            if rule.customer == ref and rule.currency in (None, currency)
+        ]
+        return max(fitting, key=lambda rule: rule.currency is not None, default=None)
+
+
+def stand_in(kind: str, key: str) -> str:
+    """What stands for the id of something that is made there by the same export, until it is sent."""
+    return f"{kind}:{key}"
 
 
 def _narrowness(rule: AccountRule) -> int:
@@ -159,6 +198,8 @@ class Defaults:
     detail: Detail
     own: str
     currencies: bool = True
+    objects: bool = False
+    receivable_by_currency: bool = True
     columns: tuple[str, ...] = ()
     asked: Detail | None = None
 
@@ -215,7 +256,26 @@ def _problems(file: File, target: str, entity: str, defaults: Defaults) -> list[
                 "expected with detail entry or document: an entry there has one rate, a summary many",
             )
         )
-    return [*problems, *_ambiguities(file)]
+    return [*problems, *_objects(file, target, defaults), *_ambiguities(file)]
+
+
+def _objects(file: File, target: str, defaults: Defaults) -> Iterator[Problem]:
+    """What stands against making more than journal entries there."""
+    if file.objects != "none" and not defaults.objects:
+        yield Problem("objects", file.objects, f"expected none: {target} takes journal entries only")
+    if file.objects != "all":
+        return
+    for number, rule in enumerate(file.account):
+        if rule.role in ("accounts_receivable", "tax_payable") and (rule.customer or rule.product):
+            wanted = "expected it for all customers with objects = all: there is one such account a currency there"
+            yield Problem(f"account.{number}", rule.role, wanted)
+        elif rule.role == "accounts_receivable" and rule.currency and not defaults.receivable_by_currency:
+            wanted = f"expected it for all currencies with objects = all: {target} has one such account"
+            yield Problem(f"account.{number}", rule.role, wanted)
+        other = next((one for one in file.account[:number] if one.item and one.item == rule.item), rule)
+        if other.account != rule.account:
+            wanted = f"expected account {other.account}, which that item has above"
+            yield Problem(f"account.{number}.account", rule.account, wanted)
 
 
 def _ambiguities(file: File) -> Iterator[Problem]:

@@ -23,12 +23,25 @@ from ledger.chart import ROLES
 from ledger.errors import Problem, Unbalanced
 from ledger.money import to_decimal
 from ledger.reports import Filters, sides
+from ledger.rulebook import RULES
 
 # The roles whose lines accounting systems want a customer on.
 CUSTOMER_ROLES = ("accounts_receivable",)
 
 NUMBER_LENGTH_MAX = 21  # QuickBooks Online's limit on a DocNumber, the shortest of the targets'
 _RATE_PLACES_MAX = 9
+# Where invoices, credit notes and payments go out as what they are, the movements of receivables that these rules made go with them.
+BILL_RULES = [
+    rule.number
+    for rule in RULES.values()
+    if rule.code.split(".")[0] in ("invoice", "credit") and "accounts_receivable" in (rule.debit, rule.credit)
+]
+PAID_RULES = [
+    RULES[code].number
+    for code in ("payment.applied", "exchange.gain.accounts_receivable", "exchange.loss.accounts_receivable")
+]
+# Money received counts where it is in the invoice's currency: `d` is the document, `x` a side of its postings.
+IS_PAID = "(x.rule = any(:paid_rules) and d.type = 'payment' and x.currency = d.body::jsonb ->> 'currency')"
 # What leaves the books: memorandum accounts never do.
 KEPT_ROLES = [role.name for role in ROLES.values() if not role.memorandum]
 
@@ -96,17 +109,17 @@ class _Detail:
     join: str = ""
 
 
-_DOCUMENT = (
+DOCUMENT_JOIN = (
     " join entry n on n.customer_id = x.customer_id and n.entry_id = x.entry_id"
     " join document d on d.document_id = n.document_id and d.customer_id in (n.customer_id, 0)"
 )
 _DETAILS = {
     "entry": _Detail(
-        "d.type || ' ' || d.ref || ', entry ' || x.entry_id", "x.effective_on", "'e' || x.entry_id", ", x.entry_id", _DOCUMENT
+        "d.type || ' ' || d.ref || ', entry ' || x.entry_id", "x.effective_on", "'e' || x.entry_id", ", x.entry_id", DOCUMENT_JOIN
     ),
     "document": _Detail(
         "d.type || ' ' || d.ref", "x.effective_on", "'d' || d.document_id || '-' || to_char(x.effective_on, 'YYMMDD')",
-        ", d.document_id", _DOCUMENT,
+        ", d.document_id", DOCUMENT_JOIN,
     ),
     "day": _Detail(
         "to_char(x.effective_on, 'YYYY-MM-DD')", "x.effective_on", "x.entity || '-' || to_char(x.effective_on, 'YYYYMMDD')"
@@ -128,9 +141,38 @@ def entry_number(key: str, longest: int = NUMBER_LENGTH_MAX) -> str:
     return f"TM-{digest[: longest - 3]}"
 
 
-def _rows(connection: Connection, part: Part, mapping: Mapping) -> Iterator[Any]:
+def own_number(ref: str, longest: int = NUMBER_LENGTH_MAX) -> str:
+    """A document's number for a target: its own where that fits, else one made of it."""
+    return ref if len(ref) <= longest and ref.isascii() else entry_number(ref, longest)
+
+
+def sides_of(part: Part, *roles: str) -> tuple[str, dict[str, object]]:
+    """SQL for the sides of what is exported, on the given roles or on all that leave the books, with its parameters."""
+    return sides(part.filters, *(roles or KEPT_ROLES), after=part.after, through=part.through)
+
+
+def _remaining(part: Part, mapping: Mapping, journal_only: Sequence[int]) -> tuple[str, dict[str, object]]:
+    """What journal entries carry: everything, or what invoices, credit notes and payments of their own do not.
+
+    A payment there debits cash and credits the receivable, so that what is left of ours credits cash where it credited the
+    receivable. Documents that go out as journal entries only are named by their numbers.
+    """
+    source, parameters = sides_of(part)
+    if not mapping.makes_documents:
+        return source, parameters
+    query = (
+        "select x.customer_id, x.entity, x.currency, x.product, x.effective_on, x.entry_id, x.sign, x.amount, x.functional_amount,"
+        f" case when {IS_PAID} and x.role = 'accounts_receivable' and d.document_id <> all(:journal_only) then 'cash'"
+        " else x.role end as role "
+        f"from ({source}) x{DOCUMENT_JOIN} where not (x.rule = any(:bill_rules) and d.document_id <> all(:journal_only))"
+    )
+    chosen = {"bill_rules": BILL_RULES, "paid_rules": PAID_RULES, "journal_only": list(journal_only)}
+    return query, parameters | chosen
+
+
+def _rows(connection: Connection, part: Part, mapping: Mapping, journal_only: Sequence[int]) -> Iterator[Any]:
     """Movements by what becomes an entry there, and by what of ours is mapped; memorandum accounts are left out."""
-    source, parameters = sides(part.filters, *KEPT_ROLES, after=part.after, through=part.through)
+    source, parameters = _remaining(part, mapping, journal_only)
     detail = _DETAILS[mapping.detail]
     with_customer = "true" if detail.apart or mapping.by_customer else "x.role = any(:customer_roles)"
     rows = connection.execute(
@@ -156,17 +198,19 @@ def entries(
     mapping: Mapping,
     lines_max: int | None = None,
     number_max: int = NUMBER_LENGTH_MAX,
+    journal_only: Sequence[int] = (),
 ) -> Iterator[Entry]:
     """What is exported, entry by entry, each balanced. All that is used is mapped: `check` says whether it is.
 
-    Entries have so many lines at most, and numbers so many characters.
+    Entries have so many lines at most, and numbers so many characters. Where documents go out as what they are, those of
+    the numbers `journal_only` do not.
 
     Raises Unbalanced where an entry's movements do not sum to zero, which no set of postings can do.
     """
     for part in parts:
         suffix = "" if part.generation == 1 or _DETAILS[mapping.detail].apart else f".{part.generation}"
         for (source, number, dated_on), rows in groupby(
-            _rows(connection, part, mapping), lambda row: (row.source, row.number, row.dated_on)
+            _rows(connection, part, mapping, journal_only), lambda row: (row.source, row.number, row.dated_on)
         ):
             said = f"{source}, what came late ({part.generation})" if suffix else source
             for whole in _made(number + suffix, mapping, said, dated_on, list(rows)):
@@ -190,7 +234,7 @@ def _made(number: str, mapping: Mapping, source: str, dated_on: date, rows: Sequ
             these = list(of_currency)
             if currency != home and moves:
                 lines = _lines(mapping, these, functional=False)
-                rate = _one_rate(lines, currency, home)
+                rate = one_rate([(line.net, line.functional) for line in lines], currency, home)
                 if rate is not None:
                     foreign.append(
                         Entry(
@@ -213,7 +257,8 @@ def _lines(mapping: Mapping, rows: Iterable[Any], *, functional: bool) -> tuple[
     for row in rows:
         place = mapping.place(Kind(row.role, row.product, row.customer, row.currency))
         assert place is not None, "checked before anything is written"
-        customer, name = mapping.customer(row.customer, row.customer_name) if row.customer else ("", "")
+        currency = "" if functional or row.currency == row.functional_currency else row.currency
+        customer, name = mapping.customer(row.customer, row.customer_name, currency) if row.customer else ("", "")
         total = sums.setdefault((place, row.role, customer, name), [0, 0])
         total[0] += row.functional if functional else row.net
         total[1] += row.functional
@@ -224,18 +269,21 @@ def _lines(mapping: Mapping, rows: Iterable[Any], *, functional: bool) -> tuple[
     )
 
 
-def _one_rate(lines: Sequence[Line], currency: str, home: str) -> Decimal | None:
-    """The shortest exchange rate by which each line counts for exactly what was posted, however its halves are rounded."""
-    if not lines or any(line.net == 0 for line in lines):
+def one_rate(amounts: Sequence[tuple[int, int]], currency: str, home: str) -> Decimal | None:
+    """The shortest exchange rate by which each amount counts for exactly what was posted, however its halves are rounded.
+
+    Amounts are pairs in minor units: in the currency, and in functional currency.
+    """
+    if not amounts or any(net == 0 for net, _ in amounts):
         return None
-    largest = max(lines, key=lambda line: abs(line.net))
-    exact = to_decimal(largest.functional, home) / to_decimal(largest.net, currency)
+    net, counted = max(amounts, key=lambda pair: abs(pair[0]))
+    exact = to_decimal(counted, home) / to_decimal(net, currency)
     cent = to_decimal(1, home)
     for places in range(1, _RATE_PLACES_MAX + 1):
         rate = round(exact, places)
         if rate > 0 and all(
-            (to_decimal(line.net, currency) * rate).quantize(cent, rounding) == to_decimal(line.functional, home)
-            for line in lines
+            (to_decimal(net, currency) * rate).quantize(cent, rounding) == to_decimal(counted, home)
+            for net, counted in amounts
             for rounding in (ROUND_HALF_UP, ROUND_HALF_EVEN)
         ):
             return rate
@@ -297,7 +345,7 @@ def months(connection: Connection, parts: Sequence[Part]) -> list[date]:
     """The months that have postings which are exported, by their first days."""
     found: set[date] = set()
     for part in parts:
-        source, parameters = sides(part.filters, *KEPT_ROLES, after=part.after, through=part.through)
+        source, parameters = sides_of(part)
         found.update(
             connection.scalars(
                 text(f"select distinct date_trunc('month', effective_on)::date from ({source}) x"), parameters
@@ -310,7 +358,7 @@ def used(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> lis
     """What of ours is exported: each kind with how many postings, and what it comes to in functional currency."""
     found: dict[Kind, tuple[int, int]] = {}
     for part in parts:
-        source, parameters = sides(part.filters, *KEPT_ROLES, after=part.after, through=part.through)
+        source, parameters = sides_of(part)
         rows = connection.execute(
             text(
                 "select x.role, x.product, case when :by_customer then c.ref else '' end as customer, x.currency, count(*) as postings,"

@@ -91,14 +91,14 @@ def _plain(row: dict[str, Any], columns: Iterable[Column]) -> dict[str, Any]:
 # Each posting once, as two signed sides, narrowed by the filters. `net` is debit less credit in functional currency.
 _SIDES = """
     select a.customer_id, a.account_id, a.entity, a.role, a.currency, a.subject, a.product, s.effective_on, s.entry_id,
-           s.amount, s.functional_amount, s.sign, s.rule
+           s.amount, s.functional_amount, s.sign, s.rule, s.other_account
     from (
         select p.customer_id, p.debit_account as account_id, p.effective_on, p.amount, p.functional_amount, 1 as sign,
-               p.entry_id, p.rule
+               p.entry_id, p.rule, p.credit_account as other_account
         from posting p
         union all
         select p.customer_id, p.credit_account, p.effective_on, p.amount, p.functional_amount, -1, p.entry_id,
-               p.rule
+               p.rule, p.debit_account
         from posting p
     ) s
     join account a on a.customer_id = s.customer_id and a.account_id = s.account_id

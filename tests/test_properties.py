@@ -18,11 +18,14 @@ from itertools import groupby, zip_longest
 from typing import Any
 
 import pytest
+import simplejson
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from adapters.export import How as ExportHow
+from adapters.export import export_file
 from ledger import beside as beside_module
 from ledger import bulk as bulk_module
 from ledger import embedded, periods
@@ -55,6 +58,7 @@ from tests.samples import (
     usage,
 )
 from tests.test_disclosures import assert_disclosures_tie, assert_groups_add_up
+from tests.test_export_objects import mapping, receivables
 from web.posting import How, post_file
 
 # `TICKMARK_EXAMPLES=20 pytest tests/test_properties.py` looks twenty times as long, each time elsewhere.
@@ -701,6 +705,44 @@ def test_what_is_scheduled_is_what_recognition_posts(fresh: Any, files: list[lis
     assert {key: amount for key, amount in scheduled.items() if amount} == {
         (row.month, row.currency): row.amount for row in posted if row.amount
     }
+
+
+@settings(max_examples=EXAMPLES * 20)
+@given(
+    files=_history_in_any_currency(),
+    form=st.sampled_from(
+        [("functional", "day"), ("functional", "month"), ("transaction", "entry"), ("transaction", "document")]
+    ),
+)
+def test_any_documents_go_out_as_what_they_are_and_tie(
+    fresh: Any, files: list[list[dict[str, Any]]], form: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """To QuickBooks and Zoho, as invoices, credit notes, payments and journal entries: in all the trial balance, customer by customer."""
+    note("\n".join(json.dumps(doc) for file in files for doc in file))
+    engine = fresh()
+    _post(engine, [*parties(), OTHER, VAT, *RATES])
+    for file in files:
+        _post(engine, file)
+    folder = tmp_path_factory.mktemp("objects")
+    head = f'objects = "all"\namounts = "{form[0]}"\ndetail = "{form[1]}"\n'
+    with engine.begin() as connection:
+        recognize(connection, date(2026, 12, 1), "tester")
+        if not trial_balance(connection, Filters(entity="us")).rows:
+            return
+        for target in ("quickbooks", "zoho"):
+            how = ExportHow(mapping(folder, target, head, '[fields]\n"currency.EUR" = "4"\n'))
+            export_file(connection, target, Filters(entity="us"), str(folder / f"{target}.json"), how)
+        owed = connection.execute(
+            text(
+                "select c.ref, sum(case side when 'debit' then functional_amount else -functional_amount end)::bigint as cents "
+                "from journal_line join customer c using (customer_id) where role = 'accounts_receivable' and entity = 'us' group by 1"
+            )
+        ).all()
+    made = [
+        next(iter(found.items()))
+        for found in simplejson.loads((folder / "quickbooks.json").read_text(), use_decimal=True)
+    ]
+    assert receivables(made) == {f"Customer:{ref}": Decimal(cents) / 100 for ref, cents in owed if cents}
 
 
 WALLET = st.lists(

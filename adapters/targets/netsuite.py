@@ -125,7 +125,7 @@ def _journal_entries(entries: Iterable[Entry], mapping: Mapping, refusals: Refus
                 form["subsidiary"] = {"id": mapping.field("subsidiary")}
             if entry.rate is not None:
                 form |= {
-                    "currency": {"id": currency_id(entry, mapping, refusals, "NetSuite")},
+                    "currency": {"id": currency_id(entry.number, entry.currency, mapping, refusals, "NetSuite")},
                     "exchangeRate": entry.rate,
                 }
             yield form

@@ -1,9 +1,8 @@
-"""QuickBooks: journal entries for the Online API (v3, JournalEntry), for Online's import page, and for Desktop (IIF).
+"""QuickBooks Online's API (v3): JournalEntry, and Customer, Item, Invoice, CreditMemo and Payment where the mapping asks for them.
 
-Field names and limits of the API are those of Intuit's schema (Finance.xsd of its Java SDK); of the import page, those of its
-help (Journal No., Journal Date, Account Name, Description, Debits, Credits, and Currency, Memo, Name, Class, Location);
-of IIF, those of its import kit: three heading rows, TRNS, SPL, ENDTRNS, signed amounts that sum to zero. The API names accounts and
-customers by ids of the company's own, which a mapping file gives; the others name them by their exact text there.
+Field names and limits are those of Intuit's schema (Finance.xsd of its Java SDK). Accounts are named by ids of the company's own,
+which a mapping file gives; so are customers and items, unless they are made. A file with more than journal entries has each object
+under the name of its kind, in the order in which they can be made; Customer:globex stands for the id that making it gives.
 """
 
 from __future__ import annotations
@@ -15,26 +14,16 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from adapters.forms import (
-    Refusals,
-    counted,
-    filled,
-    plain,
-    read_json,
-    read_table,
-    sum_by_account,
-    write_json,
-)
-from adapters.mapping import Mapping
+from adapters.forms import Refusals, checked, counted, read_json, sum_by_account, write_json
+from adapters.mapping import Kind, Mapping, stand_in
+from adapters.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Party, Receipt, Thing
 from adapters.selection import Entry, Line
-from adapters.targets.target import Target, account_cell, either_side, write_lines
+from adapters.targets.target import Objects, Target
 
 NAME_LENGTH_MAX = 100
+_PARTY_NAME_LENGTH_MAX = 500
 TEXT_LENGTH_MAX = 4000
 AMOUNT_MAX = Decimal(99_999_999_999)
-_IIF_ACCOUNT_MAX = 159
-_IIF_MEMO_MAX = 209
-_US_DAY = "%m/%d/%Y"
 
 
 class Ref(Schema):
@@ -99,131 +88,289 @@ def _line(number: int, line: Line, entry: Entry) -> dict[str, Any]:
     }
 
 
-def journal_entries(entries: Iterable[Entry], refusals: Refusals) -> Iterator[dict[str, Any]]:
-    """Entries as JournalEntry objects; what QuickBooks would refuse goes to `refusals`."""
-    forms = (
-        {
-            "DocNumber": entry.number,
-            "TxnDate": entry.dated_on,
-            "CurrencyRef": {"value": entry.currency},
-            "PrivateNote": entry.memo,
-            "Line": [_line(number, line, entry) for number, line in enumerate(entry.lines, 1)],
-        }
-        | ({} if entry.rate is None else {"ExchangeRate": entry.rate})
-        for entry in entries
-    )
-    return filled(JournalEntry(), "DocNumber", forms, refusals)
+def _entry(entry: Entry) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "DocNumber": entry.number,
+        "TxnDate": entry.dated_on,
+        "CurrencyRef": {"value": entry.currency},
+        "PrivateNote": entry.memo,
+        "Line": [_line(number, line, entry) for number, line in enumerate(entry.lines, 1)],
+    }
+    return made | ({} if entry.rate is None else {"ExchangeRate": entry.rate})
 
 
 def _write(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals: Refusals) -> int:
-    return write_json(path, journal_entries(entries, refusals))
+    schema = JournalEntry()
+    return write_json(path, (checked(schema, entry.number, _entry(entry), refusals) for entry in entries))
+
+
+def _entry_sides(entry: dict[str, Any], cent: Decimal) -> Iterator[tuple[str, Decimal]]:
+    """What a journal entry, as written, comes to by account."""
+    for line in entry["Line"]:
+        detail = line["JournalEntryLineDetail"]
+        amount = line["Amount"] if detail["PostingType"] == "Debit" else -line["Amount"]
+        yield detail["AccountRef"]["value"], counted(amount, entry.get("ExchangeRate"), cent)
 
 
 def _totals(path: Path, _mapping: Mapping, cent: Decimal) -> dict[str, Decimal]:
-    return sum_by_account(
-        (
-            line["JournalEntryLineDetail"]["AccountRef"]["value"],
-            counted(
-                line["Amount"] if line["JournalEntryLineDetail"]["PostingType"] == "Debit" else -line["Amount"],
-                entry.get("ExchangeRate"),
-                cent,
-            ),
-        )
-        for entry in read_json(path)
-        for line in entry["Line"]
-    )
+    return sum_by_account(side for entry in read_json(path) for side in _entry_sides(entry, cent))
 
 
-_COLUMNS = (
-    "Journal No.", "Journal Date", "Currency", "Memo", "Account Name", "Debits", "Credits", "Description", "Name", "Class", "Location",
-)  # fmt: skip
+class _MadeCustomer(Schema):
+    DisplayName = fields.String(required=True, validate=validate.Length(max=_PARTY_NAME_LENGTH_MAX))
+    CompanyName = fields.String(required=True, validate=validate.Length(max=NAME_LENGTH_MAX))
+    CurrencyRef = fields.Nested(Ref)
+    Notes = fields.String(required=True, validate=validate.Length(max=1024))
 
 
-def _too_long(entry: Entry, line: Line, refusals: Refusals, account_max: int, name_max: int) -> None:
-    for field, value, limit in (
-        ("account", line.place.account, account_max),
-        ("customer", line.customer_name, name_max),
-    ):
-        if len(value) > limit:
-            refusals.add(entry.number, field, value, f"expected a name of at most {limit} characters")
+class _MadeItem(Schema):
+    Name = fields.String(required=True, validate=validate.Length(max=NAME_LENGTH_MAX))
+    Sku = fields.String(required=True, validate=validate.Length(max=NAME_LENGTH_MAX))
+    Type = fields.String(required=True, validate=validate.OneOf(["Service"]))
+    IncomeAccountRef = fields.Nested(Ref, required=True)
 
 
-def _write_csv(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals: Refusals) -> int:
-    def cells(entry: Entry, line: Line, _number: int) -> list[str]:
-        _too_long(entry, line, refusals, NAME_LENGTH_MAX, NAME_LENGTH_MAX)
-        return [
-            entry.number, entry.dated_on.strftime(_US_DAY), entry.currency, plain(entry.memo), account_cell(entry, line, refusals),
-            *either_side(entry, line), plain(line.description), plain(line.customer_name), plain(line.place.class_),
-            plain(line.place.location),
-        ]  # fmt: skip
-
-    return write_lines(path, _COLUMNS, entries, cells)
+class _SalesDetail(Schema):
+    ItemRef = fields.Nested(Ref, required=True)
+    ClassRef = fields.Nested(Ref)
+    UnitPrice = fields.Decimal(required=True)
+    Qty = fields.Integer(required=True)
+    TaxCodeRef = fields.Nested(Ref, required=True)
+    ServiceDate = fields.Date()
 
 
-def _csv_totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Decimal]:
-    return sum_by_account(
-        (row["Account Name"], Decimal(row["Debits"] or 0) - Decimal(row["Credits"] or 0)) for row in read_table(path)
-    )
+class _SalesLine(Schema):
+    Id = fields.String(required=True)
+    LineNum = fields.Integer(required=True)
+    Description = fields.String(validate=validate.Length(max=TEXT_LENGTH_MAX))
+    Amount = fields.Decimal(required=True, validate=validate.Range(min=-AMOUNT_MAX, max=AMOUNT_MAX))
+    DetailType = fields.String(required=True, validate=validate.Equal("SalesItemLineDetail"))
+    SalesItemLineDetail = fields.Nested(_SalesDetail, required=True)
 
 
-def _western(entry: Entry, line: Line, refusals: Refusals) -> None:
-    """Names are matched by their exact text there, so that none may lose a letter on the way."""
-    place = line.place
-    for field, value in (("account", place.account), ("customer", line.customer_name), ("class", place.class_)):
-        try:
-            value.encode(_IIF_ENCODING)
-        except UnicodeEncodeError as error:
-            wanted = f"expected letters that Windows' western alphabet has: {value[error.start]!r} is not one"
-            refusals.add(entry.number, field, value, wanted)
+class _Tax(Schema):
+    TxnTaxCodeRef = fields.Nested(Ref)
+    TotalTax = fields.Decimal(required=True)
 
 
-_IIF_ENCODING = "cp1252"
-_IIF_HEAD = ("TRNSTYPE", "DATE", "ACCNT", "NAME", "CLASS", "AMOUNT", "DOCNUM", "MEMO")
+class _Transaction(Schema):
+    TxnDate = fields.Date(required=True)
+    CurrencyRef = fields.Nested(Ref, required=True)
+    ExchangeRate = fields.Decimal(validate=validate.Range(min=0, min_inclusive=False))
+    PrivateNote = fields.String(validate=validate.Length(max=TEXT_LENGTH_MAX))
+    CustomerRef = fields.Nested(Ref, required=True)
 
 
-def _write_iif(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals: Refusals) -> int:
-    written = 0
-
-    def rows() -> Iterator[list[str]]:
-        nonlocal written
-        for entry in entries:
-            written += 1
-            day = entry.dated_on
-            for place, line in enumerate(entry.lines):
-                _too_long(entry, line, refusals, _IIF_ACCOUNT_MAX, NAME_LENGTH_MAX)
-                _western(entry, line, refusals)
-                amount = entry.amount(line)
-                yield [
-                    "SPL" if place else "TRNS", "GENERAL JOURNAL", f"{day.month}/{day.day}/{day.year}",
-                    " ".join(line.place.account.split()), " ".join(line.customer_name.split()), " ".join(line.place.class_.split()),
-                    str(amount if line.net > 0 else -amount), entry.number, " ".join(line.description.split())[:_IIF_MEMO_MAX],
-                ]  # fmt: skip
-            yield ["ENDTRNS"]
-
-    # IIF has no quotation: the writer would quote a name with a quotation mark, so rows are joined here
-    with path.open("w", encoding=_IIF_ENCODING, newline="", errors="replace") as file:
-        for heading in (("!TRNS", *_IIF_HEAD), ("!SPL", *_IIF_HEAD), ("!ENDTRNS",)):
-            file.write("\t".join(heading) + "\r\n")
-        for row in rows():
-            file.write("\t".join(row) + "\r\n")
-    return written
+class _CreditMemo(_Transaction):
+    DocNumber = fields.String(required=True, validate=validate.Length(max=21))
+    Line = fields.List(fields.Nested(_SalesLine), required=True)
+    TxnTaxDetail = fields.Nested(_Tax)
 
 
-def _iif_totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Decimal]:
-    def lines() -> Iterator[tuple[str, Decimal]]:
-        with path.open(encoding=_IIF_ENCODING, newline="") as file:
-            for row in file:
-                cells = row.rstrip("\r\n").split("\t")
-                if cells[0] in ("TRNS", "SPL"):
-                    yield cells[1 + _IIF_HEAD.index("ACCNT")], Decimal(cells[1 + _IIF_HEAD.index("AMOUNT")])
-
-    return sum_by_account(lines())
+class _Invoice(_CreditMemo):
+    DueDate = fields.Date(required=True)
 
 
-ONLINE = Target("quickbooks.json", "journal entries", _write, _totals, lines_max=1_000)
-ONLINE_CSV = Target(
-    "quickbooks.csv", "journal entries", _write_csv, _csv_totals, own="{name}", lines_max=1_000, currencies=False
-)
-DESKTOP = Target(
-    "quickbooks.iif", "journal entries", _write_iif, _iif_totals, own="{name}", number_max=11, currencies=False
+class _Linked(Schema):
+    TxnId = fields.String(required=True)
+    TxnType = fields.String(required=True, validate=validate.OneOf(["Invoice", "CreditMemo"]))
+
+
+class _PaymentLine(Schema):
+    Amount = fields.Decimal(required=True, validate=validate.Range(min=0, min_inclusive=False, max=AMOUNT_MAX))
+    LinkedTxn = fields.List(fields.Nested(_Linked), required=True, validate=validate.Length(equal=1))
+
+
+class _Payment(_Transaction):
+    PaymentRefNum = fields.String(required=True, validate=validate.Length(max=21))
+    TotalAmt = fields.Decimal(required=True, validate=validate.Range(min=0, max=AMOUNT_MAX))
+    ARAccountRef = fields.Nested(Ref)
+    DepositToAccountRef = fields.Nested(Ref)
+    Line = fields.List(fields.Nested(_PaymentLine), required=True, validate=validate.Length(min=1))
+
+
+def _party(party: Party) -> dict[str, Any]:
+    # a colon stands between a customer and its jobs there
+    name = party.name.replace(":", ",")
+    made: dict[str, Any] = {
+        "DisplayName": name,
+        "CompanyName": name[:NAME_LENGTH_MAX],
+        "Notes": f"Tickmark customer {party.ref}",
+    }
+    return made | ({"CurrencyRef": {"value": party.currency}} if party.currency else {})
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {
+        "Name": item.name,
+        "Sku": item.key.partition(":")[2],
+        "Type": "Service",
+        "IncomeAccountRef": {"value": item.account, "name": item.account_name},
+    }
+
+
+def _transaction(head: Head) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "TxnDate": head.dated_on,
+        "CurrencyRef": {"value": head.currency},
+        "PrivateNote": head.memo,
+        "CustomerRef": {"value": head.customer, "name": head.customer_name[:NAME_LENGTH_MAX]},
+    }
+    return made | ({} if head.rate is None else {"ExchangeRate": head.rate})
+
+
+def _sales_line(number: int, line: BillLine, bill: Bill) -> dict[str, Any]:
+    amount = bill.head.amount(line.net)
+    detail: dict[str, Any] = {
+        "ItemRef": {"value": line.item.key, "name": line.item.name},
+        "UnitPrice": amount,
+        "Qty": 1,
+        "TaxCodeRef": {"value": "TAX" if line.taxed else "NON"},
+    }
+    if line.place.class_:
+        detail["ClassRef"] = {"value": line.place.class_}
+    if line.starts_on is not None:
+        detail["ServiceDate"] = line.starts_on
+    return {
+        "Id": str(number),
+        "LineNum": number,
+        "Description": line.description[:TEXT_LENGTH_MAX],
+        "Amount": amount,
+        "DetailType": "SalesItemLineDetail",
+        "SalesItemLineDetail": detail,
+    }
+
+
+def _bill(bill: Bill, mapping: Mapping) -> dict[str, Any]:
+    """An invoice or a credit memo: taxes are told beside its lines, as the system takes them."""
+    taxes = [line for line in bill.lines if line.is_tax]
+    sold = [line for line in bill.lines if not line.is_tax]
+    made = _transaction(bill.head) | {
+        "DocNumber": bill.head.number,
+        "Line": [_sales_line(number, line, bill) for number, line in enumerate(sold, 1)],
+    }
+    if taxes:
+        code = mapping.field("tax_code")
+        made["TxnTaxDetail"] = ({"TxnTaxCodeRef": {"value": code}} if code else {}) | {
+            "TotalTax": bill.head.amount(sum(line.net for line in taxes))
+        }
+    return made if bill.credit else made | {"DueDate": bill.due_on}
+
+
+def _linked(kind: str, number: str, amount: Decimal) -> dict[str, Any]:
+    return {"Amount": amount, "LinkedTxn": [{"TxnId": stand_in(kind, number), "TxnType": kind}]}
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    head = receipt.head
+    return _transaction(head) | {
+        "PaymentRefNum": head.number,
+        "TotalAmt": head.amount(receipt.total),
+        "ARAccountRef": {"value": receipt.receivable.account},
+        "DepositToAccountRef": {"value": receipt.deposited.account},
+        "Line": [_linked("Invoice", number, head.amount(net)) for number, net in receipt.applied],
+    }
+
+
+def _applied(applied: Applied) -> dict[str, Any]:
+    """A payment of nothing, which is how a credit memo is put onto an invoice there."""
+    head = applied.head
+    amount = head.amount(applied.net)
+    return _transaction(head) | {
+        "PaymentRefNum": head.number,
+        "TotalAmt": Decimal(0),
+        "Line": [_linked("Invoice", applied.invoice, amount), _linked("CreditMemo", applied.credit, amount)],
+    }
+
+
+def _form(thing: Thing, mapping: Mapping) -> tuple[str, str, Schema, dict[str, Any]]:
+    """What a thing is called there, by which number it is known, and how it is written."""
+    match thing:
+        case Party():
+            return "Customer", thing.key, _SCHEMAS["Customer"], _party(thing)
+        case Item():
+            return "Item", thing.key, _SCHEMAS["Item"], _item(thing)
+        case Bill():
+            kind = "CreditMemo" if thing.credit else "Invoice"
+            return kind, thing.head.number, _SCHEMAS[kind], _bill(thing, mapping)
+        case Receipt():
+            return "Payment", thing.head.number, _SCHEMAS["Payment"], _receipt(thing)
+        case Applied():
+            return "Payment", thing.head.number, _SCHEMAS["Payment"], _applied(thing)
+        case Entry():
+            return "JournalEntry", thing.number, _SCHEMAS["JournalEntry"], _entry(thing)
+
+
+_SCHEMAS = {
+    "Customer": _MadeCustomer(), "Item": _MadeItem(), "Invoice": _Invoice(), "CreditMemo": _CreditMemo(), "Payment": _Payment(),
+    "JournalEntry": JournalEntry(),
+}  # fmt: skip
+
+
+def _write_objects(path: Path, things: Iterable[Thing], mapping: Mapping, refusals: Refusals) -> int:
+    def forms() -> Iterator[dict[str, Any]]:
+        for thing in things:
+            # taxes are told beside an invoice's lines there, not as items
+            if isinstance(thing, Item) and thing.role == "tax_payable":
+                continue
+            kind, number, schema, form = _form(thing, mapping)
+            yield {kind: checked(schema, number, form, refusals)}
+
+    return write_json(path, forms())
+
+
+def _account(mapping: Mapping, role: str, currency: str) -> str:
+    """The account of what the system posts by itself."""
+    place = mapping.place(Kind(role, "", "", currency))
+    assert place is not None, "checked before anything is written"
+    return place.account
+
+
+def _sides(
+    kind: str, form: dict[str, Any], mapping: Mapping, accounts: dict[str, str], cent: Decimal
+) -> Iterator[tuple[str, Decimal]]:
+    """What the system posts for an object, as written, by account; `accounts` are those of items."""
+    if kind == "JournalEntry":
+        yield from _entry_sides(form, cent)
+        return
+    rate, currency = form.get("ExchangeRate"), form["CurrencyRef"]["value"]
+    receivable = _account(mapping, RECEIVABLE, currency)
+    if kind == "Payment":
+        amount = counted(form["TotalAmt"], rate, cent)
+        if amount:
+            yield form["DepositToAccountRef"]["value"], amount
+            yield receivable, -amount
+        return
+    side = -1 if kind == "CreditMemo" else 1
+    total = Decimal(0)
+    for line in form["Line"]:
+        total += line["Amount"]
+        yield accounts[line["SalesItemLineDetail"]["ItemRef"]["value"]], -side * counted(line["Amount"], rate, cent)
+    if "TxnTaxDetail" in form:
+        tax = form["TxnTaxDetail"]["TotalTax"]
+        total += tax
+        yield _account(mapping, "tax_payable", currency), -side * counted(tax, rate, cent)
+    yield receivable, side * counted(total, rate, cent)
+
+
+def _object_totals(path: Path, mapping: Mapping, cent: Decimal) -> dict[str, Decimal]:
+    accounts = mapping.items()
+    sums: dict[str, Decimal] = {}
+    for made in read_json(path):
+        ((kind, form),) = made.items()
+        if kind == "Item":
+            accounts[stand_in("Item", form["Sku"])] = form["IncomeAccountRef"]["value"]
+        elif kind != "Customer":
+            for account, amount in _sides(kind, form, mapping, accounts, cent):
+                sums[account] = sums.get(account, Decimal(0)) + amount
+    return sums
+
+
+ONLINE = Target(
+    "quickbooks.json",
+    "journal entries",
+    _write,
+    _totals,
+    lines_max=1_000,
+    objects=Objects(_write_objects, _object_totals),
 )

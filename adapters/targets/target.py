@@ -9,11 +9,22 @@ from pathlib import Path
 
 from adapters.forms import Refusals, plain, write_table
 from adapters.mapping import Detail, Mapping, Place
+from adapters.objects import Thing
 from adapters.selection import NUMBER_LENGTH_MAX, Entry, Line
 
 Write = Callable[[Path, Iterable[Entry], Mapping, Refusals], int]
 # Debit less credit by account, as a file says, in the currency of the entity, whose smallest amount is given.
 Totals = Callable[[Path, Mapping, Decimal], dict[str, Decimal]]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """How a format holds more than journal entries: a file of things, each under the name of its kind."""
+
+    write: Callable[[Path, Iterable[Thing], Mapping, Refusals], int]
+    totals: Totals
+    # whether receivables in another currency can have an account of their own
+    receivable_by_currency: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,8 @@ class Target:
     currencies: bool = True
     # what its totals name an account by
     key: Callable[[Place, str], str] = lambda place, _role: place.account
+    # where it can hold more than journal entries
+    objects: Objects | None = None
     # the columns a mapping file has to name, because nobody publishes them
     columns: tuple[str, ...] = ()
 
@@ -61,12 +74,12 @@ def either_side(entry: Entry, line: Line) -> tuple[str, str]:
     return (amount, "") if line.net > 0 else ("", amount)
 
 
-def currency_id(entry: Entry, mapping: Mapping, refusals: Refusals, system: str) -> str:
-    """The id that a system has for an entry's currency; where the mapping does not say it, that goes to `refusals`."""
-    found = mapping.field(f"currency.{entry.currency}")
+def currency_id(number: str, currency: str, mapping: Mapping, refusals: Refusals, system: str) -> str:
+    """The id that a system has for a currency; where the mapping does not say it, that goes to `refusals`."""
+    found = mapping.field(f"currency.{currency}")
     if not found:
-        wanted = f'expected the id {system} has for it as "currency.{entry.currency}" in the [fields] of the mapping'
-        refusals.add(entry.number, "currency", entry.currency, wanted)
+        wanted = f'expected the id {system} has for it as "currency.{currency}" in the [fields] of the mapping'
+        refusals.add(number, "currency", currency, wanted)
     return found
 
 
