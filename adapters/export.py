@@ -128,7 +128,8 @@ def export_new(
         )
     parts = [month.part(filters, through) for month in months]
     with _proven(connection, kind, parts, mapping, path) as done:
-        export_id = kept.keep(connection, mapping, months, through, done.count, done.totals, path.name, by)
+        items = kind.objects.items(path.with_name(f".{path.name}.part")) if kind.objects else ()
+        export_id = kept.keep(connection, mapping, months, through, done.count, done.totals, path.name, by, items)
         connection.commit()
     return Exported(path, f"export {export_id}, {done.summary}")
 

@@ -83,10 +83,15 @@ def write_json(path: Path, forms: Iterable[Any], key: str | None = None) -> int:
         file.write(f'{{"{key}": [' if key else "[")
         for form in forms:
             file.write(",\n" if count else "\n")
-            file.write(simplejson.dumps(form, use_decimal=True, indent=1, ensure_ascii=False))
+            file.write(json_text(form, indent=1))
             count += 1
         file.write("\n]}\n" if key else "\n]\n")
     return count
+
+
+def json_text(form: Any, indent: int | None = None) -> str:
+    """A form as JSON, with all digits of its decimals."""
+    return str(simplejson.dumps(form, use_decimal=True, indent=indent, ensure_ascii=False))
 
 
 def read_json(path: Path) -> Any:

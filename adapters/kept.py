@@ -7,11 +7,12 @@ began. Entries never change, so what comes late into a month that went out alrea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -21,6 +22,8 @@ from adapters.selection import KEPT_ROLES, Part
 from ledger.dates import month_end, month_start, month_text
 from ledger.errors import Refused, UnknownReference
 from ledger.reports import Column, Filters, Report, sides
+
+_ITEMS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,9 @@ def keep(
     totals: MappingOf[str, Decimal],
     file: str,
     by: str,
+    items: Iterable[tuple[str, str, str]] = (),
 ) -> int:
-    """Record an export that was written and tied; returns its number."""
+    """Record an export that was written and tied, with what it holds to be sent (kind, number, body); returns its number."""
     export_id = connection.execute(
         text(
             "insert into export_run (target, entity, detail, mapping, through_entry, entries, totals, file, by)"
@@ -99,6 +103,15 @@ def keep(
             for month in months
         ],
     )
+    numbered = enumerate(items, 1)
+    while some := list(islice(numbered, _ITEMS_AT_ONCE)):
+        connection.execute(
+            text("insert into export_item (export_id, place, kind, number, body) values (:export, :place, :kind, :number, :body)"),
+            [
+                {"export": export_id, "place": place, "kind": kind, "number": number, "body": body}
+                for place, (kind, number, body) in some
+            ],
+        )  # fmt: skip
     return int(export_id)
 
 
@@ -120,8 +133,8 @@ class Kept:
     months: list[Month]
 
 
-def find(connection: Connection, target: str, export_id: int) -> Kept:
-    """A kept export of a target. Raises UnknownReference."""
+def find(connection: Connection, target: str, export_id: int, option: str = "again") -> Kept:
+    """A kept export of a target, that an option names. Raises UnknownReference."""
     row: Any = connection.execute(
         text(
             "select export_id, target, entity, detail, mapping, through_entry as through, entries, totals, file, at, by"
@@ -130,7 +143,7 @@ def find(connection: Connection, target: str, export_id: int) -> Kept:
         {"export": export_id, "target": target},
     ).first()
     if row is None:
-        raise UnknownReference("again", export_id, f"expected the number of a kept export for {target}: see --status")
+        raise UnknownReference(option, export_id, f"expected the number of a kept export for {target}: see --status")
     return Kept(**row._mapping, months=list(_months(connection, export_id)))
 
 
@@ -147,33 +160,48 @@ def _months(connection: Connection, export_id: int) -> Iterator[Month]:
         yield Month(*row)
 
 
+# What became of an item when it was last sent, wherever that was.
+_OUTCOME = (
+    "(select a.outcome from export_attempt t left join export_answer a using (export_id, place, attempt)"
+    " where t.export_id = i.export_id and t.place = i.place order by t.attempt desc limit 1)"
+)
+
+
 def status(connection: Connection, target: str, filters: Filters, through: int) -> Report:
     """What went out for a target, export by export, and the months in which something is still to go."""
-    runs = connection.execute(
+    found = connection.execute(
         text(
             "select r.export_id, r.at, r.by, r.detail, r.entries, r.file, min(p.month) as first, max(p.month) as last,"
-            " bool_or(p.after_entry > 0) as later "
+            " bool_or(p.after_entry > 0) as later,"
+            " (select count(*) from export_item i where i.export_id = r.export_id) as items,"
+            f" (select count(*) from export_item i where i.export_id = r.export_id and {_OUTCOME} in ('made', 'found', 'left')) as sent,"
+            f" (select count(*) from export_item i where i.export_id = r.export_id and {_OUTCOME} = 'refused') as refused "
             "from export_run r join export_part p using (export_id) where r.target = :target and r.entity = :entity group by 1 order by 1"
         ),
         {"target": target, "entity": filters.entity},
-    )
+    ).all()
     columns = (
         Column("export", "Export"), Column("months", "Months"), Column("detail", "By"), Column("entries", "Entries", "number"),
-        Column("file", "File"), Column("at", "When"), Column("who", "Who"), Column("what", "What"),
+        Column("file", "File"), Column("sent", "Sent"), Column("at", "When"), Column("who", "Who"), Column("what", "What"),
     )  # fmt: skip
     rows = [
         {
             "export": str(run.export_id), "months": _span(run.first, run.last), "detail": run.detail, "entries": run.entries,
-            "file": run.file, "at": run.at.isoformat(timespec="seconds"), "who": run.by,
+            "file": run.file, "sent": f"{run.sent:,} of {run.items:,}" if run.items else "", "at": run.at.isoformat(timespec="seconds"), "who": run.by,
             "what": "what came late, too" if run.later else "",
         }
-        for run in runs
+        for run in found
     ]  # fmt: skip
     new = new_months(connection, target, filters, through)
     notes = [
         f"{month_text(month.month)}: {'nothing went out yet' if month.after == 0 else f'entries after {month.after} are new'}"
         for month in new
     ] or ["nothing is new: every entry went out"]
+    notes += [
+        f"export {run.export_id}: {run.refused:,} refused; `tickmark report exported` says why, --send {run.export_id} tries again"
+        for run in found
+        if run.refused
+    ]
     return Report(
         "exports",
         f"Exports of {filters.entity} for {target}",

@@ -33,6 +33,7 @@ _UPDATABLE = (
     "invoice_counter",
     "daily_total",
     "open_receivable",
+    "export_login",
 )
 
 

@@ -16,6 +16,7 @@ BOOKS_LOCK = 71606
 _DELIVERIES_LOCK = 71607
 _SEALS_LOCK = 71608
 _EXPORTS_LOCK = 71609
+_SENDING_LOCK = 71610
 
 
 def share_books(connection: Connection) -> None:
@@ -51,6 +52,11 @@ def hold_seals(connection: Connection) -> None:
 def hold_exports(connection: Connection) -> None:
     """Export alone what is to go out once."""
     connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": _EXPORTS_LOCK})
+
+
+def hold_sending(connection: Connection) -> bool:
+    """Send exports alone; whether nobody else does: one who sends waits for another system, for minutes at times."""
+    return bool(connection.scalar(text("select pg_try_advisory_xact_lock(:number)"), {"number": _SENDING_LOCK}))
 
 
 def posters(connection: Connection) -> set[str]:

@@ -260,6 +260,59 @@ export_part = Table(
     Index("export_part_export", "export_id"),
 )
 
+export_login = Table(
+    "export_login",
+    metadata,
+    _text("target", key=True),
+    _refers("entity", "entity.entity", key=True),
+    _text("company"),
+    _text("api"),
+    _text("accounts"),
+    _text("client"),
+    _text("sealed"),
+    _moment("at", default=True),
+    _text("by"),
+)
+
+export_item = Table(
+    "export_item",
+    metadata,
+    Column("export_id", BigInteger, ForeignKey("export_run.export_id"), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    _text("kind"),
+    _text("number"),
+    _text("body"),
+    Index("export_item_number", "kind", "number"),
+)
+
+export_attempt = Table(
+    "export_attempt",
+    metadata,
+    Column("export_id", BigInteger, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    _text("company"),
+    _text("request"),
+    _moment("at", default=True),
+    _text("by"),
+    ForeignKeyConstraint(["export_id", "place"], ["export_item.export_id", "export_item.place"]),
+)
+
+export_answer = Table(
+    "export_answer",
+    metadata,
+    Column("export_id", BigInteger, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    _text("outcome"),
+    _text("their_id"),
+    _text("said"),
+    _moment("at", default=True),
+    ForeignKeyConstraint(
+        ["export_id", "place", "attempt"], [f"export_attempt.{name}" for name in ("export_id", "place", "attempt")]
+    ),
+)
+
 fx_rate = Table(
     "fx_rate",
     metadata,

@@ -18,8 +18,8 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, UnsupportedMediaType
 
+from adapters import traced as tracing
 from ledger import entries
-from ledger import trace as tracing
 from ledger.errors import InvalidDocument, Problem, Refused, UnknownReference
 from ledger.invoices import read_invoice
 from ledger.reports import GROUPS, PERIODS, Filters

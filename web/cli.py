@@ -270,7 +270,7 @@ REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
     "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "stand-alone-prices", "contracts", "allocation", "modifications",
     "estimates", "financing", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
-    "discounts", "between-entities",
+    "discounts", "between-entities", "exported",
 )  # fmt: skip
 
 
@@ -360,7 +360,7 @@ def report(
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table")
 def trace(ref: str, form: str) -> None:
     """Show the whole chain of REF, both ways: an entry's number, or a document such as invoice:INV-1 or INV-1."""
-    from ledger import trace as tracing
+    from adapters import traced as tracing
     from ledger.database import opened
     from web.tables import trace_text
 
@@ -404,6 +404,8 @@ def invoice(ref: str | None, draft: IO[bytes] | None, unfold: bool, form: str) -
         click.echo(f"would post on {entry.effective_on}: {entry.amounts()}")
 
 
+# Systems that exports can be sent to.
+CONNECTED = ("quickbooks", "zoho")
 AS_THEY_ARE = ("workbook", "parquet", "audit-gl", "revenue-data")
 EXPORT_TARGETS = (
     *AS_THEY_ARE, "quickbooks", "quickbooks-csv", "quickbooks-iif", "zoho", "zoho-csv", "netsuite", "netsuite-rest", "intacct", "xero",
@@ -427,6 +429,7 @@ EXPORT_TARGETS = (
 @click.option("--check", "check_only", is_flag=True, help="Only say whether everything is mapped and would be taken.")
 @click.option("--new", is_flag=True, help="Only what did not go out yet, in whole months; keeps what went out.")
 @click.option("--again", type=int, metavar="EXPORT", help="The file of a kept export once more.")
+@click.option("--send", type=int, metavar="EXPORT", help="Send a kept export to QuickBooks or Zoho, each object once.")
 @click.option("--status", is_flag=True, help="Show what went out, and what is new.")
 def export(
     target: str,
@@ -440,9 +443,13 @@ def export(
     check_only: bool,
     new: bool,
     again: int | None,
+    send: int | None,
     status: bool,
 ) -> None:
-    """Write a file for an accounting system or a spreadsheet, and prove that it ties to the trial balance."""
+    """Write a file for an accounting system or a spreadsheet, and prove that it ties to the trial balance.
+
+    With --send, what a kept export holds is made in QuickBooks or Zoho itself, where `tickmark connect` logged in.
+    """
     from adapters.export import How, check_export, export_again, export_file, export_new, export_status
     from ledger.database import opened
     from ledger.reports import Filters
@@ -453,14 +460,18 @@ def export(
         Filters(since=since, as_of=until, entity=entity, known_at=known_at),
         How(mapping, cast("Any", detail)),
     )
-    if target in AS_THEY_ARE and (mapping or detail or check_only or new or again or status):
+    if target in AS_THEY_ARE and (mapping or detail or check_only or new or again or send or status):
         raise click.UsageError(f"{target} takes none of these options: it shows the books as they are")
-    if check_only + new + status + (again is not None) > 1:
-        raise click.UsageError("expected one of --check, --new, --again and --status")
-    if again is not None and (entity or since or until or detail):
+    if check_only + new + status + (again is not None) + (send is not None) > 1:
+        raise click.UsageError("expected one of --check, --new, --again, --send and --status")
+    if (again is not None or send is not None) and (entity or since or until or detail):
+        option = "--again writes" if send is None else "--send sends"
         raise click.UsageError(
-            "--again writes what the kept export held: expected it without --entity, --from, --to and --detail"
+            f"{option} what the kept export held: expected it without --entity, --from, --to and --detail"
         )
+    if send is not None:
+        _send(target, send, output, mapping)
+        return
     with _refusals(), opened() as engine, engine.connect() as connection:
         if check_only:
             click.echo(f"would write {check_export(connection, target, filters, how)}")
@@ -477,6 +488,63 @@ def export(
         else:
             done = export_file(connection, target, filters, output, how)
     click.echo(f"wrote {done.path}: {done.summary}; ties to the trial balance")
+
+
+def _send(target: str, export_id: int, output: str | None, mapping: str | None) -> None:
+    """Send a kept export, and exit with 1 where something of it is not there then."""
+    if target not in CONNECTED:
+        raise click.UsageError(f"--send is for {' and '.join(CONNECTED)}")
+    if output or mapping:
+        raise click.UsageError("--send sends what was written: expected it without --output and --mapping")
+    from adapters.delivery import deliver
+    from ledger.database import opened
+
+    with _refusals(), opened() as engine:
+        done = deliver(engine, target, export_id, author())
+    click.echo(f"sent export {export_id} to {target}: {done}")
+    if done.refused or done.unanswered:
+        click.echo("`tickmark report exported` says what was refused, and why; --send tries again", err=True)
+        raise SystemExit(REFUSED)
+
+
+@main.command()
+@click.argument("target", type=click.Choice(CONNECTED))
+@click.option("--entity", required=True, help="Whose books go there.")
+@click.option("--company", required=True, help="QuickBooks' company id (realm), or Zoho's organization id.")
+@click.option("--server", help="QuickBooks: quickbooks, or sandbox-quickbooks; Zoho: com, eu, in, com.au, jp, ca, sa.")
+@click.option(
+    "--redirect", default="http://localhost:8000/connected", show_default=True, help="As the app has it there."
+)
+@click.option("--api", help="Another address of the API, such as a proxy's.")
+@click.option("--accounts", help="Another address of what gives tokens.")
+def connect(
+    target: str, entity: str, company: str, server: str | None, redirect: str, api: str | None, accounts: str | None
+) -> None:
+    """Log in to QuickBooks or Zoho Books once, so that exports can be sent there.
+
+    Asks for the id and the secret of your company's app there (or TICKMARK_CLIENT_ID and TICKMARK_CLIENT_SECRET), shows the address
+    at which to allow the access, and asks for the address the browser is then sent back to. Tokens are kept encrypted with the key in
+    TICKMARK_SECRET_KEY.
+    """
+    from adapters import logins
+    from ledger.database import opened
+
+    system = logins.SYSTEMS[target]
+    chosen = server or system.servers[0]
+    if chosen not in system.servers:
+        raise click.UsageError(f"--server {chosen}: expected one of {', '.join(system.servers)}")
+    with _refusals(), opened() as engine:
+        logins.require_ready(engine, entity)
+        login = logins.Login(
+            target, entity, company, api or system.api.format(server=chosen), accounts or system.accounts.format(server=chosen),
+            os.environ.get("TICKMARK_CLIENT_ID") or click.prompt("Client id"),
+            os.environ.get("TICKMARK_CLIENT_SECRET") or click.prompt("Client secret", hide_input=True), {},
+        )  # fmt: skip
+        url, state = logins.asked(login, redirect, chosen)
+        click.echo(f"Allow the access here:\n\n  {url}\n")
+        came_back = click.prompt("The address the browser was sent back to")
+        logins.keep(engine, logins.allowed(login, redirect, state, came_back), author())
+    click.echo(f"connected: {entity} to company {company} of {target}; tokens are kept encrypted")
 
 
 @main.command()

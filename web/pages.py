@@ -17,9 +17,9 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
+from adapters import traced as tracing
 from adapters.workbook import write_report
 from ledger import entries, periods
-from ledger import trace as tracing
 from ledger.chart import ROLES
 from ledger.dates import month_end, month_start, parse_month
 from ledger.errors import Refused, UnknownReference

@@ -49,6 +49,7 @@ REPORTS: Mapping[str, str] = {
     "tax": "ledger.reports:tax",
     "between-entities": "ledger.masters:between_entities",
     "discounts": "ledger.coupons:discounts",
+    "exported": "adapters.delivery:exported",
 }
 
 # Spreadsheets run a cell that starts with one of these as a formula.

@@ -14,7 +14,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from adapters.forms import Refusals, checked, counted, read_json, sum_by_account, write_json
+from adapters.forms import Refusals, checked, counted, json_text, read_json, sum_by_account, write_json
 from adapters.mapping import Kind, Mapping, stand_in
 from adapters.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Party, Receipt, Thing
 from adapters.selection import Entry, Line
@@ -22,6 +22,8 @@ from adapters.targets.target import Objects, Target
 
 NAME_LENGTH_MAX = 100
 _PARTY_NAME_LENGTH_MAX = 500
+# Before what a stand-in for a customer's id calls it.
+_PARTY_NOTE = "Tickmark customer "
 TEXT_LENGTH_MAX = 4000
 AMOUNT_MAX = Decimal(99_999_999_999)
 
@@ -195,7 +197,7 @@ def _party(party: Party) -> dict[str, Any]:
     made: dict[str, Any] = {
         "DisplayName": name,
         "CompanyName": name[:NAME_LENGTH_MAX],
-        "Notes": f"Tickmark customer {party.ref}",
+        "Notes": _PARTY_NOTE + party.key.partition(":")[2],
     }
     return made | ({"CurrencyRef": {"value": party.currency}} if party.currency else {})
 
@@ -366,11 +368,26 @@ def _object_totals(path: Path, mapping: Mapping, cent: Decimal) -> dict[str, Dec
     return sums
 
 
+def _items(path: Path) -> Iterator[tuple[str, str, str]]:
+    for made in read_json(path):
+        kind, form = next(iter(made.items())) if len(made) == 1 else ("JournalEntry", made)
+        match kind:
+            case "Customer":
+                number = form["Notes"].removeprefix(_PARTY_NOTE)
+            case "Item":
+                number = form["Sku"]
+            case "Payment":
+                number = form["PaymentRefNum"]
+            case _:
+                number = form["DocNumber"]
+        yield kind, number, json_text(form)
+
+
 ONLINE = Target(
     "quickbooks.json",
     "journal entries",
     _write,
     _totals,
     lines_max=1_000,
-    objects=Objects(_write_objects, _object_totals),
+    objects=Objects(_write_objects, _object_totals, _items),
 )

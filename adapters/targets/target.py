@@ -19,10 +19,12 @@ Totals = Callable[[Path, Mapping, Decimal], dict[str, Decimal]]
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """How a format holds more than journal entries: a file of things, each under the name of its kind."""
+    """How a system's API takes more than journal entries: in a file of things, each under the name of its kind."""
 
     write: Callable[[Path, Iterable[Thing], Mapping, Refusals], int]
     totals: Totals
+    # what a file holds, or one of journal entries only: kind, number and body as JSON
+    items: Callable[[Path], Iterator[tuple[str, str, str]]]
     # whether receivables in another currency can have an account of their own
     receivable_by_currency: bool = True
 

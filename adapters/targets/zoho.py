@@ -16,11 +16,24 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from adapters.forms import Refusals, checked, counted, plain, read_json, read_table, sum_by_account, write_json
+from adapters.forms import (
+    Refusals,
+    checked,
+    counted,
+    json_text,
+    plain,
+    read_json,
+    read_table,
+    sum_by_account,
+    write_json,
+)
 from adapters.mapping import Kind, Mapping, Place, stand_in
 from adapters.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Party, Receipt, Thing
 from adapters.selection import Entry, Line
 from adapters.targets.target import Objects, Target, account_cell, currency_id, either_side, write_lines
+
+# Before what a stand-in for a contact's id calls it.
+_PARTY_NOTE = "Tickmark customer "
 
 
 class _Tag(Schema):
@@ -231,7 +244,7 @@ def _form(thing: Thing, mapping: Mapping, refusals: Refusals) -> tuple[str, str,
     match thing:
         case Party():
             made: dict[str, Any] = {
-                "contact_name": thing.name, "contact_type": "customer", "notes": f"Tickmark customer {thing.ref}",
+                "contact_name": thing.name, "contact_type": "customer", "notes": _PARTY_NOTE + thing.key.partition(":")[2],
             }  # fmt: skip
             if thing.currency:
                 made["currency_id"] = currency_id(thing.key, thing.currency, mapping, refusals, "Zoho")
@@ -307,6 +320,23 @@ def _object_totals(path: Path, mapping: Mapping, cent: Decimal) -> dict[str, Dec
     return sums
 
 
+def _items(path: Path) -> Iterator[tuple[str, str, str]]:
+    for made in read_json(path):
+        kind, form = next(iter(made.items())) if len(made) == 1 else ("journal", made)
+        match kind:
+            case "contact":
+                number = form["notes"].removeprefix(_PARTY_NOTE)
+            case "item":
+                number = form["sku"]
+            case "creditapplied":
+                number = f"{form['creditnote_id'].partition(':')[2]}-applied"
+            case "invoice" | "creditnote":
+                number = form[f"{kind}_number"]
+            case _:
+                number = form["reference_number"]
+        yield kind, number, json_text(form)
+
+
 # What a mapping's [columns] may name, and what it must.
 _NEEDED = ("date", "number", "account", "debit", "credit")
 _OFFERED = (*_NEEDED, "notes", "description", "customer", "currency", "department", "class", "location")
@@ -347,6 +377,6 @@ BOOKS = Target(
     _write,
     _totals,
     number_max=50,
-    objects=Objects(_write_objects, _object_totals, receivable_by_currency=False),
+    objects=Objects(_write_objects, _object_totals, _items, receivable_by_currency=False),
 )
 BOOKS_CSV = Target("zoho.csv", "journals", _write_csv, _csv_totals, own="{name}", currencies=False, columns=_NEEDED)
