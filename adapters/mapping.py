@@ -165,6 +165,14 @@ class Mapping:
             return rule.id, rule.name or name
         return (stand_in("Customer", f"{ref} {currency}".rstrip()), name) if self.makes_customers else (ref, name)
 
+    def accounts_named(self, name: str) -> set[str]:
+        """The accounts that go by a name there: namesakes have to be told apart."""
+        return {
+            rule.account
+            for rule in (self.file.account if self.file else ())
+            if (rule.name or self.own.get((rule.role, rule.product or ""), self.own[rule.role, ""])[1]) == name
+        } or {name}
+
     def items(self) -> dict[str, str]:
         """The account of each item that the file names, by the item's id."""
         return {rule.item: rule.account for rule in self.file.account if rule.item} if self.file else {}

@@ -328,12 +328,10 @@ def _place(role: str, product: str, row: Any, mapping: Mapping) -> Place:
 
 
 def _item(row: Any, place: Place, mapping: Mapping) -> Item:
-    assert mapping.file is not None, "objects are asked for by a file"
     key = place.item or stand_in("Item", f"{place.account}/{row.product}" if row.product else place.account)
-    name = f"{place.name}: {row.product}" if row.product and row.product not in place.name else place.name
-    accounts = {rule.account for rule in mapping.file.account if rule.role == row.role}
-    # an account narrowed by currency or customer has a namesake
-    named = name if len(accounts) == 1 or row.product else f"{name} ({place.account})"
+    name = f"{place.name}, {row.product}" if row.product and row.product not in place.name else place.name
+    named = name if len(mapping.accounts_named(place.name)) == 1 else f"{name} ({place.account})"
+    # a colon stands between an item and its kinds there
     return Item(key, named.replace(":", ","), place.account, place.name, row.role, row.product)
 
 

@@ -231,6 +231,21 @@ def test_a_customer_of_that_name_is_taken(cli: Cli, tmp_path: Path, target: str,
     assert (row["number"], row["their_id"]) == ("globex", theirs)
 
 
+def test_an_item_of_that_name_that_sells_to_another_account_is_not_taken(
+    cli: Cli, tmp_path: Path, target: str, there: Service
+) -> None:
+    books(cli)
+    new(cli, tmp_path, target)
+    connect(cli, target, there)
+    name, account = ("Name", "IncomeAccountRef") if target == "quickbooks" else ("name", "account_id")
+    other = {"value": "9999"} if target == "quickbooks" else "9999"
+    there.make("Item" if target == "quickbooks" else "items", {name: "Deferred revenue", account: other})
+    assert cli.run("export", target, "--send", "1").exit_code == 1
+    refused = {row["number"]: row["said"] for row in cli.report("exported") if row["outcome"] == "refused"}
+    assert "Duplicate Name" in refused["2200"] or "already exists" in refused["2200"]
+    assert refused["I"] == "expected Item:2200 of export 1 there first"
+
+
 def test_a_payment_of_an_invoice_that_went_out_in_a_journal_entry_stays_the_customers(
     cli: Cli, tmp_path: Path, target: str, there: Service
 ) -> None:

@@ -227,6 +227,19 @@ def test_what_the_mapping_names_is_not_made(cli: Cli, tmp_path: Path) -> None:
     assert [line["SalesItemLineDetail"]["ItemRef"]["value"] for line in first["Line"]] == ["Item:2150", "7"]
 
 
+def test_namesakes_are_told_apart(cli: Cli, tmp_path: Path) -> None:
+    books(cli)
+    file = Path(mapping(tmp_path, "quickbooks", ALL, FIELDS))
+    text = file.read_text()
+    for account in ("2150", "2200"):
+        text = text.replace(f'account = "{account}"', f'account = "{account}"\nname = "Owed: service"')
+    file.write_text(text)
+    out = tmp_path / "objects.json"
+    cli.ok("export", "quickbooks", "--mapping", str(file), "--output", str(out))
+    names = [made["Item"]["Name"] for made in simplejson.loads(out.read_text()) if "Item" in made]
+    assert names == ["Owed, service (2150)", "Owed, service (2200)"]
+
+
 def test_customers_alone_can_be_made(cli: Cli, tmp_path: Path) -> None:
     books(cli)
     made = exported(cli, tmp_path, "quickbooks", 'objects = "customers"')

@@ -84,9 +84,18 @@ class QuickBooks:
         if status != requests.codes.ok:
             raise Uncertain(_faults(answer, status))
         for found in answer.get("QueryResponse", {}).get(thing.kind, ()):
-            if thing.kind in _NAMED_BY or found.get("PrivateNote") == thing.body["PrivateNote"]:
+            if _is_it(thing, found):
                 return str(found["Id"])
         return ""
+
+
+def _is_it(thing: Sending, found: Body) -> bool:
+    """Whether what is there is what was to be made: an item has to sell to the same account, a document to be ours."""
+    if thing.kind == "Customer":
+        return True
+    if thing.kind == "Item":
+        return bool(found.get("IncomeAccountRef", {}).get("value") == thing.body["IncomeAccountRef"]["value"])
+    return bool(found.get("PrivateNote") == thing.body["PrivateNote"])
 
 
 def _faults(answer: Any, status: int) -> str:

@@ -29,8 +29,8 @@ _PLACES = {
 }
 # A list of them goes by the name of its place; of payments, its documentation spells it another way.
 _LISTS = {"customerpayments": "customer_payments"}
-# What has to be the same besides the number, where others may use that number too.
-_SAME = {"customerpayment": ("date", "amount")}
+# What has to be the same besides the number or name, where others may use that too.
+_SAME = {"customerpayment": ("date", "amount"), "item": ("account_id",)}
 
 
 def _without(kind: str, body: Body, missing: frozenset[str]) -> Body | None:
