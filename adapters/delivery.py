@@ -346,11 +346,13 @@ def exported(connection: Connection, filters: Filters) -> Report:
             " coalesce(a.outcome, 'no answer') as outcome, coalesce(a.said, '') as said, t.attempt, coalesce(a.at, t.at) as at, t.by as who "
             "from export_item i join export_run r using (export_id) join lateral ("
             " select distinct on (company) * from export_attempt t where t.export_id = i.export_id and t.place = i.place"
+            "  and (cast(:until as timestamptz) is null or t.at <= :until)"
             " order by company, attempt desc) t on true "
-            "left join export_answer a on a.export_id = i.export_id and a.place = i.place and a.attempt = t.attempt "
+            "left join export_answer a on a.export_id = i.export_id and a.place = i.place and a.attempt = t.attempt"
+            " and (cast(:until as timestamptz) is null or a.at <= :until) "
             f"where {narrowing} order by i.export_id, i.place, t.company"
         ),
-        parameters,
+        parameters | {"until": filters.known_at},
     )
     columns = (
         Column("target", "System"), Column("entity", "Entity"), Column("company", "Company"), Column("export", "Export"),

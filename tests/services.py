@@ -27,7 +27,8 @@ class Service:
 
     scheme = "Bearer"
 
-    def __init__(self) -> None:
+    def __init__(self, company: str) -> None:
+        self.company = company
         self.objects: dict[str, dict[str, Any]] = {}  # by id
         self.kinds: dict[str, str] = {}
         self.faults: dict[int, str] = {}  # by the number of a POST to the API, from 1
@@ -81,8 +82,8 @@ class Service:
 class QuickBooksService(Service):
     """A company of QuickBooks Online: batches, whose answers are repeated with their requestid."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, company: str = "9130") -> None:
+        super().__init__(company)
         self.answered: dict[str, Any] = {}
         self.batches: list[list[dict[str, Any]]] = []
 
@@ -90,7 +91,7 @@ class QuickBooksService(Service):
         assert query["minorversion"] == "75"
         if method == "GET":
             return self._query(query["query"])
-        assert path == "/v3/company/9130/batch", path
+        assert path == f"/v3/company/{self.company}/batch", path
         assert len(query["requestid"]) <= 36
         if query["requestid"] not in self.answered:
             items = body["BatchItemRequest"]
@@ -163,13 +164,13 @@ class ZohoService(Service):
 
     scheme = "Zoho-oauthtoken"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, company: str = "60001") -> None:
+        super().__init__(company)
         self.sent: list[str] = []
         self.credited: list[tuple[str, str, Decimal]] = []
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
-        assert query["organization_id"] == "60001"
+        assert query["organization_id"] == self.company
         parts = path.removeprefix("/books/v3/").split("/")
         if parts[0] == "invoices" and parts[-1] == "sent":
             self.sent.append(parts[1])

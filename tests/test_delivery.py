@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import simplejson
 from cryptography.fernet import Fernet
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from adapters import delivery, logins
@@ -355,6 +357,50 @@ def test_two_who_send_at_once_do_not(cli: Cli, tmp_path: Path, target: str, ther
     assert not there.objects
 
 
+def _move(engine: Engine, there: Service, other: Service) -> None:
+    """Let the login be to another company, with the same tokens."""
+    other.token, other.refresh_token, other.refreshes = there.token, there.refresh_token, there.refreshes
+    with engine.begin() as connection:
+        connection.execute(
+            text("update export_login set company = :company, api = :url, accounts = :url"),
+            {"company": other.company, "url": other.url},
+        )
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(faults=st.dictionaries(st.integers(1, 60), st.sampled_from(FAULTS), max_size=40), number=st.integers(0))
+def test_whatever_fails_all_is_made_once(
+    ready: tuple[Cli, str, Service, Engine, Counter[str]], faults: dict[int, str], number: int
+) -> None:
+    """Any faults at any requests, in as many runs as it takes: a company of its own each time."""
+    cli, target, there, engine, expected = ready
+    there.company = f"{there.company.partition('-')[0]}-{number}-{time.monotonic_ns()}"
+    with served(type(there)(there.company)) as company:
+        _move(engine, there, company)
+        company.faults = faults
+        for _ in range(20):
+            result = cli.run("export", target, "--send", "1")
+            if result.exit_code == 0:
+                break
+            assert "expected" in result.output or "refused" in result.output
+        assert result.exit_code == 0, result.output
+        assert Counter(company.kinds.values()) == expected
+        if isinstance(company, ZohoService):
+            assert len(company.credited) == 2
+        there.token, there.refresh_token, there.refreshes = company.token, company.refresh_token, company.refreshes
+
+
+@pytest.fixture
+def ready(
+    cli: Cli, tmp_path: Path, target: str, there: Service, engine: Engine
+) -> tuple[Cli, str, Service, Engine, Counter[str]]:
+    """An export that is kept, and a login."""
+    books(cli)
+    made = new(cli, tmp_path, target)
+    connect(cli, target, there)
+    return cli, target, there, engine, kinds(made, target)
+
+
 def test_another_company_is_sent_all_of_it(
     cli: Cli, tmp_path: Path, target: str, there: Service, engine: Engine, owner: Any
 ) -> None:
@@ -362,20 +408,8 @@ def test_another_company_is_sent_all_of_it(
     books(cli)
     made = new(cli, tmp_path, target)
     connect(cli, target, there)
-    with engine.begin() as connection:
-        connection.execute(text("update export_login set company = 'sandbox'"))
-    with served(type(there)()) as sandbox:
-        sandbox.token, sandbox.refresh_token, sandbox.refreshes = there.token, there.refresh_token, there.refreshes
-        original = sandbox.answer
-        real = COMPANIES[target]
-        sandbox.answer = lambda method, path, query, body: original(  # type: ignore[method-assign]
-            method,
-            path.replace("sandbox", real),
-            query | ({"organization_id": real} if "organization_id" in query else {}),
-            body,
-        )
-        with engine.begin() as connection:
-            connection.execute(text("update export_login set api = :url"), {"url": sandbox.url})
+    with served(type(there)("sandbox")) as sandbox:
+        _move(engine, there, sandbox)
         cli.ok("export", target, "--send", "1")
         assert Counter(sandbox.kinds.values()) == kinds(made, target)
     assert not there.objects
