@@ -34,6 +34,8 @@ _UPDATABLE = (
     "daily_total",
     "open_receivable",
     "export_login",
+    "api_key",
+    "api_request",
 )
 
 
@@ -116,10 +118,16 @@ def require_current(database_url: str) -> None:
     """Raise NotUpgraded unless the database's schema is this release's."""
     engine = connect_engine(database_url, as_owner=True)
     with engine.connect() as connection:
-        found = _revision(connection)
-    if found != _head():
+        require_schema(connection)
+
+
+def require_schema(connection: Connection) -> str:
+    """The schema of a database. Raises NotUpgraded unless it is this release's."""
+    found = _revision(connection)
+    if found is None or found != _head():
         expected = f"expected schema {_head()}; run `tickmark db upgrade`"
         raise NotUpgraded("database", f"schema {found}" if found else "no Tickmark schema", expected)
+    return found
 
 
 def upgrade(database_url: str) -> bool:
@@ -246,7 +254,7 @@ def _set_privileges(connection: Connection) -> None:
         f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
         f"revoke insert on role, rule, alembic_version from {APPLICATION_ROLE}",
         f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
-        f"grant delete on open_receivable to {APPLICATION_ROLE}",
+        f"grant delete on open_receivable, api_request to {APPLICATION_ROLE}",
         f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
     ):
         connection.exec_driver_sql(statement)

@@ -260,6 +260,33 @@ export_part = Table(
     Index("export_part_export", "export_id"),
 )
 
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("key_id", BigInteger, Identity(always=True), primary_key=True),
+    _text("name"),
+    _text("role"),
+    Column("entities", ARRAY(Text)),
+    Column("hash", LargeBinary, nullable=False),
+    _moment("created_at", default=True),
+    _text("created_by"),
+    _day("expires_on"),
+    Column("revoked_at", DateTime(timezone=True)),
+    _text("revoked_by", null=True),
+)
+
+api_request = Table(
+    "api_request",
+    metadata,
+    Column("key_id", BigInteger, primary_key=True),
+    _text("idempotency_key", key=True),
+    Column("content", LargeBinary, nullable=False),
+    _moment("begun_at", default=True),
+    Column("status", SmallInteger),
+    _text("answer", null=True),
+    Index("api_request_begun", "begun_at"),
+)
+
 export_login = Table(
     "export_login",
     metadata,

@@ -119,7 +119,7 @@ def test_a_draft_is_computed_and_not_posted(cli: Cli, tmp_path: Path) -> None:
 
 def test_invoices_and_drafts_over_http(cli: Cli, engine: Any) -> None:
     cli.post(*parties(), usage("u1", "3.00", "2026-01-02"))
-    client = make_app(engine).test_client()
+    client = make_app(engine, open_as="tester").test_client()
     document = invoice("I", "2026-01-31", billed_usage("3.00"))
     draft = client.post("/v1/drafts", json=document)
     assert (draft.status_code, draft.json["invoice"]["status"], draft.json["invoice"]["total"]) == (

@@ -132,7 +132,8 @@ def test_parts_of_a_month_and_choices_that_contradict_are_refused(cli: Cli) -> N
         "export", "zoho", "--new", "--to", "2026-01-30"
     )
     assert (
-        "expected one of --check, --new, --again and --status" in cli.run("export", "zoho", "--new", "--check").output
+        "expected one of --check, --new, --again, --send and --status"
+        in cli.run("export", "zoho", "--new", "--check").output
     )
     told = cli.run("export", "zoho", "--again", "1", "--to", "2026-01-31").output
     assert "--again writes what the kept export held" in " ".join(told.split())

@@ -25,7 +25,7 @@ from web.server import HEADERS, make_app
 
 @pytest.fixture
 def client(engine: Engine) -> FlaskClient:
-    return make_app(engine).test_client()
+    return make_app(engine, open_as="tester").test_client()
 
 
 def _books(cli: Cli) -> None:
@@ -127,7 +127,9 @@ def test_openapi_describes_every_route(client: FlaskClient) -> None:
     assert spec["openapi"] == "3.1.0"
     assert set(spec["paths"]) == {
         "/v1/documents", "/v1/reports/{name}", "/v1/entries", "/v1/entries/{entry_id}", "/v1/trace/{ref}", "/v1/rules",
-        "/v1/invoices/{ref}", "/v1/drafts",
+        "/v1/invoices/{ref}", "/v1/drafts", "/v1/customers", "/v1/invoices", "/v1/grants", "/v1/contracts", "/v1/obligations",
+        "/v1/accounts", "/v1/periods/{entity}", "/v1/periods/{entity}/{month}/checklist", "/v1/recognitions", "/v1/seals",
+        "/v1/exports/{target}", "/v1/keys", "/v1/keys/{key_id}",
     }  # fmt: skip
     example = spec["paths"]["/v1/documents"]["post"]["requestBody"]["content"]["application/json"]["example"]
     assert client.post("/v1/documents", json=example).json["posted"] == 1
@@ -218,7 +220,7 @@ def test_other_hosts_and_other_errors(client: FlaskClient, engine: Engine, monke
         raise RuntimeError("secret of the server")
 
     monkeypatch.setattr(api, "engine", broken)
-    app = make_app(engine)
+    app = make_app(engine, open_as="tester")
     app.config["PROPAGATE_EXCEPTIONS"] = False
     answer = app.test_client().get("/v1/entries")
     assert answer.status_code == 500
@@ -227,7 +229,7 @@ def test_other_hosts_and_other_errors(client: FlaskClient, engine: Engine, monke
 
 
 def test_schemathesis_finds_no_error_of_the_server(engine: Engine) -> None:
-    app = make_app(engine)
+    app = make_app(engine, open_as="tester")
     app.config["PROPAGATE_EXCEPTIONS"] = False
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     checks = (

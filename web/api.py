@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
-from io import BytesIO
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from flask import Response, current_app, jsonify, request
+from apispec import BasePlugin
+from flask import Flask, Response, current_app, jsonify, request
 from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -27,7 +29,10 @@ from ledger.rulebook import RULES
 from revrec.intake import TYPES
 from web import reports
 from web.drafts import preview
-from web.posting import post_file
+from web.guard import limited, require_all_entities, require_entities, who
+from web.posting import How, post_file
+from web.repeats import once
+from web.scope import ELSEWHERE, require_entry, require_posted_within, require_trace
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 ENTRIES_A_PAGE_MAX = 500
@@ -222,7 +227,7 @@ _BODY = {
     "content": {
         "application/json": {
             "schema": {"anyOf": [_DOCUMENT, {"type": "array", "items": _DOCUMENT}]},
-            "example": {"type": "customer", "id": "globex", "name": "Globex", "country": "DE"},
+            "example": {"type": "customer", "id": "umbrella", "name": "Umbrella", "country": "DE"},
         },
         "application/x-ndjson": {"schema": {"type": "string"}},
     },
@@ -230,12 +235,12 @@ _BODY = {
 
 
 def _body_lines() -> Iterator[bytes]:
-    if request.mimetype == "application/x-ndjson":
-        yield from request.get_data(cache=False).splitlines(keepends=True)
+    if request.mimetype == NDJSON:
+        yield from request.get_data().splitlines(keepends=True)
         return
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("expected application/json or application/x-ndjson")
-    raw = request.get_data(cache=False)
+    raw = request.get_data()
     if not raw.strip():
         raise InvalidDocument("", "an empty body", "expected a document, or an array of them")
     try:
@@ -254,6 +259,7 @@ def _body_lines() -> Iterator[bytes]:
 class Documents(MethodView):
     """Documents as they come in."""
 
+    @once
     @blueprint.doc(requestBody=_BODY)
     @blueprint.response(200, PostedSchema)
     @blueprint.alt_response(415, response=HTTPStatus(415).name)
@@ -261,8 +267,17 @@ class Documents(MethodView):
     def post(self) -> dict[str, int]:
         """Post documents, all or none of them; posting the same again posts nothing."""
         problems: list[Problem] = []
-        stream = BytesIO(b"".join(line if line.endswith(b"\n") else line + b"\n" for line in _body_lines()))
-        result = post_file(engine(), stream, TYPES, "api", lambda problem, _raw: problems.append(problem))
+        asked = who()
+        check = (
+            None if asked.entities is None else partial(require_posted_within, by=asked.name, entities=asked.entities)
+        )
+        with SpooledTemporaryFile(max_size=_IN_MEMORY_MAX) as stream:
+            for line in _body_lines():
+                stream.write(line if line.endswith(b"\n") else line + b"\n")
+            stream.seek(0)
+            result = post_file(
+                engine(), stream, TYPES, asked.name, lambda problem, _raw: problems.append(problem), How(check=check)
+            )
         if problems:
             raise DocumentsRefused(problems)
         outcome = result.outcome
@@ -280,14 +295,36 @@ class Reports(MethodView):
     @blueprint.response(200, ReportSchema)
     @blueprint.alt_response(404, response=HTTPStatus(404).name)
     @blueprint.alt_response(422, response=HTTPStatus(422).name)
-    def get(self, query: dict[str, Any], name: str) -> dict[str, Any]:
-        """A report, by the name it has on the command line."""
+    def get(self, query: dict[str, Any], name: str) -> Response:
+        """A report, by the name it has on the command line. With If-None-Match, 304 where it says the same still."""
         if name not in reports.REPORTS:
             raise NotFound(f"report {name}: expected one of {', '.join(reports.REPORTS)}")
         against = query.pop("against", None)
+        if name in reports.OF_ALL_ENTITIES:
+            require_all_entities(f"the report {name}")
         with engine().connect() as connection:
-            report = reports.make(connection, name, Filters(**query), against)
-        return {"name": report.name, "title": report.title, "notes": report.notes, "rows": report.json_rows()}
+            report = reports.make(connection, name, limited(Filters(**query)), against)
+        made = jsonify({"name": report.name, "title": report.title, "notes": report.notes, "rows": report.json_rows()})
+        made.add_etag()
+        made.make_conditional(request)
+        return made
+
+
+NDJSON = "application/x-ndjson"
+_IN_MEMORY_MAX = 1024 * 1024
+
+
+def _all_entries(books: Engine, where: str, parameters: dict[str, Any]) -> Iterator[str]:
+    """Entries, a line each, read a page at a time."""
+    after = parameters["after"]
+    while True:
+        with books.connect() as connection:
+            found = entries.read_entries(connection, where, parameters | {"after": after}, limit=ENTRIES_A_PAGE_MAX)
+        for entry in found:
+            yield json.dumps(entries.entry_json(entry), ensure_ascii=False) + "\n"
+        if len(found) < ENTRIES_A_PAGE_MAX:
+            return
+        after = found[-1].entry_id
 
 
 @blueprint.route("/entries")
@@ -296,12 +333,17 @@ class Entries(MethodView):
 
     @blueprint.arguments(EntryQuerySchema, location="query", unknown=RAISE)
     @blueprint.response(200, EntryPageSchema)
-    def get(self, query: dict[str, Any]) -> dict[str, Any]:
-        """Entries in the order of their numbers, a page at a time."""
+    def get(self, query: dict[str, Any]) -> dict[str, Any] | Response:
+        """Entries in the order of their numbers, a page at a time; all of them after one, a line each, for application/x-ndjson."""
         where, parameters = "e.entry_id > :after", {"after": query["after"]}
         if "customer" in query:
             where += " and c.ref = :customer"
             parameters["customer"] = query["customer"]
+        if who().entities is not None:
+            where += f" and not {ELSEWHERE}"
+            parameters["entities"] = list(who().entities or ())
+        if request.accept_mimetypes.best == NDJSON:
+            return Response(_all_entries(engine(), where, parameters), mimetype=NDJSON)
         with engine().connect() as connection:
             found = entries.read_entries(connection, where, parameters, limit=query["limit"])
         last = found[-1].entry_id if len(found) == query["limit"] else None
@@ -317,7 +359,9 @@ class Entry(MethodView):
     def get(self, entry_id: int) -> dict[str, Any]:
         """An entry with its lines."""
         with engine().connect() as connection:
-            return entries.entry_json(entries.read_entry(connection, entry_id))
+            found = entries.read_entry(connection, entry_id)
+        require_entry(found, who().entities)
+        return entries.entry_json(found)
 
 
 @blueprint.route("/trace/<path:ref>")
@@ -329,7 +373,7 @@ class Traces(MethodView):
     def get(self, ref: str) -> dict[str, Any]:
         """The chain of an entry's number, or of a document such as invoice:INV-1, both ways."""
         with engine().connect() as connection:
-            return tracing.trace(connection, ref).as_json()
+            return require_trace(connection, tracing.trace(connection, ref), ref, who().entities).as_json()
 
 
 @blueprint.route("/invoices/<path:ref>")
@@ -341,7 +385,10 @@ class Invoices(MethodView):
     def get(self, ref: str) -> dict[str, Any]:
         """An invoice: items by group and label, the lines and usage behind them, taxes, and what became of it."""
         with engine().connect() as connection:
-            return read_invoice(connection, ref).as_json()
+            found = read_invoice(connection, ref)
+        if not who().sees(found.entity):
+            raise UnknownReference("invoice", ref, "expected the id of an invoice in the books")
+        return found.as_json()
 
 
 @blueprint.route("/drafts")
@@ -354,7 +401,9 @@ class Drafts(MethodView):
     @blueprint.alt_response(422, response=HTTPStatus(422).name)
     def post(self) -> dict[str, Any]:
         """An invoice document as it would be, and the entries it would post, were it finalised now. Posts nothing."""
-        draft = preview(engine(), b"".join(line.strip() for line in _body_lines()), "api")
+        draft = preview(engine(), b"".join(line.strip() for line in _body_lines()), who().name)
+        if draft.invoice is not None:
+            require_entities([draft.invoice.entity])
         if draft.invoice is None:
             raise DocumentsRefused(list(draft.problems))
         return {"invoice": draft.invoice.as_json(), "entries": [entries.entry_json(entry) for entry in draft.entries]}
@@ -378,6 +427,8 @@ def problem_response(status: int, title: str, **more: Any) -> Response:
     response = jsonify({"type": "about:blank", "title": title, "status": status, **more})
     response.status_code = status
     response.mimetype = PROBLEM
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
@@ -401,6 +452,28 @@ def refused(error: Refused) -> Response:
     return problem_response(status, str(error), field=error.field, value=error.value, expected=error.expected)
 
 
+# What the guard answers to who has no key, may not, or asks too often.
+_GUARDED = {
+    401: "No key that holds was given",
+    403: "The key is of a role that may not, or not for all entities",
+    429: "Too many requests of this key: Retry-After says when to go on",
+}
+
+
+class _Guarded(BasePlugin):
+    """What the guard may answer, described for every operation."""
+
+    def operation_helper(  # type: ignore[override] # apispec passes a path, too: in `_more`
+        self, *, operations: dict[str, Any] | None = None, **_more: Any
+    ) -> None:
+        """Add the guard's answers to each operation of a path."""
+        problem = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
+        for operation in (operations or {}).values():
+            if isinstance(operation, dict) and "responses" in operation:
+                for status, said in _GUARDED.items():
+                    operation["responses"].setdefault(str(status), {"description": said, "content": {PROBLEM: problem}})
+
+
 class ProblemApi(Api):  # type: ignore[misc] # flask-smorest is untyped
     """flask-smorest's API, answering errors as problem details, and describing them so."""
 
@@ -411,6 +484,13 @@ class ProblemApi(Api):  # type: ignore[misc] # flask-smorest is untyped
         self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM
         super()._register_responses()
         self.DEFAULT_RESPONSE_CONTENT_TYPE = usual
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app, spec_kwargs={"extra_plugins": [_Guarded()]})
+        self.spec.components.security_scheme(
+            "key", {"type": "http", "scheme": "bearer", "description": "A key, as `tickmark key create` makes it"}
+        )
+        self.spec.options["security"] = [{"key": []}]
 
     def describe_documents(self) -> None:
         """Describe every type of document by the model that checks it."""

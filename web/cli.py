@@ -627,13 +627,61 @@ def notify(url: str) -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
-def serve(port: int, host: str) -> None:
-    """Serve the API (/v1, /openapi.json, /docs) and the pages."""
+@click.option("--open", "everybody", is_flag=True, help="To whoever reaches this machine's own address, without a key.")
+def serve(port: int, host: str, everybody: bool) -> None:
+    """Serve the API (/v1, /openapi.json, /docs) and the pages, to those who have a key (`tickmark key create`)."""
     from ledger.database import opened
-    from web.server import run_server
+    from web.server import LOCAL_HOSTS, run_server
 
+    if everybody and host not in LOCAL_HOSTS:
+        raise click.UsageError(f"--open is for this machine alone: expected --host {LOCAL_HOSTS[0]}, found {host}")
     with _refusals(), opened() as engine:
-        run_server(engine, host, port)
+        run_server(engine, host, port, author() if everybody else None)
+
+
+@main.group()
+def key() -> None:
+    """Keys of persons and systems, for the API and the pages."""
+
+
+@key.command("create")
+@click.argument("name")
+@click.option("--role", type=click.Choice(("viewer", "operator", "controller", "admin")), required=True,
+              help="See; post documents; close, recognise, seal; make keys: each all before it, too.")  # fmt: skip
+@click.option("--entity", "entities", multiple=True, help="For the books of this entity only; may be repeated.")
+@click.option("--expires", type=DAY, help="Its last day; a year from now by default.")
+def key_create(name: str, role: str, entities: tuple[str, ...], expires: date | None) -> None:
+    """Make a key for NAME, a person or a system. It is shown once, and kept nowhere."""
+    from ledger.database import opened
+    from web import access
+
+    with _refusals(), opened() as engine, engine.begin() as connection:
+        made = access.create(connection, name, role, author(), entities, expires)
+    click.echo(made)
+    click.echo("kept is only its hash: it can't be shown again", err=True)
+
+
+@key.command("list")
+def key_list() -> None:
+    """Show the keys there are and were."""
+    from ledger.database import opened
+    from web import access
+    from web.tables import table_text
+
+    with _refusals(), opened() as engine, engine.connect() as connection:
+        click.echo(table_text(access.keys(connection)), nl=False)
+
+
+@key.command("revoke")
+@click.argument("number", type=int)
+def key_revoke(number: int) -> None:
+    """Let key NUMBER hold no more, and the sessions that were begun with it."""
+    from ledger.database import opened
+    from web import access
+
+    with _refusals(), opened() as engine, engine.begin() as connection:
+        access.revoke(connection, number, author())
+    click.echo(f"key {number} is revoked")
 
 
 @main.group()
@@ -685,4 +733,4 @@ def demo(no_serve: bool, port: int, output: str) -> None:
         if not no_serve:
             from web.server import run_server
 
-            run_server(engine, "127.0.0.1", port)
+            run_server(engine, "127.0.0.1", port, author())

@@ -31,7 +31,9 @@ from revrec.waterfall import by_month
 from web import reports
 from web.api import engine
 from web.charts import bar_chart
+from web.guard import limited, require_all_entities, require_entities, who
 from web.picture import picture
+from web.scope import ELSEWHERE, ENTITY_OF, require_trace
 
 blueprint = Blueprint("pages", __name__)
 
@@ -101,6 +103,10 @@ def _parsed(query: Mapping[str, str], name: str, kind: Callable[[str], Any], exp
         raise Refused(name, raw or "", f"expected {expected}") from None
 
 
+def _with(query: MultiDict[str, str], **more: str) -> MultiDict[str, str]:
+    return MultiDict([*query.items(multi=True), *more.items()])
+
+
 def _moment(query: Mapping[str, str], name: str) -> datetime | None:
     """A moment of a page's address, in the server's time zone where it names none."""
     moment: datetime | None = _parsed(query, name, datetime.fromisoformat, "a moment such as 2026-01-31T18:00")
@@ -117,7 +123,7 @@ def _one_of(query: Mapping[str, str], name: str, known: Sequence[str]) -> str | 
 def _filters(query: MultiDict[str, str]) -> Filters:
     """The filters of a page's address. Raises Refused for a value that is none."""
     amounts = _one_of(query, "amounts", ("transaction", "entity"))
-    return Filters(
+    filters = Filters(
         since=_parsed(query, "from", date.fromisoformat, "a date such as 2026-01-31"),
         as_of=_parsed(query, "as_of", date.fromisoformat, "a date such as 2026-01-31"),
         known_at=_moment(query, "known_at"),
@@ -130,16 +136,18 @@ def _filters(query: MultiDict[str, str]) -> Filters:
         group=tuple(name for name in GROUPS if name in query.getlist("group")),
         transaction=None if amounts is None else amounts == "transaction",
     )
+    return limited(filters)
 
 
 @blueprint.get("/")
 def overview() -> str:
     """Where the books stand: this month's revenue, what is owed and owing, and what the month end waits for."""
     with engine().connect() as connection:
-        entities = connection.execute(text("select entity, name, currency from entity order by entity")).all()
+        rows = connection.execute(text("select entity, name, currency from entity order by entity")).all()
+        entities = [row for row in rows if who().sees(row.entity)]
         if not entities:
             return render_template("empty.html")
-        filters = _filters(request.args)
+        filters = _filters(request.args if "entity" in request.args else _with(request.args, entity=entities[0].entity))
         chosen = next((row for row in entities if row.entity == filters.entity), entities[0])
         filters = replace(filters, entity=chosen.entity, as_of=filters.as_of or month_end(last_day(connection)))
         assert filters.as_of is not None, "set above"
@@ -256,7 +264,7 @@ def _tasks(
 def entry(entry_id: int) -> str:
     """An entry: why it was posted, its lines, its document, where it comes from and where it went."""
     with engine().connect() as connection:
-        trace = tracing.trace(connection, f"entry:{entry_id}")
+        trace = require_trace(connection, tracing.trace(connection, f"entry:{entry_id}"), str(entry_id), who().entities)
     found = trace.entries[0]
     codes = list(dict.fromkeys(line.rule for line in found.lines))
     totals: dict[str, int] = {}
@@ -277,7 +285,7 @@ def entry(entry_id: int) -> str:
 def thing(kind: str, ref: str) -> str:
     """A document (or an obligation): what it says, its entries, what it comes from and what it led to."""
     with engine().connect() as connection:
-        trace = tracing.trace(connection, f"{kind}:{ref}")
+        trace = require_trace(connection, tracing.trace(connection, f"{kind}:{ref}"), ref, who().entities)
     return render_template("document.html", trace=trace)
 
 
@@ -285,7 +293,10 @@ def thing(kind: str, ref: str) -> str:
 def invoice(ref: str) -> str:
     """An invoice as its reader sees it; each line unfolds to the usage behind it."""
     with engine().connect() as connection:
-        return render_template("invoice.html", invoice=read_invoice(connection, ref))
+        found = read_invoice(connection, ref)
+    if not who().sees(found.entity):
+        raise UnknownReference("invoice", ref, "expected the id of an invoice in the books")
+    return render_template("invoice.html", invoice=found)
 
 
 @blueprint.get("/ledger/<entity>/<role>")
@@ -293,6 +304,7 @@ def ledger_account(entity: str, role: str) -> str:
     """A general-ledger account: its sub-ledger accounts with their balances, which sum to it."""
     if role not in ROLES:
         raise NotFound(f"no account has the role {role}")
+    require_entities([entity])
     filters = _filters(request.args)
     with engine().connect() as connection:
         rows = connection.execute(
@@ -327,7 +339,7 @@ def account(account_id: int) -> str:
             ),
             {"id": account_id},
         ).first()
-        if head is None:
+        if head is None or not who().sees(head.entity):
             raise UnknownReference("account", account_id, "expected the number of an account in the books")
         rows = connection.execute(
             text(
@@ -352,9 +364,13 @@ def account(account_id: int) -> str:
 def journal() -> str:
     """The journal, newest first."""
     raw = request.args.get("before", "")
-    where, parameters = "true", {}
+    where: str = "true"
+    parameters: dict[str, object] = {}
     if raw.isdigit() and len(raw) < 19:
         where, parameters = "e.entry_id < :before", {"before": int(raw)}
+    if who().entities is not None:
+        where += f" and not {ELSEWHERE}"
+        parameters["entities"] = list(who().entities or ())
     with engine().connect() as connection:
         found = entries.read_entries(connection, where, parameters, limit=JOURNAL_PAGE, order="e.entry_id desc")
     older = found[-1].entry_id if len(found) == JOURNAL_PAGE else None
@@ -366,6 +382,8 @@ def report(name: str) -> str | BaseResponse:
     """A report, as a table or a file, as of a day and as known at a moment."""
     if name not in reports.REPORTS:
         raise NotFound(f"no report is called {name}; expected one of {', '.join(reports.REPORTS)}")
+    if name in reports.OF_ALL_ENTITIES:
+        require_all_entities(f"the report {name}")
     filters = _filters(request.args)
     with engine().connect() as connection:
         made = reports.make(connection, name, filters, _moment(request.args, "against"))
@@ -416,15 +434,24 @@ def find() -> str | BaseResponse:
         if wanted:
             plain = wanted.replace(",", "")
             if plain.isdigit() and len(plain) < 19:
-                found = connection.scalar(text("select entry_id from entry where entry_id = :id"), {"id": int(plain)})
+                found = connection.scalar(
+                    text(f"select entry_id from entry e where entry_id = :id and (:all or not {ELSEWHERE})"),
+                    {"id": int(plain), "all": who().entities is None, "entities": list(who().entities or ())},
+                )
                 if found:
                     return redirect(url_for("pages.entry", entry_id=found))
         pattern = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         rows = connection.execute(
             text(
-                "select type, ref from document_key where ref ilike :like order by (ref = :exact) desc, type, ref limit 51"
+                "select d.type, d.ref from document_key k join document d using (customer_id, document_id)"
+                f" where k.ref ilike :like and (cast(:entities as text[]) is null or {ENTITY_OF} = any(:entities)) "
+                "order by (d.ref = :exact) desc, d.type, d.ref limit 51"
             ),
-            {"like": f"%{pattern}%", "exact": wanted},
+            {
+                "like": f"%{pattern}%",
+                "exact": wanted,
+                "entities": None if who().entities is None else list(who().entities or ()),
+            },
         ).all()
     if len(rows) == 1:
         return redirect(url_for("pages.thing", kind=rows[0].type, ref=rows[0].ref))

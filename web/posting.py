@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO
 
 import psycopg
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -45,11 +45,15 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How a file is posted: past refusals, for show only, without documents dated in closed months."""
+    """How a file is posted: past refusals, for show only, without documents dated in closed months.
+
+    `check` looks at what was posted before it is kept, and raises Refused where that may not be.
+    """
 
     keep_going: bool = False
     dry_run: bool = False
     refuse_late: bool = False
+    check: Callable[[Connection], None] | None = None
 
 
 def post_file(
@@ -119,6 +123,8 @@ def _post_once(
             connection, _lines(stream), types, posted_by, report, progress, refuse_late=how.refuse_late
         )
         kept = not how.dry_run and (how.keep_going or not outcome.refused)
+        if kept and how.check is not None:
+            how.check(connection)
         if kept:
             connection.commit()
         else:

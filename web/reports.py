@@ -52,6 +52,9 @@ REPORTS: Mapping[str, str] = {
     "exported": "adapters.delivery:exported",
 }
 
+# Those whose rows are of no entity, or of two.
+OF_ALL_ENTITIES = ("stand-alone-prices", "between-entities")
+
 # Spreadsheets run a cell that starts with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

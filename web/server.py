@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 import waitress
 from flask import Flask, Response, current_app, request
+from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ledger.errors import Refused
-from web import api, pages
+from web import api, guard, ops, pages, resources, signing
 
 # Nothing is loaded from elsewhere, no script runs in a page, nobody frames it.
 HEADERS = {
@@ -20,11 +21,14 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
-def make_app(engine: Engine, *, hosts: tuple[str, ...] = _LOCAL_HOSTS) -> Flask:
-    """The application over a database. `hosts` are the names it answers to; a page of elsewhere can't reach it."""
+def make_app(engine: Engine, *, hosts: tuple[str, ...] = LOCAL_HOSTS, open_as: str | None = None) -> Flask:
+    """The application over a database. `hosts` are the names it answers to; a page of elsewhere can't reach it.
+
+    Who asks needs a key, unless it is `open_as` somebody to whoever reaches it.
+    """
     app = Flask("web")
     app.extensions["tickmark"] = engine
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
@@ -37,9 +41,17 @@ def make_app(engine: Engine, *, hosts: tuple[str, ...] = _LOCAL_HOSTS) -> Flask:
         MAX_CONTENT_LENGTH=api.BODY_BYTES_MAX,
         TRUSTED_HOSTS=list(hosts),
     )
+    guard.install(app, engine, open_as)
+    ops.install(app)
+    csrf = CSRFProtect(app)
+    # keys are sent by hand, never by a browser on its own
+    csrf.exempt(api.blueprint)
+    csrf.exempt(resources.blueprint)
     described = api.ProblemApi(app)
     described.describe_documents()
     described.register_blueprint(api.blueprint)
+    described.register_blueprint(resources.blueprint)
+    app.register_blueprint(signing.blueprint)
     app.extensions["tickmark.openapi"] = described.spec
     app.register_blueprint(pages.blueprint)
     app.register_error_handler(api.DocumentsRefused, api.documents_refused)
@@ -61,7 +73,7 @@ def _refused(error: Refused) -> Response | tuple[str, int]:
 
 def _failed(error: Exception) -> Response | tuple[str, int]:
     """Anything else: the log has the trace, the answer has none."""
-    if isinstance(error, HTTPException) and not request.path.startswith("/v1"):
+    if isinstance(error, HTTPException) and not (request.path.startswith("/v1") or request.endpoint == "ops.metrics"):
         return pages.http_error(error)
     if isinstance(error, HTTPException):
         return api.problem_response(error.code or 500, error.description or error.name)
@@ -71,14 +83,17 @@ def _failed(error: Exception) -> Response | tuple[str, int]:
     return pages.http_error(InternalServerError("The server failed; its log says why."))
 
 
-def run_server(engine: Engine, host: str, port: int) -> None:
-    """Serve until Ctrl-C."""
-    app = make_app(engine, hosts=(*_LOCAL_HOSTS, host))
+def run_server(engine: Engine, host: str, port: int, open_as: str | None = None) -> None:
+    """Serve until Ctrl-C: to whoever has a key, or `open_as` somebody to all on this machine."""
+    app = make_app(engine, hosts=(*LOCAL_HOSTS, host), open_as=open_as)
     try:
         server = waitress.create_server(app, host=host, port=port, threads=8, ident=None)
     except OSError as error:
         raise Refused("port", port, f"expected a free port: {error.strerror or error}") from error
-    click.echo(f"Tickmark is at http://{host}:{port} (Ctrl-C stops it)")
+    told = (
+        f", open to everybody on this machine as {open_as}" if open_as else "; sign in with a key (tickmark key create)"
+    )
+    click.echo(f"Tickmark is at http://{host}:{port}{told} (Ctrl-C stops it)")
     try:
         server.run()
     except KeyboardInterrupt:

@@ -1,0 +1,182 @@
+"""What stands before every request: a number for the log, who asks, whether they may, and not too often.
+
+The API takes keys as `Authorization: Bearer tm_...`; the pages take a session that a key was exchanged for, which ends with the key.
+A session can't be used on the API, so nothing of elsewhere can make a browser post to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, g, redirect, request, session, url_for
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from sqlalchemy import Engine
+from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.wrappers import Response as BaseResponse
+
+from ledger.errors import Refused, UnknownReference
+from ledger.reports import Filters
+from web import access
+from web.access import Who
+
+SESSION_SECONDS = 12 * 3600
+LIMIT = "600/minute"
+SIGN_IN_LIMIT = "10/minute"
+# What anybody may ask: whether it runs, how it looks, how to sign in, and how the API is called.
+PUBLIC = {"static", "ops.health", "ops.ready", "signing.sign_in", "api-docs.openapi_json", "pages.docs"}
+log = logging.getLogger("tickmark.requests")
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def needs(role: str) -> Callable[[_View], _View]:
+    """Let a view be for those who may do what a role may: without it, a viewer may read and an operator write."""
+
+    def mark(view: _View) -> _View:
+        view.needs = role  # type: ignore[attr-defined] # read back below
+        return view
+
+    return mark
+
+
+def who() -> Who:
+    """Who asks."""
+    found = g.get("who")
+    assert isinstance(found, Who), "asked behind the guard"
+    return found
+
+
+def _asked_as() -> str:
+    """Whose requests are counted together: a key's, else an address's."""
+    found = g.get("who")
+    return f"key {found.key_id}" if isinstance(found, Who) else get_remote_address()
+
+
+limiter = Limiter(
+    _asked_as, default_limits=[LIMIT], storage_uri="memory://", headers_enabled=True, strategy="moving-window"
+)
+
+
+def install(app: Flask, engine: Engine, open_as: str | None) -> None:
+    """Guard an application. `open_as` opens it to everybody who reaches it, in somebody's name: for one's own machine only."""
+    app.config.update(
+        SECRET_KEY=_session_secret(),
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_NAME="tickmark",
+        PERMANENT_SESSION_LIFETIME=SESSION_SECONDS,
+    )
+
+    @app.before_request
+    def _before() -> BaseResponse | None:
+        g.begun = time.perf_counter()
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = (
+            given if given.isascii() and given.isprintable() and 0 < len(given) <= 100 else secrets.token_hex(8)
+        )
+        return _admit(engine, open_as)
+
+    limiter.init_app(app)
+    app.after_request(_after)
+
+
+def _session_secret() -> bytes:
+    """What sessions are signed with: of TICKMARK_SECRET_KEY, so that they outlive a restart and hold on several servers."""
+    given = os.environ.get("TICKMARK_SECRET_KEY", "").partition(",")[0].strip()
+    return hashlib.sha256(b"tickmark sessions " + given.encode()).digest() if given else secrets.token_bytes(32)
+
+
+def _admit(engine: Engine, open_as: str | None) -> BaseResponse | None:
+    """Find out who asks. Raises Unauthorized or Forbidden; sends a page's reader to sign in."""
+    on_api = request.path.startswith("/v1") or request.endpoint == "ops.metrics"
+    if open_as is not None:
+        g.who = Who(0, open_as, "admin")
+    else:
+        g.who = _by_key(engine) if on_api else _by_session(engine)
+    if request.endpoint in PUBLIC or request.endpoint is None:
+        return None
+    if g.who is None:
+        if on_api:
+            raise Unauthorized("expected a key that holds, as Authorization: Bearer tm_...")
+        return redirect(url_for("signing.sign_in", next=request.full_path.rstrip("?")))
+    role = _needed()
+    if not g.who.may(role):
+        raise Forbidden(f"expected a key of the role {role}: this is one of a {g.who.role}")
+    return None
+
+
+def _needed() -> str:
+    view: Any = current_app.view_functions[request.endpoint or ""]
+    method = getattr(getattr(view, "view_class", None), request.method.lower(), None)
+    found: str | None = getattr(method, "needs", None) or getattr(view, "needs", None)
+    return found or ("viewer" if request.method in ("GET", "HEAD", "OPTIONS") else "operator")
+
+
+def _by_key(engine: Engine) -> Who | None:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    with engine.connect() as connection:
+        return access.find(connection, key.strip())
+
+
+def _by_session(engine: Engine) -> Who | None:
+    key_id = session.get("key")
+    if not isinstance(key_id, int):
+        return None
+    with engine.connect() as connection:
+        return access.still(connection, key_id)
+
+
+def _after(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    seconds = time.perf_counter() - g.get("begun", time.perf_counter())
+    asked = g.get("who")
+    log.info(
+        json.dumps(
+            {
+                "request": g.get("request_id", ""), "method": request.method, "path": request.path, "status": response.status_code,
+                "ms": round(seconds * 1000, 1), "who": asked.name if isinstance(asked, Who) else None,
+            },
+            ensure_ascii=False,
+        )
+    )  # fmt: skip
+    return response
+
+
+def limited(filters: Filters) -> Filters:
+    """Filters, held to the entities that are open to who asks.
+
+    Raises UnknownReference for another entity, as for one that is not there, and Refused where one has to be named.
+    """
+    asked = who()
+    if asked.entities is None:
+        return filters
+    if filters.entity is None:
+        if len(asked.entities) > 1:
+            raise Refused("entity", "missing", f"expected one of {', '.join(asked.entities)}, for which this key is")
+        return replace(filters, entity=asked.entities[0])
+    require_entities([filters.entity])
+    return filters
+
+
+def require_entities(entities: Sequence[str]) -> None:
+    """Raise UnknownReference where an entity's books are not open to who asks: as if it were not there."""
+    for entity in entities:
+        if not who().sees(entity):
+            raise UnknownReference("entity", entity, "expected the id of an entity in the books")
+
+
+def require_all_entities(what: str) -> None:
+    """Raise Forbidden for what is of all entities together, where the key is for some."""
+    if who().entities is not None:
+        raise Forbidden(f"expected a key for all entities: {what} is not of one")

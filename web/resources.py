@@ -1,0 +1,457 @@
+"""The API's lists and the work of a month's end: parties, invoices, grants, contracts, obligations, accounts, documents, periods, seals, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from http import HTTPStatus
+from typing import Any
+
+from flask.views import MethodView
+from flask_smorest import Blueprint
+from marshmallow import RAISE, Schema, fields, validate
+from sqlalchemy import text
+
+from adapters import kept
+from adapters.export import TARGETS
+from ledger import periods, seals
+from ledger.dates import month_text, parse_month
+from ledger.errors import Refused, UnknownReference
+from ledger.money import to_text
+from ledger.reports import Filters
+from revrec.recognition import recognize
+from web import access
+from web.api import ENTRIES_A_PAGE_MAX, engine
+from web.closing import checklist
+from web.guard import limited, needs, require_all_entities, require_entities, who
+from web.repeats import once
+
+blueprint = Blueprint("resources", __name__, url_prefix="/v1", description="Lists, and the work of a month's end.")
+
+_NOT_FOUND = HTTPStatus(404).name
+_REFUSED = HTTPStatus(422).name
+
+
+class PageQuerySchema(Schema):
+    """A page of a list: what comes after the cursor that the page before gave as `next`."""
+
+    after = fields.String(load_default=None, metadata={"description": "`next` of the page before"})
+    limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=ENTRIES_A_PAGE_MAX))
+    entity = fields.String(load_default=None)
+    customer = fields.String(load_default=None)
+
+
+class PageSchema(Schema):
+    """A page of a list; `next` is null on the last one. Amounts are decimal strings of the row's currency."""
+
+    rows = fields.List(fields.Dict())
+    next = fields.String(allow_none=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list: its SQL with the columns `cursor`, `entity` and `customer` beside those shown, and which of these are amounts."""
+
+    query: str
+    amounts: tuple[str, ...] = ()
+    numbered: bool = False  # whether the cursor is a number
+    of_all: bool = False  # whether its rows are of no entity
+
+
+_LISTS: Mapping[str, _List] = {
+    "customers": _List(
+        "select c.ref as cursor, null as entity, c.ref as customer, c.ref as id, c.name, c.country, c.tax_id, c.tax_status, c.overage "
+        "from customer c where c.customer_id > 0",
+        of_all=True,
+    ),
+    "invoices": _List(
+        "select i.ref as cursor, i.entity, c.ref as customer, i.ref as id, i.number, i.currency, i.issued_on, i.due_on,"
+        " i.total_minor as total, i.master, i.supersedes from invoice i join customer c using (customer_id)",
+        amounts=("total",),
+    ),
+    "grants": _List(
+        "select g.ref as cursor, g.entity, c.ref as customer, g.ref as id, g.kind, g.currency, g.face_minor as face, g.price_minor as price,"
+        " g.effective_on, g.expires_on, g.products, g.priority, g.contract from credit_grant g join customer c using (customer_id)",
+        amounts=("face", "price"),
+    ),
+    "contracts": _List(
+        "select k.ref as cursor, k.entity, c.ref as customer, k.ref as id, k.currency, k.signed_on, k.price_minor as price"
+        " from contract k join customer c using (customer_id)",
+        amounts=("price",),
+    ),
+    "obligations": _List(
+        "select substr(o.subject, 12) as cursor, o.entity, c.ref as customer, substr(o.subject, 12) as id, o.contract, o.invoice, o.product,"
+        " o.pattern, o.starts_on, o.ends_on, o.currency, o.price_minor as price"
+        " from performance_obligation o join customer c using (customer_id)",
+        amounts=("price",),
+    ),
+    "accounts": _List(
+        "select a.account_id as cursor, a.entity, c.ref as customer, a.account_id as id, a.role, a.subject, a.product, a.currency"
+        " from account a join customer c using (customer_id)",
+        numbered=True,
+    ),
+    "documents": _List(
+        "select d.document_id as cursor, d.body::jsonb ->> 'entity' as entity, d.body::jsonb ->> 'customer' as customer, d.document_id as number,"
+        " d.type, d.ref as id, d.dated_on, d.posted_at, d.posted_by from document d",
+        numbered=True,
+    ),
+}  # fmt: skip
+
+
+def _page(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    kind = _LISTS[name]
+    entity = None if kind.of_all else limited(Filters(entity=query["entity"])).entity
+    after = query["after"]
+    if kind.numbered and after is not None and not (after.isdigit() and len(after) < 19):
+        raise Refused("after", after, "expected `next` of the page before")
+    with engine().connect() as connection:
+        rows = connection.execute(
+            text(
+                f"select * from ({kind.query}) x where (cast(:after as {'bigint' if kind.numbered else 'text'}) is null"
+                f" or cursor > cast(:after as {'bigint' if kind.numbered else 'text'}))"
+                " and (cast(:entity as text) is null or entity = :entity) and (cast(:customer as text) is null or customer = :customer) "
+                "order by cursor limit :limit"
+            ),
+            {"after": after, "entity": entity, "customer": query["customer"], "limit": query["limit"]},
+        ).all()
+    found = [_shown(row._mapping, kind) for row in rows]
+    return {"rows": found, "next": str(rows[-1].cursor) if len(rows) == query["limit"] else None}
+
+
+def _shown(row: Mapping[Any, Any], kind: _List) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, value in row.items():
+        if name == "cursor" or (kind.of_all and name in ("entity", "customer")):
+            continue
+        if name in kind.amounts and value is not None:
+            shown[name] = to_text(value, row["currency"])
+        else:
+            shown[name] = value.isoformat() if isinstance(value, date | datetime) else value
+    return shown
+
+
+def _listed(name: str, title: str) -> type[MethodView]:
+    """The view of a list."""
+
+    class Listed(MethodView):
+        @blueprint.arguments(PageQuerySchema, location="query", unknown=RAISE)
+        @blueprint.response(200, PageSchema)
+        @blueprint.alt_response(422, response=_REFUSED)
+        def get(self, query: dict[str, Any]) -> dict[str, Any]:
+            return _page(name, query)
+
+    Listed.__name__ = f"List{name.title()}"
+    Listed.__doc__ = title
+    Listed.get.__doc__ = f"{title}, a page at a time."
+    return Listed
+
+
+for _name, _title in {
+    "customers": "Customers", "invoices": "Invoices", "grants": "Grants of credits", "contracts": "Contracts",
+    "obligations": "Performance obligations", "accounts": "Sub-ledger accounts", "documents": "Documents as they came in",
+}.items():  # fmt: skip
+    blueprint.route(f"/{_name}")(_listed(_name, _title))
+
+
+class PeriodSchema(Schema):
+    """How far an entity's books are closed."""
+
+    entity = fields.String()
+    closed_through = fields.Date(allow_none=True)
+    first_open_day = fields.Date()
+    history = fields.List(fields.Dict())
+
+
+class ChecklistSchema(Schema):
+    """What a month still waits for before it closes."""
+
+    name = fields.String()
+    done = fields.Boolean()
+    detail = fields.String()
+
+
+class CloseSchema(Schema):
+    """Which month to close, or why to open the last closed one again."""
+
+    month = fields.String(
+        required=True, validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$"), metadata={"example": "2026-01"}
+    )
+    reopen = fields.Boolean(load_default=False)
+    reason = fields.String(load_default="")
+
+
+@blueprint.route("/periods/<string:entity>")
+class Periods(MethodView):
+    """Months of an entity's books."""
+
+    @blueprint.response(200, PeriodSchema)
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    def get(self, entity: str) -> dict[str, Any]:
+        """How far the books are closed, and who closed and reopened what."""
+        require_entities([entity])
+        with engine().connect() as connection:
+            return _period(connection, entity)
+
+    @needs("controller")
+    @once
+    @blueprint.arguments(CloseSchema, unknown=RAISE, example={"month": "2026-01"})
+    @blueprint.response(200, PeriodSchema)
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def post(self, body: dict[str, Any], entity: str) -> dict[str, Any]:
+        """Close a month, or open the last closed one again with a reason; what is posted is sealed then."""
+        require_entities([entity])
+        month = parse_month(body["month"])
+        with engine().begin() as connection:
+            if body["reopen"]:
+                periods.reopen(connection, entity, month, who().name, body["reason"])
+            else:
+                periods.close(connection, entity, month, who().name)
+            found = _period(connection, entity)
+        if not body["reopen"]:
+            seals.seal(engine(), who().name)
+        return found
+
+
+def _period(connection: Any, entity: str) -> dict[str, Any]:
+    periods.currency(connection, entity)
+    events = connection.execute(
+        text("select month, action, at, by, reason from period_event where entity = :entity order by period_event_id"),
+        {"entity": entity},
+    )
+    return {
+        "entity": entity, "closed_through": periods.closed_through(connection, entity),
+        "first_open_day": periods.first_open_day(connection, entity),
+        "history": [
+            {"month": month_text(row.month), "action": row.action, "at": row.at.isoformat(), "by": row.by, "reason": row.reason}
+            for row in events
+        ],
+    }  # fmt: skip
+
+
+@blueprint.route("/periods/<string:entity>/<string:month>/checklist")
+class Checklist(MethodView):
+    """What a month waits for."""
+
+    @blueprint.response(200, ChecklistSchema(many=True))
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def get(self, entity: str, month: str) -> list[dict[str, Any]]:
+        """What a month still waits for before it closes; nothing is posted."""
+        require_entities([entity])
+        return [
+            {"name": item.name, "done": item.done, "detail": item.detail}
+            for item in checklist(engine(), entity, _month(month), who().name)
+        ]
+
+
+def _month(given: str) -> date:
+    try:
+        return parse_month(given)
+    except ValueError:
+        raise Refused("month", given, "expected a month such as 2026-01") from None
+
+
+class RecognitionQuerySchema(Schema):
+    """Through which month to recognise."""
+
+    through = fields.String(
+        required=True, validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$"), metadata={"example": "2026-01"}
+    )
+
+
+class RecognitionSchema(Schema):
+    """What a run of recognition posted."""
+
+    through = fields.String()
+    entries = fields.Integer()
+    expired_grants = fields.Integer()
+
+
+@blueprint.route("/recognitions")
+class Recognitions(MethodView):
+    """Recognition of revenue."""
+
+    @needs("controller")
+    @once
+    @blueprint.arguments(RecognitionQuerySchema, unknown=RAISE, example={"through": "2026-01"})
+    @blueprint.response(200, RecognitionSchema)
+    @blueprint.alt_response(403, response=HTTPStatus(403).name)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Post the revenue that is due through a month, of all entities; a second run posts nothing."""
+        require_all_entities("recognition")
+        with engine().begin() as connection:
+            run = recognize(connection, parse_month(body["through"]), who().name)
+            return {"through": body["through"], "entries": run.entries, "expired_grants": run.expired_grants}
+
+
+class SealSchema(Schema):
+    """A block of sealed entries."""
+
+    seal = fields.Integer()
+    first_entry = fields.Integer()
+    last_entry = fields.Integer()
+    entries = fields.Integer()
+    root = fields.String()
+    previous = fields.String()
+    hash = fields.String()
+    sealed_at = fields.String()
+    sealed_by = fields.String()
+
+
+class SealPageSchema(Schema):
+    """Seals, oldest first."""
+
+    rows = fields.List(fields.Nested(SealSchema))
+    next = fields.String(allow_none=True)
+
+
+@blueprint.route("/seals")
+class Seals(MethodView):
+    """Seals of what is posted."""
+
+    @blueprint.arguments(PageQuerySchema(only=("after", "limit")), location="query", unknown=RAISE)
+    @blueprint.response(200, SealPageSchema)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def get(self, query: dict[str, Any]) -> dict[str, Any]:
+        """Seals in the order in which they were made."""
+        after = query["after"] or "0"
+        if not (after.isdigit() and len(after) < 19):
+            raise Refused("after", after, "expected `next` of the page before")
+        with engine().connect() as connection:
+            rows = connection.execute(
+                text(
+                    "select seal_id as seal, first_entry, last_entry, entries, encode(root, 'hex') as root, encode(previous, 'hex') as previous,"
+                    " encode(hash, 'hex') as hash, sealed_at, sealed_by from seal where seal_id > :after order by seal_id limit :limit"
+                ),
+                {"after": int(after), "limit": query["limit"]},
+            ).all()
+        found = [dict(row._mapping) | {"sealed_at": row.sealed_at.isoformat()} for row in rows]
+        return {"rows": found, "next": str(rows[-1].seal) if len(rows) == query["limit"] else None}
+
+    @needs("controller")
+    @once
+    @blueprint.response(200, Schema.from_dict({"sealed": fields.Integer(), "said": fields.String()}, name="Sealed"))
+    def post(self) -> dict[str, Any]:
+        """Seal what is posted and not sealed yet."""
+        done = seals.seal(engine(), who().name)
+        return {"sealed": done.entries, "said": done.sentence if done.head is not None else "nothing is posted yet"}
+
+
+class ExportQuerySchema(Schema):
+    """Whose exports."""
+
+    entity = fields.String(load_default=None)
+
+
+class ExportStatusSchema(Schema):
+    """What went out for a system, and what is new."""
+
+    rows = fields.List(fields.Dict())
+    notes = fields.List(fields.String())
+
+
+@blueprint.route("/exports/<string:target>")
+class Exports(MethodView):
+    """Exports that were kept."""
+
+    @blueprint.arguments(ExportQuerySchema, location="query", unknown=RAISE)
+    @blueprint.response(200, ExportStatusSchema)
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def get(self, query: dict[str, Any], target: str) -> dict[str, Any]:
+        """What went out for a system, export by export, and the months in which something is still to go."""
+        if target not in TARGETS:
+            raise UnknownReference("target", target, f"expected one of {', '.join(TARGETS)}")
+        with engine().connect() as connection:
+            filters = limited(Filters(entity=query["entity"]))
+            if filters.entity is None:
+                known = periods.entities(connection)
+                if len(known) != 1:
+                    raise Refused(
+                        "entity", "missing", f"expected one of the entities in the books ({', '.join(known) or 'none'})"
+                    )
+                filters = Filters(entity=known[0])
+            assert filters.entity is not None, "chosen above"
+            periods.currency(connection, filters.entity)
+            report = kept.status(
+                connection,
+                target,
+                filters,
+                connection.scalar(text("select coalesce(max(entry_id), 0) from entry")) or 0,
+            )
+        return {"rows": report.json_rows(), "notes": list(report.notes)}
+
+
+class NewKeySchema(Schema):
+    """A key to be made."""
+
+    name = fields.String(required=True, validate=validate.Length(min=1, max=100), metadata={"example": "meter-feed"})
+    role = fields.String(required=True, validate=validate.OneOf(access.ROLES))
+    entities = fields.List(
+        fields.String(), load_default=list, metadata={"description": "The entities it is for; all where there are none"}
+    )
+    expires_on = fields.Date(load_default=None, metadata={"description": "Its last day; a year from now by default"})
+
+
+class MadeKeySchema(Schema):
+    """A key that was made: it is not shown again."""
+
+    key = fields.String()
+
+
+class KeySchema(Schema):
+    """A key, without what it is made of."""
+
+    key = fields.String()
+    name = fields.String()
+    role = fields.String()
+    entities = fields.String()
+    state = fields.String()
+    expires_on = fields.String()
+    created_at = fields.String()
+    created_by = fields.String()
+
+
+@blueprint.route("/keys")
+class Keys(MethodView):
+    """Keys of persons and systems."""
+
+    @needs("admin")
+    @blueprint.response(200, KeySchema(many=True))
+    def get(self) -> list[dict[str, Any]]:
+        """All keys there are and were."""
+        require_all_entities("the list of keys")
+        with engine().connect() as connection:
+            return access.keys(connection).json_rows()
+
+    @needs("admin")
+    @blueprint.arguments(NewKeySchema, unknown=RAISE, example={"name": "meter-feed", "role": "operator"})
+    @blueprint.response(201, MadeKeySchema)
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def post(self, body: dict[str, Any]) -> dict[str, str]:
+        """Make a key. It is answered once, and kept nowhere."""
+        require_all_entities("a key")
+        with engine().begin() as connection:
+            made = access.create(
+                connection, body["name"], body["role"], who().name, body["entities"], body["expires_on"]
+            )
+        return {"key": made}
+
+
+@blueprint.route("/keys/<int:key_id>")
+class Key(MethodView):
+    """One key."""
+
+    @needs("admin")
+    @blueprint.response(204)
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def delete(self, key_id: int) -> None:
+        """Let a key hold no more, from now on."""
+        require_all_entities("a key")
+        with engine().begin() as connection:
+            access.revoke(connection, key_id, who().name)

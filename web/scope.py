@@ -1,0 +1,127 @@
+"""What a key for some entities may post, trace and find: only what is of these, as if nothing else were there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from ledger.entries import EntryFacts
+from ledger.errors import Refused, UnknownReference
+from ledger.trace import Step, Trace
+
+# Facts about parties that every entity shares; what else is of no entity needs a key for all.
+_SHARED = ("customer", "product")
+
+# The entity that a document `d` is of: its own, or that of what it names.
+ENTITY_OF = """coalesce(
+    d.body::jsonb ->> 'entity',
+    (select c.entity from contract c where c.ref = coalesce(d.body::jsonb ->> 'contract', (
+        select n.body::jsonb ->> 'contract' from document_key k join document n using (customer_id, document_id)
+        where k.type = 'contract_cost' and k.ref = d.body::jsonb ->> 'cost')) limit 1),
+    (select i.entity from invoice i where i.ref = coalesce(d.body::jsonb ->> 'invoice', (
+        select n.body::jsonb ->> 'invoice' from document_key k join document n using (customer_id, document_id)
+        where k.type = 'write_off' and k.ref = d.body::jsonb ->> 'write_off')) limit 1),
+    (select o.entity from performance_obligation o where o.subject = 'obligation:' || (d.body::jsonb ->> 'obligation') limit 1),
+    (select n.body::jsonb ->> 'entity' from document_key k join document n using (customer_id, document_id)
+     where (k.type, k.ref) in (('payment', d.body::jsonb ->> 'payment'), ('grant', d.body::jsonb ->> 'grant')) limit 1)
+)"""
+
+# Whether an entry `e` moves anything of other entities.
+ELSEWHERE = (
+    "exists (select from posting p join account a on a.customer_id = p.customer_id"
+    " and a.account_id in (p.debit_account, p.credit_account)"
+    " where p.customer_id = e.customer_id and p.entry_id = e.entry_id and a.entity <> all(cast(:entities as text[])))"
+)
+
+
+def require_posted_within(connection: Connection, by: str, entities: Sequence[str]) -> None:
+    """Hold what this transaction posted to some entities: raises Refused, naming the first document that is of another, or of all."""
+    row: Any = connection.execute(
+        text(
+            f"select d.type, d.ref, {ENTITY_OF} as entity from document d where d.posted_at = now() and d.posted_by = :by"
+            f" and d.type <> all(:shared) and coalesce({ENTITY_OF}, '') <> all(cast(:entities as text[])) "
+            "union all "
+            "select d.type, d.ref, a.entity from entry e join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0)"
+            " join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"
+            " join account a on a.customer_id = p.customer_id and a.account_id in (p.debit_account, p.credit_account)"
+            " where e.posted_at = now() and e.posted_by = :by and a.entity <> all(cast(:entities as text[])) limit 1"
+        ),
+        {"by": by, "entities": list(entities), "shared": list(_SHARED)},
+    ).first()
+    if row is not None:
+        shown = " or ".join(entities)
+        what = "it is of no one entity" if row.entity is None else f"it is of {row.entity}"
+        raise Refused(
+            "entity", f"{row.type} {row.ref}", f"expected documents of {shown}, for which this key is: {what}"
+        )
+
+
+def require_trace(connection: Connection, found: Trace, ref: str, entities: Sequence[str] | None) -> Trace:
+    """A trace without what is of other entities. Raises UnknownReference for a thing that is of another itself."""
+    if entities is None:
+        return found
+    wanted = set(entities)
+    own = _entities_of(connection, found.kind, found.ref) | {
+        line.entity for entry in found.entries for line in entry.lines
+    }
+    if not own or not own <= wanted:
+        raise UnknownReference(
+            "ref", ref, "expected an entry's number, a document such as invoice:INV-1, or an obligation"
+        )
+    return replace(
+        found,
+        sources=_within(connection, found.sources, wanted),
+        results=_within(connection, found.results, wanted),
+    )
+
+
+def _within(connection: Connection, steps: Sequence[Step], wanted: set[str]) -> tuple[Step, ...]:
+    return tuple(
+        step
+        for step in steps
+        if step.kind in _WITH_THE_REST or (_entities_of(connection, step.kind, step.ref) or {""}) <= wanted
+    )
+
+
+# Steps that go with what they were found at.
+_WITH_THE_REST = ("events", "more", "exported", "sent")
+
+
+def _entities_of(connection: Connection, kind: str, ref: str) -> set[str]:
+    """The entities that a traced thing is of."""
+    if kind == "entry":
+        rows = connection.scalars(
+            text(
+                "select distinct a.entity from posting p join account a on a.customer_id = p.customer_id"
+                " and a.account_id in (p.debit_account, p.credit_account) where p.entry_id = :entry"
+            ),
+            {"entry": int(ref.replace(",", ""))},
+        )
+    elif kind == "obligation":
+        rows = connection.scalars(
+            text("select entity from performance_obligation where subject = :subject"), {"subject": f"obligation:{ref}"}
+        )
+    elif kind in ("export", "line"):
+        rows = connection.scalars(
+            text(
+                "select entity from entity where :ref like '%TM-' || entity || '-%' order by length(entity) desc limit 1"
+            ),
+            {"ref": ref},
+        )
+    else:
+        rows = connection.scalars(
+            text(
+                f"select {ENTITY_OF} from document_key k join document d using (customer_id, document_id) where k.type = :kind and k.ref = :ref"
+            ),
+            {"kind": kind, "ref": ref},
+        )
+    return {entity for entity in rows if entity is not None}
+
+
+def require_entry(entry: EntryFacts, entities: Sequence[str] | None) -> None:
+    """Raise UnknownReference for an entry that moves anything of other entities."""
+    if entities is not None and not {line.entity for line in entry.lines} <= set(entities):
+        raise UnknownReference("entry", entry.entry_id, "expected the number of an entry in the books")
