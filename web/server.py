@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 import waitress
 from flask import Flask, Response, current_app, request
@@ -83,8 +85,18 @@ def _failed(error: Exception) -> Response | tuple[str, int]:
     return pages.http_error(InternalServerError("The server failed; its log says why."))
 
 
+def _log_requests() -> None:
+    """A line of JSON a request, on standard error."""
+    told = logging.StreamHandler()
+    told.setFormatter(logging.Formatter("%(message)s"))
+    guard.log.addHandler(told)
+    guard.log.setLevel(logging.INFO)
+    guard.log.propagate = False
+
+
 def run_server(engine: Engine, host: str, port: int, open_as: str | None = None) -> None:
     """Serve until Ctrl-C: to whoever has a key, or `open_as` somebody to all on this machine."""
+    _log_requests()
     app = make_app(engine, hosts=(*LOCAL_HOSTS, host), open_as=open_as)
     try:
         server = waitress.create_server(app, host=host, port=port, threads=8, ident=None)
