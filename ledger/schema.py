@@ -147,6 +147,7 @@ document = Table(
     _moment("posted_at"),
     _text("posted_by"),
     Index("document_manual", "customer_id", postgresql_where=text("type = 'manual_entry'")),
+    Index("document_posted", "posted_at", postgresql_using="brin"),
 )
 
 account = Table(

@@ -262,7 +262,7 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - 
                 body = simplejson.loads(content, use_decimal=True) if content else None
                 answer = service.answer(method, where.path, query, body)
             if fault == "timeout after":
-                time.sleep(0.8)
+                time.sleep(0.35)
             if fault == "cut after":
                 self.close_connection = True
                 return

@@ -31,6 +31,7 @@ from revrec.waterfall import by_month
 from web import reports
 from web.api import engine
 from web.charts import bar_chart
+from web.drill import drill
 from web.guard import limited, require_all_entities, require_entities, who
 from web.picture import picture
 from web.scope import ELSEWHERE, ENTITY_OF, require_trace
@@ -71,6 +72,9 @@ def role_title(name: str) -> str:
     return ROLES[name].title
 
 
+blueprint.add_app_template_global(drill)
+
+
 @blueprint.app_template_global()
 def role_kind(name: str) -> str:
     """What kind of account a role is: asset, liability, memorandum..."""
@@ -83,6 +87,12 @@ def link_to(ref: str) -> str | None:
     kind, _, rest = ref.partition(":")
     if kind == "entry":
         return url_for("pages.entry", entry_id=int(rest.replace(",", "")))
+    if kind in ("export", "line"):
+        return url_for("pages.thing", kind="export", ref=rest)
+    if kind == "more":
+        return None
+    if kind in ("exported", "sent"):
+        return url_for("desk.exports")
     if kind == "ledger":
         entity, _, role = rest.rpartition("/")
         return url_for("pages.ledger_account", entity=entity, role=role)
@@ -285,7 +295,8 @@ def entry(entry_id: int) -> str:
 def thing(kind: str, ref: str) -> str:
     """A document (or an obligation): what it says, its entries, what it comes from and what it led to."""
     with engine().connect() as connection:
-        trace = require_trace(connection, tracing.trace(connection, f"{kind}:{ref}"), ref, who().entities)
+        wanted = ref if kind == "export" else f"{kind}:{ref}"
+        trace = require_trace(connection, tracing.trace(connection, wanted), ref, who().entities)
     return render_template("document.html", trace=trace)
 
 
@@ -362,19 +373,69 @@ def account(account_id: int) -> str:
 
 @blueprint.get("/journal")
 def journal() -> str:
-    """The journal, newest first."""
+    """The journal, newest first, narrowed by account, customer, product, rule, document or day."""
     raw = request.args.get("before", "")
-    where: str = "true"
+    wanted = {
+        name: request.args.get(name) or None for name in ("entity", "role", "customer", "product", "rule", "document")
+    }
+    if wanted["entity"]:
+        require_entities([wanted["entity"]])
+    roles = (wanted["role"] or "").split(",") if wanted["role"] else []
+    for role in roles:
+        if role not in ROLES:
+            raise Refused("role", role, f"expected one of {', '.join(ROLES)}")
+    days = {
+        name: _parsed(request.args, name, date.fromisoformat, "a date such as 2026-01-31") for name in ("from", "to")
+    }
+    clauses = ["true"]
     parameters: dict[str, object] = {}
     if raw.isdigit() and len(raw) < 19:
-        where, parameters = "e.entry_id < :before", {"before": int(raw)}
+        clauses.append("e.entry_id < :before")
+        parameters["before"] = int(raw)
     if who().entities is not None:
-        where += f" and not {ELSEWHERE}"
+        clauses.append(f"not {ELSEWHERE}")
         parameters["entities"] = list(who().entities or ())
+    for name, clause in _JOURNAL.items():
+        value = days.get(name) or wanted.get(name)
+        if value is not None:
+            clauses.append(clause)
+            parameters[f"w_{name}"] = value
+    if wanted["entity"] or wanted["role"] or wanted["product"] or wanted["rule"]:
+        lines = [_LINES[name] for name in ("entity", "role", "product", "rule") if wanted[name]]
+        clauses.append(_ON_LINE.format(lines=" and ".join(lines)))
+        parameters |= {f"w_{name}": wanted[name] for name in ("entity", "product", "rule") if wanted[name]}
+        parameters |= {"w_role": roles} if roles else {}
     with engine().connect() as connection:
-        found = entries.read_entries(connection, where, parameters, limit=JOURNAL_PAGE, order="e.entry_id desc")
+        found = entries.read_entries(
+            connection, " and ".join(clauses), parameters, limit=JOURNAL_PAGE, order="e.entry_id desc"
+        )
     older = found[-1].entry_id if len(found) == JOURNAL_PAGE else None
-    return render_template("journal.html", entries=found, older=older)
+    query = {name: value for name, value in request.args.items() if value and name != "before"}
+    return render_template("journal.html", entries=found, older=older, wanted=wanted | days, roles=ROLES, query=query)
+
+
+_JOURNAL = {
+    "from": "e.effective_on >= :w_from",
+    "to": "e.effective_on <= :w_to",
+    "customer": "c.ref = :w_customer",
+    "document": "d.ref = :w_document",
+}
+_LINES = {
+    "entity": "a.entity = :w_entity",
+    "role": "a.role = any(:w_role)",
+    "product": "a.product = :w_product",
+    "rule": "r.code = :w_rule",
+}
+_ON_LINE = (
+    "exists (select from posting p join account a on a.customer_id = p.customer_id and a.account_id in (p.debit_account, p.credit_account)"
+    " join rule r on r.number = p.rule where p.customer_id = e.customer_id and p.entry_id = e.entry_id and {lines})"
+)
+
+
+@blueprint.get("/reports")
+def report_list() -> str:
+    """Every report, and what it answers."""
+    return render_template("reports.html", groups=reports.GROUPS)
 
 
 @blueprint.get("/reports/<name>")
@@ -409,8 +470,6 @@ def report(name: str) -> str | BaseResponse:
         periods=list(PERIODS),
         groups=GROUPS[1:],
         query=urlencode(query),
-        name=name,
-        names=[other for other in reports.REPORTS if other != "changes" or filters.known_at],
     )
 
 

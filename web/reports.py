@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pkgutil import resolve_name
@@ -51,6 +51,48 @@ REPORTS: Mapping[str, str] = {
     "discounts": "ledger.coupons:discounts",
     "exported": "adapters.delivery:exported",
 }
+
+# All of them as they are told to people: in groups, each with what it answers.
+GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
+    ("Books", (
+        ("trial-balance", "Every account's debits and credits."),
+        ("income-statement", "What was earned and spent, by fiscal year."),
+        ("balance-sheet", "What is owned and owed."),
+        ("summary", "Each account's movement by month."),
+        ("between-entities", "What entities owe each other."),
+    )),
+    ("Revenue", (
+        ("revenue-waterfall", "Recognised and still to come, by the month it was booked in."),
+        ("schedule", "What is earned when, obligation by obligation."),
+        ("disaggregation", "Revenue by product, customer or contract."),
+        ("recognition-journal", "Every entry that recognised revenue."),
+        ("discounts", "Coupons, line by line."),
+        ("unbilled", "Earned, and not invoiced yet."),
+    )),
+    ("Contracts", (
+        ("contracts", "Obligations, version by version."),
+        ("deferred-rollforward", "Opening, billed, recognised, closing."),
+        ("asset-rollforward", "The same of what is not billed yet."),
+        ("contract-balances", "Assets and liabilities, net by contract."),
+        ("remaining-obligations", "What is agreed and not yet earned, by when."),
+        ("allocation", "How prices were shared out."),
+        ("modifications", "What was changed, and how it counts."),
+        ("estimates", "Variable consideration, and why."),
+        ("financing", "Interest of financed contracts."),
+        ("stand-alone-prices", "The catalogue that allocation uses."),
+        ("contract-costs", "Commissions, and what is left of them."),
+    )),
+    ("Customers", (
+        ("ar-aging", "Who owes what for how long."),
+        ("statement", "A customer's account, line by line."),
+        ("dunning", "Whom to remind, and how firmly."),
+        ("wallet", "Grants: granted, drawn, left."),
+        ("wallet-forecast", "When credits run out."),
+        ("wallet-alerts", "Thresholds that were crossed."),
+        ("tax", "Taxes by month and code; they tie to tax payable."),
+        ("exported", "What was sent to accounting systems."),
+    )),
+)  # fmt: skip
 
 # Those whose rows are of no entity, or of two.
 OF_ALL_ENTITIES = ("stand-alone-prices", "between-entities")

@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ledger.errors import Refused
-from web import api, guard, ops, pages, resources, signing
+from web import api, desk, guard, ops, pages, parties, resources, signing
 
-# Nothing is loaded from elsewhere, no script runs in a page, nobody frames it.
+# Nothing is loaded from elsewhere, no script runs but our own files, nobody frames it.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; script-src 'none'; object-src 'none'; base-uri 'none'; "
+    "Content-Security-Policy": "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'; form-action 'self'",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -55,7 +55,8 @@ def make_app(engine: Engine, *, hosts: tuple[str, ...] = LOCAL_HOSTS, open_as: s
     described.register_blueprint(resources.blueprint)
     app.register_blueprint(signing.blueprint)
     app.extensions["tickmark.openapi"] = described.spec
-    app.register_blueprint(pages.blueprint)
+    for blueprint in (pages.blueprint, parties.blueprint, desk.blueprint):
+        app.register_blueprint(blueprint)
     app.register_error_handler(api.DocumentsRefused, api.documents_refused)
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(Exception, _failed)

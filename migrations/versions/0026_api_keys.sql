@@ -43,3 +43,6 @@ create table api_request (
 comment on table api_request is 'Requests with an Idempotency-Key, and what they were answered: kept for a day, no part of the books.';
 comment on column api_request.content is 'SHA-256 of the method, the path and the body.';
 create index api_request_begun on api_request (begun_at);
+
+-- The audit log asks what was posted in a span of time: documents come in the order of their moments, so a block range says enough.
+create index document_posted on document using brin (posted_at);

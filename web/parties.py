@@ -1,0 +1,169 @@
+"""Pages of customers and contracts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from sqlalchemy import Connection, text
+
+from ledger.errors import UnknownReference
+from ledger.reports import Filters
+from web import reports
+from web.api import engine
+from web.guard import limited, who
+
+blueprint = Blueprint("parties", __name__)
+
+CUSTOMERS_A_PAGE = 200
+INVOICES_MAX = 500
+# What a customer's page shows of its accounts, each on its normal side.
+_FIGURES = {
+    "Owes": ("accounts_receivable", 1),
+    "Deferred revenue": ("deferred_revenue", -1),
+    "Prepaid credits": ("customer_credits", -1),
+    "Unapplied money": ("customer_balance", -1),
+}
+_SUMS = """
+    select a.customer_id, a.entity, a.currency, {columns}
+    from account a join (
+        select customer_id, debit_account as account_id, amount as net from posting
+        union all select customer_id, credit_account, -amount from posting
+    ) p on p.customer_id = a.customer_id and p.account_id = a.account_id
+    where a.role = any(:roles) and {where} group by 1, 2, 3"""
+
+
+def _allowed() -> list[str] | None:
+    asked = who().entities
+    return None if asked is None else list(asked)
+
+
+@blueprint.get("/customers")
+def customers() -> str:
+    """All customers: what each owes, and what is owed to each."""
+    roles = {"owes": ("accounts_receivable", 1), "deferred": ("deferred_revenue", -1), "credits": ("customer_credits", -1),
+             "unbilled": ("unbilled_receivable", 1), "unapplied": ("customer_balance", -1)}  # fmt: skip
+    columns = ", ".join(
+        f"(sum({sign} * p.net) filter (where a.role = '{role}'))::bigint as {name}"
+        for name, (role, sign) in roles.items()
+    )
+    with engine().connect() as connection:
+        sums = _SUMS.format(
+            columns=columns,
+            where="(cast(:entities as text[]) is null or a.entity = any(:entities)) and a.customer_id in (select customer_id from page)",
+        )
+        rows = connection.execute(
+            text(
+                "with page as (select customer_id, ref, name from customer where customer_id > 0 and ref > :after order by ref limit :limit) "
+                f"select page.ref as customer, page.name, s.* from page left join ({sums}) s using (customer_id) order by page.ref, s.entity, s.currency"
+            ),
+            {
+                "after": request.args.get("after", ""), "limit": CUSTOMERS_A_PAGE, "roles": [role for role, _ in roles.values()],
+                "entities": _allowed(),
+            },
+        ).all()  # fmt: skip
+    listed = [row._mapping for row in rows]
+    refs = {row["customer"] for row in listed}
+    return render_template("customers.html", rows=listed, more=max(refs) if len(refs) == CUSTOMERS_A_PAGE else None)
+
+
+@blueprint.get("/customers/<path:ref>")
+def customer(ref: str) -> str:
+    """A customer: what it owes, its credits and how long they last, its statement, invoices and contracts."""
+    filters = _scoped(Filters(customer=ref))
+    with engine().connect() as connection:
+        party: Any = connection.execute(
+            text("select customer_id, ref, name, country, tax_id from customer where ref = :ref and customer_id > 0"),
+            {"ref": ref},
+        ).first()
+        if party is None:
+            raise UnknownReference("customer", ref, "expected the id of a customer in the books")
+        wallet = reports.make(connection, "wallet", filters)
+        forecast = reports.make(connection, "wallet-forecast", filters)
+        place = {"id": party.customer_id, "entities": _allowed()}
+        within = "(cast(:entities as text[]) is null or i.entity = any(:entities))"
+        invoices = connection.execute(
+            text(
+                "select i.ref, i.entity, i.issued_on, i.due_on, i.currency, i.total_minor, coalesce((select sum(case when p.debit_account ="
+                " i.receivable_account then p.amount else -p.amount end) from posting p where p.customer_id = i.customer_id"
+                " and i.receivable_account in (p.debit_account, p.credit_account)), 0)::bigint as open "
+                f"from invoice i where i.customer_id = :id and {within} order by i.issued_on desc, i.invoice_id desc limit {INVOICES_MAX}"
+            ),
+            place,
+        ).all()
+        contracts = connection.execute(
+            text(
+                f"select i.ref, i.entity, i.signed_on, i.currency, i.price_minor from contract i where i.customer_id = :id and {within} order by 3, 1"
+            ),
+            place,
+        ).all()
+        return render_template(
+            "customer.html", party=party, filters=filters, figures=_figures(connection, party.customer_id), wallet=wallet,
+            forecast=forecast, burn=_burn(wallet.rows, forecast.rows), statement=reports.make(connection, "statement", filters),
+            aging=reports.make(connection, "ar-aging", filters), invoices=invoices, contracts=contracts,
+        )  # fmt: skip
+
+
+def _scoped(filters: Filters) -> Filters:
+    """Filters narrowed to the one entity a key is for; a key for several has to name one."""
+    return limited(replace(filters, entity=request.args.get("entity") or None))
+
+
+def _figures(connection: Connection, customer_id: int) -> list[tuple[str, str, list[tuple[int, str, str]]]]:
+    where = "a.customer_id = :id and (cast(:entities as text[]) is null or a.entity = any(:entities))"
+    rows = connection.execute(
+        text(
+            _SUMS.format(columns="a.role, sum(p.net)::bigint as net", where=where)
+            + ", a.role having sum(p.net) <> 0 order by 2, 3"
+        ),
+        {"id": customer_id, "entities": _allowed(), "roles": [role for role, _ in _FIGURES.values()]},
+    ).all()
+    return [
+        (title, role, [(sign * row.net, row.currency, row.entity) for row in rows if row.role == role])
+        for title, (role, sign) in _FIGURES.items()
+    ]
+
+
+def _burn(wallet: Any, forecast: Any) -> list[dict[str, Any]]:
+    """What is left of a currency's credits, and how long it lasts."""
+    granted: dict[str, int] = {}
+    for row in wallet:
+        if row["kind"] != "commitment":
+            granted[row["currency"]] = granted.get(row["currency"], 0) + row["granted"]
+    return [row | {"granted": granted.get(row["currency"], 0)} for row in forecast]
+
+
+@blueprint.get("/contracts/<path:ref>")
+def contract(ref: str) -> str:
+    """A contract: its versions side by side, how its price was allocated, and when it is earned."""
+    with engine().connect() as connection:
+        found: Any = connection.execute(
+            text(
+                "select k.ref, k.entity, k.signed_on, k.currency, k.price_minor, c.ref as customer, c.name as customer_name "
+                "from contract k join customer c using (customer_id) where k.ref = :ref"
+            ),
+            {"ref": ref},
+        ).first()
+        if found is None or not who().sees(found.entity):
+            raise UnknownReference("contract", ref, "expected the id of a contract in the books")
+        filters = Filters(contract=ref, entity=found.entity)
+        rows = reports.make(connection, "contracts", filters).rows
+        shown = [
+            reports.make(connection, name, filters)
+            for name in ("allocation", "schedule", "modifications", "estimates", "contract-costs")
+        ]
+    versions = sorted({row["version"] for row in rows})
+    obligations = list(dict.fromkeys(row["obligation"] for row in rows))
+    grid = [
+        (name, [next((row for row in rows if row["obligation"] == name and row["version"] == version), None) for version in versions])
+        for name in obligations
+    ]  # fmt: skip
+    return render_template(
+        "contract.html",
+        contract=found,
+        filters=filters,
+        versions=versions,
+        grid=grid,
+        reports=[one for one in shown if one.rows],
+    )
