@@ -233,8 +233,8 @@ def test_every_report_shows_a_key_only_its_entity(cli: Cli, app: Flask, engine: 
         {"type": "entity", "id": "mars", "name": "Mars", "currency": "USD"},
         {"type": "fx_rate", "id": "r", "date": "2026-01-01", "base": "EUR", "quote": "USD", "rate": "1.1"},
         {"type": "tax_code", "id": "t", "name": "T", "rate": "0.1"},
-        {"type": "contract_modification", "id": "X", "contract": "other.contract", "date": "2026-01-15", "treatment": "prospective", "price_change": "1.00",
-         "changes": [{"obligation": "other.obligation"}]},
+        {"type": "contract_modification", "id": "X", "contract": "other.contract", "date": "2026-01-15", "treatment": "prospective",
+         "obligations": [obligation("other.obligation", "800.00", "2026-01-01", "2026-06-30")]},
         {"type": "gl_account", "id": "x", "entity": "eu", "role": "revenue", "code": "1", "name": "x"},
     ],
     ids=lambda document: document["type"],
@@ -247,11 +247,12 @@ def test_a_key_for_one_entity_posts_nothing_into_another(
     before = cli.report("trial-balance")
     answer = app.test_client().post("/v1/documents", json=document, headers=headers)
     assert answer.status_code == 422, answer.text
-    if "entity" in answer.json.get("field", ""):
-        assert "for which this key is" in answer.json["title"]
+    assert "for which this key is" in answer.json["title"]
     with engine.connect() as connection:
         assert not connection.scalar(text("select count(*) from document where posted_by = 'feed'"))
     assert cli.report("trial-balance") == before
+    # it was that key, not the document
+    assert app.test_client().post("/v1/documents", json=document, headers=bearer(key(engine))).status_code == 200
     good = app.test_client().post("/v1/documents", json=usage("mine", "1.00", "2026-01-20"), headers=headers)
     assert good.status_code == 200, good.text
     with engine.connect() as connection:

@@ -1,0 +1,305 @@
+"""The pages in a real browser: what a controller, an auditor and an accountant come for, and whether everybody can use them."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import waitress
+from axe_core_python.selenium import Axe
+from openpyxl import load_workbook
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+from sqlalchemy import Engine
+
+from tests.conftest import Cli
+from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, promotion, service, usage
+from web import access, guard
+from web.server import make_app
+
+CHROME, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROME and DRIVER), reason="Debian's chromium and chromium-driver are not installed"
+)
+PAGES = (
+    "/", "/journal", "/reports", "/reports/revenue-waterfall", "/reports/trial-balance", "/reports/ar-aging", "/customers",
+    "/customers/globex", "/contracts/C", "/exports", "/close", "/audit", "/rules", "/docs", "/entries/2", "/invoices/I",
+    "/documents/invoice/I", "/documents/export/TM-us-2026-01", "/ledger/us/accounts_receivable", "/find?q=u", "/sign-in",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = Options()
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1320,900",
+    ):
+        options.add_argument(argument)
+    assert CHROME
+    assert DRIVER
+    options.binary_location = CHROME
+    options.add_experimental_option(
+        "prefs",
+        {
+            "download.default_directory": str(tmp_path_factory.mktemp("downloads")),
+            "download.prompt_for_download": False,
+        },
+    )
+    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield browser
+    browser.quit()
+
+
+@dataclass
+class Site:
+    """The pages, and a browser at them."""
+
+    url: str
+    browser: webdriver.Chrome
+    engine: Engine
+
+    def go(self, path: str) -> None:
+        self.browser.get(self.url + path)
+
+    def sign_in(self, role: str, name: str) -> None:
+        with self.engine.begin() as connection:
+            key = access.create(connection, name, role, "tester")
+        self.browser.delete_all_cookies()
+        self.go("/sign-in")
+        self.one("#key").send_keys(key, Keys.ENTER)
+        self.until(lambda: "/sign-in" not in self.browser.current_url)
+
+    def one(self, css: str) -> WebElement:
+        return WebDriverWait(self.browser, 20).until(lambda browser: browser.find_element(By.CSS_SELECTOR, css))
+
+    def all(self, css: str) -> list[WebElement]:
+        return self.browser.find_elements(By.CSS_SELECTOR, css)
+
+    def link(self, text: str) -> WebElement:
+        return WebDriverWait(self.browser, 20).until(lambda browser: browser.find_element(By.LINK_TEXT, text))
+
+    def until(self, holds: Callable[[], Any]) -> Any:
+        return WebDriverWait(self.browser, 20, ignored_exceptions=[Exception]).until(lambda _browser: holds())
+
+    def text(self) -> str:
+        return self.one("main").text
+
+    def said(self) -> list[dict[str, Any]]:
+        """What the browser complains of: a script that fails, a policy that is broken, a file that is missing."""
+        return [line for line in self.browser.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
+
+
+@pytest.fixture
+def site(engine: Engine, cli: Cli, driver: webdriver.Chrome) -> Iterator[Site]:
+    cli.post(
+        *parties(), grant("G"), promotion("P", "5.00"),
+        invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2")),
+        usage("u1", "40.00", "2026-01-10", events="meter.csv rows 1-9"), usage("u2", "100.00", "2026-01-20"),
+        payment("PAY", "200.00", "2026-01-15", ("I", "200.00")),
+        contract("C", "2026-01-01", obligation("C-1", "500.00", "2026-01-01", "2026-06-30")),
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-02-01", "treatment": "prospective",
+         "obligations": [obligation("C-1", "550.00", "2026-01-01", "2026-06-30")], "reason": "more seats"},
+    )  # fmt: skip
+    app = make_app(engine)
+    guard.limiter.enabled = False
+    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield Site(f"http://127.0.0.1:{server.effective_port}", driver, engine)
+    driver.get("about:blank")
+    guard.limiter.enabled = True
+    server.close()
+    thread.join(5)
+
+
+def test_a_controller_closes_the_month(site: Site) -> None:
+    site.sign_in("controller", "Grace")
+    site.link("Close").click()
+    assert site.one("h1").text == "Close January 2026"
+    waiting = site.one("#checklist li.open")
+    assert "Revenue is recognised" in waiting.text
+    assert "entries due:" in waiting.text
+    site.one("#checklist li.open button").click()
+    site.until(lambda: "Recognised through 2026-01:" in site.one("#checklist .said").text)
+    assert not site.all("#checklist li.open")
+    site.one("#checklist button.main").click()
+    site.until(lambda: "2026-01 is closed." in site.one("#checklist .said").text)
+    assert "Seal" in site.one("#checklist .said").text or "seal" in site.one("#checklist .said").text
+    site.go("/close?month=2026-01")
+    assert "✓ closed" in site.text()
+    site.link("Audit log").click()
+    assert "Grace" in site.text()
+    assert "closed 2026-01" in site.text()
+    # and opens it again, saying why
+    site.go("/close?month=2026-01")
+    site.one("#checklist input[name=reason]").send_keys("a late bill", Keys.ENTER)
+    site.until(lambda: "2026-01 is open again." in site.one("#checklist .said").text)
+    site.go("/close?month=2026-01")
+    assert "a late bill" in site.text()
+    assert site.said() == []
+
+
+def test_a_viewer_is_shown_the_checklist_and_no_button(site: Site) -> None:
+    site.sign_in("viewer", "Auditor")
+    site.go("/close")
+    site.until(lambda: "key can run these steps." in site.text())
+    assert not site.all("#checklist button")
+
+
+def test_an_auditor_goes_from_a_figure_to_the_usage_behind_it(site: Site, cli: Cli) -> None:
+    cli.ok("recognize", "--through", "2026-01")
+    site.sign_in("viewer", "Auditor")
+    site.link("Revenue").click()
+    figure = site.one("td.num a")
+    shown = figure.text
+    figure.click()
+    assert "/journal?" in site.browser.current_url
+    # by hand: 31 of 365 days of 365.00, 31 of 181 days of 500.00, 140.00 of usage, less the 5.00 of it that was given
+    assert shown == "251.64"
+    amounts = [float(cell.text.replace(",", "")) for cell in site.all("main tbody tr:not(.memo) td.num")]
+    assert round(sum(amounts), 2) == 31.00 + 85.64 + 140.00
+    entry = next(row for row in site.all("main tbody tr") if "usage:u1" in row.text)
+    entry.find_element(By.CSS_SELECTOR, "a.mono").click()
+    assert "Prepaid" in site.text() or "prepaid" in site.text()
+    assert "ASC 606" in site.text()
+    assert site.all("svg.trace")
+    site.one("svg.trace a[href*='/documents/usage/u1']").click()
+    site.until(lambda: "/documents/usage/u1" in site.browser.current_url)
+    assert "meter.csv rows 1-9" in site.text()
+    assert site.said() == []
+
+
+def test_an_accountant_downloads_the_workbook(site: Site, cli: Cli, driver: webdriver.Chrome) -> None:
+    cli.ok("recognize", "--through", "2026-01")
+    site.sign_in("viewer", "Accountant")
+    site.link("Exports").click()
+    assert "No export was kept yet" in site.text()
+    folder = Path(driver.capabilities["chrome"]["userDataDir"]).parent
+    site.browser.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+    site.link("The workbook").click()
+    path = folder / "tickmark-us.xlsx"
+    site.until(path.exists)
+    time.sleep(0.2)
+    assert {"Cover", "Checks", "Trial balance", "Journal"} <= set(load_workbook(path, read_only=True).sheetnames)
+    path.unlink()
+
+
+def test_a_table_sorts_filters_and_copies(site: Site, cli: Cli) -> None:
+    cli.post(*({"type": "customer", "id": f"c{n}", "name": f"Customer {n}"} for n in range(3)),
+             invoice("B", "2026-01-02", service("1000.00", "2026-01-02", "2026-01-02"), customer="c1"),
+             invoice("A", "2026-01-02", service("9.00", "2026-01-02", "2026-01-02"), customer="c2"))  # fmt: skip
+    site.sign_in("viewer", "Accountant")
+    site.go("/reports/ar-aging")
+    due = next(header for header in site.all("thead th") if header.text == "Due")
+
+    def column() -> list[str]:
+        place = [header.text.rstrip(" ↑↓") for header in site.all("thead th")].index("Due")
+        return [row.find_elements(By.TAG_NAME, "td")[place].text for row in site.all("tbody tr") if row.is_displayed()]
+
+    due.find_element(By.TAG_NAME, "button").click()
+    # by what they are worth, not as text: "1,000.00" is more than "9.00"
+    assert column() == ["9.00", "265.00", "1,000.00"]
+    assert due.get_attribute("aria-sort") == "ascending"
+    due.find_element(By.TAG_NAME, "button").click()
+    assert column() == ["1,000.00", "265.00", "9.00"]
+    site.one(".tools input").send_keys("c2")
+    assert column() == ["9.00"]
+    assert site.one(".tools .muted").text == "1 of 3"
+    assert not site.one("tfoot").is_displayed()  # a total is of all rows
+    site.browser.execute_cdp_cmd(
+        "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    )
+    site.one(".tools button").click()
+    site.until(lambda: site.one(".tools button").text == "Copied")
+    copied = site.browser.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
+    assert copied.splitlines()[1].split("\t")[0] == "c2"
+    assert "9.00" in copied
+    assert "1,000.00" not in copied
+    assert site.said() == []
+
+
+def test_keys_work_everywhere(site: Site) -> None:
+    site.sign_in("viewer", "Auditor")
+    site.one("body").send_keys("/")
+    assert site.browser.switch_to.active_element.get_attribute("name") == "q"
+    site.browser.switch_to.active_element.send_keys("I", Keys.ENTER)
+    site.until(lambda: "q=I" in site.browser.current_url or "/invoice/I" in site.browser.current_url)
+    site.go("/rules")
+    site.one("body").send_keys("?")
+    assert site.one("dialog[open]").text.startswith("Keys")
+    site.one("dialog button").click()
+    site.one("body").send_keys("c")
+    site.until(lambda: site.browser.current_url.endswith("/customers"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_every_page(site: Site, cli: Cli, scheme: str) -> None:
+    """axe-core finds nothing: WCAG 2.2 A and AA, on every page, light and dark."""
+    cli.ok("recognize", "--through", "2026-01")
+    site.sign_in("controller", "Grace")
+    site.browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    axe = Axe()
+    found = {}
+    for path in PAGES:
+        site.go(path)
+        if path == "/close":
+            site.until(lambda: "Revenue is recognised" in site.text())
+        wrong = axe.run(site.browser, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]})["violations"]
+        if wrong:
+            found[path] = [
+                (one["id"], one["impact"], [node["html"][:120] for node in one["nodes"]][:3]) for one in wrong
+            ]
+    assert found == {}
+    assert site.said() == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1920])
+def test_every_page_fits_its_screen(site: Site, cli: Cli, width: int) -> None:
+    """Nothing but a table scrolls sideways."""
+    cli.ok("recognize", "--through", "2026-01")
+    site.sign_in("viewer", "Auditor")
+    site.browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    wide = {}
+    for path in PAGES:
+        site.go(path)
+        beyond = site.browser.execute_script(
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        if beyond > 0:
+            wide[path] = beyond
+    site.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide == {}
+
+
+def test_the_first_page_is_small_and_asks_nobody_else(site: Site) -> None:
+    site.sign_in("viewer", "Auditor")
+    site.browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    site.go("/")
+    sizes: dict[str, int] = site.browser.execute_script(
+        "return Object.fromEntries([...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        ".map(entry => [entry.name, entry.transferSize]))"
+    )
+    site.browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+    assert all(name.startswith(site.url) for name in sizes)
+    assert len(sizes) >= 4
+    assert sum(sizes.values()) < 150_000
