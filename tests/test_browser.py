@@ -199,6 +199,16 @@ def test_an_accountant_downloads_the_workbook(site: Site, cli: Cli, driver: webd
     path.unlink()
 
 
+def test_a_contract_shows_its_versions_side_by_side(site: Site) -> None:
+    site.sign_in("viewer", "Auditor")
+    site.go("/contracts/C")
+    first, second = (cell.text for cell in site.all("main section:first-of-type tbody td"))
+    assert first.startswith("500.00 USD")
+    assert "1 Jan 2026 to 30 Jun 2026" in first
+    assert second.startswith("550.00 USD")
+    assert "prospective from 1 Feb 2026" in second
+
+
 def test_a_table_sorts_filters_and_copies(site: Site, cli: Cli) -> None:
     cli.post(*({"type": "customer", "id": f"c{n}", "name": f"Customer {n}"} for n in range(3)),
              invoice("B", "2026-01-02", service("1000.00", "2026-01-02", "2026-01-02"), customer="c1"),

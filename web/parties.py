@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from flask import Blueprint, render_template, request
@@ -148,17 +149,14 @@ def contract(ref: str) -> str:
         if found is None or not who().sees(found.entity):
             raise UnknownReference("contract", ref, "expected the id of a contract in the books")
         filters = Filters(contract=ref, entity=found.entity)
-        rows = reports.make(connection, "contracts", filters).rows
+        terms = _terms(connection, filters, found.signed_on)
         shown = [
             reports.make(connection, name, filters)
             for name in ("allocation", "schedule", "modifications", "estimates", "contract-costs")
         ]
-    versions = sorted({row["version"] for row in rows})
-    obligations = list(dict.fromkeys(row["obligation"] for row in rows))
-    grid = [
-        (name, [next((row for row in rows if row["obligation"] == name and row["version"] == version), None) for version in versions])
-        for name in obligations
-    ]  # fmt: skip
+    versions = sorted({version for _, version in terms})
+    obligations = list(dict.fromkeys(obligation for obligation, _ in terms))
+    grid = [(name, [terms.get((name, version)) for version in versions]) for name in obligations]
     return render_template(
         "contract.html",
         contract=found,
@@ -167,3 +165,13 @@ def contract(ref: str) -> str:
         grid=grid,
         reports=[one for one in shown if one.rows],
     )
+
+
+def _terms(connection: Connection, filters: Filters, signed_on: date) -> dict[tuple[str, int], dict[str, Any]]:
+    """The terms of each obligation by version: as they counted on the day of signing and on each day that changed them."""
+    changes = {row["effective_on"] for row in reports.make(connection, "modifications", filters).rows}
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for day in [*sorted({signed_on, *changes}), None]:
+        for row in reports.make(connection, "contracts", replace(filters, as_of=day)).rows:
+            found.setdefault((row["obligation"], row["version"]), row)
+    return found
