@@ -95,10 +95,10 @@ def _log_requests() -> None:
     guard.log.propagate = False
 
 
-def run_server(engine: Engine, host: str, port: int, open_as: str | None = None) -> None:
-    """Serve until Ctrl-C: to whoever has a key, or `open_as` somebody to all on this machine."""
+def run_server(engine: Engine, host: str, port: int, open_as: str | None = None, names: tuple[str, ...] = ()) -> None:
+    """Serve until Ctrl-C: to whoever has a key, or `open_as` somebody to all on this machine; asked for by `names`, too."""
     _log_requests()
-    app = make_app(engine, hosts=(*LOCAL_HOSTS, host), open_as=open_as)
+    app = make_app(engine, hosts=(*LOCAL_HOSTS, host, *names), open_as=open_as)
     try:
         server = waitress.create_server(app, host=host, port=port, threads=8, ident=None)
     except OSError as error:
