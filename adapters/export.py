@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection, text
 
@@ -71,6 +71,9 @@ BOOKS: MappingOf[str, _Books] = {
     "revenue-data": _Books("revenue-data", flat.write, flat.totals, folder=True),
 }
 
+_Thing = TypeVar("_Thing")
+_TOLD_EVERY = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -82,10 +85,14 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How an export is written: by which mapping file, and in which detail where the file's is not wanted."""
+    """How an export is written: by which mapping file, and in which detail where the file's is not wanted.
+
+    `progress` is told, now and then, how many entries or objects were written.
+    """
 
     mapping: str | None = None
     detail: Detail | None = None
+    progress: Callable[[int], None] | None = None
 
 
 def export_file(
@@ -102,7 +109,7 @@ def export_file(
         return _export_books(connection, BOOKS[target], filters, output)
     kind, mapping = TARGETS[target], read_mapping(connection, target, filters, how)
     path = _place(output or kind.file)
-    with _proven(connection, kind, [Part(filters)], mapping, path) as done:
+    with _proven(connection, kind, [Part(filters)], mapping, path, how.progress) as done:
         pass
     return Exported(path, done.summary)
 
@@ -127,7 +134,7 @@ def export_new(
             "export", target, "expected entries that did not go out yet: nothing is new (--status says what went out)"
         )
     parts = [month.part(filters, through) for month in months]
-    with _proven(connection, kind, parts, mapping, path) as done:
+    with _proven(connection, kind, parts, mapping, path, how.progress) as done:
         items = kind.objects.items(path.with_name(f".{path.name}.part")) if kind.objects else ()
         export_id = kept.keep(connection, mapping, months, through, done.count, done.totals, path.name, by, items)
         connection.commit()
@@ -179,13 +186,18 @@ class _Done:
 
 @contextmanager
 def _proven(
-    connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping, path: Path
+    connection: Connection,
+    kind: Target,
+    parts: Sequence[Part],
+    mapping: Mapping,
+    path: Path,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[_Done]:
     """Write a file beside its place and tie it out; it takes its place once the caller's block ends well."""
     check(connection, parts, mapping)
     unproven = path.with_name(f".{path.name}.part")
     try:
-        count = _write(connection, kind, parts, mapping, unproven)
+        count = _write(connection, kind, parts, mapping, unproven, progress)
         if not count:
             raise Refused("export", mapping.target, "expected postings to export; none match")
         read_back = kind.objects.totals if kind.objects is not None and mapping.makes_customers else kind.totals
@@ -247,14 +259,32 @@ def _what(kind: Target, mapping: Mapping) -> str:
     return "objects" if kind.objects is not None and mapping.makes_customers else kind.what
 
 
-def _write(connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping, path: Path) -> int:
+def _told(things: Iterable[_Thing], progress: Callable[[int], None] | None) -> Iterator[_Thing]:
+    """The same things; every so many, how many there were is told."""
+    count = 0
+    for count, thing in enumerate(things, 1):
+        if progress is not None and count % _TOLD_EVERY == 0:
+            progress(count)
+        yield thing
+    if progress is not None:
+        progress(count)
+
+
+def _write(
+    connection: Connection,
+    kind: Target,
+    parts: Sequence[Part],
+    mapping: Mapping,
+    path: Path,
+    progress: Callable[[int], None] | None = None,
+) -> int:
     refusals = Refusals()
     if kind.objects is not None and mapping.makes_customers:
         things = objects.everything(connection, parts, mapping, kind.lines_max, kind.number_max)
-        count = kind.objects.write(path, things, mapping, refusals)
+        count = kind.objects.write(path, _told(things, progress), mapping, refusals)
     else:
         found = selection.entries(connection, parts, mapping, kind.lines_max, kind.number_max)
-        count = kind.write(path, found, mapping, refusals)
+        count = kind.write(path, _told(found, progress), mapping, refusals)
     refusals.require_none()
     return count
 

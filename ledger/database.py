@@ -36,6 +36,7 @@ _UPDATABLE = (
     "export_login",
     "api_key",
     "api_request",
+    "export_job",
 )
 
 

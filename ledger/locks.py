@@ -17,6 +17,7 @@ _DELIVERIES_LOCK = 71607
 _SEALS_LOCK = 71608
 _EXPORTS_LOCK = 71609
 _SENDING_LOCK = 71610
+_JOBS_LOCK = 71611
 
 
 def share_books(connection: Connection) -> None:
@@ -57,6 +58,20 @@ def hold_exports(connection: Connection) -> None:
 def hold_sending(connection: Connection) -> bool:
     """Send exports alone; whether nobody else does: one who sends waits for another system, for minutes at times."""
     return bool(connection.scalar(text("select pg_try_advisory_xact_lock(:number)"), {"number": _SENDING_LOCK}))
+
+
+def hold_job(connection: Connection, number: int) -> None:
+    """Be who runs a job, until the transaction ends."""
+    connection.execute(text("select pg_advisory_xact_lock(:jobs, :number)"), _job(number))
+
+
+def nobody_holds_job(connection: Connection, number: int) -> bool:
+    """Whether nobody runs a job; if so, nobody begins to until the transaction ends."""
+    return bool(connection.scalar(text("select pg_try_advisory_xact_lock(:jobs, :number)"), _job(number)))
+
+
+def _job(number: int) -> dict[str, int]:
+    return {"jobs": _JOBS_LOCK, "number": number % 2**31}
 
 
 def posters(connection: Connection) -> set[str]:

@@ -302,6 +302,23 @@ export_login = Table(
     _text("by"),
 )
 
+export_job = Table(
+    "export_job",
+    metadata,
+    Column("job_id", BigInteger, Identity(always=True), primary_key=True),
+    _text("target"),
+    _refers("entity", "entity.entity"),
+    _text("asked"),
+    _text("state", default="waiting"),
+    Column("done", Integer, nullable=False, server_default=text("0")),
+    _text("said", default=""),
+    _text("file", null=True),
+    Column("content", LargeBinary),
+    _moment("at", default=True),
+    Column("ended_at", DateTime(timezone=True)),
+    _text("by"),
+)
+
 export_item = Table(
     "export_item",
     metadata,

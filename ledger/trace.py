@@ -118,8 +118,26 @@ def _trace_entry(connection: Connection, entry_id: int) -> Trace:
     if entry.reversed_by:
         results.append(Step("entry", str(entry.reversed_by), "reverses it", 0))
     results += _billed_and_paid(connection, entry)
+    results += _sealed(connection, entry_id)
     title = f"entry {entry.entry_id:,} of {entry.effective_on}: {entry.amounts()}"
     return Trace("entry", str(entry_id), title, (entry,), tuple(sources), tuple(results))
+
+
+def _sealed(connection: Connection, entry_id: int) -> list[Step]:
+    """The seal that an entry is under."""
+    rows = connection.execute(
+        text(
+            "select seal_id, last_entry - first_entry + 1 as entries, sealed_at from seal"
+            " where :entry between first_entry and last_entry order by seal_id"
+        ),
+        {"entry": entry_id},
+    )
+    return [
+        Step(
+            "sealed", f"block {row.seal_id}", f"at {row.sealed_at:%Y-%m-%d %H:%M} UTC, with {row.entries - 1:,} others"
+        )
+        for row in rows
+    ]
 
 
 def _billed_and_paid(connection: Connection, entry: EntryFacts) -> list[Step]:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from ledger import database, embedded
+from web import guard
 from web.cli import main
 
 settings.register_profile(
@@ -68,6 +70,13 @@ def url(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield fresh
     with admin.connect() as connection:
         connection.exec_driver_sql(f"drop database {name} with (force)")
+
+
+@pytest.fixture(autouse=True)
+def _no_requests_before() -> None:
+    """Requests of other tests do not count against a test's own."""
+    with suppress(AssertionError):  # before the first application is made
+        guard.limiter.reset()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 from sqlalchemy import Engine
 
 from tests.conftest import Cli
@@ -197,6 +197,25 @@ def test_an_accountant_downloads_the_workbook(site: Site, cli: Cli, driver: webd
     time.sleep(0.2)
     assert {"Cover", "Checks", "Trial balance", "Journal"} <= set(load_workbook(path, read_only=True).sheetnames)
     path.unlink()
+
+
+def test_a_controller_writes_an_export_from_the_page(site: Site, cli: Cli, tmp_path: Path) -> None:
+    from tests.test_export_objects import mapping
+
+    cli.ok("recognize", "--through", "2026-01")
+    site.sign_in("controller", "Grace")
+    site.go("/exports")
+    Select(site.one("select[name=target]")).select_by_visible_text("quickbooks")
+    site.one("input[type=file]").send_keys(mapping(tmp_path, "quickbooks", 'objects = "all"'))
+    site.one("input[name=new]").click()
+    site.one("form[action='/exports'] button").click()
+    site.until(lambda: site.one("#job").text.strip() and "…" not in site.one("#job").text)
+    assert "ties to the trial balance" in site.one("#job").text
+    assert site.one("#job a").text == "quickbooks.json"
+    site.go("/exports")
+    assert "Exports of us for quickbooks" in site.text()
+    assert "nothing is new" in site.text()
+    assert site.said() == []
 
 
 def test_a_contract_shows_its_versions_side_by_side(site: Site) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, service, usage
-from web import access, client, guard
+from web import access, client
 from web.client import Refused, Tickmark
 from web.server import make_app
 
@@ -30,7 +30,6 @@ def books(app: Flask, engine: Engine) -> Iterator[Tickmark]:
     """A client with an admin's key, at a server."""
     with engine.begin() as connection:
         key = access.create(connection, "Ada", "admin", "tester")
-    guard.limiter.reset()
     server = waitress.create_server(app, host="127.0.0.1", port=0, threads=2)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -52,6 +52,14 @@ def test_an_entry_says_where_it_went(cli: Cli, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_an_entry_says_which_seal_it_is_under(cli: Cli) -> None:
+    books(cli)
+    assert not [step for step in _trace(cli, "1")["led_to"] if step["kind"] == "sealed"]
+    cli.ok("seal")
+    sealed = [step for step in _trace(cli, "1")["led_to"] if step["kind"] == "sealed"]
+    assert [step["ref"] for step in sealed] == ["block 1"]
+
+
 def test_numbers_of_entries_and_documents_lead_to_them(cli: Cli) -> None:
     books(cli)
     assert _trace(cli, "TM-e1")["ref"] == "1"

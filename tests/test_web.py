@@ -131,6 +131,7 @@ def test_openapi_describes_every_route(client: FlaskClient) -> None:
         "/v1/invoices/{ref}", "/v1/drafts", "/v1/customers", "/v1/invoices", "/v1/grants", "/v1/contracts", "/v1/obligations",
         "/v1/accounts", "/v1/periods/{entity}", "/v1/periods/{entity}/{month}/checklist", "/v1/recognitions", "/v1/seals",
         "/v1/exports/{target}", "/v1/keys", "/v1/keys/{key_id}",
+        "/v1/exports", "/v1/jobs/{number}", "/v1/jobs/{number}/file",
     }  # fmt: skip
     example = spec["paths"]["/v1/documents"]["post"]["requestBody"]["content"]["application/json"]["example"]
     assert client.post("/v1/documents", json=example).json["posted"] == 1

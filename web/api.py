@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Unsup
 
 from adapters import traced as tracing
 from ledger import entries
-from ledger.errors import InvalidDocument, Problem, Refused, UnknownReference
+from ledger.errors import InvalidDocument, Problem, ProblemList, Refused, UnknownReference
 from ledger.invoices import read_invoice
 from ledger.reports import GROUPS, PERIODS, Filters
 from ledger.rulebook import RULES
@@ -448,6 +448,8 @@ def documents_refused(error: DocumentsRefused) -> Response:
 
 def refused(error: Refused) -> Response:
     """A refusal: 404 for what is not in the books, 422 for everything else."""
+    if isinstance(error, ProblemList):
+        return problem_response(422, "Refused", problems=[_problem_row(problem) for problem in error.problems])
     status = 404 if isinstance(error, UnknownReference) else 422
     return problem_response(status, str(error), field=error.field, value=error.value, expected=error.expected)
 

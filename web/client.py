@@ -121,6 +121,20 @@ class Item(TypedDict):
     detail: str
 
 
+class Job(TypedDict):
+    """An export in the background."""
+
+    job: int
+    target: str
+    entity: str
+    state: Literal["waiting", "running", "done", "failed"]
+    done: int
+    said: str
+    file: str | None
+    at: str
+    by: str
+
+
 class Refused(Exception):
     """The API refused a request: nothing of it was done. `problems` has each thing that was wrong."""
 
@@ -248,6 +262,19 @@ class Tickmark:
     def exports(self, target: str, entity: str | None = None) -> dict[str, Any]:
         """What went out for an accounting system, and what is new."""
         return cast("dict[str, Any]", self._read(f"exports/{target}", {"entity": entity} if entity else {}))
+
+    def ask_export(self, target: str, entity: str, **options: str | bool) -> Job:
+        """Ask for an export, with its mapping's text, detail, from, to and new; see `job` and `job_file`."""
+        body = {("from" if key == "since" else key): value for key, value in options.items()}
+        return cast("Job", self._write("exports", *_json({"target": target, "entity": entity, **body})))
+
+    def job(self, number: int) -> Job:
+        """How far an export is."""
+        return cast("Job", self._read(f"jobs/{number}"))
+
+    def job_file(self, number: int) -> bytes:
+        """What an export wrote; it is kept for a day."""
+        return _check(self._session.get(f"{self._url}jobs/{number}/file", timeout=TIMEOUT_SECONDS)).content
 
     def rules(self) -> list[dict[str, Any]]:
         """The rulebook."""

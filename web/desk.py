@@ -7,23 +7,25 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, send_file, url_for
 from sqlalchemy import Connection, Engine, text
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from adapters import kept
 from adapters.delivery import exported
-from adapters.export import TARGETS, export_file
+from adapters.export import BOOKS, TARGETS, export_file
 from ledger import periods, revaluation, seals
 from ledger.dates import month_end, month_start, month_text, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.reports import Filters, last_day
 from revrec.recognition import recognize
+from web import jobs
 from web.api import engine
 from web.closing import Item
 from web.closing import checklist as items_of
 from web.guard import needs, require_all_entities, require_entities, who
+from web.resources import job_file as answer_file
 
 blueprint = Blueprint("desk", __name__)
 
@@ -156,9 +158,51 @@ def exports() -> str:
         last = connection.scalar(text("select coalesce(max(entry_id), 0) from entry")) or 0
         found = [kept.status(connection, target, filters, last) for target in TARGETS]
         return render_template(
-            "exports.html", entity=chosen, entities=entities, filters=filters, kept=[report for report in found if report.rows],
+            "exports.html", entity=chosen, entities=entities, filters=filters, kept=[report for report in found if report.rows], targets=[*TARGETS, *BOOKS], may=who().may("controller"),
             sent=exported(connection, filters),
         )  # fmt: skip
+
+
+@blueprint.post("/exports")
+@needs("controller")
+def ask() -> str | Response:
+    """Ask for an export; its progress takes the place of the form."""
+    file = request.files.get("mapping")
+    mapping = file.read(jobs.MAPPING_BYTES_MAX + 1) if file else b""
+    try:
+        asked = jobs.Asked(
+            request.form.get("target", ""), request.form.get("entity", ""), mapping.decode(), request.form.get("detail") or None,
+            new=bool(request.form.get("new")),
+        )  # fmt: skip
+        require_entities([asked.entity])
+        number = current_app.extensions["tickmark.jobs"].ask(asked, who().name)
+    except UnicodeDecodeError:
+        return _wrong("mapping: expected a TOML file in UTF-8")
+    except Refused as refused:
+        return _wrong(str(refused))
+    if not request.headers.get("HX-Request"):
+        return redirect(url_for("desk.job", number=number))
+    return job(number)
+
+
+def _wrong(said: str) -> str:
+    return render_template("_job.html", job=None, wrong=said)
+
+
+@blueprint.get("/exports/jobs/<int:number>")
+def job(number: int) -> str:
+    """How far an export is."""
+    found = jobs.find(engine(), number)
+    require_entities([found.entity])
+    template = "_job.html" if request.headers.get("HX-Request") else "job.html"
+    return render_template(template, job=found, wrong="")
+
+
+@blueprint.get("/exports/jobs/<int:number>/file")
+def job_file(number: int) -> Response:
+    """What an export wrote."""
+    require_entities([jobs.find(engine(), number).entity])
+    return answer_file(number)
 
 
 @blueprint.get("/exports/<entity>/workbook")

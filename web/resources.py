@@ -8,6 +8,7 @@ from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any
 
+from flask import Response, current_app
 from flask.views import MethodView
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema, fields, validate
@@ -21,7 +22,7 @@ from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
 from ledger.reports import Filters
 from revrec.recognition import recognize
-from web import access
+from web import access, jobs
 from web.api import ENTRIES_A_PAGE_MAX, engine
 from web.closing import checklist
 from web.guard import limited, needs, require_all_entities, require_entities, who
@@ -351,6 +352,86 @@ class ExportStatusSchema(Schema):
 
     rows = fields.List(fields.Dict())
     notes = fields.List(fields.String())
+
+
+class AskedSchema(Schema):
+    """An export to be written."""
+
+    target = fields.String(required=True, metadata={"description": "As on the command line: quickbooks, workbook ..."})
+    entity = fields.String(required=True)
+    mapping = fields.String(load_default="", metadata={"description": "The mapping file's text (docs/exports.md)"})
+    detail = fields.String(
+        load_default=None, allow_none=True, validate=validate.OneOf(["entry", "document", "day", "month"])
+    )
+    since = fields.Date(data_key="from", load_default=None, allow_none=True)
+    as_of = fields.Date(data_key="to", load_default=None, allow_none=True)
+    new = fields.Boolean(
+        load_default=False, metadata={"description": "Only what did not go out yet; keeps what goes out"}
+    )
+
+
+class JobSchema(Schema):
+    """An export in the background."""
+
+    job = fields.Integer()
+    target = fields.String()
+    entity = fields.String()
+    state = fields.String(metadata={"description": "waiting, running, done, failed"})
+    done = fields.Integer(metadata={"description": "Entries or objects written so far"})
+    said = fields.String(metadata={"description": "What was written, or what was wrong"})
+    file = fields.String(allow_none=True)
+    at = fields.String()
+    by = fields.String()
+
+
+@blueprint.route("/exports")
+class Asking(MethodView):
+    """Exports in the background."""
+
+    @needs("controller")
+    @once
+    @blueprint.arguments(AskedSchema, unknown=RAISE, example={"target": "workbook", "entity": "us"})
+    @blueprint.response(202, JobSchema)
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask for an export: it is written and proven to tie in the background."""
+        require_entities([body["entity"]])
+        number = current_app.extensions["tickmark.jobs"].ask(jobs.Asked(**body), who().name)
+        return jobs.find(engine(), number).as_json()
+
+
+@blueprint.route("/jobs/<int:number>")
+class Job(MethodView):
+    """One of them."""
+
+    @blueprint.response(200, JobSchema)
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    def get(self, number: int) -> dict[str, Any]:
+        """How far an export is."""
+        found = jobs.find(engine(), number)
+        require_entities([found.entity])
+        return found.as_json()
+
+
+@blueprint.route("/jobs/<int:number>/file")
+class JobFile(MethodView):
+    """What it wrote."""
+
+    @blueprint.response(200, {"type": "string", "format": "binary"}, content_type="application/octet-stream")
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    def get(self, number: int) -> Response:
+        """The file that an export wrote; it is kept for a day."""
+        require_entities([jobs.find(engine(), number).entity])
+        return job_file(number)
+
+
+def job_file(number: int) -> Response:
+    """A job's file as an answer."""
+    name, content = jobs.content(engine(), number)
+    return Response(
+        content, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
 
 
 @blueprint.route("/exports/<string:target>")

@@ -87,7 +87,7 @@ def _within(connection: Connection, steps: Sequence[Step], wanted: set[str]) -> 
 
 
 # Steps that go with what they were found at.
-_WITH_THE_REST = ("events", "more", "exported", "sent")
+_WITH_THE_REST = ("events", "more", "sealed", "exported", "sent")
 
 
 def _entities_of(connection: Connection, kind: str, ref: str) -> set[str]:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ledger.errors import Refused
-from web import api, desk, guard, ops, pages, parties, resources, signing
+from web import api, desk, guard, jobs, ops, pages, parties, resources, signing
 
 # Nothing is loaded from elsewhere, no script runs but our own files, nobody frames it.
 HEADERS = {
@@ -33,6 +33,7 @@ def make_app(engine: Engine, *, hosts: tuple[str, ...] = LOCAL_HOSTS, open_as: s
     """
     app = Flask("web")
     app.extensions["tickmark"] = engine
+    app.extensions["tickmark.jobs"] = jobs.Jobs(engine)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.config.update(
         API_TITLE="Tickmark",
