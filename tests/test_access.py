@@ -31,7 +31,16 @@ NEEDS = {
     ("POST", "/v1/keys"): "admin",
     ("DELETE", "/v1/keys/<int:key_id>"): "admin",
 }
-OPEN = {"/health", "/ready", "/sign-in", "/docs", "/openapi.json", "/static/<path:filename>"}
+OPEN = {
+    "/mine/<token>",
+    "/mine/<token>/usage.csv",
+    "/health",
+    "/ready",
+    "/sign-in",
+    "/docs",
+    "/openapi.json",
+    "/static/<path:filename>",
+}
 EU = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR"}
 
 
@@ -77,7 +86,7 @@ def _routes(app: Flask) -> list[tuple[str, str, str]]:
     """Every method of every route, with a path that leads somewhere."""
     values = {
         "name": "trial-balance", "ref": "invoice:I", "entry_id": "1", "entity": "us", "month": "2026-01", "target": "quickbooks",
-        "key_id": "999", "kind": "invoice", "role": "cash", "account_id": "1", "step": "recognize", "number": "1", "filename": "tickmark.css",
+        "key_id": "999", "kind": "invoice", "role": "cash", "account_id": "1", "step": "recognize", "number": "1", "token": "x", "filename": "tickmark.css",
     }  # fmt: skip
     found = []
     for rule in app.url_map.iter_rules():

@@ -228,6 +228,19 @@ def test_a_contract_shows_its_versions_side_by_side(site: Site) -> None:
     assert "prospective from 1 Feb 2026" in second
 
 
+def test_a_customer_follows_a_link_to_its_own_page(site: Site, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKMARK_SECRET_KEY", "k" * 32)
+    site.browser.delete_all_cookies()
+    path = cli.ok("link", "globex", "--entity", "us", "--url", site.url).strip().removeprefix(site.url)
+    site.go(f"{path}?month=2026-01")
+    assert "Globex" in site.one("h1").text
+    assert not site.all("nav")
+    assert "140" in site.one("tfoot").text
+    wrong = Axe().run(site.browser, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]})["violations"]
+    assert [one["id"] for one in wrong] == []
+    assert site.said() == []
+
+
 def test_a_table_sorts_filters_and_copies(site: Site, cli: Cli) -> None:
     cli.post(*({"type": "customer", "id": f"c{n}", "name": f"Customer {n}"} for n in range(3)),
              invoice("B", "2026-01-02", service("1000.00", "2026-01-02", "2026-01-02"), customer="c1"),

@@ -685,6 +685,23 @@ def key_revoke(number: int) -> None:
     click.echo(f"key {number} is revoked")
 
 
+@main.command()
+@click.argument("customer")
+@click.option("--entity", required=True, help="Whose customer.")
+@click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How long it is valid.")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the pages are.")
+def link(customer: str, entity: str, days: int, url: str) -> None:
+    """Print a link to CUSTOMER's own page: its usage, and what is left of what it bought. Whoever has it sees that, and no more."""
+    from datetime import UTC, timedelta
+
+    from ledger.database import opened
+    from web import mine
+
+    with _refusals(), opened() as engine, engine.connect() as connection:
+        last = datetime.now(UTC).date() + timedelta(days=days)
+        click.echo(url.rstrip("/") + mine.link(connection, customer, entity, last))
+
+
 @main.group()
 def db() -> None:
     """The database's schema."""

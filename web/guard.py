@@ -31,8 +31,10 @@ from web.access import Who
 SESSION_SECONDS = 12 * 3600
 LIMIT = "600/minute"
 SIGN_IN_LIMIT = "10/minute"
-# What anybody may ask: whether it runs, how it looks, how to sign in, and how the API is called.
-PUBLIC = {"static", "ops.health", "ops.ready", "signing.sign_in", "api-docs.openapi_json", "pages.docs"}
+# What anybody may ask: whether it runs, how it looks, how to sign in, how the API is called; and what a signed link opens.
+PUBLIC = {
+    "static", "ops.health", "ops.ready", "signing.sign_in", "api-docs.openapi_json", "pages.docs", "mine.page", "mine.usage",
+}  # fmt: skip
 log = logging.getLogger("tickmark.requests")
 
 _View = TypeVar("_View", bound=Callable[..., Any])
