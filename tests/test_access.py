@@ -346,6 +346,13 @@ def test_signing_in_leads_nowhere_else(app: Flask, engine: Engine, next_: str) -
     assert "evil" not in answer.headers["Location"]
 
 
+def test_over_https_cookies_go_over_nothing_else(engine: Engine) -> None:
+    client = make_app(engine, https=True).test_client()
+    page = client.get("/sign-in", base_url="https://localhost")
+    assert "Secure" in page.headers["Set-Cookie"]
+    assert page.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
 def test_a_wrong_key_is_told_nothing_and_tried_ten_times_at_most(app: Flask, engine: Engine) -> None:
     client = app.test_client()
     for _ in range(10):

@@ -90,6 +90,15 @@ def test_a_link_opens_nothing_else(cli: Cli, client: FlaskClient, app: Flask, mo
     assert "TICKMARK_SECRET_KEY = missing" in cli.refused("link", "globex", "--entity", "us")
 
 
+def test_a_link_is_in_no_log(cli: Cli, client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    cli.post(*parties())
+    caplog.set_level("INFO", logger="tickmark.requests")
+    path = _path(cli)
+    assert client.get(path).status_code == 200
+    assert '"path": "/mine/..."' in caplog.text
+    assert path not in caplog.text
+
+
 def test_a_link_ends_on_its_day(cli: Cli, client: FlaskClient, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     _books(cli)
     today = datetime.now(UTC).date()

@@ -628,8 +628,9 @@ def notify(url: str) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--name", "names", multiple=True, help="A name it is asked for by, such as books.example.com.")
+@click.option("--https", is_flag=True, help="A proxy in front ends TLS: cookies go over https only.")
 @click.option("--open", "everybody", is_flag=True, help="To whoever reaches this machine's own address, without a key.")
-def serve(port: int, host: str, names: tuple[str, ...], everybody: bool) -> None:
+def serve(port: int, host: str, names: tuple[str, ...], https: bool, everybody: bool) -> None:
     """Serve the API (/v1, /openapi.json, /docs) and the pages, to those who have a key (`tickmark key create`)."""
     from ledger.database import opened
     from web.server import LOCAL_HOSTS, run_server
@@ -637,7 +638,7 @@ def serve(port: int, host: str, names: tuple[str, ...], everybody: bool) -> None
     if everybody and host not in LOCAL_HOSTS:
         raise click.UsageError(f"--open is for this machine alone: expected --host {LOCAL_HOSTS[0]}, found {host}")
     with _refusals(), opened() as engine:
-        run_server(engine, host, port, author() if everybody else None, names)
+        run_server(engine, host, port, author() if everybody else None, names, https=https)
 
 
 @main.group()

@@ -26,10 +26,12 @@ HEADERS = {
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
-def make_app(engine: Engine, *, hosts: tuple[str, ...] = LOCAL_HOSTS, open_as: str | None = None) -> Flask:
+def make_app(
+    engine: Engine, *, hosts: tuple[str, ...] = LOCAL_HOSTS, open_as: str | None = None, https: bool = False
+) -> Flask:
     """The application over a database. `hosts` are the names it answers to; a page of elsewhere can't reach it.
 
-    Who asks needs a key, unless it is `open_as` somebody to whoever reaches it.
+    Who asks needs a key, unless it is `open_as` somebody to whoever reaches it. Over `https`, cookies go over nothing else.
     """
     app = Flask("web")
     app.extensions["tickmark"] = engine
@@ -43,6 +45,8 @@ def make_app(engine: Engine, *, hosts: tuple[str, ...] = LOCAL_HOSTS, open_as: s
         OPENAPI_JSON_PATH="openapi.json",
         MAX_CONTENT_LENGTH=api.BODY_BYTES_MAX,
         TRUSTED_HOSTS=list(hosts),
+        SESSION_COOKIE_SECURE=https,
+        PREFERRED_URL_SCHEME="https" if https else "http",
     )
     guard.install(app, engine, open_as)
     ops.install(app)
@@ -68,6 +72,8 @@ def make_app(engine: Engine, *, hosts: tuple[str, ...] = LOCAL_HOSTS, open_as: s
 def _headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if current_app.config["SESSION_COOKIE_SECURE"]:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     return response
 
 
@@ -96,10 +102,18 @@ def _log_requests() -> None:
     guard.log.propagate = False
 
 
-def run_server(engine: Engine, host: str, port: int, open_as: str | None = None, names: tuple[str, ...] = ()) -> None:
+def run_server(
+    engine: Engine,
+    host: str,
+    port: int,
+    open_as: str | None = None,
+    names: tuple[str, ...] = (),
+    *,
+    https: bool = False,
+) -> None:
     """Serve until Ctrl-C: to whoever has a key, or `open_as` somebody to all on this machine; asked for by `names`, too."""
     _log_requests()
-    app = make_app(engine, hosts=(*LOCAL_HOSTS, host, *names), open_as=open_as)
+    app = make_app(engine, hosts=(*LOCAL_HOSTS, host, *names), open_as=open_as, https=https)
     try:
         server = waitress.create_server(app, host=host, port=port, threads=8, ident=None)
     except OSError as error:
