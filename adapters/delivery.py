@@ -131,7 +131,7 @@ class _Run:
 
     def all(self) -> Delivered:
         """Send all that was not made yet: first again what got no answer, then in the order in which it can be made."""
-        unanswered = list(self._items("t.request is not null and a.outcome is null", after=0, most=None))
+        unanswered = list(self._items("t.request <> '' and a.outcome is null", after=0, most=None))
         for request, items in groupby(unanswered, lambda item: item.request):
             self._send(request, [self._ready(item) for item in items])
         self.delivered.before = self._count_done() - self.delivered.made - self.delivered.found - self.delivered.left

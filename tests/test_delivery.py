@@ -187,6 +187,23 @@ def test_a_run_killed_between_the_request_and_its_record_repeats_it(
     assert Counter(there.kinds.values()) == kinds(made, target)
 
 
+def test_what_was_settled_without_a_request_and_cut_off_is_settled_again(
+    cli: Cli, tmp_path: Path, target: str, there: Service, engine: Engine
+) -> None:
+    books(cli)
+    made = new(cli, tmp_path, target)
+    connect(cli, target, there)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into export_attempt (export_id, place, attempt, company, request, by) values (1, 1, 1, :company, '', 'tester')"
+            ),
+            {"company": COMPANIES[target]},
+        )
+    assert cli.ok("export", target, "--send", "1") == f"sent export 1 to {target}: {len(made)} made\n"
+    assert Counter(there.kinds.values()) == kinds(made, target)
+
+
 def delivery_run(cli: Cli, target: str) -> None:
     from ledger.database import opened
 
