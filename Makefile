@@ -17,7 +17,7 @@ demo: .venv/installed ## Run the demo on an embedded PostgreSQL and serve its pa
 	$(BIN)/tickmark demo --port $(PORT)
 
 test: .venv/installed ## Run the whole suite, PostgreSQL included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 conformance: .venv/installed ## Run the cases of both standards and write docs/conformance.md
 	$(BIN)/python -m tests.conformance

@@ -409,6 +409,7 @@ def test_a_key_may_not_ask_too_often(app: Flask, engine: Engine) -> None:
     assert refused.status_code == 429
     assert refused.mimetype == "application/problem+json"
     assert int(refused.headers["Retry-After"]) > 0
+    assert "Retry-After" not in client.get("/v1/entries/99", headers=second).headers
     assert client.get("/v1/rules", headers=second).status_code == 200
     assert client.get("/health").status_code == 200
 

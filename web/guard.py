@@ -31,6 +31,7 @@ from web.access import Who
 SESSION_SECONDS = 12 * 3600
 LIMIT = "600/minute"
 SIGN_IN_LIMIT = "10/minute"
+TOO_MANY = 429
 # What anybody may ask: whether it runs, how it looks, how to sign in, how the API is called; and what a signed link opens.
 PUBLIC = {
     "static", "ops.health", "ops.ready", "signing.sign_in", "api-docs.openapi_json", "pages.docs", "mine.page", "mine.usage",
@@ -87,8 +88,9 @@ def install(app: Flask, engine: Engine, open_as: str | None) -> None:
         )
         return _admit(engine, open_as)
 
-    limiter.init_app(app)
+    # run in reverse: the limiter's headers are there by then
     app.after_request(_after)
+    limiter.init_app(app)
 
 
 def _session_secret() -> bytes:
@@ -141,6 +143,8 @@ def _by_session(engine: Engine) -> Who | None:
 
 def _after(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
+    if response.status_code != TOO_MANY:  # the limiter says it of every answer; who is refused otherwise need not wait
+        response.headers.pop("Retry-After", None)
     seconds = time.perf_counter() - g.get("begun", time.perf_counter())
     asked = g.get("who")
     # a signed link opens what it names: it is no more for a log than a key
