@@ -37,6 +37,7 @@ _UPDATABLE = (
     "api_key",
     "api_request",
     "export_job",
+    "personal_fields",
 )
 
 

@@ -129,6 +129,8 @@ class Document(Model):
 
     # The field that says which day it counts for, where it has one.
     dated_by: ClassVar[str] = ""
+    # The fields that may say something of persons: kept apart, so that they can be erased (ledger/personal.py).
+    personal: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def dated_on(self) -> CalendarDay | None:
@@ -179,6 +181,50 @@ class Customer(Document):
     tax_status: Literal["taxable", "exempt", "reverse_charge"] = "taxable"
     contacts: Contacts | None = None
     tax_codes: Annotated[list[Ref], Field(max_length=20)] | None = None
+
+    personal: ClassVar[frozenset[str]] = frozenset({"contacts"})
+
+
+_Lines = Annotated[list[Annotated[Text, Field(min_length=1, max_length=100)]], Field(min_length=1, max_length=10)]
+
+
+class Details(Document):
+    """How a customer or an entity is named and reached on what is sent, from a day on until there are later ones.
+
+    `remittance` says where an entity is paid, `registration` where it is registered, `footer` what stands under its invoices.
+    """
+
+    type: Literal["details"]
+    customer: Ref | None = None
+    entity: Ref | None = None
+    date: Day
+    name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    attention: Annotated[Text, Field(max_length=200)] | None = None
+    address: _Lines | None = None
+    email: Annotated[Text, Field(max_length=200)] | None = None
+    phone: Annotated[Text, Field(max_length=100)] | None = None
+    tax_ids: _Lines | None = None
+    registration: Annotated[Text, Field(max_length=200)] | None = None
+    remittance: _Lines | None = None
+    footer: Annotated[Text, Field(max_length=500)] | None = None
+
+    dated_by: ClassVar[str] = "date"
+    personal: ClassVar[frozenset[str]] = frozenset(
+        {"name", "attention", "address", "email", "phone", "tax_ids", "registration", "remittance", "footer"}
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Details:
+        if (self.customer is None) == (self.entity is None):
+            raise ValueError(
+                f"customer = {self.customer or 'missing'}: expected a customer or an entity, and one of them only"
+            )
+        if not self.model_fields_set & self.personal:
+            raise ValueError("name = missing: expected something to say: a name, an address, or another of the fields")
+        for field in ("registration", "remittance", "footer"):
+            if self.customer is not None and getattr(self, field) is not None:
+                raise ValueError(f"{field} = given: expected in the details of an entity only")
+        return self
 
 
 class Product(Document):

@@ -28,6 +28,7 @@ from ledger import (
     masters,
     parties,
     payments,
+    personal,
     reading,
     settlements,
     taxes,
@@ -73,6 +74,7 @@ class DocumentType:
 TYPES: Mapping[str, DocumentType] = {
     "entity": DocumentType(documents.Entity, parties.post_entity),
     "customer": DocumentType(documents.Customer, parties.post_customer),
+    "details": DocumentType(documents.Details, parties.post_details),
     "product": DocumentType(documents.Product, parties.post_product),
     "tax_code": DocumentType(documents.TaxCode, taxes.post_tax_code),
     "coupon": DocumentType(documents.Coupon, coupons.post_coupon),
@@ -358,6 +360,12 @@ class _Intake:
         self.writer.wait()
         self.lanes.settle()
         usage_alone = isinstance(doc, documents.Usage) and doc.supersedes is None
+        model = self.types[item.type].model
+        fields = reading.read_line(item.raw) if model.personal else {}
+        withheld = personal.withhold(fields, model)
+        if before is not None and withheld and personal.repeats(self.books.connection, fields, model, before):
+            self.outcome.repeated += 1
+            return
         try:
             if before is not None:
                 raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
@@ -375,8 +383,11 @@ class _Intake:
             self.lanes.open(doc, customer_id)
         else:
             self.lanes.close()
-        self.fresh[name] = item.hash
         body = item.raw.decode()
+        if withheld is not None:
+            item.hash, body = reading.content_hash(withheld.content), reading.canonical(withheld.content)
+            personal.keep(self.books.connection, (customer_id, number), doc, withheld)
+        self.fresh[name] = item.hash
         self.books.add_document(customer_id, number, item.type, item.ref, doc.dated_on, body, item.hash)
         self.outcome.posted += 1
 

@@ -56,6 +56,15 @@ def post_customer(wallets: Wallets, doc: documents.Customer, _document_id: int) 
     return customer_id
 
 
+def post_details(wallets: Wallets, doc: documents.Details, _document_id: int) -> int:
+    """Take in how a customer or an entity is named and reached. Raises UnknownReference."""
+    if doc.customer is not None:
+        return wallets.books.customer(doc.customer).customer_id
+    assert doc.entity is not None, "one of the two"
+    wallets.books.entity(doc.entity)
+    return HOUSE
+
+
 def post_product(wallets: Wallets, doc: documents.Product, _document_id: int) -> int:
     """Take a product in."""
     wallets.books.add_row("product", product=doc.id, name=doc.name)

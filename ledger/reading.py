@@ -117,6 +117,11 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
+def canonical(fields: dict[str, Any]) -> str:
+    """JSON that is equal for equal content, whatever the order and spacing it came in."""
+    return _ENCODER.encode(fields)
+
+
 def content_hash(fields: dict[str, Any]) -> bytes:
-    """SHA-256 over a document's canonical JSON: equal for equal content, whatever the order and spacing."""
-    return hashlib.sha256(_ENCODER.encode(fields).encode()).digest()
+    """SHA-256 over a document's canonical JSON."""
+    return hashlib.sha256(canonical(fields).encode()).digest()

@@ -150,6 +150,25 @@ document = Table(
     Index("document_posted", "posted_at", postgresql_using="brin"),
 )
 
+personal_fields = Table(
+    "personal_fields",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("type"),
+    _text("ref"),
+    _text("entity", null=True),
+    _day("dated_on", null=True),
+    Column("commitment", LargeBinary, nullable=False),
+    Column("salt", LargeBinary),
+    _text("fields", null=True),
+    Column("erased_at", DateTime(timezone=True)),
+    _text("erased_by", null=True),
+    _text("reason", null=True),
+    Index("personal_fields_ref", "type", "ref"),
+    Index("personal_fields_details", "customer_id", "dated_on", postgresql_where=text("type = 'details'")),
+)
+
 account = Table(
     "account",
     metadata,

@@ -93,9 +93,11 @@ def dunning(connection: Connection, filters: Filters) -> Report:
         row.ref: row.contacts or {}
         for row in connection.execute(
             text(
-                "select c.ref, d.body::json -> 'contacts' as contacts from customer c "
+                # before there were personal fields, they stood in the document
+                "select c.ref, coalesce(p.fields, d.body)::json -> 'contacts' as contacts from customer c "
                 "join document_key k on k.type = 'customer' and k.ref = c.ref "
-                "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id"
+                "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
+                "left join personal_fields p on p.customer_id = d.customer_id and p.document_id = d.document_id"
             )
         )
     }

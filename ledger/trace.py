@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger import personal
 from ledger.entries import EntryFacts, entry_json, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import usage_billed
@@ -161,7 +162,7 @@ def _billed_and_paid(connection: Connection, entry: EntryFacts) -> list[Step]:
 
 def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     row = _document(connection, kind, ref)
-    body = json.loads(row.body)
+    body = personal.shown(connection, row.customer_id, row.document_id, json.loads(row.body))
     entries = read_entries(connection, "e.document_id = :document_id", {"document_id": row.document_id})
     made = _made_subjects(connection, kind, ref, row)
     dated = f" of {row.dated_on}" if row.dated_on else ""

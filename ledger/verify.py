@@ -165,6 +165,17 @@ _QUESTIONS = (
                               and d.customer_id in (e.customer_id, {HOUSE}))""",
     ),
     _Question(
+        "what documents say of persons is what was posted, or was erased",
+        "documents with personal fields",
+        "select count(*) from document where position('\"personal\":\"' in body) > 0 and type in ('customer', 'details')",
+        """select format('%s %s', coalesce(d.type, p.type), coalesce(d.ref, p.ref))
+           from (select * from document where position('"personal":"' in body) > 0 and type in ('customer', 'details')) d
+           full join personal_fields p using (customer_id, document_id)
+           where d.document_id is null or p.document_id is null or (p.type, p.ref) <> (d.type, d.ref)
+              or d.body::jsonb ->> 'personal' <> encode(p.commitment, 'hex')
+              or p.commitment <> sha256(p.salt || convert_to(p.fields, 'UTF8'))""",
+    ),
+    _Question(
         "every document is found by its id, and no id stands for two",
         "documents",
         "select count(*) from document",

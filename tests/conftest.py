@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from ledger import database, embedded
+from tests.serving import MakeApp, applications
 from web import guard
 from web.cli import main
 
@@ -85,6 +86,13 @@ def engine(url: str) -> Iterator[Engine]:
     made = database.connect_engine(url)
     yield made
     made.dispose()
+
+
+@pytest.fixture
+def make_books_app(engine: Engine) -> Iterator[MakeApp]:
+    """Makes applications on the fresh database."""
+    with applications(engine) as make:
+        yield make
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, service, usage
+from tests.serving import MakeApp
 from web import access, jobs
-from web.server import make_app
 
 ROLES = access.ROLES
 # What each method of a route needs; all else is to be seen by a viewer.
@@ -45,8 +45,8 @@ EU = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR"}
 
 
 @pytest.fixture
-def app(engine: Engine) -> Flask:
-    return make_app(engine)
+def app(make_books_app: MakeApp) -> Flask:
+    return make_books_app()
 
 
 def key(engine: Engine, role: str = "admin", *entities: str, name: str = "someone") -> str:
@@ -346,8 +346,8 @@ def test_signing_in_leads_nowhere_else(app: Flask, engine: Engine, next_: str) -
     assert "evil" not in answer.headers["Location"]
 
 
-def test_over_https_cookies_go_over_nothing_else(engine: Engine) -> None:
-    client = make_app(engine, https=True).test_client()
+def test_over_https_cookies_go_over_nothing_else(make_books_app: MakeApp) -> None:
+    client = make_books_app(https=True).test_client()
     page = client.get("/sign-in", base_url="https://localhost")
     assert "Secure" in page.headers["Set-Cookie"]
     assert page.headers["Strict-Transport-Security"] == "max-age=31536000"
@@ -507,7 +507,6 @@ def test_the_examples_of_the_api_work(cli: Cli, app: Flask, engine: Engine) -> N
                 )
                 assert answer.status_code in (200, 201, 202), (path, answer.text)
                 tried.append(path)
-    app.extensions["tickmark.jobs"].wait()  # or its database goes from under it
     assert sorted(tried) == ["/v1/documents", "/v1/exports", "/v1/keys", "/v1/periods/{entity}", "/v1/recognitions"]
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import waitress
 from axe_core_python.selenium import Axe
 from openpyxl import load_workbook
 from selenium import webdriver
@@ -24,8 +22,8 @@ from sqlalchemy import Engine
 
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, promotion, service, usage
+from tests.serving import MakeApp, served
 from web import access, guard
-from web.server import make_app
 
 CHROME, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -104,7 +102,7 @@ class Site:
 
 
 @pytest.fixture
-def site(engine: Engine, cli: Cli, driver: webdriver.Chrome) -> Iterator[Site]:
+def site(engine: Engine, make_books_app: MakeApp, cli: Cli, driver: webdriver.Chrome) -> Iterator[Site]:
     cli.post(
         *parties(), grant("G"), promotion("P", "5.00"),
         invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2")),
@@ -114,16 +112,12 @@ def site(engine: Engine, cli: Cli, driver: webdriver.Chrome) -> Iterator[Site]:
         {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-02-01", "treatment": "prospective",
          "obligations": [obligation("C-1", "550.00", "2026-01-01", "2026-06-30")], "reason": "more seats"},
     )  # fmt: skip
-    app = make_app(engine)
+    app = make_books_app()
     guard.limiter.enabled = False
-    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield Site(f"http://127.0.0.1:{server.effective_port}", driver, engine)
-    driver.get("about:blank")
+    with served(app, threads=4) as address:
+        yield Site(address, driver, engine)
+        driver.get("about:blank")
     guard.limiter.enabled = True
-    server.close()
-    thread.join(0.1)  # it ends with its next look
 
 
 def test_a_controller_closes_the_month(site: Site) -> None:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import inspect
 import re
-import threading
 from collections.abc import Iterator
 from datetime import date
 
 import pytest
-import waitress
 from flask import Flask, request
 from sqlalchemy import Engine, text
 
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, service, usage
+from tests.serving import MakeApp, served
 from web import access, client
 from web.client import Refused, Tickmark
-from web.server import make_app
 
 
 @pytest.fixture
-def app(engine: Engine) -> Flask:
-    return make_app(engine)
+def app(make_books_app: MakeApp) -> Flask:
+    return make_books_app()
 
 
 @pytest.fixture
@@ -30,13 +28,8 @@ def books(app: Flask, engine: Engine) -> Iterator[Tickmark]:
     """A client with an admin's key, at a server."""
     with engine.begin() as connection:
         key = access.create(connection, "Ada", "admin", "tester")
-    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=2)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    with Tickmark(f"http://127.0.0.1:{server.effective_port}/", key) as found:
+    with served(app) as address, Tickmark(f"{address}/", key) as found:
         yield found
-    server.close()
-    thread.join(0.1)  # it ends with its next look
 
 
 def test_a_month_from_documents_to_its_seal(books: Tickmark) -> None:

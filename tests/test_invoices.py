@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.conftest import Cli
 from tests.samples import billed_usage, grant, invoice, one_time, parties, payment, prepaid, service, usage
-from web.server import make_app
+from tests.serving import MakeApp
 
 VAT = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}
 
@@ -117,9 +117,9 @@ def test_a_draft_is_computed_and_not_posted(cli: Cli, tmp_path: Path) -> None:
     assert "not in the books yet" in cli.refused("invoice", "--draft", str(draft))
 
 
-def test_invoices_and_drafts_over_http(cli: Cli, engine: Any) -> None:
+def test_invoices_and_drafts_over_http(cli: Cli, make_books_app: MakeApp) -> None:
     cli.post(*parties(), usage("u1", "3.00", "2026-01-02"))
-    client = make_app(engine, open_as="tester").test_client()
+    client = make_books_app(open_as="tester").test_client()
     document = invoice("I", "2026-01-31", billed_usage("3.00"))
     draft = client.post("/v1/drafts", json=document)
     assert (draft.status_code, draft.json["invoice"]["status"], draft.json["invoice"]["total"]) == (

@@ -13,14 +13,14 @@ from sqlalchemy import Engine, text
 
 from tests.conftest import Cli
 from tests.samples import invoice, parties, payment, service
+from tests.serving import MakeApp
 from tests.test_export_objects import mapping
 from web import jobs
-from web.server import make_app
 
 
 @pytest.fixture
-def app(engine: Engine) -> Flask:
-    return make_app(engine, open_as="Grace")
+def app(make_books_app: MakeApp) -> Flask:
+    return make_books_app(open_as="Grace")
 
 
 def _books(cli: Cli) -> None:

@@ -14,14 +14,14 @@ from sqlalchemy import Engine
 
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, usage
+from tests.serving import MakeApp
 from web import mine
-from web.server import make_app
 
 
 @pytest.fixture
-def app(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Flask:
+def app(make_books_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> Flask:
     monkeypatch.setenv("TICKMARK_SECRET_KEY", Fernet.generate_key().decode())
-    return make_app(engine)
+    return make_books_app()
 
 
 @pytest.fixture

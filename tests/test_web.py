@@ -16,17 +16,17 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from sqlalchemy import Engine
 
 from tests.conftest import Cli, lines
 from tests.samples import grant, invoice, parties, prepaid, promotion, service, usage
+from tests.serving import MakeApp
 from web import guard
-from web.server import HEADERS, make_app
+from web.server import HEADERS
 
 
 @pytest.fixture
-def client(engine: Engine) -> FlaskClient:
-    return make_app(engine, open_as="tester").test_client()
+def client(make_books_app: MakeApp) -> FlaskClient:
+    return make_books_app(open_as="tester").test_client()
 
 
 def _books(cli: Cli) -> None:
@@ -224,7 +224,9 @@ def test_what_a_document_says_is_text_on_every_page(cli: Cli, client: FlaskClien
         _assert_no_script_within(page)
 
 
-def test_other_hosts_and_other_errors(client: FlaskClient, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_hosts_and_other_errors(
+    client: FlaskClient, make_books_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert client.get("/v1/rules", headers={"Host": "evil.example"}).status_code == 400
     assert client.get("/nothing").status_code == 404
     assert client.get("/reports/summary?as_of=x").status_code == 422
@@ -234,7 +236,7 @@ def test_other_hosts_and_other_errors(client: FlaskClient, engine: Engine, monke
         raise RuntimeError("secret of the server")
 
     monkeypatch.setattr(api, "engine", broken)
-    app = make_app(engine, open_as="tester")
+    app = make_books_app(open_as="tester")
     app.config["PROPAGATE_EXCEPTIONS"] = False
     answer = app.test_client().get("/v1/entries")
     assert answer.status_code == 500
@@ -242,8 +244,8 @@ def test_other_hosts_and_other_errors(client: FlaskClient, engine: Engine, monke
     assert answer.json["title"] == "The server failed; its log says why. Nothing was posted."
 
 
-def test_schemathesis_finds_no_error_of_the_server(engine: Engine) -> None:
-    app = make_app(engine, open_as="tester")
+def test_schemathesis_finds_no_error_of_the_server(make_books_app: MakeApp) -> None:
+    app = make_books_app(open_as="tester")
     app.config["PROPAGATE_EXCEPTIONS"] = False
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     checks = (

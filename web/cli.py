@@ -688,6 +688,19 @@ def key_revoke(number: int) -> None:
 
 @main.command()
 @click.argument("customer")
+@click.option("--reason", required=True, help="Why: a request, the end of a retention period.")
+def erase(customer: str, reason: str) -> None:
+    """Erase for good what documents say of CUSTOMER's persons: contacts, addresses, names. History and its seals stay as they are."""
+    from ledger import personal
+    from ledger.database import opened
+
+    with _refusals(), opened() as engine, engine.begin() as connection:
+        count = personal.erase(connection, customer, reason, author())
+    click.echo(f"documents whose personal fields were erased: {count}")
+
+
+@main.command()
+@click.argument("customer")
 @click.option("--entity", required=True, help="Whose customer.")
 @click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="How long it is valid.")
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the pages are.")

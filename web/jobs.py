@@ -25,6 +25,7 @@ from ledger.reports import Filters, check_filters
 
 MAPPING_BYTES_MAX = 1_000_000
 _KEPT = "1 day"
+_STOPPED = "the server that wrote it stopped; ask for it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Jobs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._hands = ThreadPoolExecutor(max_workers=1, thread_name_prefix="export")
+        self._waiting: set[int] = set()
 
     def ask(self, asked: Asked, by: str) -> int:
         """Ask for an export; its number. Raises Refused for what can be seen to be wrong before it is begun."""
@@ -86,14 +88,22 @@ class Jobs:
                 {"target": asked.target, "entity": asked.entity, "asked": json.dumps(_plain(asked)), "by": by},
             )
         assert number is not None, "returned by the insert"
+        self._waiting.add(int(number))
         self._hands.submit(self._run, int(number), asked, by)
         return int(number)
 
     def wait(self) -> None:
-        """Until all that was asked for is done; for tests."""
+        """Until all that was asked for is done."""
         self._hands.submit(lambda: None).result()
 
+    def close(self) -> None:
+        """Finish what is under way, and begin nothing more: what waits is said to have failed."""
+        self._hands.shutdown(cancel_futures=True)
+        for number in self._waiting:
+            self._fail(number, _STOPPED)
+
     def _run(self, number: int, asked: Asked, by: str) -> None:
+        self._waiting.discard(number)
         with self._engine.connect() as holder, tempfile.TemporaryDirectory() as folder:
             locks.hold_job(holder, number)
             self._note(number, "state = 'running'", {})
@@ -178,7 +188,7 @@ def find(engine: Engine, number: int) -> Job:
         if _begun(connection, number) and locks.nobody_holds_job(connection, number):
             connection.execute(
                 text("update export_job set state = 'failed', ended_at = now(), said = :said where job_id = :job"),
-                {"job": number, "said": "the server that wrote it stopped; ask for it again"},
+                {"job": number, "said": _STOPPED},
             )
             row = _row(connection, number)
     return Job(row.job_id, row.target, row.entity, row.state, row.done, row.said, row.file, row.at.isoformat(), row.by)

@@ -42,7 +42,7 @@ def require_posted_within(connection: Connection, by: str, entities: Sequence[st
     row: Any = connection.execute(
         text(
             f"select d.type, d.ref, {ENTITY_OF} as entity from document d where d.posted_at = now() and d.posted_by = :by"
-            f" and d.type <> all(:shared) and coalesce({ENTITY_OF}, '') <> all(cast(:entities as text[])) "
+            f" and not (d.type = any(:shared) or (d.type = 'details' and d.body::jsonb ? 'customer')) and coalesce({ENTITY_OF}, '') <> all(cast(:entities as text[])) "
             "union all "
             "select d.type, d.ref, a.entity from entry e join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0)"
             " join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"

@@ -128,4 +128,5 @@ def run_server(
         pass
     finally:
         server.close()
+        app.extensions["tickmark.jobs"].close()
         click.echo("stopped")

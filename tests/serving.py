@@ -1,0 +1,41 @@
+"""Applications on a test's database, and servers for them: both are done with all they were asked before the database goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import waitress
+from flask import Flask
+from sqlalchemy import Engine
+
+from web.server import make_app
+
+MakeApp = Callable[..., Flask]
+
+
+@contextmanager
+def applications(engine: Engine) -> Iterator[MakeApp]:
+    """What makes applications (with the options of `make_app`)."""
+    made: list[Flask] = []
+
+    def make(**options: object) -> Flask:
+        made.append(make_app(engine, **options))
+        return made[-1]
+
+    yield make
+    for app in made:
+        app.extensions["tickmark.jobs"].close()
+
+
+@contextmanager
+def served(app: Flask, threads: int = 2) -> Iterator[str]:
+    """The address of a server of an application."""
+    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=threads)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
+    server.task_dispatcher.shutdown()  # once requests under way are answered
+    thread.join(0.1)  # it ends with its next look
