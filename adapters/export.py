@@ -103,7 +103,7 @@ def export_file(
     Nothing is written where anything is refused: raises Refused where the entity must be named, something is not mapped or the
     other system would not take it, or there is nothing to write; Unbalanced where the file differs from the books.
     """
-    filters = replace(filters, entity=filters.entity or _only_entity(connection))
+    filters = replace(filters, entity=filters.entity or periods.only_entity(connection))
     check_filters(connection, filters)
     if target in BOOKS:
         return _export_books(connection, BOOKS[target], filters, output)
@@ -121,7 +121,7 @@ def export_new(
 
     Raises what `export_file` does, and Refused where nothing is new, or part of a month is asked for.
     """
-    filters = replace(filters, entity=filters.entity or _only_entity(connection))
+    filters = replace(filters, entity=filters.entity or periods.only_entity(connection))
     check_filters(connection, filters)
     kept.require_whole_months(filters)
     kind, mapping = TARGETS[target], read_mapping(connection, target, filters, how)
@@ -164,7 +164,7 @@ def export_again(connection: Connection, target: str, export_id: int, output: st
 
 def export_status(connection: Connection, target: str, filters: Filters) -> Report:
     """What went out for a target, and what is new. Raises Refused where the entity must be named."""
-    filters = replace(filters, entity=filters.entity or _only_entity(connection))
+    filters = replace(filters, entity=filters.entity or periods.only_entity(connection))
     check_filters(connection, filters)
     last = connection.scalar(text("select coalesce(max(entry_id), 0) from entry"))
     return kept.status(connection, target, filters, last or 0)
@@ -211,7 +211,7 @@ def _proven(
 
 def check_export(connection: Connection, target: str, filters: Filters, how: How = How()) -> str:
     """What would be exported, in a sentence; nothing is written. Raises Refused where it could not be."""
-    filters = replace(filters, entity=filters.entity or _only_entity(connection))
+    filters = replace(filters, entity=filters.entity or periods.only_entity(connection))
     check_filters(connection, filters)
     kind = TARGETS[target]
     mapping = read_mapping(connection, target, filters, how)
@@ -345,14 +345,6 @@ def _place(output: str, *, folder: bool = False) -> Path:
     if not path.absolute().parent.is_dir():
         raise Refused("output", output, "expected a place in a folder that exists")
     return path
-
-
-def _only_entity(connection: Connection) -> str:
-    entities = periods.entities(connection)
-    if len(entities) != 1:
-        shown = ", ".join(entities) or "none"
-        raise Refused("entity", "missing", f"expected one of the entities in the books ({shown})")
-    return entities[0]
 
 
 def _compare(path: Path, expected: MappingOf[str, Decimal], found: MappingOf[str, Decimal]) -> None:

@@ -613,6 +613,10 @@ class Books:
         """What was remembered since the last flush, or None."""
         return self._unwritten_facts.get((kind, ref))
 
+    def remembered_of(self, kind: str) -> dict[str, object]:
+        """What is remembered of a kind, by its ids."""
+        return {ref: fact for (of, ref), fact in self._unwritten_facts.items() if of == kind}
+
     def take_plain(self) -> Plainly | None:
         """What was gathered where it is documents and entries alone, to be written by itself; None, and kept, otherwise."""
         if self._rows or self._new_accounts:

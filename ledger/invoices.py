@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from ledger.books import HOUSE
 from ledger.errors import UnknownReference
 from ledger.money import exact_product, round_minor, to_minor, to_text
 
@@ -32,6 +33,7 @@ class Line:
     """A line as the document states it, with its taxes and the usage it bills."""
 
     id: str
+    entity: str
     kind: str
     amount: int
     title: str
@@ -82,6 +84,16 @@ class TaxTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a document took off an invoice, as a payment, a credit or a write-off; less than nothing where it brought it back."""
+
+    document: str
+    date: date
+    kind: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
     """An invoice: its parties and dates, its lines by group, its taxes, and what became of what it charged."""
 
@@ -102,10 +114,26 @@ class Invoice:
     groups: tuple[Group, ...]
     taxes: tuple[TaxTotal, ...]
     total: int
-    paid: int
-    credited: int
-    written_off: int
+    settlements: tuple[Settlement, ...]
     draft: bool = False
+
+    @property
+    def paid(self) -> int:
+        """What payments settled, in minor units."""
+        return self._settled("payment")
+
+    @property
+    def credited(self) -> int:
+        """What credit notes and voids took back, in minor units."""
+        return self._settled("credit")
+
+    @property
+    def written_off(self) -> int:
+        """What was given up, in minor units."""
+        return self._settled("write_off")
+
+    def _settled(self, kind: str) -> int:
+        return sum(settlement.amount for settlement in self.settlements if settlement.kind == kind)
 
     @property
     def due(self) -> int:
@@ -147,12 +175,14 @@ class Invoice:
                        "base": money(tax.base), "tax": money(tax.tax)} for tax in self.taxes],
             "total": money(self.total), "paid": money(self.paid), "credited": money(self.credited),
             "written_off": money(self.written_off), "due": money(self.due),
+            "settlements": [{"document": one.document, "date": one.date.isoformat(), "kind": one.kind, "amount": money(one.amount)}
+                            for one in self.settlements],
         }  # fmt: skip
 
 
 def _line_json(line: Line, currency: str) -> dict[str, Any]:
     return {
-        "id": line.id, "kind": line.kind, "title": line.title, "product": line.product, "quantity": _plain(line.quantity),
+        "id": line.id, "entity": line.entity, "kind": line.kind, "title": line.title, "product": line.product, "quantity": _plain(line.quantity),
         "unit_price": _plain(line.unit_price), "discount": line.discount, "start": line.start, "end": line.end,
         "tax_codes": list(line.taxes), "amount": to_text(line.amount, currency),
         "usage": [
@@ -182,36 +212,37 @@ def read_invoice(connection: Connection, ref: str) -> Invoice:
     ).first()
     if head is None:
         raise UnknownReference("invoice", ref, "expected the id of an invoice in the books")
-    settled = _settled(connection, head)
     return Invoice(
         ref=head.ref, number=None if head.number is None else f"{head.invoice_prefix or ''}{head.number}",
         entity=head.entity, entity_name=head.entity_name, customer=head.customer, customer_name=head.customer_name,
         customer_tax_id=head.tax_id, tax_status=head.tax_status, currency=head.currency, issued_on=head.issued_on,
         due_on=head.due_on, rate=head.rate, supersedes=head.supersedes, voided=head.voided,
         groups=_groups(_lines(connection, head), head.currency), taxes=_taxes(connection, head), total=head.total_minor,
-        paid=settled.get("payment", 0), credited=settled.get("credit", 0), written_off=settled.get("write_off", 0),
+        settlements=_settlements(connection, head),
     )  # fmt: skip
 
 
-def _settled(connection: Connection, head: Any) -> dict[str, int]:
-    """What was taken off the invoice's receivable, by the family of the rule that did."""
+def _settlements(connection: Connection, head: Any) -> tuple[Settlement, ...]:
+    """What was taken off the invoice's receivable: by document and day, and by the family of the rule that did."""
     rows = connection.execute(
         text(
-            "select split_part(r.code, '.', 1) as family,"
+            "select d.type || ':' || d.ref as document, e.effective_on, split_part(r.code, '.', 1) as family,"
             " sum(case when p.credit_account = :account then p.amount else -p.amount end)::bigint as amount "
             "from posting p join rule r on r.number = p.rule "
             "join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id "
+            f"join document d on d.customer_id in (e.customer_id, {HOUSE}) and d.document_id = e.document_id "
             "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account)"
-            " and e.document_id <> :invoice_id group by 1"
+            " and e.document_id <> :invoice_id group by d.document_id, 1, 2, 3 order by 2, d.document_id, 3"
         ),
         {"customer_id": head.customer_id, "account": head.receivable_account, "invoice_id": head.invoice_id},
     )
-    found: dict[str, int] = {}
-    for row in rows:
-        # what a void reverses of the invoice's own entries counts as credited; a part is paid by who collects it
-        family = {"payment": "payment", "write_off": "write_off", "between": "payment"}.get(row.family, "credit")
-        found[family] = found.get(family, 0) + row.amount
-    return found
+    # what a void reverses of the invoice's own entries counts as credited; a part is paid by who collects it
+    kinds = {"payment": "payment", "write_off": "write_off", "between": "payment"}
+    return tuple(
+        Settlement(row.document, row.effective_on, kinds.get(row.family, "credit"), row.amount)
+        for row in rows
+        if row.amount
+    )
 
 
 def _taxes(connection: Connection, head: Any) -> tuple[TaxTotal, ...]:
@@ -232,7 +263,7 @@ def _lines(connection: Connection, head: Any) -> list[tuple[dict[str, Any], Line
     """Each line's fields as posted, with the line as it is shown."""
     rows = connection.execute(
         text(
-            "select l.line, l.invoice_id, l.product, coalesce(p.name, l.product) as title, array(select t.tax_code from line_tax t"
+            "select l.line, l.invoice_id, i.entity, l.product, coalesce(p.name, l.product) as title, array(select t.tax_code from line_tax t"
             " where t.customer_id = l.customer_id and t.document_id = l.invoice_id and t.invoice_id = l.invoice_id"
             " and t.line = l.line order by t.position) as taxes "
             "from invoice_line l join invoice i using (customer_id, invoice_id) left join product p using (product) "
@@ -248,7 +279,7 @@ def _lines(connection: Connection, head: Any) -> list[tuple[dict[str, Any], Line
     for line in fields:
         row = posted[line["id"]]
         shown = Line(
-            id=line["id"], kind=line["kind"], amount=to_minor(Decimal(line["amount"]), head.currency),
+            id=line["id"], entity=row.entity, kind=line["kind"], amount=to_minor(Decimal(line["amount"]), head.currency),
             title=line.get("description") or line.get("label") or row.title or _named(line), product=row.product,
             quantity=_number(line.get("quantity")), unit_price=_number(line.get("unit_price")),
             discount=line.get("discount"), start=line.get("start"), end=line.get("end"), taxes=tuple(row.taxes),

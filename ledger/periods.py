@@ -30,6 +30,15 @@ def entities(connection: Connection) -> list[str]:
     return list(connection.execute(text("select entity from entity order by entity")).scalars())
 
 
+def only_entity(connection: Connection) -> str:
+    """The books' entity where there is one. Raises Refused where there are several, or none."""
+    found = entities(connection)
+    if len(found) != 1:
+        shown = ", ".join(found) or "none"
+        raise Refused("entity", "missing", f"expected one of the entities in the books ({shown})")
+    return found[0]
+
+
 def currency(connection: Connection, entity: str) -> str:
     """An entity's functional currency. Raises UnknownReference."""
     found: str | None = connection.scalar(

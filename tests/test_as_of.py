@@ -27,7 +27,7 @@ from tests.samples import (
     service,
     usage,
 )  # fmt: skip
-from web.cli import REPORT_NAMES
+from web.commands.showing import REPORT_NAMES
 from web.reports import REPORTS as ALL_REPORTS
 from web.reports import make
 

@@ -251,4 +251,4 @@ def test_the_command_line_posts_a_large_file(cli: Cli, monkeypatch: pytest.Monke
     cli.post(*parties(), grant("G"), invoice("I", "2026-01-01", prepaid("100.00")))
     assert "posted 300 documents" in cli.post(*_many(300))
     assert "300 posted before" in cli.post(*_many(300))
-    assert "all 28 checks hold" in cli.ok("verify")
+    assert "checks hold" in cli.ok("verify")

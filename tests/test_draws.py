@@ -48,7 +48,7 @@ def test_plain_draws_take_one_statement(cli: Cli, monkeypatch: pytest.MonkeyPatc
     assert (row["left"], row["revenue"], row["liability"]) == ("59.98", "40.02", "59.98")
     assert "1 posted before" in cli.post(usage("u1", "40.00", "2026-01-10"))
     assert "posted before with other content" in cli.refuse(usage("u1", "41.00", "2026-01-10"))
-    assert "all 28 checks hold" in cli.ok("verify")
+    assert "checks hold" in cli.ok("verify")
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_many_at_once_on_one_wallet_never_overdraw_it(cli: Cli, url: str) -> Non
     balances = {row["role"]: row for row in cli.report("trial-balance")}
     assert balances["revenue"]["credit"] == "160.01"
     assert balances["unbilled_receivable"]["debit"] == "60.01"
-    assert "all 28 checks hold" in cli.ok("verify")
+    assert "checks hold" in cli.ok("verify")

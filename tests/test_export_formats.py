@@ -479,7 +479,7 @@ def test_quickbooks_desktop_is_told_no_name_it_could_not_match(cli: Cli, tmp_pat
 
 def test_the_command_line_offers_what_there_is() -> None:
     from adapters.export import BOOKS, TARGETS
-    from web.cli import AS_THEY_ARE, EXPORT_TARGETS
+    from web.commands.exports import AS_THEY_ARE, EXPORT_TARGETS
 
     assert set(AS_THEY_ARE) == set(BOOKS)
     assert set(EXPORT_TARGETS) == {*BOOKS, *TARGETS}

@@ -64,6 +64,18 @@ def test_posted_again_it_posts_nothing(cli: Cli) -> None:
     assert _held(cli, "eu")["due_from_entities"] == "102.00"
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_it_is_paid_by_a_document_of_the_same_file(cli: Cli, replaced: bool) -> None:
+    again = [_master(supersedes="M") | {"id": "M2"}] if replaced else []
+    name = "M2" if replaced else "M"
+    cli.post(
+        *parties(), EU, VAT, usage("u1", "30.00", "2026-01-10") | {"entity": "eu"}, _master(), *again,
+        payment("P", "52.00", "2026-02-10", (name, "52.00")),
+    )  # fmt: skip
+    assert [(r["invoice"], r["due"]) for r in cli.report("ar-aging")] == [(name, "150.00")]
+    cli.ok("verify")
+
+
 def test_money_comes_to_who_collects_and_is_passed_on(cli: Cli) -> None:
     _post(cli)
     cli.post(

@@ -35,6 +35,7 @@ from web.drill import drill
 from web.guard import limited, require_all_entities, require_entities, who
 from web.picture import picture
 from web.scope import ELSEWHERE, ENTITY_OF, require_trace
+from web.wording import day, money
 
 blueprint = Blueprint("pages", __name__)
 
@@ -43,14 +44,8 @@ JOURNAL_PAGE = 100
 CHART_MONTHS = 12
 
 
-@blueprint.app_template_filter("day")
-def day(value: date | datetime | str | None) -> str:
-    """A date as people read it: 31 Jan 2026."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        value = date.fromisoformat(value)
-    return f"{value.day} {value:%b %Y}"
+blueprint.add_app_template_filter(day, "day")
+blueprint.add_app_template_filter(money, "money")
 
 
 @blueprint.app_template_filter("month")
@@ -58,12 +53,6 @@ def month(value: str | date) -> str:
     """A month as people read it: January 2026."""
     first = parse_month(value) if isinstance(value, str) else value
     return f"{first:%B %Y}"
-
-
-@blueprint.app_template_filter("money")
-def money(minor: int | None, currency: str) -> str:
-    """An amount as people read it; nothing at all as a dash."""
-    return grouped(minor, currency) if minor else "\N{EN DASH}"
 
 
 @blueprint.app_template_filter("role_title")

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from adapters import kept
 from adapters.export import TARGETS
-from ledger import periods, seals
+from ledger import periods, personal, seals
 from ledger.dates import month_text, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
@@ -27,6 +27,7 @@ from web.api import ENTRIES_A_PAGE_MAX, engine
 from web.closing import checklist
 from web.guard import limited, needs, require_all_entities, require_entities, who
 from web.repeats import once
+from web.sheets import sheet_answer
 
 blueprint = Blueprint("resources", __name__, url_prefix="/v1", description="Lists, and the work of a month's end.")
 
@@ -432,6 +433,60 @@ def job_file(number: int) -> Response:
     return Response(
         content, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
+
+
+class SheetQuerySchema(Schema):
+    """How a document is to be shown; for a statement, of which account and which days."""
+
+    format = fields.String(load_default="html", validate=validate.OneOf(["html", "pdf"]))
+    entity = fields.String(load_default=None)
+    since = fields.Date(load_default=None, data_key="from")
+    as_of = fields.Date(load_default=None)
+
+
+@blueprint.route("/print/<string:kind>/<path:ref>")
+class Print(MethodView):
+    """Invoices, credit notes and statements as they are sent."""
+
+    @blueprint.arguments(SheetQuerySchema, location="query", unknown=RAISE)
+    @blueprint.response(200, {"type": "string"}, content_type="text/html")
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def get(self, query: dict[str, Any], kind: str, ref: str) -> Response:
+        """An invoice, credit_note, invoice_void, or the statement of a customer: HTML, or with format=pdf a PDF."""
+        return sheet_answer(kind, ref, query["format"], query["entity"], query["since"], query["as_of"])
+
+
+class EraseSchema(Schema):
+    """Whose personal fields are erased, and why."""
+
+    customer = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
+@blueprint.route("/erasures")
+class Erasures(MethodView):
+    """Personal fields that were erased."""
+
+    @blueprint.response(200, {"type": "object"})
+    def get(self) -> dict[str, Any]:
+        """What was erased, when, by whom and why: the latest first."""
+        require_all_entities("the list of erasures")
+        with engine().connect() as connection:
+            rows = personal.erasures(connection)
+        return {"rows": [row | {"erased_at": row["erased_at"].isoformat()} for row in rows]}
+
+    @needs("admin")
+    @once
+    @blueprint.arguments(EraseSchema, unknown=RAISE, example={"customer": "globex", "reason": "asked for"})
+    @blueprint.response(200, {"type": "object"})
+    @blueprint.alt_response(404, response=_NOT_FOUND)
+    @blueprint.alt_response(422, response=_REFUSED)
+    def post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Erase for good what documents say of a customer's persons. History and its seals stay as they are."""
+        require_all_entities("an erasure")
+        with engine().begin() as connection:
+            return {"documents": personal.erase(connection, body["customer"], body["reason"], who().name)}
 
 
 @blueprint.route("/exports/<string:target>")

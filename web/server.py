@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ledger.errors import Refused
-from web import api, desk, guard, jobs, mine, ops, pages, parties, resources, signing
+from web import api, desk, guard, jobs, mine, ops, pages, parties, resources, sheets, signing
 
 # Nothing is loaded from elsewhere, no script runs but our own files, nobody frames it.
 HEADERS = {
@@ -60,7 +60,7 @@ def make_app(
     described.register_blueprint(resources.blueprint)
     app.register_blueprint(signing.blueprint)
     app.extensions["tickmark.openapi"] = described.spec
-    for blueprint in (pages.blueprint, parties.blueprint, desk.blueprint, mine.blueprint):
+    for blueprint in (pages.blueprint, sheets.blueprint, parties.blueprint, desk.blueprint, mine.blueprint):
         app.register_blueprint(blueprint)
     app.register_error_handler(api.DocumentsRefused, api.documents_refused)
     app.register_error_handler(Refused, _refused)

@@ -1,0 +1,225 @@
+"""Invoices, credit notes and statements as they are sent: what they say ties to the books, and each is what it is of."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from ledger.money import grouped
+from tests.conftest import Cli
+from tests.samples import billed_usage, grant, invoice, one_time, parties, payment, prepaid, service, usage
+from tests.serving import MakeApp
+from web import access, printed
+
+VAT = {"type": "tax_code", "id": "VAT", "name": "Value added tax", "rate": "0.20"}
+INCLUDED = {"type": "tax_code", "id": "GST", "name": "Goods tax", "rate": "0.10", "inclusive": True}
+EU = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR"}
+OURS = {
+    "type": "details", "id": "us/1", "entity": "us", "date": "2025-01-01", "name": "Acme AI, Inc.", "address": ["500 Howard Street", "San Francisco"],
+    "remittance": ["ACH 021000021", "account <9>"], "tax_ids": ["EIN 12-3456789"], "footer": "Thank you.",
+}  # fmt: skip
+THEIRS = {
+    "type": "details", "id": "globex/1", "customer": "globex", "date": "2025-01-01", "name": "Globex Corporation", "address": ["1 Main Street"],
+}  # fmt: skip
+
+
+def _text(html: str) -> str:
+    """What a reader sees of a page, a space between what stands apart."""
+    body = html[html.index("<body>") :]
+    return " ".join(re.sub(r"<[^>]+>", " ", body).split())
+
+
+def _books(cli: Cli, *more: dict[str, Any]) -> None:
+    cli.post(
+        *parties(), VAT, INCLUDED, OURS, THEIRS, grant("G"),
+        invoice("I", "2026-01-05", prepaid("100.00") | {"tax_codes": ["VAT"]}),
+        usage("u1", "70.00", "2026-01-20"), usage("u2", "50.00", "2026-01-25"), *more,
+    )  # fmt: skip
+
+
+def _bill(**more: Any) -> dict[str, Any]:
+    return invoice(
+        "J", "2026-01-31",
+        billed_usage("20.00", "1") | {"group": "Usage", "tax_codes": ["VAT"]},
+        service("300.00", "2026-02-01", "2026-02-28", "2", tax_codes=["VAT"], group="Seats"),
+        one_time("11.00", "3") | {"tax_codes": ["GST"]}, **more,
+    )  # fmt: skip
+
+
+def test_an_invoice_says_what_it_charges_and_what_is_due(cli: Cli, connection: Connection) -> None:
+    _books(cli, _bill(), payment("P", "64.00", "2026-02-03", ("J", "64.00")))
+    sheet = printed.print_document(connection, "invoice", "J")
+    said = _text(sheet.html)
+    # 20.00 and 300.00 with 20 % on top, 11.00 with 10 % in it; 331.00 + 64.00 = 395.00, of which 64.00 is paid
+    assert "Subtotal 331.00" in said
+    assert "Value added tax 20 % VAT on 320.00 64.00" in said
+    assert "Goods tax 10 % GST on 10.00, included (1.00)" in said
+    assert "Total 395.00 USD" in said
+    assert "Payment P 3 Feb 2026 \N{MINUS SIGN}64.00" in said
+    assert "Amount due 331.00 USD" in said
+    assert "Acme AI, Inc. 500 Howard Street, San Francisco" in said
+    assert "Globex Corporation 1 Main Street" in said
+    assert "Service period 1 Feb 2026 to 28 Feb 2026" in said
+    assert "account &lt;9&gt;" in sheet.html
+    assert "Reference J , 331.00 USD by" in said
+    # of 100.00 credits all were used since the invoice before
+    assert "G 31 Dec 2026 100.00 100.00" in said or "G no end 100.00 100.00" in said
+    aging = {row["invoice"]: row["due"] for row in cli.report("ar-aging")}
+    assert aging["J"] == "331.00"
+    assert sheet.file == "invoice-j"
+
+
+def test_it_is_named_and_reached_as_on_its_day(cli: Cli, connection: Connection) -> None:
+    _books(cli, THEIRS | {"id": "later", "date": "2026-01-20", "name": "Globex SE", "attention": "J. Doe"}, _bill())
+    assert "Globex Corporation" in printed.print_document(connection, "invoice", "I").html
+    later = printed.print_document(connection, "invoice", "J").html
+    assert "Globex SE" in later
+    assert "Attn. J. Doe" in later
+    cli.ok("erase", "globex", "--reason", "asked")
+    connection.rollback()
+    after = printed.print_document(connection, "invoice", "J").html
+    assert "Doe" not in after
+    assert "Globex" in after  # the name it is posted with
+
+
+def test_reverse_charge_and_another_currency_are_said(cli: Cli, connection: Connection) -> None:
+    entity, customer, *rest = parties()
+    cli.post(
+        entity, EU, customer | {"country": "DE", "tax_id": "DE136695976", "tax_status": "reverse_charge"}, *rest, VAT,
+        invoice("I", "2026-01-31", one_time("200.00") | {"tax_codes": ["VAT"]}, entity="eu", fx_rate="0.90"),
+    )  # fmt: skip
+    said = _text(printed.print_document(connection, "invoice", "I").html)
+    assert printed.REVERSE_CHARGE in said
+    assert "Recipient&rsquo;s tax ID DE136695976" in said
+    assert "VAT on 200.00, reverse charge 0.00" in said
+    assert "Exchange rate 1 USD = 0.9 EUR, fixed on 31 Jan 2026: total 180.00 EUR" in said
+
+
+def test_a_credit_note_says_what_it_takes_back(cli: Cli, connection: Connection) -> None:
+    _books(
+        cli, _bill(), payment("P", "385.00", "2026-02-03", ("J", "385.00")),
+        {"type": "credit_note", "id": "CN", "invoice": "J", "date": "2026-02-05", "reason": "not <used>",
+         "lines": [{"line": "2", "amount": "30.00"}, {"line": "3", "amount": "5.50"}]},
+    )  # fmt: skip
+    sheet = printed.print_document(connection, "credit_note", "CN")
+    said = _text(sheet.html)
+    # 30.00 and its 6.00 of tax, 5.50 with 0.50 in it: 41.50, of which 10.00 was still due
+    assert "VAT on 30.00 6.00" in said
+    assert "GST on 5.00, included (0.50)" in said
+    assert "Total credited 41.50 USD" in said
+    assert "Set off against invoice J 10.00" in said
+    assert "Put to your balance 31.50" in said
+    assert "not &lt;used&gt;" in sheet.html
+    balance = {row["role"]: row["credit"] for row in cli.report("trial-balance")}
+    assert balance["customer_balance"] == "31.50"
+
+
+def test_a_void_and_a_void_invoice(cli: Cli, connection: Connection) -> None:
+    _books(
+        cli,
+        _bill(),
+        {"type": "invoice_void", "id": "V", "invoice": "J", "date": "2026-02-05", "reason": "wrong customer"},
+    )
+    assert 'class="stamp void"' in printed.print_document(connection, "invoice", "J").html
+    said = _text(printed.print_document(connection, "invoice_void", "V").html)
+    assert said.startswith("Acme AI, Inc. 500 Howard Street, San Francisco Cancellation")
+    assert "Total credited 395.00 USD" in said
+
+
+@pytest.mark.parametrize("since", [None, "2026-01-10"])
+def test_a_statement_ends_with_the_balance_of_the_books(cli: Cli, since: str | None) -> None:
+    _books(cli, _bill(), payment("P", "120.00", "2026-02-03", ("I", "120.00")))
+    options = ("--from", since) if since else ()
+    rows = cli.report("statement", "--customer", "globex", *options)
+    cli.ok("print", "statement", "globex", "--output", "s.html", "--as-of", "2026-02-10", *options)
+    said = _text(Path("s.html").read_text(encoding="utf-8"))
+    assert f"Balance due {rows[-1]['balance']} USD" in said
+    assert ("Brought forward" in said) == (since is not None)
+    assert said.count("Invoice I ") == (1 if since is None else 0) + said.count("Invoice I 4")
+    assert "31 Jan 2026 Invoice J 395.00" in said
+    assert "3 Feb 2026 Payment P \N{EN DASH} 120.00 395.00" in said
+
+
+def test_several_entities_on_one_invoice(cli: Cli, connection: Connection) -> None:
+    cli.post(
+        *parties(), EU | {"currency": "USD"}, OURS, OURS | {"id": "eu/1", "entity": "eu", "name": "Acme AI GmbH, Berlin", "remittance": ["none"]},
+        invoice("M", "2026-01-31", one_time("100.00"), one_time("50.00", "2") | {"entity": "eu"}),
+    )  # fmt: skip
+    said = _text(printed.print_document(connection, "invoice", "M").html)
+    assert said.count("supplied by Acme AI GmbH, Berlin") == 1
+    assert (
+        "Acme AI GmbH, Berlin, 500 Howard Street, San Francisco, tax ID EIN 12-3456789, supplies what is marked so; Acme AI, Inc. collects it."
+        in said
+    )
+    assert "Total 150.00 USD" in said
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="Debian's poppler-utils is not installed")
+def test_a_pdf_is_one_page_with_the_same_words(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("weasyprint", exc_type=OSError)
+    _books(cli, _bill())
+    file = tmp_path / "an invoice.pdf"
+    assert cli.ok("print", "invoice", "J", "--output", str(file)) == f"Invoice J: {file}\n"
+    said = " ".join(
+        subprocess.run(
+            ["pdftotext", "-layout", str(file), "-"], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+    for words in ("Total 395.00 USD", "Value added tax 20 % VAT on 320.00", "Globex Corporation", "Page 1 of 1"):
+        assert words in said
+    info = subprocess.run(["pdfinfo", str(file)], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"^Title: +Invoice J, Acme AI, Inc\.$", info, re.MULTILINE)
+    assert re.search(r"^Tagged: +yes$", info, re.MULTILINE)
+
+
+def test_many_lines_go_over_several_pages(cli: Cli, connection: Connection) -> None:
+    pytest.importorskip("weasyprint", exc_type=OSError)
+    cli.post(
+        *parties(), invoice("I", "2026-01-31", *(one_time("1.00", str(n)) | {"label": f"Item {n}"} for n in range(120)))
+    )
+    sheet = printed.print_document(connection, "invoice", "I")
+    assert sheet.html.count("<tr><td>Item ") == 120
+    assert sheet.pdf().startswith(b"%PDF-")
+    assert f"Total {grouped(12000, 'USD')} USD" in _text(sheet.html)
+
+
+def test_what_is_not_there_is_refused(cli: Cli) -> None:
+    _books(cli)
+    assert "invoice = x: expected the id of an invoice in the books" in cli.refused(
+        "print", "invoice", "x", "--output", "x.html"
+    )
+    assert "expected the id of a credit note" in cli.refused("print", "credit_note", "x", "--output", "x.html")
+    assert "customer = x: expected the id of a customer" in cli.refused("print", "statement", "x", "--output", "x.html")
+    assert "entity = x" in cli.refused("print", "statement", "globex", "--entity", "x", "--output", "x.html")
+    assert cli.run("print", "invoice", "I", "--output", "x.doc").exit_code == 2
+    assert "from = 2026-05-01: expected 2026-01-31 or before" in cli.refused(
+        "print", "statement", "globex", "--from", "2026-05-01", "--as-of", "2026-01-31", "--output", "x.html"
+    )
+
+
+def test_over_http_with_a_policy_that_lets_its_own_style_in(cli: Cli, engine: Engine, make_books_app: MakeApp) -> None:
+    _books(cli, EU)
+    app = make_books_app()
+    with engine.begin() as connection:
+        keys = {name: access.create(connection, name, "viewer", "tester", (name,)) for name in ("us", "eu")}
+    client = app.test_client()
+
+    def get(path: str, name: str = "us") -> Any:
+        return client.get(path, headers={"Authorization": f"Bearer {keys[name]}"})
+
+    answer = get("/v1/print/invoice/I")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert "Total 120.00 USD" in _text(answer.text)
+    assert get("/v1/print/invoice/I", "eu").status_code == 404
+    assert get("/v1/print/statement/globex").status_code == 200
+    assert get("/v1/print/statement/globex?entity=us", "eu").status_code == 404
+    assert get("/v1/print/usage/u1").status_code == 422
+    assert get("/v1/print/invoice/I?format=doc").status_code == 422
+    assert get("/v1/print/credit_note/none").status_code == 404

@@ -1,0 +1,222 @@
+"""Commands that post: documents, usage, revenue, revaluation; and months closed and opened again."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from ledger.errors import Problem
+from web.commands.shell import REFUSED, author, refusals
+from web.options import DAY, MONTH
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--dry-run", is_flag=True, help="Check everything, post nothing.")
+@click.option("--keep-going", is_flag=True, help="Post the good lines; write the others to a rejects file.")
+@click.option("--refuse-late", is_flag=True, help="Refuse documents dated in closed months.")
+@click.option("--rejects", type=click.Path(dir_okay=False), help="Where --keep-going writes refused lines.")
+def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: bool, rejects: str | None) -> None:
+    """Post documents from JSON Lines FILES; - reads standard input.
+
+    A file is one transaction: any bad line, and nothing of it is posted. A document dated in a closed month posts into
+    the first open one and keeps its own date, unless it is refused with --refuse-late.
+    """
+    for name in files:
+        if name != "-" and not Path(name).exists():
+            raise click.UsageError(f"no such file: {name}")
+    from ledger.database import opened
+    from revrec.intake import TYPES
+    from web.files import progress as progress_bar
+    from web.files import rejects_file, spooled
+    from web.posting import How, post_file
+
+    how = How(keep_going, dry_run, refuse_late)
+    failed = False
+    with refusals(), opened() as engine:
+        for name in files:
+            with spooled(name) as stream, rejects_file(name, rejects, keep_going) as rejected:
+
+                def report(problem: Problem, raw: bytes, name: str = name, out: IO[bytes] | None = rejected) -> None:
+                    click.echo(f"{name}: {problem}", err=True)
+                    if out is not None:
+                        out.write(raw + b"\n")
+
+                with progress_bar(stream, name) as progress:
+                    result = post_file(engine, stream, TYPES, author(), report, how, progress)
+            click.echo(f"{name}: {result.sentence}")
+            failed = failed or result.outcome.refused > 0
+    if failed:
+        raise SystemExit(REFUSED)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--timestamp", required=True, help="The column that says when.")
+@click.option("--quantity", "quantities", required=True, multiple=True, help="A column to add up; may be repeated.")
+@click.option("--per", type=click.Choice(("minute", "hour", "day")), default="minute", show_default=True)
+@click.option("--time-zone", default="UTC", show_default=True, help="Where days begin; the entity's.")
+@click.option("--customer", required=True)
+@click.option("--entity", required=True)
+@click.option("--product", required=True)
+@click.option("--currency", required=True)
+@click.option("--unit-price", required=True, help="Price of one unit of the quantities added up.")
+def usage(file: str, timestamp: str, quantities: tuple[str, ...], per: str, time_zone: str, **terms: str) -> None:
+    """Print usage documents made from the rows of a CSV FILE, for `tickmark post -`.
+
+    Rows are added up by minute, hour or day; each document names the rows it was made of.
+    """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from adapters.usage_csv import tally, usage_documents
+
+    try:
+        zone = ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise click.UsageError(f"--time-zone {time_zone}: expected a name such as Europe/Berlin") from None
+    with refusals(), Path(file).open(encoding="utf-8-sig", newline="") as stream:
+        tallies = tally(stream, timestamp, quantities, per, zone)
+        for document in usage_documents(tallies, Path(file).name, **terms):
+            click.echo(json.dumps(document, ensure_ascii=False))
+
+
+@click.command()
+@click.option("--through", type=MONTH, required=True, help="The last month to recognise, such as 2026-01.")
+@click.option("--dry-run", is_flag=True, help="Show what would post, and post nothing.")
+@click.option(
+    "--format", "form", type=click.Choice(("table", "json", "csv")), default="table", help="Of what --dry-run shows."
+)
+def recognize(through: date, dry_run: bool, form: str) -> None:
+    """Post revenue that is due and not yet posted, credits that expired, and contract costs."""
+    from ledger.database import opened
+    from ledger.dates import month_text
+    from revrec.recognition import postings_of
+    from revrec.recognition import recognize as run_recognition
+    from web.reports import render
+
+    with refusals(), opened() as engine, engine.connect() as connection, connection.begin() as transaction:
+        run = run_recognition(connection, through, author())
+        if dry_run:
+            tried = postings_of(connection, run)
+            transaction.rollback()
+            click.echo(render(tried, form), nl=False)
+            return
+    if run.entries:
+        expired = f", {run.expired_grants:,} of them expiries of credits" if run.expired_grants else ""
+        click.echo(f"recognised through {month_text(through)}: {run.entries:,} entries{expired}")
+    else:
+        click.echo(f"recognised through {month_text(through)}: nothing was due")
+
+
+@click.command()
+@click.argument("month", type=MONTH)
+@click.option("--entity", help="Revalue this entity only; all otherwise.")
+def revalue(month: date, entity: str | None) -> None:
+    """Revalue money and claims in other currencies at MONTH's closing rate, reversed on the next day."""
+    from ledger import revaluation
+    from ledger.database import opened
+    from ledger.dates import month_text
+    from ledger.money import grouped
+
+    with refusals(), opened() as engine, engine.begin() as connection:
+        entities = {name: _functional(connection, name) for name in _entities(connection, entity)}
+        runs = [revaluation.revalue(connection, name, month, author()) for name in entities]
+    for run in runs:
+        shown = ", ".join(
+            f"{'gain' if amount > 0 else 'loss'} of {grouped(abs(amount), entities[run.entity])} "
+            f"{entities[run.entity]} on {currency}"
+            for currency, amount in sorted(run.gained.items())
+        )
+        told = f"{run.entries:,} entries: {shown}" if run.entries else "nothing to revalue"
+        click.echo(f"revalued {month_text(month)} for {run.entity}: {told}")
+
+
+def _functional(connection: Any, entity: str) -> str:
+    from ledger import periods
+
+    return periods.currency(connection, entity)
+
+
+@click.command()
+@click.option("--from", "since", type=DAY, required=True, help="First day.")
+@click.option("--to", "until", type=DAY, required=True, help="Last day.")
+@click.option("--currency", "currencies", multiple=True, help="A currency; may be repeated. All otherwise.")
+@click.option("--file", "path", type=click.Path(exists=True, dir_okay=False), help="The ECB's eurofxref-hist.zip.")
+def rates(since: date, until: date, currencies: tuple[str, ...], path: str | None) -> None:
+    """Print the ECB's exchange rates as fx_rate documents, for `tickmark post -`."""
+    from adapters.ecb import rate_documents
+
+    with refusals():
+        for document in rate_documents(since, until, currencies, path):
+            click.echo(json.dumps(document))
+
+
+def _entities(connection: Any, entity: str | None) -> list[str]:
+    from ledger import periods
+
+    return [entity] if entity else periods.entities(connection)
+
+
+@click.command()
+@click.argument("month", type=MONTH)
+@click.option("--entity", help="Close it for this entity only; all otherwise.")
+@click.option("--check", is_flag=True, help="Say what the month still waits for, and close nothing.")
+def close(month: date, entity: str | None, check: bool) -> None:
+    """Close MONTH: nothing posts into it any more, and what is posted is sealed."""
+    from ledger import periods, seals
+    from ledger.database import opened
+    from ledger.dates import month_text
+
+    if check:
+        _check_close(month, entity)
+        return
+    with refusals(), opened() as engine:
+        with engine.begin() as connection:
+            closed = _entities(connection, entity)
+            for name in closed:
+                periods.close(connection, name, month, author())
+        for name in closed:
+            click.echo(f"{month_text(month)} is closed for {name}")
+        sealed = seals.seal(engine, author())
+    if sealed.entries:
+        click.echo(sealed.sentence)
+
+
+def _check_close(month: date, entity: str | None) -> None:
+    """Print the checklist of each entity; exit 1 where something is not done."""
+    from ledger.database import opened
+    from web.closing import checklist
+
+    waiting = 0
+    with refusals(), opened() as engine:
+        with engine.connect() as connection:
+            names = _entities(connection, entity)
+        for name in names:
+            for item in checklist(engine, name, month, author()):
+                waiting += not item.done
+                detail = f": {item.detail}" if item.detail else ""
+                click.echo(f"{'ok  ' if item.done else 'TODO'} {name}: {item.name}{detail}")
+    if waiting:
+        raise SystemExit(REFUSED)
+
+
+@click.command()
+@click.argument("month", type=MONTH)
+@click.option("--entity", help="Open it for this entity only; all otherwise.")
+@click.option("--reason", required=True, help="Why it is opened again; kept on record.")
+def reopen(month: date, entity: str | None, reason: str) -> None:
+    """Open MONTH, the last closed one, again."""
+    from ledger import periods
+    from ledger.database import opened
+    from ledger.dates import month_text
+
+    with refusals(), opened() as engine, engine.begin() as connection:
+        reopened = _entities(connection, entity)
+        for name in reopened:
+            periods.reopen(connection, name, month, author(), reason)
+    for name in reopened:
+        click.echo(f"{month_text(month)} is open again for {name}")

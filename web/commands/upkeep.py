@@ -1,0 +1,118 @@
+"""Commands that keep the books: verify, seal, tell of alerts, erase, and the database."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from web.commands.shell import REFUSED, author, refusals
+
+
+@click.command()
+def verify() -> None:
+    """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs."""
+    from ledger.database import opened
+    from ledger.verify import verify as run
+
+    with refusals(), opened() as engine, engine.connect() as connection:
+        checks = run(connection)
+    for check in checks:
+        mark = "ok  " if not check.differences else "FAIL"
+        click.echo(f"{mark} {check.sentence} ({check.count:,} {check.what})")
+        for difference in check.differences:
+            click.echo(f"     {difference}", err=True)
+    failed = sum(1 for check in checks if check.differences)
+    if failed:
+        click.echo(f"{failed} of {len(checks)} checks found differences", err=True)
+        raise SystemExit(REFUSED)
+    click.echo(f"all {len(checks)} checks hold")
+
+
+@click.command()
+@click.option(
+    "--export", "output", type=click.Path(dir_okay=False), help="Write the last seal to a file, to keep elsewhere."
+)
+def seal(output: str | None) -> None:
+    """Seal what is posted: blocks of entries, each with its hash and the hash of the one before.
+
+    It waits for whoever is posting, and nobody waits for it. Run it as often as you like; a trial balance reads sealed
+    entries from their totals.
+    """
+    from ledger.database import opened
+    from ledger.seals import seal as run
+
+    with refusals(), opened() as engine:
+        done = run(engine, author())
+    if done.head is None:
+        raise click.ClickException("nothing is posted yet: there is nothing to seal")
+    click.echo(done.sentence)
+    if output is not None:
+        Path(output).write_text(json.dumps(done.head.as_json(), indent=2) + "\n", encoding="utf-8")
+        click.echo(f"wrote {output}: keep it where whoever keeps the books can't change it")
+
+
+@click.command()
+@click.option("--url", envvar="TICKMARK_WEBHOOK_URL", required=True, help="Where to; or TICKMARK_WEBHOOK_URL.")
+def notify(url: str) -> None:
+    """Tell a webhook of the wallet alerts it has not taken yet; run it as often as it should know.
+
+    Each is signed with TICKMARK_WEBHOOK_SECRET (whsec_...) as standardwebhooks.com says.
+    """
+    secret = os.environ.get("TICKMARK_WEBHOOK_SECRET", "")
+    if not secret:
+        raise click.UsageError("TICKMARK_WEBHOOK_SECRET: expected the secret shared with the webhook")
+    from adapters.webhooks import deliver
+    from ledger.database import opened
+
+    with refusals(), opened() as engine:
+        click.echo(f"alerts delivered: {deliver(engine, url, secret):,}")
+
+
+@click.command()
+@click.argument("customer")
+@click.option("--reason", required=True, help="Why: a request, the end of a retention period.")
+def erase(customer: str, reason: str) -> None:
+    """Erase for good what documents say of CUSTOMER's persons: contacts, addresses, names. History and its seals stay as they are."""
+    from ledger import personal
+    from ledger.database import opened
+
+    with refusals(), opened() as engine, engine.begin() as connection:
+        count = personal.erase(connection, customer, reason, author())
+    click.echo(f"documents whose personal fields were erased: {count}")
+
+
+@click.group()
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database to this release's schema."""
+    from ledger import database
+
+    with refusals():
+        changed = database.upgrade(database.url())
+    click.echo("the database is upgraded" if changed else "the database is up to date")
+
+
+@db.command("distribute")
+@click.option("--show", is_flag=True, help="Print the statements, and change nothing.")
+def db_distribute(show: bool) -> None:
+    """Spread the books over the machines of a Citus cluster, by customer; docs/scaling.md says how to come to one."""
+    from ledger import database, distribution
+
+    with refusals():
+        url = database.url()
+        database.require_current(url)
+        with database.connect_engine(url, as_owner=True).connect() as connection:
+            if show:
+                for statement in distribution.statements(connection):
+                    click.echo(f"{statement};")
+                return
+            tables = distribution.distribute(connection)
+            connection.commit()
+    click.echo(f"tables distributed: {tables}")

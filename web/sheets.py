@@ -1,0 +1,72 @@
+"""Invoices, credit notes and statements as answers to requests: HTML that needs nothing else, or PDF."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import date
+from functools import cache
+
+from flask import Blueprint, Response, request
+
+from ledger import periods
+from ledger.errors import Refused, UnknownReference
+from ledger.invoices import read_invoice
+from ledger.reports import Filters, last_day
+from web import printed
+from web.api import engine
+from web.guard import limited, who
+
+blueprint = Blueprint("sheets", __name__)
+
+
+@cache
+def _policy() -> str:
+    """The content's policy: its own style, and nothing else at all."""
+    digest = base64.b64encode(hashlib.sha256(printed.style().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'self'; form-action 'none'"
+    )
+
+
+def sheet_answer(
+    kind: str,
+    ref: str,
+    form: str,
+    entity: str | None,
+    since: date | None,
+    as_of: date | None,
+) -> Response:
+    """A document as an answer. Raises UnknownReference for what is not there, or of an entity that is not open to who asks."""
+    with engine().connect() as connection:
+        if kind == "statement":
+            named = limited(Filters(entity=entity)).entity or periods.only_entity(connection)
+            sheet = printed.print_statement(connection, ref, named, since, as_of or last_day(connection))
+        else:
+            sheet = printed.print_document(connection, kind, ref)
+            if not who().sees(read_invoice(connection, sheet.invoice).entity):
+                raise UnknownReference(kind, ref, f"expected the id of a document of the type {kind} in the books")
+    if form == "pdf":
+        return Response(
+            sheet.pdf(),
+            mimetype="application/pdf",
+            headers={"Content-Disposition": f'inline; filename="{sheet.file}.pdf"'},
+        )
+    return Response(sheet.html, mimetype="text/html", headers={"Content-Security-Policy": _policy()})
+
+
+@blueprint.get("/print/<kind>/<path:ref>")
+def sheet(kind: str, ref: str) -> Response:
+    """A document as it is sent."""
+    asked = request.args
+
+    def day(name: str) -> date | None:
+        try:
+            return date.fromisoformat(asked[name]) if asked.get(name) else None
+        except ValueError:
+            raise Refused(name, asked[name], "expected a date such as 2026-01-31") from None
+
+    form = asked.get("format") or "html"
+    if form not in ("html", "pdf"):
+        raise Refused("format", form, "expected html or pdf")
+    return sheet_answer(kind, ref, form, asked.get("entity") or None, day("from"), day("as_of"))
