@@ -75,7 +75,8 @@ def income_statement(connection: Connection, filters: Filters) -> Report:
                     for name, found in (("period", in_period), ("year", in_year))
                 }
                 rows.append(
-                    {"entity": entity, "section": section, "code": key[0], "account": key[1], "currency": key[3], **amounts}
+                    {"entity": entity, "section": section, "code": key[0], "account": key[1], "currency": key[3], **amounts,
+                     "role": key[2], "since": since, "year_start": first, "until": until}
                 )  # fmt: skip
                 sums.update(amounts)
             if sums or kind == "revenue":
@@ -132,7 +133,13 @@ def balance_sheet(connection: Connection, filters: Filters) -> Report:
         for kind, section in _BALANCE.items():
             sign = 1 if kind == "asset" else -1
             own = [
-                {"code": balance.code, "account": balance.title, "amount": sign * balance.net}
+                {
+                    "code": balance.code,
+                    "account": balance.title,
+                    "amount": sign * balance.net,
+                    "role": balance.role,
+                    "until": until,
+                }
                 for balance in balances
                 if ROLES[balance.role].kind == kind and balance.net
             ]

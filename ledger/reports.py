@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, text
 
 from ledger import seals
+from ledger.dates import month_end
 from ledger.errors import Refused
 from ledger.money import to_text
 from ledger.rulebook import RULES
@@ -22,6 +24,19 @@ from ledger.rulebook import RULES
 def period_of(day: date, period: str) -> str:
     """The period a day is in, as `PERIODS` names it in SQL: 2026-01, 2026-Q1, 2026."""
     return {"month": f"{day:%Y-%m}", "quarter": f"{day:%Y}-Q{(day.month + 2) // 3}", "year": f"{day:%Y}"}[period]
+
+
+def period_start(period: str) -> date:
+    """The first day of a period: of 2026-01, 2026-Q1 or 2026."""
+    year, _, part = period.partition("-")
+    return date(int(year), 3 * int(part[1]) - 2 if part.startswith("Q") else int(part or 1), 1)
+
+
+def period_end(period: str) -> date:
+    """The last day of a period: of 2026-01, 2026-Q1 or 2026."""
+    first = period_start(period)
+    months = 12 if "-" not in period else 3 if "Q" in period else 1
+    return month_end(first + relativedelta(months=months - 1))
 
 
 @dataclass(frozen=True, slots=True)

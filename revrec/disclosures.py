@@ -42,6 +42,14 @@ def _flow(rule: int, flows: Mapping[str, tuple[str, ...]]) -> str:
     return next((name for name, families in flows.items() if code.startswith(families)), "other")
 
 
+FLOWS = {"liability": _LIABILITY_FLOWS, "asset": _ASSET_FLOWS}
+
+
+def rules_of(kind: str, flow: str) -> list[int]:
+    """The rules whose postings a column of a roll-forward adds up: of a `liability` or an `asset`."""
+    return [number for number in BY_NUMBER if _flow(number, FLOWS[kind]) == flow]
+
+
 def _roll_forward(
     connection: Connection, filters: Filters, roles: Sequence[str], flows: Mapping[str, tuple[str, ...]], sign: int
 ) -> list[dict[str, Any]]:
@@ -159,11 +167,9 @@ def contract_balances(connection: Connection, filters: Filters) -> Report:
         parameters
         | {
             "since_": since,
-            "recognising": [
-                number for number in BY_NUMBER if _flow(number, _LIABILITY_FLOWS) == "recognised"
-            ],
+            "recognising": rules_of("liability", "recognised"),
         },
-    ).all()  # fmt: skip
+    ).all()
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     # by contract: its position at the start and the end, and both sides of it as the ledger has them
     contracts: dict[tuple[tuple[str, ...], int, str], Counter[str]] = defaultdict(Counter)
@@ -192,7 +198,9 @@ def contract_balances(connection: Connection, filters: Filters) -> Report:
     lines = [
         line
         for key in sorted(found)
-        for line in _balance_lines(dict(zip((*group, "currency"), key, strict=True)), found[key])
+        for line in _balance_lines(
+            dict(zip((*group, "currency"), key, strict=True)) | {"since": since, "until": until}, found[key]
+        )
     ]
     columns = columns_of(
         filters, Column("balance", "Balance"), Column("opening", "Opening", "amount"), Column("change", "Change", "amount"),

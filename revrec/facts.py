@@ -23,10 +23,10 @@ def facts_of(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
             narrowed += f" and coalesce({name}, '') = :{name}_"
             parameters[f"{name}_"] = value
     return (
-        f"select * from (select x.customer_id, x.entity, x.role, x.subject, x.effective_on, x.rule, x.sign,"
+        f"select * from (select x.customer_id, x.entity, x.role, x.subject, x.effective_on, x.entry_id, x.rule, x.sign,"
         f" x.sign * x.{amount} as net, {currency} as currency, c.ref as customer, coalesce(o.contract, g.contract) as contract,"
         f" coalesce(o.package, t.package, t.ref) as package, o.known_on as booked_on,"
-        f" coalesce(nullif(x.product, ''), o.product, case when x.subject like 'usage:%' then substr(x.subject, 7) end) as product"
+        f" x.product as account_product, coalesce(nullif(x.product, ''), o.product, case when x.subject like 'usage:%' then substr(x.subject, 7) end) as product"
         f" from ({source}) x join customer c using (customer_id) join entity e on e.entity = x.entity"
         f" left join performance_obligation o on o.customer_id = x.customer_id and o.subject = x.subject"
         f" left join credit_grant g on g.customer_id = x.customer_id and x.subject = 'grant:' || g.ref"
@@ -38,9 +38,8 @@ def facts_of(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
 def posted_since(filters: Filters) -> tuple[str, dict[str, object]]:
     """SQL for the facts posted after `:signed_at`, each with its document `d`: to follow a `select` of `f` and `d`."""
     facts, parameters = facts_of(filters)
-    with_entries = facts.replace("x.effective_on,", "x.effective_on, x.entry_id,", 1)
     return (
-        f"from ({with_entries}) f join entry n on n.customer_id = f.customer_id and n.entry_id = f.entry_id "
+        f"from ({facts}) f join entry n on n.customer_id = f.customer_id and n.entry_id = f.entry_id "
         f"join document d on d.document_id = n.document_id and d.customer_id in (n.customer_id, 0) "
         f"where n.posted_at > :signed_at"
     ), parameters

@@ -137,11 +137,10 @@ def modifications(connection: Connection, filters: Filters) -> Report:
 def recognition_journal(connection: Connection, filters: Filters) -> Report:
     """Every posting by which revenue was recognised, with the obligation it is of."""
     facts, parameters = facts_of(filters, "revenue", "breakage_revenue", "promotional_credits")
-    with_entries = facts.replace("x.effective_on,", "x.effective_on, x.entry_id,", 1)
     rows = connection.execute(
         text(
             f"select effective_on, entry_id, entity, customer, contract, subject, product, currency, rule, role,"
-            f" -sum(net)::bigint as amount from ({with_entries}) f group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 order by 1, 2, 6, 9"
+            f" -sum(net)::bigint as amount from ({facts}) f group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 order by 1, 2, 6, 9"
         ),
         parameters,
     )

@@ -25,8 +25,10 @@ from ledger.dates import month_end, month_start, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import read_invoice
 from ledger.money import grouped
-from ledger.reports import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, last_day
+from ledger.reports import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, check_filters, last_day
 from ledger.rulebook import BY_NUMBER, RULES
+from revrec.disclosures import FLOWS
+from revrec.figures import EARNED, Figure, made_of
 from revrec.waterfall import by_month
 from web import reports
 from web.api import engine
@@ -460,6 +462,29 @@ def report(name: str) -> str | BaseResponse:
         groups=GROUPS[1:],
         query=urlencode(query),
     )
+
+
+@blueprint.get("/figure")
+def figure() -> str:
+    """The lines that add up to a figure of a report."""
+    asked = request.args
+    roles = tuple(asked.get("role", "").split(","))
+    for role in roles:
+        if role not in ROLES:
+            raise Refused("role", role, f"expected one of {', '.join(ROLES)}")
+    # "of no product" is another question than "of any"
+    filters = replace(
+        _filters(asked), customer=asked.get("customer"), product=asked.get("product"), contract=asked.get("contract")
+    )
+    flows = [f"{kind}.{name}" for kind, named in FLOWS.items() for name in (*named, "other")]
+    wanted = Figure(
+        roles, asked.get("side") == "credit", filters, asked.get("code"), _one_of(asked, "flow", flows), asked.get("subject"),
+        _one_of(asked, "earned", tuple(EARNED)), asked.get("shown_in"), asked.get("booked"),
+    )  # fmt: skip
+    with engine().connect() as connection:
+        check_filters(connection, replace(filters, product=filters.product or None, contract=filters.contract or None))
+        made = made_of(connection, wanted)
+    return render_template("figure.html", report=made, figure=wanted, filters=filters, roles=ROLES)
 
 
 @blueprint.get("/rules")

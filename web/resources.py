@@ -464,22 +464,32 @@ class EraseSchema(Schema):
     reason = fields.String(required=True)
 
 
+class ErasedSchema(Schema):
+    """A document whose personal fields were erased."""
+
+    customer = fields.String()
+    type = fields.String()
+    ref = fields.String()
+    erased_at = fields.DateTime()
+    erased_by = fields.String()
+    reason = fields.String()
+
+
 @blueprint.route("/erasures")
 class Erasures(MethodView):
     """Personal fields that were erased."""
 
-    @blueprint.response(200, {"type": "object"})
-    def get(self) -> dict[str, Any]:
+    @blueprint.response(200, ErasedSchema(many=True))
+    def get(self) -> list[dict[str, Any]]:
         """What was erased, when, by whom and why: the latest first."""
         require_all_entities("the list of erasures")
         with engine().connect() as connection:
-            rows = personal.erasures(connection)
-        return {"rows": [row | {"erased_at": row["erased_at"].isoformat()} for row in rows]}
+            return personal.erasures(connection)
 
     @needs("admin")
     @once
     @blueprint.arguments(EraseSchema, unknown=RAISE, example={"customer": "globex", "reason": "asked for"})
-    @blueprint.response(200, {"type": "object"})
+    @blueprint.response(200, Schema.from_dict({"documents": fields.Integer()}, name="Erasure"))
     @blueprint.alt_response(404, response=_NOT_FOUND)
     @blueprint.alt_response(422, response=_REFUSED)
     def post(self, body: dict[str, Any]) -> dict[str, Any]:

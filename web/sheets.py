@@ -25,7 +25,7 @@ def _policy() -> str:
     """The content's policy: its own style, and nothing else at all."""
     digest = base64.b64encode(hashlib.sha256(printed.style().encode()).digest()).decode()
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'self'; form-action 'none'"
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
     )
 
 
