@@ -6,7 +6,7 @@ them by default; what expires before it could be used is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -34,15 +34,14 @@ class Lot:
     ends_on: date | None
 
 
-def runs_out_on(lots: Iterable[Lot], a_day: Fraction, after: date) -> date | None:
-    """The first day on which usage at a constant rate finds too few credits, or None within `HORIZON_DAYS`."""
+def burn_down(lots: Iterable[Lot], a_day: Fraction, after: date) -> Iterator[tuple[date, Fraction, Fraction]]:
+    """Each day from the next on: what is left at its end that can still be used, and what usage at a constant rate found too few of."""
     remaining = [[Fraction(lot.left), lot] for lot in sorted(lots, key=lambda lot: lot.ends_on or date.max)]
-    if a_day <= 0:
-        return None
     day = after
     for _ in range(HORIZON_DAYS):
         day += timedelta(days=1)
         wanted = a_day
+        usable = Fraction(0)
         for place in remaining:
             left, lot = place
             assert isinstance(lot, Lot)
@@ -51,9 +50,23 @@ def runs_out_on(lots: Iterable[Lot], a_day: Fraction, after: date) -> date | Non
                 taken = min(left, wanted)
                 place[0] = left - taken
                 wanted -= taken
-        if wanted:
-            return day
-    return None
+            if lot.ends_on is None or day < lot.ends_on:
+                usable += place[0]  # type: ignore[operator] # the first of the two
+        yield day, usable, wanted
+
+
+def runs_out_on(lots: Iterable[Lot], a_day: Fraction, after: date) -> date | None:
+    """The first day on which usage at a constant rate finds too few credits, or None within `HORIZON_DAYS`."""
+    if a_day <= 0:
+        return None
+    return next((day for day, _, short in burn_down(lots, a_day, after) if short), None)
+
+
+def lot_of(row: Mapping[str, Any], on: date) -> Lot | None:
+    """What can be used of a grant, of a row of the wallets' report, from a day on; None where nothing can."""
+    if row["kind"] == "commitment" or row["left"] <= 0 or (row["expires_on"] is not None and row["expires_on"] < on):
+        return None
+    return Lot(row["left"], row["effective_on"], row["expires_on"])
 
 
 def wallet_forecast(connection: Connection, filters: Filters) -> Report:
@@ -65,11 +78,11 @@ def wallet_forecast(connection: Connection, filters: Filters) -> Report:
     narrowed = Filters(None, as_of, filters.known_at, filters.entity, filters.customer, None, filters.currency)
     lots: dict[tuple[str, str], list[Lot]] = {}
     for row in wallet(connection, narrowed).rows:
-        usable = row["expires_on"] is None or row["expires_on"] >= as_of
         if row["kind"] != "commitment":
             place = lots.setdefault((row["customer"], row["currency"]), [])
-            if usable and row["left"] > 0:
-                place.append(Lot(row["left"], row["effective_on"], row["expires_on"]))
+            lot = lot_of(row, as_of)
+            if lot is not None:
+                place.append(lot)
     drawn = _drawn(connection, narrowed, as_of)
     found = []
     for (customer, currency), credits_ in sorted(lots.items()):

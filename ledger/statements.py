@@ -33,7 +33,7 @@ def statement(connection: Connection, filters: Filters) -> Report:
             # a run's document, such as a revaluation, is the house's
             f"join document d on d.customer_id in (e.customer_id, {HOUSE}) and d.document_id = e.document_id "
             f"group by 1, 2, 3, 4, 5, 6, d.document_id having sum(x.sign * x.amount) <> 0 "
-            f"order by 1, 2, 3, 4, d.document_id"
+            f"order by 1, 2, 3, 4, sum(x.sign * x.amount) < 0, d.document_id"
         ),
         parameters,
     )

@@ -36,6 +36,8 @@ def served(app: Flask, threads: int = 2) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
-    server.close()
     server.task_dispatcher.shutdown()  # once requests under way are answered
-    thread.join(0.1)  # it ends with its next look
+    # in its own thread, which ends when nothing is left to look at
+    server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map, ignore_all=True))
+    thread.join(10)
+    assert not thread.is_alive()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from axe_core_python.selenium import Axe
 from openpyxl import load_workbook
@@ -161,13 +162,17 @@ def test_an_auditor_goes_from_a_figure_to_the_usage_behind_it(site: Site, cli: C
     figure = site.one("td.num a")
     shown = figure.text
     figure.click()
-    assert "/journal?" in site.browser.current_url
+    assert "/figure?" in site.browser.current_url
     # by hand: 31 of 365 days of 365.00, 31 of 181 days of 500.00, 140.00 of usage, less the 5.00 of it that was given
     assert shown == "251.64"
-    amounts = [float(cell.text.replace(",", "")) for cell in site.all("main tbody tr:not(.memo) td.num")]
-    assert round(sum(amounts), 2) == 31.00 + 85.64 + 140.00
-    entry = next(row for row in site.all("main tbody tr") if "usage:u1" in row.text)
-    entry.find_element(By.CSS_SELECTOR, "a.mono").click()
+    assert site.one("h1").text == "251.64 USD"
+    amounts = [
+        float(cell.text.replace(",", "").replace("\N{MINUS SIGN}", "-")) for cell in site.all("main tbody td.num")
+    ]
+    assert sorted(amounts) == [-5.00, 5.00, 31.00, 35.00, 35.00, 65.00, 85.64]
+    assert round(sum(amounts), 2) == 251.64
+    entry = next(row for row in site.all("main tbody tr") if "usage u1" in row.text)
+    entry.find_element(By.TAG_NAME, "a").click()
     assert "Prepaid" in site.text() or "prepaid" in site.text()
     assert "ASC 606" in site.text()
     assert site.all("svg.trace")
@@ -231,7 +236,7 @@ def test_a_customer_follows_a_link_to_its_own_page(site: Site, cli: Cli, monkeyp
     assert site.said() == []
 
 
-def test_a_table_sorts_filters_and_copies(site: Site, cli: Cli) -> None:
+def test_a_table_sorts_filters_copies_and_is_kept_as_shown(site: Site, cli: Cli, tmp_path: Path) -> None:
     cli.post(*({"type": "customer", "id": f"c{n}", "name": f"Customer {n}"} for n in range(3)),
              invoice("B", "2026-01-02", service("1000.00", "2026-01-02", "2026-01-02"), customer="c1"),
              invoice("A", "2026-01-02", service("9.00", "2026-01-02", "2026-01-02"), customer="c2"))  # fmt: skip
@@ -262,6 +267,19 @@ def test_a_table_sorts_filters_and_copies(site: Site, cli: Cli) -> None:
     assert copied.splitlines()[1].split("\t")[0] == "c2"
     assert "9.00" in copied
     assert "1,000.00" not in copied
+    # as it is shown: one row of three, days as they sort, amounts as numbers
+    site.browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    for button in site.all(".tools button")[1:]:
+        button.click()
+    csv, xlsx = tmp_path / "receivables-by-age.csv", tmp_path / "receivables-by-age.xlsx"
+    site.until(lambda: csv.exists() and xlsx.exists())
+    header, row = csv.read_text(encoding="utf-8").splitlines()
+    assert header.split(",")[:4] == ["Customer", "Invoice", "Currency", "Issued"]
+    # due the day it was issued, 18 days before the last day of the books
+    assert row == "c2,A,USD,2026-01-02,2026-01-02,18,0,9.00,0,0,0,9.00"
+    sheet = openpyxl.load_workbook(xlsx).active
+    assert [cell.value for cell in sheet[2]] == ["c2", "A", "USD", "2026-01-02", "2026-01-02", 18, 0, 9, 0, 0, 0, 9]
+    assert sheet.max_row == 2
     assert site.said() == []
 
 

@@ -59,6 +59,15 @@ def test_a_month_from_documents_to_its_seal(books: Tickmark) -> None:
     assert books.period("us")["entity"] == "us"
     assert books.exports("quickbooks", "us")["rows"] == []
     assert len(books.rules()) > 100
+    assert b"Invoice" in books.printed("invoice", "I", "html")
+    assert b"465.00 USD" in books.printed("statement", "globex", "html", entity="us", since="2026-01-01")
+    books.post(
+        [{"type": "details", "id": "d", "customer": "globex", "date": "2026-01-01", "name": "Globex Corporation"}]
+    )
+    assert b"Globex Corporation" in books.printed("invoice", "I", "html")
+    assert books.erase("globex", "asked") == 1
+    assert b"Globex Corporation" not in books.printed("invoice", "I", "html")
+    assert [row["reason"] for row in books.erasures()] == ["asked"]
 
 
 def test_lists_go_on_to_their_end(books: Tickmark, cli: Cli) -> None:
@@ -110,6 +119,14 @@ def test_a_write_that_got_no_answer_is_done_once(books: Tickmark, app: Flask, en
     assert [row["name"] for row in books.list_keys()] == ["Ada", "feed"]
     books.revoke_key(2)
     assert books.list_keys()[-1]["state"] == "revoked"
+
+
+def test_ids_with_letters_that_addresses_use(books: Tickmark) -> None:
+    name = "I #1/2? 100%"
+    books.post([*parties(), invoice(name, "2026-01-01", service("12.00", "2026-01-01", "2026-01-31"))])
+    assert books.invoice(name)["id"] == name
+    assert books.trace(f"invoice:{name}")["ref"] == name
+    assert b"12.00" in books.printed("invoice", name, "html")
 
 
 def test_the_client_knows_every_path(app: Flask) -> None:

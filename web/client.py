@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, cast
+from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -216,11 +217,11 @@ class Tickmark:
 
     def trace(self, ref: str) -> Trace:
         """Where something comes from, and what it led to: an entry's number, invoice:INV-1, TM-us-2026-01."""
-        return cast("Trace", self._read(f"trace/{ref}"))
+        return cast("Trace", self._read(f"trace/{quote(ref)}"))
 
     def invoice(self, ref: str) -> dict[str, Any]:
         """An invoice as its reader sees it."""
-        return cast("dict[str, Any]", self._read(f"invoices/{ref}"))
+        return cast("dict[str, Any]", self._read(f"invoices/{quote(ref)}"))
 
     def all(self, name: List, *, entity: str | None = None, customer: str | None = None) -> Iterator[dict[str, Any]]:
         """Every row of a list, page after page."""
@@ -235,20 +236,21 @@ class Tickmark:
 
     def period(self, entity: str) -> Period:
         """How far an entity's books are closed."""
-        return cast("Period", self._read(f"periods/{entity}"))
+        return cast("Period", self._read(f"periods/{quote(entity)}"))
 
     def checklist(self, entity: str, month: str) -> list[Item]:
         """What a month (2026-01) waits for before it closes."""
-        return cast("list[Item]", self._read(f"periods/{entity}/{month}/checklist"))
+        return cast("list[Item]", self._read(f"periods/{quote(entity)}/{month}/checklist"))
 
     def close_month(self, entity: str, month: str) -> Period:
         """Close a month, and seal what is posted."""
-        return cast("Period", self._write(f"periods/{entity}", *_json({"month": month})))
+        return cast("Period", self._write(f"periods/{quote(entity)}", *_json({"month": month})))
 
     def reopen_month(self, entity: str, month: str, reason: str) -> Period:
         """Open the last closed month again."""
         return cast(
-            "Period", self._write(f"periods/{entity}", *_json({"month": month, "reopen": True, "reason": reason}))
+            "Period",
+            self._write(f"periods/{quote(entity)}", *_json({"month": month, "reopen": True, "reason": reason})),
         )
 
     def recognize(self, through: str) -> dict[str, Any]:
@@ -261,7 +263,7 @@ class Tickmark:
 
     def exports(self, target: str, entity: str | None = None) -> dict[str, Any]:
         """What went out for an accounting system, and what is new."""
-        return cast("dict[str, Any]", self._read(f"exports/{target}", {"entity": entity} if entity else {}))
+        return cast("dict[str, Any]", self._read(f"exports/{quote(target)}", {"entity": entity} if entity else {}))
 
     def ask_export(self, target: str, entity: str, **options: str | bool) -> Job:
         """Ask for an export, with its mapping's text, detail, from, to and new; see `job` and `job_file`."""
@@ -274,7 +276,23 @@ class Tickmark:
 
     def job_file(self, number: int) -> bytes:
         """What an export wrote; it is kept for a day."""
-        return _check(self._session.get(f"{self._url}jobs/{number}/file", timeout=TIMEOUT_SECONDS)).content
+        return self._bytes(f"jobs/{number}/file")
+
+    def printed(self, kind: str, ref: str, form: str = "pdf", **options: str) -> bytes:
+        """An invoice, credit_note or invoice_void, or the statement of a customer (with entity, from and as_of), as it is sent: pdf or html."""
+        query = {("from" if key == "since" else key): value for key, value in options.items()}
+        return self._bytes(f"print/{kind}/{quote(ref)}", {"format": form, **query})
+
+    def erase(self, customer: str, reason: str) -> int:
+        """Erase for good what documents say of a customer's persons; of how many documents."""
+        return int(self._write("erasures", *_json({"customer": customer, "reason": reason}))["documents"])
+
+    def erasures(self) -> list[dict[str, str]]:
+        """What was erased, when, by whom and why."""
+        return cast("list[dict[str, str]]", self._read("erasures"))
+
+    def _bytes(self, path: str, query: dict[str, str] | None = None) -> bytes:
+        return _check(self._session.get(f"{self._url}{path}", params=query, timeout=TIMEOUT_SECONDS)).content
 
     def rules(self) -> list[dict[str, Any]]:
         """The rulebook."""

@@ -36,7 +36,7 @@ def drill(row: _Row, key: str, filters: Filters, report: str = "") -> str | None
     named = _named(key, value)
     if named is not None:
         return named
-    if not isinstance(value, int) or key in ("version", "level", "days_overdue"):
+    if not isinstance(value, int) or value == 0 or key in ("version", "level", "days_overdue"):
         return None
     made = _FIGURES[report](row, key, filters) if report in _FIGURES else None
     if isinstance(made, Figure):
@@ -52,7 +52,12 @@ def _named(key: str, value: object) -> str | None:
     if key in _THINGS:
         return url_for("pages.thing", kind=key, ref=value)
     kind, _, ref = str(value).replace(" ", ":", 1).partition(":")
-    is_page = ref and value != "brought forward" and kind.replace("_", "").isalpha() and kind not in _NO_PAGES
+    is_page = (
+        ref
+        and value != "brought forward"
+        and kind.replace("_", "").isalpha()
+        and (key == "document" or kind not in _NO_PAGES)
+    )
     return url_for("pages.thing", kind=kind, ref=ref) if key in ("document", "subject") and is_page else None
 
 
@@ -83,8 +88,10 @@ def figure_link(figure: Figure) -> str:
 
 def _within(row: _Row, filters: Filters, period: str | None = None) -> Filters:
     """A report's filters, narrowed to what a row is kept apart by, and to a period."""
-    same = {name: row[name] for name in ("entity", "customer", "product", "contract") if row.get(name) is not None}
-    none = {name: "" for name in ("product", "contract") if name in filters.group and name not in same}
+    same: dict[str, Any] = {
+        name: row[name] for name in ("entity", "customer", "product", "contract") if row.get(name) is not None
+    }
+    none: dict[str, Any] = {name: "" for name in ("product", "contract") if name in filters.group and name not in same}
     narrowed = replace(filters, **same, **none)
     if period is None:
         return narrowed

@@ -24,13 +24,15 @@ from ledger import periods
 from ledger.dates import month_end, month_start, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.forecast import wallet_forecast
-from ledger.money import to_decimal
+from ledger.money import grouped, round_minor, to_decimal
 from ledger.reports import Filters, last_day, wallet
 from web.api import engine
+from web.charts import Series, chart
 
 blueprint = Blueprint("mine", __name__, url_prefix="/mine")
 
 DAYS_MAX = 366
+PRODUCT_STYLES = 5  # in the style sheet
 _SALT = "tickmark customer link"
 
 
@@ -91,14 +93,31 @@ def page(token: str) -> str:
             {"customer": customer, "entity": entity},
         ).one()
         rates = {row["currency"]: row for row in wallet_forecast(connection, filters).rows}
+        today = last_day(connection)
     days = sorted({row["day"] for row in used})
     products = sorted({(row["product"], row["currency"]) for row in used})
     cells = {(row["day"], row["product"], row["currency"]): row for row in used}
     return render_template(
-        "mine.html", token=token, names=names, month=month, grants=[_grant(row, rates) for row in grants], days=days,
+        "mine.html", token=token, names=names, month=month, grants=[_grant(row, rates, today) for row in grants], days=days,
         products=products, cells=cells, totals={place: _total(used, place) for place in products},
-        before=month_start(month - timedelta(days=1)), after=month_end(month) + timedelta(days=1),
+        charts=_charts(used), before=month_start(month - timedelta(days=1)), after=month_end(month) + timedelta(days=1),
     )  # fmt: skip
+
+
+def _charts(used: list[dict[str, Any]]) -> dict[str, Any]:
+    """By currency: what was used each day, product upon product, to the cent."""
+    found = {}
+    for currency in sorted({row["currency"] for row in used}):
+        own = [row for row in used if row["currency"] == currency]
+        days = sorted({row["day"] for row in own})
+        products = sorted({row["product"] for row in own})
+        amounts = {(row["day"], row["product"]): round_minor(row["amount"], currency) for row in own}
+        series = [
+            Series(f"product{number % PRODUCT_STYLES}", [amounts.get((day, product)) for day in days], product)
+            for number, product in enumerate(products)
+        ]
+        found[currency] = chart("bars", [f"{day.day} {day:%b}" for day in days], series, currency) | {"names": products}
+    return found
 
 
 def _total(used: list[dict[str, Any]], place: tuple[str, str]) -> dict[str, Decimal]:
@@ -106,16 +125,29 @@ def _total(used: list[dict[str, Any]], place: tuple[str, str]) -> dict[str, Deci
     return {name: sum((row[name] for row in own), Decimal(0)) for name in ("quantity", "amount")}
 
 
-def _grant(row: dict[str, Any], rates: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _grant(row: dict[str, Any], rates: dict[str, dict[str, Any]], today: date) -> dict[str, Any]:
     """A grant or a commitment with what becomes of it at the rate of the last thirty days."""
     rate = rates.get(row["currency"])
+    a_day = 0 if rate is None else rate["a_day"]
+    money = f"{to_decimal(a_day, row['currency']):,} {row['currency']} a day"
+    last = row["expires_on"]
+    coming = a_day * max((last - today).days, 0) if last is not None else 0
     said = ""
-    if row["kind"] == "commitment" and row["expires_on"] is not None and row["left"] > 0:
-        said = "what is not used by then is billed"
-    elif row["left"] == 0:
+    if row["left"] == 0:
         said = "used up"
-    elif rate is not None and rate["runs_out_on"] is not None:
-        said = f"at {to_decimal(rate['a_day'], row['currency']):,} a day all credits are used up on {rate['runs_out_on']}; usage from then on is billed"
+    elif last is not None and a_day:
+        beyond = coming - row["left"]
+        amount = f"{grouped(abs(beyond), row['currency'])} {row['currency']}"
+        if beyond > 0:
+            said = f"at {money}, {amount} beyond it by {last}, which is billed as it is used"
+        elif row["kind"] == "commitment":
+            said = f"at {money}, {amount} of it is not used by {last}, which is billed then"
+        else:
+            said = f"at {money}, {amount} of it is left on {last}"
+    elif row["kind"] == "commitment":
+        said = "what is not used by then is billed"
+    if rate is not None and rate["runs_out_on"] is not None and row["kind"] != "commitment" and row["left"]:
+        said = f"{said or f'at {money}'}; all credits are used up on {rate['runs_out_on']}"
     return row | {"said": said}
 
 

@@ -19,21 +19,22 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from adapters import traced as tracing
 from adapters.workbook import write_report
-from ledger import entries, periods
+from ledger import entries, periods, seals
 from ledger.chart import ROLES
 from ledger.dates import month_end, month_start, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import read_invoice
 from ledger.money import grouped
-from ledger.reports import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, check_filters, last_day
+from ledger.reports import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, check_filters, last_day, sides
 from ledger.rulebook import BY_NUMBER, RULES
 from revrec.disclosures import FLOWS
 from revrec.figures import EARNED, Figure, made_of
-from revrec.waterfall import by_month
+from revrec.waterfall import REVENUE_ROLES, by_month
 from web import reports
 from web.api import engine
-from web.charts import bar_chart
-from web.drill import drill
+from web.attention import alerts
+from web.charts import Series, chart
+from web.drill import drill, figure_link
 from web.guard import limited, require_all_entities, require_entities, who
 from web.picture import picture
 from web.scope import ELSEWHERE, ENTITY_OF, require_trace
@@ -43,6 +44,7 @@ blueprint = Blueprint("pages", __name__)
 
 LATEST = 6
 JOURNAL_PAGE = 100
+ACCOUNT_LINES = 2_000
 CHART_MONTHS = 12
 
 
@@ -61,6 +63,23 @@ def month(value: str | date) -> str:
 def role_title(name: str) -> str:
     """A role's plain name."""
     return ROLES[name].title
+
+
+@blueprint.app_template_filter("role_short")
+def role_short(name: str) -> str:
+    """A role's name without what stands behind it in brackets."""
+    return ROLES[name].title.partition(" (")[0]
+
+
+@blueprint.app_template_global()
+def rule_said(code: str) -> str:
+    """A rule's code in words: draw.prepaid_unbilled as "Draw, prepaid unbilled"."""
+    family, _, what = code.partition(".")
+    return (
+        f"{family.replace('_', ' ').capitalize()}, {what.replace('_', ' ')}"
+        if what
+        else family.replace("_", " ").capitalize()
+    )
 
 
 blueprint.add_app_template_global(drill)
@@ -155,8 +174,13 @@ def overview() -> str:
         this_month = month_start(filters.as_of)
         figures = _figures(connection, filters)
         before = _figures(connection, replace(filters, as_of=this_month - timedelta(days=1)))
-        waterfall = reports.make(connection, "revenue-waterfall", filters)
+        waterfall = _in_its_currency(connection, filters, chosen.currency)
         aging = reports.make(connection, "ar-aging", filters)
+        receivable = made_of(
+            connection, Figure(("accounts_receivable",), False, replace(filters, transaction=True))
+        ).totals
+        attention = alerts(connection, filters, aging)
+        sealed = seals.head(connection)
         latest = entries.read_entries(
             connection,
             "e.effective_on <= :as_of and exists (select from posting p join account a on a.customer_id = p.customer_id"
@@ -169,14 +193,37 @@ def overview() -> str:
         closed = periods.closed_through(connection, chosen.entity)
         recognised = connection.scalar(text("select max(dated_on) from document where type = 'recognition'"))
     moved = {key: figures[key] - before[key] for key in figures}
+    of_month = replace(filters, since=this_month)
+    links = {
+        "revenue": figure_link(Figure(REVENUE_ROLES, True, of_month)), "breakage": figure_link(Figure(("breakage_revenue",), True, of_month)),
+        "cash": figure_link(Figure(("cash",), False, of_month)),
+    }  # fmt: skip
     return render_template(
         "overview.html",
-        entity=chosen, entities=entities, filters=filters, month=this_month, figures=figures, moved=moved,
+        entity=chosen, entities=entities, filters=filters, links=links, month=this_month, figures=figures, moved=moved,
         previous=_revenue_of_month(waterfall, this_month - timedelta(days=1)),
         chart=_waterfall_chart(waterfall, this_month, chosen.currency),
-        aging=_aging_bars(aging, chosen.currency), latest=latest,
-        tasks=_tasks(filters.as_of, closed, recognised, figures, aging, chosen), closed=closed,
+        aging=_aging_bars(aging, chosen.currency), latest=latest, alerts=attention, sealed=sealed,
+        tasks=_tasks(filters.as_of, closed, recognised, figures, _ties(aging, receivable) and figures["imbalance"] == 0, chosen),
+        closed=closed, others=[row for row in aging.totals if row["currency"] != chosen.currency],
     )  # fmt: skip
+
+
+def _in_its_currency(connection: Connection, filters: Filters, currency: str) -> Report:
+    """The waterfall in an entity's currency; where a rate is missing, of what is in it."""
+    try:
+        return reports.make(connection, "revenue-waterfall", replace(filters, transaction=False))
+    except Refused:
+        return reports.make(connection, "revenue-waterfall", replace(filters, currency=currency))
+
+
+def _ties(aging: Report, receivable: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether receivables by age are those of the ledger, in each currency."""
+    due: dict[str, int] = {}
+    for row in aging.rows:
+        due[row["currency"]] = due.get(row["currency"], 0) + row["due"]
+    ledger = {row["currency"]: row["amount"] for row in receivable}
+    return all(due.get(currency, 0) == ledger.get(currency, 0) for currency in {*due, *ledger})
 
 
 def _figures(connection: Connection, filters: Filters) -> dict[str, int]:
@@ -195,19 +242,23 @@ def _revenue_of_month(waterfall: Report, on: date) -> int:
     return sum(row["amount"] for row in waterfall.rows if row["month"] == name and row["status"] == "recognised")
 
 
-def _waterfall_chart(waterfall: Report, this_month: date, currency: str) -> Any:
+def _waterfall_chart(waterfall: Report, this_month: date, currency: str) -> dict[str, Any] | None:
+    """The months around this one, recognised and scheduled; None where there is nothing."""
     months = by_month(waterfall)
     current = f"{this_month:%Y-%m}"
     past = [row for row in months if row[0] <= current][-CHART_MONTHS // 2 :]
     coming = [row for row in months if row[0] > current][: CHART_MONTHS - len(past)]
-    values = []
-    for name, recognised, scheduled in past + coming:
-        done = name <= current
-        amount = recognised if done else scheduled
-        title = f"{month(name)}: {grouped(amount, currency)} {currency} {'recognised' if done else 'scheduled'}"
-        scale = 10 ** len(grouped(0, currency).partition(".")[2])
-        values.append((f"{parse_month(name):%b}", amount / scale, "done" if done else "coming", title))
-    return bar_chart(values)
+    shown = past + coming
+    if not shown:
+        return None
+    return chart(
+        "bars", [f"{parse_month(name):%b}" for name, *_ in shown],
+        [
+            Series("done", [recognised if name <= current else None for name, recognised, _ in shown], "recognised"),
+            Series("coming", [scheduled if name > current else None for name, _, scheduled in shown], "scheduled"),
+        ],
+        currency, values=True,
+    )  # fmt: skip
 
 
 def _aging_bars(aging: Report, currency: str) -> list[dict[str, Any]]:
@@ -220,11 +271,9 @@ def _aging_bars(aging: Report, currency: str) -> list[dict[str, Any]]:
 
 
 def _tasks(
-    as_of: date, closed: date | None, recognised: date | None, figures: dict[str, int], aging: Report, entity: Any
+    as_of: date, closed: date | None, recognised: date | None, figures: dict[str, int], ties: bool, entity: Any
 ) -> list[tuple[bool, str, str | None]]:
     """The month end as a list: done or waiting, in a sentence, with the page that shows it."""
-    due = sum(row["due"] for row in aging.rows if row["currency"] == entity.currency)
-    ties = due == figures["accounts_receivable"] and figures["imbalance"] == 0
     unapplied = figures["customer_balance"]
     unbilled = figures["unbilled_receivable"]
     shown = f"{as_of:%B %Y}"
@@ -301,25 +350,49 @@ def invoice(ref: str) -> str:
     return render_template("invoice.html", invoice=found)
 
 
+@blueprint.get("/receivables")
+def receivables() -> str:
+    """Who owes what for how long, and whom to remind."""
+    filters = _filters(request.args)
+    with engine().connect() as connection:
+        aging = reports.make(connection, "ar-aging", filters)
+        reminders = reports.make(connection, "dunning", filters)
+    bars = {row["currency"]: _aging_bars(aging, row["currency"]) for row in aging.totals}
+    return render_template("receivables.html", aging=aging, reminders=reminders, bars=bars, filters=filters)
+
+
+@blueprint.get("/taxes")
+def taxes() -> str:
+    """Taxes by month and code, and what of them is payable by the ledger."""
+    filters = _filters(request.args)
+    with engine().connect() as connection:
+        report = reports.make(connection, "tax", filters)
+        figure = Figure(("tax_payable",), True, replace(filters, since=None, transaction=True))
+        payable = made_of(connection, figure)
+    charged: dict[str, int] = {}
+    for row in report.rows:
+        charged[row["currency"]] = charged.get(row["currency"], 0) + row["tax"]
+    owed = {row["currency"]: row["amount"] for row in payable.totals}
+    return render_template(
+        "taxes.html", report=report, filters=filters, owed=owed, charged=charged, href=figure_link(figure)
+    )
+
+
 @blueprint.get("/ledger/<entity>/<role>")
 def ledger_account(entity: str, role: str) -> str:
     """A general-ledger account: its sub-ledger accounts with their balances, which sum to it."""
     if role not in ROLES:
         raise NotFound(f"no account has the role {role}")
     require_entities([entity])
-    filters = _filters(request.args)
+    filters = replace(_filters(request.args), entity=entity)
     with engine().connect() as connection:
+        source, parameters = sides(Filters(as_of=filters.as_of, known_at=filters.known_at, entity=entity), role)
         rows = connection.execute(
             text(
-                "select a.account_id, c.ref as customer, a.subject, a.product, a.currency,"
-                " sum(s.net)::bigint as net from account a join customer c using (customer_id) "
-                "join (select debit_account as account_id, amount as net, effective_on from posting"
-                "      union all select credit_account, -amount, effective_on from posting) s using (account_id) "
-                "where a.entity = :entity and a.role = :role "
-                "and (cast(:as_of as date) is null or s.effective_on <= :as_of) "
-                "group by 1, 2, 3, 4, 5 order by c.ref, a.subject, a.product"
+                "select x.account_id, c.ref as customer, x.subject, x.product, x.currency, sum(x.sign * x.amount)::bigint as net"
+                f" from ({source}) x join customer c using (customer_id) group by 1, 2, 3, 4, 5 order by c.ref, x.subject, x.product"
             ),
-            {"entity": entity, "role": role, "as_of": filters.as_of},
+            parameters,
         ).all()
     sign = ROLES[role].sign
     accounts = [{**row._mapping, "balance": sign * row.net} for row in rows]
@@ -333,7 +406,9 @@ def ledger_account(entity: str, role: str) -> str:
 
 @blueprint.get("/accounts/<int:account_id>")
 def account(account_id: int) -> str:
-    """A sub-ledger account: every posting on it with the running balance."""
+    """A sub-ledger account: its postings, the latest where they are many, with the running balance."""
+    filters = _filters(request.args)
+    within = Filters(as_of=filters.as_of, known_at=filters.known_at)
     with engine().connect() as connection:
         head = connection.execute(
             text(
@@ -343,23 +418,29 @@ def account(account_id: int) -> str:
         ).first()
         if head is None or not who().sees(head.entity):
             raise UnknownReference("account", account_id, "expected the number of an account in the books")
+        source, parameters = sides(within)
+        own = f"({source}{' and' if ' where ' in source else ' where'} a.customer_id = :customer_id and a.account_id = :id) x"
+        parameters |= {"id": account_id, "customer_id": head.customer_id}
+        total = connection.scalar(text(f"select coalesce(sum(sign * amount), 0)::bigint from {own}"), parameters) or 0
         rows = connection.execute(
             text(
-                "select p.entry_id, p.effective_on, r.code as rule, p.amount, p.debit_account = :id as debit, d.type, d.ref "
-                "from posting p join rule r on r.number = p.rule join entry e using (customer_id, entry_id) "
+                "select x.entry_id, x.effective_on, r.code as rule, x.amount, x.sign > 0 as debit, d.type, d.ref, x.sign * x.amount as net "
+                f"from {own} join rule r on r.number = x.rule join entry e on e.customer_id = x.customer_id and e.entry_id = x.entry_id "
                 "join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0) "
-                "where p.customer_id = :customer_id and (p.debit_account = :id or p.credit_account = :id) "
-                "order by p.effective_on, p.entry_id, p.line limit 2000"
+                f"order by x.effective_on desc, x.entry_id desc, x.rule limit {ACCOUNT_LINES}"
             ),
-            {"id": account_id, "customer_id": head.customer_id},
+            parameters,
         ).all()
     sign = ROLES[head.role].sign
-    balance = 0
+    before = balance = sign * (total - sum(row.net for row in rows))
     lines = []
-    for row in rows:
-        balance += sign * (row.amount if row.debit else -row.amount)
+    for row in reversed(rows):
+        balance += sign * row.net
         lines.append({**row._mapping, "balance": balance})
-    return render_template("account.html", account=head, role=ROLES[head.role], lines=lines, balance=balance)
+    return render_template(
+        "account.html", account=head, role=ROLES[head.role], lines=lines, balance=balance, filters=filters,
+        before=before if len(rows) == ACCOUNT_LINES else None,
+    )  # fmt: skip
 
 
 @blueprint.get("/journal")
@@ -456,12 +537,23 @@ def report(name: str) -> str | BaseResponse:
     return render_template(
         "report.html",
         report=made,
+        chart=_report_chart(made, filters),
         filters=filters,
         against=request.args.get("against", ""),
         periods=list(PERIODS),
         groups=GROUPS[1:],
         query=urlencode(query),
     )
+
+
+def _report_chart(report: Report, filters: Filters) -> dict[str, Any] | None:
+    """The months of a waterfall of one currency, around the last that is recognised."""
+    currencies = {row["currency"] for row in report.rows}
+    if report.name != "revenue-waterfall" or filters.period != "month" or len(currencies) != 1:
+        return None
+    done = [row["month"] for row in report.rows if row["status"] == "recognised"]
+    last = max(done, default=min(row["month"] for row in report.rows))
+    return _waterfall_chart(report, parse_month(last), currencies.pop())
 
 
 @blueprint.get("/figure")

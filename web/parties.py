@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 from flask import Blueprint, render_template, request
 from sqlalchemy import Connection, text
 
 from ledger.errors import UnknownReference
-from ledger.reports import Filters
+from ledger.forecast import WINDOW, burn_down, lot_of
+from ledger.reports import Filters, last_day
 from web import reports
 from web.api import engine
+from web.charts import Series, chart
 from web.guard import limited, who
 
 blueprint = Blueprint("parties", __name__)
 
 CUSTOMERS_A_PAGE = 200
 INVOICES_MAX = 500
+WEEKS_SHOWN = 13
 # What a customer's page shows of its accounts, each on its normal side.
 _FIGURES = {
     "Owes": ("accounts_receivable", 1),
@@ -101,7 +107,8 @@ def customer(ref: str) -> str:
         ).all()
         return render_template(
             "customer.html", party=party, filters=filters, figures=_figures(connection, party.customer_id), wallet=wallet,
-            forecast=forecast, burn=_burn(wallet.rows, forecast.rows), statement=reports.make(connection, "statement", filters),
+            forecast=forecast, burn=_burn(wallet.rows, forecast.rows), charts=_burn_down(connection, filters, wallet.rows, forecast.rows),
+            entities=sorted({row.entity for row in invoices}), statement=reports.make(connection, "statement", filters),
             aging=reports.make(connection, "ar-aging", filters), invoices=invoices, contracts=contracts,
         )  # fmt: skip
 
@@ -124,6 +131,39 @@ def _figures(connection: Connection, customer_id: int) -> list[tuple[str, str, l
         (title, role, [(sign * row.net, row.currency, row.entity) for row in rows if row.role == role])
         for title, (role, sign) in _FIGURES.items()
     ]
+
+
+def _burn_down(
+    connection: Connection,
+    filters: Filters,
+    wallets: Sequence[Mapping[str, Any]],
+    forecast: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """By currency: the credits left at the end of each of the last weeks, and at the rate of the last thirty days from now on."""
+    today = last_day(connection)
+    weeks = [today - timedelta(days=7 * back) for back in range(WEEKS_SHOWN - 1, -1, -1)]
+    left: dict[str, list[int]] = {}
+    for number, day in enumerate(weeks):
+        for grant in reports.make(connection, "wallet", replace(filters, as_of=day)).rows:
+            if grant["kind"] != "commitment":
+                left.setdefault(grant["currency"], [0] * WEEKS_SHOWN)[number] += grant["left"]
+    found = {}
+    for row in forecast:
+        amounts = left.get(row["currency"])
+        if not amounts or not any(amounts):
+            continue
+        own = [lot_of(grant, today) for grant in wallets if grant["currency"] == row["currency"]]
+        ahead = islice(burn_down(filter(None, own), Fraction(row["used"], WINDOW), today), 7 * WEEKS_SHOWN)
+        coming = [int(rest) for number, (_, rest, _) in enumerate(ahead, 1) if number % 7 == 0]
+        if 0 in coming:
+            coming = coming[: coming.index(0) + 1]
+        days = [*weeks, *(today + timedelta(days=7 * ahead) for ahead in range(1, len(coming) + 1))]
+        found[row["currency"]] = chart(
+            "lines", [f"{day.day} {day:%b}" for day in days],
+            [Series("left", [*amounts, *([None] * len(coming))], "left"), Series("ahead", [*([None] * (WEEKS_SHOWN - 1)), amounts[-1], *coming], "at that rate")],
+            row["currency"], every=3,
+        )  # fmt: skip
+    return found
 
 
 def _burn(wallet: Any, forecast: Any) -> list[dict[str, Any]]:

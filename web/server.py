@@ -12,12 +12,13 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ledger.errors import Refused
-from web import api, desk, guard, jobs, mine, ops, pages, parties, resources, sheets, signing
+from web import api, desk, guard, jobs, mine, ops, pages, parties, resources, sheets, shown, signing
 
 # Nothing is loaded from elsewhere, no script runs but our own files, nobody frames it.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'; form-action 'self'",
+    "Content-Security-Policy": "default-src 'self'; script-src 'self'; style-src 'self'; "
+    # the chart library sizes what it draws by attributes; no style element or sheet of elsewhere is let in
+    "style-src-attr 'unsafe-inline'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -60,7 +61,14 @@ def make_app(
     described.register_blueprint(resources.blueprint)
     app.register_blueprint(signing.blueprint)
     app.extensions["tickmark.openapi"] = described.spec
-    for blueprint in (pages.blueprint, sheets.blueprint, parties.blueprint, desk.blueprint, mine.blueprint):
+    for blueprint in (
+        pages.blueprint,
+        sheets.blueprint,
+        shown.blueprint,
+        parties.blueprint,
+        desk.blueprint,
+        mine.blueprint,
+    ):
         app.register_blueprint(blueprint)
     app.register_error_handler(api.DocumentsRefused, api.documents_refused)
     app.register_error_handler(Refused, _refused)

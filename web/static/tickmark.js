@@ -34,15 +34,57 @@ function filter(table, wanted, count) {
   count.textContent = wanted ? `${left.toLocaleString("en")} of ${table.tBodies[0].rows.length.toLocaleString("en")}` : "";
 }
 
-function text(table) {
+// An amount goes out as a number, without grouping and with a minus a spreadsheet knows; a day as it sorts.
+function plain(cell) {
+  const shown = cell.textContent.trim().replaceAll(/\s+/g, " ");
+  if (cell.tagName !== "TD") return shown;
+  if (cell.classList.contains("num")) return shown.replaceAll(",", "").replace("\u2212", "-").replace("\u2013", "0");
+  return /^\d{4}-\d\d-\d\d/.test(cell.dataset.value ?? "") ? cell.dataset.value : shown;
+}
+
+// The rows as they are shown: filtered, in their order.
+function rows(table) {
   const lines = [...table.rows].filter((row) => !row.hidden && !row.parentElement.hidden);
-  // an amount goes out as a number: no grouping, and a minus a spreadsheet knows
-  const plain = (cell) => {
-    const shown = cell.textContent.trim();
-    const figure = cell.classList.contains("num") && cell.tagName === "TD";
-    return figure ? shown.replaceAll(",", "").replace("\u2212", "-").replace("\u2013", "0") : shown.replaceAll(/\s+/g, " ");
-  };
-  return lines.map((row) => [...row.cells].map(plain).join("\t")).join("\n");
+  return lines.map((row) => [...row.cells].map(plain));
+}
+
+function csv(table) {
+  // a spreadsheet would run what starts so
+  const inert = (cell) => (/^[=+\-@\t\r]/.test(cell) && !/^-?[\d.]+$/.test(cell) ? `'${cell}` : cell);
+  const quoted = (cell) => (/[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  return rows(table).map((row) => row.map((cell) => quoted(inert(cell))).join(",")).join("\r\n") + "\r\n";
+}
+
+function save(name, content) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function send(to, token, values) {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = to;
+  for (const [name, content] of Object.entries({ csrf_token: token, ...values })) {
+    const field = document.createElement("input");
+    field.type = "hidden";
+    field.name = name;
+    field.value = content;
+    form.append(field);
+  }
+  document.body.append(form);
+  form.submit();
+  form.remove();
+}
+
+function tool(label, run) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = label;
+  button.addEventListener("click", () => run(button));
+  return button;
 }
 
 function equip(table) {
@@ -57,26 +99,29 @@ function equip(table) {
     header.replaceChildren(button);
     button.addEventListener("click", () => sort(table, column, header));
   });
-  if (table.tBodies[0].rows.length < 2) return;
+  if (!table.tBodies[0].rows.length) return;
+  const name = table.dataset.table || "table";
   const tools = document.createElement("div");
   tools.className = "tools";
-  const find = document.createElement("input");
-  find.type = "search";
-  find.placeholder = "Filter rows";
-  find.setAttribute("aria-label", "Filter the rows of this table");
-  const count = document.createElement("span");
-  count.className = "muted";
-  count.setAttribute("aria-live", "polite");
-  find.addEventListener("input", () => filter(table, find.value.trim(), count));
-  const copy = document.createElement("button");
-  copy.type = "button";
-  copy.textContent = "Copy";
-  copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(text(table));
-    copy.textContent = "Copied";
-    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
-  });
-  tools.append(find, count, copy);
+  if (table.tBodies[0].rows.length > 1) {
+    const find = document.createElement("input");
+    find.type = "search";
+    find.placeholder = "Filter rows";
+    find.setAttribute("aria-label", `Filter the rows of ${name}`);
+    const count = document.createElement("span");
+    count.className = "muted";
+    count.setAttribute("aria-live", "polite");
+    find.addEventListener("input", () => filter(table, find.value.trim(), count));
+    tools.append(find, count);
+  }
+  tools.append(tool("Copy", async (button) => {
+    await navigator.clipboard.writeText(rows(table).map((row) => row.join("\t")).join("\n"));
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  }));
+  tools.append(tool("CSV", () => save(`${name.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.csv`, csv(table))));
+  const meta = document.querySelector("meta[name=csrf]");
+  if (meta) tools.append(tool("xlsx", () => send(meta.dataset.xlsx, meta.content, { name, rows: JSON.stringify(rows(table)) })));
   (table.closest(".scroll") ?? table).before(tools);
 }
 

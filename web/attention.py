@@ -1,0 +1,85 @@
+"""What a controller's attention is needed for: wallets run low, money is late, credits are about to end, something is not sealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from flask import url_for
+from sqlalchemy import Connection, text
+
+from ledger.money import grouped
+from ledger.reports import AGING_BUCKETS, Filters, Report, wallet
+
+ENDS_SOON_DAYS = 30
+_LATE = [key for key, *_ in AGING_BUCKETS[2:]]  # over thirty days
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something to look at, with the page that shows it; `urgent` where money is at stake."""
+
+    said: str
+    href: str
+    urgent: bool = False
+
+
+def alerts(connection: Connection, filters: Filters, aging: Report) -> list[Alert]:
+    """What an entity's books need looking at on a day, the urgent first."""
+    assert filters.as_of is not None, "an overview is of a day"
+    found = [*_late(aging, filters), *_ending(connection, filters, filters.as_of)]
+    low = connection.scalar(text(_LOW), {"entity": filters.entity}) or 0
+    if low:
+        found.append(
+            Alert(
+                f"{_count(low, 'wallet')} below a threshold",
+                url_for("pages.report", name="wallet-alerts", entity=filters.entity),
+            )
+        )
+    refused = connection.scalar(text(_REFUSED), {"entity": filters.entity}) or 0
+    if refused:
+        said = f"{_count(refused, 'object')} refused by an accounting system"
+        found.append(Alert(said, url_for("desk.exports", entity=filters.entity), urgent=True))
+    return sorted(found, key=lambda alert: not alert.urgent)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _late(aging: Report, filters: Filters) -> list[Alert]:
+    return [
+        Alert(
+            f"{grouped(late, row['currency'])} {row['currency']} overdue more than 30 days",
+            url_for("pages.receivables", entity=filters.entity, as_of=filters.as_of), urgent=True,
+        )
+        for row in aging.totals
+        if (late := sum(row[key] or 0 for key in _LATE)) > 0
+    ]  # fmt: skip
+
+
+def _ending(connection: Connection, filters: Filters, on: date) -> list[Alert]:
+    last = on + timedelta(days=ENDS_SOON_DAYS)
+    ending: dict[str, list[Any]] = {}
+    for row in wallet(connection, filters).rows:
+        if row["left"] > 0 and row["expires_on"] is not None and on <= row["expires_on"] <= last:
+            ending.setdefault(row["currency"], []).append(row)
+    return [
+        Alert(
+            f"{grouped(sum(row['left'] for row in rows), currency)} {currency} of credits expire within {ENDS_SOON_DAYS} days",
+            url_for("pages.report", name="wallet", entity=filters.entity, as_of=on),
+        )
+        for currency, rows in sorted(ending.items())
+    ]  # fmt: skip
+
+
+_LOW = (
+    "select count(*) from wallet_alert a join customer c using (customer_id)"
+    " where a.entity = :entity and (select e.crossed from wallet_alert_event e where e.customer_id = a.customer_id"
+    " and e.document_id = a.document_id order by e.event_id desc limit 1) = 'below'"
+)
+_REFUSED = (
+    "select count(*) from export_item i join export_run r using (export_id) where r.entity = :entity and (select w.outcome"
+    " from export_answer w where w.export_id = i.export_id and w.place = i.place order by w.attempt desc limit 1) = 'refused'"
+)
