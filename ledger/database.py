@@ -157,6 +157,11 @@ def upgrade(database_url: str) -> bool:
     return True
 
 
+def may_write(connection: Connection) -> bool:
+    """Whether who is connected may add to the books: an auditor may not."""
+    return bool(connection.scalar(text("select has_table_privilege('verification', 'insert')")))
+
+
 def create_database(database_url: str) -> None:
     """Create the database a URL names, on its server's `postgres` database, unless it is there."""
     target = make_url(database_url)

@@ -148,6 +148,7 @@ document = Table(
     _text("posted_by"),
     Index("document_manual", "customer_id", postgresql_where=text("type = 'manual_entry'")),
     Index("document_posted", "posted_at", postgresql_using="brin"),
+    Index("document_range", "document_id", postgresql_using="brin"),
 )
 
 personal_fields = Table(
@@ -181,6 +182,7 @@ account = Table(
     _text("product", default=""),
     UniqueConstraint("customer_id", "entity", "role", "currency", "subject", "product", name="account_identity"),
     Index("account_role", "role", "entity", "customer_id"),
+    Index("account_range", "account_id", postgresql_using="brin"),
 )
 
 entry = Table(
@@ -232,6 +234,24 @@ seal = Table(
     Column("hash", LargeBinary, nullable=False, unique=True),
     _moment("sealed_at"),
     _text("sealed_by"),
+    Column("last_document", BigInteger),
+    Column("documents", Integer),
+    Column("documents_root", LargeBinary),
+    Column("last_account", BigInteger),
+    Column("accounts", Integer),
+    Column("accounts_root", LargeBinary),
+)
+
+verification = Table(
+    "verification",
+    metadata,
+    Column("verification_id", BigInteger, Identity(always=True), primary_key=True),
+    _moment("at", default=True),
+    _text("by"),
+    Column("checks", Integer, nullable=False),
+    Column("differing", Integer, nullable=False),
+    _number("last_entry"),
+    Column("head", LargeBinary),
 )
 
 daily_total = Table(

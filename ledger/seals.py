@@ -6,8 +6,9 @@ late under a lower number is in its block. With each block the totals of its ent
 balances are read from.
 
 A leaf of the tree is an entry's hash (ledger/journal.py: it covers every column of the entry and of its postings). A node is
-SHA-256 of a byte 1 and its two children; a node left over on a level moves up as it is. A block's hash is SHA-256 over its fields in
-`Block.content`, each behind its length as four bytes.
+SHA-256 of a byte 1 and its two children; a node left over on a level moves up as it is. What entries stand on is covered by trees of
+their own: the documents that posted them and the accounts they move, each leaf over all columns of a row. A block's hash is SHA-256
+over its fields in `Block.content`, each behind its length as four bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import hashlib
 import json
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -48,6 +49,13 @@ class Block:
     previous: bytes
     sealed_at: datetime
     sealed_by: str
+    # none of a block that an older release sealed
+    last_document: int | None = None
+    documents: int | None = None
+    documents_root: bytes | None = None
+    last_account: int | None = None
+    accounts: int | None = None
+    accounts_root: bytes | None = None
 
     @property
     def content(self) -> tuple[bytes, ...]:
@@ -56,16 +64,25 @@ class Block:
         sealed_at = self.sealed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return (
             *(str(number).encode() for number in numbers),
-            self.totals.encode(), self.root, self.previous, sealed_at.encode(), self.sealed_by.encode(),
+            self.totals.encode(), self.root, self.previous, sealed_at.encode(), self.sealed_by.encode(), *self._covered,
+        )  # fmt: skip
+
+    @property
+    def _covered(self) -> tuple[bytes, ...]:
+        if self.documents_root is None or self.accounts_root is None:
+            return ()
+        return (
+            str(self.last_document).encode(), str(self.documents).encode(), self.documents_root,
+            str(self.last_account).encode(), str(self.accounts).encode(), self.accounts_root,
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
         """The block as JSON: hashes in hexadecimal, and its content in the order its hash covers it."""
-        names = ("seal_id", "first_entry", "last_entry", "entries", "postings", "totals", "root", "previous", "sealed_at",
-                 "sealed_by")  # fmt: skip
+        content = self.content
+        names = Block.__slots__[: len(content)]
         shown = (
-            part.hex() if name in ("root", "previous") else part.decode()
-            for name, part in zip(names, self.content, strict=True)
+            part.hex() if name.endswith("root") or name == "previous" else part.decode()
+            for name, part in zip(names, content, strict=True)
         )
         return dict(zip(names, shown, strict=True)) | {"hash": self.hash.hex()}
 
@@ -76,9 +93,10 @@ class Block:
 
 
 def merkle_root(leaves: bytes) -> bytes:
-    """The root over hashes of 32 bytes, one after the other. At least one."""
-    assert leaves, "a block has entries"
+    """The root over hashes of 32 bytes, one after the other; SHA-256 of nothing where there are none."""
     sha256 = hashlib.sha256
+    if not leaves:
+        return sha256(b"").digest()
     level = leaves
     while len(level) > 32:
         whole = len(level) - len(level) % 64
@@ -108,7 +126,7 @@ def seal(engine: Engine, by: str, patience: float = PATIENCE_SECONDS) -> Sealed:
     Waits for posters that are under way, `patience` seconds at most: raises Refused then, with nothing sealed.
     """
     with engine.connect() as connection:
-        until = settled_number(connection, patience)
+        until = settled_numbers(connection, patience)
         blocks = entries = 0
         while True:
             with connection.begin():
@@ -129,7 +147,29 @@ def settled_number(connection: Connection, patience: float = PATIENCE_SECONDS) -
 
     Ends the connection's transaction. Raises Refused where posters take longer than `patience` seconds.
     """
-    until: int = connection.scalar(text("select coalesce(pg_sequence_last_value('entry_number'), 0)")) or 0
+    return settled_numbers(connection, patience).entry
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The last numbers of entries, documents and accounts that were handed out."""
+
+    entry: int
+    document: int
+    account: int
+
+
+def settled_numbers(connection: Connection, patience: float = PATIENCE_SECONDS) -> Numbers:
+    """The last numbers handed out, once no poster is under way that may have taken one up to them.
+
+    Ends the connection's transaction. Raises Refused where posters take longer than `patience` seconds.
+    """
+    last = "coalesce(pg_sequence_last_value('{}_number'), 0)"
+    until = Numbers(
+        *connection.execute(
+            text(f"select {', '.join(last.format(name) for name in ('entry', 'document', 'account'))}")
+        ).one()
+    )
     posters = locks.posters(connection)
     connection.commit()
     deadline = time.monotonic() + patience
@@ -147,6 +187,23 @@ def settled_number(connection: Connection, patience: float = PATIENCE_SECONDS) -
 def head(connection: Connection) -> Block | None:
     """The last block, or None where nothing is sealed."""
     return next((block for block, _ in _kept(connection, "order by seal_id desc limit 1")), None)
+
+
+def block_of(connection: Connection, entry_id: int) -> Block | None:
+    """The block that an entry is in, or None where it is not sealed yet."""
+    which = f"where {entry_id:d} between first_entry and last_entry"
+    return next((block for block, _ in _kept(connection, which)), None)
+
+
+def blocks_from(connection: Connection, seal_id: int) -> list[Block]:
+    """The blocks from one on, up to the last."""
+    return [block for block, _ in _kept(connection, f"where seal_id >= {seal_id:d} order by seal_id")]
+
+
+def leaves_of(connection: Connection, block: Block) -> bytes:
+    """The hashes of a block's entries, one after the other."""
+    _, leaves = connection.execute(_LEAVES, {"first": block.first_entry, "last": block.last_entry}).one()
+    return bytes(leaves or b"")
 
 
 def last_sealed(connection: Connection) -> int:
@@ -171,23 +228,56 @@ def consistently(connection: Connection, ask: Callable[[int], Answer]) -> Answer
 
 def _kept(connection: Connection, which: str = "order by seal_id") -> Iterator[tuple[Block, bytes]]:
     """Blocks as they are kept, each with the hash that is kept with it."""
-    rows = connection.execute(
-        text(
-            "select seal_id, first_entry, last_entry, entries, postings, totals, root, previous, sealed_at, sealed_by, hash"
-            f" from seal {which}"
-        )
-    )
+    rows = connection.execute(text(f"select {', '.join(Block.__slots__)}, hash from seal {which}"))
     for row in rows:
-        block = Block(
-            row.seal_id, row.first_entry, row.last_entry, row.entries, row.postings, row.totals, bytes(row.root),
-            bytes(row.previous), row.sealed_at, row.sealed_by,
-        )  # fmt: skip
-        yield block, bytes(row.hash)
+        fields: dict[str, Any] = dict(row._mapping)
+        kept = bytes(fields.pop("hash"))
+        yield Block(**fields), kept
 
 
 _LEAVES = text(
     "select count(*), string_agg(hash, ''::bytea order by entry_id) from entry where entry_id between :first and :last"
 )
+
+
+def _prefixed(column: str) -> str:
+    """SQL for a text behind its length."""
+    return f"int4send(octet_length({column})) || convert_to({column}, 'UTF8')"
+
+
+# What stands for a row: every column of it, a text behind its length.
+DOCUMENT_LEAF = (
+    "sha256(int8send(customer_id) || int8send(document_id) || timestamptz_send(posted_at)"
+    " || case when dated_on is null then '\\x00'::bytea else '\\x01'::bytea || date_send(dated_on) end"
+    f" || {_prefixed('type')} || {_prefixed('ref')} || {_prefixed('posted_by')} || hash || sha256(convert_to(body, 'UTF8')))"
+)
+ACCOUNT_LEAF = (
+    "sha256(int8send(customer_id) || int8send(account_id) || "
+    + " || ".join(_prefixed(name) for name in ("entity", "role", "currency", "subject", "product"))
+    + ")"
+)
+_COVERED = {
+    table: text(
+        f"select count(*), coalesce(string_agg({leaf}, ''::bytea order by {table}_id), ''::bytea)"
+        f" from {table} where {table}_id between :first and :last"
+    )
+    for table, leaf in (("document", DOCUMENT_LEAF), ("account", ACCOUNT_LEAF))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """The rows of a table up to a number: how many, and the root of their tree."""
+
+    last: int
+    count: int
+    root: bytes
+
+
+def _covered(connection: Connection, table: str, first: int, last: int) -> Covered:
+    count, leaves = connection.execute(_COVERED[table], {"first": first, "last": last}).one()
+    return Covered(last, count, merkle_root(bytes(leaves)))
+
 
 # Each pair of accounts and day once, then its two accounts: a busy wallet's thousand draw-downs look up two.
 _TOTALS = text(
@@ -231,17 +321,24 @@ _TOTALS = text(
 )
 
 
-def _seal_next(connection: Connection, until: int, by: str) -> Block | None:
-    """Seal the next block up to a number; None where nothing is left to seal."""
+def _seal_next(connection: Connection, until: Numbers, by: str) -> Block | None:
+    """Seal the next block up to some numbers; None where nothing is left to seal."""
     before = head(connection)
     start = first = before.last_entry + 1 if before else 1
-    count, leaves, last = 0, b"", 0
-    while not count:  # numbers that never became entries make no block of their own
-        if start > until:
-            return None
-        last = min(start + BLOCK - 1, until)
-        count, leaves = connection.execute(_LEAVES, {"first": start, "last": last}).one()
+    after_document = (before.last_document if before else 0) or 0
+    after_account = (before.last_account if before else 0) or 0
+    count, leaves, last = 0, b"", first - 1
+    while not count and start <= until.entry:  # numbers that never became entries make no block of their own
+        last = min(start + BLOCK - 1, until.entry)
+        count, leaves = connection.execute(_LEAVES, {"first": first, "last": last}).one()
         start = last + 1
+    documents = _covered(connection, "document", after_document + 1, min(after_document + BLOCK, until.document))
+    accounts = _covered(connection, "account", after_account + 1, min(after_account + BLOCK, until.account))
+    more = documents.last < until.document or accounts.last < until.account
+    if not (count or documents.count or accounts.count or more):
+        return None
+    if not count:
+        last = first - 1
     rows: Any = connection.execute(_TOTALS, {"first": first, "last": last}).all()
     connection.execute(text("delete from open_receivable where amount = 0"))
     block = Block(
@@ -249,27 +346,30 @@ def _seal_next(connection: Connection, until: int, by: str) -> Block | None:
         first,
         last,
         count,
-        rows[0].postings,
+        rows[0].postings if rows else 0,
         json.dumps([list(row[1:]) for row in rows], separators=(",", ":")),
-        merkle_root(bytes(leaves)),
+        merkle_root(bytes(leaves or b"")),
         before.hash if before else NOTHING_BEFORE,
         connection.scalar(text("select clock_timestamp()")),
         by,
+        *(documents.last, documents.count, documents.root),
+        *(accounts.last, accounts.count, accounts.root),
     )
+    names = (*Block.__slots__, "hash")
     connection.execute(
-        text(
-            "insert into seal (seal_id, first_entry, last_entry, entries, postings, totals, root, previous, hash, sealed_at,"
-            " sealed_by) values (:seal_id, :first_entry, :last_entry, :entries, :postings, :totals, :root, :previous, :hash,"
-            " :sealed_at, :sealed_by)"
-        ),
-        {name: getattr(block, name) for name in (*Block.__slots__, "hash")},
+        text(f"insert into seal ({', '.join(names)}) values ({', '.join(f':{name}' for name in names)})"),
+        {name: getattr(block, name) for name in names},
     )
     return block
 
 
-def differences(connection: Connection) -> Iterator[str]:
-    """What differs from what was sealed, recomputed from entries and blocks; one text a block that does not hold."""
+def differences(connection: Connection, kept_elsewhere: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """What differs from what was sealed, recomputed from entries, documents, accounts and blocks; a text for what does not hold.
+
+    `kept_elsewhere` is a block as it was exported: what came before it can't have been rewritten since.
+    """
     previous, expected, next_entry = NOTHING_BEFORE, 1, 1
+    after = {"document": 0, "account": 0}
     for block, kept in list(_kept(connection)):
         if block.seal_id != expected or block.first_entry != next_entry:
             yield f"seal {block.seal_id} does not follow seal {expected - 1}: a block is missing"
@@ -282,6 +382,37 @@ def differences(connection: Connection) -> Iterator[str]:
             yield (
                 f"seal {block.seal_id}: entries {block.first_entry} to {block.last_entry} are {count}, sealed were {block.entries}"
             )
-        elif merkle_root(bytes(leaves)) != block.root:
+        elif merkle_root(bytes(leaves or b"")) != block.root:
             yield f"seal {block.seal_id}: entries {block.first_entry} to {block.last_entry} are not those that were sealed"
+        yield from _differing(connection, block, after)
         previous, expected, next_entry = kept, block.seal_id + 1, block.last_entry + 1
+    if kept_elsewhere is not None:
+        yield from _against(connection, kept_elsewhere)
+
+
+def _differing(connection: Connection, block: Block, after: dict[str, int]) -> Iterator[str]:
+    """What differs of the documents and accounts a block covers; `after` is how far those before it go."""
+    for table, last, count, root in (
+        ("document", block.last_document, block.documents, block.documents_root),
+        ("account", block.last_account, block.accounts, block.accounts_root),
+    ):
+        if last is None:
+            continue
+        first = after[table] + 1
+        found = _covered(connection, table, first, last)
+        if found.count != count:
+            yield f"seal {block.seal_id}: {table}s {first} to {last} are {found.count}, sealed were {count}"
+        elif found.root != root:
+            yield f"seal {block.seal_id}: {table}s {first} to {last} are not those that were sealed"
+        after[table] = last
+
+
+def _against(connection: Connection, kept_elsewhere: Mapping[str, Any]) -> Iterator[str]:
+    """What differs from a block that was kept elsewhere."""
+    number, wanted = int(kept_elsewhere["seal_id"]), str(kept_elsewhere["hash"])
+    found = next(iter(_kept(connection, f"where seal_id = {number}")), None)
+    if found is None:
+        last = connection.scalar(text("select coalesce(max(seal_id), 0) from seal"))
+        yield f"seal {number} was kept elsewhere, and these books end with seal {last}: they are older, or were cut off"
+    elif found[1].hex() != wanted:
+        yield f"seal {number} is not the one that was kept elsewhere: what is sealed up to it was rewritten"

@@ -6,6 +6,7 @@ balance, a hash or a total that it does not recompute.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -529,26 +530,50 @@ _QUESTIONS = (
 )
 
 
-def verify(connection: Connection) -> list[Check]:
-    """Run every check; each names up to `DIFFERENCES_MAX` of the things that differ, in minor units."""
-    checks = []
+def each(connection: Connection, kept_elsewhere: Mapping[str, Any] | None = None) -> Iterator[Check]:
+    """Run every check, one after the other; each names up to `DIFFERENCES_MAX` of the things that differ, in minor units.
+
+    `kept_elsewhere` is a seal as it was exported, which what is sealed has to lead to.
+    """
     for question in _QUESTIONS:
         count = connection.scalar(text(question.counted))
         rows = connection.execute(text(f"{_escape(question.differing)} limit {DIFFERENCES_MAX + 1}")).scalars().all()
         found = [str(row) for row in rows[:DIFFERENCES_MAX]]
         if len(rows) > DIFFERENCES_MAX:
             found.append("and more")
-        checks.append(Check(question.sentence, int(count or 0), question.what, tuple(found)))
+        yield Check(question.sentence, int(count or 0), question.what, tuple(found))
     blocks = connection.scalar(text("select count(*) from seal"))
-    sentence = "sealed entries are the ones that were sealed, none added, changed or missing, and no block is"
-    broken = tuple(islice(seals.differences(connection), DIFFERENCES_MAX))
-    checks.append(Check(sentence, int(blocks or 0), "seals", broken))
-    return checks
+    sentence = (
+        "what is sealed is what was sealed: no entry, document or account added, changed or missing, and no block"
+    )
+    if kept_elsewhere is not None:
+        sentence += "; and it leads to the seal that was kept elsewhere"
+    broken = tuple(islice(seals.differences(connection, kept_elsewhere), DIFFERENCES_MAX))
+    yield Check(sentence, int(blocks or 0), "seals", broken)
+
+
+def verify(connection: Connection, kept_elsewhere: Mapping[str, Any] | None = None) -> list[Check]:
+    """All checks, as `each` runs them."""
+    return list(each(connection, kept_elsewhere))
 
 
 def _escape(sql: str) -> str:
     """SQLAlchemy reads a colon before a word as a parameter; subjects such as 'grant:' and casts hold colons."""
     return sql.replace(":", r"\:")
+
+
+CHECKS = len(_QUESTIONS) + 1  # and the seals
+
+
+def record(connection: Connection, checks: list[Check], by: str) -> None:
+    """Keep that the books were verified, and with what result."""
+    connection.execute(
+        text(
+            "insert into verification (by, checks, differing, last_entry, head) select :by, :checks, :differing,"
+            " coalesce((select max(entry_id) from entry), 0), (select hash from seal order by seal_id desc limit 1)"
+        ),
+        {"by": by, "checks": len(checks), "differing": sum(1 for check in checks if check.differences)},
+    )
 
 
 def clean(checks: list[Check]) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import subprocess
+import sys
 import threading
 from datetime import date
 from pathlib import Path
@@ -14,12 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
-from ledger import seals
+from ledger import proofs, seals
 from ledger.balances import summary, trial_balance
 from ledger.database import connect_engine
 from ledger.errors import Refused
 from ledger.intake import post_lines
+from ledger.journal import ENTRY_HASH_SQL
 from ledger.reports import Filters, ar_aging
+from ledger.verify import CHECKS
 from revrec.intake import TYPES
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, service, usage
@@ -59,7 +64,37 @@ def _block_hash(block: dict[str, Any]) -> str:
         bytes.fromhex(block["previous"]),
     ]
     content += [block["sealed_at"].encode(), block["sealed_by"].encode()]
+    if "documents_root" in block:
+        for kind in ("document", "account"):
+            content += [
+                block[f"last_{kind}"].encode(),
+                block[f"{kind}s"].encode(),
+                bytes.fromhex(block[f"{kind}s_root"]),
+            ]
     return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in content)).hexdigest()
+
+
+def _prefixed(value: str) -> bytes:
+    return len(value.encode()).to_bytes(4, "big") + value.encode()
+
+
+def _document_leaf(row: Any) -> bytes:
+    day = (
+        b"\0"
+        if row.dated_on is None
+        else b"\1" + (row.dated_on - date(2000, 1, 1)).days.to_bytes(4, "big", signed=True)
+    )
+    numbers = b"".join(
+        number.to_bytes(8, "big", signed=True) for number in (row.customer_id, row.document_id, row.moment)
+    )
+    texts = b"".join(_prefixed(value) for value in (row.type, row.ref, row.posted_by))
+    return hashlib.sha256(numbers + day + texts + bytes(row.hash) + hashlib.sha256(row.body.encode()).digest()).digest()
+
+
+def _account_leaf(row: Any) -> bytes:
+    numbers = row.customer_id.to_bytes(8, "big") + row.account_id.to_bytes(8, "big")
+    texts = (row.entity, row.role, row.currency, row.subject, row.product)
+    return hashlib.sha256(numbers + b"".join(map(_prefixed, texts))).digest()
 
 
 def test_what_is_sealed_can_be_recomputed_by_anybody(cli: Cli, connection: Connection, tmp_path: Path) -> None:
@@ -72,6 +107,15 @@ def test_what_is_sealed_can_be_recomputed_by_anybody(cli: Cli, connection: Conne
     hashes = connection.execute(text("select hash from entry order by entry_id")).scalars()
     assert block["root"] == _root([bytes(h) for h in hashes]).hex()
     assert int(block["entries"]) == connection.scalar(text("select count(*) from entry"))
+    # a document's leaf, put together from its columns without the code that seals
+    rows = connection.execute(
+        text(
+            "select *, (extract(epoch from posted_at) * 1000000)::bigint - 946684800000000 as moment from document order by document_id"
+        )
+    )
+    assert block["documents_root"] == _root([_document_leaf(row) for row in rows]).hex()
+    rows = connection.execute(text("select * from account order by account_id"))
+    assert block["accounts_root"] == _root([_account_leaf(row) for row in rows]).hex()
     assert int(block["postings"]) == connection.scalar(text("select count(*) from posting"))
     totals = {tuple(total[:3]): tuple(map(int, total[3:])) for total in json.loads(block["totals"])}
     # by hand: 465.00 billed; 40.00 + 20.00 drawn on credits of 100.00; 31 + 28 days of 1.00 recognised
@@ -90,8 +134,24 @@ def test_what_is_sealed_can_be_recomputed_by_anybody(cli: Cli, connection: Conne
 
 
 def test_there_is_nothing_to_seal_before_anything_is_posted(cli: Cli) -> None:
-    cli.post(*parties())
     assert "nothing is posted yet" in cli.refused("seal")
+
+
+def test_documents_that_post_nothing_are_sealed_too(cli: Cli, owner: Connection) -> None:
+    cli.post(*parties())
+    assert "entries sealed: 0 in blocks: 1" in cli.ok("seal")
+    _books(cli)
+    assert "in blocks: 1; seal 2" in cli.ok("seal")
+    cli.post({"type": "product", "id": "more", "name": "More"})
+    assert "entries sealed: 0 in blocks: 1; seal 3" in cli.ok("seal")
+    cli.post(usage("u9", "1.00", "2026-03-01"))
+    assert "entries sealed: 1 in blocks: 1; seal 4" in cli.ok("seal")
+    assert "entries sealed: 0 in blocks: 0; seal 4" in cli.ok("seal")
+    assert "checks hold" in cli.ok("verify")
+    owner.execute(text("set session_replication_role = replica"))
+    owner.execute(text("update document set body = replace(body, 'More', 'Less') where ref = 'more'"))
+    owner.commit()
+    assert "seal 3: documents" in cli.refused("verify")
 
 
 @pytest.mark.parametrize("narrowed", [
@@ -201,6 +261,11 @@ DAMAGE = {
     "a block rewritten": ("update seal set totals = '[]' where seal_id = 1", "seal 1: its hash", "of its content"),
     "a chain broken": (
         "update seal set previous = sha256('') where seal_id = 2", "seal 2: the block before it", "chained to"),
+    "a sealed document changed": ("update document set body = replace(body, 'Globex', 'Glebex') where type = 'customer'",
+                                  "seal 1: documents", "those that were sealed"),
+    "a sealed document's day changed": ("update document set dated_on = dated_on + 1 where ref = 'u1'", "seal 1: documents", "those that were"),
+    "a sealed document deleted": ("delete from document where type = 'product'", "seal 1: documents 1 to", "sealed were"),
+    "what a sealed account is about": ("update account set subject = 'invoice:J' where subject = 'invoice:I'", "seal 1: accounts", "those that were"),
     "drifted totals": ("update daily_total set debit = debit + 1 where role = 'cash' or role = 'revenue'",
                        "revenue of us on", "postings say"),
     "a receivable kept open": ("update open_receivable set amount = amount + 1", "invoice:I of customer", "postings say"),
@@ -226,6 +291,133 @@ def test_damage_to_what_is_sealed_is_named(cli: Cli, owner: Connection, damage: 
     told = cli.refused("verify")
     for part in named:
         assert part in told
+
+
+CHECKER = Path(__file__).parent.parent / "docs" / "check_proof.py"
+
+
+def _checked(proof: Path, seal: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-I", str(CHECKER), str(proof), str(seal)], capture_output=True, text=True, check=False
+    )
+
+
+def test_an_entry_is_proven_to_who_has_only_the_seal(cli: Cli, tmp_path: Path) -> None:
+    assert len(CHECKER.read_text().splitlines()) <= 40
+    assert "tickmark" not in re.sub(r'""".*?"""', "", CHECKER.read_text(), flags=re.DOTALL)
+    _books(cli)
+    first, second, file = tmp_path / "first.json", tmp_path / "second.json", tmp_path / "proof.json"
+    cli.ok("seal", "--export", str(first))
+    cli.post(usage("u3", "1.00", "2026-03-01"))
+    assert "expected an entry that is sealed" in cli.refused("seal", "--prove", "6")
+    cli.ok("seal", "--export", str(second))
+    for entry in range(1, 7):
+        cli.ok("seal", "--prove", str(entry), "--output", str(file))
+        told = _checked(file, second)
+        assert (told.returncode, told.stderr) == (0, "")
+        assert told.stdout.startswith(f"entry {entry} by tester is under seal 2")
+        # entries of the first block are under its own seal; one that came later is not
+        assert (_checked(file, first).returncode == 0) == (entry < 6)
+    assert "expected the number of an entry" in cli.refused("seal", "--prove", "99")
+
+
+@pytest.mark.parametrize("changed", ["amount", "posted_by", "effective_on", "rule", "path", "totals", "seal"])
+def test_a_proof_of_something_else_does_not_hold(cli: Cli, tmp_path: Path, changed: str) -> None:
+    _books(cli)
+    kept, file = tmp_path / "seal.json", tmp_path / "proof.json"
+    cli.ok("seal", "--export", str(kept))
+    proof = json.loads(cli.ok("seal", "--prove", "3"))
+    seal = json.loads(kept.read_text())
+    if changed in ("posted_by", "effective_on"):
+        proof["entry"][changed] = {"posted_by": "nobody", "effective_on": 0}[changed]
+    elif changed in ("amount", "rule"):
+        proof["postings"][0][changed] += 1
+    elif changed == "path":
+        proof["path"][0][1] = "00" * 32
+    elif changed == "totals":
+        proof["blocks"][0]["totals"] = "[]"
+    else:
+        seal["sealed_by"] = "nobody"
+    file.write_text(json.dumps(proof))
+    kept.write_text(json.dumps(seal))
+    told = _checked(file, kept)
+    assert told.returncode == 1
+    assert "is NOT under seal 1" in told.stdout
+
+
+@given(st.integers(min_value=1, max_value=70), st.data())
+def test_the_path_of_every_leaf_leads_to_the_root(count: int, data: st.DataObject) -> None:
+    leaves = [hashlib.sha256(bytes([n])).digest() for n in range(count)]
+    place = data.draw(st.integers(min_value=0, max_value=count - 1))
+    node = leaves[place]
+    for side, beside in proofs.path(b"".join(leaves), place):
+        node = hashlib.sha256(b"\1" + (beside + node if side == "left" else node + beside)).digest()
+    assert node == _root(leaves)
+
+
+def _rewrite(owner: Connection, change: str) -> None:
+    """Change sealed history as one would who has the database and this code: every hash and every block is made to fit again."""
+    owner.execute(text("set session_replication_role = replica"))
+    owner.execute(text(change))
+    owner.execute(text(
+        f"update entry x set hash = n.hash from (select e.customer_id, e.entry_id, {ENTRY_HASH_SQL} as hash from entry e"
+        " join posting p using (customer_id, entry_id) group by e.customer_id, e.entry_id) n"
+        " where x.customer_id = n.customer_id and x.entry_id = n.entry_id"))  # fmt: skip
+    for table in ("seal", "daily_total", "open_receivable"):
+        owner.execute(text(f"delete from {table}"))
+    owner.commit()
+
+
+def test_history_that_was_rewritten_from_a_point_differs_from_the_seal_kept_elsewhere(
+    cli: Cli, owner: Connection, tmp_path: Path
+) -> None:
+    _books(cli)
+    kept = tmp_path / "seal.json"
+    cli.ok("seal", "--export", str(kept))
+    cli.post(usage("u3", "1.00", "2026-03-01"))
+    cli.ok("seal")
+    assert "checks hold" in cli.ok("verify", "--head", str(kept))
+    _rewrite(owner, "update entry set posted_by = 'nobody' where entry_id = 2")
+    cli.ok("seal")
+    assert "checks hold" in cli.ok("verify")  # within itself, nothing is left to be seen
+    assert "seal 1 is not the one that was kept elsewhere" in cli.refused("verify", "--head", str(kept))
+
+
+def test_an_older_state_differs_from_the_seal_kept_elsewhere(cli: Cli, owner: Connection, tmp_path: Path) -> None:
+    _books(cli)
+    cli.ok("seal")
+    cli.post(usage("u3", "1.00", "2026-03-01"))
+    kept = tmp_path / "seal.json"
+    cli.ok("seal", "--export", str(kept))
+    # the tail with all that belongs to it, as in a backup of the day before
+    owner.execute(text("set session_replication_role = replica"))
+    for statement in ("delete from seal where seal_id = 2", "delete from posting where entry_id = 6", "delete from entry where entry_id = 6",
+                      "delete from document where ref = 'u3'", "delete from document_key where ref = 'u3'"):  # fmt: skip
+        assert owner.execute(text(statement)).rowcount == 1
+    owner.commit()
+    assert "these books end with seal 1: they are older, or were cut off" in cli.refused("verify", "--head", str(kept))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"seal_id": "x", "hash": ""}', '{"seal_id": "1"}'])
+def test_a_file_that_is_no_seal_is_refused(cli: Cli, tmp_path: Path, content: str) -> None:
+    _books(cli)
+    file = tmp_path / "x.json"
+    file.write_text(content)
+    assert "expected a seal that `tickmark seal --export` wrote" in cli.refused("verify", "--head", str(file))
+
+
+def test_that_the_books_were_verified_is_kept(cli: Cli, owner: Connection) -> None:
+    _books(cli)
+    cli.ok("seal")
+    cli.ok("verify")
+    owner.execute(text("set session_replication_role = replica"))
+    owner.execute(text("update posting set amount = amount + 1 where entry_id = 2 and line = 1"))
+    owner.commit()
+    cli.refused("verify")
+    rows = owner.execute(
+        text("select by, checks, differing > 0, last_entry, length(head) from verification order by verification_id")
+    ).all()
+    assert [tuple(row) for row in rows] == [("tester", CHECKS, False, 5, 32), ("tester", CHECKS, True, 5, 32)]
 
 
 def test_seals_are_never_changed(cli: Cli, connection: Connection, owner: Connection) -> None:

@@ -5,45 +5,95 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ledger.errors import Refused
 from web.commands.shell import REFUSED, author, refusals
 
 
 @click.command()
-def verify() -> None:
+@click.option(
+    "--head",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A seal that was kept elsewhere: what is sealed has to lead to it.",
+)
+def verify(head: Path | None) -> None:
     """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs."""
-    from ledger.database import opened
-    from ledger.verify import verify as run
+    from ledger import database
+    from ledger import verify as checking
 
-    with refusals(), opened() as engine, engine.connect() as connection:
-        checks = run(connection)
-    for check in checks:
-        mark = "ok  " if not check.differences else "FAIL"
-        click.echo(f"{mark} {check.sentence} ({check.count:,} {check.what})")
-        for difference in check.differences:
-            click.echo(f"     {difference}", err=True)
-    failed = sum(1 for check in checks if check.differences)
+    failed = done = 0
+    with refusals(), database.opened() as engine:
+        with engine.connect() as connection:
+            checks = []
+            for check in checking.each(connection, None if head is None else _kept_seal(head)):
+                checks.append(check)
+                mark = "ok  " if not check.differences else "FAIL"
+                click.echo(f"{mark} {check.sentence} ({check.count:,} {check.what})")
+                for difference in check.differences:
+                    click.echo(f"     {difference}", err=True)
+        failed, done = sum(1 for check in checks if check.differences), len(checks)
+        with engine.begin() as connection:
+            if database.may_write(connection):  # an auditor only reads
+                checking.record(connection, checks, author())
     if failed:
-        click.echo(f"{failed} of {len(checks)} checks found differences", err=True)
+        click.echo(f"{failed} of {done} checks found differences", err=True)
         raise SystemExit(REFUSED)
-    click.echo(f"all {len(checks)} checks hold")
+    click.echo(f"all {done} checks hold")
+
+
+def _kept_seal(file: Path) -> dict[str, Any]:
+    """A seal as `tickmark seal --export` wrote it. Raises Refused for another file."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise Refused("head", file.name, f"expected a seal that `tickmark seal --export` wrote: {error}") from None
+    if (
+        not isinstance(found, dict)
+        or not str(found.get("seal_id", "")).isdigit()
+        or not isinstance(found.get("hash"), str)
+    ):
+        raise Refused("head", file.name, "expected a seal that `tickmark seal --export` wrote")
+    return found
 
 
 @click.command()
 @click.option(
     "--export", "output", type=click.Path(dir_okay=False), help="Write the last seal to a file, to keep elsewhere."
 )
-def seal(output: str | None) -> None:
+@click.option(
+    "--prove",
+    type=int,
+    metavar="ENTRY",
+    help="Write the proof that an entry is under the last seal; docs/check_proof.py checks it.",
+)
+@click.option(
+    "--output",
+    "proof",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write a proof; standard output otherwise.",
+)
+def seal(output: str | None, prove: int | None, proof: Path | None) -> None:
     """Seal what is posted: blocks of entries, each with its hash and the hash of the one before.
 
     It waits for whoever is posting, and nobody waits for it. Run it as often as you like; a trial balance reads sealed
     entries from their totals.
     """
+    from ledger import proofs
     from ledger.database import opened
     from ledger.seals import seal as run
 
+    if prove is not None:
+        with refusals(), opened() as engine, engine.connect() as connection:
+            content = json.dumps(proofs.prove(connection, prove), indent=1, default=str) + "\n"
+        if proof is None:
+            click.echo(content, nl=False)
+        else:
+            proof.write_text(content, encoding="utf-8")
+            click.echo(f"wrote {proof}; whoever has the seal checks it: python check_proof.py {proof.name} SEAL")
+        return
     with refusals(), opened() as engine:
         done = run(engine, author())
     if done.head is None:
