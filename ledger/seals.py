@@ -279,6 +279,17 @@ def _covered(connection: Connection, table: str, first: int, last: int) -> Cover
     return Covered(last, count, merkle_root(bytes(leaves)))
 
 
+def _next(connection: Connection, table: str, after: int, until: int) -> Covered:
+    """The rows that come next after a number, as many numbers of them as a block spans; numbers that were never used are passed over."""
+    last = after
+    while last < until:
+        first, last = last + 1, min(last + BLOCK, until)
+        found = _covered(connection, table, first, last)
+        if found.count:
+            return found
+    return Covered(max(last, after), 0, merkle_root(b""))
+
+
 # Each pair of accounts and day once, then its two accounts: a busy wallet's thousand draw-downs look up two.
 _TOTALS = text(
     """
@@ -330,12 +341,11 @@ def _seal_next(connection: Connection, until: Numbers, by: str) -> Block | None:
     count, leaves, last = 0, b"", first - 1
     while not count and start <= until.entry:  # numbers that never became entries make no block of their own
         last = min(start + BLOCK - 1, until.entry)
-        count, leaves = connection.execute(_LEAVES, {"first": first, "last": last}).one()
+        count, leaves = connection.execute(_LEAVES, {"first": start, "last": last}).one()
         start = last + 1
-    documents = _covered(connection, "document", after_document + 1, min(after_document + BLOCK, until.document))
-    accounts = _covered(connection, "account", after_account + 1, min(after_account + BLOCK, until.account))
-    more = documents.last < until.document or accounts.last < until.account
-    if not (count or documents.count or accounts.count or more):
+    documents = _next(connection, "document", after_document, until.document)
+    accounts = _next(connection, "account", after_account, until.account)
+    if not (count or documents.count or accounts.count):
         return None
     if not count:
         last = first - 1

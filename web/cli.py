@@ -25,6 +25,6 @@ def main() -> None:
 for command in (
     posting.post, posting.usage, posting.recognize, posting.revalue, posting.rates, posting.close, posting.reopen,
     showing.report, showing.trace, showing.invoice, showing.print_, showing.rules, exports.export, exports.connect,
-    upkeep.verify, upkeep.seal, upkeep.notify, upkeep.erase, upkeep.db, serving.serve, serving.key, serving.link, serving.demo,
+    upkeep.verify, upkeep.seal, upkeep.notify, upkeep.erase, upkeep.backup, upkeep.restore, upkeep.db, serving.serve, serving.key, serving.link, serving.demo,
 ):  # fmt: skip
     main.add_command(command)

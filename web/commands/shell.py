@@ -12,6 +12,7 @@ import click
 from ledger.errors import ProblemList, Refused
 
 REFUSED = 1  # exit code: refused, or something differs
+NOT_ALLOWED = "42501"  # PostgreSQL: insufficient_privilege
 
 
 def author() -> str:
@@ -36,4 +37,12 @@ def refusals() -> Iterator[None]:
         raise SystemExit(REFUSED) from None
     except Refused as refusal:
         click.echo(f"refused: {refusal}", err=True)
+        raise SystemExit(REFUSED) from None
+    except Exception as error:
+        if getattr(getattr(error, "orig", None), "sqlstate", None) != NOT_ALLOWED:
+            raise
+        click.echo(
+            "refused: database: this login may not do that: expected one of the application, not of an auditor",
+            err=True,
+        )
         raise SystemExit(REFUSED) from None

@@ -166,3 +166,39 @@ def db_distribute(show: bool) -> None:
             tables = distribution.distribute(connection)
             connection.commit()
     click.echo(f"tables distributed: {tables}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def backup(folder: Path) -> None:
+    """Write a backup of the books into a new FOLDER, with the last seal, which proves that one was restored whole."""
+    from ledger import backup as backups
+    from ledger.database import opened
+
+    with refusals(), opened() as engine:
+        made = backups.write(engine, folder, author())
+    sealed = "nothing is sealed" if made.seal is None else f"seal {made.seal['seal_id']} is {made.seal['hash']}"
+    click.echo(
+        f"wrote {folder}: {made.entries:,} entries, {made.documents:,} documents, schema {made.schema}; {sealed}"
+    )
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def restore(folder: Path) -> None:
+    """Restore the backup in FOLDER into an empty database, bring it to this release, and verify it against its seal."""
+    from ledger import backup as backups
+    from ledger import database
+
+    with refusals():
+        made, checks = backups.restore(database.url(), folder)
+    click.echo(f"restored {made.entries:,} entries, {made.documents:,} documents of schema {made.schema}")
+    failed = [check for check in checks if check.differences]
+    for check in failed:
+        click.echo(f"FAIL {check.sentence}", err=True)
+        for difference in check.differences:
+            click.echo(f"     {difference}", err=True)
+    if failed:
+        raise SystemExit(REFUSED)
+    told = "" if made.seal is None else f", and the books lead to seal {made.seal['seal_id']}"
+    click.echo(f"all {len(checks)} checks hold{told}")

@@ -1,0 +1,134 @@
+"""Whom the database lets do what: the application adds and rewrites nothing, an auditor reads, and neither is the owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from ledger.database import connect_engine
+from ledger.schema import metadata
+from tests.conftest import Cli
+from tests.samples import invoice, parties, service, usage
+from web.commands.shell import NOT_ALLOWED
+
+# What is no history: balances that verify recomputes, and what stands beside the books.
+_MAY_UPDATE = {
+    "grant_balance", "usage_meter", "closed_books", "customer", "invoice_counter", "daily_total", "open_receivable", "export_login", "api_key",
+    "api_request", "export_job", "personal_fields",
+}  # fmt: skip
+_MAY_DELETE = {"open_receivable", "api_request"}
+_SECRET = {"api_key", "api_request", "export_login", "export_job"}
+TABLES = sorted(metadata.tables)
+
+
+@pytest.fixture
+def logins(url: str, owner: Connection) -> Iterator[dict[str, str]]:
+    """Logins that are members of one role each, as an administrator makes them."""
+    made = {}
+    for name, role in (("t_app", "tickmark_app"), ("t_auditor", "tickmark_auditor")):
+        owner.execute(text(f"drop role if exists {name}"))
+        owner.execute(text(f"create role {name} login in role {role}"))
+        made[name] = make_url(url).set(username=name).render_as_string(hide_password=False)
+    owner.commit()
+    yield made
+    for name in made:
+        owner.rollback()
+        owner.execute(text(f"drop role {name}"))
+    owner.commit()
+
+
+def _refused(engine: Engine, statement: str) -> bool:
+    with engine.connect() as connection:
+        try:
+            connection.execute(text(statement))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != NOT_ALLOWED:
+                raise
+            return True
+        return False
+
+
+def test_the_application_rewrites_nothing(cli: Cli, logins: dict[str, str]) -> None:
+    cli.post(*parties())
+    engine = connect_engine(logins["t_app"])
+    assert not [table for table in TABLES if _refused(engine, f"select * from {table} limit 1")]
+    assert {table for table in TABLES if not _refused(engine, f"delete from {table} where false")} == _MAY_DELETE
+    assert [table for table in TABLES if not _refused(engine, f"truncate {table}")] == []
+    updatable = {
+        table for table in TABLES
+        if not _refused(engine, f"update {table} set {next(iter(metadata.tables[table].columns)).name} = default where false")
+    }  # fmt: skip
+    assert updatable == _MAY_UPDATE
+    for statement in (
+        "drop table posting", "alter table posting disable trigger all", "set session_replication_role = replica", "create table x (y int)",
+        "alter table entry owner to t_app", "grant tickmark_app to t_auditor", "create role x", "alter role t_app superuser",
+    ):  # fmt: skip
+        assert _refused(engine, statement), statement
+    engine.dispose()
+
+
+def test_an_auditor_reads_all_but_secrets_and_changes_nothing(cli: Cli, logins: dict[str, str]) -> None:
+    cli.post(*parties())
+    engine = connect_engine(logins["t_auditor"])
+    assert {table for table in TABLES if _refused(engine, f"select * from {table} limit 1")} == _SECRET
+    for table in TABLES:
+        column = next(iter(metadata.tables[table].columns)).name
+        for statement in (f"delete from {table} where false", f"truncate {table}", f"update {table} set {column} = default where false",
+                          f"insert into {table} default values"):  # fmt: skip
+            assert _refused(engine, statement), statement
+    assert _refused(engine, "select nextval('entry_number')")
+    assert _refused(engine, "set session_replication_role = replica")
+    engine.dispose()
+
+
+def test_an_auditor_verifies_traces_and_reports(
+    cli: Cli, logins: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cli.post(
+        *parties(),
+        invoice("I", "2026-01-01", service("365.00", "2026-01-01", "2026-12-31")),
+        usage("u1", "5.00", "2026-01-05"),
+    )
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("seal")
+    cli.post(usage("u2", "5.00", "2026-01-06"))
+    monkeypatch.setenv("TICKMARK_DATABASE_URL", logins["t_auditor"])
+    assert "checks hold" in cli.ok("verify")
+    assert cli.report("trial-balance")
+    assert "invoice I" in cli.ok("trace", "invoice:I")
+    cli.ok("seal", "--prove", "1")
+    cli.ok("export", "workbook", "--output", str(tmp_path / "books.xlsx"))
+    for command in (
+        ("seal",),
+        ("recognize", "--through", "2026-02"),
+        ("close", "2026-01"),
+        ("erase", "globex", "--reason", "x"),
+    ):
+        assert "this login may not do that" in cli.refused(*command), command
+    assert "this login may not do that" in cli.refuse({"type": "product", "id": "x", "name": "X"})
+
+
+def test_the_application_works_with_its_own_login(
+    cli: Cli, logins: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TICKMARK_DATABASE_URL", logins["t_app"])
+    cli.post(*parties(), invoice("I", "2026-01-01", service("365.00", "2026-01-01", "2026-12-31")))
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("close", "2026-01")
+    assert "checks hold" in cli.ok("verify")
+
+
+def test_what_the_owner_changes_by_mistake_is_refused_too(cli: Cli, url: str) -> None:
+    cli.post(*parties(), invoice("I", "2026-01-01", service("365.00", "2026-01-01", "2026-12-31")))
+    cli.ok("seal")
+    cli.ok("verify")
+    engine = create_engine(url, poolclass=NullPool)
+    for table in ("entry", "posting", "document", "account", "seal", "verification"):
+        for statement in (f"delete from {table}", f"truncate {table} cascade"):
+            with engine.connect() as connection, pytest.raises(DBAPIError, match=r"never changed|append-only|refused"):
+                connection.execute(text(statement))
