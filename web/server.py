@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ledger.errors import Refused
-from web import api, desk, guard, jobs, mine, ops, pages, parties, resources, sheets, shown, signing
+from web import api, desk, evidence, guard, jobs, mine, ops, pages, parties, resources, sheets, shown, signing
 
 # Nothing is loaded from elsewhere, no script runs but our own files, nobody frames it.
 HEADERS = {
@@ -65,6 +65,7 @@ def make_app(
         pages.blueprint,
         sheets.blueprint,
         shown.blueprint,
+        evidence.blueprint,
         parties.blueprint,
         desk.blueprint,
         mine.blueprint,
