@@ -25,11 +25,12 @@ conformance: .venv/installed ## Run the cases of both standards and write docs/c
 bench: .venv/installed ## Measure the books against PostgreSQL itself; QUICK=1 for a tenth of it
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ONLY)
 
-lint: .venv/installed ## Check format, style, types and the arrows between rooms
+lint: .venv/installed ## Check format, style, types, the arrows between rooms, and known vulnerabilities
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.audit
 
 format: .venv/installed ## Format the code
 	$(BIN)/ruff format .

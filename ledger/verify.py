@@ -530,6 +530,9 @@ _QUESTIONS = (
 )
 
 
+_SEALS = "what is sealed is what was sealed: no entry, document or account added, changed or missing, and no block"
+
+
 def each(connection: Connection, kept_elsewhere: Mapping[str, Any] | None = None) -> Iterator[Check]:
     """Run every check, one after the other; each names up to `DIFFERENCES_MAX` of the things that differ, in minor units.
 
@@ -563,6 +566,11 @@ def _escape(sql: str) -> str:
 
 
 CHECKS = len(_QUESTIONS) + 1  # and the seals
+
+
+def sentences() -> list[str]:
+    """What each check holds, in the order in which they run."""
+    return [*(question.sentence for question in _QUESTIONS), _SEALS]
 
 
 def record(connection: Connection, checks: list[Check], by: str) -> None:

@@ -1,0 +1,135 @@
+"""Each invariant that `verify` holds, broken on purpose behind the application's back, is named: with the smaller books of test_verify, all.
+
+A superuser with triggers and foreign keys off changes one thing; the check that is of it has to see it.
+"""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection, text
+
+from ledger import verify
+from tests import test_seals, test_verify
+from tests.conftest import Cli
+from tests.samples import contract, grant, invoice, obligation, one_time, parties, payment, prepaid, service, usage
+
+EU = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR", "invoice_prefix": "EU-"}
+RATE = {"type": "fx_rate", "id": "r", "date": "2026-01-01", "base": "USD", "quote": "EUR", "rate": "0.9"}
+VAT = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}
+
+
+def books(cli: Cli) -> None:
+    """Books with something of everything that an invariant is about."""
+    entity, customer, *rest = parties()
+    cli.post(
+        entity, customer | {"contacts": {"billing": "jane@globex.example"}}, *rest, EU, VAT, RATE, grant("G"),
+        invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2", tax_codes=["VAT"])),
+        usage("u1", "40.00", "2026-01-10"), usage("u2", "10.00", "2026-01-11"),
+        {**usage("u2b", "12.00", "2026-01-11"), "supersedes": "u2"},
+        payment("P", "300.00", "2026-01-15", ("I", "200.00")),
+        invoice("E", "2026-01-31", one_time("200.00"), entity="eu", fx_rate="0.90"),
+        payment("PE", "200.00", "2026-02-03", ("E", "200.00"), entity="eu", fx_rate="0.95"),
+        invoice("M", "2026-01-20", one_time("10.00"), one_time("12.00", "2") | {"entity": "eu"}),
+        contract("C", "2026-01-01", obligation("C-1", "500.00", "2026-01-01", "2026-06-30")),
+        {"type": "contract_cost", "id": "K", "contract": "C", "date": "2026-01-01", "amount": "60.00", "end": "2026-06-30", "kind": "obtain"},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-02")
+
+
+def _of(rule: str) -> str:
+    return f"rule = (select number from rule where code = '{rule}')"
+
+
+_LATEST = "(select min(entry_id) from posting where {})"
+
+# What is done, a part of the sentence of the check that has to see it, and what it has to name.
+DAMAGE = {
+    "what is left of an emptied account in its entity's currency": (
+        f"update posting set functional_amount = functional_amount + 1 where {_of('payment.applied')} and entry_id in"
+        " (select entry_id from entry join document d using (document_id) where d.ref = 'PE')", "an account emptied in its own currency", "of globex"),
+    "a changed address": ("update personal_fields set fields = replace(fields, 'jane', 'joan')", "what documents say of persons", "customer globex"),
+    "an address without its random bytes": (
+        "update personal_fields set salt = sha256('')", "what documents say of persons", "customer globex"),
+    "a reversal of less": (
+        "update posting set amount = amount - 1, functional_amount = functional_amount - 1 where entry_id ="
+        " (select max(entry_id) from entry where reverses is not null)", "a reversal takes back exactly", "entry"),
+    "one side in another entity": (
+        "update account set entity = 'eu' where role = 'revenue' and subject = 'obligation:C-1'", "debits equal credits", "us"),
+    "more paid than billed": (
+        f"update posting set amount = amount + 100000, functional_amount = functional_amount + 100000 where {_of('payment.applied')}"
+        " and entry_id in (select entry_id from entry join document d using (document_id) where d.ref = 'P')",
+        "no invoice is settled beyond", "invoice I"),
+    "more amortised than capitalised": (
+        "update posting set amount = amount + 100000, functional_amount = functional_amount + 100000 where credit_account in"
+        " (select account_id from account where role = 'contract_costs')", "no capitalised cost", "cost K"),
+    "money used twice": (
+        f"update posting set amount = amount + 20000, functional_amount = functional_amount + 20000 where {_of('payment.applied')}"
+        " and entry_id in (select entry_id from entry join document d using (document_id) where d.ref = 'P')",
+        "no customer's unapplied money", "globex"),
+    "credits below zero": (
+        "update posting set amount = 1, functional_amount = 1 where credit_account in (select account_id from account"
+        " where role = 'customer_credits')", "no prepaid credits fall below zero", "grant G"),
+    "an asset beside a liability": (
+        "insert into posting select p.customer_id, p.entry_id, x.account_id, p.credit_account, 1, 1, p.effective_on, 99, p.rule from posting p"
+        " join account a on a.account_id = p.debit_account join account x on x.subject = a.subject and x.role = 'unbilled_receivable'"
+        " where a.role = 'deferred_revenue' and a.subject = 'obligation:I/2' limit 1",
+        "both a contract asset and a contract liability", "I/2"),
+    "a receivable of no invoice": (
+        "update account set subject = 'invoice:X' where subject = 'invoice:I'; update invoice set receivable_account = 0 where ref = 'I'",
+        "equal the sum of their sub-ledgers", "accounts_receivable of us"),
+    "a number left out": ("update invoice set number = 7 where number = 1", "leaves no number out", "eu: "),
+    "a claim nobody owes": (
+        "update posting set amount = amount + 1 where credit_account in (select account_id from account where role = 'due_to_entities')",
+        "what an entity owes another", "owes"),
+    "a tax nobody charged": ("update line_tax set tax_minor = tax_minor + 1", "tax payable and the taxable base", "tax:VAT"),
+}  # fmt: skip
+
+# Broken by a test of their own, or by those of what is sealed.
+ELSEWHERE = {
+    "no refund liability falls below zero": "test_verify.py::test_a_refund_liability_below_zero_is_seen",
+    "what trial balances are read from": "test_seals.py::test_damage_to_what_is_sealed_is_named",
+    "what receivables are aged from": "test_seals.py::test_damage_to_what_is_sealed_is_named",
+    "what is sealed is what was sealed": "test_seals.py::test_damage_to_what_is_sealed_is_named",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_named(cli: Cli, owner: Connection, damage: str) -> None:
+    books(cli)
+    assert "checks hold" in cli.ok("verify")
+    statements, sentence, named = DAMAGE[damage]
+    owner.execute(text("set session_replication_role = replica"))
+    for statement in statements.split("; "):
+        assert owner.execute(text(statement)).rowcount >= 1, statement
+    owner.commit()
+    with owner.begin():
+        found = {check.sentence: check.differences for check in verify.verify(owner)}
+    seen = [differences for said, differences in found.items() if sentence in said]
+    assert len(seen) == 1
+    assert any(named in difference for difference in seen[0]), seen
+
+
+def broken_by() -> dict[str, list[str]]:
+    """The tests that break each check, by its sentence."""
+    cases = [
+        (sentence, f"{module}::{name}[{damage}]")
+        for module, name, damages in (
+            ("test_verify.py", "test_damage_is_seen_and_named", test_verify.DAMAGE), ("test_damage.py", "test_damage_is_named", DAMAGE),
+        )
+        for damage, (_, sentence, _) in damages.items()
+    ]  # fmt: skip
+    found: dict[str, list[str]] = {}
+    for check in verify.sentences():
+        found[check] = [test for part, test in cases if part in check]
+        found[check] += [test for part, test in ELSEWHERE.items() if part in check]
+        if check.startswith("what is sealed"):
+            found[check] = [
+                f"test_seals.py::test_damage_to_what_is_sealed_is_named[{damage}]" for damage in test_seals.DAMAGE
+            ]
+    return found
+
+
+def test_every_invariant_is_broken_by_a_test() -> None:
+    found = broken_by()
+    assert [sentence for sentence, tests in found.items() if not tests] == []
+    assert sum(map(len, found.values())) >= 50
