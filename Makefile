@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN = .venv/bin
 
-.PHONY: help demo test conformance bench lint format clean
+.PHONY: help demo test conformance trust bench lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ test: .venv/installed ## Run the whole suite, PostgreSQL included
 
 conformance: .venv/installed ## Run the cases of both standards and write docs/conformance.md
 	$(BIN)/python -m tests.conformance
+
+trust: .venv/installed ## Verify whole books, run the tests that break each invariant, and write docs/trust.md
+	$(BIN)/python -m tests.trust
 
 bench: .venv/installed ## Measure the books against PostgreSQL itself; QUICK=1 for a tenth of it
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ONLY)
