@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN = .venv/bin
 
-.PHONY: help demo test conformance trust bench lint format clean
+.PHONY: help demo test conformance trust chaos bench lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ conformance: .venv/installed ## Run the cases of both standards and write docs/c
 
 trust: .venv/installed ## Verify whole books, run the tests that break each invariant, and write docs/trust.md
 	$(BIN)/python -m tests.trust
+
+chaos: .venv/installed ## Kill clients, connections and the server for a minute, and see whether everything holds; SEED=1 SECONDS=60
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --seconds $(or $(SECONDS),60)
 
 bench: .venv/installed ## Measure the books against PostgreSQL itself; QUICK=1 for a tenth of it
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ONLY)
