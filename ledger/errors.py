@@ -7,6 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+VALUE_LENGTH_MAX = 200  # as long as an id may be
+
+
+def shortened(value: str, most: int = 80) -> str:
+    """A value as a message names it: no longer than can be read, and of letters that can be written."""
+    value = value if len(value) <= most else value[: most - 3] + "..."
+    return value if value.isprintable() else value.encode("utf-8", "replace").decode()
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -30,7 +38,7 @@ class Refused(Exception):
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         self.field = field
-        self.value = value if isinstance(value, str) else str(value)
+        self.value = shortened(value if isinstance(value, str) else str(value), VALUE_LENGTH_MAX)
         self.expected = expected
         super().__init__(f"{field} = {self.value}: {expected}" if field else expected)
 

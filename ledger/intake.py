@@ -46,6 +46,7 @@ from ledger.errors import (
     ProblemList,
     Refused,
     UnknownReference,
+    shortened,
 )
 from ledger.lanes import Lanes
 from ledger.wallets import Wallets
@@ -118,7 +119,7 @@ class _Item:
 
     @property
     def name(self) -> str:
-        return f"{self.type} {self.ref}".strip()
+        return f"{shortened(self.type)} {shortened(self.ref)}".strip()
 
 
 Report = Callable[[Problem, bytes], None]
@@ -200,7 +201,7 @@ def _parse(line: int, raw: bytes, types: Mapping[str, DocumentType]) -> _Item:
         item.type, item.ref = str(fields.get("type", "")), str(fields.get("id", ""))
         kind = types.get(item.type)
         if kind is None:
-            shown = item.type or "missing"
+            shown = shortened(item.type) or "missing"
             raise InvalidDocument("type", shown, f"expected one of {', '.join(types)}")
         item.doc = reading.check(kind.model, fields)
         item.hash = reading.content_hash(fields)
@@ -341,10 +342,11 @@ class _Intake:
                     users.add(item.doc.customer)
                 elif isinstance(item.doc, documents.Party):
                     customers.add(item.doc.customer)
+        # whoever posts the same documents for a customer is done before it is asked which are there
+        self.books.learn_customers(customers | users)
         # the batch before is not written yet where it was usage in bulk
         self.known = self.fresh | _known_hashes(self.books.connection, refs)
         self.fresh = {}
-        self.books.learn_customers(customers | users)
         self.wallets.learn(self.books.known_customers(users))
         return sum(map(len, refs.values()))
 
@@ -373,9 +375,12 @@ class _Intake:
                 _require_open(self.books, doc)
             customer_id = self.types[item.type].post(self.wallets, doc, number)
         except Refused as refusal:
-            item.problems = [_because(refusal, self.refused).problem(item.name, item.line)]
             if not usage_alone:
                 self.lanes.close()
+            if before is None and self._came_meanwhile(item, fields):
+                self.outcome.repeated += 1
+                return
+            item.problems = [_because(refusal, self.refused).problem(item.name, item.line)]
             self._refuse(item)
             return
         if isinstance(doc, documents.Usage) and usage_alone:
@@ -390,6 +395,14 @@ class _Intake:
         self.fresh[name] = item.hash
         self.books.add_document(customer_id, number, item.type, item.ref, doc.dated_on, body, item.hash)
         self.outcome.posted += 1
+
+    def _came_meanwhile(self, item: _Item, fields: dict[str, Any]) -> bool:
+        """Whether a document that is refused was posted by somebody else since it was looked for: what it would do, is done."""
+        connection, model = self.books.connection, self.types[item.type].model
+        found = _known_hashes(connection, {item.type: [item.ref]}).get((item.type, item.ref))
+        if found is None:
+            return False
+        return found == item.hash or bool(fields and personal.repeats(connection, fields, model, found))
 
     def _refuse(self, item: _Item) -> None:
         self.outcome.refused += 1

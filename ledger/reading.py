@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ledger.documents import NUMBER_DIGITS_MAX
-from ledger.errors import InvalidDocument, Problem, ProblemList
+from ledger.errors import InvalidDocument, Problem, ProblemList, shortened
 
 LINE_BYTES_MAX = 1_000_000
 
@@ -71,28 +71,24 @@ def check(model: type[_Checked], fields: dict[str, Any]) -> _Checked:
 
 def _explain(model: type[BaseModel], detail: Any) -> Problem:
     """A pydantic error in our words: the field's path, the value found, what was expected."""
-    field = ".".join(str(part) for part in detail["loc"])
+    field = ".".join(shortened(str(part)) for part in detail["loc"])
     value = detail["input"]
     shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     if detail["type"] == "extra_forbidden":
-        return Problem(field, _short(shown), f"unknown field; expected only {_field_names(model, detail['loc'])}")
+        return Problem(field, shortened(shown), f"unknown field; expected only {_field_names(model, detail['loc'])}")
     if detail["type"] == "missing":
         return Problem(field, "missing", "expected a value")
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
         if isinstance(detail["ctx"]["error"], InvalidDocument):
             message = detail["ctx"]["error"].expected
-        if isinstance(value, dict | BaseModel):  # a rule across fields names its field itself
+        if isinstance(value, dict | BaseModel) and ": " in message:  # a rule across fields names its field itself
             named, _, expected = message.partition(": ")
             name, _, found = named.partition(" = ")
             return Problem(f"{field}.{name}".lstrip("."), found or "missing", expected)
-        return Problem(field, _short(shown), message)
+        return Problem(field, shortened(shown), message)
     message = detail["msg"].replace("Input should be", "expected").replace("String should have", "expected")
-    return Problem(field, _short(shown), message[0].lower() + message[1:])
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= 80 else value[:77] + "..."
+    return Problem(field, shortened(shown), message[0].lower() + message[1:])
 
 
 def _field_names(model: type[BaseModel], location: tuple[str | int, ...]) -> str:

@@ -34,6 +34,8 @@ PAGES = (
     "/", "/journal", "/reports", "/reports/revenue-waterfall", "/reports/trial-balance", "/reports/ar-aging", "/customers",
     "/customers/globex", "/contracts/C", "/exports", "/close", "/audit", "/rules", "/docs", "/entries/2", "/invoices/I",
     "/documents/invoice/I", "/documents/export/TM-us-2026-01", "/ledger/us/accounts_receivable", "/find?q=u", "/sign-in",
+    "/receivables", "/taxes", "/figure?role=revenue&side=credit", "/ledger/us/accounts_receivable?as_of=2026-01-31", "/print/invoice/I",
+    "/print/statement/globex",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from adapters import kept
 from adapters.delivery import exported
 from adapters.export import BOOKS, TARGETS, export_file
 from ledger import periods, revaluation, seals
-from ledger.dates import month_end, month_start, month_text, parse_month
+from ledger.dates import FIRST_DAY, LAST_DAY, month_end, month_start, month_text, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.reports import Filters, last_day
 from revrec.recognition import recognize
@@ -226,6 +226,8 @@ def audit() -> str:
         last = date.fromisoformat(raw) if raw else datetime.now(UTC).date()
     except ValueError:
         raise Refused("to", raw, "expected a date such as 2026-01-31") from None
+    if not FIRST_DAY <= last <= LAST_DAY:
+        raise Refused("to", raw, f"expected a date from {FIRST_DAY} to {LAST_DAY}")
     first = last - timedelta(days=AUDIT_DAYS - 1)
     with engine().connect() as connection:
         rows = connection.execute(text(_EVENTS), {"first": first, "next": last + timedelta(days=1)}).all()

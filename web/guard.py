@@ -20,7 +20,7 @@ from flask import Flask, Response, current_app, g, redirect, request, session, u
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from sqlalchemy import Engine
-from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
 
 from ledger.errors import Refused, UnknownReference
@@ -86,6 +86,8 @@ def install(app: Flask, engine: Engine, open_as: str | None) -> None:
         g.request_id = (
             given if given.isascii() and given.isprintable() and 0 < len(given) <= 100 else secrets.token_hex(8)
         )
+        if any("\0" in said for said in (request.path, *request.args, *request.args.values())):
+            raise BadRequest("expected text without NUL")  # the database keeps none
         return _admit(engine, open_as)
 
     # run in reverse: the limiter's headers are there by then

@@ -181,6 +181,9 @@ def overview() -> str:
         ).totals
         attention = alerts(connection, filters, aging)
         sealed = seals.head(connection)
+        verified: Any = connection.execute(
+            text("select at, differing from verification order by verification_id desc limit 1")
+        ).first()
         latest = entries.read_entries(
             connection,
             "e.effective_on <= :as_of and exists (select from posting p join account a on a.customer_id = p.customer_id"
@@ -203,7 +206,7 @@ def overview() -> str:
         entity=chosen, entities=entities, filters=filters, links=links, month=this_month, figures=figures, moved=moved,
         previous=_revenue_of_month(waterfall, this_month - timedelta(days=1)),
         chart=_waterfall_chart(waterfall, this_month, chosen.currency),
-        aging=_aging_bars(aging, chosen.currency), latest=latest, alerts=attention, sealed=sealed,
+        aging=_aging_bars(aging, chosen.currency), latest=latest, alerts=attention, sealed=sealed, verified=verified,
         tasks=_tasks(filters.as_of, closed, recognised, figures, _ties(aging, receivable) and figures["imbalance"] == 0, chosen),
         closed=closed, others=[row for row in aging.totals if row["currency"] != chosen.currency],
     )  # fmt: skip

@@ -1,0 +1,78 @@
+"""The same file or request, a hundred times at once: done once, and each is answered."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import Connection, Engine, text
+
+from revrec.intake import TYPES
+from tests.conftest import Cli, lines
+from tests.samples import grant, invoice, parties, payment, prepaid, service, usage
+from tests.serving import MakeApp
+from web.posting import post_file
+
+TIMES = 100
+DOCUMENTS = [
+    grant("G"), invoice("I", "2026-01-01", prepaid("100.00"), service("12.00", "2026-01-01", "2026-01-31", "2")), usage("u1", "40.00", "2026-01-10"),
+    usage("u2", "10.00", "2026-01-11"), payment("P", "112.00", "2026-01-15", ("I", "112.00")),
+]  # fmt: skip
+
+
+def _assert_once(cli: Cli, connection: Connection) -> None:
+    assert connection.scalar(
+        text("select count(*) from document where type in ('grant', 'invoice', 'usage', 'payment')")
+    ) == len(DOCUMENTS)
+    assert {row["role"]: row["debit"] for row in cli.report("trial-balance")}["cash"] == "112.00"
+    assert "checks hold" in cli.ok("verify")
+
+
+def test_a_file_that_comes_a_hundred_times_at_once_posts_once(cli: Cli, engine: Engine, connection: Connection) -> None:
+    cli.post(*parties())
+    raw = lines(DOCUMENTS).encode()
+
+    def post(number: int) -> tuple[int, int]:
+        outcome = post_file(engine, io.BytesIO(raw), TYPES, f"t{number}", lambda _problem, _raw: None).outcome
+        return outcome.posted, outcome.repeated
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = Counter(pool.map(post, range(TIMES)))
+    assert answers == {(len(DOCUMENTS), 0): 1, (0, len(DOCUMENTS)): TIMES - 1}
+    _assert_once(cli, connection)
+
+
+def test_a_draw_that_comes_a_hundred_times_at_once_posts_once(cli: Cli, engine: Engine, connection: Connection) -> None:
+    """A plain draw is posted by one statement of the database; the same hundred times at once."""
+    cli.post(*parties(), *DOCUMENTS[:2])
+    raw = lines([DOCUMENTS[2]]).encode()
+
+    def post(number: int) -> int:
+        return post_file(engine, io.BytesIO(raw), TYPES, f"t{number}", lambda _problem, _raw: None).outcome.posted
+
+    with ThreadPoolExecutor(8) as pool:
+        assert Counter(pool.map(post, range(TIMES))) == {1: 1, 0: TIMES - 1}
+    assert connection.scalar(text("select drawn_face_minor from grant_balance")) == 4000
+
+
+def test_a_request_that_comes_a_hundred_times_at_once_is_done_once(
+    cli: Cli, make_books_app: MakeApp, connection: Connection
+) -> None:
+    cli.post(*parties())
+    app = make_books_app(open_as="tester")
+    app.config["RATELIMIT_ENABLED"] = False
+
+    said: list[str] = []
+
+    def post(number: int) -> int:
+        headers = {"Idempotency-Key": "once"} if number % 2 else {}
+        answer = app.test_client().post("/v1/documents", json=DOCUMENTS, headers=headers)
+        said.append(answer.text) if answer.status_code == 422 else None
+        return answer.status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = Counter(pool.map(post, range(TIMES)))
+    assert set(statuses) <= {200, 409}, said[:3]  # 409: the first with this key is still under way
+    assert statuses[200] >= TIMES // 2
+    _assert_once(cli, connection)
