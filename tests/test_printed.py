@@ -133,12 +133,12 @@ def test_a_void_and_a_void_invoice(cli: Cli, connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("since", [None, "2026-01-10"])
-def test_a_statement_ends_with_the_balance_of_the_books(cli: Cli, since: str | None) -> None:
+def test_a_statement_ends_with_the_balance_of_the_books(cli: Cli, since: str | None, tmp_path: Path) -> None:
     _books(cli, _bill(), payment("P", "120.00", "2026-02-03", ("I", "120.00")))
     options = ("--from", since) if since else ()
     rows = cli.report("statement", "--customer", "globex", *options)
-    cli.ok("print", "statement", "globex", "--output", "s.html", "--as-of", "2026-02-10", *options)
-    said = _text(Path("s.html").read_text(encoding="utf-8"))
+    cli.ok("print", "statement", "globex", "--output", str(tmp_path / "s.html"), "--as-of", "2026-02-10", *options)
+    said = _text((tmp_path / "s.html").read_text(encoding="utf-8"))
     assert f"Balance due {rows[-1]['balance']} USD" in said
     assert ("Brought forward" in said) == (since is not None)
     assert said.count("Invoice I ") == (1 if since is None else 0) + said.count("Invoice I 4")
@@ -189,7 +189,8 @@ def test_many_lines_go_over_several_pages(cli: Cli, connection: Connection) -> N
     assert f"Total {grouped(12000, 'USD')} USD" in _text(sheet.html)
 
 
-def test_what_is_not_there_is_refused(cli: Cli) -> None:
+def test_what_is_not_there_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     _books(cli)
     assert "invoice = x: expected the id of an invoice in the books" in cli.refused(
         "print", "invoice", "x", "--output", "x.html"
