@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -334,10 +335,13 @@ def test_every_page_fits_its_screen(site: Site, cli: Cli, width: int) -> None:
     wide = {}
     for path in PAGES:
         site.go(path)
-        beyond = site.browser.execute_script(
-            # against the width asked for: a small screen may lay a page out wider, and show it smaller
-            f"return document.documentElement.scrollWidth - {width}"
-        )
+        # against the width asked for: a small screen may lay a page out wider, and show it smaller; once it is laid out
+        beyond = 1
+        for _ in range(20):
+            beyond = site.browser.execute_script(f"return document.documentElement.scrollWidth - {width}")
+            if beyond <= 0:
+                break
+            time.sleep(0.1)
         if beyond > 0:
             wide[path] = beyond
     site.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
