@@ -40,6 +40,8 @@ from web.posting import How, post_file
 CLIENTS = 4
 CUSTOMERS = 6
 SECONDS = 60
+_STARTS = 5
+_PATIENCE_SECONDS = 10
 _PLACE = {"entity": "us", "currency": "USD"}
 
 
@@ -206,14 +208,39 @@ class Server:
         self.url = ""
 
     def start(self) -> None:
+        """Start it, and wait until it answers; once more where what was killed was still taken for running."""
+        for _ in range(_STARTS):
+            self._keep()
+            if self._answers():
+                return
+            assert self.keeper is not None
+            self.keeper.kill()
+            self.keeper.communicate()
+        raise RuntimeError("the server does not start again")
+
+    def _keep(self) -> None:
         self.keeper = subprocess.Popen(
             [sys.executable, "-c", "import sys; from pathlib import Path; from ledger import embedded;"
              "print(embedded.start(Path(sys.argv[1])), flush=True); sys.stdin.read()", str(self.folder)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         assert self.keeper.stdout is not None
-        self.url = self.keeper.stdout.readline().strip()
-        assert self.url, "the server starts again"
+        self.url = self.keeper.stdout.readline().strip() or self.url
+
+    def _answers(self) -> bool:
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while self.url and time.monotonic() < until:
+            try:
+                psycopg.connect(
+                    make_url(self.url)
+                    .set(drivername="postgresql", database="postgres")
+                    .render_as_string(hide_password=False)
+                ).close()
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+            else:
+                return True
+        return False
 
     def kill(self) -> None:
         """SIGKILL to the keeper, the server and each of its processes, as where power is lost."""
