@@ -257,22 +257,31 @@ def _set_privileges(connection: Connection) -> None:
 
     The application reads, adds, and updates balances; an auditor reads all but secrets.
     """
-    for role in (APPLICATION_ROLE, AUDITOR_ROLE):
-        if not _made(connection, role):
-            return  # the triggers still refuse; SECURITY.md tells the owner how to add the roles
-    if not connection.scalar(text("select pg_has_role(current_user, :name, 'member')"), {"name": APPLICATION_ROLE}):
-        connection.exec_driver_sql(f"grant {APPLICATION_ROLE} to current_user")
-    for statement in (
-        f"grant usage on schema public to {APPLICATION_ROLE}, {AUDITOR_ROLE}",
-        f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
-        f"revoke insert on role, rule, alembic_version from {APPLICATION_ROLE}",
-        f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
-        f"grant delete on open_receivable, api_request to {APPLICATION_ROLE}",
-        f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
-        f"grant select on all tables in schema public to {AUDITOR_ROLE}",
-        f"grant select on all sequences in schema public to {AUDITOR_ROLE}",
-        f"revoke select on {', '.join(_SECRET)} from {AUDITOR_ROLE}",
-    ):
+    # one that can't be made does not keep the other from what it needs; where none can, the triggers still refuse (SECURITY.md)
+    if _made(connection, APPLICATION_ROLE):
+        if not connection.scalar(text("select pg_has_role(current_user, :name, 'member')"), {"name": APPLICATION_ROLE}):
+            connection.exec_driver_sql(f"grant {APPLICATION_ROLE} to current_user")
+        _grant(
+            connection,
+            f"grant usage on schema public to {APPLICATION_ROLE}",
+            f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
+            f"revoke insert on role, rule, alembic_version from {APPLICATION_ROLE}",
+            f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
+            f"grant delete on open_receivable, api_request to {APPLICATION_ROLE}",
+            f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
+        )
+    if _made(connection, AUDITOR_ROLE):
+        _grant(
+            connection,
+            f"grant usage on schema public to {AUDITOR_ROLE}",
+            f"grant select on all tables in schema public to {AUDITOR_ROLE}",
+            f"grant select on all sequences in schema public to {AUDITOR_ROLE}",
+            f"revoke select on {', '.join(_SECRET)} from {AUDITOR_ROLE}",
+        )
+
+
+def _grant(connection: Connection, *statements: str) -> None:
+    for statement in statements:
         connection.exec_driver_sql(statement)
 
 

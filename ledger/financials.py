@@ -146,8 +146,13 @@ def balance_sheet(connection: Connection, filters: Filters) -> Report:
             if kind == "equity":
                 retained = earlier[entity, currency]
                 own += [
-                    {"account": RETAINED, "amount": retained},
-                    {"account": RESULT, "amount": all_years[entity, currency] - retained},
+                    {"account": RETAINED, "amount": retained, "until": first - timedelta(days=1)},
+                    {
+                        "account": RESULT,
+                        "amount": all_years[entity, currency] - retained,
+                        "since": first,
+                        "until": until,
+                    },
                 ]
             rows += [place | {"section": section} | row for row in own]
             sums[section] = sum(row["amount"] for row in own if isinstance(row["amount"], int))

@@ -69,7 +69,9 @@ _NOT_POSTED = {
     "remaining-obligations": lambda _, key: key != "as_used",
     "schedule": lambda _, key: key != "recognised",
     "wallet": lambda _, key: key in ("granted", "drawn", "expired", "moved", "left"),
-    "balance-sheet": lambda row, _: "role" not in row,
+    "balance-sheet": lambda row, _: (
+        "role" not in row and row["account"] not in ("Retained earnings", "Result of the year")
+    ),
     "income-statement": lambda row, _: "role" not in row,
 }
 # Reports whose figures are of one document, contract or customer, which they lead to.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,24 @@ def test_a_statement_ends_with_the_balance_of_the_books(cli: Cli, since: str | N
     assert "3 Feb 2026 Payment P \N{EN DASH} 120.00 395.00" in said
 
 
+def test_a_credit_note_and_a_void_of_one_id_are_two(cli: Cli, connection: Connection) -> None:
+    _books(
+        cli, _bill(), {"type": "credit_note", "id": "X", "invoice": "I", "date": "2026-02-05", "lines": [{"line": "1", "amount": "5.00"}]},
+        {"type": "invoice_void", "id": "X", "invoice": "J", "date": "2026-02-05", "reason": "wrong customer"},
+    )  # fmt: skip
+    assert "Total credited 6.00 USD" in _text(printed.print_document(connection, "credit_note", "X").html)
+    assert "Total credited 395.00 USD" in _text(printed.print_document(connection, "invoice_void", "X").html)
+
+
+def test_what_was_billed_before_a_statements_first_day_is_still_open(cli: Cli, connection: Connection) -> None:
+    _books(cli, _bill())
+    said = _text(printed.print_statement(connection, "globex", "us", date(2026, 1, 10), date(2026, 2, 10)).html)
+    # I (120.00, due on its day) was brought forward; J (395.00) came in between
+    assert "I 5 Jan 2026 36 120.00" in said
+    assert "J 31 Jan 2026 10 395.00" in said
+    assert "Balance due 515.00 USD" in said
+
+
 def test_several_entities_on_one_invoice(cli: Cli, connection: Connection) -> None:
     cli.post(
         *parties(), EU | {"currency": "USD"}, OURS, OURS | {"id": "eu/1", "entity": "eu", "name": "Acme AI GmbH, Berlin", "remittance": ["none"]},
@@ -195,7 +214,9 @@ def test_what_is_not_there_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch,
     assert "invoice = x: expected the id of an invoice in the books" in cli.refused(
         "print", "invoice", "x", "--output", "x.html"
     )
-    assert "expected the id of a credit note" in cli.refused("print", "credit_note", "x", "--output", "x.html")
+    assert "credit_note = x: expected the id of a document of the type credit_note" in cli.refused(
+        "print", "credit_note", "x", "--output", "x.html"
+    )
     assert "customer = x: expected the id of a customer" in cli.refused("print", "statement", "x", "--output", "x.html")
     assert "entity = x" in cli.refused("print", "statement", "globex", "--entity", "x", "--output", "x.html")
     assert cli.run("print", "invoice", "I", "--output", "x.doc").exit_code == 2

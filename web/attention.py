@@ -1,4 +1,4 @@
-"""What a controller's attention is needed for: wallets run low, money is late, credits are about to end, something is not sealed."""
+"""What a controller's attention is needed for: wallets run low, money is late, credits are about to end, something was refused elsewhere."""
 
 from __future__ import annotations
 

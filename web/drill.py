@@ -11,6 +11,7 @@ from flask import url_for
 
 from ledger.chart import CONTRACT_LIABILITIES, ROLES
 from ledger.dates import month_end, parse_month
+from ledger.financials import RESULT, RETAINED
 from ledger.reports import Filters, period_end, period_start
 from revrec.figures import Figure
 from revrec.waterfall import REVENUE_ROLES
@@ -123,12 +124,16 @@ def _income(row: _Row, key: str, filters: Filters) -> Figure | None:
     return Figure((row["role"],), ROLES[row["role"]].kind != "expense", place, row["code"])
 
 
-def _balance(row: _Row, _key: str, filters: Filters) -> Figure | str | None:
+_INCOME_ROLES = tuple(role.name for role in ROLES.values() if role.kind in ("revenue", "income", "expense"))
+
+
+def _balance(row: _Row, _key: str, filters: Filters) -> Figure | None:
     if "role" in row:
         place = replace(_of_accounts(row, filters), since=None, as_of=row["until"])
         return Figure((row["role"],), ROLES[row["role"]].kind != "asset", place, row["code"])
-    if row.get("code") is None and row["section"] == "Equity":
-        return url_for("pages.report", name="income-statement", entity=row["entity"], as_of=filters.as_of)
+    if row["account"] in (RETAINED, RESULT):  # what all income accounts came to, before the year and in it
+        place = replace(_of_accounts(row, filters), since=row.get("since"), as_of=row["until"])
+        return Figure(_INCOME_ROLES, True, place)
     return None
 
 

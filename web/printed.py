@@ -6,9 +6,9 @@ They say what the postings say; how parties are named and reached is what `detai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
-from functools import cache
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -86,7 +86,7 @@ def _made(template: str, title: str, invoice: Invoice | None = None, **facts: ob
 def print_document(connection: Connection, kind: str, ref: str) -> Sheet:
     """An invoice, a credit note or the void of an invoice. Raises UnknownReference, or Refused for another kind."""
     makers: Mapping[str, Callable[[Connection, str], Sheet]] = {
-        "invoice": print_invoice, "credit_note": _credit, "invoice_void": _credit,
+        "invoice": print_invoice, "credit_note": partial(_credit, "credit_note"), "invoice_void": partial(_credit, "invoice_void"),
     }  # fmt: skip
     if kind not in makers:
         raise Refused("kind", kind, f"expected one of {', '.join(makers)}")
@@ -242,18 +242,18 @@ def _credits(connection: Connection, found: Invoice) -> dict[str, Any] | None:
     return {"rows": rows, "since": before} if rows else None
 
 
-def _credit(connection: Connection, ref: str) -> Sheet:
+def _credit(kind: str, connection: Connection, ref: str) -> Sheet:
     """A credit note, or the void of an invoice, as it is sent: what it takes back, line by line."""
     head: Any = connection.execute(
         text(
-            "select d.customer_id, d.document_id, d.type, d.ref, d.dated_on, d.body::jsonb ->> 'invoice' as invoice,"
+            "select d.customer_id, d.document_id, d.dated_on, d.body::jsonb ->> 'invoice' as invoice,"
             " d.body::jsonb ->> 'reason' as reason from document_key k join document d using (customer_id, document_id)"
-            " where k.type in ('credit_note', 'invoice_void') and k.ref = :ref order by k.type limit 1"
+            " where k.type = :kind and k.ref = :ref"
         ),
-        {"ref": ref},
+        {"kind": kind, "ref": ref},
     ).first()
     if head is None:
-        raise UnknownReference("ref", ref, "expected the id of a credit note in the books")
+        raise UnknownReference(kind, ref, f"expected the id of a document of the type {kind} in the books")
     found = read_invoice(connection, head.invoice)
     changed = connection.execute(
         text(
@@ -282,11 +282,11 @@ def _credit(connection: Connection, ref: str) -> Sheet:
     lines = [line for group in found.groups for item in group.items for line in item.lines if line.id in amounts]
     shown = {treatment for _, _, treatment, _ in totals}
     total = sum(amounts.values()) + sum(tax for (_, _, _, included), (_, tax) in totals.items() if not included)
-    set_off = next((-one.amount for one in found.settlements if one.document == f"{head.type}:{ref}"), 0)
+    set_off = next((-one.amount for one in found.settlements if one.document == f"{kind}:{ref}"), 0)
     return _made(
         "credit.html",
-        f"{'Credit note' if head.type == 'credit_note' else 'Cancellation'} {ref}",
-        kind=head.type, ref=ref, date=head.dated_on, reason=head.reason, invoice=found,
+        f"{'Credit note' if kind == 'credit_note' else 'Cancellation'} {ref}",
+        kind=kind, ref=ref, date=head.dated_on, reason=head.reason, invoice=found,
         seller=_seller(connection, found.entity, head.dated_on), buyer=_buyer(connection, found.customer, head.dated_on),
         lines=[(line, amounts[line.id]) for line in lines], taxes=[(*key, *sums) for key, sums in totals.items()], total=total,
         set_off=-set_off, notes=[said for treatment, said in (("reverse_charge", REVERSE_CHARGE), ("exempt", EXEMPT)) if treatment in shown],
@@ -302,7 +302,8 @@ def print_statement(connection: Connection, customer: str, entity: str, since: d
     buyer = _buyer(connection, customer, until)
     filters = Filters(customer=customer, entity=entity, since=since, as_of=until)
     rows = statement(connection, filters).rows
-    aging = ar_aging(connection, filters)
+    # what is open is open, whenever it was billed
+    aging = ar_aging(connection, replace(filters, since=None))
     sections = []
     for currency in sorted({row["currency"] for row in rows}):
         own = [row for row in rows if row["currency"] == currency]
@@ -317,7 +318,7 @@ def print_statement(connection: Connection, customer: str, entity: str, since: d
         )  # fmt: skip
     return _made(
         "statement.html", f"Statement {customer} {until}", seller=_seller(connection, entity, until), buyer=buyer, customer=customer,
-        since=since, until=until, sections=sections, before=since - timedelta(days=1) if since else None, document=_document, numbers=_numbers(connection, customer),
+        since=since, until=until, sections=sections, document=_document, numbers=_numbers(connection, customer),
     )  # fmt: skip
 
 
