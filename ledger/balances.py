@@ -87,6 +87,36 @@ def account_balances(connection: Connection, filters: Filters) -> list[AccountBa
     return [AccountBalance(*row) for row in rows if filters.memorandum or not ROLES[row.role].memorandum]
 
 
+def held_by_currency(connection: Connection, filters: Filters, role: str) -> dict[str, int]:
+    """What the accounts of a role hold in each currency of theirs: debits less credits, in minor units.
+
+    Read from what is added up, as a trial balance is, but for one customer or as known at a moment.
+    """
+    if filters.customer is not None or filters.known_at is not None:
+        source, parameters = sides(filters, role)
+        rows = connection.execute(
+            text(f"select currency, sum(sign * amount)::bigint as net from ({source}) x group by 1"), parameters
+        ).all()
+        return {row.currency: row.net for row in rows if row.net}
+    where, narrow = narrowed(
+        Filters(as_of=filters.as_of, entity=filters.entity, currency=filters.currency, since=filters.since),
+        as_of="effective_on", since="effective_on", entity="entity", currency="currency",
+    )  # fmt: skip
+
+    def ask(sealed: int) -> Sequence[Any]:
+        source, parameters = sides(filters, role, after=sealed)
+        return connection.execute(
+            text(
+                "select currency, sum(net)::bigint as net from ("
+                f"select currency, debit - credit as net from daily_total where role = :role and {where}"
+                f" union all select currency, sign * amount from ({source}) x) moved group by 1"
+            ),
+            parameters | narrow | {"role": role},
+        ).all()
+
+    return {row.currency: row.net for row in seals.consistently(connection, ask) if row.net}
+
+
 def trial_balance(connection: Connection, filters: Filters) -> Report:
     """Every account's balance in the entity's functional currency, debits and credits side by side."""
     balances = account_balances(connection, filters)

@@ -32,3 +32,23 @@ def test_where_nothing_does_it_says_so(cli: Cli, make_books_app: MakeApp) -> Non
     cli.post(*parties())
     page = make_books_app(open_as="tester").test_client().get("/").text
     assert re.search(r"Needs attention</h2>\s*<p class=\"none\">Nothing\.</p>", page)
+
+
+def test_receivables_tie_in_each_currency(cli: Cli, make_books_app: MakeApp) -> None:
+    """Sealed or not, and with an invoice in another currency than the entity's, of which one part is paid."""
+    rate = {"type": "fx_rate", "id": "r", "date": "2026-01-01", "base": "EUR", "quote": "USD", "rate": "1.2"}
+    cli.post(
+        *parties(),
+        rate,
+        invoice("I", "2026-01-05", one_time("30.00")),
+        invoice("E", "2026-01-06", one_time("50.00"), currency="EUR"),
+    )
+    client = make_books_app(open_as="tester").test_client()
+    for _ in range(2):
+        page = client.get("/").text
+        assert "books tie" in page
+        assert "books do not tie" not in page
+        assert re.search(r">and</th><td class=\"num\">50\.00</td><td class=\"muted\">EUR", page)
+        cli.ok("seal")
+        cli.post({"type": "payment", "id": "P", "customer": "globex", "entity": "us", "currency": "USD", "date": "2026-01-07", "rail": "wire",
+                  "amount": "10.00", "applications": [{"invoice": "I", "amount": "10.00"}]})  # fmt: skip

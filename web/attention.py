@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from flask import url_for
 from sqlalchemy import Connection, text
 
 from ledger.money import grouped
-from ledger.reports import AGING_BUCKETS, Filters, Report, wallet
+from ledger.reports import AGING_BUCKETS, Filters, Report
 
 ENDS_SOON_DAYS = 30
 _LATE = [key for key, *_ in AGING_BUCKETS[2:]]  # over thirty days
@@ -26,7 +25,7 @@ class Alert:
 
 
 def alerts(connection: Connection, filters: Filters, aging: Report) -> list[Alert]:
-    """What an entity's books need looking at on a day, the urgent first."""
+    """What an entity's books need looking at on a day, the urgent first; wallets as they stand now."""
     assert filters.as_of is not None, "an overview is of a day"
     found = [*_late(aging, filters), *_ending(connection, filters, filters.as_of)]
     low = connection.scalar(text(_LOW), {"entity": filters.entity}) or 0
@@ -60,20 +59,25 @@ def _late(aging: Report, filters: Filters) -> list[Alert]:
 
 
 def _ending(connection: Connection, filters: Filters, on: date) -> list[Alert]:
-    last = on + timedelta(days=ENDS_SOON_DAYS)
-    ending: dict[str, list[Any]] = {}
-    for row in wallet(connection, filters).rows:
-        if row["left"] > 0 and row["expires_on"] is not None and on <= row["expires_on"] <= last:
-            ending.setdefault(row["currency"], []).append(row)
+    rows = connection.execute(
+        text(_ENDING), {"entity": filters.entity, "first": on, "last": on + timedelta(days=ENDS_SOON_DAYS)}
+    )
     return [
         Alert(
-            f"{grouped(sum(row['left'] for row in rows), currency)} {currency} of credits expire within {ENDS_SOON_DAYS} days",
+            f"{grouped(row.left_minor, row.currency)} {row.currency} of credits expire within {ENDS_SOON_DAYS} days",
             url_for("pages.report", name="wallet", entity=filters.entity, as_of=on),
         )
-        for currency, rows in sorted(ending.items())
-    ]  # fmt: skip
+        for row in rows
+    ]
 
 
+# By the balances that are kept, so that it costs what ends, not what was ever drawn.
+_ENDING = (
+    "select g.currency, sum(b.face_minor - b.drawn_face_minor - b.expired_face_minor - b.moved_face_minor)::bigint as left_minor"
+    " from credit_grant g join grant_balance b using (customer_id, grant_id)"
+    " where g.entity = :entity and g.kind <> 'commitment' and g.expires_on between :first and :last"
+    " group by 1 having sum(b.face_minor - b.drawn_face_minor - b.expired_face_minor - b.moved_face_minor) > 0 order by 1"
+)
 _LOW = (
     "select count(*) from wallet_alert a join customer c using (customer_id)"
     " where a.entity = :entity and (select e.crossed from wallet_alert_event e where e.customer_id = a.customer_id"

@@ -20,6 +20,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from adapters import traced as tracing
 from adapters.workbook import write_report
 from ledger import entries, periods, seals
+from ledger.balances import held_by_currency
 from ledger.chart import ROLES
 from ledger.dates import month_end, month_start, parse_month
 from ledger.errors import Refused, UnknownReference
@@ -176,9 +177,7 @@ def overview() -> str:
         before = _figures(connection, replace(filters, as_of=this_month - timedelta(days=1)))
         waterfall = _in_its_currency(connection, filters, chosen.currency)
         aging = reports.make(connection, "ar-aging", filters)
-        receivable = made_of(
-            connection, Figure(("accounts_receivable",), False, replace(filters, transaction=True))
-        ).totals
+        receivable = held_by_currency(connection, filters, "accounts_receivable")
         attention = alerts(connection, filters, aging)
         sealed = seals.head(connection)
         verified: Any = connection.execute(
@@ -220,12 +219,11 @@ def _in_its_currency(connection: Connection, filters: Filters, currency: str) ->
         return reports.make(connection, "revenue-waterfall", replace(filters, currency=currency))
 
 
-def _ties(aging: Report, receivable: Sequence[Mapping[str, Any]]) -> bool:
+def _ties(aging: Report, ledger: Mapping[str, int]) -> bool:
     """Whether receivables by age are those of the ledger, in each currency."""
     due: dict[str, int] = {}
     for row in aging.rows:
         due[row["currency"]] = due.get(row["currency"], 0) + row["due"]
-    ledger = {row["currency"]: row["amount"] for row in receivable}
     return all(due.get(currency, 0) == ledger.get(currency, 0) for currency in {*due, *ledger})
 
 
@@ -371,11 +369,11 @@ def taxes() -> str:
     with engine().connect() as connection:
         report = reports.make(connection, "tax", filters)
         figure = Figure(("tax_payable",), True, replace(filters, since=None, transaction=True))
-        payable = made_of(connection, figure)
+        payable = held_by_currency(connection, replace(filters, since=None), "tax_payable")
     charged: dict[str, int] = {}
     for row in report.rows:
         charged[row["currency"]] = charged.get(row["currency"], 0) + row["tax"]
-    owed = {row["currency"]: row["amount"] for row in payable.totals}
+    owed = {currency: -net for currency, net in payable.items()}
     return render_template(
         "taxes.html", report=report, filters=filters, owed=owed, charged=charged, href=figure_link(figure)
     )
