@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from threading import Timer
 from typing import IO
 
 import click
@@ -47,28 +47,51 @@ def rejects_file(name: str, rejects: str | None, keep_going: bool) -> Iterator[I
 @contextmanager
 def progress(stream: IO[bytes], name: str) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal once the work takes over a second; nothing elsewhere."""
+    with _bar(name, os.fstat(stream.fileno()).st_size, "documents") as step:
+        yield lambda count: step(count, stream.tell())
+
+
+@contextmanager
+def steps(name: str, total: int) -> Iterator[Callable[[], None]]:
+    """The same for so many steps, told of each that is done."""
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        told(1, done)
+
+    with _bar(name, total, f"of {total}") as told:
+        yield step
+
+
+@contextmanager
+def _bar(name: str, total: int, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is told how many more of a unit are done, and how far that is of the total."""
     if not sys.stderr.isatty():
-        yield lambda _count: None
+        yield lambda _count, _reached: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    size = os.fstat(stream.fileno()).st_size
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[count]:,} documents"),
+        TextColumn("{task.fields[count]:,} " + unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=size or None, count=0, visible=False)
-        started = monotonic()
+        task = bar.add_task(name, total=total or None, count=0, visible=False)
+        shown = Timer(1, bar.update, (task,), {"visible": True})
+        shown.start()
         done = 0
 
-        def step(count: int) -> None:
+        def step(count: int, reached: int) -> None:
             nonlocal done
             done += count
-            visible = monotonic() - started > 1
-            bar.update(task, completed=stream.tell(), count=done, visible=visible)
+            bar.update(task, completed=reached, count=done)
 
-        yield step
+        try:
+            yield step
+        finally:
+            shown.cancel()

@@ -5,43 +5,89 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ledger.errors import Refused
 from web.commands.shell import REFUSED, author, refusals
+from web.files import steps
+
+if TYPE_CHECKING:
+    from ledger.seals import Block
+    from ledger.verify import Check
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
+@click.option("--head", type=_FILE, help="A seal that was kept elsewhere: what is sealed has to lead to it.")
 @click.option(
-    "--head",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A seal that was kept elsewhere: what is sealed has to lead to it.",
+    "--signer", type=_FILE, metavar="PEM", help="The public key by which the seal's file has to be signed (FILE.sig)."
 )
-def verify(head: Path | None) -> None:
+@click.option(
+    "--timestamp-root",
+    type=_FILE,
+    metavar="PEM",
+    help="The root certificate that the seal's time-stamp has to lead to (FILE.tsr).",
+)
+@click.option("--all", "everything", is_flag=True, help="Name all that differs, however much.")
+def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, everything: bool) -> None:
     """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs."""
+    if head is None and (signer or timestamp_root):
+        raise click.UsageError("--signer and --timestamp-root are of a seal that was kept: give it with --head")
     from ledger import database
     from ledger import verify as checking
 
-    failed = done = 0
-    with refusals(), database.opened() as engine:
-        with engine.connect() as connection:
+    with refusals():
+        kept = None if head is None else _kept_seal(head)
+        if head is not None:
+            _told_of(head, signer, timestamp_root)
+        with database.opened() as engine:
             checks = []
-            for check in checking.each(connection, None if head is None else _kept_seal(head)):
-                checks.append(check)
-                mark = "ok  " if not check.differences else "FAIL"
-                click.echo(f"{mark} {check.sentence} ({check.count:,} {check.what})")
-                for difference in check.differences:
-                    click.echo(f"     {difference}", err=True)
-        failed, done = sum(1 for check in checks if check.differences), len(checks)
-        with engine.begin() as connection:
-            if database.may_write(connection):  # an auditor only reads
-                checking.record(connection, checks, author())
+            with steps("verifying", checking.CHECKS) as step:
+                for check in checking.each(engine, kept, _named if everything else None):
+                    checks.append(check)
+                    _show(check, named=everything)
+                    step()
+            with engine.begin() as connection:
+                if database.may_write(connection):  # an auditor only reads
+                    checking.record(connection, checks, author())
+    failed = sum(1 for check in checks if check.differing)
     if failed:
-        click.echo(f"{failed} of {done} checks found differences", err=True)
+        click.echo(f"{failed} of {len(checks)} checks found differences", err=True)
         raise SystemExit(REFUSED)
-    click.echo(f"all {done} checks hold")
+    click.echo(f"all {len(checks)} checks hold")
+
+
+def _show(check: Check, *, named: bool = False) -> None:
+    """Say what came of a check; what differs on standard error, unless it was `named` as it was found."""
+    click.echo(f"{'FAIL' if check.differing else 'ok  '} {check.sentence} ({check.count:,} {check.what})")
+    if named:
+        return
+    for difference in check.differences:
+        click.echo(f"     {difference}", err=True)
+    if check.more:
+        click.echo(f"     and {check.more:,} more: `tickmark verify --all` names them", err=True)
+
+
+def _named(sentence: str, difference: str) -> None:
+    click.echo(f"     {difference} ({sentence})", err=True)
+
+
+def _told_of(head: Path, signer: Path | None, timestamp_root: Path | None) -> None:
+    """Say who vouches for a seal's file. Raises Refused where they do not."""
+    from adapters import witness
+
+    if signer is not None:
+        witness.check_signature(head, signer)
+        click.echo(f"{head.name} is signed by the key in {signer.name}")
+    if timestamp_root is not None:
+        moment = witness.check_timestamp(head, timestamp_root)
+        click.echo(
+            f"{head.name} was there on {moment:%Y-%m-%d %H:%M:%S} UTC, by a time-stamp that leads to {timestamp_root.name}"
+        )
 
 
 def _kept_seal(file: Path) -> dict[str, Any]:
@@ -61,7 +107,16 @@ def _kept_seal(file: Path) -> dict[str, Any]:
 
 @click.command()
 @click.option(
-    "--export", "output", type=click.Path(dir_okay=False), help="Write the last seal to a file, to keep elsewhere."
+    "--export",
+    "output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the last seal to a file, to keep elsewhere.",
+)
+@click.option(
+    "--sign", type=_FILE, metavar="KEY", help="Sign that file with an Ed25519 private key in PEM: writes FILE.sig."
+)
+@click.option(
+    "--timestamp", metavar="URL", help="Have a time-stamping authority (RFC 3161) witness that file: writes FILE.tsr."
 )
 @click.option(
     "--prove",
@@ -75,24 +130,19 @@ def _kept_seal(file: Path) -> dict[str, Any]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write a proof; standard output otherwise.",
 )
-def seal(output: str | None, prove: int | None, proof: Path | None) -> None:
+def seal(output: Path | None, sign: Path | None, timestamp: str | None, prove: int | None, proof: Path | None) -> None:
     """Seal what is posted: blocks of entries, each with its hash and the hash of the one before.
 
     It waits for whoever is posting, and nobody waits for it. Run it as often as you like; a trial balance reads sealed
     entries from their totals.
     """
-    from ledger import proofs
+    if output is None and (sign or timestamp):
+        raise click.UsageError("--sign and --timestamp are of the file that --export writes")
     from ledger.database import opened
     from ledger.seals import seal as run
 
     if prove is not None:
-        with refusals(), opened() as engine, engine.connect() as connection:
-            content = json.dumps(proofs.prove(connection, prove), indent=1, default=str) + "\n"
-        if proof is None:
-            click.echo(content, nl=False)
-        else:
-            proof.write_text(content, encoding="utf-8")
-            click.echo(f"wrote {proof}; whoever has the seal checks it: python check_proof.py {proof.name} SEAL")
+        _prove(prove, proof)
         return
     with refusals(), opened() as engine:
         done = run(engine, author())
@@ -100,8 +150,36 @@ def seal(output: str | None, prove: int | None, proof: Path | None) -> None:
         raise click.ClickException("nothing is posted yet: there is nothing to seal")
     click.echo(done.sentence)
     if output is not None:
-        Path(output).write_text(json.dumps(done.head.as_json(), indent=2) + "\n", encoding="utf-8")
-        click.echo(f"wrote {output}: keep it where whoever keeps the books can't change it")
+        with refusals():
+            _export(done.head, output, sign, timestamp)
+
+
+def _prove(entry: int, file: Path | None) -> None:
+    from ledger import proofs
+    from ledger.database import opened
+
+    with refusals(), opened() as engine, engine.connect() as connection:
+        content = json.dumps(proofs.prove(connection, entry), indent=1, default=str) + "\n"
+    if file is None:
+        click.echo(content, nl=False)
+    else:
+        file.write_text(content, encoding="utf-8")
+        click.echo(f"wrote {file}; whoever has the seal checks it: python check_proof.py {file.name} SEAL")
+
+
+def _export(head: Block, output: Path, sign: Path | None, timestamp: str | None) -> None:
+    """Write a seal with what vouches for it, or nothing of it."""
+    from adapters import witness
+
+    content = (json.dumps(head.as_json(), indent=2) + "\n").encode()
+    files = {output: content}
+    if sign is not None:
+        files[witness.signature_file(output)] = witness.sign(content, sign)
+    if timestamp is not None:
+        files[witness.timestamp_file(output)] = witness.timestamp(content, timestamp)
+    for file, written in files.items():
+        file.write_bytes(written)
+    click.echo(f"wrote {', '.join(map(str, files))}: keep it where whoever keeps the books can't change it")
 
 
 @click.command()
@@ -193,11 +271,9 @@ def restore(folder: Path) -> None:
     with refusals():
         made, checks = backups.restore(database.url(), folder)
     click.echo(f"restored {made.entries:,} entries, {made.documents:,} documents of schema {made.schema}")
-    failed = [check for check in checks if check.differences]
+    failed = [check for check in checks if check.differing]
     for check in failed:
-        click.echo(f"FAIL {check.sentence}", err=True)
-        for difference in check.differences:
-            click.echo(f"     {difference}", err=True)
+        _show(check)
     if failed:
         raise SystemExit(REFUSED)
     told = "" if made.seal is None else f", and the books lead to seal {made.seal['seal_id']}"
