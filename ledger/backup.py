@@ -101,7 +101,7 @@ def restore(database_url: str, folder: Path) -> tuple[Backup, list[verify.Check]
         entries, documents = connection.execute(
             text("select (select count(*) from entry), (select count(*) from document)")
         ).one()
-        checks = verify.verify(connection, seal)
+    checks = verify.verify(owner, seal)
     return Backup(folder, about["schema"], entries, documents, seal), checks
 
 

@@ -7,6 +7,7 @@ accounts, keep what is not yet written in view, and write everything through COP
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -104,6 +105,7 @@ _DOCUMENT_KEY_TAIL = struct.Struct(">iqiq")
 _DOCUMENT_HEAD = struct.Struct(">hiqiq")
 _DOCUMENT_TAIL = struct.Struct(">iq")
 _DATED = struct.Struct(">ii")
+_COUNTED = struct.Struct(">ii")
 _UNDATED = struct.pack(">i", -1)
 _FOUR_COLUMNS = struct.pack(">h", 4)
 
@@ -124,7 +126,7 @@ class Way:
 def _write_documents(connection: Connection, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
     if rows:
         copying.copy_packed(connection, "document_key", "type, ref, customer_id, document_id", chunks(keys))
-        columns = "customer_id, document_id, type, ref, dated_on, body, hash, posted_at, posted_by"
+        columns = "customer_id, document_id, type, ref, dated_on, body, hash, posted_at, posted_by, entry_count"
         copying.copy_packed(connection, "document", columns, chunks(rows))
 
 
@@ -165,6 +167,7 @@ class Books:
         self._histories: dict[tuple[int, int], History] = {}
         self._unwritten: dict[int, list[tuple[date, int]]] = {}
         self._entries: list[Entry | Plain] = []
+        self._entry_counts: Counter[int] = Counter()  # of documents that are not gathered yet
         self._new_accounts: list[tuple[object, ...]] = []
         # documents as rows of the two tables that keep them
         self._document_keys: list[bytes] = []
@@ -383,7 +386,7 @@ class Books:
             self.see(customer_id, way, effective_on, amount)
         if foreign:
             postings += self._cleared(source, postings, functional_currency)
-        self._entries.append(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
+        self._gather(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
 
     def way(self, source: Source, movement: Movement) -> Way:
         """Between which accounts a movement goes: found once for all that go the same way."""
@@ -519,6 +522,7 @@ class Books:
         """Write an entry whose postings are decided already, after what was gathered before it; returns its number."""
         self.flush()
         (number,) = journal.write(self.connection, [entry], self.posted_at, self.posted_by)
+        self.count_entries(entry.document_id, 1)
         self.entries_written += 1
         self.postings_written += len(entry.postings)
         return number
@@ -541,7 +545,7 @@ class Books:
                     carrying = self.carried(entry.customer_id, account_id)
                     carrying.net += sign * p.amount
                     carrying.functional += sign * p.functional_amount
-        self._entries.append(taken_back)
+        self._gather(taken_back)
 
     def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
         """Let a contract liability and a contract asset of one subject settle each other on every later day.
@@ -562,6 +566,15 @@ class Books:
     def add_plain(self, entry: Plain) -> None:
         """Gather an entry whose accounts are known; `see` says later what it moved."""
         self._entries.append(entry)
+        self._entry_counts[entry[1]] += 1
+
+    def _gather(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._entry_counts[entry.document_id] += 1
+
+    def count_entries(self, document_id: int, count: int) -> None:
+        """Count entries of a document that were written without the books, before it is gathered itself."""
+        self._entry_counts[document_id] += count
 
     def see(self, customer_id: int, way: Way, day: date, amount: int) -> None:
         """Keep in view what was gathered for two accounts."""
@@ -581,7 +594,7 @@ class Books:
     def add_document(
         self, customer_id: int, document_id: int, type_: str, ref: str, dated_on: date | None, body: str, hash_: bytes
     ) -> None:
-        """Gather a document: what it says, as JSON, and the day it counts for, where it has one."""
+        """Gather a document, after all it posts: what it says, as JSON, and the day it counts for, where it has one."""
         day = None if dated_on is None else days(dated_on)
         self.add_received(customer_id, document_id, type_, ref, day, body.encode(), hash_)
 
@@ -593,12 +606,13 @@ class Books:
         self._document_keys.append(_FOUR_COLUMNS + name + _DOCUMENT_KEY_TAIL.pack(8, customer_id, 8, document_id))
         dated = _UNDATED if day is None else _DATED.pack(4, day)
         self._documents.append(
-            _DOCUMENT_HEAD.pack(9, 8, customer_id, 8, document_id)
+            _DOCUMENT_HEAD.pack(10, 8, customer_id, 8, document_id)
             + name
             + dated
             + packed_bytes(body)
             + packed_bytes(hash_)
             + self._posted
+            + _COUNTED.pack(4, self._entry_counts.pop(document_id, 0))
         )
 
     def add_row(self, table: str, **values: object) -> None:
@@ -661,6 +675,7 @@ class Books:
         self._new_accounts = []
         self._entries = []
         self._unwritten = {}
+        self._entry_counts.clear()
         self.forget()
 
     def forget(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection
 
@@ -40,12 +40,16 @@ def chunks(rows: Sequence[bytes]) -> Iterator[bytes]:
         yield b"".join(rows[start : start + _CHUNK_ROWS])
 
 
-def driver_cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:
-    """The psycopg cursor under a SQLAlchemy connection, in the same transaction: for COPY."""
+def driver_connection(connection: Connection) -> psycopg.Connection[tuple[Any, ...]]:
+    """The psycopg connection under a SQLAlchemy connection, in the same transaction."""
     raw = connection.connection.driver_connection
     assert raw is not None, "the connection is open"
-    cursor: psycopg.Cursor[tuple[object, ...]] = raw.cursor()
-    return cursor
+    return cast("psycopg.Connection[tuple[Any, ...]]", raw)
+
+
+def driver_cursor(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
+    """The psycopg cursor under a SQLAlchemy connection: for COPY."""
+    return driver_connection(connection).cursor()
 
 
 def copy_rows(

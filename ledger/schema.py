@@ -146,6 +146,7 @@ document = Table(
     Column("hash", LargeBinary, nullable=False),
     _moment("posted_at"),
     _text("posted_by"),
+    Column("entry_count", Integer),
     Index("document_manual", "customer_id", postgresql_where=text("type = 'manual_entry'")),
     Index("document_posted", "posted_at", postgresql_using="brin"),
     Index("document_range", "document_id", postgresql_using="brin"),

@@ -249,7 +249,8 @@ def _prefixed(column: str) -> str:
 DOCUMENT_LEAF = (
     "sha256(int8send(customer_id) || int8send(document_id) || timestamptz_send(posted_at)"
     " || case when dated_on is null then '\\x00'::bytea else '\\x01'::bytea || date_send(dated_on) end"
-    f" || {_prefixed('type')} || {_prefixed('ref')} || {_prefixed('posted_by')} || hash || sha256(convert_to(body, 'UTF8')))"
+    f" || {_prefixed('type')} || {_prefixed('ref')} || {_prefixed('posted_by')} || hash || sha256(convert_to(body, 'UTF8'))"
+    " || case when entry_count is null then ''::bytea else int4send(entry_count) end)"  # none of an older release's
 )
 ACCOUNT_LEAF = (
     "sha256(int8send(customer_id) || int8send(account_id) || "

@@ -362,6 +362,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
         text(_POST),
         parameters | {"document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
     ).one()
+    books.count_entries(document_id, posted.entries)
     books.forget()
     refunds.separate(books, document_id, last_day)
     books.flush()

@@ -409,9 +409,7 @@ def _differences(engine: Engine, folder: Path, setup: list[dict[str, Any]]) -> t
         own = {document["id"] for document in setup} | set(documents)
         wrong += [f"{ref} is there, and nobody sent it" for ref in there if ref not in own]
         wrong += _balances_differing(connection, [json.loads(row.body) for row in rows])
-        wrong += [
-            f"{check.sentence}: {difference}" for check in verify.each(connection) for difference in check.differences
-        ]
+    wrong += [f"{check.sentence}: {difference}" for check in verify.each(engine) for difference in check.differences]
     counted = Counter(answers.values())
     counted["unanswered and there"] = sum(1 for ref, answer in answers.items() if answer == "unanswered" and there[ref])
     return wrong, counted

@@ -102,8 +102,7 @@ def test_damage_is_named(cli: Cli, owner: Connection, damage: str) -> None:
     for statement in statements.split("; "):
         assert owner.execute(text(statement)).rowcount >= 1, statement
     owner.commit()
-    with owner.begin():
-        found = {check.sentence: check.differences for check in verify.verify(owner)}
+    found = {check.sentence: check.differences for check in verify.verify(owner.engine)}
     seen = [differences for said, differences in found.items() if sentence in said]
     assert len(seen) == 1
     assert any(named in difference for difference in seen[0]), seen

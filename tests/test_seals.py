@@ -88,7 +88,8 @@ def _document_leaf(row: Any) -> bytes:
         number.to_bytes(8, "big", signed=True) for number in (row.customer_id, row.document_id, row.moment)
     )
     texts = b"".join(_prefixed(value) for value in (row.type, row.ref, row.posted_by))
-    return hashlib.sha256(numbers + day + texts + bytes(row.hash) + hashlib.sha256(row.body.encode()).digest()).digest()
+    tail = bytes(row.hash) + hashlib.sha256(row.body.encode()).digest() + row.entry_count.to_bytes(4, "big")
+    return hashlib.sha256(numbers + day + texts + tail).digest()
 
 
 def _account_leaf(row: Any) -> bytes:

@@ -113,8 +113,7 @@ def results() -> list[Result]:
     """Each check, on whole books and broken."""
     with _books() as url:
         engine = connect_engine(url)
-        with engine.connect() as connection:
-            checks = verify.verify(connection)
+        checks = verify.verify(engine)
         engine.dispose()
     passed = _tested()
     found = []
@@ -122,7 +121,7 @@ def results() -> list[Result]:
     for check in checks:
         tests = broken[check.sentence]
         ran = [test for test in tests if any(name == test or name.startswith(f"{test}[") for name in passed)]
-        found.append(Result(check.sentence, f"{check.count:,} {check.what}", not check.differences, len(ran), tests))
+        found.append(Result(check.sentence, f"{check.count:,} {check.what}", not check.differing, len(ran), tests))
     return found
 
 

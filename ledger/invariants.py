@@ -1,0 +1,539 @@
+"""What must always hold of the books, each as one SQL statement that returns what differs and a sentence an auditor understands.
+
+None trusts a balance, a hash or a total that it does not recompute. `ledger/verify.py` asks them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.books import HOUSE
+from ledger.chart import ROLES
+from ledger.dates import FIRST_DAY
+from ledger.journal import ENTRY_HASH_SQL
+from ledger.rulebook import PRICE_REDUCING
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`counted` counts what is checked; `differing` returns one text a difference."""
+
+    sentence: str
+    what: str
+    counted: str
+    differing: str
+
+
+def _negative_balances(role: str, subject: str, label: str) -> str:
+    """Accounts of a role whose balance falls below zero on some day, by its normal side."""
+    sign = ROLES[role].sign
+    return f"""
+        select format('{label} %s of %s: %s %s on %s', substr(a.subject, {len(subject) + 2}), c.ref, low.balance,
+                      a.currency, low.effective_on)
+        from (
+            select distinct on (customer_id, account_id) customer_id, account_id, effective_on, balance
+            from (select customer_id, account_id, effective_on,
+                         sum(sum({sign} * net)) over (partition by customer_id, account_id order by effective_on)
+                             as balance
+                  from sides where role = '{role}' and subject like '{subject}%'
+                  group by customer_id, account_id, effective_on) daily
+            where balance < 0 order by customer_id, account_id, effective_on
+        ) low
+        join account a using (customer_id, account_id)
+        join customer c using (customer_id)"""
+
+
+# What each sub-ledger account took and gave by each rule on each day: most questions are of that, and not of every posting.
+# Each pair of accounts once, then its two accounts: a busy wallet's thousand draw-downs are two rows a day.
+MOVEMENT = "account_movement"
+MOVEMENT_SQL = """with pairs as materialized (
+    select customer_id, debit_account, credit_account, effective_on, rule, sum(amount) as amount,
+           sum(functional_amount) as functional
+    from posting group by customer_id, debit_account, credit_account, effective_on, rule
+)
+select customer_id, account_id, effective_on, rule, sum(debit) as debit, sum(credit) as credit,
+       sum(functional_debit) as functional_debit, sum(functional_credit) as functional_credit
+from (select customer_id, debit_account as account_id, effective_on, rule, amount as debit, 0 as credit,
+             functional as functional_debit, 0 as functional_credit from pairs
+      union all
+      select customer_id, credit_account, effective_on, rule, 0, amount, 0, functional from pairs) s
+group by customer_id, account_id, effective_on, rule"""
+
+_SIDES = f"""with sides as (
+    select a.customer_id, a.account_id, a.entity, a.role, a.currency, a.subject, a.product, s.effective_on,
+           s.debit - s.credit as net, s.functional_debit - s.functional_credit as functional, s.rule
+    from {MOVEMENT} s join account a using (customer_id, account_id)
+) """
+
+# What nobody has sealed yet, of an account: taken from what it moved, what is sealed of it is left.
+_UNSEALED = """select customer_id, debit_account as account_id, effective_on, amount as debit, 0 as credit,
+                      functional_amount as functional_debit, 0 as functional_credit from posting
+               where entry_id > (select coalesce(max(last_entry), 0) from seal)
+               union all
+               select customer_id, credit_account, effective_on, 0, amount, 0, functional_amount from posting
+               where entry_id > (select coalesce(max(last_entry), 0) from seal)"""
+_SEALED = f"""select customer_id, account_id, effective_on, debit, credit, functional_debit, functional_credit from {MOVEMENT}
+              union all
+              select customer_id, account_id, effective_on, -debit, -credit, -functional_debit, -functional_credit
+              from ({_UNSEALED}) u"""
+
+_POSTINGS = "select count(*) from posting"
+_ENTRIES = "select count(*) from entry"
+
+QUESTIONS = (
+    Question(
+        "every entry has all its postings, and their hash is the one written with them",
+        "entries",
+        _ENTRIES,
+        f"""select format('entry %s', e.entry_id) from entry e
+            left join posting p using (customer_id, entry_id)
+            group by e.customer_id, e.entry_id
+            having count(p.line) <> e.posting_count or e.hash <> {ENTRY_HASH_SQL}""",
+    ),
+    Question(
+        "no posting stands outside an entry, or on another date",
+        "postings",
+        _POSTINGS,
+        """select format('posting %s of entry %s', p.line, p.entry_id) from posting p
+           left join entry e using (customer_id, entry_id)
+           where e.entry_id is null or e.effective_on <> p.effective_on""",
+    ),
+    Question(
+        "both accounts of every posting exist and are of one customer, entity and currency",
+        "postings",
+        _POSTINGS,
+        """select format('posting %s of entry %s', p.line, p.entry_id) from posting p
+           left join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account
+           left join account c on c.customer_id = p.customer_id and c.account_id = p.credit_account
+           where (d.entity, d.currency) is distinct from (c.entity, c.currency) or d.account_id is null
+              or p.debit_account = p.credit_account or p.amount < 0 or p.functional_amount < 0
+              or p.amount + p.functional_amount = 0""",
+    ),
+    Question(
+        "every posting debits and credits what its rule says, or the reverse where its entry reverses another",
+        "postings",
+        _POSTINGS,
+        """select format('posting %s of entry %s: %s to %s by rule %s', p.line, p.entry_id, d.role, c.role,
+                         coalesce(r.code, p.rule::text))
+           from posting p
+           left join (select customer_id, entry_id from entry where reverses is not null) e using (customer_id, entry_id)
+           join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account
+           join account c on c.customer_id = p.customer_id and c.account_id = p.credit_account
+           left join rule r on r.number = p.rule
+           where (d.role, c.role) is distinct from
+                 (case when e.entry_id is null then coalesce(r.debit, d.role) else coalesce(r.credit, d.role) end,
+                  case when e.entry_id is null then coalesce(r.credit, c.role) else coalesce(r.debit, c.role) end)
+              or r.number is null
+              or (r.debit is null and not exists (
+                      select from entry x join document m using (document_id)
+                      where x.customer_id = p.customer_id and x.entry_id = p.entry_id and m.type = 'manual_entry'))""",
+    ),
+    Question(
+        "where the entity's own currency is posted, functional amounts equal amounts",
+        "postings",
+        _POSTINGS,
+        """select format('posting %s of entry %s', p.line, p.entry_id) from posting p
+           join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account
+           join entity e using (entity)
+           where a.currency = e.currency and p.amount <> p.functional_amount""",
+    ),
+    Question(
+        "an account emptied in its own currency holds nothing in its entity's, and currency clearing never does",
+        "accounts",
+        "select count(*) from account join entity using (entity) where account.currency <> entity.currency",
+        """with sides as (
+               select a.*, e.entry_id, s.net, s.functional
+               from account a join entity n using (entity)
+               join (select customer_id, entry_id, debit_account as account_id, amount as net,
+                            functional_amount as functional, rule from posting
+                     union all
+                     select customer_id, entry_id, credit_account, -amount, -functional_amount, rule from posting) s
+                    using (customer_id, account_id)
+               join entry e using (customer_id, entry_id)
+               where a.role = 'currency_exchange'
+                  or (a.currency <> n.currency
+                      and s.rule not in (select number from rule where code like 'revalue.%'))
+           )
+           select format('%s %s of %s: %s %s', role, subject, c.ref, currency, sum(functional)) from sides
+           join customer c using (customer_id)
+           where role in (select name from role where kind in ('asset', 'liability'))
+           group by customer_id, account_id, role, subject, c.ref, currency
+           having sum(net) = 0 and sum(functional) <> 0
+           union all
+           select format('currency_exchange in entry %s: %s', entry_id, sum(functional)) from sides
+           where role = 'currency_exchange' group by entry_id having sum(functional) <> 0""",
+    ),
+    Question(
+        "every entry names a document in the books",
+        "entries",
+        _ENTRIES,
+        f"""select format('entry %s', e.entry_id) from entry e
+            where not exists (select from document d where d.document_id = e.document_id
+                              and d.customer_id in (e.customer_id, {HOUSE}))""",
+    ),
+    Question(
+        "every document has the entries it posted, no less and no more",
+        "documents",
+        "select count(*) from document where entry_count is not null",
+        # by number alone: a document and its entries are of one customer, but for those of the house
+        """select format('%s %s posted %s entries, there are %s', d.type, d.ref, d.entry_count, coalesce(e.there, 0))
+           from document d
+           left join (select document_id, count(*) as there from entry group by document_id) e using (document_id)
+           where d.entry_count <> coalesce(e.there, 0)""",
+    ),
+    Question(
+        "what documents say of persons is what was posted, or was erased",
+        "documents with personal fields",
+        "select count(*) from document where position('\"personal\":\"' in body) > 0 and type in ('customer', 'details')",
+        """select format('%s %s', coalesce(d.type, p.type), coalesce(d.ref, p.ref))
+           from (select * from document where position('"personal":"' in body) > 0 and type in ('customer', 'details')) d
+           full join personal_fields p using (customer_id, document_id)
+           where d.document_id is null or p.document_id is null or (p.type, p.ref) <> (d.type, d.ref)
+              or d.body::jsonb ->> 'personal' <> encode(p.commitment, 'hex')
+              or p.commitment <> sha256(p.salt || convert_to(p.fields, 'UTF8'))""",
+    ),
+    Question(
+        "every document is found by its id, and no id stands for two",
+        "documents",
+        "select count(*) from document",
+        """select format('%s %s', coalesce(d.type, k.type), coalesce(d.ref, k.ref)) from document d
+           full join document_key k using (customer_id, document_id)
+           where (d.type, d.ref) is distinct from (k.type, k.ref)""",
+    ),
+    Question(
+        "a reversal takes back exactly what it reverses",
+        "reversals",
+        "select count(*) from entry where reverses is not null",
+        """select format('entry %s', e.entry_id) from entry e
+           where e.reverses is not null and exists (
+               select from (select line, rule, debit_account, credit_account, amount, functional_amount from posting
+                            where customer_id = e.customer_id and entry_id = e.entry_id) n
+               full join (select line, rule, debit_account, credit_account, amount, functional_amount from posting
+                          where customer_id = e.customer_id and entry_id = e.reverses) o using (line)
+               where (n.debit_account, n.credit_account, n.amount, n.functional_amount, n.rule) is distinct from
+                     (o.credit_account, o.debit_account, o.amount, o.functional_amount, o.rule))""",
+    ),
+    Question(
+        "debits equal credits in every entity",
+        "entities",
+        "select count(*) from entity",
+        _SIDES
+        + """select format('%s: %s', entity, sum(functional)) from sides
+                    group by entity having sum(functional) <> 0""",
+    ),
+    Question(
+        "closed books took no entry after they closed",
+        "closed entities",
+        "select count(*) from closed_books",
+        f"""select format('entry %s of %s', e.entry_id, e.effective_on) from closed_books b
+            join lateral (select max(at) as at from period_event
+                          where entity = b.entity and action = 'closed') closed on true
+            join account a on a.entity = b.entity
+            join posting p on p.customer_id = a.customer_id and p.debit_account = a.account_id
+            join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id
+            where b.closed_through >= date '{FIRST_DAY}' and e.effective_on <= b.closed_through
+              and e.posted_at > closed.at
+            group by 1""",
+    ),
+    Question(
+        "no grant is drawn beyond its face value, and its balance is what its postings say",
+        "grants",
+        "select count(*) from credit_grant",
+        _SIDES
+        + """, moved as (
+               select customer_id, subject,
+                      sum(net) filter (where role in ('memo_credits_outstanding', 'memo_commitments_outstanding')
+                                       and code like 'draw.%') as memo_drawn,
+                      sum(net) filter (where role in ('memo_credits_outstanding', 'memo_commitments_outstanding')
+                                       and code like 'expire.%') as memo_expired,
+                      -sum(net) filter (where role = 'revenue') as earned,
+                      -sum(net) filter (where role = 'breakage_revenue') as broken
+               from sides join rule on rule.number = sides.rule where subject like 'grant:%' group by 1, 2
+           ), recomputed as (
+               select g.*, c.ref as customer, b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor,
+                      b.face_minor as balance_face, b.moved_face_minor,
+                      (select sum(v.face_minor) from grant_move v where v.customer_id = g.customer_id
+                                                                    and v.grant_id = g.grant_id) as moved,
+                      coalesce(m.memo_drawn, 0) as memo_drawn, coalesce(m.memo_expired, 0) as memo_expired,
+                      case when g.free or g.kind = 'commitment' then 0 else coalesce(m.earned, 0) end as earned,
+                      coalesce(m.broken, 0) as broken
+               from credit_grant g join customer c using (customer_id)
+               left join grant_balance b using (customer_id, grant_id)
+               left join moved m on m.customer_id = g.customer_id and m.subject = 'grant:' || g.ref
+           )
+           select format('grant %s of %s: drawn %s, expired %s of %s', ref, customer, drawn_face_minor,
+                         expired_face_minor, face_minor)
+           from recomputed
+           where balance_face is distinct from face_minor or drawn_face_minor + expired_face_minor + moved_face_minor > face_minor
+              or moved_face_minor is distinct from coalesce(moved, 0)
+              or drawn_face_minor is distinct from case when in_memorandum then memo_drawn else earned end
+              or (in_memorandum and expired_face_minor is distinct from memo_expired)
+              or (not in_memorandum and expired_face_minor < broken)
+              or drawn_minor is distinct from earned or broken_minor is distinct from broken""",
+    ),
+    Question(
+        "no invoice is settled beyond what it bills, on any day",
+        "invoices",
+        "select count(*) from invoice",
+        _SIDES + _negative_balances("accounts_receivable", "invoice", "invoice"),
+    ),
+    Question(
+        "every invoice's receivable was posted with the total of its lines",
+        "invoices",
+        "select count(*) from invoice",
+        """select format('invoice %s', i.ref) from invoice i
+           where i.total_minor <> (select sum(amount_minor) from invoice_line l
+                                   where l.customer_id = i.customer_id and l.invoice_id = i.invoice_id)
+                                + (select coalesce(sum(tax_minor), 0) from line_tax t
+                                   where t.customer_id = i.customer_id and t.document_id = i.invoice_id
+                                     and t.invoice_id = i.invoice_id)
+              or i.total_minor <> (select coalesce(sum(case when p.debit_account = i.receivable_account then p.amount
+                                                            else -p.amount end), 0) from entry e
+                                   join posting p using (customer_id, entry_id)
+                                   where e.customer_id = i.customer_id and e.document_id = i.invoice_id
+                                     and i.receivable_account in (p.debit_account, p.credit_account))""",
+    ),
+    Question(
+        "every entity that numbers its invoices leaves no number out",
+        "numbered invoices",
+        "select count(*) from invoice where number is not null",
+        """select format('%s: %s invoices numbered %s to %s, the last number taken is %s', entity, count(i.number),
+                         min(i.number), max(i.number), n.last_number)
+           from invoice_counter n left join invoice i using (entity)
+           group by entity, n.last_number
+           having count(i.number) <> n.last_number or min(i.number) <> 1 or max(i.number) <> n.last_number""",
+    ),
+    Question(
+        "what an entity owes another for invoices over several entities is what that one claims",
+        "parts of invoices",
+        "select count(*) from invoice where master is not null",
+        _SIDES
+        + """, owed as (
+               select customer_id, currency, case role when 'due_to_entities' then entity else substr(subject, 8) end as owes,
+                      case role when 'due_to_entities' then substr(subject, 8) else entity end as claims, sum(net) as net
+               from sides where role in ('due_to_entities', 'due_from_entities') and subject like 'entity:%'
+                 and rule <> (select number from rule where code = 'manual')
+               group by 1, 2, 3, 4
+           )
+           select format('%s owes %s for %s: %s %s', owes, claims, c.ref, net, currency) from owed
+           join customer c using (customer_id) where net <> 0""",
+    ),
+    Question(
+        "no capitalised cost is amortised or impaired beyond what it cost, on any day",
+        "costs",
+        "select count(*) from contract_cost",
+        _SIDES + _negative_balances("contract_costs", "cost", "cost"),
+    ),
+    Question(
+        "no customer's unapplied money is used twice, on any day",
+        "customers",
+        "select count(*) from customer where customer_id <> 0",
+        _SIDES + _negative_balances("customer_balance", "customer", "balance"),
+    ),
+    Question(
+        "no prepaid credits fall below zero, on any day",
+        "grants",
+        "select count(*) from credit_grant",
+        _SIDES + _negative_balances("customer_credits", "grant", "grant"),
+    ),
+    Question(
+        "no refund liability falls below zero, on any day",
+        "obligations whose bills are expected back",
+        "select count(*) from account where role = 'refund_liability'",
+        _SIDES + _negative_balances("refund_liability", "obligation", "refund liability"),
+    ),
+    Question(
+        "no obligation, grant or usage shows both a contract asset and a contract liability at any month's end",
+        "obligations, grants and products used",
+        "select count(*) from (select distinct customer_id, subject from account"
+        " where role in ('deferred_revenue', 'refund_liability', 'customer_credits', 'unbilled_receivable')) subjects",
+        _SIDES
+        + """, months as (
+               select customer_id, entity, currency, subject, date_trunc('month', effective_on) as month,
+                      sum(-net) filter (where role <> 'unbilled_receivable') as liability,
+                      sum(net) filter (where role = 'unbilled_receivable') as asset
+               from sides where role in ('deferred_revenue', 'refund_liability', 'customer_credits', 'unbilled_receivable')
+               group by 1, 2, 3, 4, 5
+           ), ends as (
+               select m.*, sum(coalesce(liability, 0)) over by_month as liability_end,
+                      sum(coalesce(asset, 0)) over by_month as asset_end
+               from months m
+               window by_month as (partition by customer_id, entity, currency, subject order by month)
+           )
+           select format('%s of %s in %s: liability %s, asset %s %s', subject, c.ref, to_char(month, 'YYYY-MM'),
+                         liability_end, asset_end, currency)
+           from ends join customer c using (customer_id)
+           where (liability_end <> 0 and asset_end <> 0) or liability_end < 0 or asset_end < 0
+           order by subject, month""",
+    ),
+    Question(
+        "no obligation earned more than its price: agreed or billed, less what was credited, refunded or written off",
+        "obligations",
+        "select count(*) from performance_obligation",
+        # What lowered a price, or a contract's new version, counts once a recognition run has come after it, as far as
+        # revenue was recognised before:
+        # until then revenue is ahead of it, which the next run puts right.
+        """with sides as (
+               select a.customer_id, a.subject, a.role, s.net, s.rule, s.entry_id, s.effective_on
+               from account a
+               cross join lateral (
+                   select entry_id, effective_on, rule, amount as net from posting
+                   where customer_id = a.customer_id and credit_account = a.account_id
+                   union all
+                   select entry_id, effective_on, rule, -amount from posting
+                   where customer_id = a.customer_id and debit_account = a.account_id) s
+               where a.subject like 'obligation:%'
+                 and a.role in ('deferred_revenue', 'refund_liability', 'unbilled_receivable', 'revenue', 'refunds',
+                                'disputes', 'bad_debt')
+           ), runs as (
+               select document_id, ((body::json ->> 'through') || '-01')::date + interval '1 month' as before
+               from document where type = 'recognition'
+           ), reached as (
+               select customer_id, subject, max(effective_on) as recognised_on
+               from sides where role = 'revenue' group by 1, 2
+           ), moved as (
+               select s.customer_id, s.subject,
+                      sum(s.net) filter (where s.role not in ('deferred_revenue', 'refund_liability', 'unbilled_receivable')) as earned,
+                      sum(s.net) as billed,
+                      coalesce(-sum(s.net) filter (where s.rule = any(array[PRICE_REDUCING])), 0) as reduced,
+                      coalesce(-sum(s.net) filter (
+                          where s.rule = any(array[PRICE_REDUCING])
+                            and not exists (select from runs r where r.document_id > e.document_id
+                                            and r.before > greatest(o.recognised_on, s.effective_on))), 0) as pending
+               from sides s join entry e using (customer_id, entry_id) left join reached o using (customer_id, subject)
+               group by 1, 2
+           ), changed as (
+               select v.customer_id, v.subject, max(greatest(v.price_minor, o.first_price_minor)) as price
+               from obligation_version v
+               join performance_obligation o using (customer_id, subject)
+               left join reached x using (customer_id, subject)
+               where not exists (select from runs r where r.document_id > v.document_id
+                                 and r.before > greatest(x.recognised_on, v.from_day))
+               group by 1, 2
+           ), priced as (
+               select o.subject, m.earned, m.pending + greatest(coalesce(h.price - o.price_minor, 0), 0) as pending, coalesce(o.price_minor - greatest(
+                          m.reduced - greatest(m.billed + m.reduced - o.price_minor, 0), 0), m.billed) as price
+               from performance_obligation o join moved m using (customer_id, subject)
+               left join changed h using (customer_id, subject)
+           )
+           select format('%s: %s of %s', subject, earned, price) from priced
+           where (price >= 0 and earned > greatest(price, price + pending))
+              or (price < 0 and earned < least(price, price + pending))""".replace(
+            "PRICE_REDUCING", ", ".join(map(str, PRICE_REDUCING))
+        ),
+    ),
+    Question(
+        "usage rated so far is what its documents say, and what is posted is that, rounded once",
+        "meters",
+        "select count(*) from usage_meter",
+        _SIDES
+        + """, documents as (
+               select d.customer_id, x.entity, x.product, x.currency, sum(x.quantity * x.unit_price) as rated
+               from document d
+               cross join lateral json_to_record(body::json)
+                    x (entity text, product text, currency text, quantity numeric, unit_price numeric)
+               where d.type = 'usage'
+                 and not exists (select from superseded_usage s
+                                 where s.customer_id = d.customer_id and s.document_id = d.document_id)
+               group by 1, 2, 3, 4
+           ), credited as (
+               -- a reversal moves by the same rule, the other way round: what is left on the rule's credit side is posted
+               select s.customer_id, s.entity, s.product, s.currency, s.subject, r.code, -s.net as face
+               from sides s join rule r on r.number = s.rule and r.credit = s.role
+           ), postings as (
+               select customer_id, entity, product, currency, sum(face) as face from credited
+               where code in ('usage.overage', 'usage.billed_ahead') group by 1, 2, 3, 4
+           ), drawn as (
+               select s.customer_id, s.entity, s.product, s.currency, sum(face) as face
+               from credited s
+               join credit_grant g on g.customer_id = s.customer_id and s.subject = 'grant:' || g.ref
+                    and (g.free or g.price_minor = g.face_minor)
+               where s.code in ('draw.prepaid', 'draw.prepaid_unbilled', 'draw.promotional')
+               group by 1, 2, 3, 4
+           ), at_another_price as (
+               select distinct customer_id, entity, currency from credit_grant
+               where (not free and price_minor <> face_minor and kind <> 'commitment') or contract is not null
+                  or carried_from is not null
+           )
+           select format('%s of %s: rated %s, documents say %s; posted %s', coalesce(m.product, d.product), c.ref,
+                         m.rated, d.rated, m.posted_minor)
+           from usage_meter m
+           full join documents d using (customer_id, entity, product, currency)
+           left join postings p using (customer_id, entity, product, currency)
+           left join drawn w using (customer_id, entity, product, currency)
+           left join at_another_price x using (customer_id, entity, currency)
+           join customer c using (customer_id)
+           where coalesce(m.rated, 0) <> coalesce(d.rated, 0) or m.rated is null
+              or (x.customer_id is null and m.posted_minor <> coalesce(p.face, 0) + coalesce(w.face, 0))""",
+    ),
+    Question(
+        "tax payable and the taxable base of every tax code are what invoices charged and credited of it",
+        "tax codes",
+        "select count(*) from tax_code",
+        _SIDES
+        + """, owed as (
+               select subject, sum(-net) filter (where role = 'tax_payable') as tax,
+                      sum(net) filter (where role = 'memo_taxable_base') as base
+               from sides where role in ('tax_payable', 'memo_taxable_base') group by subject
+           ), charged as (
+               select 'tax:' || tax_code as subject, sum(tax_minor) as tax, sum(base_minor) as base
+               from line_tax group by tax_code
+           )
+           select format('%s: payable %s, charged %s; base %s, charged on %s', coalesce(o.subject, c.subject), o.tax,
+                         c.tax, o.base, c.base)
+           from owed o full join charged c using (subject)
+           where coalesce(o.tax, 0) <> coalesce(c.tax, 0) or coalesce(o.base, 0) <> coalesce(c.base, 0)""",
+    ),
+    Question(
+        "receivables, credits, deferred revenue and every other ledger account equal the sum of their sub-ledgers",
+        "ledger accounts",
+        "select count(*) from (select distinct entity, role from account) roles",
+        _SIDES
+        + """select format('%s of %s', sides.role, sides.entity) from sides
+           left join invoice i on i.customer_id = sides.customer_id and i.receivable_account = sides.account_id
+           left join credit_grant g on g.customer_id = sides.customer_id and sides.subject = 'grant:' || g.ref
+           left join performance_obligation o on o.customer_id = sides.customer_id and o.subject = sides.subject
+           left join product u on sides.subject = 'usage:' || u.product
+           group by sides.role, sides.entity
+           having (role = 'accounts_receivable' and sum(net) <> coalesce(sum(net) filter (where i.ref is not null
+                                                                                           or sides.subject = 'manual'), 0))
+               or (role in ('customer_credits', 'breakage_revenue')
+                   and sum(net) <> coalesce(sum(net) filter (where g.ref is not null or sides.subject = 'manual'), 0))
+               or (role in ('deferred_revenue', 'refund_liability', 'unbilled_receivable', 'revenue') and sum(net) <> coalesce(sum(net)
+                   filter (where o.subject is not null or u.product is not null or g.ref is not null
+                                 or sides.subject = 'manual'), 0))""",
+    ),
+    Question(
+        "what trial balances are read from equals the sealed postings, day by day",
+        "ledger accounts and days",
+        "select count(*) from daily_total",
+        f"""with recomputed as (
+               select a.entity, a.role, a.product, a.currency, s.effective_on, sum(s.debit) as debit, sum(s.credit) as credit,
+                      sum(s.functional_debit) as functional_debit, sum(s.functional_credit) as functional_credit
+               from ({_SEALED}) s
+               join account a using (customer_id, account_id)
+               group by a.entity, a.role, a.product, a.currency, s.effective_on
+               having sum(s.debit) <> 0 or sum(s.credit) <> 0 or sum(s.functional_debit) <> 0 or sum(s.functional_credit) <> 0)
+           select format('%s of %s on %s: %s debit, %s credit; postings say %s and %s', role, entity, effective_on, t.debit,
+                         t.credit, r.debit, r.credit)
+           from daily_total t full join recomputed r using (entity, role, product, currency, effective_on)
+           where (t.debit, t.credit, t.functional_debit, t.functional_credit)
+                 is distinct from (r.debit, r.credit, r.functional_debit, r.functional_credit)""",
+    ),
+    Question(
+        "what receivables are aged from is what sealed postings leave due",
+        "open receivables",
+        "select count(*) from open_receivable",
+        f"""with recomputed as (
+               select customer_id, account_id, sum(s.debit - s.credit) as amount
+               from ({_SEALED}) s
+               join account a using (customer_id, account_id)
+               where a.role = 'accounts_receivable'
+               group by customer_id, account_id having sum(s.debit) <> sum(s.credit))
+           select format('%s of customer %s: %s, postings say %s', a.subject, a.customer_id, coalesce(t.amount, 0),
+                         coalesce(r.amount, 0))
+           from open_receivable t full join recomputed r using (customer_id, account_id)
+           join account a using (customer_id, account_id)
+           where t.amount is distinct from r.amount""",
+    ),
+)
