@@ -109,11 +109,11 @@ def _record(
         ),
         {"entity": entity, "closed": closed},
     )
-    # The moment is taken now that the books are ours alone: what others posted while we waited for them came before it.
+    # Moment and number are taken now that the books are ours alone: what others posted while we waited for them came before.
     connection.execute(
         text(
-            "insert into period_event (entity, month, action, by, reason, at) "
-            "values (:entity, :month, :action, :by, :reason, clock_timestamp())"
+            "insert into period_event (entity, month, action, by, reason, at, last_entry) values (:entity, :month, :action, :by, "
+            ":reason, clock_timestamp(), coalesce(pg_sequence_last_value('entry_number'), 0))"
         ),
         {"entity": entity, "month": month, "action": action, "by": by, "reason": reason},
     )

@@ -419,6 +419,7 @@ period_event = Table(
     _moment("at", default=True),
     _text("by"),
     _text("reason", default=""),
+    Column("last_entry", BigInteger),
 )
 
 credit_grant = Table(

@@ -7,11 +7,12 @@ connection of its own: both see the books as of one moment, whoever posts meanwh
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import orjson
@@ -51,68 +52,77 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A check to be made: how to count what it is of, and how to find what differs."""
+    """A check to be made: how to count what it is of, how to find what differs, and what came of it."""
 
     sentence: str
     what: str
     counted: str
     differing: Callable[[Connection], Iterator[str]]
+    check: Future[Check] = field(default_factory=Future)
 
-    def done(self, connection: Connection, name: Name | None) -> Check:
+    def do(self, connection: Connection, name: Name | None) -> None:
         """Make the check; `name` is told all that differs, with the sentence of its check."""
         first: list[str] = []
         differing = 0
-        for difference in self.differing(connection):
-            differing += 1
-            if len(first) < DIFFERENCES_MAX:
-                first.append(difference)
-            if name is not None:
-                name(self.sentence, difference)
-        count = connection.scalar(text(self.counted))
-        return Check(self.sentence, int(count or 0), self.what, differing, tuple(first))
+        try:
+            for difference in self.differing(connection):
+                differing += 1
+                if len(first) < DIFFERENCES_MAX:
+                    first.append(difference)
+                if name is not None:
+                    name(self.sentence, difference)
+            count = connection.scalar(text(self.counted))
+        except Exception as error:  # noqa: BLE001 - raised where it is asked for
+            self.check.set_exception(error)
+        else:
+            self.check.set_result(Check(self.sentence, int(count or 0), self.what, differing, tuple(first)))
 
 
-def each(engine: Engine, kept_elsewhere: Mapping[str, Any] | None = None, name: Name | None = None) -> Iterator[Check]:
-    """Make every check, two at a time, and give them in the order of `sentences`.
+def each(
+    engine: Engine,
+    kept_elsewhere: Mapping[str, Any] | None = None,
+    name: Name | None = None,
+    done: Callable[[], None] | None = None,
+) -> Iterator[Check]:
+    """Make every check, two at a time, and give them in the order of `sentences`; `done` is told of each as it is made.
 
     `kept_elsewhere` is a seal as it was exported, which what is sealed has to lead to. `name` is told everything that differs, by
     the sentence of its check, in minor units; a check names the first `DIFFERENCES_MAX` of it. Posts nothing, and keeps nobody from
     posting.
     """
-    with (
-        _as_of_one_moment(engine) as (asked, read),
-        ThreadPoolExecutor(1) as asking,
-        ThreadPoolExecutor(1) as reading_beside,
-    ):
-        movement = asking.submit(_movement, asked)
-        made = []
-        for question in QUESTIONS:
-            work = _Work(question.sentence, question.what, question.counted, partial(_ask, question, movement.result))
-            needs_movement = MOVEMENT in question.differing
-            made.append(
-                asking.submit(work.done, asked, name)
-                if needs_movement
-                else reading_beside.submit(work.done, read, name)
-            )
-        hashed_here = (
-            _Work(_DOCUMENTS, "documents", "select count(*) from document", _documents_differing),
-            _Work(
-                _sealed(kept_elsewhere),
-                "seals",
-                "select count(*) from seal",
-                partial(seals.differences, kept_elsewhere=kept_elsewhere),
-            ),
-        )
-        made += [reading_beside.submit(work.done, read, name) for work in hashed_here]
+    movement = cache(_movement)  # once on the connection of those who ask
+    asked = [_Work(q.sentence, q.what, q.counted, partial(_ask, q, movement)) for q in QUESTIONS]
+    hashed = [
+        _Work(_DOCUMENTS, "documents", "select count(*) from document", _documents_differing),
+        _Work(
+            _sealed(kept_elsewhere), "seals", "select count(*) from seal",
+            partial(seals.differences, kept_elsewhere=kept_elsewhere),
+        ),
+    ]  # fmt: skip
+    of_movement = [work for work, q in zip(asked, QUESTIONS, strict=True) if MOVEMENT in q.differing]
+    for work in (*asked, *hashed):
+        if done is not None:
+            work.check.add_done_callback(lambda _: done())
+    either = deque(work for work in asked if work not in of_movement)
+    with _as_of_one_moment(engine) as connections, ThreadPoolExecutor(len(connections)) as lanes:
+        for connection, own in zip(connections, (of_movement, hashed), strict=True):
+            lanes.submit(_do_all, connection, deque(own), either, name)
         try:
-            for check in made:
-                yield check.result()
+            for work in (*asked, *hashed):
+                yield work.check.result()
         except BaseException:
-            for check in made:
-                check.cancel()
-            for connection in (asked, read):
+            either.clear()
+            for connection in connections:
                 copying.driver_connection(connection).cancel_safe()
             raise
+
+
+def _do_all(connection: Connection, own: deque[_Work], either: deque[_Work], name: Name | None) -> None:
+    """Make the checks that are this connection's own, then those of either connection that are left."""
+    for waiting in (own, either):
+        with suppress(IndexError):
+            while True:
+                waiting.popleft().do(connection, name)
 
 
 def verify(engine: Engine, kept_elsewhere: Mapping[str, Any] | None = None) -> list[Check]:
@@ -129,6 +139,8 @@ def _as_of_one_moment(engine: Engine) -> Iterator[tuple[Connection, Connection]]
         second.exec_driver_sql(f"set transaction snapshot '{moment}'")
         for connection in (first, second):
             connection.exec_driver_sql(f"set local work_mem = '{_WORK_MEMORY}'")
+            # All rows of a table are joined to all of another by several columns, of which PostgreSQL expects too few to fit.
+            connection.exec_driver_sql("set local enable_nestloop = off")
         yield first, second
 
 
@@ -149,11 +161,11 @@ def _movement(connection: Connection) -> str:
 _NO_TABLES = ("42501", "25006")
 
 
-def _ask(question: Question, movement: Callable[[], str], connection: Connection) -> Iterator[str]:
+def _ask(question: Question, movement: Callable[[Connection], str], connection: Connection) -> Iterator[str]:
     """What differs by a question's statement. One that what is in the tables keeps from being answered is a difference too."""
     sql = question.differing
     if MOVEMENT in sql:
-        sql = sql.replace(MOVEMENT, movement())
+        sql = sql.replace(MOVEMENT, movement(connection))
     try:
         # streamed without a cursor of the server's, for which it would not work in parallel
         with connection.begin_nested(), copying.driver_cursor(connection) as cursor:
@@ -175,9 +187,8 @@ def _documents_differing(connection: Connection) -> Iterator[str]:
 
 
 def _has_hash(body: str, kept: bytes) -> bool:
-    with suppress(
-        ValueError, TypeError
-    ):  # the same bytes as reading.canonical makes of most documents, ten times as fast
+    # the same bytes as reading.canonical makes of most documents, ten times as fast
+    with suppress(ValueError, TypeError):
         if hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).digest() == kept:
             return True
     try:

@@ -21,12 +21,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import psycopg
+import time_machine
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
@@ -39,6 +40,7 @@ from web.posting import How, post_file
 
 CLIENTS = 4
 CUSTOMERS = 6
+MONTHS_BEHIND = 3  # how far the server's clock is set back at most
 SECONDS = 60
 _STARTS = 5
 _PATIENCE_SECONDS = 10
@@ -75,8 +77,8 @@ class Client:
     def run(self) -> None:
         while True:
             kind = self.random.choices(
-                ["usage", "draw", "invoice", "payment", "correction", "recognise", "close", "seal"],
-                [30, 25, 12, 12, 8, 4, 4, 5],
+                ["usage", "draw", "invoice", "payment", "late", "correction", "recognise", "close", "seal"],
+                [30, 25, 12, 10, 4, 8, 4, 4, 5],
             )[0]
             getattr(self, f"_{kind}")()
 
@@ -180,8 +182,22 @@ class Client:
 
         self._without_document(run)
 
+    def _late(self) -> None:
+        """Money of the month that is closed and opened: it counts there or in the first open month, and is there either way."""
+        self._post(
+            {
+                "type": "payment",
+                "id": self._ref("l"),
+                "customer": f"c{self.random.randrange(CUSTOMERS)}",
+                **_PLACE,
+                "date": f"2025-12-{self.random.randint(1, 31):02}",
+                "rail": "wire",
+                "amount": f"{self.random.randint(1, 9)}.00",
+            }
+        )
+
     def _close(self) -> None:
-        """A month in which nothing counts, closed and opened: what is looked at is the locks."""
+        """The month before all others, closed and opened."""
 
         def run() -> None:
             with self.engine.begin() as connection:
@@ -199,13 +215,40 @@ class Client:
 # What is done to them -----------------------------------------------------------------------------------------------
 
 
+def _set_clock_by(file: Path) -> dict[str, str]:
+    """The environment of a server whose clock is set by a file, where libfaketime is installed; waits take as long as they do."""
+    library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
+    if library is None:
+        return {}
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_CACHE_DURATION": "1",
+    }
+
+
 class Server:
-    """A PostgreSQL of its own, kept by a process of its own, so that all of it can be killed."""
+    """A PostgreSQL of its own, kept by a process of its own, so that all of it can be killed; its clock can be set."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.keeper: subprocess.Popen[str] | None = None
         self.url = ""
+        self._clock = folder.with_name("clock")
+        self.environment = _set_clock_by(self._clock)
+        self.hours_behind = 0
+        self.set_clock(MONTHS_BEHIND * 720)
+
+    def set_clock(self, hours_behind: int) -> None:
+        """Have the server's clock so many hours behind.
+
+        Never ahead: what libfaketime tells a signal's handler is the real time, before which PostgreSQL would not look for deadlocks.
+        """
+        self.hours_behind = hours_behind
+        written = self._clock.with_name("clock.new")
+        written.write_text(f"-{self.hours_behind}h")
+        written.replace(self._clock)  # never half of it
 
     def start(self) -> None:
         """Start it, and wait until it answers; once more where what was killed was still taken for running."""
@@ -220,8 +263,9 @@ class Server:
 
     def _keep(self) -> None:
         self.keeper = subprocess.Popen(
-            [sys.executable, "-c", "import sys; from pathlib import Path; from ledger import embedded;"
-             "print(embedded.start(Path(sys.argv[1])), flush=True); sys.stdin.read()", str(self.folder)],
+            [sys.executable, "-c", "import json, os, sys; from pathlib import Path; from ledger import embedded;"
+             "os.environ |= json.loads(sys.argv[2]);"  # the server's, not the keeper's
+             "print(embedded.start(Path(sys.argv[1])), flush=True); sys.stdin.read()", str(self.folder), json.dumps(self.environment)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         assert self.keeper.stdout is not None
@@ -286,10 +330,11 @@ class Run:
         for _ in range(count):
             self.started += 1
             number = self.started
-            # clients' clocks and time zones differ: no moment of theirs may count
+            # clients' clocks and time zones differ, by years at times: no moment of theirs may count
             environment = os.environ | {"TZ": self.random.choice(["UTC", "Asia/Tokyo", "America/Los_Angeles"])}
+            skew = str(self.random.choice([-400 * 24, -24, 0, 3, 40 * 24]))
             self.clients[number] = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos", "--client", str(number), "--seed", str(self.seed), "--url", self.server.url,
+                [sys.executable, "-m", "tests.chaos", "--client", str(number), "--seed", str(self.seed), "--url", self.server.url, "--skew", skew,
                  "--log", str(self.folder / f"client-{number}.log")], env=environment, stderr=subprocess.DEVNULL,
             )  # fmt: skip
 
@@ -300,8 +345,9 @@ class Run:
 
     def fault(self) -> None:
         kind = self.random.choices(
-            ["client killed", "connection dropped", "connection dropped while copying", "deadlock", "serialization failure", "connections all taken", "server killed"],
-            [20, 25, 15, 15, 10, 6, 9],
+            ["client killed", "connection dropped", "connection dropped while copying", "deadlock", "serialization failure", "connections all taken",
+             "server killed", "clock set"],
+            [20, 25, 15, 15, 10, 6, 9, 10],
         )[0]  # fmt: skip
         if getattr(self, f"_{kind.replace(' ', '_')}")():
             self.faults[kind] += 1
@@ -367,8 +413,16 @@ class Run:
                 one.close()
         return False
 
+    def _clock_set(self) -> bool:
+        """The server's clock jumps ahead, by up to months; back it goes where the server is down: it would wait till then for deadlocks."""
+        if not self.server.environment or not self.server.hours_behind:
+            return False
+        self.server.set_clock(self.random.randrange(self.server.hours_behind))
+        return True
+
     def _server_killed(self) -> bool:
         self.server.kill()
+        self.server.set_clock(self.random.randrange(MONTHS_BEHIND * 720))
         time.sleep(self.random.random())
         self.server.start()
         return True
@@ -533,13 +587,15 @@ def run(seed: int, seconds: int) -> int:
 @click.option("--seconds", type=int, default=SECONDS, show_default=True)
 @click.option("--client", type=int, hidden=True)
 @click.option("--url", hidden=True)
+@click.option("--skew", type=int, default=0, hidden=True)
 @click.option("--log", type=click.Path(path_type=Path), hidden=True)
-def main(seed: int, seconds: int, client: int | None, url: str | None, log: Path | None) -> None:
+def main(seed: int, seconds: int, client: int | None, url: str | None, skew: int, log: Path | None) -> None:
     """Run clients and faults, and see whether everything holds."""
     if client is None:
         raise SystemExit(run(seed, seconds))
     assert url is not None
     assert log is not None
+    time_machine.travel(datetime.now(UTC) + timedelta(hours=skew)).start()
     while True:  # a client whose server is away begins again
         with contextlib.suppress(DBAPIError, psycopg.Error):
             Client(seed, client, url, Log(log)).run()

@@ -239,7 +239,7 @@ class Model:
         self.fees += cents(doc.get("fee", "0"))
         self.balance.add(doc["date"], amount)
         settled: Counter[str] = Counter()
-        for item in doc["applications"]:
+        for item in doc.get("applications", ()):
             self._settle(item["invoice"], cents(item["amount"]), doc["date"])
             settled[item["invoice"]] += cents(item["amount"])
         assert sum(settled.values()) <= amount

@@ -69,8 +69,8 @@ DAMAGE = {
     "deleted postings of an entry": ("delete from posting where entry_id = 3", "has all its postings", "entry 3"),
     "deleted entry": ("delete from entry where entry_id = 3", "outside an entry", "posting 1 of entry 3"),
     "posting added": ("insert into posting select customer_id, entry_id, debit_account, credit_account, 1, 1,"
-                      " effective_on, 99, rule from posting where entry_id = 3 limit 1", "has all its postings",
-                      "entry 3"),
+                      " effective_on, 99, rule from posting where entry_id = 3 limit 1", "beyond those it came with",
+                      "posting 99 of entry 3"),
     "deleted account": ("delete from account where role = 'revenue' and subject = 'grant:G'", "accounts of every",
                         "posting"),
     "account of another entity": ("update account set entity = 'other' where role = 'revenue' and subject = 'grant:G'",
@@ -112,8 +112,11 @@ DAMAGE = {
                                   36501, 36501, e.effective_on, 99, 502 from entry e join performance_obligation
                                   using (customer_id) where reverses is null order by entry_id desc limit 1""",
                                   "earned more than its price", "obligation:I/2"),
-    "entry into closed books": ("update entry set posted_at = now() + interval '1 hour' where effective_on <"
-                                " '2026-02-01' and entry_id = 3", "closed books took no entry", "entry 3"),
+    "entry into closed books": (f"{_PAID} update posting set effective_on = '2026-01-20' where entry_id in (select entry_id from paid);"
+                                f"{_PAID} update entry set effective_on = '2026-01-20' where entry_id in (select entry_id from paid)",
+                                "closed books took no entry", " of 2026-01-20"),
+    "books opened on the quiet": ("update closed_books set closed_through = '2025-12-31'", "closed books took no entry",
+                                  "us: closed through 2025-12-31, by the last closing or opening 2026-01-31"),
 }  # fmt: skip
 
 

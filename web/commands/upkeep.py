@@ -47,10 +47,9 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
         with database.opened() as engine:
             checks = []
             with steps("verifying", checking.CHECKS) as step:
-                for check in checking.each(engine, kept, _named if everything else None):
+                for check in checking.each(engine, kept, _named if everything else None, step):
                     checks.append(check)
                     _show(check, named=everything)
-                    step()
             with engine.begin() as connection:
                 if database.may_write(connection):  # an auditor only reads
                     checking.record(connection, checks, author())
