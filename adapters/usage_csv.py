@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import reduce
 from itertools import groupby
 from typing import TextIO
 
-from ledger.errors import InvalidDocument, Refused
+from ledger.errors import VALUE_LENGTH_MAX, InvalidDocument, Refused, shortened
+from ledger.money import exact_sum
 
 SPANS = {"minute": "%Y-%m-%dT%H:%M", "hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d"}
 
@@ -34,14 +36,18 @@ class Tally:
         return self.last_row - self.first_row + 1
 
 
-def _moment(value: str, row: int, field: str) -> datetime:
+# More digits, before or after the point, no meter writes and no usage document takes.
+_DIGITS_MAX = 30
+
+
+def _moment(value: str, row: int, field: str, zone: tzinfo) -> datetime:
     # Meters write more digits than Python's six; a span of a minute or more does not need them.
     head, dot, fraction = value.strip().partition(".")
     try:
         moment = datetime.fromisoformat(head if not dot else f"{head}.{fraction.rstrip('Z')[:6]:0<6}")
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(zone)
+    except (ValueError, OverflowError):
         raise InvalidDocument(field, value, f"row {row}: expected a time such as 2026-01-31 18:15:46") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _quantity(value: str | None, row: int, field: str) -> Decimal:
@@ -51,32 +57,48 @@ def _quantity(value: str | None, row: int, field: str) -> Decimal:
         number = Decimal("NaN")
     if not number.is_finite() or number < 0:
         raise InvalidDocument(field, value, f"row {row}: expected a quantity of 0 or more")
+    if number.adjusted() >= _DIGITS_MAX or int(number.as_tuple().exponent) < -_DIGITS_MAX:
+        raise InvalidDocument(
+            field, value, f"row {row}: expected at most {_DIGITS_MAX} digits before and after the decimal point"
+        )
     return number
+
+
+def _read(stream: TextIO) -> Iterator[dict[str, str | None]]:
+    """The rows of a CSV file by their columns' names. Raises Refused for one that is none."""
+    reader = csv.DictReader(stream)
+    try:
+        yield dict.fromkeys(reader.fieldnames or ())
+        yield from reader
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise Refused("file", f"line {reader.line_num + 1}", f"expected CSV in UTF-8: {error}") from None
 
 
 def tally(stream: TextIO, timestamp: str, quantities: Sequence[str], per: str, zone: tzinfo = UTC) -> Iterator[Tally]:
     """Add up rows span by span, in the order of the file and with bounded memory.
 
-    Raises InvalidDocument for a missing column or a bad value, Refused for rows that are not in the order of time.
+    Raises InvalidDocument for a missing column or a bad value, Refused for rows that are not in the order of time and for what is no
+    CSV.
     """
-    reader = csv.DictReader(stream)
+    read = _read(stream)
+    columns = next(read)
     for column in (timestamp, *quantities):
-        if column not in (reader.fieldnames or ()):
-            found = ", ".join(reader.fieldnames or ()) or "no header"
+        if column not in columns:
+            found = shortened(", ".join(columns), VALUE_LENGTH_MAX) or "no header"
             raise InvalidDocument("column", column, f"expected a column of the file, which has {found}")
 
     def rows() -> Iterator[tuple[int, datetime, tuple[Decimal, ...]]]:
         before: datetime | None = None
-        for number, row in enumerate(reader, 1):
-            moment = _moment(row[timestamp] or "", number, timestamp).astimezone(zone)
+        for number, row in enumerate(read, 1):
+            moment = _moment(row[timestamp] or "", number, timestamp, zone)
             if before is not None and moment < before:
-                raise Refused(timestamp, row[timestamp], f"row {number}: expected rows in the order of time")
+                raise Refused(timestamp, row[timestamp] or "", f"row {number}: expected rows in the order of time")
             before = moment
             yield number, moment, tuple(_quantity(row[column], number, column) for column in quantities)
 
     for span, group in groupby(rows(), key=lambda row: row[1].strftime(SPANS[per])):
         numbers, moments, values = zip(*group, strict=True)
-        sums = tuple(sum(column, Decimal(0)) for column in zip(*values, strict=True))
+        sums = tuple(reduce(exact_sum, column) for column in zip(*values, strict=True))
         yield Tally(span, moments[0], numbers[0], numbers[-1], sums)
 
 
@@ -100,7 +122,7 @@ def usage_documents(
             "currency": currency,
             "product": product,
             "date": item.moment.date().isoformat(),
-            "quantity": format(sum(item.sums, Decimal(0)), "f"),
+            "quantity": format(reduce(exact_sum, item.sums), "f"),
             "unit_price": unit_price,
             "events": f"{file} rows {item.first_row}-{item.last_row}",
         }

@@ -77,6 +77,7 @@ def restore(database_url: str, folder: Path) -> tuple[Backup, list[verify.Check]
     Raises Refused for a folder that is no backup, or that was changed, for a database that has books, or where pg_restore fails.
     """
     about = _read(folder)
+    seal = seals.read_kept(SEAL, (folder / SEAL).read_bytes()) if (folder / SEAL).is_file() else None
     if not os.environ.get("TICKMARK_DATABASE_URL"):
         database.create_database(database_url)
     owner = database.connect_engine(database_url, as_owner=True)
@@ -96,21 +97,20 @@ def restore(database_url: str, folder: Path) -> tuple[Backup, list[verify.Check]
         str(folder / DUMP),
     )
     database.upgrade(database_url, again=True)
-    seal = json.loads((folder / SEAL).read_text(encoding="utf-8")) if (folder / SEAL).is_file() else None
     with owner.connect() as connection:
         entries, documents = connection.execute(
             text("select (select count(*) from entry), (select count(*) from document)")
         ).one()
     checks = verify.verify(owner, seal)
-    return Backup(folder, about["schema"], entries, documents, seal), checks
+    return Backup(folder, about.get("schema", "unknown"), entries, documents, seal), checks
 
 
 def _read(folder: Path) -> dict[str, str]:
     """What a backup says of itself. Raises Refused where it is none, or its dump is not the one that was written."""
     try:
-        about: dict[str, str] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about: dict[str, str] = dict(json.loads((folder / ABOUT).read_bytes()))
         found = _sha256(folder / DUMP)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise Refused("folder", str(folder), f"expected a backup that `tickmark backup` wrote: {error}") from error
     if found != about.get("sha256"):
         raise Refused(

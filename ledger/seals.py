@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, text
 
 from ledger import locks
-from ledger.errors import Refused
+from ledger.errors import Refused, shortened
 
 BLOCK = 1 << 16  # entry numbers a block spans at most
 NOTHING_BEFORE = bytes(32)
@@ -372,6 +373,24 @@ def _seal_next(connection: Connection, until: Numbers, by: str) -> Block | None:
         {name: getattr(block, name) for name in names},
     )
     return block
+
+
+def read_kept(name: str, content: bytes) -> dict[str, Any]:
+    """A seal as it was exported to a file of that name. Raises Refused for what is none."""
+    expected = "expected a seal that `tickmark seal --export` wrote"
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Refused("head", name, f"{expected}: {shortened(str(error))}") from None
+    if not isinstance(found, dict):
+        raise Refused("head", name, expected)
+    number, kept = found.get("seal_id"), found.get("hash")
+    if not (isinstance(number, str) and _NUMBER.fullmatch(number) and isinstance(kept, str) and _HASH.fullmatch(kept)):
+        raise Refused("head", name, expected)
+    return found
+
+
+_NUMBER, _HASH = re.compile("[1-9][0-9]{0,17}"), re.compile("[0-9a-f]{64}")
 
 
 def differences(connection: Connection, kept_elsewhere: Mapping[str, Any] | None = None) -> Iterator[str]:

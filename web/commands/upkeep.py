@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ledger.errors import Refused
 from web.commands.shell import REFUSED, author, refusals
 from web.files import steps
 
@@ -37,11 +36,11 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
     """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs."""
     if head is None and (signer or timestamp_root):
         raise click.UsageError("--signer and --timestamp-root are of a seal that was kept: give it with --head")
-    from ledger import database
+    from ledger import database, seals
     from ledger import verify as checking
 
     with refusals():
-        kept = None if head is None else _kept_seal(head)
+        kept = None if head is None else seals.read_kept(head.name, head.read_bytes())
         if head is not None:
             _told_of(head, signer, timestamp_root)
         with database.opened() as engine:
@@ -87,21 +86,6 @@ def _told_of(head: Path, signer: Path | None, timestamp_root: Path | None) -> No
         click.echo(
             f"{head.name} was there on {moment:%Y-%m-%d %H:%M:%S} UTC, by a time-stamp that leads to {timestamp_root.name}"
         )
-
-
-def _kept_seal(file: Path) -> dict[str, Any]:
-    """A seal as `tickmark seal --export` wrote it. Raises Refused for another file."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise Refused("head", file.name, f"expected a seal that `tickmark seal --export` wrote: {error}") from None
-    if (
-        not isinstance(found, dict)
-        or not str(found.get("seal_id", "")).isdigit()
-        or not isinstance(found.get("hash"), str)
-    ):
-        raise Refused("head", file.name, "expected a seal that `tickmark seal --export` wrote")
-    return found
 
 
 @click.command()
