@@ -32,8 +32,12 @@ def books(cli: Cli) -> None:
         invoice("M", "2026-01-20", one_time("10.00"), one_time("12.00", "2") | {"entity": "eu"}),
         contract("C", "2026-01-01", obligation("C-1", "500.00", "2026-01-01", "2026-06-30")),
         {"type": "contract_cost", "id": "K", "contract": "C", "date": "2026-01-01", "amount": "60.00", "end": "2026-06-30", "kind": "obtain"},
+        contract("R", "2026-01-10", {"id": "R-1", "product": "seats", "price": "100.00", "start": "2026-01-10", "pattern": "point_in_time"}),
+        {"type": "estimate", "id": "RE", "contract": "R", "component": "returns", "date": "2026-01-10", "amount": "-3.00", "refund": True},
+        invoice("RI", "2026-01-10", {"id": "1", "kind": "service", "amount": "100.00", "obligation": "R-1"}),
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-02")
+    cli.ok("close", "2025-12")
 
 
 def _of(rule: str) -> str:
