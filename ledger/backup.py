@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Engine, make_url, text
 
-from ledger import database, embedded, seals, verify
+from ledger import database, embedded, sealed, seals, verify
 from ledger.errors import Refused
 
 DUMP, SEAL, ABOUT = "books.dump", "seal.json", "about.json"
@@ -77,7 +77,7 @@ def restore(database_url: str, folder: Path) -> tuple[Backup, list[verify.Check]
     Raises Refused for a folder that is no backup, or that was changed, for a database that has books, or where pg_restore fails.
     """
     about = _read(folder)
-    seal = seals.read_kept(SEAL, (folder / SEAL).read_bytes()) if (folder / SEAL).is_file() else None
+    seal = sealed.read_kept(SEAL, (folder / SEAL).read_bytes()) if (folder / SEAL).is_file() else None
     if not os.environ.get("TICKMARK_DATABASE_URL"):
         database.create_database(database_url)
     owner = database.connect_engine(database_url, as_owner=True)

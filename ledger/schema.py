@@ -243,6 +243,15 @@ seal = Table(
     Column("accounts_root", LargeBinary),
 )
 
+seal_leaves = Table(
+    "seal_leaves",
+    metadata,
+    Column("seal_id", BigInteger, ForeignKey("seal.seal_id"), primary_key=True, autoincrement=False),
+    Column("entries", LargeBinary, nullable=False),
+    Column("documents", LargeBinary, nullable=False),
+    Column("accounts", LargeBinary, nullable=False),
+)
+
 verification = Table(
     "verification",
     metadata,

@@ -8,17 +8,17 @@ balances are read from.
 A leaf of the tree is an entry's hash (ledger/journal.py: it covers every column of the entry and of its postings). A node is
 SHA-256 of a byte 1 and its two children; a node left over on a level moves up as it is. What entries stand on is covered by trees of
 their own: the documents that posted them and the accounts they move, each leaf over all columns of a row. A block's hash is SHA-256
-over its fields in `Block.content`, each behind its length as four bytes.
+over its fields in `Block.content`, each behind its length as four bytes. The leaves are kept beside it (`seal_leaves`): where a root
+does not fit, they say which rows are not those that were sealed (ledger/sealed.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -26,9 +26,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, text
 
 from ledger import locks
-from ledger.errors import Refused, shortened
+from ledger.errors import Refused
 
 BLOCK = 1 << 16  # entry numbers a block spans at most
+LEAF_BYTES = hashlib.sha256().digest_size
 NOTHING_BEFORE = bytes(32)
 PATIENCE_SECONDS = 600.0
 _POLL_SECONDS = 0.02
@@ -187,24 +188,23 @@ def settled_numbers(connection: Connection, patience: float = PATIENCE_SECONDS) 
 
 def head(connection: Connection) -> Block | None:
     """The last block, or None where nothing is sealed."""
-    return next((block for block, _ in _kept(connection, "order by seal_id desc limit 1")), None)
+    return next((block for block, _ in kept(connection, "order by seal_id desc limit 1")), None)
 
 
 def block_of(connection: Connection, entry_id: int) -> Block | None:
     """The block that an entry is in, or None where it is not sealed yet."""
     which = f"where {entry_id:d} between first_entry and last_entry"
-    return next((block for block, _ in _kept(connection, which)), None)
+    return next((block for block, _ in kept(connection, which)), None)
 
 
 def blocks_from(connection: Connection, seal_id: int) -> list[Block]:
     """The blocks from one on, up to the last."""
-    return [block for block, _ in _kept(connection, f"where seal_id >= {seal_id:d} order by seal_id")]
+    return [block for block, _ in kept(connection, f"where seal_id >= {seal_id:d} order by seal_id")]
 
 
 def leaves_of(connection: Connection, block: Block) -> bytes:
     """The hashes of a block's entries, one after the other."""
-    _, leaves = connection.execute(_LEAVES, {"first": block.first_entry, "last": block.last_entry}).one()
-    return bytes(leaves or b"")
+    return covered(connection, "entry", block.first_entry, block.last_entry).leaves
 
 
 def last_sealed(connection: Connection) -> int:
@@ -227,18 +227,13 @@ def consistently(connection: Connection, ask: Callable[[int], Answer]) -> Answer
             return answer
 
 
-def _kept(connection: Connection, which: str = "order by seal_id") -> Iterator[tuple[Block, bytes]]:
+def kept(connection: Connection, which: str = "order by seal_id") -> Iterator[tuple[Block, bytes]]:
     """Blocks as they are kept, each with the hash that is kept with it."""
     rows = connection.execute(text(f"select {', '.join(Block.__slots__)}, hash from seal {which}"))
     for row in rows:
         fields: dict[str, Any] = dict(row._mapping)
-        kept = bytes(fields.pop("hash"))
-        yield Block(**fields), kept
-
-
-_LEAVES = text(
-    "select count(*), string_agg(hash, ''::bytea order by entry_id) from entry where entry_id between :first and :last"
-)
+        hash_ = bytes(fields.pop("hash"))
+        yield Block(**fields), hash_
 
 
 def _prefixed(column: str) -> str:
@@ -258,27 +253,38 @@ ACCOUNT_LEAF = (
     + " || ".join(_prefixed(name) for name in ("entity", "role", "currency", "subject", "product"))
     + ")"
 )
-_COVERED = {
+# What stands for a row of each table that a block covers: a leaf of its tree.
+LEAF = {"entry": "hash", "document": DOCUMENT_LEAF, "account": ACCOUNT_LEAF}
+_LEAVES = {
     table: text(
-        f"select count(*), coalesce(string_agg({leaf}, ''::bytea order by {table}_id), ''::bytea)"
+        f"select coalesce(string_agg({leaf}, ''::bytea order by {table}_id), ''::bytea)"
         f" from {table} where {table}_id between :first and :last"
     )
-    for table, leaf in (("document", DOCUMENT_LEAF), ("account", ACCOUNT_LEAF))
+    for table, leaf in LEAF.items()
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """The rows of a table up to a number: how many, and the root of their tree."""
+    """The rows of a table up to a number: their leaves, one after the other."""
 
     last: int
-    count: int
-    root: bytes
+    leaves: bytes
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.leaves) // LEAF_BYTES
+
+    @property
+    def root(self) -> bytes:
+        """The root of their tree, worked out anew."""
+        return merkle_root(self.leaves)
 
 
-def _covered(connection: Connection, table: str, first: int, last: int) -> Covered:
-    count, leaves = connection.execute(_COVERED[table], {"first": first, "last": last}).one()
-    return Covered(last, count, merkle_root(bytes(leaves)))
+def covered(connection: Connection, table: str, first: int, last: int) -> Covered:
+    """The rows of a table that a block covers, by their numbers."""
+    return Covered(last, bytes(connection.execute(_LEAVES[table], {"first": first, "last": last}).scalar_one()))
 
 
 def _next(connection: Connection, table: str, after: int, until: int) -> Covered:
@@ -286,10 +292,10 @@ def _next(connection: Connection, table: str, after: int, until: int) -> Covered
     last = after
     while last < until:
         first, last = last + 1, min(last + BLOCK, until)
-        found = _covered(connection, table, first, last)
-        if found.count:
+        found = covered(connection, table, first, last)
+        if found.leaves:
             return found
-    return Covered(max(last, after), 0, merkle_root(b""))
+    return Covered(max(last, after), b"")
 
 
 # Each pair of accounts and day once, then its two accounts: a busy wallet's thousand draw-downs look up two.
@@ -337,30 +343,24 @@ _TOTALS = text(
 def _seal_next(connection: Connection, until: Numbers, by: str) -> Block | None:
     """Seal the next block up to some numbers; None where nothing is left to seal."""
     before = head(connection)
-    start = first = before.last_entry + 1 if before else 1
-    after_document = (before.last_document if before else 0) or 0
-    after_account = (before.last_account if before else 0) or 0
-    count, leaves, last = 0, b"", first - 1
-    while not count and start <= until.entry:  # numbers that never became entries make no block of their own
-        last = min(start + BLOCK - 1, until.entry)
-        count, leaves = connection.execute(_LEAVES, {"first": start, "last": last}).one()
-        start = last + 1
-    documents = _next(connection, "document", after_document, until.document)
-    accounts = _next(connection, "account", after_account, until.account)
-    if not (count or documents.count or accounts.count):
+    after_entry = before.last_entry if before else 0
+    entries = _next(connection, "entry", after_entry, until.entry)
+    documents = _next(connection, "document", (before.last_document if before else 0) or 0, until.document)
+    accounts = _next(connection, "account", (before.last_account if before else 0) or 0, until.account)
+    if not (entries.leaves or documents.leaves or accounts.leaves):
         return None
-    if not count:
-        last = first - 1
+    # numbers that never became entries make no block of their own
+    first, last = after_entry + 1, entries.last if entries.leaves else after_entry
     rows: Any = connection.execute(_TOTALS, {"first": first, "last": last}).all()
     connection.execute(text("delete from open_receivable where amount = 0"))
     block = Block(
         before.seal_id + 1 if before else 1,
         first,
         last,
-        count,
+        entries.count,
         rows[0].postings if rows else 0,
         json.dumps([list(row[1:]) for row in rows], separators=(",", ":")),
-        merkle_root(bytes(leaves or b"")),
+        entries.root,
         before.hash if before else NOTHING_BEFORE,
         connection.scalar(text("select clock_timestamp()")),
         by,
@@ -372,77 +372,10 @@ def _seal_next(connection: Connection, until: Numbers, by: str) -> Block | None:
         text(f"insert into seal ({', '.join(names)}) values ({', '.join(f':{name}' for name in names)})"),
         {name: getattr(block, name) for name in names},
     )
+    connection.execute(
+        text(
+            "insert into seal_leaves (seal_id, entries, documents, accounts) values (:seal, :entries, :documents, :accounts)"
+        ),
+        {"seal": block.seal_id, "entries": entries.leaves, "documents": documents.leaves, "accounts": accounts.leaves},
+    )
     return block
-
-
-def read_kept(name: str, content: bytes) -> dict[str, Any]:
-    """A seal as it was exported to a file of that name. Raises Refused for what is none."""
-    expected = "expected a seal that `tickmark seal --export` wrote"
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Refused("head", name, f"{expected}: {shortened(str(error))}") from None
-    if not isinstance(found, dict):
-        raise Refused("head", name, expected)
-    number, kept = found.get("seal_id"), found.get("hash")
-    if not (isinstance(number, str) and _NUMBER.fullmatch(number) and isinstance(kept, str) and _HASH.fullmatch(kept)):
-        raise Refused("head", name, expected)
-    return found
-
-
-_NUMBER, _HASH = re.compile("[1-9][0-9]{0,17}"), re.compile("[0-9a-f]{64}")
-
-
-def differences(connection: Connection, kept_elsewhere: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """What differs from what was sealed, recomputed from entries, documents, accounts and blocks; a text for what does not hold.
-
-    `kept_elsewhere` is a block as it was exported: what came before it can't have been rewritten since.
-    """
-    previous, expected, next_entry = NOTHING_BEFORE, 1, 1
-    after = {"document": 0, "account": 0}
-    for block, kept in list(_kept(connection)):
-        if block.seal_id != expected or block.first_entry != next_entry:
-            yield f"seal {block.seal_id} does not follow seal {expected - 1}: a block is missing"
-        if block.hash != kept:
-            yield f"seal {block.seal_id}: its hash is not that of its content"
-        if block.previous != previous:
-            yield f"seal {block.seal_id}: the block before it is not the one it was chained to"
-        count, leaves = connection.execute(_LEAVES, {"first": block.first_entry, "last": block.last_entry}).one()
-        if count != block.entries:
-            yield (
-                f"seal {block.seal_id}: entries {block.first_entry} to {block.last_entry} are {count}, sealed were {block.entries}"
-            )
-        elif merkle_root(bytes(leaves or b"")) != block.root:
-            yield f"seal {block.seal_id}: entries {block.first_entry} to {block.last_entry} are not those that were sealed"
-        yield from _differing(connection, block, after)
-        previous, expected, next_entry = kept, block.seal_id + 1, block.last_entry + 1
-    if kept_elsewhere is not None:
-        yield from _against(connection, kept_elsewhere)
-
-
-def _differing(connection: Connection, block: Block, after: dict[str, int]) -> Iterator[str]:
-    """What differs of the documents and accounts a block covers; `after` is how far those before it go."""
-    for table, last, count, root in (
-        ("document", block.last_document, block.documents, block.documents_root),
-        ("account", block.last_account, block.accounts, block.accounts_root),
-    ):
-        if last is None:
-            continue
-        first = after[table] + 1
-        found = _covered(connection, table, first, last)
-        if found.count != count:
-            yield f"seal {block.seal_id}: {table}s {first} to {last} are {found.count}, sealed were {count}"
-        elif found.root != root:
-            yield f"seal {block.seal_id}: {table}s {first} to {last} are not those that were sealed"
-        after[table] = last
-
-
-def _against(connection: Connection, kept_elsewhere: Mapping[str, Any]) -> Iterator[str]:
-    """What differs from a block that was kept elsewhere."""
-    number, wanted = int(kept_elsewhere["seal_id"]), str(kept_elsewhere["hash"])
-    found = next(iter(_kept(connection, f"where seal_id = {number}")), None)
-    if found is None:
-        last = connection.scalar(text("select coalesce(max(seal_id), 0) from seal"))
-        yield f"seal {number} was kept elsewhere, and these books end with seal {last}: they are older, or were cut off"
-    elif found[1].hex() != wanted:
-        yield f"seal {number} is not the one that was kept elsewhere: what is sealed up to it was rewritten"

@@ -20,7 +20,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import copying, reading, seals
+from ledger import copying, reading, sealed
 from ledger.errors import Refused
 from ledger.invariants import MOVEMENT, MOVEMENT_SQL, QUESTIONS, Question
 
@@ -96,7 +96,7 @@ def each(
         _Work(_DOCUMENTS, "documents", "select count(*) from document", _documents_differing),
         _Work(
             _sealed(kept_elsewhere), "seals", "select count(*) from seal",
-            partial(seals.differences, kept_elsewhere=kept_elsewhere),
+            partial(sealed.differences, kept_elsewhere=kept_elsewhere),
         ),
     ]  # fmt: skip
     of_movement = [work for work, q in zip(asked, QUESTIONS, strict=True) if MOVEMENT in q.differing]

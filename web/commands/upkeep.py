@@ -36,11 +36,11 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
     """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs."""
     if head is None and (signer or timestamp_root):
         raise click.UsageError("--signer and --timestamp-root are of a seal that was kept: give it with --head")
-    from ledger import database, seals
+    from ledger import database, sealed
     from ledger import verify as checking
 
     with refusals():
-        kept = None if head is None else seals.read_kept(head.name, head.read_bytes())
+        kept = None if head is None else sealed.read_kept(head.name, head.read_bytes())
         if head is not None:
             _told_of(head, signer, timestamp_root)
         with database.opened() as engine:
