@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import drawing, exporting, growth, posting, reporting
+from benchmarks import drawing, exporting, growth, posting, reporting, verifying
 from benchmarks.measure import Result, Scale, server, table, tell
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "recognize": reporting.recognition,
     "growth": growth.growing,
     "seal": growth.sealing,
+    "verify": verifying.verifying,
     "draw": drawing.drawing,
     "workbook": exporting.exporting,
     "cli": reporting.command_line,
