@@ -73,6 +73,8 @@ def test_books_of_an_older_release_go_on(cli: Cli, older: str, dump: Path, tmp_p
     cli.ok("close", "2026-02", "--entity", "de")
     with engine.begin() as connection:
         counted = connection.execute(text("select entry_count from document where ref = 'new'")).scalar_one()
-        closed = connection.execute(text("select last_entry from period_event order by period_event_id")).scalars().all()
+        closed = (
+            connection.execute(text("select last_entry from period_event order by period_event_id")).scalars().all()
+        )
     assert (counted, closed[0], closed[-1] is None) == (1, None, False)
     assert "checks hold" in cli.ok("verify", "--head", str(tmp_path / "seal.json"))

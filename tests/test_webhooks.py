@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from sqlalchemy import Engine
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from adapters.webhooks import deliver
 from tests.conftest import Cli
 from tests.samples import PARTY, grant, invoice, parties, prepaid, usage
 
@@ -73,6 +76,14 @@ def test_crossings_are_told_in_order_once(cli: Cli, hook: Hook, monkeypatch: pyt
     }  # fmt: skip
     assert len(set(hook.ids)) == 2
     assert cli.ok("notify", "--url", hook.url) == "alerts delivered: 0\n"
+
+
+def test_a_hundred_who_tell_at_once_tell_each_once(cli: Cli, hook: Hook, engine: Engine) -> None:
+    _two_crossings(cli)
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: deliver(engine, hook.url, SECRET), range(100)))
+    assert sum(told) == 2
+    assert [event["type"] for event in hook.taken] == ["wallet.below_threshold", "wallet.above_threshold"]
 
 
 @pytest.mark.parametrize("status", [400, 302])
