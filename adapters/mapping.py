@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 from ledger import reading
 from ledger.chart import ROLES
 from ledger.documents import Text
-from ledger.errors import Problem, ProblemList, Refused
+from ledger.errors import Problem, ProblemList, Refused, shortened
 
 Detail = Literal["entry", "document", "day", "month"]
 # What is made there besides journal entries: nothing, customers, or all that has an object of its own there.
@@ -230,9 +230,11 @@ def read(connection: Connection, target: str, entity: str, path: Path | None, de
     content = path.read_bytes()
     try:
         data: dict[str, Any] = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused("mapping", path.name, f"expected a TOML file: {error}") from None
-    file = reading.check(File, data)
+        file = reading.check(File, data)
+    except ValueError as error:  # no TOML, no UTF-8, or an integer of thousands of digits
+        raise Refused("mapping", path.name, f"expected a TOML file: {shortened(str(error))}") from None
+    except RecursionError:
+        raise Refused("mapping", path.name, "expected a TOML file nested a few levels deep") from None
     problems = _problems(file, target, entity, defaults)
     if problems:
         raise ProblemList(problems)

@@ -21,7 +21,7 @@ from ledger import seals, verify
 from ledger.database import connect_engine
 from revrec.recognition import recognize
 
-_CUSTOMERS_MAX = 20_000
+_POSTINGS_PER_CUSTOMER = 500
 _BATCH = 500_000  # documents a file
 _MONTHS = 3
 _SECONDS_ALLOWED = 300  # for ten million postings
@@ -29,7 +29,7 @@ _SECONDS_ALLOWED = 300  # for ten million postings
 
 def books(url: str, postings: int) -> None:
     """Whole books of about so many postings, posted as documents and sealed: wallets, contracts, invoices, payments and usage."""
-    customers = max(min(_CUSTOMERS_MAX, postings // 50), 1)
+    customers = max(postings // _POSTINGS_PER_CUSTOMER, 1)
     post_lines_to(url, io.BytesIO(b"".join(_parties(customers))))
     usage = _usage(customers, postings - 9 * customers)
     while batch := b"".join(islice(usage, _BATCH)):

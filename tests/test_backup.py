@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from ledger import embedded
 from ledger.database import connect_engine
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, service, usage
@@ -71,6 +72,27 @@ def test_what_is_restored_is_what_was_backed_up(
     with engine.connect() as connection, pytest.raises(Exception, match="permission denied"):
         connection.execute(text("update posting set amount = 1"))
     engine.dispose()
+
+
+def test_books_are_restored_into_a_new_server(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on another machine: a server of its own, which has nothing yet, not even roles."""
+    _books(cli)
+    cli.ok("backup", str(tmp_path / "backup"))
+    before = cli.report("trial-balance")
+    folder = tmp_path / "another server"
+    monkeypatch.delenv("TICKMARK_DATABASE_URL")
+    monkeypatch.setenv("TICKMARK_DATA", str(folder))
+    try:
+        assert "checks hold, and the books lead to seal 1" in cli.ok("restore", str(tmp_path / "backup"))
+        assert cli.report("trial-balance") == before
+        kept = json.loads((tmp_path / "backup" / "seal.json").read_text())
+        assert f"seal 1 is {kept['hash']}" in cli.ok("seal")
+        engine = connect_engine(embedded.start(folder))
+        with engine.connect() as connection, pytest.raises(Exception, match="permission denied"):
+            connection.execute(text("update posting set amount = 1"))
+        engine.dispose()
+    finally:
+        embedded.stop(folder)
 
 
 def test_a_backup_that_was_changed_is_refused(

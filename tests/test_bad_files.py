@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adapters.usage_csv import tally
@@ -150,6 +150,35 @@ def test_what_is_no_file_of_the_ecb(cli: Cli, tmp_path: Path, data: st.DataObjec
     file = tmp_path / ("rates.csv" if kind == "plain" else "rates.zip")
     file.write_bytes(content)
     _refused_in_words(cli, "rates", *DAYS, "--file", str(file))
+
+
+# Kept: what broke something once, or what would break one that believes what it reads.
+MAPPINGS = [
+    b"a = " + b"[" * 5_000, b"a = " + b"{a=" * 3_000, b"a." * 5_000 + b"b = 1", b"[" + b"a." * 20_000 + b"b]", b"\xff", b"\xef\xbb\xbftarget = 'zoho'",
+    b"target = 1", b"target = 'zoho'\nentity = []", b"target = 'zoho'\nentity = 'us'\naccounts = 1", b"target = 'nothing'", b"target = 'zoho'\ntarget = 'zoho'",
+    b"[accounts]\ncash = 9" + b"9" * 5_000, b"[accounts]\ncash = nan", b"[accounts]\ncash = 1979-05-27T07:32:00Z", b"a = '" + b"x" * 900_000 + b"'", b"\x00",
+]  # fmt: skip
+
+
+@settings(max_examples=50 * EXAMPLES)
+@given(
+    st.one_of(
+        st.sampled_from(MAPPINGS),
+        st.binary(max_size=200),
+        st.text(max_size=100).map(lambda s: s.encode("utf-8", "surrogatepass")),
+    )
+)
+@example(MAPPINGS[0])
+@example(MAPPINGS[1])
+def test_what_is_no_mapping(cli: Cli, tmp_path: Path, content: bytes) -> None:
+    cli.run("post", "-", stdin="\n".join(map(json.dumps, parties())))
+    file = tmp_path / "zoho.toml"
+    file.write_bytes(content)
+    done = cli.run("export", "zoho", "--entity", "us", "--mapping", str(file), "--output", str(tmp_path / "out.json"))
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == 1
+    assert "expected" in done.stderr
+    assert len(done.stderr) < 5_000
 
 
 @settings(max_examples=50 * EXAMPLES)
