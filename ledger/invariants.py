@@ -1,16 +1,20 @@
 """What must always hold of the books, each as one SQL statement that returns what differs and a sentence an auditor understands.
 
+An amount stands in a text as its minor units and its currency, <-5000|USD>, which `told` writes as -50.00 USD.
 None trusts a balance, a hash or a total that it does not recompute. `ledger/verify.py` asks them.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ledger.books import HOUSE
 from ledger.chart import ROLES
 from ledger.dates import FIRST_DAY
+from ledger.errors import Refused
 from ledger.journal import ENTRY_HASH_SQL, HEAD_BYTES_SQL, POSTING_BYTES_SQL
+from ledger.money import to_text
 from ledger.rulebook import PRICE_REDUCING
 
 
@@ -28,8 +32,8 @@ def _negative_balances(role: str, subject: str, label: str) -> str:
     """Accounts of a role whose balance falls below zero on some day, by its normal side."""
     sign = ROLES[role].sign
     return f"""
-        select format('{label} %s of %s: %s %s on %s', substr(a.subject, {len(subject) + 2}), c.ref, low.balance,
-                      a.currency, low.effective_on)
+        select format('%s of %s: <%s|%s> on %s', concat_ws(' ', '{label}', nullif(substr(a.subject, {len(subject) + 2}), '')), c.ref,
+                      low.balance, a.currency, low.effective_on)
         from (
             select distinct on (customer_id, account_id) customer_id, account_id, effective_on, balance
             from (select customer_id, account_id, effective_on,
@@ -41,6 +45,24 @@ def _negative_balances(role: str, subject: str, label: str) -> str:
         ) low
         join account a using (customer_id, account_id)
         join customer c using (customer_id)"""
+
+
+_AMOUNT = re.compile(r"<(-?[0-9]+)?\|([A-Z0-9]*)>")
+
+
+def told(difference: str) -> str:
+    """What differs as people read it: amounts as they write them."""
+    return _AMOUNT.sub(_written, difference)
+
+
+def _written(found: re.Match[str]) -> str:
+    minor, currency = found.groups()
+    if minor is None:
+        return "nothing"
+    try:
+        return f"{to_text(int(minor), currency)} {currency}"
+    except Refused:  # a currency there is none of: what is verified may say anything
+        return f"{minor} minor units of {currency}"
 
 
 # What each sub-ledger account took and gave by each rule on each day: most questions are of that, and not of every posting.
@@ -155,7 +177,7 @@ QUESTIONS = (
         "accounts",
         "select count(*) from account join entity using (entity) where account.currency <> entity.currency",
         """with sides as (
-               select a.*, e.entry_id, s.net, s.functional
+               select a.*, n.currency as home, e.entry_id, s.net, s.functional
                from account a join entity n using (entity)
                join (select customer_id, entry_id, debit_account as account_id, amount as net,
                             functional_amount as functional, rule from posting
@@ -167,14 +189,14 @@ QUESTIONS = (
                   or (a.currency <> n.currency
                       and s.rule not in (select number from rule where code like 'revalue.%'))
            )
-           select format('%s %s of %s: %s %s', role, subject, c.ref, currency, sum(functional)) from sides
+           select format('%s %s of %s: no %s, and <%s|%s>', role, subject, c.ref, currency, sum(functional), home) from sides
            join customer c using (customer_id)
            where role in (select name from role where kind in ('asset', 'liability'))
-           group by customer_id, account_id, role, subject, c.ref, currency
+           group by customer_id, account_id, role, subject, c.ref, currency, home
            having sum(net) = 0 and sum(functional) <> 0
            union all
-           select format('currency_exchange in entry %s: %s', entry_id, sum(functional)) from sides
-           where role = 'currency_exchange' group by entry_id having sum(functional) <> 0""",
+           select format('currency_exchange in entry %s: <%s|%s>', entry_id, sum(functional), home) from sides
+           where role = 'currency_exchange' group by entry_id, home having sum(functional) <> 0""",
     ),
     Question(
         "every entry names a document in the books",
@@ -231,8 +253,8 @@ QUESTIONS = (
         "entities",
         "select count(*) from entity",
         _SIDES
-        + """select format('%s: %s', entity, sum(functional)) from sides
-                    group by entity having sum(functional) <> 0""",
+        + """select format('%s: <%s|%s>', sides.entity, sum(functional), e.currency) from sides
+                    join entity e using (entity) group by sides.entity, e.currency having sum(functional) <> 0""",
     ),
     Question(
         "closed books took no entry after they closed",
@@ -293,8 +315,8 @@ QUESTIONS = (
                left join grant_balance b using (customer_id, grant_id)
                left join moved m on m.customer_id = g.customer_id and m.subject = 'grant:' || g.ref
            )
-           select format('grant %s of %s: drawn %s, expired %s of %s', ref, customer, drawn_face_minor,
-                         expired_face_minor, face_minor)
+           select format('grant %s of %s: drawn <%s|%s>, expired <%s|%s> of <%s|%s>', ref, customer, drawn_face_minor,
+                         currency, expired_face_minor, currency, face_minor, currency)
            from recomputed
            where balance_face is distinct from face_minor or drawn_face_minor + expired_face_minor + moved_face_minor > face_minor
               or moved_face_minor is distinct from coalesce(moved, 0)
@@ -347,7 +369,7 @@ QUESTIONS = (
                  and rule <> (select number from rule where code = 'manual')
                group by 1, 2, 3, 4
            )
-           select format('%s owes %s for %s: %s %s', owes, claims, c.ref, net, currency) from owed
+           select format('%s owes %s for %s: <%s|%s>', owes, claims, c.ref, net, currency) from owed
            join customer c using (customer_id) where net <> 0""",
     ),
     Question(
@@ -392,8 +414,8 @@ QUESTIONS = (
                from months m
                window by_month as (partition by customer_id, entity, currency, subject order by month)
            )
-           select format('%s of %s in %s: liability %s, asset %s %s', subject, c.ref, to_char(month, 'YYYY-MM'),
-                         liability_end, asset_end, currency)
+           select format('%s of %s in %s: liability <%s|%s>, asset <%s|%s>', subject, c.ref, to_char(month, 'YYYY-MM'),
+                         liability_end, currency, asset_end, currency)
            from ends join customer c using (customer_id)
            where (liability_end <> 0 and asset_end <> 0) or liability_end < 0 or asset_end < 0
            order by subject, month""",
@@ -448,12 +470,12 @@ QUESTIONS = (
                                  and r.before > greatest(x.recognised_on, v.from_day))
                group by 1, 2
            ), priced as (
-               select o.subject, m.earned, m.pending + greatest(coalesce(h.price - o.price_minor, 0), 0) as pending, coalesce(o.price_minor - greatest(
+               select o.subject, o.currency, m.earned, m.pending + greatest(coalesce(h.price - o.price_minor, 0), 0) as pending, coalesce(o.price_minor - greatest(
                           m.reduced - greatest(m.billed + m.reduced - o.price_minor, 0), 0), m.billed) as price
                from performance_obligation o join moved m using (customer_id, subject)
                left join changed h using (customer_id, subject)
            )
-           select format('%s: %s of %s', subject, earned, price) from priced
+           select format('%s: <%s|%s> of <%s|%s>', subject, earned, currency, price, currency) from priced
            where (price >= 0 and earned > greatest(price, price + pending))
               or (price < 0 and earned < least(price, price + pending))""",
     ),
@@ -490,8 +512,8 @@ QUESTIONS = (
                where (not free and price_minor <> face_minor and kind <> 'commitment') or contract is not null
                   or carried_from is not null
            )
-           select format('%s of %s: rated %s, documents say %s; posted %s', coalesce(m.product, d.product), c.ref,
-                         m.rated, d.rated, m.posted_minor)
+           select format('%s of %s: rated %s, documents say %s; posted <%s|%s>', coalesce(m.product, d.product),
+                         c.ref, m.rated, d.rated, m.posted_minor, m.currency)
            from usage_meter m
            full join documents d using (customer_id, entity, product, currency)
            left join postings p using (customer_id, entity, product, currency)
@@ -549,8 +571,8 @@ QUESTIONS = (
                join account a using (customer_id, account_id)
                group by a.entity, a.role, a.product, a.currency, s.effective_on
                having sum(s.debit) <> 0 or sum(s.credit) <> 0 or sum(s.functional_debit) <> 0 or sum(s.functional_credit) <> 0)
-           select format('%s of %s on %s: %s debit, %s credit; postings say %s and %s', role, entity, effective_on, t.debit,
-                         t.credit, r.debit, r.credit)
+           select format('%s of %s on %s: <%s|%s> debit, <%s|%s> credit; postings say <%s|%s> and <%s|%s>', role, entity,
+                         effective_on, t.debit, currency, t.credit, currency, r.debit, currency, r.credit, currency)
            from daily_total t full join recomputed r using (entity, role, product, currency, effective_on)
            where (t.debit, t.credit, t.functional_debit, t.functional_credit)
                  is distinct from (r.debit, r.credit, r.functional_debit, r.functional_credit)""",
@@ -565,10 +587,11 @@ QUESTIONS = (
                join account a using (customer_id, account_id)
                where a.role = 'accounts_receivable'
                group by customer_id, account_id having sum(s.debit) <> sum(s.credit))
-           select format('%s of customer %s: %s, postings say %s', a.subject, a.customer_id, coalesce(t.amount, 0),
-                         coalesce(r.amount, 0))
+           select format('%s of %s: <%s|%s>, postings say <%s|%s>', a.subject, c.ref, coalesce(t.amount, 0),
+                         a.currency, coalesce(r.amount, 0), a.currency)
            from open_receivable t full join recomputed r using (customer_id, account_id)
            join account a using (customer_id, account_id)
+           join customer c using (customer_id)
            where t.amount is distinct from r.amount""",
     ),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -22,12 +22,13 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger import copying, reading, sealed
 from ledger.errors import Refused
-from ledger.invariants import MOVEMENT, MOVEMENT_SQL, QUESTIONS, Question
+from ledger.invariants import MOVEMENT, MOVEMENT_SQL, QUESTIONS, Question, told
 
 DIFFERENCES_MAX = 50
 _DOCUMENTS = "every document says what it said when it came in: its content has the hash that was kept with it"
 _SEALED = "what is sealed is what was sealed: no entry, document or account added, changed or missing, and no block"
 _ROWS = 5_000
+_POLL_SECONDS = 0.2
 # For sorts and sums of many rows; what takes more goes to the server's disk.
 _WORK_MEMORY = "128MB"
 
@@ -87,7 +88,7 @@ def each(
     """Make every check, two at a time, and give them in the order of `sentences`; `done` is told of each as it is made.
 
     `kept_elsewhere` is a seal as it was exported, which what is sealed has to lead to. `name` is told everything that differs, by
-    the sentence of its check, in minor units; a check names the first `DIFFERENCES_MAX` of it. Posts nothing, and keeps nobody from
+    the sentence of its check; a check names the first `DIFFERENCES_MAX` of it. Posts nothing, and keeps nobody from
     posting.
     """
     movement = cache(_movement)  # once on the connection of those who ask
@@ -100,26 +101,31 @@ def each(
         ),
     ]  # fmt: skip
     of_movement = [work for work, q in zip(asked, QUESTIONS, strict=True) if MOVEMENT in q.differing]
+    of_either = deque(work for work in asked if work not in of_movement)
+    of_each = deque(of_movement), deque(hashed)
     for work in (*asked, *hashed):
         if done is not None:
             work.check.add_done_callback(lambda _: done())
-    either = deque(work for work in asked if work not in of_movement)
     with _as_of_one_moment(engine) as connections, ThreadPoolExecutor(len(connections)) as lanes:
-        for connection, own in zip(connections, (of_movement, hashed), strict=True):
-            lanes.submit(_do_all, connection, deque(own), either, name)
+        running = [
+            lanes.submit(_do_all, connection, (own, of_either), name)
+            for connection, own in zip(connections, of_each, strict=True)
+        ]
         try:
             for work in (*asked, *hashed):
                 yield work.check.result()
-        except BaseException:
-            either.clear()
-            for connection in connections:
-                copying.driver_connection(connection).cancel_safe()
+        except BaseException:  # nobody waits for the others any more
+            for waiting in (*of_each, of_either):
+                waiting.clear()
+            while wait(running, _POLL_SECONDS).not_done:  # more than once: one may just be about to ask
+                for connection in connections:
+                    copying.driver_connection(connection).cancel_safe()
             raise
 
 
-def _do_all(connection: Connection, own: deque[_Work], either: deque[_Work], name: Name | None) -> None:
-    """Make the checks that are this connection's own, then those of either connection that are left."""
-    for waiting in (own, either):
+def _do_all(connection: Connection, queues: tuple[deque[_Work], ...], name: Name | None) -> None:
+    """Make the checks that wait, queue by queue, until none is left: this connection's own, then those of either."""
+    for waiting in queues:
         with suppress(IndexError):
             while True:
                 waiting.popleft().do(connection, name)
@@ -170,7 +176,7 @@ def _ask(question: Question, movement: Callable[[Connection], str], connection: 
         # streamed without a cursor of the server's, for which it would not work in parallel
         with connection.begin_nested(), copying.driver_cursor(connection) as cursor:
             for (difference,) in cursor.stream(sql.encode()):
-                yield str(difference)
+                yield told(difference)
     except psycopg.DataError as error:  # such as JSON that is none
         yield f"can't be answered: {str(error).splitlines()[0]}"
 

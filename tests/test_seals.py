@@ -278,8 +278,8 @@ DAMAGE = {
                                        "(accounts_receivable invoice:J) is not as it was sealed\n"),
     "drifted totals": ("update daily_total set debit = debit + 1 where role = 'cash' or role = 'revenue'",
                        "revenue of us on", "postings say"),
-    "a receivable kept open": ("update open_receivable set amount = amount + 1", "invoice:I of customer", "postings say"),
-    "a receivable forgotten": ("delete from open_receivable", "invoice:I of customer", "0, postings say 46500"),
+    "a receivable kept open": ("update open_receivable set amount = amount + 1", "invoice:I of globex: 465.01 USD, postings say 465.00 USD"),
+    "a receivable forgotten": ("delete from open_receivable", "invoice:I of globex: 0.00 USD, postings say 465.00 USD"),
     "totals of a day deleted": ("delete from daily_total where role = 'revenue'", "revenue of us on", "postings say"),
 }  # fmt: skip
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from dataclasses import replace
 from decimal import Decimal
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 
 from ledger import verify
 from ledger.intake import post_lines
+from ledger.invariants import told
 from ledger.journal import ENTRY_HASH_SQL
 from revrec.intake import TYPES
 from tests.conftest import Cli
@@ -136,6 +140,26 @@ def test_all_that_differs_is_counted_and_named_where_it_is_asked_for(cli: Cli, o
     assert "(every document says what it said" in named[0]
 
 
+def test_who_stops_verifying_waits_for_no_more_of_it(cli: Cli, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.post(*parties())
+    slow = [replace(q, differing="select pg_sleep(30)::text where pg_sleep(30) is null") for q in verify.QUESTIONS[1:]]
+    monkeypatch.setattr(verify, "QUESTIONS", (verify.QUESTIONS[0], *slow))
+    started = time.monotonic()
+    checks = verify.each(engine)
+    assert next(checks).differing == 0
+    checks.close()
+    assert time.monotonic() - started < 20
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined] # a QueuePool
+
+
+def test_a_check_that_fails_is_told(cli: Cli, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.post(*parties())
+    broken = replace(verify.QUESTIONS[3], differing="select nothing from nowhere")
+    monkeypatch.setattr(verify, "QUESTIONS", (*verify.QUESTIONS[:3], broken, *verify.QUESTIONS[4:]))
+    with pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"):
+        verify.verify(engine)
+
+
 def test_who_posts_meanwhile_makes_no_difference(cli: Cli, engine: Engine) -> None:
     """Documents come in while checks are made: each check sees the books as of one moment, whole."""
     _books(cli)
@@ -190,7 +214,7 @@ def test_damage_is_seen_and_named(cli: Cli, owner: Connection, damage: str) -> N
 @pytest.mark.parametrize(
     ("statement", "sentence", "named"),
     [
-        ("update posting set amount = amount + 1 where rule = 352", "what an entity owes another", "us owes eu for globex: 1 USD"),
+        ("update posting set amount = amount + 1 where rule = 352", "what an entity owes another", "us owes eu for globex: 0.01 USD"),
         ("update invoice set number = 7 where ref = 'M'", "leaves no number out", "numbered 7 to 7, the last number taken is 1"),
         ("update line_tax set tax_minor = tax_minor + 1", "tax payable and the taxable base", "tax:VAT: payable 1200, charged 1201"),
     ],
@@ -228,7 +252,7 @@ def test_a_refund_liability_below_zero_is_seen(cli: Cli, owner: Connection) -> N
     )
     owner.commit()
     result = cli.run("verify")
-    assert "refund liability C/o of globex: -300 USD on 2026-01-31" in result.stderr
+    assert "refund liability C/o of globex: -3.00 USD on 2026-01-31" in result.stderr
 
 
 def test_a_taxed_invoice_that_replaces_another_verifies(cli: Cli) -> None:
@@ -264,5 +288,14 @@ def test_an_overdraft_is_seen_on_the_day_it_happens(cli: Cli, owner: Connection)
     owner.execute(text("update posting set effective_on = '2025-12-31' where rule = 402"))
     owner.commit()
     result = cli.run("verify")
-    assert "invoice I of globex: -46500 USD on 2025-12-31" in result.stderr
+    assert "invoice I of globex: -465.00 USD on 2025-12-31" in result.stderr
     assert "balance" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [("a <-5000|USD> b <7|JPY>", "a -50.00 USD b 7 JPY"), ("<1500|KWD>", "1.500 KWD"), ("<|USD>", "nothing"), ("<5|ZZZ>", "5 minor units of ZZZ"),
+     ("customer <b> of <1|2|3>", "customer <b> of <1|2|3>")],
+)  # fmt: skip
+def test_amounts_are_told_as_people_write_them(found: str, said: str) -> None:
+    assert told(found) == said
