@@ -157,7 +157,7 @@ def test_what_was_known_stays_as_it_was(cli: Cli, engine: Engine, month: str) ->
         )
     assert changed >= set(REPORTS) - {"wallet-alerts", "statement", "dunning", "wallet-forecast"}
     with engine.connect() as connection:
-        assert clean(verify(connection))
+        assert clean(verify(connection.engine))
 
 
 def test_what_was_effective_stays_as_it_was(cli: Cli, engine: Engine) -> None:
