@@ -61,6 +61,7 @@ Plain = tuple[int, int, int, int, int, int, int]
 def entry_hash(entry: Entry, entry_id: int, posted_at_microseconds: int, posted_by: str) -> bytes:
     """SHA-256 over every column of an entry and of its postings, in big-endian binary.
 
+    Every field but `posted_by` has a fixed length, and the number of postings says where that ends, so no two entries have one form.
     The form is what PostgreSQL's int8send, int4send and int2send make (dates as days since 2000-01-01, moments as
     microseconds), so that the database can compute the same hash: see `ENTRY_HASH_SQL`.
     """

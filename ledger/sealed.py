@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -108,13 +109,13 @@ def _named(connection: Connection, seal_id: int, table: str, span: tuple[int, in
         now[leaf] = row.number
     # a row that was changed stands where one is missing; where there are more of these, so many are gone
     before, gone = span[0] - 1, 0
-    between = sorted(row.number for row in there if bytes(row.leaf) not in known)
+    between = [row.number for row in there if bytes(row.leaf) not in known]
     for expected in [*sealed, None]:
         number = span[1] + 1 if expected is None else now.get(expected)
         if number is None:
             gone += 1
             continue
-        missing = gone - sum(before < other < number for other in between)
+        missing = gone - (bisect_left(between, number) - bisect_right(between, before))
         if missing > 0:
             yield f"{_PLURAL[table]} between {before} and {number} are gone: {missing}"
         before, gone = number, 0
