@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -25,10 +24,10 @@ from tests.test_access import _books, _routes, bearer, key
 
 WEB = Path(__file__).parent.parent / "web"
 
-# Each would show the other entity's figures, a marker, or time that passes, where it came to stand in a statement.
+# Each would show the other entity's figures, a marker, or move a number on, where it came to stand in a statement.
 STATEMENTS = [
-    "' or '1'='1", "' or 1=1 --", "us' or 'eu'='eu", "') or true --", '") or true --', "1 or 1=1", "1; select pg_sleep(3)", "'; select pg_sleep(3); --",
-    "' || pg_sleep(3) || '", "1) union select 'leak' || 'ed' --", "' union all select 'leak' || 'ed', null, null --", "$$; select 1; $$", "\\'; drop table posting; --",
+    "' or '1'='1", "' or 1=1 --", "us' or 'eu'='eu", "') or true --", '") or true --', "1 or 1=1", "1; select setval('entry_number', 999999)", "'; select setval('entry_number', 999999); --",
+    "' || setval('entry_number', 999999) || '", "1) union select 'leak' || 'ed' --", "' union all select 'leak' || 'ed', null, null --", "$$; select 1; $$", "\\'; drop table posting; --",
     "%' or '%'='", "_%", "x' and (select count(*) from api_key) > 0 --", ":entity", "%(entity)s", "{ELSEWHERE}", "a\u02bc or 1=1", "\uff07 or 1=1",
 ]  # fmt: skip
 PATHS = [
@@ -87,10 +86,11 @@ def _parameters() -> list[str]:
 
 
 def _state(connection: Connection) -> dict[str, int]:
-    """How many rows each table of the books has."""
+    """How many rows each table of the books has, and the last number an entry took."""
     tables = set(connection.execute(text("select tablename from pg_tables where schemaname = 'public'")).scalars())
     assert set(metadata.tables) <= tables
-    return {
+    last = connection.execute(text("select pg_sequence_last_value('entry_number')")).scalar_one()
+    return {"last entry": last} | {
         name: connection.execute(text(f"select count(*) from {name}")).scalar_one()
         for name in metadata.tables
         if name != "api_key"
@@ -118,46 +118,33 @@ def _assert_harmless(said: str, asked: str, value: str) -> None:
         assert never not in shown, f"{asked}: {never}"
 
 
-@pytest.mark.parametrize("value", [*STATEMENTS, *PATHS])
-def test_a_value_stays_a_value_on_every_route(app: Flask, engine: Engine, owner: Connection, value: str) -> None:
+@pytest.mark.parametrize("part", range(4))
+def test_a_value_stays_a_value_on_every_route(app: Flask, engine: Engine, owner: Connection, part: int) -> None:
     headers = bearer(key(engine, "viewer", "us"))
     client = _signed_in(app, headers)
     before = _state(owner)
     owner.rollback()
-    started = time.monotonic()
     asked = 0
-    for rule in app.url_map.iter_rules():
-        if "GET" not in (rule.methods or ()) or rule.rule == "/metrics":
-            continue
-        names = re.findall(r"<(?:\w+:)?(\w+)>", rule.rule)
-        for name in names:  # that one as given, the others as they should be
-            path = next(path for method, of, path in _routes(app) if of == rule.rule and method == "GET")
-            parts = [
-                quote(value, safe="") if part.endswith(f"{name}>") else good
-                for part, good in zip(rule.rule.split("/"), path.split("/"), strict=True)
-            ]
-            answer = client.get("/".join(parts), headers=headers)
-            asked += 1
-            assert answer.status_code < 500, parts
-            _assert_harmless(answer.data.decode("utf-8", "replace"), "/".join(parts), value)
-            answer.close()
-    assert asked > 20
-    assert time.monotonic() - started < 60
+    good_paths = {rule: path for method, rule, path in _routes(app) if method == "GET"}
+    for value in [*STATEMENTS, *PATHS][part::4]:
+        for rule in app.url_map.iter_rules():
+            names = re.findall(r"<(?:\w+:)?(\w+)>", rule.rule) if rule.rule in good_paths else []
+            for name in names:  # that one as given, the others as they should be
+                parts = [
+                    quote(value, safe="") if of.endswith(f"{name}>") else good
+                    for of, good in zip(rule.rule.split("/"), good_paths[rule.rule].split("/"), strict=True)
+                ]
+                answer = client.get("/".join(parts), headers=headers)
+                asked += 1
+                assert answer.status_code < 500, parts
+                _assert_harmless(answer.data.decode("utf-8", "replace"), "/".join(parts), value)
+                answer.close()
+    assert asked > 200
     assert _state(owner) == before
 
 
 # One of each kind: every parameter of every route is asked with it.
-@pytest.mark.parametrize(
-    "value",
-    [
-        "' or '1'='1",
-        "1; select pg_sleep(3)",
-        "' union all select 'leak' || 'ed', null, null --",
-        ":entity",
-        "%' or '%'='",
-        "_%",
-    ],
-)
+@pytest.mark.parametrize("value", ["' or '1'='1", "1; select setval('entry_number', 999999)", "%' or '%'='"])
 def test_a_value_stays_a_value_in_every_parameter(app: Flask, engine: Engine, owner: Connection, value: str) -> None:
     headers = bearer(key(engine, "viewer", "us"))
     client = app.test_client()
@@ -181,10 +168,8 @@ def test_a_value_stays_a_value_in_every_parameter(app: Flask, engine: Engine, ow
             for name in (
                 names if path in ("/journal", "/v1/entries", "/figure", "/find") else names[:: len(where) % 3 + 1]
             ):
-                started = time.monotonic()
                 answer = who.get(path, query_string={name: value}, headers=headers if who is client else None)
                 assert answer.status_code < 500, (path, name)
-                assert time.monotonic() - started < 2.5, (path, name)
                 _assert_harmless(answer.data.decode("utf-8", "replace"), f"{path}?{name}", value)
                 answer.close()
     assert _state(owner) == before
