@@ -121,7 +121,7 @@ def test_a_signed_and_time_stamped_seal_is_checked_by_us_and_by_openssl(
     head = tmp_path / "head.json"
     cli.post(*parties(), usage("u1", "1.00", "2026-01-05"))
     told = cli.ok("seal", "--export", str(head), "--sign", str(private), "--timestamp", authority.url)
-    assert f"wrote {head}, {head}.sig, {head}.tsr: keep it where" in told
+    assert f"wrote {head}, {head}.sig, {head}.tsr: keep them where" in told
     told = cli.ok("verify", "--head", str(head), "--signer", str(public), "--timestamp-root", str(authority.root))
     assert "head.json is signed by the key in controller.pub.pem\n" in told
     assert "UTC, by a time-stamp that leads to root.pem\n" in told

@@ -162,7 +162,9 @@ def _export(head: Block, output: Path, sign: Path | None, timestamp: str | None)
         files[witness.timestamp_file(output)] = witness.timestamp(content, timestamp)
     for file, written in files.items():
         file.write_bytes(written)
-    click.echo(f"wrote {', '.join(map(str, files))}: keep it where whoever keeps the books can't change it")
+    click.echo(
+        f"wrote {', '.join(map(str, files))}: keep {'it' if len(files) == 1 else 'them'} where whoever keeps the books can't change it"
+    )
 
 
 @click.command()
