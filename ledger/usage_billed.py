@@ -192,8 +192,8 @@ def _line(row: Any, currency: str) -> UsageLine:
         discount = to_minor(Decimal(row.discount), currency)
         # a tax that the amount includes is in its discount too
         amount += round(discount * row.amount_minor / charged) if charged else discount
-    days = (None, None) if row.starts is None else (date.fromisoformat(row.starts), date.fromisoformat(row.ends))
-    return UsageLine(row.invoice_id, row.ref, row.line, currency, row.issued_on, amount, *days, row.taken_back)
+    start, end = (None if day is None else date.fromisoformat(day) for day in (row.starts, row.ends))
+    return UsageLine(row.invoice_id, row.ref, row.line, currency, row.issued_on, amount, start, end, row.taken_back)
 
 
 _LINES = """

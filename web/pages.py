@@ -256,7 +256,8 @@ def _waterfall_chart(waterfall: Report, this_month: date, currency: str) -> dict
         "bars", [f"{parse_month(name):%b}" for name, *_ in shown],
         [
             Series("done", [recognised if name <= current else None for name, recognised, _ in shown], "recognised"),
-            Series("coming", [scheduled if name > current else None for name, _, scheduled in shown], "scheduled"),
+            # of this month, what is not recognised yet stands on what is
+            Series("coming", [scheduled if name >= current and scheduled else None for name, _, scheduled in shown], "scheduled"),
         ],
         currency, values=True,
     )  # fmt: skip
