@@ -310,7 +310,7 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     ):  # fmt: skip
         found[key_of(row, group)]["by_progress"] += row.amount
     keys = [key for key, *_ in _HORIZONS] + ["as_used", "by_progress"]
-    rows = [
+    rows: list[dict[str, Any]] = [
         dict(zip((*group, "currency"), place, strict=True))
         | {key: amounts[key] for key in (*keys, "short")}
         | {"total": sum(amounts[key] for key in keys), "ahead": ahead.get(place, {})}

@@ -486,7 +486,7 @@ def test_what_is_to_come_is_explained_by_what_changed_it(cli: Cli) -> None:
     found = _explained(cli, "trial-balance", signed, *options)
     assert found["us", "2150", "Customer credits (prepaid)", "customer_credits", "USD", "Credit"] == (
         "45.00",
-        "invoice I, usage v",
+        "invoice I, usage u, usage v",
     )
 
 
