@@ -148,10 +148,13 @@ def _sealed(connection: Connection, entry_id: int) -> list[Step]:
 def _billed_and_paid(connection: Connection, entry: EntryFacts) -> list[Step]:
     """Where an entry's usage was billed, and where its invoices were paid."""
     kind, _, ref = entry.document.partition(":")
-    later = []
+    later: list[EntryFacts] = []
+    back: set[str] = set()
     if kind == "usage":
         row = _document(connection, kind, ref)
-        invoices = {bill.line.invoice_id for bill in bills_of_usage(connection, row.customer_id, row.document_id)}
+        bills = bills_of_usage(connection, row.customer_id, row.document_id)
+        invoices = {bill.line.invoice_id for bill in bills}
+        back = {f"invoice:{bill.line.invoice}" for bill in bills if bill.line.taken_back}
         subjects = {line.subject for line in entry.lines if line.subject.startswith("usage:")}
         for subject in sorted(subjects):
             later += _moving(connection, entry, subject, _BILLS_USAGE, list(invoices))
@@ -161,7 +164,7 @@ def _billed_and_paid(connection: Connection, entry: EntryFacts) -> list[Step]:
         Step(
             "entry",
             str(e.entry_id),
-            f"{e.effective_on} {e.document}: {e.amounts()}{', taken back since' * bool(e.reversed_by)}",
+            f"{e.effective_on} {e.document}: {e.amounts()}{', taken back since' * (e.document in back)}",
         )
         for e in dict.fromkeys(later)
     ]

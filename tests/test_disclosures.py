@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from ledger.balances import trial_balance
 from ledger.chart import CONTRACT_LIABILITIES, ROLES
@@ -70,19 +71,45 @@ def assert_disclosures_tie(connection: Connection) -> None:
     assert journal == -sum(net.get(role, 0) for role in ("revenue", "breakage_revenue", "promotional_credits"))
 
 
+# What is committed and neither used nor billed, less what is earned of it ahead of use.
+_COMMITTED = """
+    select a.currency, sum(-x.net)::bigint
+    from account a join (
+        select customer_id, debit_account as account_id, amount as net from posting
+        union all select customer_id, credit_account, -amount from posting
+    ) x using (customer_id, account_id)
+    join credit_grant g on g.customer_id = a.customer_id and a.subject = 'grant:' || g.ref and g.kind = 'commitment'
+    where a.role in ('memo_commitments_outstanding', 'unbilled_receivable') group by 1"""
+# What of the prices of credits is neither earned nor gone with them; of expired ones what stands for them still.
+_PRICES_LEFT = """
+    select currency, sum(amount) as amount from (
+        select g.currency, g.price_minor - b.moved_minor - b.drawn_minor - b.broken_minor as amount
+        from credit_grant g join grant_balance b using (customer_id, grant_id)
+        where not g.free and g.kind <> 'commitment' and (g.expires_on is null or g.expires_on > :through)
+        union all
+        select a.currency, case when p.credit_account = a.account_id then p.amount else -p.amount end
+        from credit_grant g join account a on a.customer_id = g.customer_id and a.subject = 'grant:' || g.ref
+        join posting p on p.customer_id = a.customer_id and a.account_id in (p.credit_account, p.debit_account)
+        where a.role = 'customer_credits' and g.expires_on <= :through
+    ) x group by 1"""
+
+
+def _total(connection: Connection, name: str, *keys: str, **filters: Any) -> dict[tuple[Any, ...], int]:
+    """What a report's figures come to, by some of what tells its rows."""
+    found: dict[tuple[Any, ...], int] = {}
+    for row in make(connection, name, Filters(**filters)).rows:
+        place = tuple(row[key] for key in keys)
+        for column, value in row.items():
+            if isinstance(value, int) and column not in ("opening", "closing", "version", "to_date", "entry_id"):
+                found[*place, column] = found.get((*place, column), 0) + value
+    return {key: value for key, value in found.items() if value}
+
+
 def assert_groups_add_up(connection: Connection) -> None:
     """However a disclosure is kept apart and added up, it says the same in all; what is to come is the same in each."""
     everything = ("customer", "contract", "product")
 
-    def total(name: str, *keys: str, **filters: Any) -> dict[tuple[Any, ...], int]:
-        found: dict[tuple[Any, ...], int] = {}
-        for row in make(connection, name, Filters(**filters)).rows:
-            place = tuple(row[key] for key in keys)
-            for column, value in row.items():
-                if isinstance(value, int) and column not in ("opening", "closing", "version", "to_date", "entry_id"):
-                    found[*place, column] = found.get((*place, column), 0) + value
-        return {key: value for key, value in found.items() if value}
-
+    total = partial(_total, connection)
     for name in ("deferred-rollforward", "asset-rollforward", "disaggregation"):
         for more in ({}, {"transaction": True}):
             whole = total(name, "currency", **more)
@@ -95,6 +122,12 @@ def assert_groups_add_up(connection: Connection) -> None:
         assert total("revenue-waterfall", "currency", "status", period="year", group=("entity",), **more) == waterfall
         remaining = total("remaining-obligations", "currency", **more)
         assert total("remaining-obligations", "currency", group=everything, **more) == remaining
+    _assert_to_come_ties(connection)
+
+
+def _assert_to_come_ties(connection: Connection) -> None:
+    """What is to come is the same in each report, and what is promised that of contracts, grants and commitments."""
+    total = partial(_total, connection)
     through = month_end(last_day(connection))
     to_come = {
         key[0]: value
@@ -105,11 +138,20 @@ def assert_groups_add_up(connection: Connection) -> None:
     for (currency, column), value in total("remaining-obligations", "currency", as_of=through).items():
         if column in ("within_12", "within_24", "later"):
             by_horizon[currency] = by_horizon.get(currency, 0) + value
-    assert {key: value for key, value in by_horizon.items() if value} == to_come
+    for currency, committed in connection.execute(text(_COMMITTED)):
+        to_come[currency] = to_come.get(currency, 0) + committed
+    assert {key: value for key, value in by_horizon.items() if value} == {k: v for k, v in to_come.items() if v}
+    remaining = total("remaining-obligations", "currency", as_of=through)
+    as_used = {key[0]: value for key, value in remaining.items() if key[1] == "as_used"}
+    left = {row.currency: int(row.amount) for row in connection.execute(text(_PRICES_LEFT), {"through": through})}
+    assert as_used == {key: value for key, value in left.items() if value}
     assert total("schedule", "currency", period="year", as_of=through) == total("schedule", "currency", as_of=through)
     assert total("unbilled", "currency", group=("product",)) == total("unbilled", "currency")
     by_obligation = total("schedule", "currency", as_of=through)
-    assert {key[0]: value for key, value in by_obligation.items() if key[1] == "scheduled"} == to_come
+    scheduled = total("revenue-waterfall", "currency", "status")
+    assert {key[0]: value for key, value in by_obligation.items() if key[1] == "scheduled"} == {
+        key[0]: value for key, value in scheduled.items() if key[1] == "scheduled"
+    }
 
 
 def _books(cli: Cli) -> None:
@@ -508,6 +550,7 @@ def test_what_is_committed_and_not_used_is_promised(cli: Cli, connection: Connec
     assert _remaining(cli, "--as-of", "2026-03-31") == ("90000.00", "50.00", "0.00", "0.00", "90050.00", "90000.00")
     # on a day before that usage, all of the first; before February only that
     assert _remaining(cli, "--as-of", "2026-01-31")[:2] == ("120000.00", "0.00")
+    assert_groups_add_up(connection)
     # ties to what is outstanding by the memorandum
     (memo,) = [r for r in cli.report("trial-balance", "--memorandum") if r["role"] == "memo_commitments_outstanding"]
     assert memo["credit"] == "90050.00"
@@ -556,7 +599,7 @@ def test_prepaid_orders_are_promised_before_they_are_billed(cli: Cli) -> None:
     assert _remaining(cli, "--as-of", "2026-02-28")[3:] == ("70.00", "70.00", "0.00")
 
 
-def test_a_part_of_an_order_that_is_returned_is_not_promised(cli: Cli) -> None:
+def test_a_part_of_an_order_that_is_returned_is_not_promised(cli: Cli, connection: Connection) -> None:
     """100.00 ordered, 60.00 billed, 40.00 returned and credited: 60.00 are left, of which 20.00 are billed."""
     cli.post(
         *parties(), grant("G"), invoice("P", "2026-01-01", prepaid("60.00")),
@@ -564,9 +607,10 @@ def test_a_part_of_an_order_that_is_returned_is_not_promised(cli: Cli) -> None:
     )  # fmt: skip
     assert _remaining(cli, "--as-of", "2026-02-28")[3:] == ("60.00", "60.00", "0.00")
     assert _remaining(cli, "--as-of", "2026-01-31")[3:] == ("100.00", "100.00", "0.00")
+    assert_groups_add_up(connection)
 
 
-def test_free_credits_of_an_order_count_by_their_share_only(cli: Cli) -> None:
+def test_free_credits_of_an_order_count_by_their_share_only(cli: Cli, connection: Connection) -> None:
     """1,000.00 for 1,200.00 of credits in a year, of which 300.00 are used at 0.8333: 750.00 are promised, by a year's order."""
     order = {"contract": "order", "expires_on": "2026-12-31"}
     cli.post(
@@ -575,6 +619,7 @@ def test_free_credits_of_an_order_count_by_their_share_only(cli: Cli) -> None:
     )  # fmt: skip
     for day in ("2026-01-31", "2026-02-28"):
         assert _remaining(cli, "--as-of", day)[3:] == ("750.00", "750.00", "750.00")
+    assert_groups_add_up(connection)
     # expired, what was not billed is not promised any more
     cli.ok("recognize", "--through", "2026-12")
     assert cli.report("remaining-obligations", "--as-of", "2026-12-31") == []

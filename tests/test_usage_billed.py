@@ -98,6 +98,11 @@ def test_an_invoice_taken_back_leaves_its_usage_to_the_next(cli: Cli, connection
         ("A", True),
         ("B", False),
     ]
+    (entry,) = trace(connection, "usage:jan").entries
+    led = [step.text for step in trace(connection, f"entry:{entry.entry_id}").results]
+    assert [text.partition(":")[2] for text in led] == [
+        "V: 100.00 USD invoice.usage, taken back since", "A: 100.00 USD invoice.usage, taken back since", "B: 100.00 USD invoice.usage",
+    ]  # fmt: skip
     assert _up(trace(connection, "usage:feb")) == ["C"]
     assert [_down(trace(connection, f"invoice:{ref}")) for ref in "VABC"] == [["jan"], ["jan"], ["jan"], ["feb"]]
 

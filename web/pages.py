@@ -422,16 +422,18 @@ def ledger_account(entity: str, role: str) -> str:
     sign = ROLES[role].sign
     accounts = [{**row._mapping, "balance": sign * row.net} for row in rows]
     totals: dict[str, int] = {}
-    by_code: dict[tuple[str, str], int] = {}  # where products have accounts of their own
+    by_account: dict[tuple[str, str], int] = {}  # where products have accounts of their own
     for account in accounts:
         account["gl"] = gl_account(entity, role, account["product"])
         totals[account["currency"]] = totals.get(account["currency"], 0) + account["balance"]
         place = (account["gl"], account["currency"])
-        by_code[place] = by_code.get(place, 0) + account["balance"]
+        by_account[place] = by_account.get(place, 0) + account["balance"]
+    names = sorted({name for name, _ in by_account}) or [gl_account(entity, role)]
+    codes = ", ".join(sorted({_gl_accounts().of(entity, role, account["product"])[0] for account in accounts}))
     return render_template(
         "ledger.html", entity=entity, role=ROLES[role], accounts=accounts, totals=totals, filters=filters,
-        by_code=sorted(by_code.items()) if len({name for name, _ in by_code}) > 1 else [],
-        named=gl_account(entity, role) if not by_code or len({name for name, _ in by_code}) > 1 else accounts[0]["gl"],
+        by_account=sorted(by_account.items()) if len(names) > 1 else [],
+        named=names[0] if len(names) == 1 else f"{codes} {role_short(role)}",
     )  # fmt: skip
 
 
