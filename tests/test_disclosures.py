@@ -80,17 +80,17 @@ _COMMITTED = """
     ) x using (customer_id, account_id)
     join credit_grant g on g.customer_id = a.customer_id and a.subject = 'grant:' || g.ref and g.kind = 'commitment'
     where a.role in ('memo_commitments_outstanding', 'unbilled_receivable') group by 1"""
-# What of the prices of credits is neither earned nor gone with them; of expired ones what stands for them still.
+# What of the prices of credits is neither earned nor gone with them; of those not valid on the day what stands for them.
 _PRICES_LEFT = """
     select currency, sum(amount) as amount from (
         select g.currency, g.price_minor - b.moved_minor - b.drawn_minor - b.broken_minor as amount
         from credit_grant g join grant_balance b using (customer_id, grant_id)
-        where not g.free and g.kind <> 'commitment' and (g.expires_on is null or g.expires_on > :through)
+        where not g.free and g.kind <> 'commitment' and g.effective_on <= :through and (g.expires_on is null or g.expires_on > :through)
         union all
         select a.currency, case when p.credit_account = a.account_id then p.amount else -p.amount end
         from credit_grant g join account a on a.customer_id = g.customer_id and a.subject = 'grant:' || g.ref
         join posting p on p.customer_id = a.customer_id and a.account_id in (p.credit_account, p.debit_account)
-        where a.role = 'customer_credits' and g.expires_on <= :through
+        where a.role = 'customer_credits' and (g.expires_on <= :through or g.effective_on > :through)
     ) x group by 1"""
 
 
