@@ -99,6 +99,8 @@ entity = Table(
     _text("tax_rounding", default="line"),
     _text("invoice_prefix", null=True),
     Column("fiscal_year_start", SmallInteger, nullable=False, server_default=text("1")),
+    Column("bills_within", Integer, nullable=False, server_default=text("60")),
+    _text("arrears", default="when_billed"),
 )
 
 product = Table("product", metadata, _text("product", key=True), _text("name"))
@@ -456,6 +458,7 @@ credit_grant = Table(
         Computed("kind = 'promotional' or price_minor <> face_minor or expected_breakage > 0 or contract is not null"),
         nullable=False,
     ),
+    Index("credit_grant_ended", "expires_on"),
 )
 
 grant_balance = Table(
@@ -583,6 +586,7 @@ invoice_line = Table(
     Column("unbilled_account", BigInteger),
     Column("revenue_account", BigInteger),
     Index("invoice_line_obligation", "subject", postgresql_where=text("own_obligation")),
+    Index("invoice_line_ended", "ends_on", postgresql_where=text("own_obligation")),
 )
 
 line_tax = Table(
@@ -699,6 +703,7 @@ obligation = Table(
         ["customer_id", "contract_id"], ["contract.customer_id", "contract.contract_id"], name="obligation_contract"
     ),
     Index("obligation_ref", "ref"),
+    Index("obligation_ended", "ends_on"),
 )
 
 obligation_version = Table(
@@ -719,6 +724,7 @@ obligation_version = Table(
     Column("quantity", Numeric),
     Column("done_before", Numeric, nullable=False, server_default=text("0")),
     Column("refund_minor", BigInteger, nullable=False, server_default=text("0")),
+    Index("obligation_version_ended", "from_day"),
 )
 
 milestone = Table(

@@ -171,6 +171,8 @@ class ChecklistSchema(Schema):
     name = fields.String()
     done = fields.Boolean()
     detail = fields.String()
+    warning = fields.Boolean(metadata={"description": "Where it is not done, closing need not wait for it."})
+    report = fields.String(metadata={"description": "The report that shows it, where one does."})
 
 
 class CloseSchema(Schema):
@@ -243,7 +245,7 @@ class Checklist(MethodView):
         """What a month still waits for before it closes; nothing is posted."""
         require_entities([entity])
         return [
-            {"name": item.name, "done": item.done, "detail": item.detail}
+            {"name": item.name, "done": item.done, "detail": item.detail, "warning": item.warning, "report": item.report}
             for item in checklist(engine(), entity, _month(month), who().name)
         ]
 
