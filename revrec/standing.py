@@ -185,7 +185,8 @@ _BALANCES = f"""
     order by s.entity, c.ref, s.currency, s.position, s.ended_on desc, s.subject
 """
 
-# The same sides as `sides` gives, from the accounts of some customers.
+# The same sides as `sides` gives, from the accounts of some customers: of obligations, of credits that ended and whose bills are not
+# what they earned, of usage unless the customer's newest entries have some. A busy wallet's thousand draws are not added up.
 _OF_CUSTOMERS = """
     select a.customer_id, a.entity, a.role, a.currency, a.subject, s.* from account a
     cross join lateral (
@@ -196,6 +197,20 @@ _OF_CUSTOMERS = """
         where p.customer_id = a.customer_id and p.credit_account = a.account_id
     ) s
     where a.customer_id = any(:customers) and a.entity = :entity and a.role = any(:roles) and s.effective_on <= :as_of
+      and case when a.subject like 'grant:%' then exists (
+                   select from credit_grant g join grant_balance b using (customer_id, grant_id)
+                   where g.customer_id = a.customer_id and 'grant:' || g.ref = a.subject
+                     and (g.contract is not null or g.expires_on <= :as_of
+                          or b.face_minor = b.drawn_face_minor + b.expired_face_minor + b.moved_face_minor)
+                     and b.drawn_minor + b.broken_minor <> (
+                         select coalesce(sum(l.amount_minor), 0) from invoice_line l where l.customer_id = a.customer_id and l.subject = a.subject
+                     ) - (select coalesce(sum(x.amount_minor), 0) from line_change x where x.customer_id = a.customer_id and x.subject = a.subject))
+               when a.subject like 'usage:%' then not exists (
+                   select from (select q.debit_account, q.credit_account, q.effective_on from posting q
+                                where q.customer_id = a.customer_id order by q.entry_id desc limit 50) q
+                   where a.account_id in (q.debit_account, q.credit_account)
+                     and q.effective_on >= cast(:as_of as date) - (select n.bills_within from entity n where n.entity = a.entity))
+               else true end
 """
 
 # Whose contracts, lines and credits ended last, and whose usage may have: so many of each, by index.
@@ -209,9 +224,9 @@ _ENDED_LATELY = """
         union all
         (select customer_id from credit_grant where expires_on <= :until order by expires_on desc limit :lately)
         union all
-        (select customer_id from account where role = 'unbilled_receivable' and entity = :entity order by account_id desc limit :lately)
+        (select customer_id from account where role = 'unbilled_receivable' and entity = :entity order by customer_id limit :lately)
         union all
-        (select customer_id from account where role = 'disputed_funds' and entity = :entity order by account_id desc limit :lately)
+        (select customer_id from account where role = 'disputed_funds' and entity = :entity order by customer_id desc limit :lately)
     ) x
 """
 
@@ -242,27 +257,21 @@ def find(
     customers = None
     if lately:
         customers = list(
-            connection.scalars(
-                text(_ENDED_LATELY), {"until": until, "entity": filters.entity, "lately": LATELY}
-            )
+            connection.scalars(text(_ENDED_LATELY), {"until": until, "entity": filters.entity, "lately": LATELY})
         )
     found = [
         *_of_positions(connection, narrow, until, recognised, customers),
         *_of_disputes(connection, narrow, customers),
         *([] if lately else _between(connection, narrow)),
     ]
-    kept = [
-        row
-        for row in found
-        if filters.product in (None, row.product) and filters.contract in (None, row.contract)
-    ]
+    kept = [row for row in found if filters.product in (None, row.product) and filters.contract in (None, row.contract)]
     return sorted(kept, key=lambda row: (row.ended_on, row.entity, row.customer, row.subject, row.role))
 
 
 def _source(filters: Filters, customers: Sequence[int] | None, *roles: str) -> tuple[str, dict[str, object]]:
     if customers is None:
         return sides(filters, *roles)
-    place = {"customers": customers, "entity": filters.entity, "roles": list(roles), "as_of": filters.as_of}
+    place: dict[str, object] = {"customers": customers, "entity": filters.entity, "roles": list(roles), "as_of": filters.as_of}
     return _OF_CUSTOMERS, place
 
 
@@ -354,11 +363,8 @@ def _between(connection: Connection, filters: Filters) -> list[Standing]:
             ("due_to_entities", row.owes, row.claims) if row.net < 0 else ("due_from_entities", row.claims, row.owes)
         )
         if filters.entity in (None, entity, other):
-            found.append(
-                Standing(
-                    entity, row.customer_id, row.customer, None, None, f"entity:{other}", role, row.currency, abs(row.net), row.ended_on
-                )  # fmt: skip
-            )
+            place = (entity, row.customer_id, row.customer, None, None)
+            found.append(Standing(*place, f"entity:{other}", role, row.currency, abs(row.net), row.ended_on))
     return found
 
 

@@ -11,6 +11,8 @@ STANDING = Watch(
     standing.told,
 )
 BELOW_ZERO = Watch(
-    "no month's revenue is below zero without a document that lowers a price or what was given", "below-zero", below_zero.told
+    "no month's revenue is below zero without a document that lowers a price or what was given",
+    "below-zero",
+    below_zero.told,
 )
 WATCHES = (STANDING, BELOW_ZERO)

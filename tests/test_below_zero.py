@@ -70,7 +70,13 @@ def test_a_month_below_zero_is_named_with_its_amount(cli: Cli, owner: Connection
     _moved(owner, "obligation:C/o", "2026-02")
     assert _below(cli) == [("2026-02", "obligation:C/o", "-10.00")]
     (row,) = cli.report("below-zero")
-    assert (row["entity"], row["customer"], row["contract"], row["product"], row["currency"]) == ("us", "globex", "C", "seats", "USD")
+    assert (row["entity"], row["customer"], row["contract"], row["product"], row["currency"]) == (
+        "us",
+        "globex",
+        "C",
+        "seats",
+        "USD",
+    )
     assert _below(cli, "--as-of", "2026-01-31") == []
     assert _below(cli, "--from", "2026-03-01") == []
     assert _below(cli, "--product", "tokens") == []
@@ -162,7 +168,11 @@ def test_what_leaves_one_grant_for_another_is_not_below_zero(cli: Cli) -> None:
 
 
 def test_a_cause_of_another_month_or_contract_is_none(cli: Cli, owner: Connection) -> None:
-    other = contract("D", "2026-01-01", obligation("D/o", "60.00", "2026-01-01", "2026-06-30", pattern="monthly") | {"product": "tokens"})
+    other = contract(
+        "D",
+        "2026-01-01",
+        obligation("D/o", "60.00", "2026-01-01", "2026-06-30", pattern="monthly") | {"product": "tokens"},
+    )
     _books(
         cli, other, _MODIFIED | {"date": "2026-03-10", "obligations": _lowered("54.00")},
         {"type": "estimate", "id": "E", "contract": "D", "component": "rebate", "date": "2026-02-10", "amount": "-6.00"},
