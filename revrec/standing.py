@@ -206,9 +206,9 @@ _OF_CUSTOMERS = """
                          select coalesce(sum(l.amount_minor), 0) from invoice_line l where l.customer_id = a.customer_id and l.subject = a.subject
                      ) - (select coalesce(sum(x.amount_minor), 0) from line_change x where x.customer_id = a.customer_id and x.subject = a.subject))
                when a.subject like 'usage:%' then not exists (
-                   select from (select q.debit_account, q.credit_account, q.effective_on from posting q
+                   select from (select q.debit_account, q.rule, q.effective_on from posting q
                                 where q.customer_id = a.customer_id order by q.entry_id desc limit 50) q
-                   where a.account_id in (q.debit_account, q.credit_account)
+                   where q.debit_account = a.account_id and q.rule = any(:used)
                      and q.effective_on >= cast(:as_of as date) - (select n.bills_within from entity n where n.entity = a.entity))
                else true end
 """
@@ -271,7 +271,13 @@ def find(
 def _source(filters: Filters, customers: Sequence[int] | None, *roles: str) -> tuple[str, dict[str, object]]:
     if customers is None:
         return sides(filters, *roles)
-    place: dict[str, object] = {"customers": customers, "entity": filters.entity, "roles": list(roles), "as_of": filters.as_of}
+    place: dict[str, object] = {
+        "customers": customers,
+        "entity": filters.entity,
+        "roles": list(roles),
+        "as_of": filters.as_of,
+        "used": _USED,
+    }
     return _OF_CUSTOMERS, place
 
 

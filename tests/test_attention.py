@@ -11,7 +11,19 @@ from sqlalchemy import Connection, text
 from ledger.reports import Filters
 from revrec import standing
 from tests.conftest import Cli
-from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, prepaid, service, usage
+from tests.samples import (
+    PARTY,
+    billed_usage,
+    contract,
+    grant,
+    invoice,
+    obligation,
+    one_time,
+    parties,
+    prepaid,
+    service,
+    usage,
+)
 from tests.serving import MakeApp
 
 
@@ -69,12 +81,8 @@ def test_what_is_left_standing_and_below_zero_needs_attention(
     )
     cli.ok("recognize", "--through", "2026-01")
     # the contract ended 28 days before, the usage's last is 49 days ago and 60 are given to bill it
-    assert _alerts(make_books_app, "as_of=2026-02-28") == [
-        "1 amount left standing, the oldest 28 days after it has ended"
-    ]
-    assert _alerts(make_books_app, "as_of=2026-03-31") == [
-        "2 amounts left standing, the oldest 80 days after it has ended"
-    ]
+    assert _alerts(make_books_app, "as_of=2026-02-28") == ["1 amount left standing, the oldest for 28 days"]
+    assert _alerts(make_books_app, "as_of=2026-03-31") == ["2 amounts left standing, the oldest for 80 days"]
     page = make_books_app(open_as="tester").test_client()
     assert "120.00" in page.get("/reports/standing?entity=us&as_of=2026-02-28").text
     owner.execute(text("set session_replication_role = replica"))
@@ -91,13 +99,14 @@ def test_what_has_ended_is_looked_at_lately_as_in_all(cli: Cli, connection: Conn
     """What the overview looks at gives what the report gives, where not more has ended than it looks at."""
     cli.post(
         *parties(), contract("C", "2026-01-01", obligation("C/o", "120.00", "2026-01-01", "2026-01-31")), grant("G", "30.00", expires_on="2026-02-28"),
-        usage("u", "40.00", "2026-01-10"), grant("H", "30.00"), invoice("HI", "2026-01-11", prepaid("30.00", "H")), usage("v", "30.00", "2026-01-12"),
+        usage("u", "40.00", "2026-01-10"), grant("H", "30.00"), invoice("UI", "2026-03-01", billed_usage("4.00")),
+        invoice("HI", "2026-01-11", prepaid("30.00", "H")), usage("v", "30.00", "2026-01-12"),
         invoice("I", "2026-01-05", service("24.00", "2026-01-01", "2026-06-30")),
         contract("D", "2026-01-01", obligation("D/o", "60.00", "2026-01-01", "2026-12-31")),
         {"type": "contract_termination", "id": "T", "contract": "D", "date": "2026-02-01", "reason": "left"},
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-06")
-    for day in (date(2026, 1, 31), date(2026, 2, 28), date(2026, 6, 30), date(2026, 12, 31)):
+    for day in (date(2026, 1, 31), date(2026, 2, 28), date(2026, 3, 31), date(2026, 6, 30), date(2026, 12, 31)):
         filters = Filters(entity="us", as_of=day)
         assert standing.find(connection, filters, lately=True) == standing.find(connection, filters)
     assert len(standing.find(connection, Filters(entity="us", as_of=date(2026, 12, 31)))) == 4

@@ -84,7 +84,7 @@ def _ended(connection: Connection, filters: Filters, on: date) -> list[Alert]:
     found = []
     if left:
         oldest = (on - left[0].ended_on).days
-        said = f"{_count(len(left), 'amount')} left standing, the oldest {_count(oldest, 'day')} after it has ended"
+        said = f"{_count(len(left), 'amount')} left standing, the oldest for {_count(oldest, 'day')}"
         found.append(Alert(said, url_for("pages.report", name="standing", entity=filters.entity, as_of=on)))
     if below:
         said = f"{_count(len(below), 'month')} with revenue below zero and no cause"
