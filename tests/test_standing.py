@@ -374,3 +374,44 @@ def test_settings_of_an_entity_are_kept(cli: Cli, connection: Connection) -> Non
     cli.post(entity | {"bills_within": 30, "arrears": "when_given"}, entity | {"id": "eu"})
     rows = connection.execute(text("select entity, bills_within, arrears from entity order by 1")).all()
     assert [tuple(row) for row in rows] == [("eu", 60, "when_billed"), ("us", 30, "when_given")]
+
+
+def test_contracts_combined_are_one_position(cli: Cli) -> None:
+    """One is billed 30.00 beyond its price, the other 50.00 too little: as one, 20.00 is not billed."""
+    combined = {"combined_with": "C", "combined_because": "one_objective"}
+    cli.post(
+        *parties(), _contract("120.00"), _contract("80.00", "D") | combined,
+        _bill("CI", "2026-01-05", "150.00"), _bill("DI", "2026-01-05", "30.00", "D/o"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    assert _standing(cli, "2026-03-02") == [("obligation:D/o", "unbilled_receivable", "20.00", "2026-01-31", 30)]
+
+
+def test_it_is_narrowed_as_other_reports_are(cli: Cli) -> None:
+    cli.post(*parties(), {"type": "customer", "id": "initech", "name": "Initech"}, {"type": "entity", "id": "eu", "name": "Acme", "currency": "USD"},
+             _contract(), _contract("7.00", "D") | {"customer": "initech"}, usage("u", "5.00", "2026-01-10") | {"entity": "eu"})  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    day = "2026-06-30"
+    assert [row[2] for row in _standing(cli, day)] == ["5.00", "120.00", "7.00"]
+    for option, value, amounts in (
+        ("--entity", "eu", ["5.00"]), ("--entity", "us", ["120.00", "7.00"]), ("--customer", "initech", ["7.00"]),
+        ("--product", "tokens", ["5.00"]), ("--contract", "C", ["120.00"]), ("--currency", "EUR", []),
+    ):  # fmt: skip
+        assert [row[2] for row in _standing(cli, day, option, value)] == amounts, option
+    before = cli.now()
+    cli.post(_bill("I", "2026-02-01", "120.00"))
+    assert [row[2] for row in _standing(cli, day)] == ["5.00", "7.00"]
+    assert [row[2] for row in _standing(cli, day, "--known-at", before)] == ["5.00", "120.00", "7.00"]
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
+def test_what_is_split_is_what_is_whole(cli: Cli, split: bool) -> None:
+    """Two obligations of 60.00 and 40.00, or one of 100.00; 70.00 billed: 30.00 stands either way."""
+    parts = [("C/a", "60.00", "seats"), ("C/b", "40.00", "tokens")] if split else [("C/a", "100.00", "seats")]
+    cli.post(
+        *parties(), contract("C", "2026-01-01", *(obligation(ref, price, "2026-01-01", "2026-01-31", product=product) for ref, price, product in parts)),
+        _bill("I", "2026-01-05", "70.00", "C/a"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    ((_, role, amount, ended, _),) = _standing(cli, "2026-03-31")
+    assert (role, amount, ended) == ("unbilled_receivable", "30.00", "2026-01-31")

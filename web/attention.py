@@ -79,8 +79,9 @@ def _ending(connection: Connection, filters: Filters, on: date) -> list[Alert]:
 
 def _ended(connection: Connection, filters: Filters, on: date) -> list[Alert]:
     """What is left of what ended lately, and revenue below zero of late: the reports say it of all."""
-    left = standing.find(connection, filters, lately=True)
-    below = below_zero.find(connection, filters, lately=True)
+    lately = filters.known_at is None  # what was known at a moment is asked of all
+    left = standing.find(connection, filters, lately=lately)
+    below = below_zero.find(connection, filters, lately=lately)
     found = []
     if left:
         oldest = (on - left[0].ended_on).days

@@ -48,16 +48,33 @@ def checklist(engine: Engine, entity: str, month: date, by: str) -> list[Item]:
         closed = periods.closed_through(connection, entity)
     if closed is not None and month <= closed:
         return [Item(f"{month_text(month)} is open", False, f"the books of {entity} are closed through {closed}")]
+    recognised, watched = _recognised(engine, entity, month, by)
     return [
-        _tried(engine, "revenue is recognised", lambda connection: recognize(connection, month, by).entries),
+        recognised,
         _tried(
             engine,
             "money in other currencies is revalued",
             lambda connection: revaluation.revalue(connection, entity, month, by).entries,
         ),
         _verified(engine),
-        *_watched(engine, entity, month, by),
+        *watched,
     ]
+
+
+def _recognised(engine: Engine, entity: str, month: date, by: str) -> tuple[Item, list[Item]]:
+    """Whether revenue is recognised; and what to look at in the books as they will stand once it is."""
+    watched: list[Item] = []
+
+    def run(connection: Connection) -> int:
+        entries = recognize(connection, month, by).entries
+        watched.extend(_watched(connection, entity, month_end(month), month_end(month)))
+        return entries
+
+    recognised = _tried(engine, "revenue is recognised", run)
+    if not watched:  # nothing can be recognised: the books as they stand
+        with engine.connect() as connection:
+            watched.extend(_watched(connection, entity, month_end(month), None))
+    return recognised, watched
 
 
 def _tried(engine: Engine, name: str, run: Callable[[Connection], int]) -> Item:
@@ -77,27 +94,8 @@ def _verified(engine: Engine) -> Item:
     return Item("the books verify", not failed, "; ".join(check.sentence for check in failed))
 
 
-def _watched(engine: Engine, entity: str, month: date, by: str) -> list[Item]:
-    """What to look at before a month closes, as the books will stand once its revenue is recognised."""
-    last = month_end(month)
-    with engine.connect() as connection, connection.begin() as transaction:
-        try:
-            recognize(connection, month, by)
-        except Refused:  # what keeps it from being recognised is said by its own step
-            transaction.rollback()
-            return _looked_at(engine, entity, last, None)
-        try:
-            return _looked(connection, entity, last, last)
-        finally:
-            transaction.rollback()
-
-
-def _looked_at(engine: Engine, entity: str, last: date, recognised: date | None) -> list[Item]:
-    with engine.connect() as connection:
-        return _looked(connection, entity, last, recognised)
-
-
-def _looked(connection: Connection, entity: str, last: date, recognised: date | None) -> list[Item]:
+def _watched(connection: Connection, entity: str, last: date, recognised: date | None) -> list[Item]:
+    """What is left standing of what has ended by a month's end, and what of its revenue is below zero without a cause."""
     filters = Filters(entity=entity, as_of=last)
     left = standing.find(connection, filters, recognised=recognised)
     below = below_zero.find(connection, replace(filters, since=month_start(last)))
