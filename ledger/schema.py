@@ -528,6 +528,7 @@ invoice = Table(
     _day("recorded_on", null=True),
     _text("master", null=True),
     Index("invoice_receivable", "receivable_account"),
+    Index("invoice_recorded", "recorded_on", postgresql_where=text("recorded_on is not null")),
     Index("invoice_master", "customer_id", "master", postgresql_where=text("master is not null")),
 )
 

@@ -380,7 +380,7 @@ def test_contracts_combined_are_one_position(cli: Cli) -> None:
     """One is billed 30.00 beyond its price, the other 50.00 too little: as one, 20.00 is not billed."""
     combined = {"combined_with": "C", "combined_because": "one_objective"}
     cli.post(
-        *parties(), _contract("120.00"), _contract("80.00", "D") | combined,
+        *parties(), _contract("120.00", ssp="120.00"), _contract("80.00", "D", ssp="80.00") | combined,
         _bill("CI", "2026-01-05", "150.00"), _bill("DI", "2026-01-05", "30.00", "D/o"),
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-01")

@@ -11,3 +11,5 @@ create index obligation_ended on obligation (ends_on);
 create index obligation_version_ended on obligation_version (from_day);
 create index invoice_line_ended on invoice_line (ends_on) where own_obligation;
 create index credit_grant_ended on credit_grant (expires_on);
+-- Bills that are no receivables yet are few.
+create index invoice_recorded on invoice (recorded_on) where recorded_on is not null;
