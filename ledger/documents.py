@@ -149,7 +149,8 @@ class Party(Document):
 class Entity(Document):
     """A legal entity that keeps books, in its functional currency; with a prefix, it numbers its invoices without gaps.
 
-    `fiscal_year_start` is the month its fiscal years begin in.
+    `fiscal_year_start` is the month its fiscal years begin in. Usage is billed within `bills_within` days of its last; `arrears` says
+    whether service that only an invoice tells of counts when it was billed, or when it was given.
     """
 
     type: Literal["entity"]
@@ -160,6 +161,8 @@ class Entity(Document):
     tax_rounding: Literal["line", "invoice"] = "line"
     fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
     invoice_prefix: Annotated[Text, Field(max_length=40)] | None = None
+    bills_within: Annotated[int, Field(ge=0, le=3_650)] = 60
+    arrears: Literal["when_billed", "when_given"] = "when_billed"
 
 
 class Contacts(Model):

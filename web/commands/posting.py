@@ -197,9 +197,9 @@ def _check_close(month: date, entity: str | None) -> None:
             names = _entities(connection, entity)
         for name in names:
             for item in checklist(engine, name, month, author()):
-                waiting += not item.done
+                waiting += item.waits
                 detail = f": {item.detail}" if item.detail else ""
-                click.echo(f"{'ok  ' if item.done else 'TODO'} {name}: {item.name}{detail}")
+                click.echo(f"{'ok  ' if item.done else 'WARN' if item.warning else 'TODO'} {name}: {item.name}{detail}")
     if waiting:
         raise SystemExit(REFUSED)
 
