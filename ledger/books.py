@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 from ledger import copying, currencies, journal, locks, periods
 from ledger.chart import ROLES
 from ledger.copying import chunks, moment_microseconds, packed_bytes
-from ledger.currencies import Carrying
+from ledger.carrying import ENTERED_AT_RATE, REVALUING, Change, Coming, Converted, ForeignAccounts, Place, key_of
 from ledger.dates import days
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Plain, Posting
@@ -34,10 +34,6 @@ HOUSE_REF = "~house"
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
 PRODUCT_ROLES = frozenset({"revenue"})
 
-# What these rules bring in counts at the rate of its own document, whatever it settles: an invoice's rate is locked.
-ENTERED_AT_RATE = ("invoice.", "recovery.")
-
-
 class AccountKey(NamedTuple):
     """What identifies a sub-ledger account within a customer."""
 
@@ -46,6 +42,10 @@ class AccountKey(NamedTuple):
     currency: str
     subject: str
     product: str = ""
+
+
+def _place(key: AccountKey) -> Place:
+    return Place(key.role, key.currency, key.subject, key.product)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,7 @@ class Books:
         locks.share_books(connection)
         self.posted_at: datetime = connection.scalar(text("select now()"))
         self.late_documents = 0
+        self._late_document = 0  # the last that was counted
         # the tax codes of customers by country, as far as they were looked up
         self.country_tax_codes: dict[str, tuple[str, ...]] = {}
         self.entries_written = 0
@@ -177,7 +178,7 @@ class Books:
         self._unwritten_facts: dict[tuple[str, str], object] = {}
         self._spare_numbers: dict[str, list[int]] = {}
         self._rates: dict[tuple[str, str, date], Fraction] = {}
-        self._carried: dict[int, Carrying] = {}
+        self._foreign: dict[tuple[int, str], ForeignAccounts] = {}
         self._ways: dict[tuple[object, ...], Way] = {}
 
     # Who and what ------------------------------------------------------------------------------------------------
@@ -246,19 +247,27 @@ class Books:
             self._products.add(ref)
 
     def source(
-        self, document_id: int, customer: str, entity: str, currency: str, on: date, rate: Decimal | None = None
+        self,
+        document_id: int,
+        customer: str,
+        entity: str,
+        currency: str,
+        on: date,
+        rate: Decimal | None = None,
+        *,
+        brings_in: bool = True,
     ) -> Source:
         """The party a document of a day concerns, each of it known, and the exchange rate it states.
 
-        Raises UnknownReference, also where an exchange rate is needed and the books hold none, and InvalidDocument for
-        a rate of the entity's own currency.
+        Raises UnknownReference, also where an exchange rate is needed for what it brings in and the books hold none, and
+        InvalidDocument for a rate of the entity's own currency.
         """
         terms = self.entity(entity)
         if currency == terms.currency:
             if rate is not None:
                 raise InvalidDocument("fx_rate", rate, f"expected none: {currency} is the currency of entity {entity}")
-        elif rate is None:
-            self.rate(currency, terms.currency, self.open_day(entity, on))
+        elif rate is None and brings_in:
+            self.rate(currency, terms.currency, on)
         return Source(document_id, self.customer(customer), entity, currency, None if rate is None else Fraction(rate))
 
     # Numbers -----------------------------------------------------------------------------------------------------
@@ -284,6 +293,9 @@ class Books:
             (customer_id, account_id, key.entity, key.role, key.currency, key.subject, key.product)
         )
         self._histories[customer_id, account_id] = {}
+        foreign = self._foreign.get((customer_id, key.entity))
+        if foreign is not None and key.currency != self.entity(key.entity).currency:
+            foreign.know(account_id, _place(key))
         return account_id
 
     def has_account(self, customer_id: int, key: AccountKey) -> bool:
@@ -368,25 +380,30 @@ class Books:
         if not moved:
             return
         effective_on = self.open_day(source.entity, on)
-        if effective_on != on:
-            self.late_documents += 1
         customer_id = source.customer.customer_id
         functional_currency = self.entity(source.entity).currency
-        postings: list[Posting] = []
-        foreign = False
-        for movement in moved:
-            amount = movement.amount
-            assert amount > 0, f"{movement.rule} moves a positive amount, got {amount}"
-            way = self.way(source, movement)
-            if way.currency == functional_currency:
-                postings.append(Posting(way.rule, way.debit, way.credit, amount, amount))
-            else:
-                foreign = True
-                postings += self._valued(source, movement, way.keys, (way.debit, way.credit), effective_on)
-            self.see(customer_id, way, effective_on, amount)
-        if foreign:
-            postings += self._cleared(source, postings, functional_currency)
+        ways = [self.way(source, movement) for movement in moved]
+        later: list[Entry] = []
+        if all(way.currency == functional_currency for way in ways):
+            postings = [
+                Posting(way.rule, way.debit, way.credit, movement.amount, movement.amount)
+                for way, movement in zip(ways, moved, strict=True)
+            ]
+        else:
+            postings, later = self._valued(source, on, effective_on, ways, moved)
+        for way, movement in zip(ways, moved, strict=True):
+            assert movement.amount > 0, f"{movement.rule} moves a positive amount, got {movement.amount}"
+            self.see(customer_id, way, effective_on, movement.amount)
+        if effective_on != on:
+            self._count_late(source.document_id)
         self._gather(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
+        for entry in later:
+            self._gather(entry)
+
+    def _count_late(self, document_id: int) -> None:
+        if document_id != self._late_document:
+            self._late_document = document_id
+            self.late_documents += 1
 
     def way(self, source: Source, movement: Movement) -> Way:
         """Between which accounts a movement goes: found once for all that go the same way."""
@@ -409,23 +426,6 @@ class Books:
         signs = [0 if role == "deferred_revenue" and rule.number in SEPARATING else ROLES[role].sign for role in roles]
         found = self._ways[kind] = Way(rule.number, currency, keys, debit, credit, signs[0], signs[1])
         return found
-
-    def _cleared(self, source: Source, postings: Sequence[Posting], functional_currency: str) -> list[Posting]:
-        """What exchanging one currency for another leaves on the clearing account, realised: it never holds anything."""
-        customer_id = source.customer.customer_id
-        clearing = RULES["payment.exchanged"].number, RULES["payment.applied_exchanged"].number
-        left = 0
-        place: tuple[AccountKey, int] | None = None
-        for p in postings:
-            if p.rule in clearing:
-                account = p.credit_account if p.rule == clearing[0] else p.debit_account
-                left += -p.functional_amount if p.rule == clearing[0] else p.functional_amount
-                key = next(key for key, number in self._accounts[customer_id].items() if number == account)
-                if key.currency != functional_currency:
-                    place = key, account
-        if not left or place is None:
-            return []
-        return [self.exchange(customer_id, "exchange", *place, -left)]
 
     def rate(self, base: str, quote: str, on: date) -> Fraction:
         """The exchange rate of a day. Raises UnknownReference where the books hold none."""
@@ -454,60 +454,108 @@ class Books:
         rate = self.rate(currency, functional_currency, on) if stated is None else stated
         return currencies.convert(amount, currency, functional_currency, rate)
 
-    def carried(self, customer_id: int, account_id: int) -> Carrying:
-        """What an account in another currency than the entity's holds, in both, unwritten entries included."""
-        known = self._carried.get(account_id)
+    def _foreign_accounts(self, customer_id: int, entity: str, since: date) -> ForeignAccounts:
+        """A customer's accounts with an entity in other currencies than its own."""
+        known = self._foreign.get((customer_id, entity))
         if known is None:
-            row: Any = self.connection.execute(
-                text(
-                    "select coalesce(sum(net), 0) as net, coalesce(sum(functional), 0) as functional from ("
-                    " select amount as net, functional_amount as functional from posting"
-                    " where customer_id = :customer_id and debit_account = :account_id"
-                    " union all"
-                    " select -amount, -functional_amount from posting"
-                    " where customer_id = :customer_id and credit_account = :account_id) both_sides"
-                ),
-                {"customer_id": customer_id, "account_id": account_id},
-            ).one()
-            known = self._carried[account_id] = Carrying(int(row.net), int(row.functional))
+            functional = self.entity(entity).currency
+            places = {
+                account: _place(key)
+                for key, account in self._known_accounts(customer_id).items()
+                if key.entity == entity and key.currency != functional
+            }
+
+            def rate_of(currency: str, on: date) -> Converted:
+                rate = self.rate(currency, functional, on)
+                return lambda amount: currencies.convert(amount, currency, functional, rate)
+
+            first_open = self.first_open_day(entity)
+            known = self._foreign[customer_id, entity] = ForeignAccounts(
+                self.connection, customer_id, functional, places, rate_of, first_open, since
+            )
         return known
 
+    def _counting_day(self, entity: str, on: date, effective_on: date) -> date:
+        """The day a movement has in the order of dates: its own, unless the books it went into are later than they had to be."""
+        return on if effective_on <= max(on, self.first_open_day(entity)) else effective_on
+
     def _valued(
-        self,
-        source: Source,
-        movement: Movement,
-        keys: tuple[AccountKey, AccountKey],
-        accounts: tuple[int, int],
-        on: date,
-    ) -> list[Posting]:
-        """The postings of a movement in another currency: its own, and what exchange rates leave over."""
+        self, source: Source, on: date, effective_on: date, ways: Sequence[Way], movements: Sequence[Movement]
+    ) -> tuple[list[Posting], list[Entry]]:
+        """The postings of movements of which some are in another currency, and the entries that correct later days."""
         customer_id = source.customer.customer_id
-        debit, credit = (self.carried(customer_id, account) for account in accounts)
-        amount = movement.amount
-        if movement.rate is not None:
-            source = replace(source, rate=movement.rate, currency=keys[0].currency)
-        if movement.functional is not None:
-            valued = currencies.Valued(movement.functional)
-        else:
-            valued = currencies.value(
-                amount,
-                lambda part: self.at_rate(source, keys[0].currency, on, part),
-                (keys[0].role, debit),
-                (keys[1].role, credit),
-                entered=movement.rate is not None or movement.rule.startswith(ENTERED_AT_RATE),
+        functional_currency = self.entity(source.entity).currency
+        day = self._counting_day(source.entity, on, effective_on)
+        foreign = self._foreign_accounts(customer_id, source.entity, day)
+        coming: list[Coming] = []
+        cleared: Counter[str] = Counter()
+        for way, movement in zip(ways, movements, strict=True):
+            if way.currency == functional_currency:
+                for key, sign in zip(way.keys, (1, -1), strict=True):
+                    if key.role == "currency_exchange":
+                        cleared[key.subject] += sign * movement.amount
+                continue
+            key_, sign = key_of(way.rule, way.debit, way.credit)
+            at_rate = self._at_rate(source, way, movement, on)
+            entered = movement.rate is not None or way.rule in ENTERED_AT_RATE
+            coming.append(Coming(key_, sign * movement.amount, at_rate, movement.functional, entered=entered))
+        values, changes = foreign.reckon(day, coming, cleared)
+        counted = iter(values)
+        postings = [
+            Posting(
+                way.rule,
+                way.debit,
+                way.credit,
+                movement.amount,
+                movement.amount if way.currency == functional_currency else next(counted),
             )
-        postings = [Posting(RULES[movement.rule].number, *accounts, amount, valued.functional)]
-        debit.net += amount
-        credit.net -= amount
-        debit.functional += valued.functional
-        credit.functional -= valued.functional
-        for key, account, carrying, correction in (
-            (keys[0], accounts[0], debit, valued.debit_correction),
-            (keys[1], accounts[1], credit, valued.credit_correction),
-        ):
-            if correction:
-                postings.append(self.exchange(customer_id, "exchange", key, account, correction))
-                carrying.functional += correction
+            for way, movement in zip(ways, movements, strict=True)
+        ]
+        postings += self._corrections(customer_id, source.entity, changes.pop(day, Change()))
+        return postings, self._correcting(source, changes)
+
+    def _at_rate(self, source: Source, way: Way, movement: Movement, on: date) -> Converted:
+        stated = source if movement.rate is None else replace(source, rate=movement.rate, currency=way.currency)
+        return lambda amount: self.at_rate(stated, way.currency, on, amount)
+
+    def _correcting(self, source: Source, changes: dict[date, Change]) -> list[Entry]:
+        """The entries that correct what was posted on other days, each on its day or the first open one."""
+        return [
+            Entry(
+                source.customer.customer_id,
+                source.document_id,
+                self.open_day(source.entity, day),
+                day,
+                tuple(self._corrections(source.customer.customer_id, source.entity, change)),
+            )
+            for day, change in changes.items()
+        ]
+
+    def _corrections(self, customer_id: int, entity: str, change: Change) -> list[Posting]:
+        """What is posted counts for more, by the rules that posted it, or for less, with debit and credit exchanged."""
+        postings = []
+        for (rule, *sides), functional in change.moved.items():
+            if functional:
+                debit, credit = sides if functional > 0 else reversed(sides)
+                postings.append(Posting(rule, debit, credit, 0, abs(functional)))
+        known = self._known_accounts(customer_id)
+        accounts = {account for account, by in (change.gains | change.losses).items()}
+        keys = {account: key for key, account in known.items() if account in accounts} if accounts else {}
+        for account, key in keys.items():
+            for correction, taken_back in (
+                (max(change.gains.get(account, 0), 0), False),
+                (min(change.gains.get(account, 0), 0), True),
+                (-max(change.losses.get(account, 0), 0), False),
+                (-min(change.losses.get(account, 0), 0), True),
+            ):
+                if correction:
+                    event = -correction if taken_back else correction
+                    posting = self.exchange(customer_id, "exchange", key, account, event)
+                    if taken_back:
+                        posting = replace(
+                            posting, debit_account=posting.credit_account, credit_account=posting.debit_account
+                        )
+                    postings.append(posting)
         return postings
 
     def exchange(self, customer_id: int, event: str, key: AccountKey, account: int, correction: int) -> Posting:
@@ -539,13 +587,25 @@ class Books:
         taken_back = journal.reversal(entry, entry_id, source.document_id, day, occurred_on)
         for p in taken_back.postings:
             for account_id, sign in ((p.debit_account, 1), (p.credit_account, -1)):
-                role = ROLES[keys[account_id].role]
-                self._see(entry.customer_id, account_id, role.sign, day, sign * p.amount)
-                if keys[account_id].currency != self.entity(source.entity).currency:
-                    carrying = self.carried(entry.customer_id, account_id)
-                    carrying.net += sign * p.amount
-                    carrying.functional += sign * p.functional_amount
+                self._see(entry.customer_id, account_id, ROLES[keys[account_id].role].sign, day, sign * p.amount)
         self._gather(taken_back)
+        for correction in self._revalued_after(source, taken_back, keys):
+            self._gather(correction)
+
+    def _revalued_after(self, source: Source, taken_back: Entry, keys: dict[int, AccountKey]) -> list[Entry]:
+        """What taking back an entry in another currency changes of what stays: the entries that correct it."""
+        functional_currency = self.entity(source.entity).currency
+        foreign = [
+            p
+            for p in taken_back.postings
+            if keys[p.debit_account].currency != functional_currency and p.rule not in REVALUING
+        ]
+        if not foreign:
+            return []
+        customer_id = taken_back.customer_id
+        day = self._counting_day(source.entity, taken_back.occurred_on, taken_back.effective_on)
+        accounts = self._foreign_accounts(customer_id, source.entity, day)
+        return self._correcting(source, accounts.take_back(day, foreign))
 
     def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
         """Let a contract liability and a contract asset of one subject settle each other on every later day.
@@ -684,4 +744,4 @@ class Books:
         self._accounts = {}
         self._ways = {}
         self._histories = {}
-        self._carried = {}
+        self._foreign = {}

@@ -305,7 +305,7 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     books.flush()
     wallets.flush()
     grant = wallets.grant(customer.customer_id, doc.grant)
-    source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date)
+    source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date, brings_in=False)
     if grant.paid is not grant:
         raise Refused("grant", doc.grant, f"expected credits that were paid for, found a {grant.kind} grant")
     if doc.date < grant.effective_on:

@@ -23,7 +23,8 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
     if found is None:
         row = books.connection.execute(
             text(
-                "select c.ref as customer, i.ref, i.entity, i.currency, coalesce(i.recorded_on, i.issued_on) from document_key k "
+                "select c.ref as customer, i.ref, i.entity, i.currency, coalesce(i.recorded_on, i.issued_on), i.rate "
+                "from document_key k "
                 "join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
                 "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
             ),
@@ -31,7 +32,7 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
         ).first()
         if row is None:
             raise UnknownReference(field, ref, "expected the id of an invoice posted before")
-        found = Invoice(*row)
+        found = Invoice(*row[:5], None if row.rate is None else Fraction(row.rate))
     if found.customer != source.customer.ref:
         raise WrongParty(field, ref, f"is an invoice of {found.customer}, expected one of {source.customer.ref}")
     if found.entity != source.entity:
@@ -41,9 +42,13 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Money put onto an invoice: `amount` in the invoice's currency, `paid` in the money's own, on an open day."""
+    """Money put onto an invoice: `amount` in the invoice's currency, `paid` in the money's own, from `on`.
+
+    `day` is that or the first open one.
+    """
 
     invoice: Invoice
+    on: date
     day: date
     amount: int
     paid: int
@@ -62,7 +67,8 @@ def _settlement(
     """
     invoice = find_invoice(books, source, item.invoice)
     amount = to_minor(item.amount, invoice.currency)
-    day = books.open_day(source.entity, max(on, invoice.recorded_on))
+    on = max(on, invoice.recorded_on)
+    day = books.open_day(source.entity, on)
     due = max(available(books.history(source.customer.customer_id, _receivable_key(invoice)), day), 0)
     if amount > due:
         raise OverApplication(
@@ -73,18 +79,18 @@ def _settlement(
     if invoice.currency == source.currency:
         if item.paid is not None:
             raise InvalidDocument("paid", item.paid, f"expected none: the invoice and the money are {source.currency}")
-        return Settlement(invoice, day, amount, amount)
+        return Settlement(invoice, on, day, amount, amount)
     if item.paid is not None:
-        return Settlement(invoice, day, amount, to_minor(item.paid, source.currency, "paid"))
+        return Settlement(invoice, on, day, amount, to_minor(item.paid, source.currency, "paid"))
     functional = books.entity(source.entity).currency
-    in_functional = books.at_rate(source, source.currency, day, 10**12)
     if functional == invoice.currency and source.rate is not None:
         # the payment's own rate says what its money is worth
+        in_functional = books.at_rate(source, source.currency, on, 10**12)
         paid = round(Fraction(amount * 10**12, in_functional))
     else:
-        rate = books.rate(invoice.currency, source.currency, day)
+        rate = books.rate(invoice.currency, source.currency, on)
         paid = currencies.convert(amount, invoice.currency, source.currency, rate)
-    return Settlement(invoice, day, amount, paid)
+    return Settlement(invoice, on, day, amount, paid)
 
 
 def _settle(books: Books, source: Source, settlement: Settlement) -> None:
@@ -99,7 +105,7 @@ def _settle(books: Books, source: Source, settlement: Settlement) -> None:
             Movement("payment.exchanged", settlement.paid, CUSTOMER, through),
             Movement("payment.applied_exchanged", settlement.amount, through, to, currency=invoice.currency),
         ]
-    books.post(source, settlement.day, movements)
+    books.post(source, settlement.on, movements)
 
 
 def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> int:
@@ -137,7 +143,8 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
     Raises OverApplication beyond that money, beyond what was applied, or beyond what is due.
     """
     books = wallets.books
-    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date)
+    # money that is there already: what it counts for needs no rate
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, brings_in=False)
     customer_id = source.customer.customer_id
     settlement = _settlement(books, source, doc, doc.date)
     if doc.from_invoice is not None:
@@ -146,12 +153,14 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
             raise Refused("from_invoice", doc.from_invoice, "expected another invoice than `invoice`")
         if left.currency != source.currency:
             raise WrongCurrency("from_invoice", left.ref, f"is in {left.currency}, expected {source.currency}")
-        day = max(settlement.day, books.open_day(source.entity, left.recorded_on))
+        on = max(settlement.on, left.recorded_on)
+        day = books.open_day(source.entity, on)
         applied = _applied(books, customer_id, left, day)
         _require_enough(settlement.paid, applied, doc, f"what was applied to invoice {left.ref} by {day}")
-        moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), CUSTOMER)
-        books.post(source, day, [moved])
-        _settle(books, source, replace(settlement, day=day))
+        # what is due again is due at its invoice's rate
+        moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), CUSTOMER, rate=left.rate)
+        books.post(source, on, [moved])
+        _settle(books, source, replace(settlement, on=on, day=day))
         return customer_id
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)
     unapplied = max(available(books.history(customer_id, key), settlement.day), 0)

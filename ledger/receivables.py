@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 
 from sqlalchemy import text
 
@@ -34,13 +35,14 @@ NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice as payments need it: its receivable counts from `recorded_on`."""
+    """An invoice as payments need it: its receivable counts from `recorded_on`, at a `rate` that is locked."""
 
     customer: str
     ref: str
     entity: str
     currency: str
     recorded_on: date
+    rate: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ def post_invoice(
     terms = terms or look_up(books, doc)
     # a late invoice counts from the first open day on
     day = books.open_day(doc.entity, terms.recorded_on)
-    billing = _Billing(wallets, books.locked(source, day), doc, day, terms, master)
+    billing = _Billing(wallets, books.locked(source, terms.recorded_on), doc, day, terms, master)
     discounts = coupons.uses(doc, terms.coupons)
     movements: list[Movement] = []
     lines: list[BilledLine] = []
@@ -285,7 +287,7 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
         master=billing.master,
         recorded_on=None if billing.terms.recorded_on == doc.issued_on else billing.terms.recorded_on,
     )
-    known = Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, billing.terms.recorded_on)
+    known = Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, billing.terms.recorded_on, source.rate)
     books.remember("invoice", doc.id, known)
 
 

@@ -55,7 +55,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
     if row is None:
         raise UnknownReference("payment", ref, "expected the id of a payment posted before")
     body = row.body
-    source = books.source(document_id, row.customer, body["entity"], body["currency"], on)
+    source = books.source(document_id, row.customer, body["entity"], body["currency"], on, brings_in=False)
     settled = books.connection.execute(
         text(
             "select substr(a.subject, 9) as invoice, sum(p.amount)::bigint as amount from entry e "
