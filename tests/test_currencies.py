@@ -283,6 +283,8 @@ def test_the_ecb_s_rates_become_documents(cli: Cli) -> None:
     assert documents[1]["rate"] == "1.0849"
     assert "posted 6 documents" in cli.post(*documents)
     assert "expected one of" in cli.refused("rates", "--from", "2023-11-16", "--to", "2023-11-16", "--currency", "XXX")
+    told = cli.refused("rates", "--from", "2023-11-16", "--to", "2023-11-16", "--currency", "EUR")
+    assert "currency = EUR: expected another one" in told
     assert "the last day of the file" in cli.refused("rates", "--from", "2190-01-01", "--to", "2190-01-02")
 
 
