@@ -15,13 +15,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NestedTransaction, text
 
 from ledger import copying, currencies, journal, locks, periods
 from ledger.chart import ROLES
 from ledger.copying import chunks, moment_microseconds, packed_bytes
 from ledger.carrying import ENTERED_AT_RATE, REVALUING, Change, Coming, Converted, ForeignAccounts, Place, key_of
-from ledger.dates import days
+from ledger.dates import FIRST_DAY, days
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Plain, Posting
 from ledger.positions import History, nettings
@@ -146,6 +146,25 @@ class Plainly:
         journal.write(connection, self.entries, self.posted_at, self.posted_by)
 
 
+# What is gathered to be written: documents in two parts, entries, accounts, and rows of facts by table.
+_Gathered = tuple[
+    list[bytes], list[bytes], list[Entry | Plain], list[tuple[object, ...]], dict[str, list[dict[str, Any]]]
+]
+
+
+@dataclass(slots=True)
+class _Mark:
+    """How much was gathered before a document began, and the savepoint from before anything of its own was written."""
+
+    documents: int
+    entries: int
+    accounts: int
+    rows: dict[str, int]
+    late: tuple[int, int]
+    written: tuple[int, int] = (0, 0)
+    savepoint: NestedTransaction | None = None
+
+
 class Books:
     """One transaction's view of the books. Not shared between threads; `flush` before the transaction ends."""
 
@@ -180,6 +199,8 @@ class Books:
         self._rates: dict[tuple[str, str, date], Fraction] = {}
         self._foreign: dict[tuple[int, str], ForeignAccounts] = {}
         self._ways: dict[tuple[object, ...], Way] = {}
+        self._mark: _Mark | None = None
+        self._together_from = FIRST_DAY
 
     # Who and what ------------------------------------------------------------------------------------------------
 
@@ -364,8 +385,12 @@ class Books:
     # Entries -----------------------------------------------------------------------------------------------------
 
     def open_day(self, entity: str, on: date) -> date:
-        """The day itself where its month is open, else the first open day."""
-        return max(on, self.first_open_day(entity))
+        """The day itself where its month is open, else the first open day: of all entities that its document is about."""
+        return max(on, self.first_open_day(entity), self._together_from)
+
+    def together(self, entities: Iterable[str]) -> None:
+        """Say that the document under way is about several entities: all of it counts from the first day open in each."""
+        self._together_from = max([self._together_from, *(self.first_open_day(entity) for entity in entities)])
 
     def first_open_day(self, entity: str) -> date:
         """The first day of an entity that takes entries."""
@@ -699,8 +724,94 @@ class Books:
         self._gathered_is_written()
         return taken
 
+    # Documents that may be refused -------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a document that may be refused: `undo` then leaves nothing of it."""
+        self._together_from = FIRST_DAY
+        self._mark = _Mark(
+            len(self._documents),
+            len(self._entries),
+            len(self._new_accounts),
+            {table: len(rows) for table, rows in self._rows.items()},
+            (self.late_documents, self._late_document),
+        )
+
+    @property
+    def begun(self) -> bool:
+        """Whether a document is under way that can be undone."""
+        return self._mark is not None
+
+    def end(self) -> None:
+        """What was begun is accepted."""
+        mark, self._mark = self._mark, None
+        if mark is not None and mark.savepoint is not None:
+            mark.savepoint.commit()
+
+    def undo(self) -> bool:
+        """Take back whatever was gathered or written since `begin`; returns whether anything was."""
+        mark, self._mark = self._mark, None
+        assert mark is not None, "begin before undoing"
+        self.late_documents, self._late_document = mark.late
+        if mark.savepoint is not None:
+            mark.savepoint.rollback()
+            self.entries_written, self.postings_written = mark.written
+        elif not self._gathered_since(mark):
+            return False
+        self._take_from(mark)
+        self._entry_counts.clear()
+        self._write_gathered()
+        self.forget()
+        return True
+
+    def secure(self) -> None:
+        """Before something of a document is written: write what came before it, and note how to come back there."""
+        mark = self._mark
+        if mark is None or mark.savepoint is not None:
+            return
+        own = self._take_from(mark)
+        self._write_gathered()
+        mark.written = self.entries_written, self.postings_written
+        mark.savepoint = self.connection.begin_nested()
+        (self._document_keys, self._documents, self._entries, self._new_accounts, self._rows) = own
+        self._write_gathered()
+        mark.documents = mark.entries = mark.accounts = 0
+        mark.rows = {}
+
+    def _take_from(self, mark: _Mark) -> _Gathered:
+        """Part what was gathered since from what was gathered before, which stays."""
+        taken = (
+            self._document_keys[mark.documents :],
+            self._documents[mark.documents :],
+            self._entries[mark.entries :],
+            self._new_accounts[mark.accounts :],
+            {table: rows[mark.rows.get(table, 0) :] for table, rows in self._rows.items()},
+        )
+        del self._document_keys[mark.documents :], self._documents[mark.documents :]
+        del self._entries[mark.entries :], self._new_accounts[mark.accounts :]
+        self._rows = {table: rows[: mark.rows[table]] for table, rows in self._rows.items() if mark.rows.get(table)}
+        return taken
+
+    def _gathered_since(self, mark: _Mark) -> bool:
+        return (
+            len(self._documents) > mark.documents
+            or len(self._entries) > mark.entries
+            or len(self._new_accounts) > mark.accounts
+            or any(len(rows) > mark.rows.get(table, 0) for table, rows in self._rows.items())
+        )
+
     def flush(self) -> None:
         """Write what was gathered; the transaction stays open."""
+        mark = self._mark
+        if mark is not None and mark.savepoint is None:
+            if self._gathered_since(mark):
+                self.secure()
+                return
+            mark.documents = mark.entries = mark.accounts = 0
+            mark.rows = {}
+        self._write_gathered()
+
+    def _write_gathered(self) -> None:
         connection = self.connection
         _write_documents(connection, self._document_keys, self._documents)
         for table in metadata.sorted_tables:  # what is referred to comes first
@@ -727,16 +838,6 @@ class Books:
         self._new_accounts = []
         self._entries = []
         self._unwritten = {}
-
-    def discard(self) -> None:
-        """Drop what was gathered since the last flush, of a document that is refused after all."""
-        self._rows = {}
-        self._unwritten_facts = {}
-        self._new_accounts = []
-        self._entries = []
-        self._unwritten = {}
-        self._entry_counts.clear()
-        self.forget()
 
     def forget(self) -> None:
         """Let go of what was learnt about accounts, to bound memory in a long run; call after `flush`."""

@@ -315,6 +315,8 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         left = to_text(grant.left, grant.currency)
         raise OverApplication("amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}")
     money = share_of_order(grant, face)
+    billing = _invoices_of(books, customer.customer_id, grant)
+    billed.stand_together(books, customer.customer_id, billing)
     day = books.open_day(grant.entity, doc.date)
     (credits_key, _) = grant_accounts(source, grant.ref)
     credited = min(money, max(available(books.history(customer.customer_id, credits_key), day), 0))
@@ -324,12 +326,14 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     record_move(wallets, source, grant, "returned", doc.date, face)
     if grant.kept_in_memorandum:
         books.post(source, doc.date, [Movement("grant.moved_credits", face, grant.subject, grant.subject)])
-    for ref in _invoices_of(books, customer.customer_id, grant):
+    for ref in billing:
         if credited == 0:
             break
-        invoice = billed.find(wallets, document_id, ref)
+        invoice = billed.find_any(wallets, document_id, ref)
         line = next(line for line in invoice.lines if line.subject == grant.subject)
         net = min(credited, line.net)
+        if net == 0:
+            continue
         credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
         credit.lower(line, net)
         parts = billed.tax_parts(line, net, line.net)
@@ -337,8 +341,23 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         billed.record(books, invoice.source, invoice, line, "return", net)
         billed.record_taxes(books, invoice.source, invoice, line, parts)
         _finish(wallets, credit, doc.date, [(line, net)])
+        if invoice.master is not None:
+            gross = net + sum(part.amount for part in parts)
+            _return_between(wallets, document_id, invoice.master, line.line, gross, doc.date)
         credited -= net
     return customer.customer_id
+
+
+def _return_between(wallets: Wallets, document_id: int, master: str, line_ref: str, gross: int, on: date) -> None:
+    """What another entity credits of its part leaves what the one that collects owes it, and bills for it."""
+    invoice = billed.find(wallets, document_id, master)
+    books, source = wallets.books, invoice.source
+    day = books.open_day(source.entity, on)
+    line = next(line for line in invoice.lines if line.line == line_ref)
+    credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
+    credit.lower(line, gross)
+    billed.record(books, source, invoice, line, "return", gross)
+    _finish(wallets, credit, on, [(line, gross)])
 
 
 def _invoices_of(books: Books, customer_id: int, grant: Grant) -> list[str]:

@@ -34,6 +34,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     if not others:
         return corrections.post_invoice(wallets, doc, document_id)
     books = wallets.books
+    books.together([doc.entity, *(entity for entity in others if entity is not None)])
     terms = receivables.look_up(books, doc)
     discounts = coupons.uses(doc, terms.coupons)
     known = replace(terms, coupons={})

@@ -214,6 +214,9 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, earne
             raise Refused("invoice", doc.invoice, f"expected an invoice that payment {doc.payment} settled")
     else:
         from_balance = min(amount, _unapplied(books, source, day))
+    if amount > from_balance:
+        billed.stand_together(books, source.customer.customer_id, [ref for ref, _ in settled])
+        day = books.open_day(source.entity, doc.date)
     plan = _plan(wallets, document_id, settled, amount - from_balance, source.currency)
     movements = [Movement("refund.balance", from_balance, _CUSTOMER, rail)]
     split = [(invoice, _by_line(invoice, part)) for invoice, part in plan]
@@ -255,6 +258,8 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, ear
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
     _require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
+    if doc.status == "lost":
+        billed.stand_together(books, source.customer.customer_id, [ref for ref, _ in payment.settled])
     day = books.open_day(source.entity, doc.date)
     subject, rail = f"payment:{doc.payment}", f"rail:{payment.rail}"
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)

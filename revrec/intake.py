@@ -25,8 +25,8 @@ from revrec.recognition import price_and_earned
 # What splits by how much is earned is posted by the ledger, which asks recognition for it.
 TYPES = {
     **LEDGER_TYPES,
-    "grant": DocumentType(documents.Grant, rights.post_grant),
-    "contract": DocumentType(Contract, contracts.post_contract),
+    "grant": DocumentType(documents.Grant, rights.post_grant, LEDGER_TYPES["grant"].decides_first),
+    "contract": DocumentType(Contract, contracts.post_contract, lambda _doc: True),
     "contract_modification": DocumentType(ContractModification, modifications.post_modification),
     "contract_renewal": DocumentType(ContractRenewal, renewals.post_renewal),
     "contract_termination": DocumentType(ContractTermination, renewals.post_termination),
