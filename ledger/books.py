@@ -160,7 +160,7 @@ class _Mark:
     entries: int
     accounts: int
     rows: dict[str, int]
-    late: tuple[int, int]
+    late: int
     written: tuple[int, int] = (0, 0)
     savepoint: NestedTransaction | None = None
 
@@ -174,7 +174,6 @@ class Books:
         locks.share_books(connection)
         self.posted_at: datetime = connection.scalar(text("select now()"))
         self.late_documents = 0
-        self._late_document = 0  # the last that was counted
         # the tax codes of customers by country, as far as they were looked up
         self.country_tax_codes: dict[str, tuple[str, ...]] = {}
         self.entries_written = 0
@@ -420,15 +419,10 @@ class Books:
             assert movement.amount > 0, f"{movement.rule} moves a positive amount, got {movement.amount}"
             self.see(customer_id, way, effective_on, movement.amount)
         if effective_on != on:
-            self._count_late(source.document_id)
+            self.late_documents += 1
         self._gather(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
         for entry in later:
             self._gather(entry)
-
-    def _count_late(self, document_id: int) -> None:
-        if document_id != self._late_document:
-            self._late_document = document_id
-            self.late_documents += 1
 
     def way(self, source: Source, movement: Movement) -> Way:
         """Between which accounts a movement goes: found once for all that go the same way."""
@@ -494,11 +488,26 @@ class Books:
                 rate = self.rate(currency, functional, on)
                 return lambda amount: currencies.convert(amount, currency, functional, rate)
 
+            def locked(subject: str) -> Converted:
+                currency, rate = self._locked_rate(customer_id, subject.removeprefix("invoice:"))
+                return lambda amount: currencies.convert(amount, currency, functional, rate)
+
             first_open = self.first_open_day(entity)
             known = self._foreign[customer_id, entity] = ForeignAccounts(
-                self.connection, customer_id, functional, places, rate_of, first_open, since
+                self.connection, customer_id, functional, places, rate_of, locked, first_open, since
             )
         return known
+
+    def _locked_rate(self, customer_id: int, invoice: str) -> tuple[str, Fraction]:
+        """An invoice's currency, and the exchange rate it was issued at."""
+        known = self.recall("invoice", invoice)
+        if known is not None:
+            return known.currency, known.rate
+        row: Any = self.connection.execute(
+            text("select currency, rate from invoice where customer_id = :customer_id and ref = :ref"),
+            {"customer_id": customer_id, "ref": invoice},
+        ).one()
+        return row.currency, Fraction(row.rate)
 
     def _counting_day(self, entity: str, on: date, effective_on: date) -> date:
         """The day a movement has in the order of dates: its own, unless the books it went into are later than they had to be."""
@@ -734,7 +743,7 @@ class Books:
             len(self._entries),
             len(self._new_accounts),
             {table: len(rows) for table, rows in self._rows.items()},
-            (self.late_documents, self._late_document),
+            self.late_documents,
         )
 
     @property
@@ -752,7 +761,7 @@ class Books:
         """Take back whatever was gathered or written since `begin`; returns whether anything was."""
         mark, self._mark = self._mark, None
         assert mark is not None, "begin before undoing"
-        self.late_documents, self._late_document = mark.late
+        self.late_documents = mark.late
         if mark.savepoint is not None:
             mark.savepoint.rollback()
             self.entries_written, self.postings_written = mark.written

@@ -35,6 +35,8 @@ _LOSSES = frozenset(rule.number for rule in RULES.values() if rule.code.startswi
 # Revaluations are taken back on the next day: no average has a part in them.
 REVALUING = tuple(rule.number for rule in RULES.values() if rule.code.startswith("revalue."))
 _CLEARING = "currency_exchange"
+# What was settled is due again, at its invoice's rate: the exchange difference of the settlement is taken back.
+_DUE_AGAIN = RULES["payment.unapplied"].number
 
 # A rule and two accounts, the smaller number first: an amount above 0 debits that one.
 Key = tuple[int, int, int]
@@ -139,6 +141,7 @@ class ForeignAccounts:
         functional: str,
         places: Mapping[int, Place],
         rate_of: Callable[[str, date], Converted],
+        locked: Callable[[str], Converted],
         first_open: date,
         since: date,
     ) -> None:
@@ -147,6 +150,7 @@ class ForeignAccounts:
         self._functional = functional
         self._places = dict(places)
         self._rate_of = rate_of
+        self._locked = locked
         self._first_open = first_open
         self._since = since
         self._days: dict[date, _Day] = {}
@@ -355,9 +359,9 @@ class ForeignAccounts:
             change.moved[group.key] += functional - group.posted.functional
             for account, sign in ((group.key[1], 1), (group.key[2], -1)):
                 place = self._places[account]
-                before, after = then.get(account, 0), now.get(account, 0)
-                change.gains[account] += max(after, 0) - max(before, 0)
-                change.losses[account] += max(-after, 0) - max(-before, 0)
+                before, after = (_results(group.key[0], c.get(account, 0)) for c in (then, now))
+                change.gains[account] += after[0] - before[0]
+                change.losses[account] += after[1] - before[1]
                 if place.role == _CLEARING:
                     clearing[place.subject] += sign * (functional - group.posted.functional)
         for subject, left in clearing.items():
@@ -438,6 +442,9 @@ class ForeignAccounts:
             value += sum(_signed(item, item.at_rate(abs(item.amount))) for item in items)
             return share(sign * value, part, abs(amount))
 
+        if group.key[0] == _DUE_AGAIN:
+            due = self._locked(self._places[debit].subject)(abs(amount))
+            return fixed, {debit: due - sign * fixed}
         found = currencies.value(
             abs(amount),
             at_rate,
@@ -509,6 +516,13 @@ class ForeignAccounts:
 
 def _taken_back(key: Key, amount: int, functional: int) -> Coming:
     return Coming(key, amount, lambda part: share(functional, part, abs(amount)), functional, reverses=True)
+
+
+def _results(rule: int, correction: int) -> tuple[int, int]:
+    """The gain and the loss that correct an account; where a settlement is taken back, those of it, below zero."""
+    if rule == _DUE_AGAIN:
+        return min(correction, 0), -max(correction, 0)
+    return max(correction, 0), max(-correction, 0)
 
 
 def _signed_by(amount: int, functional: int) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from ledger import currencies, documents
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongCurrency, WrongParty
-from ledger.money import to_minor, to_text
+from ledger.money import share, to_minor, to_text
 from ledger.positions import available
 from ledger.receivables import CUSTOMER, Invoice, invoice_subject
 from ledger.wallets import Wallets
@@ -157,8 +157,8 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
         day = books.open_day(source.entity, on)
         applied = _applied(books, customer_id, left, day)
         _require_enough(settlement.paid, applied, doc, f"what was applied to invoice {left.ref} by {day}")
-        # what is due again is due at its invoice's rate
-        moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), CUSTOMER, rate=left.rate)
+        money = _money_of(books, customer_id, left, settlement.paid)
+        moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), CUSTOMER, functional=money)
         books.post(source, on, [moved])
         _settle(books, source, replace(settlement, on=on, day=day))
         return customer_id
@@ -176,6 +176,21 @@ def _require_enough(amount: int, most: int, doc: documents.Application, what: st
             f"{to_text(amount, doc.currency)} {doc.currency}",
             f"expected at most {to_text(max(most, 0), doc.currency)}, {what}",
         )
+
+
+def _money_of(books: Books, customer_id: int, invoice: Invoice, amount: int) -> int:
+    """What money that stands applied to an invoice counts for in the entity's currency: it goes back as it came."""
+    row = books.connection.execute(
+        text(
+            "select sum(sign * p.amount)::bigint as amount, sum(sign * p.functional_amount)::bigint as functional "
+            "from posting p join rule r on r.number = p.rule cross join lateral (select case"
+            "  when (r.code = 'payment.applied') = (p.credit_account = :account) then 1 else -1 end as sign) s "
+            "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account) "
+            "and r.code in ('payment.applied', 'payment.unapplied')"
+        ),
+        {"customer_id": customer_id, "account": books.account(customer_id, _receivable_key(invoice))},
+    ).one()
+    return share(row.functional, amount, row.amount)
 
 
 def _applied(books: Books, customer_id: int, invoice: Invoice, on: date) -> int:
