@@ -322,6 +322,11 @@ class Books:
         """Whether the customer has that sub-ledger account."""
         return key in self._known_accounts(customer_id)
 
+    def product_of(self, customer_id: int, entity: str, currency: str, subject: str) -> str | None:
+        """The product that what a subject is about is sold as, by its revenue account."""
+        named = (entity, "revenue", currency, subject)
+        return next((key.product for key in self._known_accounts(customer_id) if key[:4] == named), None)
+
     def learn_accounts(self, customers: Iterable[int]) -> None:
         """Read the accounts of customers, many at once."""
         missing = [customer_id for customer_id in customers if customer_id not in self._accounts]

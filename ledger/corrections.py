@@ -107,9 +107,10 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
     if doc.supersedes is None:
         return receivables.post_invoice(wallets, doc, document_id)
     terms = receivables.look_up(wallets.books, doc)
-    require_replaceable(billed.find(wallets, document_id, doc.supersedes, "supersedes"), doc)
+    superseded = billed.find(wallets, document_id, doc.supersedes, "supersedes")
+    require_replaceable(superseded, doc)
     with all_or_nothing(wallets):
-        void(wallets, document_id, doc.supersedes, doc.issued_on, "supersedes")
+        void_superseded(wallets, document_id, superseded, doc)
         return receivables.post_invoice(wallets, doc, document_id, terms)
 
 
@@ -117,6 +118,28 @@ def require_replaceable(invoice: BilledInvoice, doc: documents.Invoice) -> None:
     """Raise Refused where an invoice supersedes one of another party."""
     if (invoice.source.customer.ref, invoice.source.entity) != (doc.customer, doc.entity):
         raise Refused("supersedes", invoice.ref, f"expected an invoice of {doc.customer} with {doc.entity}")
+
+
+def void_superseded(
+    wallets: Wallets, document_id: int, superseded: BilledInvoice, doc: documents.Invoice
+) -> None:
+    """Take back the invoice another supersedes, unless a document did already. Raises Refused where another superseded it."""
+    place = {"customer_id": superseded.source.customer.customer_id, "ref": superseded.ref}
+    connection = wallets.books.connection
+    by = connection.scalar(
+        text("select ref from invoice where customer_id = :customer_id and supersedes = :ref"), place
+    )
+    if by is not None:
+        raise Refused("supersedes", superseded.ref, f"expected an invoice that none supersedes yet: {by} does")
+    voided = connection.scalar(
+        text(
+            "select ref from document where customer_id = :customer_id and type = 'invoice_void' "
+            "and body::json ->> 'invoice' = :ref"
+        ),
+        place,
+    )
+    if voided is None:
+        void(wallets, document_id, superseded.ref, doc.issued_on, "supersedes")
 
 
 def void(wallets: Wallets, document_id: int, ref: str, on: date, field: str) -> int:

@@ -43,7 +43,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
         corrections.require_replaceable(superseded, doc)
     with all_or_nothing(wallets):
         if doc.supersedes is not None:
-            corrections.void(wallets, document_id, doc.supersedes, doc.issued_on, "supersedes")
+            corrections.void_superseded(wallets, document_id, superseded, doc)
         gross: dict[str, int] = {}
         for entity in others:
             assert entity is not None, "only lines that name one are of others"

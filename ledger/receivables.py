@@ -402,6 +402,9 @@ def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) 
             line.obligation,
             f"expected the id of an obligation of {source.customer.ref} with {source.entity} in {source.currency}",
         )
+    product = books.product_of(source.customer.customer_id, source.entity, source.currency, subject)
+    if line.product not in (None, product):
+        raise Refused("product", line.product, f"expected {product}, what obligation {line.obligation} promises, or none")
     if amount < 0:
         return subject, _credit_obligation(billing, subject, -amount)
     left = balance(books.history(source.customer.customer_id, unbilled), billing.day) - billing.billed[subject]
@@ -555,7 +558,7 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
         line=line.id,
         kind=line.kind,
         amount_minor=billed.net,
-        product=line.product,
+        product=line.product if line.obligation is None else None,
         subject=billed.subject,
         own_obligation=own is not None,
         pattern=own.pattern if own else None,
