@@ -49,10 +49,10 @@ def _moment(value: str, row: int, field: str, zone: tzinfo) -> datetime:
     try:
         moment = datetime.fromisoformat(value.strip())
         moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-        moment.astimezone(zone)
-        return moment
+        moment.astimezone(zone)  # whose calendar may not reach as far
     except (ValueError, OverflowError):
         raise InvalidDocument(field, value, f"row {row}: expected a time such as 2026-01-31 18:15:46") from None
+    return moment
 
 
 def _span(moment: datetime, per: str, zone: tzinfo) -> tuple[str, date]:

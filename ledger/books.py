@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, NestedTransaction, text
 
 from ledger import copying, currencies, journal, locks, periods
+from ledger.carrying import ENTERED_AT_RATE, REVALUING, Change, Coming, Converted, ForeignAccounts, Place, key_of
 from ledger.chart import ROLES
 from ledger.copying import chunks, moment_microseconds, packed_bytes
-from ledger.carrying import ENTERED_AT_RATE, REVALUING, Change, Coming, Converted, ForeignAccounts, Place, key_of
 from ledger.dates import FIRST_DAY, days
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Plain, Posting
@@ -33,6 +33,7 @@ HOUSE_REF = "~house"
 
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
 PRODUCT_ROLES = frozenset({"revenue"})
+
 
 class AccountKey(NamedTuple):
     """What identifies a sub-ledger account within a customer."""
@@ -550,7 +551,7 @@ class Books:
             )
             for way, movement in zip(ways, movements, strict=True)
         ]
-        postings += self._corrections(customer_id, source.entity, changes.pop(day, Change()))
+        postings += self._corrections(customer_id, changes.pop(day, Change()))
         return postings, self._correcting(source, changes)
 
     def _at_rate(self, source: Source, way: Way, movement: Movement, on: date) -> Converted:
@@ -565,12 +566,12 @@ class Books:
                 source.document_id,
                 self.open_day(source.entity, day),
                 day,
-                tuple(self._corrections(source.customer.customer_id, source.entity, change)),
+                tuple(self._corrections(source.customer.customer_id, change)),
             )
             for day, change in changes.items()
         ]
 
-    def _corrections(self, customer_id: int, entity: str, change: Change) -> list[Posting]:
+    def _corrections(self, customer_id: int, change: Change) -> list[Posting]:
         """What is posted counts for more, by the rules that posted it, or for less, with debit and credit exchanged."""
         postings = []
         for (rule, *sides), functional in change.moved.items():
@@ -578,7 +579,7 @@ class Books:
                 debit, credit = sides if functional > 0 else reversed(sides)
                 postings.append(Posting(rule, debit, credit, 0, abs(functional)))
         known = self._known_accounts(customer_id)
-        accounts = {account for account, by in (change.gains | change.losses).items()}
+        accounts = {*change.gains, *change.losses}
         keys = {account: key for key, account in known.items() if account in accounts} if accounts else {}
         for account, key in keys.items():
             for correction, taken_back in (

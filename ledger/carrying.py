@@ -337,7 +337,7 @@ class ForeignAccounts:
     ) -> Change:
         """A day with and without what comes or came before it: the differences, which `deltas` carries on."""
         kept = self._days.get(day) or _Day()
-        groups = self._ordered(self._groups(kept, coming, deltas), coming)
+        groups = self._ordered(self._groups(kept, coming, deltas))
         accounts = {account for group in groups for account in group.key[1:]}
         old = {account: self._before(account, day) for account in accounts}
         new = {
@@ -375,7 +375,11 @@ class ForeignAccounts:
         agenda = [account for account, d in deltas.items() if (d.net or d.functional) and account in kept.by_account]
         for index, item in enumerate(coming):
             # what its own document decides: apart from what is posted, which is told by averages
-            given = item.key[0] not in ENTERED_AT_RATE and not item.reverses and (item.entered or item.functional is not None)
+            given = (
+                item.key[0] not in ENTERED_AT_RATE
+                and not item.reverses
+                and (item.entered or item.functional is not None)
+            )
             group = groups.get((item.key, given))
             if group is None:
                 posted = _Moved() if given else kept.moved.get(item.key, _Moved())
@@ -395,7 +399,7 @@ class ForeignAccounts:
                 agenda += key[1:]
         return list(groups.values())
 
-    def _ordered(self, groups: Iterable[_Group], coming: Sequence[Coming]) -> list[_Group]:
+    def _ordered(self, groups: Iterable[_Group]) -> list[_Group]:
         """What comes in, what passes from one account to another, what leaves: an order that no arrival decides."""
 
         def rank(group: _Group) -> tuple[Any, ...]:
@@ -433,12 +437,15 @@ class ForeignAccounts:
         debit, credit = group.key[1:] if sign > 0 else group.key[:0:-1]
         currency = self._places[debit].currency
 
+        def at_day(part: int) -> int:
+            return self._rate_of(currency, day)(part)
+
         def at_rate(part: int) -> int:
             if entered:
                 return share(sign * fixed, part, abs(amount))
             value = posted.functional
             if posted.amount and self._leaves(posted, group.key, before):
-                value = _signed_by(posted.amount, self._rate_of(currency, day)(abs(posted.amount)))
+                value = _signed_by(posted.amount, at_day(abs(posted.amount)))
             value += sum(_signed(item, item.at_rate(abs(item.amount))) for item in items)
             return share(sign * value, part, abs(amount))
 
@@ -450,7 +457,7 @@ class ForeignAccounts:
             at_rate,
             (self._places[debit].role, held[debit]),
             (self._places[credit].role, held[credit]),
-            at_day=lambda part: self._rate_of(currency, day)(part),
+            at_day=at_day,
             entered=entered,
         )
         return sign * found.functional, {debit: found.debit_correction, credit: found.credit_correction}
@@ -459,7 +466,9 @@ class ForeignAccounts:
     def _leaves(posted: _Moved, key: Key, held: Mapping[int, Carrying]) -> bool:
         return bool(held[key[1]].released(posted.amount)[0] or held[key[2]].released(-posted.amount)[0])
 
-    def _emptied(self, group: _Group, held: Mapping[int, Carrying], functional: int, corrections: dict[int, int]) -> int:
+    def _emptied(
+        self, group: _Group, held: Mapping[int, Carrying], functional: int, corrections: dict[int, int]
+    ) -> int:
         """What a group counts for so that an account it empties holds nothing in either currency."""
         for account, other, sign in ((group.key[1], group.key[2], 1), (group.key[2], group.key[1], -1)):
             role = self._places[account].role

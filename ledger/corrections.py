@@ -120,9 +120,7 @@ def require_replaceable(invoice: BilledInvoice, doc: documents.Invoice) -> None:
         raise Refused("supersedes", invoice.ref, f"expected an invoice of {doc.customer} with {doc.entity}")
 
 
-def void_superseded(
-    wallets: Wallets, document_id: int, superseded: BilledInvoice, doc: documents.Invoice
-) -> None:
+def void_superseded(wallets: Wallets, document_id: int, superseded: BilledInvoice, doc: documents.Invoice) -> None:
     """Take back the invoice another supersedes, unless a document did already. Raises Refused where another superseded it."""
     place = {"customer_id": superseded.source.customer.customer_id, "ref": superseded.ref}
     connection = wallets.books.connection

@@ -387,18 +387,13 @@ class _Intake:
         if before is not None and withheld and personal.repeats(self.books.connection, fields, model, before):
             self.outcome.repeated += 1
             return
-        kind = self.types[item.type]
-        decides_first = kind.decides_first(doc)
-        if not decides_first:
-            self.books.flush()
-            self.wallets.flush()
-        self.books.begin()
+        decides_first = self._begin(item.type, doc)
         try:
             if before is not None:
                 raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
             if self.refuse_late:
                 _require_open(self.books, doc)
-            customer_id = kind.post(self.wallets, doc, number)
+            customer_id = self.types[item.type].post(self.wallets, doc, number)
         except Refused as refusal:
             if self._undo(decides_first=decides_first) or not usage_alone:
                 self.lanes.close()
@@ -421,6 +416,15 @@ class _Intake:
         self.fresh[name] = item.hash
         self.books.add_document(customer_id, number, item.type, item.ref, doc.dated_on, body, item.hash)
         self.outcome.posted += 1
+
+    def _begin(self, type_: str, doc: Document) -> bool:
+        """Begin a document, so that nothing is left of it where it is refused; returns whether it decides first."""
+        decides_first = self.types[type_].decides_first(doc)
+        if not decides_first:
+            self.books.flush()
+            self.wallets.flush()
+        self.books.begin()
+        return decides_first
 
     def _undo(self, *, decides_first: bool) -> bool:
         """Leave nothing of a document that is refused; returns whether anything had to be taken back."""

@@ -23,7 +23,8 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
     if found is None:
         row = books.connection.execute(
             text(
-                "select c.ref as customer, i.ref, i.entity, i.currency, coalesce(i.recorded_on, i.issued_on), i.rate "
+                "select c.ref as customer, i.ref, i.entity, i.currency, coalesce(i.recorded_on, i.issued_on)"
+                " as recorded_on, i.rate "
                 "from document_key k "
                 "join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
                 "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
@@ -32,7 +33,8 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
         ).first()
         if row is None:
             raise UnknownReference(field, ref, "expected the id of an invoice posted before")
-        found = Invoice(*row[:5], None if row.rate is None else Fraction(row.rate))
+        rate = None if row.rate is None else Fraction(row.rate)
+        found = Invoice(row.customer, row.ref, row.entity, row.currency, row.recorded_on, rate)
     if found.customer != source.customer.ref:
         raise WrongParty(field, ref, f"is an invoice of {found.customer}, expected one of {source.customer.ref}")
     if found.entity != source.entity:

@@ -98,7 +98,11 @@ def _found(value: Any, names: str) -> str:
     if not any(found):
         return "missing"
     shown = [
-        "missing" if part is None else part if isinstance(part, str) else json.dumps(part, default=str, ensure_ascii=False)
+        "missing"
+        if part is None
+        else part
+        if isinstance(part, str)
+        else json.dumps(part, default=str, ensure_ascii=False)
         for part in found
     ]
     return shortened(", ".join(shown))

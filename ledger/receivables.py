@@ -404,7 +404,9 @@ def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) 
         )
     product = books.product_of(source.customer.customer_id, source.entity, source.currency, subject)
     if line.product not in (None, product):
-        raise Refused("product", line.product, f"expected {product}, what obligation {line.obligation} promises, or none")
+        raise Refused(
+            "product", line.product, f"expected {product}, what obligation {line.obligation} promises, or none"
+        )
     if amount < 0:
         return subject, _credit_obligation(billing, subject, -amount)
     left = balance(books.history(source.customer.customer_id, unbilled), billing.day) - billing.billed[subject]

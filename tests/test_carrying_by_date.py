@@ -18,7 +18,7 @@ from ledger.reports import Filters
 from ledger.verify import verify
 from revrec.recognition import recognize
 from tests.conftest import Cli
-from tests.samples import application, grant, invoice, one_time, parties, payment, prepaid, promotion, service, usage
+from tests.samples import application, invoice, one_time, parties, payment, service
 from tests.test_currencies import EUR, rate
 from tests.test_properties import _post, fresh  # noqa: F401 - a fixture
 
@@ -72,7 +72,6 @@ def test_money_that_came_late_changes_what_left_before_it_arrived(cli: Cli) -> N
     }  # fmt: skip
 
 
-
 DAYS = st.integers(0, 89).map(lambda days: date.fromordinal(date(2026, 1, 1).toordinal() + days).isoformat())
 FEW_DAYS = st.sampled_from(["2026-01-05", "2026-01-20", "2026-02-03"])
 CENTS = st.integers(1, 9_999)
@@ -109,7 +108,15 @@ def _money(draw: st.DrawFn) -> list[Document]:
             if payments and least > 0:
                 paid = draw(st.sampled_from(payments))
                 amount = draw(st.integers(1, min(least, int(paid["amount"].replace(".", "")))))
-                documents.append({"type": "refund", "id": f"R{number}", "payment": paid["id"], "date": day, "amount": _decimal(amount)})
+                documents.append(
+                    {
+                        "type": "refund",
+                        "id": f"R{number}",
+                        "payment": paid["id"],
+                        "date": day,
+                        "amount": _decimal(amount),
+                    }
+                )
                 money.append((day, -amount))
             continue
         bill = draw(st.sampled_from(bills))

@@ -373,6 +373,8 @@ def test_a_line_may_name_its_obligation_s_product(cli: Cli) -> None:
     told = cli.refuse(invoice("K", "2026-01-05", line | {"product": "tokens"}))
     assert "lines.0.product = tokens: expected seats, what obligation c/o promises, or none" in told
     credit = line | {"amount": "-10.00", "obligation": "I/9"}
-    assert "lines.0.obligation = I/9: expected the id of an obligation" in cli.refuse(invoice("K", "2026-01-05", credit))
+    assert "lines.0.obligation = I/9: expected the id of an obligation" in cli.refuse(
+        invoice("K", "2026-01-05", credit)
+    )
     assert cli.summary()["2026-01"]["deferred_revenue"] == "80.00"
     assert "all" in cli.ok("verify")

@@ -278,7 +278,13 @@ def test_both_sides_of_a_document_count_from_one_day(
     cli: Cli, before: list[dict[str, Any]], late: dict[str, Any], closed: str
 ) -> None:
     """One entity has closed January, the other has not: both sides count in February, dated the document's own day."""
-    cli.post(*parties(), EU, VAT, usage("u1", "30.00", "2026-01-05") | {"entity": "eu"}, _master() | {"issued_on": "2026-01-10"})
+    cli.post(
+        *parties(),
+        EU,
+        VAT,
+        usage("u1", "30.00", "2026-01-05") | {"entity": "eu"},
+        _master() | {"issued_on": "2026-01-10"},
+    )
     cli.post(*before, payment("X", "1.00", "2026-01-02"))
     cli.ok("close", "2026-01", "--entity", closed)
     assert _agreed(cli, "2026-01-31")

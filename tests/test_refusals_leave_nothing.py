@@ -186,7 +186,8 @@ def _tables(connection: Connection) -> list[str]:
 
 def _contents(connection: Connection, tables: list[str]) -> dict[str, str]:
     query = " union all ".join(
-        f"select '{table}', md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from {table} t" for table in tables
+        f"select '{table}', md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from {table} t"
+        for table in tables
     )
     return dict(connection.execute(text(query.replace("::", r"\:\:"))).all())
 
@@ -214,7 +215,7 @@ def test_every_kind_of_document_is_there(base: Engine) -> None:
 
 
 def test_broken_documents_leave_nothing_in_any_table(base: Engine) -> None:
-    random = Random(17)
+    random = Random(17)  # noqa: S311 - a seed is what is wanted
     refused = 0
     with base.connect() as connection:
         tables = _tables(connection)
@@ -237,7 +238,11 @@ BESIDE: list[Document] = [
     grant("b1", "40.00", "2026-02-01"), usage("b2", "3.00", "2026-02-01"), invoice("b3", "2026-02-01", prepaid("40.00", "b1")),
     usage("b4", "4.00", "2026-02-02"), payment("b5", "9.00", "2026-02-02") | EUR, usage("b6", "2.00", "2026-02-02") | EUR,
 ]  # fmt: skip
-AFTER: list[Document] = [usage("a1", "5.00", "2026-02-03"), payment("a2", "8.00", "2026-02-03"), usage("a3", "1.00", "2026-02-03") | EUR]
+AFTER: list[Document] = [
+    usage("a1", "5.00", "2026-02-03"),
+    payment("a2", "8.00", "2026-02-03"),
+    usage("a3", "1.00", "2026-02-03") | EUR,
+]
 
 _TOLD = {
     "entries": "select e.effective_on, e.occurred_on, a.role, a.currency, a.subject, d.ref, p.amount, p.functional_amount, r.code"
@@ -255,7 +260,7 @@ def _told(connection: Connection) -> dict[str, Any]:
 
 
 def test_what_is_posted_beside_a_refused_document_is_what_is_posted_without_it(base: Engine) -> None:
-    random = Random(18)
+    random = Random(18)  # noqa: S311 - a seed is what is wanted
     with base.connect() as connection, connection.begin() as transaction:
         _post(connection, *BESIDE, *AFTER)
         expected = _told(connection)
@@ -275,7 +280,17 @@ def test_what_is_posted_beside_a_refused_document_is_what_is_posted_without_it(b
 def test_credits_billed_over_entities_are_returned(cli: Cli) -> None:
     """GE's 100.00 are billed by eu's part of M, which us collects: 40.00 go back, of both."""
     cli.post(*BASE[:16], invoice("M", "2026-01-15", one_time("30.00"), prepaid("100.00", "GE", "2") | {"entity": "eu"}))
-    cli.post({"type": "grant_return", "id": "R", "customer": "globex", "grant": "GE", "date": "2026-02-01", "amount": "40.00", **BECAUSE})
+    cli.post(
+        {
+            "type": "grant_return",
+            "id": "R",
+            "customer": "globex",
+            "grant": "GE",
+            "date": "2026-02-01",
+            "amount": "40.00",
+            **BECAUSE,
+        }
+    )
     assert "all" in cli.ok("verify")
     eu = {row["account"]: row["amount"] for row in cli.report("summary", "--entity", "eu") if row["month"] == "2026-02"}
     us = {row["account"]: row["amount"] for row in cli.report("summary", "--entity", "us") if row["month"] == "2026-02"}
@@ -284,7 +299,7 @@ def test_credits_billed_over_entities_are_returned(cli: Cli) -> None:
 
 
 def test_books_verify_after_refusals_were_passed_over(cli: Cli, base: Engine) -> None:
-    random = Random(19)
+    random = Random(19)  # noqa: S311 - a seed is what is wanted
     documents = [_broken(doc, random) | {"id": f"n{number}"} for number, doc in enumerate(NEXT * 2)]
     cli.run("post", "-", "--keep-going", stdin="".join(json.dumps(doc) + "\n" for doc in documents))
     assert [f"{check.sentence}: {told}" for check in verify(base) for told in check.differences] == []

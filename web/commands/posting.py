@@ -65,7 +65,9 @@ def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: b
 @click.option("--product", required=True)
 @click.option("--currency", required=True)
 @click.option("--unit-price", required=True, help="Price of one unit of the quantities added up.")
-def usage(file: str, timestamp: str, quantities: tuple[str, ...], per: str, time_zone: str | None, **terms: str) -> None:
+def usage(
+    file: str, timestamp: str, quantities: tuple[str, ...], per: str, time_zone: str | None, **terms: str
+) -> None:
     """Print usage documents made from the rows of a CSV FILE, for `tickmark post -`.
 
     Rows are added up by minute, hour or day; each document names the rows it was made of. Of a file with a bad row nothing is
