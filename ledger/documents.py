@@ -436,10 +436,8 @@ class InvoiceLine(Model):
         needed, refused = _LINE_FIELDS[self.kind]
         if self.kind == "service" and self.obligation is None and self.start is None:
             raise ValueError("start: expected a service period or an obligation; kind one_time for a line without")
-        if self.kind in ("service", "one_time") and (self.obligation is None) == (self.product is None):
-            if self.obligation is None:
-                raise ValueError("product: expected a product, or the obligation that is billed")
-            raise ValueError("product: expected none beside obligation, which has its own")
+        if self.kind in ("service", "one_time") and self.obligation is None and self.product is None:
+            raise ValueError("product: expected a product, or the obligation that is billed")
         if self.obligation is not None and self.pattern:
             raise ValueError(f"pattern = {self.pattern}: expected none beside obligation, which has its own")
         if self.amount < 0 and self.kind != "service":
@@ -658,5 +656,5 @@ def refuse_repeats(field: str, ids: list[str]) -> None:
     seen: set[str] = set()
     for ref in ids:
         if ref in seen:
-            raise ValueError(f"{field}: expected each id once, found {ref} twice")
+            raise ValueError(f"{field} = {ref}: expected each id once, found {ref} twice")
         seen.add(ref)
