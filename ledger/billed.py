@@ -18,7 +18,7 @@ from ledger.money import share
 from ledger.positions import available, balance
 from ledger.receivables import add_change, expected_back, invoice_subject, obligation_sides
 from ledger.taxes import tax_subject
-from ledger.usage import NET_USAGE, overage_accounts
+from ledger.usage_lines import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
 
 # Lines that stand for no contract liability or asset of their own.

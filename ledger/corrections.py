@@ -12,7 +12,7 @@ from datetime import date
 
 from sqlalchemy import text
 
-from ledger import billed, coupons, documents, receivables
+from ledger import billed, commitments, coupons, credits_back, documents, receivables, usage_lines
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -29,11 +29,13 @@ _CUSTOMER = "customer"
 class _Credit:
     """A credit under way: it settles the receivable while that is open, then becomes the customer's money."""
 
-    def __init__(self, books: Books, invoice: BilledInvoice, day: date, open_amount: int) -> None:
-        self.books = books
+    def __init__(self, wallets: Wallets, invoice: BilledInvoice, day: date, open_amount: int) -> None:
+        self.wallets = wallets
+        self.books = wallets.books
         self.invoice = invoice
         self.day = day
         self.open_amount = open_amount
+        self.kind = "return"
         self.movements: list[Movement] = []
         self.taken: Counter[str] = Counter()
         self.released: Counter[str] = Counter()
@@ -47,9 +49,26 @@ class _Credit:
             Movement(f"{rule}_to_balance", amount - settled, subject, _CUSTOMER, product),
         ]
 
-    def lower(self, line: Line, amount: int) -> None:
-        """Lower what a line bills: out of the contract liability up to its balance, the rest out of the asset."""
+    def lower(self, line: Line, amount: int, kind: str) -> None:
+        """Lower what a line bills, by a `void`, a `credit` or a `return` of credits.
+
+        Out of the contract liability up to its balance, the rest out of the asset.
+        """
         source = self.invoice.source
+        self.kind = kind
+        if line.kind == "prepaid" and kind != "return":
+            self._lower_credits(line, amount, kind)
+            return
+        if line.kind == "usage" and kind == "credit":
+            self._lower_usage(line, amount)
+            return
+        if line.kind == "shortfall":
+            grant = self.wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+            for rule, part, subject, product in commitments.take_back(
+                self.books, source, grant, amount, self.day, line.product or "", kind
+            ):
+                self.add(rule, part, subject, product)
+            return
         if line.kind in billed.PLAIN_KINDS:
             self.add(f"credit.{line.kind}", amount, line.subject, line.product or "")
             return
@@ -60,6 +79,34 @@ class _Credit:
         self.movements += billed.released(self.books, source, line, unearned, self.day, self.released)[1]
         self.add("credit.credits" if line.kind == "prepaid" else "credit.deferred", unearned, line.subject)
         self.add("credit.unbilled", amount - unearned, line.subject)
+
+    def _lower_credits(self, line: Line, amount: int, kind: str) -> None:
+        """Lower what a line of prepaid credits bills: unused ones go with it, of used ones a credit lowers the price."""
+        source, subject = self.invoice.source, line.subject
+        grant = self.wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
+        taken = credits_back.split(self.books, source, grant, amount, self.day, self.taken[subject])
+        self.taken[subject] += taken.unused
+        credits_back.take_unused(self.wallets, source, grant, taken.unused, self.day, kind, line.line)
+        self.add("credit.credits", taken.unused + taken.broken, subject)
+        if kind == "void":
+            self.movements.append(Movement("expire.prepaid_corrected", taken.broken, subject, subject))
+            grant.broken -= taken.broken
+            self.add("credit.unbilled", taken.used, subject)
+            return
+        for product, part in credits_back.revenue_by_product(self.books, source, grant, taken.used):
+            self.add("credit.used", part, subject, product)
+        self.movements += credits_back.lower_used(self.wallets, source, grant, taken, self.day, line.line)
+
+    def _lower_usage(self, line: Line, amount: int) -> None:
+        """Lower what a usage line bills: rebates that were expected, then what is billed ahead of use, the rest is revenue."""
+        assert line.product is not None, "a usage line names its product"
+        source, product = self.invoice.source, line.product
+        taken = usage_lines.take(self.books, source, product, amount, self.day, "credit", self.released)
+        for obligation, part in taken.rebates:
+            self.movements.append(Movement("refund_liability.released", part, obligation, obligation))
+            self.add("credit.rebate", part, obligation)
+        self.add("credit.usage_ahead", taken.ahead, line.subject)
+        self.add("credit.usage", taken.used, line.subject, product)
 
     def untax(self, parts: list[TaxPart]) -> None:
         """Take back a part of a line's taxes."""
@@ -82,10 +129,13 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
             grant.fundings.append((credit.day, -amount))
         if line.kind == "shortfall" and amount:
             commitment = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            commitment.expired_face -= amount
+            unused = min(amount, commitment.expired_face)
+            commitment.expired_face -= unused
             wallets.touch(commitment)
-            corrected = Movement("expire.shortfall_corrected", amount, line.subject, line.subject)
+            corrected = Movement("expire.shortfall_corrected", unused, line.subject, line.subject)
             books.post(source, on, [corrected])
+        if line.kind == "usage" and amount and line.product is not None:
+            usage_lines.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
     billed.net_sides(books, source, [line for line, _ in lowered], credit.day)
 
 
@@ -153,9 +203,9 @@ def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> Non
     for line in credits_:
         _bill_again(books, invoice, line, on, day)
     open_amount = 0 if invoice.master else due
-    credit = _Credit(books, invoice, day, open_amount - sum(line.gross for line in credits_))
+    credit = _Credit(wallets, invoice, day, open_amount - sum(line.gross for line in credits_))
     for line in charged(invoice.lines):
-        credit.lower(line, line.net)
+        credit.lower(line, line.net, "void")
         parts = billed.tax_parts(line, 1, 1)
         credit.untax(parts)
         billed.record(books, source, invoice, line, "void", line.net)
@@ -261,11 +311,11 @@ def _credit(
         taxes = billed.tax_parts(line, amount, stated)
         net = amount - sum(part.amount for part in taxes if part.tax.included)
         parts.append((asked, line, net, taxes))
-    credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
+    credit = _Credit(wallets, invoice, day, billed.due(books, invoice, day))
     for asked, line, net, taxes in parts:
         own: dict[str, object] = {}
         if asked.start is None:
-            credit.lower(line, net)
+            credit.lower(line, net, "credit")
         else:
             own = _own_obligation(books, invoice, doc, asked, line)
             credit.add("credit.unbilled", net, str(own["subject"]))
@@ -321,7 +371,7 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     grant.moved_face += face
     grant.moved += money
     wallets.touch(grant)
-    record_move(wallets, source, grant, "returned", doc.date, face)
+    record_move(wallets, source, grant, "returned", doc.date, face, money)
     if grant.kept_in_memorandum:
         books.post(source, doc.date, [Movement("grant.moved_credits", face, grant.subject, grant.subject)])
     for ref in _invoices_of(books, customer.customer_id, grant):
@@ -330,8 +380,8 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         invoice = billed.find(wallets, document_id, ref)
         line = next(line for line in invoice.lines if line.subject == grant.subject)
         net = min(credited, line.net)
-        credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
-        credit.lower(line, net)
+        credit = _Credit(wallets, invoice, day, billed.due(books, invoice, day))
+        credit.lower(line, net, "return")
         parts = billed.tax_parts(line, net, line.net)
         credit.untax(parts)
         billed.record(books, invoice.source, invoice, line, "return", net)

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from ledger import (
     alerts,
     beside,
+    breakage,
     corrections,
     coupons,
     documents,
@@ -83,6 +84,7 @@ TYPES: Mapping[str, DocumentType] = {
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
     "grant": DocumentType(documents.Grant, wallets.post_grant),
     "grant_return": DocumentType(documents.GrantReturn, corrections.post_grant_return),
+    "breakage_estimate": DocumentType(documents.BreakageEstimate, breakage.post_breakage_estimate),
     "wallet_alert": DocumentType(documents.WalletAlert, alerts.post_wallet_alert),
     "usage": DocumentType(documents.Usage, usage.post_usage),
     "invoice": DocumentType(documents.Invoice, masters.post_invoice),

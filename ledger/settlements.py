@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import billed, documents
-from ledger.billed import BilledInvoice, EarnedBy
+from ledger import billed, credits_back, documents, usage_lines
+from ledger.billed import BilledInvoice, EarnedBy, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by, shares
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -149,7 +149,7 @@ def _post_parts(
         movements = _give_back(wallets, part, by_line, day, kind, to, earned_by)
         movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, entity_subject(part.collector)))
         books.post(part.source, on, movements)
-        _net(books, [part], day)
+        _net(wallets, [part], day)
 
 
 # The rule by which what another entity bears leaves its claim on the one that collects.
@@ -176,24 +176,62 @@ def _give_back(
             billed.record(books, source, invoice, line, kind, gross)
             continue
         net, taxes = lowered_by(gross, line)
+        if line.kind in ("prepaid", "usage"):
+            movements += _of_usage(wallets, invoice, line, net, day, kind, to, before)
+            movements += [
+                *(Movement(f"{kind}.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
+                *billed.base_movements(taxes),
+            ]
+            billed.record(books, source, invoice, line, kind, net)
+            billed.record_taxes(books, source, invoice, line, taxes)
+            continue
         expected, release = billed.released(books, source, line, net, day, before)
         movements += release
         _, unearned = billed.split_earned(books, source, line, net - expected, day, earned_by)
         unearned = expected + min(unearned, billed.held(books, source, line, day) - expected)
         earned = net - unearned
-        liability = "credits" if line.kind == "prepaid" else "deferred"
         movements += [
             # at the invoice's rate, whatever the money was worth when it came in
             Movement(f"{kind}.earned", earned, line.subject, to, rate=invoice.rate),
-            Movement(f"{kind}.{liability}", unearned, line.subject, to),
+            Movement(f"{kind}.deferred", unearned, line.subject, to),
             *(Movement(f"{kind}.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
         ]
-        if line.kind == "prepaid" and unearned:
-            grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            grant.fundings.append((day, -unearned))
         billed.record(books, source, invoice, line, kind, net)
         billed.record_taxes(books, source, invoice, line, taxes)
+    return movements
+
+
+def _of_usage(
+    wallets: Wallets, invoice: BilledInvoice, line: Line, net: int, day: date, kind: str, to: str, before: Counter[str]
+) -> list[Movement]:
+    """What giving back, or giving up, a part of a line of prepaid credits or usage moves.
+
+    Unused credits go with it; of usage, what was to be given back anyway, then what was billed ahead. The rest was used.
+    """
+    books, source = wallets.books, invoice.source
+    earned_rule = "write_off.bad_debt" if kind == "write_off" else f"{kind}.earned"
+    rate = None if kind == "write_off" else invoice.rate
+    if line.kind == "prepaid":
+        grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+        unused = credits_back.split(books, source, grant, net, day, before[line.subject]).unused
+        before[line.subject] += unused
+        credits_back.take_unused(wallets, source, grant, unused, day, kind, line.line)
+        if unused:
+            grant.fundings.append((day, -unused))
+        return [
+            Movement(earned_rule, net - unused, line.subject, to, rate=rate),
+            Movement(f"{kind}.credits", unused, line.subject, to),
+        ]
+    assert line.product is not None, "a usage line names its product"
+    taken = usage_lines.take(books, source, line.product, net, day, kind, before)
+    movements = [
+        Movement(earned_rule, taken.used, line.subject, to, rate=rate),
+        Movement(f"{kind}.deferred", taken.ahead, line.subject, to),
+    ]
+    for obligation, part in taken.rebates:
+        movements.append(Movement("refund_liability.released", part, obligation, obligation))
+        movements.append(Movement(f"{kind}.rebate", part, obligation, to))
     return movements
 
 
@@ -221,7 +259,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, earne
     for invoice, by_line in split:
         movements += _give_back(wallets, invoice, by_line, day, "refund", rail, earned_by)
     books.post(source, doc.date, movements)
-    _net(books, [invoice for invoice, _ in plan], day)
+    _net(wallets, [invoice for invoice, _ in plan], day)
     _post_parts(wallets, others, doc.date, "refund", rail, earned_by)
     return source.customer.customer_id
 
@@ -274,7 +312,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, ear
             lost, invoices, others = _lost(wallets, payment, document_id, amount, day, subject, earned_by)
             movements += lost
     books.post(source, doc.date, movements)
-    _net(books, invoices, day)
+    _net(wallets, invoices, day)
     _post_parts(wallets, others, doc.date, "dispute", subject, earned_by)
     return source.customer.customer_id
 
@@ -298,9 +336,12 @@ def _lost(
     return movements, [invoice for invoice, _ in plan], others
 
 
-def _net(books: Books, invoices: Sequence[BilledInvoice], day: date) -> None:
+def _net(wallets: Wallets, invoices: Sequence[BilledInvoice], day: date) -> None:
     for invoice in invoices:
-        billed.net_sides(books, invoice.source, charged(invoice.lines), day)
+        for line in charged(invoice.lines):
+            if line.kind == "usage" and line.product is not None:
+                usage_lines.settle_taken(wallets, invoice.source, line.product, lowers=True)
+        billed.net_sides(wallets.books, invoice.source, charged(invoice.lines), day)
 
 
 def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, earned_by: EarnedBy) -> int:
@@ -334,6 +375,7 @@ def _write_off(
     day = books.open_day(source.entity, on)
     to = invoice_subject(invoice.ref)
     movements: list[Movement] = []
+    before: Counter[str] = Counter()
     for line in charged(invoice.lines):
         gross = by_line[line.line]
         if line.kind == BETWEEN:
@@ -341,22 +383,23 @@ def _write_off(
             billed.record(books, source, invoice, line, "write_off", gross)
             continue
         net, taxes = lowered_by(gross, line)
-        price, earned = billed.price_and_earned(books, source, line, day, earned_by)
-        unearned = min(net, max(price - earned, 0), billed.held(books, source, line, day))
-        liability = "credits" if line.kind == "prepaid" else "deferred"
+        if line.kind in ("prepaid", "usage"):
+            movements += _of_usage(wallets, invoice, line, net, day, "write_off", to, before)
+        else:
+            price, earned = billed.price_and_earned(books, source, line, day, earned_by)
+            unearned = min(net, max(price - earned, 0), billed.held(books, source, line, day))
+            movements += [
+                Movement("write_off.deferred", unearned, line.subject, to),
+                Movement("write_off.bad_debt", net - unearned, line.subject, to),
+            ]
         movements += [
-            Movement(f"write_off.{liability}", unearned, line.subject, to),
-            Movement("write_off.bad_debt", net - unearned, line.subject, to),
             *(Movement("write_off.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
         ]
-        if line.kind == "prepaid" and unearned:
-            grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            grant.fundings.append((day, -unearned))
         billed.record(books, source, invoice, line, "write_off", net)
         billed.record_taxes(books, source, invoice, line, taxes)
     books.post(source, on, movements)
-    _net(books, [invoice], day)
+    _net(wallets, [invoice], day)
 
 
 def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -> int:
@@ -428,7 +471,37 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
             invoice_id=row.invoice_id, tax_code=tax.tax_code, treatment=tax.treatment, included=tax.included,
             base_minor=base, tax_minor=part,
         )  # fmt: skip
+    movements += _recovered_credits(wallets, source, row, (before, amount, written), amount - owed_again, doc)
+    back = sum(movement.amount for movement in movements if movement.rule == "recovery.credits")
     # Not on the obligation's account: what comes in late is no part of its price any more.
-    movements.append(Movement("recovery.bad_debt", amount - owed_again, rail, invoice_subject(row.invoice)))
+    movements.append(Movement("recovery.bad_debt", amount - owed_again - back, rail, invoice_subject(row.invoice)))
     books.post(source, doc.date, movements)
     return source.customer.customer_id
+
+
+def _recovered_credits(
+    wallets: Wallets, source: Source, row: Any, gross: tuple[int, int, int], net: int, doc: documents.Recovery
+) -> list[Movement]:
+    """What of a recovery, net of tax, is for prepaid credits not used: what is beyond the bad debt, which comes first.
+
+    `gross` is what was recovered before, what is now, and what was written off.
+    """
+    books = wallets.books
+    taken = credits_back.written_off(books, row.customer_id, row.document_id)
+    if not taken:
+        return []
+    place = {"customer_id": row.customer_id, "document_id": row.document_id, "ref": doc.write_off}
+    tax = books.connection.scalar(
+        text(
+            "select -coalesce(sum(tax_minor), 0)::bigint from line_tax where customer_id = :customer_id and document_id = :document_id"
+        ),
+        place,
+    )
+    before, _, written = gross
+    owed = written - tax
+    net_before = before - share(tax, before, written)
+    # never more than the credits, and never less than what bad debt does not take
+    bad_debt = owed - taken
+    upto = [min(max(point - bad_debt, 0), taken) for point in (net_before, net_before + net)]
+    rail = f"rail:{doc.rail}"
+    return credits_back.recover(wallets, source, row.document_id, upto[0], upto[1], doc.date, rail)
