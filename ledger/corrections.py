@@ -12,7 +12,7 @@ from datetime import date
 
 from sqlalchemy import text
 
-from ledger import billed, commitments, coupons, credits_back, documents, receivables, usage_lines
+from ledger import billed, commitments, coupons, credits_back, documents, receivables, redraws, usage_lines
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -20,6 +20,7 @@ from ledger.grants import Grant, grant_accounts, share_of_order
 from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject, obligation_keys, obligation_subject
+from ledger.redraws import Freed
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets, all_or_nothing, record_move
 
@@ -37,6 +38,7 @@ class _Credit:
         self.open_amount = open_amount
         self.kind = "return"
         self.movements: list[Movement] = []
+        self.freed: list[Freed] = []
         self.taken: Counter[str] = Counter()
         self.released: Counter[str] = Counter()
 
@@ -84,6 +86,8 @@ class _Credit:
         """Lower what a line of prepaid credits bills: unused ones go with it, of used ones a credit lowers the price."""
         source, subject = self.invoice.source, line.subject
         grant = self.wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
+        if kind != "void":
+            self.freed += redraws.free(self.wallets, source, grant, amount + self.taken[subject], self.day)
         taken = credits_back.split(self.books, source, grant, amount, self.day, self.taken[subject])
         self.taken[subject] += taken.unused
         credits_back.take_unused(self.wallets, source, grant, taken.unused, self.day, kind, line.line)
@@ -137,6 +141,7 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
         if line.kind == "usage" and amount and line.product is not None:
             usage_lines.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
     billed.net_sides(books, source, [line for line, _ in lowered], credit.day)
+    redraws.draw_again(wallets, source, credit.freed)
 
 
 def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int) -> int:

@@ -18,7 +18,7 @@ from ledger.books import AccountKey, Books, Movement, Source
 from ledger.breakage import break_in_proportion
 from ledger.grants import NET_GRANT, Grant, grant_accounts, money_back
 from ledger.positions import balance
-from ledger.rulebook import BY_NUMBER
+from ledger.rulebook import BY_NUMBER, RULES
 from ledger.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
 from ledger.wallets import Wallets
 
@@ -28,13 +28,21 @@ _AT_ONCE = 64
 _OVERAGE = ("usage.overage", "usage.billed_ahead")
 _PAID = ("draw.prepaid", "draw.prepaid_unbilled")
 
+_DRAWING = [RULES[code].number for code in (*_OVERAGE, *_PAID, "draw.promotional")]
+
 _ENTRIES = """
     with used as materialized (
         select e.entry_id from entry e
         join document d on d.customer_id = e.customer_id and d.document_id = e.document_id
-        where e.customer_id = :customer_id and e.entry_id < :before and e.reverses is null and d.type = 'usage'
-          and d.body::jsonb ->> 'product' = :product and d.body::jsonb ->> 'entity' = :entity
-          and d.body::jsonb ->> 'currency' = :currency
+        where e.customer_id = :customer_id and e.entry_id < :before and e.reverses is null
+          and case when d.type = 'usage' then d.body::jsonb ->> 'product' = :product and d.body::jsonb ->> 'entity' = :entity
+                                              and d.body::jsonb ->> 'currency' = :currency
+                   -- usage that was drawn again, because its credits went with their bill
+                   when d.type in ('credit_note', 'refund', 'dispute', 'write_off') then exists (
+                       select from posting q join account r on r.customer_id = q.customer_id and r.account_id = q.credit_account
+                       where q.customer_id = e.customer_id and q.entry_id = e.entry_id and q.rule = any(:drawing)
+                         and r.product = :product and r.entity = :entity and r.currency = :currency)
+                   else false end
           and not exists (select from entry r where r.customer_id = e.customer_id and r.reverses = e.entry_id)
         order by e.entry_id desc limit :at_once
     )
@@ -62,7 +70,7 @@ def pieces_last_first(wallets: Wallets, source: Source, product: str) -> Iterato
             text(_ENTRIES),
             {
                 "customer_id": source.customer.customer_id, "before": before, "at_once": at_once, "product": product,
-                "entity": source.entity, "currency": source.currency,
+                "entity": source.entity, "currency": source.currency, "drawing": _DRAWING,
             },
         ).all()  # fmt: skip
         if not rows:
@@ -78,6 +86,18 @@ def pieces_of(wallets: Wallets, source: Source, entries: list[tuple[int, list[tu
     """What is left of what entries drew: each its number, and (rule, amount, subject) of its postings."""
     by_entry = {number: [_Posting(*posting) for posting in postings] for number, postings in entries}
     return list(_pieces(wallets, source, by_entry))
+
+
+def pieces_of_entry(wallets: Wallets, source: Source, entry_id: int) -> list[Piece]:
+    """What is left of what an entry in the books drew, the last first."""
+    rows = wallets.books.connection.execute(
+        text(
+            "select p.rule, p.amount, a.subject from posting p join account a on a.customer_id = p.customer_id"
+            " and a.account_id = p.credit_account where p.customer_id = :customer_id and p.entry_id = :entry_id order by p.line"
+        ),
+        {"customer_id": source.customer.customer_id, "entry_id": entry_id},
+    )
+    return pieces_of(wallets, source, [(entry_id, [(row.rule, row.amount, row.subject) for row in rows])])
 
 
 def drawn_by(wallets: Wallets, source: Source, postings: list[tuple[int, int, str]]) -> int:

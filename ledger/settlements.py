@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import billed, credits_back, documents, usage_lines
+from ledger import billed, credits_back, documents, redraws, usage_lines
 from ledger.billed import BilledInvoice, EarnedBy, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by, shares
@@ -214,6 +214,8 @@ def _of_usage(
     rate = None if kind == "write_off" else invoice.rate
     if line.kind == "prepaid":
         grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+        freed = redraws.free(wallets, source, grant, net + before[line.subject], day)
+        wallets.freed += [(source, item) for item in freed]
         unused = credits_back.split(books, source, grant, net, day, before[line.subject]).unused
         before[line.subject] += unused
         credits_back.take_unused(wallets, source, grant, unused, day, kind, line.line)
@@ -342,6 +344,9 @@ def _net(wallets: Wallets, invoices: Sequence[BilledInvoice], day: date) -> None
             if line.kind == "usage" and line.product is not None:
                 usage_lines.settle_taken(wallets, invoice.source, line.product, lowers=True)
         billed.net_sides(wallets.books, invoice.source, charged(invoice.lines), day)
+    freed, wallets.freed = wallets.freed, []
+    for source, item in freed:
+        redraws.draw_again(wallets, source, [item])
 
 
 def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, earned_by: EarnedBy) -> int:

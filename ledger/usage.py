@@ -16,6 +16,7 @@ from ledger import commitments, documents, given_back, journal
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.breakage import break_in_proportion
 from ledger.errors import ConflictingDocument, OverApplication, Overdrawn, UnknownReference, WrongParty
+from ledger.given_back import Piece
 from ledger.grants import NET_GRANT, Draw, Grant, breakage_due, draw_movements, grant_accounts, plan_draws, unbroken
 from ledger.journal import Entry
 from ledger.money import exact_sum, round_minor, to_text, within_limit
@@ -174,6 +175,16 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
             commitments.cover(wallets, source, grant, product, part, day)
 
 
+def draw_again(wallets: Wallets, source: Source, grants: Sequence[Grant], product: str, on: date, amount: int) -> None:
+    """Draw usage that was given back on what is left now, whatever the customer's terms say of overage: it happened."""
+    meter = wallets.meter(source.customer.customer_id, source.entity, product, source.currency)
+    meter.posted += amount
+    meter.changed = True
+    draws, overage = plan_draws(grants, product, on, amount)
+    committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
+    _post_draws(wallets, source, on, product, draws, overage + committed)
+
+
 @dataclass(frozen=True, slots=True)
 class _Posted:
     """A usage document in the books: what it metered, and its entries with the accounts they touch; none of what fell."""
@@ -253,8 +264,10 @@ def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:
     for number, entry in old.entries:
         drawn = [(p.rule, p.amount, old.keys[p.credit_account].subject) for p in entry.postings]
         left = given_back.pieces_of(wallets, source, [(number, drawn)])
-        if sum(piece.face for piece in left) < given_back.drawn_by(wallets, source, drawn):
-            # usage that fell gave back a part of it: what is left is given back now
+        if sum(piece.face for piece in left) < given_back.drawn_by(wallets, source, drawn) or any(
+            _priced_anew(wallets, source, piece) for piece in left
+        ):
+            # usage that fell gave back a part of it, or it earns otherwise by now: what is left is given back
             meter.posted -= sum(piece.face for piece in left)
             given_back.return_pieces(wallets, source, old.product, entry.occurred_on, left)
             continue
@@ -281,6 +294,14 @@ def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:
             if is_taken(wallets, source, ref):
                 settle(books, source, ref)
             books.net(source, overage_accounts(source, ref), NET_USAGE, before)
+
+
+def _priced_anew(wallets: Wallets, source: Source, piece: Piece) -> bool:
+    """Whether what credits earn may have changed since they were drawn: they share an order's price, or a part of it left."""
+    if not piece.subject.startswith("grant:"):
+        return False
+    paid = wallets.grant(source.customer.customer_id, piece.subject.removeprefix("grant:")).paid
+    return paid is not None and bool(paid.bonuses or paid.moved)
 
 
 # Usage that no grant covered: what it posts is what was rated.

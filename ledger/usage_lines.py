@@ -202,6 +202,23 @@ def settle(books: Books, source: Source, product: str) -> None:
         books.net(source, overage_accounts(source, product), NET_USAGE, changed - timedelta(days=1))
 
 
+def settle_rebates(books: Books, source: Source, product: str) -> None:
+    """Settle where something of a product's usage was taken back that may have been expected to be."""
+    taken = books.connection.scalar(
+        text(
+            "select exists (select from line_change x join invoice i using (customer_id, invoice_id)"
+            " where x.customer_id = :customer_id and x.subject = :subject and x.kind = any(:kinds)"
+            " and i.entity = :entity and i.currency = :currency)"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "subject": usage_subject(product), "kinds": list(_REBATES),
+            "entity": source.entity, "currency": source.currency,
+        },
+    )  # fmt: skip
+    if taken:
+        settle(books, source, product)
+
+
 def _write(books: Books) -> None:
     """Write what was gathered; an invoice under way is found by what is remembered of it until its document is written."""
     invoices = books.remembered_of("invoice")

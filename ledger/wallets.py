@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import text
 
-from ledger import documents
+from ledger import documents, orders
 from ledger.books import Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
 from ledger.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, arrange, grant_subject, share_of_order
@@ -123,6 +124,8 @@ class Wallets:
         self.changed_customers: set[int] = set()
         self._meters: dict[tuple[int, str, str, str], Meter] = {}
         self._usage_taken: dict[int, set[tuple[str, str, str]]] = {}
+        # usage whose credits went with their bill, to be drawn again once that is posted
+        self.freed: list[tuple[Source, Any]] = []
 
     def usage_taken(self, customer_id: int) -> set[tuple[str, str, str]]:
         """Of what usage something was taken back, or given at a discount: entity, currency and subject. To be added to."""
@@ -351,6 +354,9 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: 
         books.post(source, doc.effective_on, [Movement("grant.issued", face, grant.subject, grant.subject)])
     if carried is not None:
         _carry(wallets, source, carried, grant)
+    if grant.lead is not None:
+        orders.share_anew(books, source, grant.lead)
+        wallets.touch(grant.lead)
     return customer_id
 
 
