@@ -80,7 +80,7 @@ def bill_shortfall(
     """What a shortfall line moves: what was earned of it with use, usage it covers that is not billed, the rest is revenue.
 
     `before` is what earlier lines of the same invoice billed of it. Raises Refused for what is no commitment, OverApplication
-    beyond what is left of it and used of it without a bill.
+    beyond what is left of it, unless the rest is all that was used of it and is not billed.
     """
     customer_id = source.customer.customer_id
     if grant.kind != "commitment":
@@ -94,22 +94,22 @@ def bill_shortfall(
         Movement("invoice.shortfall", short - earned, invoice, grant.subject, product),
         Movement("expire.shortfall", short, grant.subject, grant.subject),
     ]
-    # what is not shortfall any more was used since, without being billed
+    # a bill made before late usage arrived covers that usage, all of it that is not billed
     more = amount - short
-    covered = 0
-    for used in _products(books, source, grant) if more else ():
-        _, asset = overage_accounts(source, used)
-        part = min(
-            more - covered, grant.drawn_face - covered, max(available(books.history(customer_id, asset), day), 0)
-        )
-        movements.append(Movement("invoice.shortfall_used", part, invoice, usage_subject(used)))
-        covered += part
-    if covered < more:
-        raise OverApplication(
-            "amount",
-            f"{to_text(amount, source.currency)} {source.currency}",
-            f"expected at most {to_text(left + covered, source.currency)}, what is left of commitment {grant.ref}",
-        )
+    if more:
+        used = [
+            (product, max(available(books.history(customer_id, overage_accounts(source, product)[1]), day), 0))
+            for product in _products(books, source, grant)
+        ]
+        if more != sum(part for _, part in used) or more > grant.drawn_face:
+            raise OverApplication(
+                "amount",
+                f"{to_text(amount, source.currency)} {source.currency}",
+                f"expected at most {to_text(left, source.currency)}, what is left of commitment {grant.ref}",
+            )
+        movements += [
+            Movement("invoice.shortfall_used", part, invoice, usage_subject(product)) for product, part in used
+        ]
     return movements
 
 

@@ -94,7 +94,11 @@ class _Credit:
         self.add("credit.credits", taken.unused + taken.broken, subject)
         if kind == "void":
             self.movements.append(Movement("expire.prepaid_corrected", taken.broken, subject, subject))
-            grant.broken -= taken.broken
+            if taken.broken:
+                # billed again, it breaks again, on that day or later
+                grant.broken -= taken.broken
+                grant.returned_on = max(self.day, grant.returned_on or self.day)
+                self.wallets.touch(grant)
             self.add("credit.unbilled", taken.used, subject)
             return
         for product, part in credits_back.revenue_by_product(self.books, source, grant, taken.used):

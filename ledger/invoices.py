@@ -18,12 +18,12 @@ from ledger.money import exact_product, round_minor, to_minor, to_text
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Usage that a line bills: `amount` is the part of it on this line, in minor units."""
+    """Usage that a line bills: `amount` is the part of it on this line, in minor units. What states an amount has no price."""
 
     document: str
     date: date
-    quantity: Decimal
-    unit_price: Decimal
+    quantity: Decimal | None
+    unit_price: Decimal | None
     amount: int
     events: str | None
 
@@ -316,8 +316,9 @@ def _item(label: str, lines: Sequence[Line], currency: str) -> Item:
         (line.quantity, line.unit_price) for line in lines if line.quantity is not None and line.unit_price is not None
     ]
     amount = sum(line.amount for line in lines)
-    if len({price for _, price in priced}) == 1:
-        quantity, price = sum((quantity for quantity, _ in priced), Decimal(0)), priced[0][1]
+    price = priced[0][1] if priced else None
+    if price is not None and all(quantity is not None and other == price for quantity, other in priced):
+        quantity = sum((quantity for quantity, _ in priced if quantity is not None), Decimal(0))
         discount = sum(to_minor(Decimal(line.discount), currency) for line in lines if line.discount)
         if abs(round_minor(exact_product(quantity, price), currency) - discount - amount) <= 1:
             return Item(label, quantity, price, amount, tuple(lines))
@@ -348,9 +349,9 @@ def usage_billed(
             """
             with this as (select * from invoice where customer_id = :customer_id and invoice_id = :invoice_id),
             billed as (
-                select l.invoice_id, l.line, i.issued_on, l.amount_minor,
+                select l.invoice_id, l.line, i.issued_on, l.amount_minor + l.discount_minor as amount_minor,
                        row_number() over (order by i.issued_on, i.invoice_id, x.position) as place,
-                       sum(l.amount_minor) over (order by i.issued_on, i.invoice_id, x.position) as until
+                       sum(l.amount_minor + l.discount_minor) over (order by i.issued_on, i.invoice_id, x.position) as until
                 from this t
                 join invoice i on i.customer_id = t.customer_id and i.entity = t.entity and i.currency = t.currency
                 join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id
@@ -371,7 +372,14 @@ def usage_billed(
                 join document d on d.customer_id = t.customer_id and d.type = 'usage'
                 -- what has no posting at all is a fraction of a cent, which counts with the usage that completes the cent
                 join lateral (
-                    select sum(p.amount) filter (where r.code in ('usage.overage', 'usage.billed_ahead')) as amount,
+                    select sum(p.amount) filter (where r.code in ('usage.overage', 'usage.billed_ahead'))
+                           -- less what usage that fell gave back of it
+                           - (select coalesce(sum(b.face_minor), 0) from usage_returned b
+                              join entry x on x.customer_id = b.customer_id and x.entry_id = b.entry_id
+                              where b.customer_id = d.customer_id and x.document_id = d.document_id
+                                and (b.subject = :subject or exists (
+                                     select from credit_grant g where g.customer_id = b.customer_id
+                                     and g.kind = 'commitment' and b.subject = 'grant:' || g.ref))) as amount,
                            count(*) as postings from entry e
                     join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id
                     join rule r on r.number = p.rule
@@ -406,7 +414,7 @@ def usage_billed(
         body = json.loads(row.body)
         found.setdefault(row.line, []).append(
             UsageRow(
-                row.ref, row.dated_on, Decimal(body["quantity"]), Decimal(body["unit_price"]), int(row.amount), body.get("events"),
+                row.ref, row.dated_on, _number(body.get("quantity")), _number(body.get("unit_price")), int(row.amount), body.get("events"),
             )
         )  # fmt: skip
     return {line: tuple(usage) for line, usage in found.items()}

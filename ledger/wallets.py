@@ -507,7 +507,8 @@ def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date,
     for day in (expires_on, *(day for day in days if day <= through)):
         still = min(grant.funded(later) for later in (day, *(later for later in days if later > day)))
         money = max(still - grant.drawn - grant.broken, 0)
-        wallets.books.post(source, day, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
+        on = max(day, grant.returned_on or day)
+        wallets.books.post(source, on, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
         grant.broken += money
         broken += money
     return broken
@@ -518,7 +519,7 @@ def _break_part(wallets: Wallets, source: Source, grant: Grant, paid: Grant, fac
     others = sum(item.left for item in (paid, *paid.bonuses) if item is not grant)
     money = paid.price_left if others == 0 else share_of_order(paid, face)
     money = min(money, max(paid.funded() - paid.drawn - paid.broken, 0))
-    day = max([expires_on, *(day for day, _ in paid.fundings)])
+    day = max([expires_on, paid.returned_on or expires_on, *(day for day, _ in paid.fundings)])
     wallets.books.post(source, day, [Movement("expire.prepaid", money, paid.subject, paid.subject)])
     paid.broken += money
     if money:
