@@ -49,11 +49,9 @@ def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, do
     source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date)
     if not grant.proportional:
         raise Refused("grant", doc.grant, "expected a grant with breakage proportional and a first estimate above 0")
-    assert grant.expires_on is not None, "what breaks in proportion expires"
-    if not grant.effective_on <= doc.date <= grant.expires_on:
-        raise Refused(
-            "date", doc.date, f"expected a day from {grant.effective_on} to {grant.expires_on}, while it is used"
-        )
+    if doc.date < grant.effective_on or (grant.expires_on is not None and doc.date > grant.expires_on):
+        until = f" to {grant.expires_on}" if grant.expires_on is not None else " on"
+        raise Refused("date", doc.date, f"expected a day from {grant.effective_on}{until}, while it is used")
     books.flush()
     later: Any = books.connection.scalar(
         text(

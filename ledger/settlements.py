@@ -460,8 +460,9 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
     ).all()
     rail = f"rail:{doc.rail}"
     movements: list[Movement] = []
-    owed_again = 0
+    owed_again = owed_before = 0
     for tax in taxes:
+        owed_before += share(tax.tax, before, written)
         part = share(tax.tax, before + amount, written) - share(tax.tax, before, written)
         base = share(tax.base, before + amount, written) - share(tax.base, before, written)
         owed_again += part
@@ -476,7 +477,9 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
             invoice_id=row.invoice_id, tax_code=tax.tax_code, treatment=tax.treatment, included=tax.included,
             base_minor=base, tax_minor=part,
         )  # fmt: skip
-    movements += _recovered_credits(wallets, source, row, (before, amount, written), amount - owed_again, doc)
+    net = before - owed_before, before - owed_before + amount - owed_again
+    lost = written - sum(tax.tax for tax in taxes)
+    movements += _recovered_credits(wallets, source, row.document_id, net, lost, doc)
     back = sum(movement.amount for movement in movements if movement.rule == "recovery.credits")
     # Not on the obligation's account: what comes in late is no part of its price any more.
     movements.append(Movement("recovery.bad_debt", amount - owed_again - back, rail, invoice_subject(row.invoice)))
@@ -485,28 +488,15 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
 
 
 def _recovered_credits(
-    wallets: Wallets, source: Source, row: Any, gross: tuple[int, int, int], net: int, doc: documents.Recovery
+    wallets: Wallets, source: Source, write_off: int, net: tuple[int, int], lost: int, doc: documents.Recovery
 ) -> list[Movement]:
-    """What of a recovery, net of tax, is for prepaid credits not used: what is beyond the bad debt, which comes first.
+    """What of a recovery is for prepaid credits not used: what is beyond the bad debt, which comes first.
 
-    `gross` is what was recovered before, what is now, and what was written off.
+    `net` is what of the write-off (its document) was recovered until now and is now, `lost` all that was written off, both
+    without taxes.
     """
-    books = wallets.books
-    taken = credits_back.written_off(books, row.customer_id, row.document_id)
+    taken = credits_back.written_off(wallets.books, source.customer.customer_id, write_off)
     if not taken:
         return []
-    place = {"customer_id": row.customer_id, "document_id": row.document_id, "ref": doc.write_off}
-    tax = books.connection.scalar(
-        text(
-            "select -coalesce(sum(tax_minor), 0)::bigint from line_tax where customer_id = :customer_id and document_id = :document_id"
-        ),
-        place,
-    )
-    before, _, written = gross
-    owed = written - tax
-    net_before = before - share(tax, before, written)
-    # never more than the credits, and never less than what bad debt does not take
-    bad_debt = owed - taken
-    upto = [min(max(point - bad_debt, 0), taken) for point in (net_before, net_before + net)]
-    rail = f"rail:{doc.rail}"
-    return credits_back.recover(wallets, source, row.document_id, upto[0], upto[1], doc.date, rail)
+    before, after = (min(max(point - (lost - taken), 0), taken) for point in net)
+    return credits_back.recover(wallets, source, write_off, before, after, doc.date, f"rail:{doc.rail}")

@@ -315,10 +315,13 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: 
     face = to_minor(doc.amount, doc.currency)
     customer_id = source.customer.customer_id
     carried = None if doc.carried_from is None else _carried(wallets, doc, customer_id, face)
+    # free credits of a contract earn their share of its price with those that are used
+    unlikely = 1 - doc.expected_use if right and doc.expected_use is not None else 0
+    expected_breakage = Fraction(doc.expected_breakage or unlikely)
     grant = Grant(
         customer_id, document_id, doc.id, doc.entity, doc.currency, doc.kind, face, right or _price(doc, face, carried),
         doc.effective_on, doc.expires_on, frozenset(doc.products) if doc.products else None, doc.priority,
-        Fraction(doc.expected_breakage or 0), doc.contract, doc.carried_from, proportional=bool(doc.expected_breakage),
+        expected_breakage, doc.contract, doc.carried_from, proportional=expected_breakage > 0,
     )  # fmt: skip
     if carried is not None and carried.grant.free != grant.free:
         raise Refused(
@@ -328,6 +331,8 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: 
         )
     if grant.free and doc.contract is not None:
         _require_lead(wallets, grant, doc.contract)
+        if doc.expected_use is not None:
+            raise Refused("expected_use", doc.expected_use, "expected none: every credit of an order earns the same")
     wallets.add(grant)
     books.add_row(
         "credit_grant",
@@ -343,7 +348,7 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: 
         expires_on=doc.expires_on,
         products=doc.products,
         priority=doc.priority,
-        expected_breakage=doc.expected_breakage or 0,
+        expected_breakage=doc.expected_breakage or unlikely,
         expected_use=doc.expected_use or 1,
         contract=doc.contract,
         carried_from=doc.carried_from,
