@@ -18,7 +18,7 @@ from ledger.obligations import obligation_sides
 from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, add_change, invoice_subject
 from ledger.taxes import tax_subject
-from ledger.usage import NET_USAGE, overage_accounts
+from ledger.usage_lines import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
 
 # Lines that stand for no contract liability or asset of their own.
