@@ -12,7 +12,17 @@ from datetime import date
 
 from sqlalchemy import text
 
-from ledger import billed, commitments, coupons, credits_back, documents, receivables, redraws, usage_lines
+from ledger import (
+    billed,
+    commitments,
+    coupons,
+    credits_back,
+    documents,
+    receivables,
+    redraws,
+    refunds_explained,
+    usage_lines,
+)
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -22,6 +32,7 @@ from ledger.obligations import Correction, Obligations, Shares, Taking
 from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subject
 from ledger.redraws import Freed
+from ledger.refunds_explained import Explained
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets, all_or_nothing, record_move
 
@@ -357,7 +368,9 @@ def _credit(
     books, source = wallets.books, invoice.source
     on = _counted(invoice, doc.date)
     day = books.open_day(source.entity, on)
-    by_id = {line.line: line for line in invoice.lines}
+    refunds = refunds_explained.later_refunds(books, invoice, on)
+    whole = refunds_explained.restored(invoice, refunds)
+    by_id = {line.line: line for line in whole.lines}
     parts: list[tuple[documents.CreditNoteLine, Line, int, list[TaxPart]]] = []
     for index, asked in asked_lines:
         field = f"lines.{index}"
@@ -377,12 +390,17 @@ def _credit(
         taxes = billed.tax_parts(line, amount, stated)
         net = amount - sum(part.amount for part in taxes if part.tax.included)
         parts.append((asked, line, net, taxes))
+    due = billed.due(books, invoice, day)
+    credited = {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
+    explained = refunds_explained.explained(whole, credited, refunds, max(sum(credited.values()) - due, 0))
     decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, [
-        Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, line.subject, net, on, asked.start, asked.end,
+        *refunds_explained.corrections(explained, invoice, source.document_id, doc.id),
+        *(Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, line.subject, net, on, asked.start, asked.end,
                    doc.rebill)
-        for asked, line, net, _ in parts if billed.is_of_terms(line)
+        for asked, line, net, _ in parts if billed.is_of_terms(line)),
     ])  # fmt: skip
-    credit = _Credit(wallets, invoice, day, billed.due(books, invoice, day))
+    _require_left(invoice, credited, explained)
+    credit = _Credit(wallets, invoice, day, due)
     for asked, line, net, taxes in parts:
         if billed.is_of_terms(line):
             credit.take_back(line, net, decided.share(invoice.invoice_id, line.line, line.subject), "credit")
@@ -393,8 +411,22 @@ def _credit(
         billed.record(books, source, invoice, line, "credit", net, **more)
         billed.record_taxes(books, source, invoice, line, taxes)
     _finish(wallets, credit, on, [(line, net) for _, line, net, _ in parts])
+    refunds_explained.post(books, invoice, explained)
     decided.keep()
-    return {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
+    return credited
+
+
+def _require_left(invoice: BilledInvoice, credited: Mapping[str, int], explained: Sequence[Explained]) -> None:
+    """Raise OverApplication where a line would be credited beyond what is left of it, and of refunds that the credit explains."""
+    for line in invoice.lines:
+        back = sum(item.gross for item in explained if item.line.line == line.line)
+        amount = credited.get(line.line, 0)
+        if amount > line.gross + back:
+            currency = invoice.source.currency
+            raise OverApplication(
+                "lines", f"{to_text(amount, currency)} {currency}",
+                f"expected at most {to_text(line.gross + back, currency)}, what is left of line {line.line}",
+            )  # fmt: skip
 
 
 def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id: int) -> int:

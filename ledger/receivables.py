@@ -695,6 +695,7 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
             included=tax.included,
             base_minor=tax.base,
             tax_minor=tax.tax,
+            undoes=0,
         )
 
 

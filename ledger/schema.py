@@ -632,6 +632,7 @@ line_tax = Table(
     Column("included", Boolean, nullable=False),
     _number("base_minor"),
     _number("tax_minor"),
+    Column("undoes", BigInteger, primary_key=True, nullable=False, server_default=text("0"), autoincrement=False),
     Index("line_tax_invoice", "customer_id", "invoice_id"),
 )
 

@@ -271,6 +271,10 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
         settled = tuple(item for item in settled if item[0] == doc.invoice)
         if not settled:
             raise Refused("invoice", doc.invoice, f"expected an invoice that payment {doc.payment} settled")
+        # what a credit note of it left with the customer goes back first
+        from_balance = min(
+            amount, _unapplied(books, source, day), _left_by_credits(books, source, doc.invoice, doc.date)
+        )
     else:
         from_balance = min(amount, _unapplied(books, source, day))
     if amount > from_balance:
@@ -293,6 +297,25 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
 def _unapplied(books: Books, source: Source, day: date) -> int:
     key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
     return max(available(books.history(source.customer.customer_id, key), day), 0)
+
+
+def _left_by_credits(books: Books, source: Source, invoice: str, on: date) -> int:
+    """What credit notes of an invoice, by a day, left on the customer's balance, less what refunds took of it since."""
+    found = books.connection.scalar(
+        text(
+            "with notes as (select d.customer_id, d.document_id from document d where d.customer_id = :customer_id"
+            "  and d.type = 'credit_note' and d.dated_on <= :on and d.body::json ->> 'invoice' = :invoice),"
+            " refunds as (select d.customer_id, d.document_id from document d where d.customer_id = :customer_id"
+            "  and d.type = 'refund' and d.body::json ->> 'invoice' = :invoice) "
+            "select coalesce(sum(case when r.code = 'refund.balance' then -p.amount else p.amount end), 0)::bigint"
+            " from (select *, true as note from notes union all select *, false from refunds) x "
+            "join entry e on e.customer_id = x.customer_id and e.document_id = x.document_id "
+            "join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id join rule r on r.number = p.rule "
+            "where case when x.note then r.code like 'credit.%\\_to\\_balance' else r.code = 'refund.balance' end"
+        ),
+        {"customer_id": source.customer.customer_id, "invoice": invoice, "on": on},
+    )
+    return max(int(found or 0), 0)
 
 
 def _plan(
@@ -520,7 +543,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
             "line_tax",
             customer_id=row.customer_id, document_id=document_id, line=tax.line, position=tax.position,
             invoice_id=row.invoice_id, tax_code=tax.tax_code, treatment=tax.treatment, included=tax.included,
-            base_minor=base, tax_minor=part,
+            base_minor=base, tax_minor=part, undoes=0,
         )  # fmt: skip
     written_off = _written_off(books, row.customer_id, row.document_id)
     back = _recovered(wallets, doc, document_id, row, written_off, amount - owed_again, obligations)
@@ -532,7 +555,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     movements += _recovered_credits(wallets, source, row, written_off, back, doc)
     for line, part in back:
         if line.of_terms:
-            share_ = decided.share(line.invoice_id, line.line, line.subject)
+            share_ = decided.share(line.invoice_id, line.line, line.subject, undoing=row.document_id)
             movements.append(Movement("recovery.bad_debt", share_.earned, rail, line.subject))
             movements += _deferred_again(taking, rail, line.subject, part - share_.earned)
         more = {"undoes": row.document_id}
@@ -593,7 +616,7 @@ def _recovered(
     bad_debts = []
     for line in lines:
         if line.of_terms:
-            lost = asked.share(line.invoice_id, line.line, line.subject, write_off.document_id).earned
+            lost = asked.share(line.invoice_id, line.line, line.subject, of=write_off.document_id).earned
             bad_debts.append(min(lost, line.left))
         else:
             bad_debts.append(min(line.left, plain))
