@@ -162,6 +162,10 @@ class ForeignAccounts:
         """An account that was made since."""
         self._places[account] = place
 
+    def __len__(self) -> int:
+        """How much is held in memory."""
+        return len(self._places) + sum(len(day.moved) for day in self._days.values())
+
     # What is posted ----------------------------------------------------------------------------------------------
 
     def _read(self, since: date | None, until: date) -> None:
