@@ -361,7 +361,8 @@ class Books:
     @property
     def remembered(self) -> int:
         """How many accounts, ways between them and histories are held in memory."""
-        return sum(map(len, self._accounts.values())) + len(self._ways) + len(self._histories)
+        foreign = sum(map(len, self._foreign.values()))
+        return sum(map(len, self._accounts.values())) + len(self._ways) + len(self._histories) + foreign
 
     def history(self, customer_id: int, key: AccountKey) -> History:
         """An account's net increase by day, on its role's normal side, unwritten entries included.

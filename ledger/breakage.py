@@ -24,12 +24,13 @@ def break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date
     if not grant.proportional or grant.expired_face:
         return
     committed = grant.kind == "commitment"
+    day = wallets.books.open_day(source.entity, on)
     step = breakage_due(grant, grant.drawn_face, grant.drawn) - grant.broken
     if step > 0 and not committed:
-        step = min(step, max(grant.funded(on) - grant.drawn - grant.broken, 0))
+        step = min(step, max(grant.funded(day) - grant.drawn - grant.broken, 0))
     if step < 0 and committed:
         account = AccountKey(source.entity, "unbilled_receivable", source.currency, grant.subject)
-        step = -min(-step, max(available(wallets.books.history(grant.customer_id, account), on), 0))
+        step = -min(-step, max(available(wallets.books.history(grant.customer_id, account), day), 0))
     if step:
         earn, correct = _RULES[committed]
         rule = earn if step > 0 else correct

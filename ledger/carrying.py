@@ -28,7 +28,8 @@ ENTERED_AT_RATE = frozenset(
     rule.number
     for rule in RULES.values()
     if rule.code.startswith(("invoice.", "recovery."))
-    or rule.code in ("payment.received", "payment.unapplied", "refund.earned", "dispute.earned")
+    or rule.code
+    in ("payment.received", "payment.unapplied", "refund.earned", "refund.explained_earned", "dispute.earned")
 )
 _GAINS = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.gain."))
 _LOSSES = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.loss."))
@@ -161,6 +162,10 @@ class ForeignAccounts:
     def know(self, account: int, place: Place) -> None:
         """An account that was made since."""
         self._places[account] = place
+
+    def __len__(self) -> int:
+        """How much is held in memory."""
+        return len(self._places) + sum(len(day.moved) for day in self._days.values())
 
     # What is posted ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 A rule says which role is debited, which is credited, why, and where the standard says so. Code names a rule
 and gives amounts and subjects; it never names general-ledger accounts itself. A posting carries its rule's
 number, so a rule is never renumbered and never removed: a new policy is a new rule. A reversal carries the
-rule of what it reverses, with debit and credit exchanged.
+rule of what it reverses, with debit and credit exchanged; so does what counts for less than was posted, in the
+entity's currency alone.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
     customer_id = source.customer.customer_id
     day = books.open_day(source.entity, on)  # late usage counts from the first open day on
     for draw in draws:
-        _give_breakage_back(wallets, source, draw, day)
+        _give_breakage_back(wallets, source, draw, on)
         _return_expired(wallets, source, draw)
     billed = _billed_by(books, source, draws, day)
     movements = [m for draw, part in zip(draws, billed, strict=True) for m in draw_movements(draw, part, product)]
@@ -165,7 +165,7 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
     ]
     books.post(source, on, movements)
     for draw in draws:
-        _record_draw(wallets, source, draw, day)
+        _record_draw(wallets, source, draw, on)
     if billed_ahead:
         if is_taken(wallets, source, product):
             settle(books, source, product)
@@ -360,7 +360,8 @@ def _return_expired(wallets: Wallets, source: Source, draw: Draw) -> None:
 def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
     """Note a draw on its grant, and settle it against other days' invoices."""
     grant, paid = draw.grant, draw.grant.paid
-    ordered = paid is None or not paid.fundings or _in_order(paid, draw.money, on)
+    day = wallets.books.open_day(source.entity, on)
+    ordered = paid is None or not paid.fundings or _in_order(paid, draw.money, day)
     grant.drawn_face += draw.face
     if paid is not None:
         paid.drawn += draw.money
@@ -368,7 +369,7 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
     break_in_proportion(wallets, source, grant, on)
     wallets.touch(grant)
     if not ordered and paid is not None:
-        wallets.books.net(source, grant_accounts(source, paid.ref), NET_GRANT, on)
+        wallets.books.net(source, grant_accounts(source, paid.ref), NET_GRANT, day)
 
 
 def _give_breakage_back(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
