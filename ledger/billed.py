@@ -47,6 +47,8 @@ class Line:
     product: str | None
     net: int
     taxes: list[LineTax] = field(default_factory=list)
+    # of one that bills a contract as a whole: what is left of each obligation's part
+    parts: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def gross(self) -> int:
@@ -135,6 +137,8 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
     )
     for tax in taxes:
         lines[tax.line].taxes.append(LineTax(*tax[1:]))
+    if any(line.subject.startswith("contract:") for line in lines.values()):
+        _read_parts(books, place, lines)
     if row.master is not None or any(line.kind == BETWEEN for line in lines.values()):
         stand_together(books, row.customer_id, [ref])
     return BilledInvoice(
@@ -165,6 +169,19 @@ def stand_together(books: Books, customer_id: int, refs: Sequence[str]) -> None:
     books.together(list(entities))
 
 
+def _read_parts(books: Books, place: dict[str, int], lines: dict[str, Line]) -> None:
+    rows = books.connection.execute(
+        text(
+            "select p.line, p.subject, p.amount_minor - coalesce((select sum(x.amount_minor) from line_change x where"
+            " x.customer_id = p.customer_id and x.invoice_id = p.invoice_id and x.line = p.line and x.subject = p.subject), 0)::bigint"
+            " as left_minor from invoice_line_part p where p.customer_id = :customer_id and p.invoice_id = :invoice_id order by 1, 2"
+        ),
+        place,
+    )
+    for row in rows:
+        lines[row.line].parts.append((row.subject, row.left_minor))
+
+
 def parts(wallets: Wallets, document_id: int, invoice: BilledInvoice) -> list[BilledInvoice]:
     """The parts of an invoice that other entities keep, which it collects."""
     refs = wallets.books.connection.scalars(
@@ -192,9 +209,14 @@ def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tu
 def net_sides(books: Books, source: Source, lines: Sequence[Line], day: date) -> None:
     """Let liability and asset of what lines are about settle each other on the days after one that lowered them."""
     for line in lines:
-        if line.kind not in PLAIN_KINDS:
-            keys, rules = sides(source, line)
-            books.net(source, keys, rules, day)
+        if line.kind in PLAIN_KINDS:
+            continue
+        if line.parts:
+            for subject, _ in line.parts:
+                books.net(source, *obligation_sides(source, subject), day)
+            continue
+        keys, rules = sides(source, line)
+        books.net(source, keys, rules, day)
 
 
 def held(books: Books, source: Source, line: Line, day: date) -> int:
@@ -206,16 +228,32 @@ def held(books: Books, source: Source, line: Line, day: date) -> int:
 
 
 def is_of_terms(line: Line) -> bool:
-    """Whether a line bills an obligation, whose terms say what of it is given."""
-    return line.subject.startswith("obligation:") and line.kind not in PLAIN_KINDS
+    """Whether a line bills obligations, whose terms say what of them is given."""
+    return line.subject.startswith(("obligation:", "contract:")) and line.kind not in PLAIN_KINDS
+
+
+def by_obligation(line: Line, amount: int) -> list[tuple[str, int]]:
+    """What of an amount of a line is of which obligation: of one that bills a contract, by what is left of each part."""
+    if not line.parts:
+        return [(line.subject, amount)]
+    whole, found, reached, before = sum(left for _, left in line.parts), [], 0, 0
+    for subject, left in line.parts:
+        reached += left
+        now = share(amount, reached, whole) if whole else 0
+        if now != before:
+            found.append((subject, now - before))
+        before = now
+    return found
 
 
 def record(
     books: Books, source: Source, invoice: BilledInvoice, line: Line, kind: str, amount: int, **more: object
 ) -> None:
     """Gather that a document lowers a line by an amount net of tax."""
-    if amount:
-        add_change(books, source, invoice.invoice_id, line.line, kind, amount, line.product, line.subject, more)
+    for place, (subject, part) in enumerate(by_obligation(line, amount)):
+        if part:
+            of = {"part": place, **more}
+            add_change(books, source, invoice.invoice_id, line.line, kind, part, line.product, subject, of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.grants import Grant, grant_accounts, share_of_order
 from ledger.money import share, to_decimal, to_minor, to_text
-from ledger.obligations import Correction, Obligations, Shares, Taking
+from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subject
 from ledger.redraws import Freed
@@ -93,13 +93,15 @@ class _Credit:
         self.add("credit.credits" if line.kind == "prepaid" else "credit.deferred", unearned, line.subject)
         self.add("credit.unbilled", amount - unearned, line.subject)
 
-    def take_back(self, line: Line, amount: int, share: Shares, kind: str) -> None:
-        """Take back what a line bills of an obligation: out of the contract liability up to its balance, the rest out of the asset."""
+    def take_back(self, line: Line, amount: int, decided: Decided, kind: str) -> None:
+        """Take back what a line bills of obligations: out of the contract liability up to its balance, the rest out of the asset."""
         self.kind = kind
-        held, rest, release = self.taking.out_of(line.subject, amount, share.expected)
-        self.movements += release
-        self.add("credit.deferred", held, line.subject)
-        self.add("credit.unbilled", rest, line.subject)
+        for subject, part in billed.by_obligation(line, amount):
+            expected = decided.share(self.invoice.invoice_id, line.line, subject).expected
+            held, rest, release = self.taking.out_of(subject, part, expected)
+            self.movements += release
+            self.add("credit.deferred", held, subject)
+            self.add("credit.unbilled", rest, subject)
 
     def _lower_credits(self, line: Line, amount: int, kind: str) -> None:
         """Lower what a line of prepaid credits bills: unused ones go with it, of used ones a credit lowers the price."""
@@ -260,8 +262,9 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
             for part in again
         ),
         *(
-            Correction(source.document_id, by, "void", invoice.invoice_id, line.line, line.subject, line.net, on)
+            Correction(source.document_id, by, "void", invoice.invoice_id, line.line, subject, part, on)
             for line in (*charged(invoice.lines), *credits_) if billed.is_of_terms(line) and _own(line, again)
+            for subject, part in billed.by_obligation(line, line.net)
         ),
     ])  # fmt: skip
     for line in credits_:
@@ -275,7 +278,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     credit = _Credit(wallets, invoice, day, open_amount - sum(line.gross for line in credits_))
     for line in charged(invoice.lines):
         if billed.is_of_terms(line):
-            credit.take_back(line, line.net, Shares(), "void")
+            credit.take_back(line, line.net, decided, "void")
         else:
             credit.lower(line, line.net, "void")
         parts = billed.tax_parts(line, 1, 1)
@@ -395,15 +398,17 @@ def _credit(
     explained = refunds_explained.explained(whole, credited, refunds, max(sum(credited.values()) - due, 0))
     decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, [
         *refunds_explained.corrections(explained, invoice, source.document_id, doc.id),
-        *(Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, line.subject, net, on, asked.start, asked.end,
-                   doc.rebill)
-        for asked, line, net, _ in parts if billed.is_of_terms(line)),
+        *(
+            Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, subject, part, on, asked.start, asked.end,
+                       doc.rebill)
+            for asked, line, net, _ in parts if billed.is_of_terms(line) for subject, part in billed.by_obligation(line, net)
+        ),
     ])  # fmt: skip
     _require_left(invoice, credited, explained)
     credit = _Credit(wallets, invoice, day, due)
     for asked, line, net, taxes in parts:
         if billed.is_of_terms(line):
-            credit.take_back(line, net, decided.share(invoice.invoice_id, line.line, line.subject), "credit")
+            credit.take_back(line, net, decided, "credit")
         else:
             credit.lower(line, net, "credit")
         credit.untax(taxes)

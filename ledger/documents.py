@@ -474,6 +474,7 @@ class InvoiceLine(Model):
     discount: PositiveNumber | None = None
     coupon: Ref | None = None
     obligation: Ref | None = None
+    contract: Ref | None = None
     grant: Ref | None = None
     product: Ref | None = None
     start: Day | None = None
@@ -498,6 +499,9 @@ class InvoiceLine(Model):
         if self.start is not None and self.end is not None and self.end < self.start:
             raise ValueError(f"end = {self.end}: expected start ({self.start}) or later")
         needed, refused = _LINE_FIELDS[self.kind]
+        if self.contract is not None:
+            self._check_contract()
+            return self
         if self.kind == "service" and self.obligation is None and self.start is None:
             raise ValueError("start: expected a service period or an obligation; kind one_time for a line without")
         if self.kind in ("service", "one_time") and self.obligation is None and self.product is None:
@@ -513,6 +517,19 @@ class InvoiceLine(Model):
             if getattr(self, field) is not None:
                 raise ValueError(f"{field} = {getattr(self, field)}: expected none on a line of kind {self.kind}")
         return self
+
+    def _check_contract(self) -> None:
+        if self.kind not in ("service", "one_time"):
+            raise ValueError(f"contract = {self.contract}: expected none on a line of kind {self.kind}")
+        if self.amount < 0:
+            raise ValueError(
+                f"amount = {self.amount}: expected more than 0 on a line that bills a contract: credit obligations"
+            )
+        for name in ("obligation", "product", "grant", "pattern"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}: expected none beside contract, which is billed as a whole"
+                )
 
 
 # What a line of each kind must have, and what it can't have.

@@ -92,11 +92,13 @@ class Decided(Protocol):
 class Obligations:
     """What the ledger asks about obligations, whose terms it does not know: who does, hands this in.
 
-    `decide` says how a customer's document's corrections of bills are made up; `billed` hears that obligations were billed.
+    `decide` says how a customer's document's corrections of bills are made up; `billed` hears that obligations were billed;
+    `of_contract` says what of an amount billed of a whole contract on a day is of which obligation, by their prices.
     """
 
     decide: Callable[[Wallets, int, int, Sequence[Correction]], Decided]
     billed: Callable[[Wallets, int, int, Sequence[str]], None]
+    of_contract: Callable[[Wallets, Source, str, date, int], list[tuple[str, int]]]
 
 
 @dataclass(slots=True)

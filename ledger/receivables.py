@@ -78,6 +78,11 @@ def invoice_subject(ref: str) -> str:
     return f"invoice:{ref}"
 
 
+def contract_subject(ref: str) -> str:
+    """What a line is about that bills a contract as a whole."""
+    return f"contract:{ref}"
+
+
 def entity_subject(entity: str) -> str:
     """The subject of what one entity owes another."""
     return f"entity:{entity}"
@@ -85,7 +90,7 @@ def entity_subject(entity: str) -> str:
 
 def own_obligation(invoice: documents.Invoice, line: documents.InvoiceLine) -> OwnObligation | None:
     """The obligation a line makes for itself, or None: a line without a service period counts on the invoice's date."""
-    if line.kind not in ("service", "one_time") or line.obligation is not None:
+    if line.kind not in ("service", "one_time") or line.obligation is not None or line.contract is not None:
         return None
     subject = obligation_subject(f"{invoice.id}/{line.id}")
     if line.start is None or line.end is None:
@@ -118,7 +123,10 @@ class Terms:
 
 @dataclass(slots=True)
 class _Billing:
-    """An invoice while its lines are decided; `billed` is what earlier lines billed, by subject, `below` what lines credit."""
+    """An invoice while its lines are decided; `billed` is what earlier lines billed, by subject, `below` what lines credit.
+
+    `parts` are what lines that bill a contract bill of its obligations.
+    """
 
     wallets: Wallets
     source: Source
@@ -126,8 +134,10 @@ class _Billing:
     day: date
     terms: Terms
     master: str | None
+    obligations: Obligations
     billed: Counter[str] = field(default_factory=Counter)
     below: list[tuple[documents.InvoiceLine, str, int]] = field(default_factory=list)
+    parts: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
 
     @property
     def subject(self) -> str:
@@ -149,7 +159,8 @@ def _recorded_on(books: Books, customer_id: int, doc: documents.Invoice) -> date
     Raises Refused where only some of its lines are of contracts that say so.
     """
     unconditional = [
-        line.obligation is not None and _unconditional(books, customer_id, obligation_subject(line.obligation))
+        (line.obligation is not None and _unconditional(books, customer_id, obligation_subject(line.obligation)))
+        or (line.contract is not None and _unconditional_contract(books, customer_id, line.contract))
         for line in doc.lines
     ]
     if not any(unconditional):
@@ -162,6 +173,15 @@ def _recorded_on(books: Books, customer_id: int, doc: documents.Invoice) -> date
             "expected a line of a contract with receivable unconditional, as the others are: bill it on another invoice",
         )
     return doc.due_on
+
+
+def _unconditional_contract(books: Books, customer_id: int, contract: str) -> bool:
+    books.flush()
+    found = books.connection.scalar(
+        text("select receivable from contract where customer_id = :customer_id and ref = :ref"),
+        {"customer_id": customer_id, "ref": contract},
+    )
+    return bool(found == "unconditional")
 
 
 def _unconditional(books: Books, customer_id: int, subject: str) -> bool:
@@ -196,7 +216,7 @@ def post_invoice(
     terms = terms or look_up(books, doc)
     # a late invoice counts from the first open day on
     day = books.open_day(doc.entity, terms.recorded_on)
-    billing = _Billing(wallets, books.locked(source, terms.recorded_on), doc, day, terms, master)
+    billing = _Billing(wallets, books.locked(source, terms.recorded_on), doc, day, terms, master, obligations)
     discounts = coupons.uses(doc, terms.coupons)
     movements: list[Movement] = []
     lines: list[BilledLine] = []
@@ -220,6 +240,7 @@ def post_invoice(
         _net(billing, line)
     _correct(billing, obligations)
     of = [line.subject for line in lines if line.line.obligation is not None and line.net > 0]
+    of += [subject for parts in billing.parts.values() for subject, _ in parts]
     obligations.billed(wallets, source.customer.customer_id, document_id, of)
     # it is found by its document, which is written after what it posts
     known = Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, terms.recorded_on, billing.source.rate)
@@ -308,6 +329,11 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
                 credits_back.bill_again(wallets, source, grant, billed.net, billing.day, billed.line.id)
                 grant.fundings.append((billing.day, billed.net))
         _add_line(books, source, doc, billed)
+        for subject, amount in billing.parts.get(billed.line.id, ()):
+            books.add_row(
+                "invoice_line_part", customer_id=customer_id, invoice_id=source.document_id, line=billed.line.id, subject=subject,
+                amount_minor=amount,
+            )  # fmt: skip
     receivable = AccountKey(doc.entity, "accounts_receivable", doc.currency, billing.subject)
     books.add_row(
         "invoice",
@@ -356,9 +382,10 @@ def _net(billing: _Billing, line: documents.InvoiceLine) -> None:
     elif line.kind == "shortfall" and line.grant:
         grant = wallets.grant(source.customer.customer_id, line.grant)
         commitments.settle_billed(wallets, source, grant, day)
-    elif line.obligation is not None:
-        keys, rules = obligation_sides(source, obligation_subject(line.obligation))
-        wallets.books.net(source, keys, rules, day)
+    elif line.obligation is not None or line.contract is not None:
+        parts = billing.parts.get(line.id) or [(obligation_subject(line.obligation or ""), 0)]
+        for subject, _ in parts:
+            wallets.books.net(source, *obligation_sides(source, subject), day)
 
 
 # What a line is about, and what its net amount moves.
@@ -428,7 +455,26 @@ def _bill_shortfall(billing: _Billing, line: documents.InvoiceLine, amount: int)
     )  # fmt: skip
 
 
+def _bill_whole(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    """A line that bills a contract as a whole: its obligations, by the prices allocated to them."""
+    assert line.contract is not None, "checked by the caller"
+    parts = billing.obligations.of_contract(
+        billing.wallets, billing.source, line.contract, billing.doc.issued_on, amount
+    )
+    movements: list[Movement] = []
+    for subject, part in parts:
+        (_, unbilled), _ = obligation_sides(billing.source, subject)
+        history = billing.wallets.books.history(billing.source.customer.customer_id, unbilled)
+        left = balance(history, billing.day) - billing.billed[subject]
+        movements += bill_obligation(part, left, billing.subject, subject)
+        billing.billed[subject] += part
+    billing.parts[line.id] = parts
+    return contract_subject(line.contract), movements
+
+
 def _bill_service(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
+    if line.contract is not None:
+        return _bill_whole(billing, line, amount)
     own = own_obligation(billing.doc, line)
     if own is None:
         return _bill_contract(billing, line, amount)
@@ -595,7 +641,7 @@ def prorated(
         text(
             "select l.invoice_id, l.line, l.product, l.amount_minor - coalesce((select sum(x.amount_minor)"
             " from line_change x where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id"
-            "  and x.line = l.line), 0)::bigint as left_minor from invoice_line l "
+            "  and x.line = l.line and x.subject = l.subject), 0)::bigint as left_minor from obligation_bill l "
             "where l.customer_id = :customer_id and l.subject = :subject and l.amount_minor > 0 "
             "order by l.invoice_id = :last, l.invoice_id desc, l.line"
         ),
@@ -629,8 +675,8 @@ def billed_of(books: Books, customer_id: int, subject: str) -> int:
     found = books.connection.scalar(
         text(
             "select coalesce(sum(l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x"
-            "  where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id and x.line = l.line), 0)), 0)"
-            " from invoice_line l where l.customer_id = :customer_id and l.subject = :subject and l.amount_minor > 0"
+            "  where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id and x.line = l.line and x.subject = l.subject), 0)), 0)"
+            " from obligation_bill l where l.customer_id = :customer_id and l.subject = :subject and l.amount_minor > 0"
         ),
         {"customer_id": customer_id, "subject": subject},
     )

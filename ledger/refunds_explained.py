@@ -152,9 +152,9 @@ def _spread(amount: int, left: dict[str, int]) -> dict[str, int]:
 def corrections(of: Sequence[Explained], invoice: BilledInvoice, document_id: int, by: str) -> list[Correction]:
     """What is undone of refunds of obligations: from their days on, as if it never had been."""
     return [
-        Correction(document_id, by, "refund", invoice.invoice_id, item.line.line, item.line.subject, item.net, item.refund.on,
+        Correction(document_id, by, "refund", invoice.invoice_id, item.line.line, subject, part, item.refund.on,
                    undoes=item.refund.document_id)
-        for item in of if billed.is_of_terms(item.line)
+        for item in of if billed.is_of_terms(item.line) for subject, part in billed.by_obligation(item.line, item.net)
     ]  # fmt: skip
 
 
@@ -165,13 +165,14 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         line, movements = item.line, []
         if billed.is_of_terms(line):
             # what of it had been shown beside revenue goes back there by what is decided now
-            (_, asset), _ = obligation_sides(source, line.subject)
             day = books.open_day(source.entity, item.refund.on)
-            unbilled = min(item.net, max(balance(books.history(source.customer.customer_id, asset), day), 0))
-            movements += [
-                Movement("refund.explained_unbilled", unbilled, _CUSTOMER, line.subject),
-                Movement("refund.explained_deferred", item.net - unbilled, _CUSTOMER, line.subject),
-            ]
+            for subject, amount in billed.by_obligation(line, item.net):
+                (_, asset), _ = obligation_sides(source, subject)
+                unbilled = min(amount, max(balance(books.history(source.customer.customer_id, asset), day), 0))
+                movements += [
+                    Movement("refund.explained_unbilled", unbilled, _CUSTOMER, subject),
+                    Movement("refund.explained_deferred", amount - unbilled, _CUSTOMER, subject),
+                ]
         else:
             movements.append(Movement("refund.explained_earned", item.net, _CUSTOMER, line.subject, rate=invoice.rate))
         for part in item.taxes:
@@ -185,4 +186,4 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         billed.record(books, source, invoice, line, "refund", -item.net, undoes=undoes)
         billed.record_taxes(books, source, invoice, line, item.taxes, undoes=undoes)
         if billed.is_of_terms(line):
-            books.net(source, *obligation_sides(source, line.subject), books.open_day(source.entity, item.refund.on))
+            billed.net_sides(books, source, [line], books.open_day(source.entity, item.refund.on))

@@ -619,6 +619,17 @@ invoice_line = Table(
     Index("invoice_line_ended", "ends_on", postgresql_where=text("own_obligation")),
 )
 
+invoice_line_part = Table(
+    "invoice_line_part",
+    metadata,
+    _number("customer_id", key=True),
+    _number("invoice_id", key=True),
+    _text("line", key=True),
+    _text("subject", key=True),
+    _number("amount_minor"),
+    Index("invoice_line_part_subject", "customer_id", "subject"),
+)
+
 line_tax = Table(
     "line_tax",
     metadata,

@@ -149,9 +149,10 @@ def _given(
         for line in charged(invoice.lines):
             if billed.is_of_terms(line) and by_line[line.line]:
                 net, _ = lowered_by(by_line[line.line], line)
-                corrections.append(
-                    Correction(document_id, by, kind, invoice.invoice_id, line.line, line.subject, net, on)
-                )
+                corrections += [
+                    Correction(document_id, by, kind, invoice.invoice_id, line.line, subject, part, on)
+                    for subject, part in billed.by_obligation(line, net)
+                ]
     customer_id = of[0][0].source.customer.customer_id if of else 0
     return obligations.decide(wallets, customer_id, document_id, corrections)
 
@@ -200,15 +201,16 @@ def _give_back(
             continue
         net, taxes = lowered_by(gross, line)
         if billed.is_of_terms(line):
-            share_ = decided.share(invoice.invoice_id, line.line, line.subject)
-            held, rest, release = taking.out_of(line.subject, share_.expected + share_.rest, share_.expected)
-            earned = Movement(f"{kind}.earned", share_.earned, line.subject, to, rate=invoice.rate)
-            movements += [
-                *release,
-                earned,  # at the invoice's rate, whatever the money was worth when it came in
-                Movement(f"{kind}.deferred", held, line.subject, to),
-                Movement(f"{kind}.unbilled", rest, line.subject, to),
-            ]
+            for subject, _ in billed.by_obligation(line, net):
+                share_ = decided.share(invoice.invoice_id, line.line, subject)
+                held, rest, release = taking.out_of(subject, share_.expected + share_.rest, share_.expected)
+                earned = Movement(f"{kind}.earned", share_.earned, subject, to, rate=invoice.rate)
+                movements += [
+                    *release,
+                    earned,  # at the invoice's rate, whatever the money was worth when it came in
+                    Movement(f"{kind}.deferred", held, subject, to),
+                    Movement(f"{kind}.unbilled", rest, subject, to),
+                ]
         else:
             movements += _of_usage(wallets, invoice, line, net, day, kind, to, taking.released)
         movements += [
@@ -452,14 +454,15 @@ def _write_off(
             continue
         net, taxes = lowered_by(gross, line)
         if billed.is_of_terms(line):
-            share_ = decided.share(invoice.invoice_id, line.line, line.subject)
-            held, rest, release = taking.out_of(line.subject, share_.rest, 0)
-            movements += [
-                *release,
-                Movement("write_off.deferred", held, line.subject, to),
-                Movement("write_off.unbilled", rest, line.subject, to),
-                Movement("write_off.bad_debt", share_.earned, line.subject, to),
-            ]
+            for subject, _ in billed.by_obligation(line, net):
+                share_ = decided.share(invoice.invoice_id, line.line, subject)
+                held, rest, release = taking.out_of(subject, share_.rest, 0)
+                movements += [
+                    *release,
+                    Movement("write_off.deferred", held, subject, to),
+                    Movement("write_off.unbilled", rest, subject, to),
+                    Movement("write_off.bad_debt", share_.earned, subject, to),
+                ]
         else:
             movements += _of_usage(wallets, invoice, line, net, day, "write_off", to, taking.released)
         movements += [
@@ -553,12 +556,12 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
         for line, part in back if line.of_terms
     ])  # fmt: skip
     movements += _recovered_credits(wallets, source, row, written_off, back, doc)
-    for line, part in back:
+    for number, (line, part) in enumerate(back):
         if line.of_terms:
             share_ = decided.share(line.invoice_id, line.line, line.subject, undoing=row.document_id)
             movements.append(Movement("recovery.bad_debt", share_.earned, rail, line.subject))
             movements += _deferred_again(taking, rail, line.subject, part - share_.earned)
-        more = {"undoes": row.document_id}
+        more = {"undoes": row.document_id, "part": number}
         add_change(books, source, line.invoice_id, line.line, "recovery", -part, line.product, line.subject, more)
     books.post(source, doc.date, movements)
     for line, _ in back:

@@ -17,6 +17,8 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.books import AccountKey, Books, Movement, Source
+from ledger.errors import Refused, UnknownReference
+from ledger.money import allocate
 from ledger.obligations import NET_OBLIGATION, Correction, Obligations, Shares, obligation_keys
 from ledger.positions import available
 from ledger.wallets import Wallets
@@ -38,7 +40,7 @@ from revrec.changes import (
     fold,
 )
 from revrec.terms import Curve, Progress
-from revrec.versions import Party
+from revrec.versions import Party, find_contract
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class History:
     progress: dict[str, list[Progress]] = field(default_factory=dict)
     # at what price each stands in the books, before its terms changed
     first_prices: dict[str, int] = field(default_factory=dict)
+    contracts: dict[str, str] = field(default_factory=dict)
 
     @property
     def subjects(self) -> list[str]:
@@ -59,6 +62,10 @@ class History:
         return [promise.subject for promise in self.promises] + [
             added.promise.subject for event in self.events if isinstance(event, Modified) for added in event.added
         ] + [event.penalty.subject for event in self.events if isinstance(event, Terminated) and event.penalty]  # fmt: skip
+
+    def contract_of(self, subject: str) -> str:
+        """Which contract an obligation is of."""
+        return self.contracts.get(subject, "")
 
     def folded(self, checked: int | None = None) -> Folded:
         """What became of it; of the document that is `checked`, what it can't be is refused."""
@@ -139,6 +146,7 @@ def _of_contracts(books: Books, party: Party) -> History:
             row.price_minor, row.ssp_minor, row.known_on, row.document_id, row.treatment or "", row.reason or "",
         )  # fmt: skip
         history.first_prices[row.subject] = row.price_minor
+        history.contracts[row.subject] = row.contract
         if row.document_id == row.contract_id:
             history.promises.append(promise)
         else:
@@ -181,11 +189,9 @@ def _of_lines(books: Books, party: Party, subjects: Sequence[str]) -> History:
 
 
 _BILLS = """
-    select l.invoice_id, l.line, l.subject, i.issued_on, l.amount_minor, case when not l.own_obligation then l.starts_on end as starts_on,
-           case when not l.own_obligation then l.ends_on end as ends_on
-    from invoice_line l join invoice i using (customer_id, invoice_id)
-    where l.customer_id = :customer_id and l.subject = any(:subjects) and (l.amount_minor > 0 or l.own_obligation)
-    order by l.invoice_id, l.line"""
+    select b.invoice_id, b.line, b.subject, i.issued_on, b.amount_minor, b.starts_on, b.ends_on
+    from obligation_bill b join invoice i using (customer_id, invoice_id)
+    where b.customer_id = :customer_id and b.subject = any(:subjects) order by b.invoice_id, b.line"""
 _CORRECTIONS = """
     select x.document_id, d.ref, greatest(d.dated_on, i.recorded_on, i.issued_on) as on_day, x.kind, x.invoice_id, x.line, x.subject,
            x.amount_minor, x.starts_on, x.ends_on, x.rebill, x.undoes
@@ -443,4 +449,32 @@ def billed_later(wallets: Wallets, customer_id: int, document_id: int, subjects:
             refold(books, party, found, document_id)
 
 
-OBLIGATIONS = Obligations(decide, billed_later)
+def of_contract(wallets: Wallets, source: Source, contract: str, on: date, amount: int) -> list[tuple[str, int]]:
+    """What of an amount billed of a whole contract on a day is of which obligation: by the prices allocated to them by then.
+
+    Raises UnknownReference for a contract of another party, Refused for one without prices.
+    """
+    agreed = find_contract(wallets.books, contract)
+    if (agreed.customer, agreed.entity, agreed.currency) != (source.customer.ref, source.entity, source.currency):
+        raise UnknownReference(
+            "contract",
+            contract,
+            f"expected a contract of {source.customer.ref} with {source.entity} in {source.currency}",
+        )
+    history = read(wallets.books, agreed.party, [])
+    folded = history.folded()
+    known = [
+        (versions[0].subject, max(folded.terms(versions[0].subject, on).price, 0))
+        for versions in folded.versions.values()
+        if versions[0].from_day <= on and history.contract_of(versions[0].subject) == contract
+    ]
+    weights = [price for _, price in known]
+    if not any(weights):
+        raise Refused(
+            "contract", contract, f"expected one with obligations that have prices on {on}: bill what was used as usage"
+        )
+    parts = allocate(amount, weights)
+    return [(subject, part) for (subject, _), part in zip(known, parts, strict=True) if part]
+
+
+OBLIGATIONS = Obligations(decide, billed_later, of_contract)

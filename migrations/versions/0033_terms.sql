@@ -129,3 +129,25 @@ alter table line_tax add column undoes bigint not null default 0;
 alter table line_tax drop constraint line_tax_pkey;
 alter table line_tax add primary key (customer_id, document_id, invoice_id, line, position, undoes);
 comment on column line_tax.undoes is 'The document whose taking back of the tax this takes back; 0 where it undoes none.';
+
+create table invoice_line_part (
+    customer_id bigint not null,
+    invoice_id bigint not null,
+    line text not null,
+    subject text not null,
+    amount_minor bigint not null check (amount_minor > 0),
+    primary key (customer_id, invoice_id, line, subject)
+);
+comment on table invoice_line_part is 'What a line that bills a whole contract bills of each of its obligations.';
+create index invoice_line_part_subject on invoice_line_part (customer_id, subject);
+create trigger never_changed before update or delete on invoice_line_part for each row execute function refuse_change();
+create trigger never_emptied before truncate on invoice_line_part for each statement execute function refuse_change();
+
+create view obligation_bill as
+    select customer_id, invoice_id, line, subject, product, amount_minor, case when not own_obligation then starts_on end as starts_on,
+           case when not own_obligation then ends_on end as ends_on
+    from invoice_line where subject like 'obligation:%' and (amount_minor > 0 or own_obligation)
+    union all
+    select p.customer_id, p.invoice_id, p.line, p.subject, null, p.amount_minor, l.starts_on, l.ends_on
+    from invoice_line_part p join invoice_line l using (customer_id, invoice_id, line);
+comment on view obligation_bill is 'What invoices bill of obligations: by lines of their own, and by lines that bill a whole contract.';
