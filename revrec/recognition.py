@@ -81,12 +81,12 @@ _NEEDED = f"""
         ) b
         -- in words by which the planner expects many: it joins all that follows by that
         where coalesce((select e.currency from entity e where e.entity = o.entity) CURRENCIES o.currency, false)
-          and (o.known_on <= :through or o.starts_on <= :through
+          and (o.counts_from <= :through or o.starts_on <= :through
                -- money that comes before all that may bear interest, which moves its accounts
                or (o.customer_id, o.subject) in (select customer_id, subject from financed_payment where paid_on <= :through))
           and (c.closed_through is null or c.closed_through < :through)
     ), terms as (
-        select p.*, ONE_MONTH and not p.modified and not p.grouped and p.pattern <> 'progress' and p.known_on <= :through
+        select p.*, ONE_MONTH and not p.modified and not p.grouped and p.pattern <> 'progress' and p.counts_from <= :through
                    and p.starts_on <= :through
                    and greatest(p.starts_on, p.first_open) >= date_trunc('month', cast(:through as date)) as one_month
         from promised p GROUPED
@@ -150,7 +150,7 @@ _NEEDED = f"""
                     then {earned_sql("s", "s.price")} - recognised end as needed_now,
                count(*) filter (where month <= :through) over (
                    partition by customer_id, revenue_account order by month) as run_months
-        from (select standing.*, {SEGMENT_SQL}, case when agreed is null then billed when known_on <= month_end then agreed else 0 end as price
+        from (select standing.*, {SEGMENT_SQL}, case when agreed is null then billed when counts_from <= month_end then agreed else 0 end as price
               from standing offset 0) s
     ), due as (
         select g.*, recognised + coalesce(max(needed_now) over (

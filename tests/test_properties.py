@@ -383,7 +383,9 @@ def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]])
     for doc in accepted:
         kind = doc["type"]
         if kind == "usage" and doc["id"] not in replaced:
-            rated += Decimal(doc["amount"]) if "amount" in doc else Decimal(doc["quantity"]) * Decimal(doc["unit_price"])
+            rated += (
+                Decimal(doc["amount"]) if "amount" in doc else Decimal(doc["quantity"]) * Decimal(doc["unit_price"])
+            )
         elif kind == "invoice":
             corrected |= "supersedes" in doc
             for line in doc["lines"]:
