@@ -840,7 +840,7 @@ class Books:
         connection = self.connection
         _write_documents(connection, self._document_keys, self._documents)
         for table in metadata.sorted_tables:  # what is referred to comes first
-            if table.name in self._rows:
+            if self._rows.get(table.name):
                 connection.execute(table.insert(), self._rows[table.name])
         if self._new_accounts:
             copying.copy_rows(

@@ -16,9 +16,9 @@ from fractions import Fraction
 from math import lcm
 from typing import Literal
 
-from ledger.errors import Refused
+from ledger.errors import Refused, UnknownReference
 from ledger.money import allocate, share, to_text
-from revrec.terms import Curve, Progress, Terms, plain
+from revrec.terms import Curve, Progress, TakenOff, Terms, plain
 
 # How a version counts after which nothing of an obligation can change: it ended, or will when its notice is over; or it is what
 # leaving cost.
@@ -330,10 +330,10 @@ def _as_known(events: Sequence[Event], on: date | None) -> list[Event]:
 
 
 def _join(whole: Folded, found: Folded, since: date | None, until: date | None, undone: Sequence[Undone]) -> None:
-    """Take over of a run what holds from a day to before another."""
+    """Take over of a run what holds after a day, on which something was undone, to another."""
 
     def later(on: date) -> bool:
-        return (since is None or on > since) and (until is None or on < until)
+        return (since is None or on > since) and (until is None or on <= until)
 
     for subject, versions in found.versions.items():
         kept = whole.versions.setdefault(subject, [])
@@ -391,12 +391,12 @@ class _Fold:
             self._promise(promise)
 
     def run(self, events: Sequence[Event], bills: Sequence[Bill], until: date | None) -> Folded:
-        """Take all events before a day."""
+        """Take all events to a day."""
         happening: list[Event | Bill] = [*events, *bills]
         coming = sorted(happening, key=_rank)
         while coming:
             event = coming.pop(0)
-            if until is not None and event.on >= until:
+            if until is not None and event.on > until:
                 break
             if isinstance(event, Bill):
                 self._bill(event)
@@ -477,6 +477,10 @@ class _Fold:
         day, last = events[0].on, events[-1]
         changed = {item.subject: (item, event) for event in events for item in event.changed}
         cancelled = {subject: event for event in events for subject in event.cancelled}
+        for subject, event in [*((subject, event) for subject, (_, event) in changed.items()), *cancelled.items()]:
+            self._require_going_on(subject, event)
+        changed = {subject: item for subject, item in changed.items() if not self.obligations[subject].ended}
+        cancelled = {subject: event for subject, event in cancelled.items() if not self.obligations[subject].ended}
         apart = [(item, event) for event in events for item in event.added if item.apart is not None]
         for subject, event in cancelled.items():
             changed.pop(subject, None)
@@ -493,6 +497,29 @@ class _Fold:
                     self._promise(replace(added.promise, price=price, reason=reason))
         if pooled:
             self._pool(day, last, pooled, changed, apart)
+
+    def _require_going_on(self, subject: str, event: Modified) -> None:
+        """Raise Refused where an obligation that is changed or cancelled has ended by then."""
+        obligation = self.obligations.get(subject)
+        ref = subject.removeprefix("obligation:")
+        if obligation is None or obligation.promise.known_on > event.on:
+            if self.checked is not None:
+                since = "is not promised" if obligation is None else f"is promised on {obligation.promise.known_on}"
+                raise Refused("date", event.on, f"expected a day on which {ref} is promised: it {since}")
+            return
+        if not obligation.ended or self.checked is None:
+            return
+        if event.document_id != self.checked:
+            raise Refused(
+                "date", event.on, f"expected a change that leaves {ref} going on: {event.ref} changes it on {event.on}"
+            )
+        if subject in event.cancelled:
+            raise Refused("cancel", ref, "expected an obligation that is not cancelled yet")
+        index = [item.subject for item in event.changed].index(subject)
+        raise Refused(
+            f"obligations.{index}.id", ref,
+            "expected an obligation that goes on; it is cancelled: promise it anew, by another id",
+        )  # fmt: skip
 
     def _on_top(self, obligation: _Obligation) -> int:
         """What lies on top of the price that its documents state: its parts of components, less what was taken off."""
@@ -609,8 +636,22 @@ class _Fold:
         """Nothing more of an obligation is promised: what is earned of it stays, and what a component gave it of that."""
         before = obligation.terms.price
         self._close_given(obligation, event.on, dropping=True)
-        obligation.terms.end_all(event.on)
+        obligation.terms.end_all(event.on, self._kept(obligation, event.on))
         self._keep(obligation, event, treatment, reason, before)
+
+    def _kept(self, obligation: _Obligation, on: date) -> Callable[[TakenOff], int]:
+        """How much of amounts taken off stays so where nothing is promised from a day on: of a bill, as far as what it covers is given."""
+        given: dict[tuple[int, str, str], tuple[int, int]] = {}
+        for item in obligation.terms.taken_off:
+            if item.bill is not None and item.bill in self.bills:
+                billed = self.bills[item.bill]
+                given[item.bill] = (self._given(billed, on), billed.covers)
+
+        def kept(item: TakenOff) -> int:
+            part, whole = (1, 1) if item.bill is None else given.get(item.bill, (1, 1))
+            return share(item.amount, part, whole) if whole > 0 else item.amount
+
+        return kept
 
     def _terminate(self, event: Terminated) -> None:
         for obligation in self._of(event.contract):
@@ -633,7 +674,7 @@ class _Fold:
                 )  # fmt: skip
             else:
                 self._close_given(obligation, event.ends + timedelta(days=1), dropping=True)
-                terms.cut(event.on, event.ends)
+                terms.cut(event.on, event.ends, self._kept(obligation, event.ends + timedelta(days=1)))
                 self._keep(obligation, event, "terminated", reason, before)
         if event.penalty is not None:
             self._promise(event.penalty)
@@ -642,13 +683,38 @@ class _Fold:
 
     def weighted(self, contract: str, subjects: Sequence[str] | None) -> list[tuple[_Obligation, int]]:
         """What a change of a contract's price falls on, with the weight of each: those it is about, or all that go on."""
-        found = self.going_on(contract) if subjects is None else [self.obligations[subject] for subject in subjects]
+        found = self.going_on(contract)
+        if subjects is not None:
+            found = [self.obligations[subject] for subject in subjects if subject in self.obligations]
         if len(found) == 1:
             return [(found[0], 1)]
         by_ssp = all(item.ssp is not None for item in found)
         return [(item, (item.ssp or 0) if by_ssp else max(item.terms.price, 0)) for item in found]
 
+    def _require_shared(self, event: Estimated | Taken, *, rebate: bool) -> None:
+        """Raise where a change of a contract's price is about what does not go on then, or nothing has a price to share it by."""
+        if event.document_id != self.checked:
+            return
+        going_on = {item.promise.subject: item for item in self.going_on(event.contract)}
+        if rebate and event.subjects is not None and len(event.subjects) == 1:
+            going_on |= {item.promise.subject: item for item in self._of(event.contract) if not item.ended}
+        for index, subject in enumerate(event.subjects or ()):
+            if subject not in going_on:
+                ref = subject.removeprefix("obligation:")
+                raise UnknownReference(
+                    f"obligations.{index}",
+                    ref,
+                    f"expected an obligation of {event.contract} that goes on on {event.on}",
+                )
+        weighted = self.weighted(event.contract, event.subjects)
+        if len(weighted) != 1 and not any(weight for _, weight in weighted):
+            raise Refused(
+                "contract", event.contract, "expected obligations with prices to allocate to, or the one it is about"
+            )
+
     def _estimate(self, event: Estimated) -> None:
+        if event.subjects is not None or (event.contract, event.component) not in self.shares:
+            self._require_shared(event, rebate=event.refund)
         key = (event.contract, event.component)
         shares = self.shares.get(key)
         if shares is not None and event.subjects is not None and {s.subject for s in shares} != set(event.subjects):
@@ -728,6 +794,7 @@ class _Fold:
 
     def _take(self, event: Taken) -> None:
         """Take an amount off the price: of what was given already at once, within its last modification (32-45)."""
+        self._require_shared(event, rebate=False)
         weighted = self.weighted(event.contract, event.subjects)
         weights = [max(item.terms.price, 0) if event.by_price else weight for item, weight in weighted]
         if not any(weights):
@@ -749,16 +816,16 @@ class _Fold:
     def _given(self, billed: _Billed, on: date) -> int:
         """What of what a bill covers is given before a day: of the period it names, else of the price in the order of the bills."""
         terms = self.obligations[billed.bill.subject].terms
-        bill, earned = billed.bill, terms.earned_before(on)
         before = timedelta(days=1)
+        bill, earned = billed.bill, terms.by(on - before)
         if bill.starts_on is not None and bill.ends_on is not None:
-            starts, ends = terms.earned(bill.starts_on - before), terms.earned(bill.ends_on)
+            starts, ends = terms.by(bill.starts_on - before), terms.by(bill.ends_on)
             if ends <= starts:
                 return billed.covers if on > bill.ends_on else 0
             return share(billed.covers, min(max(earned - starts, 0), ends - starts), ends - starts)
         of_it = [item for item in self.bills.values() if item.bill.subject == bill.subject]
         named = sorted(
-            (terms.earned(item.bill.starts_on - before), terms.earned(item.bill.ends_on))
+            (terms.by(item.bill.starts_on - before), terms.by(item.bill.ends_on))
             for item in of_it
             if item.bill.starts_on is not None and item.bill.ends_on is not None and item.covers > 0
         )
@@ -819,7 +886,7 @@ class _Fold:
                 at = terms.reached(event.ends_on)
                 terms.spread(-over, [place for place, piece in enumerate(terms.pieces) if piece.begins < at] or None)
         elif lower:
-            terms.take_off(lower)
+            terms.take_off(lower, event.bill)
         terms.lowered += lower
         return Split(expected=expected, rest=rest)
 

@@ -15,7 +15,7 @@ from ledger.wallets import Wallets
 from revrec.documents import ConsiderationPayable
 from revrec.happened import payable
 from revrec.history import Plan
-from revrec.versions import add_change, find_contract, sharing
+from revrec.versions import add_change, find_contract
 
 
 def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id: int) -> int:
@@ -24,7 +24,6 @@ def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id:
     contract = find_contract(books, doc.contract, doc.date)
     source = contract.source(books, document_id, doc.date)
     within_limit(to_minor(doc.amount, contract.currency), contract.currency, "amount")
-    sharing(books.connection, contract, doc.obligations)
     plan = Plan.of(books, contract.party, document_id, payable(doc, document_id, contract.currency))
     taken = plan.taken()
     for version, _ in taken:

@@ -19,7 +19,7 @@ from ledger.wallets import Wallets
 from revrec.documents import Estimate
 from revrec.happened import estimated, expected
 from revrec.history import Plan
-from revrec.versions import Agreed, find_contract, sharing
+from revrec.versions import Agreed, find_contract
 
 
 def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
@@ -37,13 +37,6 @@ def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
     expected_minor = within_limit(expected(doc, contract.currency), contract.currency, "scenarios")
     if doc.refund and expected_minor > 0:
         raise Refused("scenarios", to_text(expected_minor, contract.currency), "expected zero or less for a refund")
-    known = books.connection.scalar(
-        text("select count(*) from variable_estimate where customer_id = :customer_id and contract = :contract"
-             " and component = :component"),
-        {"customer_id": contract.customer_id, "contract": contract.ref, "component": doc.component},
-    )  # fmt: skip
-    if doc.obligations is not None or not known:
-        sharing(books.connection, contract, doc.obligations, rebate=doc.refund)
     plan = Plan.of(books, contract.party, document_id, event)
     _check_prices(plan, document_id, event.included, contract.currency)
     books.add_row(

@@ -193,9 +193,12 @@ _BILLS = """
     from obligation_bill b join invoice i using (customer_id, invoice_id)
     where b.customer_id = :customer_id and b.subject = any(:subjects) order by b.invoice_id, b.line"""
 _CORRECTIONS = """
-    select x.document_id, d.ref, greatest(d.dated_on, i.recorded_on, i.issued_on) as on_day, x.kind, x.invoice_id, x.line, x.subject,
+    select x.document_id, coalesce(d.ref, n.ref) as ref,
+           greatest(coalesce(d.dated_on, n.recorded_on, n.issued_on), i.recorded_on, i.issued_on) as on_day, x.kind, x.invoice_id, x.line, x.subject,
            x.amount_minor, x.starts_on, x.ends_on, x.rebill, x.undoes
-    from line_change x join document d using (customer_id, document_id)
+    from line_change x left join document d using (customer_id, document_id)
+    -- an invoice that is posted now, of which the document is written after
+    left join invoice n on n.customer_id = x.customer_id and n.invoice_id = x.document_id
     join invoice i on i.customer_id = x.customer_id and i.invoice_id = x.invoice_id
     where x.customer_id = :customer_id and x.subject = any(:subjects) and not x.own_obligation
     order by x.document_id, x.invoice_id, x.line"""

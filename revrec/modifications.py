@@ -80,12 +80,6 @@ def _check_changed(
             treatment,
             f"expected only new obligations; {item.id} is one of the contract already",
         )
-    if standing.ended:
-        raise Refused(
-            f"{field}.id",
-            item.id,
-            "expected an obligation that goes on; it is cancelled: promise it anew, by another id",
-        )
     if treatment in ("auto", "prospective") and item.end is not None and item.end < doc.date:
         raise Refused(f"{field}.end", item.end, f"expected {doc.date}, from when the change counts, or later")
     price_of(item, index, source.currency)
@@ -97,8 +91,6 @@ def _check_cancelled(books: Books, contract: Agreed, doc: ContractModification) 
         standing = standing_of(books, contract, ref)
         if standing is None:
             raise UnknownReference("cancel", ref, f"expected the id of an obligation of contract {doc.contract}")
-        if standing.ended:
-            raise Refused("cancel", ref, "expected an obligation that is not cancelled yet")
 
 
 def _too_little(doc: ContractModification, little: TooLittle, currency: str) -> Refused:

@@ -7,8 +7,8 @@ other along one curve. `earned` is a pure function of these and of progress; its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -54,13 +54,22 @@ class Piece:
     amount: int
 
 
+@dataclass(frozen=True, slots=True)
+class TakenOff:
+    """An amount taken off a price for good, of a bill or of none, and what of it has not counted yet."""
+
+    bill: tuple[int, str, str] | None
+    amount: int
+    pending: int
+
+
 @dataclass(slots=True)
 class Terms:
     """An obligation's terms on a day, in minor units.
 
     Of its `price`, `lowered` was taken off by bills' corrections (credit notes, what write-offs gave up), `taken` by the contract's
-    own documents (consideration payable, material rights); both lie on top of what a modification states. `pending` is what of such
-    amounts is spread over the pieces: once nothing more is promised, what of it is still to come counts at once.
+    own documents (consideration payable, material rights); both lie on top of what a modification states. `taken_off` is what of
+    such amounts is spread over the pieces. `earlier` are the terms before they last changed for good, `since` a day.
     """
 
     curve: Curve
@@ -69,11 +78,13 @@ class Terms:
     progress: Sequence[Progress] = ()
     lowered: int = 0
     taken: int = 0
-    pending: int = 0
+    taken_off: list[TakenOff] = field(default_factory=list)
+    earlier: Terms | None = None
+    since: date | None = None
 
     def copy(self) -> Terms:
         """The same, to be changed by itself."""
-        return replace(self, pieces=list(self.pieces))
+        return replace(self, pieces=list(self.pieces), taken_off=list(self.taken_off))
 
     def same(self, other: Terms) -> bool:
         """Whether what is earned by when is the same by both."""
@@ -119,6 +130,12 @@ class Terms:
         """What of the price is earned by the end of a day, cumulatively rounded half-even."""
         at = self.reached(on)
         return self.base + sum(_earned_of(piece, at) for piece in self.pieces)
+
+    def by(self, on: date) -> int:
+        """What was earned by the end of a day, of days before the terms last changed too: by the terms that were then."""
+        if self.earlier is not None and self.since is not None and on < self.since:
+            return self.earlier.by(on)
+        return self.earned(on)
 
     def earned_before(self, on: date) -> int:
         """What is earned before a day begins."""
@@ -172,18 +189,21 @@ class Terms:
         for place, amount in zip(chosen, allocate(total + change, amounts), strict=True):
             self.pieces[place] = replace(self.pieces[place], amount=amount)
 
-    def take_off(self, amount: int) -> None:
-        """Take an amount off the price for good, whatever becomes of the terms: as it was spread, what was given at once."""
+    def take_off(self, amount: int, bill: tuple[int, str, str] | None = None) -> None:
+        """Take an amount off the price for good: as it was spread, what was given at once."""
         self.spread(-amount)
-        self.pending += amount if self.pieces else 0
+        if self.pieces:
+            self.taken_off.append(TakenOff(bill, amount, amount))
 
-    def _still_pending(self, on: date) -> int:
-        """What of amounts taken off for good has not counted before a day."""
+    def _pending(self, on: date) -> list[TakenOff]:
+        """What of amounts taken off has not counted before a day."""
         at = self.reached(on - _ONE_DAY)
         whole = sum(piece.amount for piece in self.pieces)
-        if whole <= 0:
-            return 0
-        return self.pending - share(self.pending, sum(_earned_of(piece, at) for piece in self.pieces), whole)
+        given = sum(_earned_of(piece, at) for piece in self.pieces)
+        return [
+            replace(item, pending=item.pending - share(item.pending, given, whole) if whole > 0 else 0)
+            for item in self.taken_off
+        ]
 
     def give_up(self, on: date, amount: int) -> None:
         """Take off what is still to come on a day: what is left of the price is earned over what remains."""
@@ -206,15 +226,16 @@ class Terms:
         """Keep what is earned before a day for good; what is left of the price goes, and is returned."""
         earned = self.earned_before(on)
         left = self.price - earned
-        self.pending = self._still_pending(on)
+        self.earlier, self.since = self.copy(), on
+        self.taken_off = self._pending(on)
         self.base, self.pieces = earned, []
         return left
 
-    def end_all(self, on: date) -> None:
-        """Promise nothing more from a day on: what is earned before stays, less what was taken off for good and has not counted."""
+    def end_all(self, on: date, kept: Kept) -> None:
+        """Promise nothing more from a day on: what is earned before stays, and what was taken off of that, by `kept`."""
         self.settle(on)
-        self.base -= self.pending
-        self.pending = 0
+        self.base -= sum(kept(item) - (item.amount - item.pending) for item in self.taken_off)
+        self.taken_off = []
 
     def go_on(self, on: date, curve: Curve, amount: int) -> None:
         """Earn an amount over what of a curve remains from a day on: at once where nothing of it remains, or it is below zero."""
@@ -225,19 +246,23 @@ class Terms:
             return
         self.pieces.append(Piece(max(on, curve.starts_on) if begins == 0 else on, begins, ends, amount))
 
-    def cut(self, on: date, last: date) -> None:
+    def cut(self, on: date, last: date, kept: Kept) -> None:
         """Promise nothing after a last day, as is known from a day on; what is earned by then stays as it was.
 
-        What was taken off for good and would only have counted after is taken off what is still to come.
+        What was taken off for good of what is earned by then, by `kept`, is taken off what is still to come.
         """
         self.split(on)
-        earned, pending = self.earned(last), self._still_pending(last + _ONE_DAY)
+        earned, pending = self.earned(last), self._pending(last + _ONE_DAY)
         self.split(last + _ONE_DAY)
         at = self.reached(last)
         self.pieces = [piece for piece in self.pieces if piece.ends <= at]
         self.curve = replace(self.curve, ends_on=last)
         assert self.price == earned, "what is left is what is earned by then"
-        self.spread(-pending, self.coming(on))
+        self.spread(-sum(kept(item) - (item.amount - item.pending) for item in pending), self.coming(on))
+
+
+# How much of an amount taken off stays so, once no more is promised than is given.
+Kept = Callable[[TakenOff], int]
 
 
 def _earned_of(piece: Piece, at: Fraction) -> int:

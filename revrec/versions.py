@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -147,39 +146,6 @@ def going_on(connection: Connection, contract: Agreed) -> list[Standing]:
         for standing in all_standing(connection, contract)
         if not standing.ended and standing.pattern != "usage"
     ]
-
-
-def sharing(
-    connection: Connection, contract: Agreed, about: Sequence[str] | None, *, rebate: bool = False
-) -> list[Standing]:
-    """What a change of a contract's price falls on: the obligations it is about, or all that go on.
-
-    A `rebate` may be about one obligation of usage. Raises UnknownReference for one that does not go on, Refused where nothing has
-    a price.
-    """
-    found = going_on(connection, contract)
-    if about is not None and rebate and len(about) == 1:
-        found += [
-            standing
-            for standing in all_standing(connection, contract)
-            if standing.pattern == "usage" and standing.ref == about[0] and not standing.ended
-        ]
-    if about is not None:
-        known = {standing.ref: standing for standing in found}
-        for index, ref in enumerate(about):
-            if ref not in known:
-                raise UnknownReference(
-                    f"obligations.{index}", ref, f"expected an obligation of {contract.ref} that goes on"
-                )
-        found = [known[ref] for ref in dict.fromkeys(about)]
-        if len(found) == 1:
-            return found
-    by_ssp = all(standing.ssp is not None for standing in found)
-    if not any((standing.ssp or 0) if by_ssp else standing.price for standing in found):
-        raise Refused(
-            "contract", contract.ref, "expected obligations with prices to allocate to, or the one it is about"
-        )
-    return found
 
 
 def add_change(books: Books, contract: Agreed, document_id: int, ref: str, on: date) -> None:

