@@ -88,6 +88,16 @@ def of_each_customer(history: History) -> list[list[tuple[str, str]]]:
     return list(of.values()) if len(of) > 1 else []
 
 
+def first_that(histories: Iterable[History], fits: Callable[[History], bool]) -> History:
+    """The first history in which a relation finds what it is about; the last one, if none."""
+    history = None
+    for history in histories:
+        if fits(history):
+            break
+    assert history is not None
+    return history
+
+
 # What was told and accepted
 
 
@@ -464,7 +474,7 @@ def undoing(name: str) -> Relation:
             return None
         plain, undone, since = pair
         without, with_ = shelf.places(2)
-        orders = [told.shuffled(str(history.seed)) if history.seed % 2 else told.in_order() for told in (plain, undone)]
+        orders = [plain.in_order(), undone.in_order()]
         refused = without.post([*plain.masters, *orders[0]])
         refused |= with_.post([*undone.masters, *orders[1]])
         own = sorted(set(map(key_of, orders[1])) - set(map(key_of, orders[0])))
@@ -486,7 +496,8 @@ def test_what_undoes_itself_leaves_nothing(shelf: Shelf, name: str) -> None:
     @settings(max_examples=max(EXAMPLES // 3, 14))
     @given(number=st.integers(0, 2**40))
     def held(number: int) -> None:
-        hold(shelf, tell(number, *_STORIES.get(name, ()), count=2), relation)
+        about = (tell(other, *_STORIES.get(name, ()), count=2) for other in range(number, number + 9))
+        hold(shelf, first_that(about, lambda told: PAIRS[name](told, random.Random(number)) is not None), relation)  # noqa: S311
 
     held()
 
@@ -668,13 +679,15 @@ def splitting(name: str) -> Relation:
 @pytest.mark.parametrize("name", SPLITS)
 def test_what_is_split_is_what_is_whole(shelf: Shelf, name: str) -> None:
     relation = splitting(name)
+    stories = ("contract",) if name == "two obligations and one" else ()
 
     @seed(SEED)
     @settings(max_examples=max(EXAMPLES // 4, 12))
     @given(number=st.integers(0, 2**40))
     def held(number: int) -> None:
         chances = {"allocated": 0.0, "tax": 0.0} if name == "two obligations and one" else {}
-        hold(shelf, tell(number, *(("contract",) if name == "two obligations and one" else ()), **chances), relation)
+        about = (tell(other, *stories, **chances) for other in range(number, number + 9))
+        hold(shelf, first_that(about, lambda told: SPLITS[name](told, random.Random(number)) is not None), relation)  # noqa: S311
 
     held()
 
