@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import share
+from ledger.obligations import obligation_sides
 from ledger.positions import available, balance
-from ledger.receivables import add_change, expected_back, invoice_subject, obligation_sides
+from ledger.receivables import add_change, invoice_subject
 from ledger.taxes import tax_subject
 from ledger.usage import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
 
 # Lines that stand for no contract liability or asset of their own.
 PLAIN_KINDS = ("opening", "shortfall", "between")
-
-# (price, earned) of an obligation's subject at the end of a day, by its schedule: recognition knows, the ledger asks.
-EarnedBy = Callable[[Connection, int, str, date], tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -191,48 +188,17 @@ def held(books: Books, source: Source, line: Line, day: date) -> int:
     return max(balance(books.history(source.customer.customer_id, liability), day), 0)
 
 
-def released(
-    books: Books, source: Source, line: Line, amount: int, day: date, before: Counter[str]
-) -> tuple[int, list[Movement]]:
-    """What of an amount taken back of a line was expected back, and what takes it out of the refund liability.
-
-    `before` is what lines before released of it, by subject; it is added to.
-    """
-    if not line.subject.startswith("obligation:"):
-        return 0, []
-    part = min(amount, max(expected_back(books, source, line.subject, day) - before[line.subject], 0))
-    before[line.subject] += part
-    return part, [Movement("refund_liability.released", part, line.subject, line.subject)]
-
-
-def split_earned(
-    books: Books, source: Source, line: Line, amount: int, day: date, earned_by: EarnedBy
-) -> tuple[int, int]:
-    """(earned, unearned) part of an amount of a line, in the proportion in which its price is earned before a day.
-
-    Usage is earned when used; of prepaid credits what was drawn or broken is.
-    """
-    price, earned = price_and_earned(books, source, line, day, earned_by)
-    if price <= 0:
-        return amount, 0
-    part = share(amount, min(earned, price), price)
-    return part, amount - part
-
-
-def price_and_earned(books: Books, source: Source, line: Line, day: date, earned_by: EarnedBy) -> tuple[int, int]:
-    """A line's price and what of it is earned before a day begins, in minor units."""
-    if line.subject.startswith("obligation:"):
-        return earned_by(books.connection, source.customer.customer_id, line.subject, day)
-    left = held(books, source, line, day)
-    return max(line.net, left), max(line.net, left) - left
+def is_of_terms(line: Line) -> bool:
+    """Whether a line bills an obligation, whose terms say what of it is given."""
+    return line.subject.startswith("obligation:") and line.kind not in PLAIN_KINDS
 
 
 def record(
-    books: Books, source: Source, invoice: BilledInvoice, line: Line, kind: str, amount: int, **own: object
+    books: Books, source: Source, invoice: BilledInvoice, line: Line, kind: str, amount: int, **more: object
 ) -> None:
     """Gather that a document lowers a line by an amount net of tax."""
     if amount:
-        add_change(books, source, invoice.invoice_id, line.line, kind, amount, line.product, line.subject, own)
+        add_change(books, source, invoice.invoice_id, line.line, kind, amount, line.product, line.subject, more)
 
 
 @dataclass(frozen=True, slots=True)

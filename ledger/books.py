@@ -159,6 +159,8 @@ class Books:
         self.country_tax_codes: dict[str, tuple[str, ...]] = {}
         self.entries_written = 0
         self.postings_written = 0
+        # of customers, the obligations that something happened to, as far as they were looked up
+        self.touched: dict[int, set[str]] = {}
         self._customers: dict[str, Customer] = {}
         self._entities: dict[str, EntityTerms] = {}
         self._products: set[str] = set()
@@ -676,6 +678,7 @@ class Books:
         self._entries = []
         self._unwritten = {}
         self._entry_counts.clear()
+        self.touched = {}
         self.forget()
 
     def forget(self) -> None:

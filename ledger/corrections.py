@@ -18,8 +18,9 @@ from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.grants import Grant, grant_accounts, share_of_order
 from ledger.money import share, to_decimal, to_minor, to_text
+from ledger.obligations import Correction, Obligations, Shares, Taking
 from ledger.positions import available, balance
-from ledger.receivables import BETWEEN, entity_subject, invoice_subject, obligation_keys, obligation_subject
+from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets, all_or_nothing, record_move
 
@@ -36,7 +37,7 @@ class _Credit:
         self.open_amount = open_amount
         self.movements: list[Movement] = []
         self.taken: Counter[str] = Counter()
-        self.released: Counter[str] = Counter()
+        self.taking = Taking(books, invoice.source, day)
 
     def add(self, rule: str, amount: int, subject: str, product: str = "") -> None:
         """Take an amount out of an account: first against the receivable, the rest to the customer's balance."""
@@ -57,9 +58,15 @@ class _Credit:
         held = balance(self.books.history(source.customer.customer_id, liability), self.day) - self.taken[line.subject]
         unearned = min(amount, max(held, 0))
         self.taken[line.subject] += unearned
-        self.movements += billed.released(self.books, source, line, unearned, self.day, self.released)[1]
         self.add("credit.credits" if line.kind == "prepaid" else "credit.deferred", unearned, line.subject)
         self.add("credit.unbilled", amount - unearned, line.subject)
+
+    def take_back(self, line: Line, amount: int, share: Shares) -> None:
+        """Take back what a line bills of an obligation: out of the contract liability up to its balance, the rest out of the asset."""
+        held, rest, release = self.taking.out_of(line.subject, amount, share.expected)
+        self.movements += release
+        self.add("credit.deferred", held, line.subject)
+        self.add("credit.unbilled", rest, line.subject)
 
     def untax(self, parts: list[TaxPart]) -> None:
         """Take back a part of a line's taxes."""
@@ -89,28 +96,28 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
     billed.net_sides(books, source, [line for line, _ in lowered], credit.day)
 
 
-def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int) -> int:
+def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int, obligations: Obligations) -> int:
     """Take a whole invoice back. Raises Refused where money was applied to it, or nothing is left of it."""
     invoice = billed.find(wallets, document_id, doc.invoice)
     if not any(line.kind == BETWEEN for line in invoice.lines):
-        _void(wallets, invoice, doc.date, "invoice")
+        _void(wallets, invoice, doc.id, doc.date, "invoice", obligations)
         return invoice.source.customer.customer_id
     with all_or_nothing(wallets):
-        return void(wallets, document_id, doc.invoice, doc.date, "invoice")
+        return void(wallets, document_id, doc.id, doc.invoice, doc.date, "invoice", obligations)
 
 
-def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> int:
+def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, obligations: Obligations) -> int:
     """Take an invoice in; one that supersedes another voids that one first, on its own date.
 
     Both stay in the books and trace to what they bill. Raises Refused where the other can't be voided.
     """
     if doc.supersedes is None:
-        return receivables.post_invoice(wallets, doc, document_id)
+        return receivables.post_invoice(wallets, doc, document_id, obligations)
     terms = receivables.look_up(wallets.books, doc)
     require_replaceable(billed.find(wallets, document_id, doc.supersedes, "supersedes"), doc)
     with all_or_nothing(wallets):
-        void(wallets, document_id, doc.supersedes, doc.issued_on, "supersedes")
-        return receivables.post_invoice(wallets, doc, document_id, terms)
+        void(wallets, document_id, doc.id, doc.supersedes, doc.issued_on, "supersedes", obligations)
+        return receivables.post_invoice(wallets, doc, document_id, obligations, terms)
 
 
 def require_replaceable(invoice: BilledInvoice, doc: documents.Invoice) -> None:
@@ -119,16 +126,16 @@ def require_replaceable(invoice: BilledInvoice, doc: documents.Invoice) -> None:
         raise Refused("supersedes", invoice.ref, f"expected an invoice of {doc.customer} with {doc.entity}")
 
 
-def void(wallets: Wallets, document_id: int, ref: str, on: date, field: str) -> int:
-    """Take an invoice back whole, the parts other entities keep of it too; returns whose it is."""
+def void(wallets: Wallets, document_id: int, by: str, ref: str, on: date, field: str, obligations: Obligations) -> int:
+    """Take an invoice back whole by a document, the parts other entities keep of it too; returns whose it is."""
     invoice = billed.find(wallets, document_id, ref, field)
     for part in billed.parts(wallets, document_id, invoice):
-        _void(wallets, part, on, field)
-    _void(wallets, invoice, on, field)
+        _void(wallets, part, by, on, field, obligations)
+    _void(wallets, invoice, by, on, field, obligations)
     return invoice.source.customer.customer_id
 
 
-def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> None:
+def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: str, obligations: Obligations) -> None:
     books, source = wallets.books, invoice.source
     on = _counted(invoice, on)
     day = books.open_day(source.entity, on)
@@ -150,18 +157,45 @@ def _void(wallets: Wallets, invoice: BilledInvoice, on: date, field: str) -> Non
         )
     # what lines credited is billed again first, so that the rest is credited whole
     credits_ = [line for line in invoice.lines if line.net < 0]
+    customer_id = source.customer.customer_id
+    again = receivables.prorated_by(books, customer_id, invoice.invoice_id)
+    decided = obligations.decide(wallets, customer_id, source.document_id, [
+        *(
+            Correction(source.document_id, by, "proration", part.invoice_id, part.line, part.subject, part.amount, on,
+                       undoes=invoice.invoice_id)
+            for part in again
+        ),
+        *(
+            Correction(source.document_id, by, "void", invoice.invoice_id, line.line, line.subject, line.net, on)
+            for line in (*charged(invoice.lines), *credits_) if billed.is_of_terms(line) and _own(line, again)
+        ),
+    ])  # fmt: skip
     for line in credits_:
         _bill_again(books, invoice, line, on, day)
+    for part in again:
+        receivables.add_change(
+            books, source, part.invoice_id, part.line, "proration", -part.amount, part.product, part.subject,
+            {"undoes": invoice.invoice_id},
+        )  # fmt: skip
     open_amount = 0 if invoice.master else due
     credit = _Credit(books, invoice, day, open_amount - sum(line.gross for line in credits_))
     for line in charged(invoice.lines):
-        credit.lower(line, line.net)
+        if billed.is_of_terms(line):
+            credit.take_back(line, line.net, Shares())
+        else:
+            credit.lower(line, line.net)
         parts = billed.tax_parts(line, 1, 1)
         credit.untax(parts)
         billed.record(books, source, invoice, line, "void", line.net)
         billed.record_taxes(books, source, invoice, line, parts)
     coupons.take_back(books, source, invoice.invoice_id, day)
     _finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
+    decided.keep()
+
+
+def _own(line: Line, again: Sequence[Prorated]) -> bool:
+    """Whether a line bills what it is about, and does not correct what another bills."""
+    return line.net >= 0 or all(part.subject != line.subject for part in again)
 
 
 def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day: date) -> None:
@@ -184,7 +218,6 @@ def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day:
     billed.net_sides(books, source, [line], day)
     billed.record(books, source, invoice, line, "void", line.net)
     billed.record_taxes(books, source, invoice, line, parts)
-    receivables.note_proration(books, source, line.subject, line.net)
 
 
 def _counted(invoice: BilledInvoice, on: date) -> date:
@@ -194,11 +227,10 @@ def _counted(invoice: BilledInvoice, on: date) -> date:
     return max(on, invoice.recorded_on)
 
 
-def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: int) -> int:
+def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: int, obligations: Obligations) -> int:
     """Take a part of an invoice back, line by line, with its taxes in proportion.
 
-    A line with a period of its own is a negative obligation over that period instead. Raises OverApplication beyond
-    what is left of a line.
+    A line with a period of its own ends what was promised over that period. Raises OverApplication beyond what is left of a line.
     """
     invoice = billed.find(wallets, document_id, doc.invoice)
     kinds = {line.line: line for line in invoice.lines}
@@ -207,7 +239,7 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
         if item.line not in kinds:
             raise UnknownReference(f"lines.{index}.line", item.line, f"expected a line of invoice {doc.invoice}")
     if not any(kinds[item.line].kind == BETWEEN for _, item in asked):
-        _credit(wallets, invoice, doc, asked)
+        _credit(wallets, invoice, doc, asked, obligations)
         return invoice.source.customer.customer_id
     with all_or_nothing(wallets):
         gross: dict[str, int] = {}
@@ -215,10 +247,10 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
             own = {line.line for line in part.lines}
             of_part = [(index, item) for index, item in asked if item.line in own]
             if of_part:
-                gross |= _credit(wallets, part, doc, of_part)
+                gross |= _credit(wallets, part, doc, of_part, obligations)
         wallets.books.flush()
         # where it is collected, another entity's line falls by all of that, its taxes included
-        _credit(wallets, invoice, doc, [(index, _between(item, gross, invoice)) for index, item in asked])
+        _credit(wallets, invoice, doc, [(index, _between(item, gross, invoice)) for index, item in asked], obligations)
     return invoice.source.customer.customer_id
 
 
@@ -236,6 +268,7 @@ def _credit(
     invoice: BilledInvoice,
     doc: documents.CreditNote,
     asked_lines: Sequence[tuple[int, documents.CreditNoteLine]],
+    obligations: Obligations,
 ) -> dict[str, int]:
     """Post what a credit note takes back of an invoice, or of a part of one; with taxes, by line."""
     books, source = wallets.books, invoice.source
@@ -261,38 +294,24 @@ def _credit(
         taxes = billed.tax_parts(line, amount, stated)
         net = amount - sum(part.amount for part in taxes if part.tax.included)
         parts.append((asked, line, net, taxes))
+    decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, [
+        Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, line.subject, net, on, asked.start, asked.end,
+                   doc.rebill)
+        for asked, line, net, _ in parts if billed.is_of_terms(line)
+    ])  # fmt: skip
     credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
     for asked, line, net, taxes in parts:
-        own: dict[str, object] = {}
-        if asked.start is None:
-            credit.lower(line, net)
+        if billed.is_of_terms(line):
+            credit.take_back(line, net, decided.share(invoice.invoice_id, line.line, line.subject))
         else:
-            own = _own_obligation(books, invoice, doc, asked, line)
-            credit.add("credit.unbilled", net, str(own["subject"]))
+            credit.lower(line, net)
         credit.untax(taxes)
-        billed.record(books, source, invoice, line, "credit", net, **own)
+        more = {"starts_on": asked.start, "ends_on": asked.end, "rebill": doc.rebill}
+        billed.record(books, source, invoice, line, "credit", net, **more)
         billed.record_taxes(books, source, invoice, line, taxes)
-    _finish(wallets, credit, on, [(line, net) for asked, line, net, _ in parts if asked.start is None])
+    _finish(wallets, credit, on, [(line, net) for _, line, net, _ in parts])
+    decided.keep()
     return {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
-
-
-def _own_obligation(
-    books: Books, invoice: BilledInvoice, doc: documents.CreditNote, asked: documents.CreditNoteLine, line: Line
-) -> dict[str, object]:
-    """The negative obligation of a credit for a period of its own, with its accounts."""
-    source = invoice.source
-    subject = obligation_subject(f"{doc.id}/{asked.line}")
-    keys = obligation_keys(source.entity, source.currency, subject, line.product or "")
-    deferred, unbilled, revenue = (books.account(source.customer.customer_id, key) for key in keys)
-    return {
-        "subject": subject,
-        "own_obligation": True,
-        "starts_on": asked.start,
-        "ends_on": asked.end,
-        "deferred_account": deferred,
-        "unbilled_account": unbilled,
-        "revenue_account": revenue,
-    }
 
 
 def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id: int) -> int:

@@ -267,7 +267,7 @@ def _set_privileges(connection: Connection) -> None:
             f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
             f"revoke insert on role, rule, alembic_version from {APPLICATION_ROLE}",
             f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
-            f"grant delete on open_receivable, api_request to {APPLICATION_ROLE}",
+            f"grant delete on open_receivable, api_request, terms_to_fold to {APPLICATION_ROLE}",
             f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
         )
     if _made(connection, AUDITOR_ROLE):

@@ -437,8 +437,8 @@ class InvoiceLine(Model):
             if self.obligation is None:
                 raise ValueError("product: expected a product, or the obligation that is billed")
             raise ValueError("product: expected none beside obligation, which has its own")
-        if self.obligation is not None and (self.start or self.pattern):
-            raise ValueError("start, end, pattern: expected none beside obligation, which has its own")
+        if self.obligation is not None and self.pattern:
+            raise ValueError(f"pattern = {self.pattern}: expected none beside obligation, which has its own")
         if self.amount < 0 and self.kind != "service":
             raise ValueError(f"amount = {self.amount}: expected more than 0 on a line of kind {self.kind}")
         for field in needed:
@@ -551,11 +551,12 @@ class CreditNoteLine(Model):
 
 
 class CreditNote(Document):
-    """A part of an invoice taken back."""
+    """A part of an invoice taken back. One to `rebill` takes only the bill back: what was agreed stays, and is billed again."""
 
     type: Literal["credit_note"]
     invoice: Ref
     date: Day
+    rebill: bool = False
     lines: Annotated[list[CreditNoteLine], Field(min_length=1, max_length=10_000)]
     reason: Text | None = None
 
@@ -564,6 +565,10 @@ class CreditNote(Document):
     @model_validator(mode="after")
     def _consistent(self) -> CreditNote:
         refuse_repeats("lines", [line.line for line in self.lines])
+        if self.rebill and any(line.start is not None for line in self.lines):
+            raise ValueError(
+                "rebill = true: expected no period on its lines, which would end what was promised over it"
+            )
         return self
 
 

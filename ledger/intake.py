@@ -25,12 +25,10 @@ from ledger import (
     draws,
     journal,
     manual,
-    masters,
     parties,
     payments,
     personal,
     reading,
-    settlements,
     taxes,
     usage,
     wallets,
@@ -85,13 +83,9 @@ TYPES: Mapping[str, DocumentType] = {
     "grant_return": DocumentType(documents.GrantReturn, corrections.post_grant_return),
     "wallet_alert": DocumentType(documents.WalletAlert, alerts.post_wallet_alert),
     "usage": DocumentType(documents.Usage, usage.post_usage),
-    "invoice": DocumentType(documents.Invoice, masters.post_invoice),
     "payment": DocumentType(documents.Payment, payments.post_payment),
     "application": DocumentType(documents.Application, payments.post_application),
-    "invoice_void": DocumentType(documents.InvoiceVoid, corrections.post_void),
-    "credit_note": DocumentType(documents.CreditNote, corrections.post_credit_note),
     "manual_entry": DocumentType(documents.ManualEntry, manual.post_manual_entry),
-    "recovery": DocumentType(documents.Recovery, settlements.post_recovery),
 }
 
 

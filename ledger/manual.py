@@ -14,9 +14,9 @@ from ledger.chart import ROLES
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import to_minor, to_text
+from ledger.obligations import obligation_sides
 from ledger.payments import find_invoice
 from ledger.positions import available
-from ledger.receivables import obligation_sides
 from ledger.wallets import Wallets
 
 # The subject of what a manual entry posts to an account without saying what it is about.

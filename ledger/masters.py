@@ -17,6 +17,7 @@ from ledger import billed, corrections, coupons, documents, receivables
 from ledger.books import Movement
 from ledger.errors import Refused
 from ledger.money import to_decimal
+from ledger.obligations import Obligations
 from ledger.reading import content_hash
 from ledger.receivables import BETWEEN, Terms, entity_subject, invoice_subject
 from ledger.reports import Column, Filters, Report, sides
@@ -28,11 +29,11 @@ def part_ref(ref: str, entity: str) -> str:
     return f"{ref}@{entity}"
 
 
-def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> int:
+def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, obligations: Obligations) -> int:
     """Take an invoice in, with each other entity's part. Nothing is left of it where any part is refused."""
     others = list(dict.fromkeys(line.entity for line in doc.lines if line.entity not in (None, doc.entity)))
     if not others:
-        return corrections.post_invoice(wallets, doc, document_id)
+        return corrections.post_invoice(wallets, doc, document_id, obligations)
     books = wallets.books
     terms = receivables.look_up(books, doc)
     discounts = coupons.uses(doc, terms.coupons)
@@ -42,15 +43,17 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int) -> 
         corrections.require_replaceable(superseded, doc)
     with all_or_nothing(wallets):
         if doc.supersedes is not None:
-            corrections.void(wallets, document_id, doc.supersedes, doc.issued_on, "supersedes")
+            corrections.void(wallets, document_id, doc.id, doc.supersedes, doc.issued_on, "supersedes", obligations)
         gross: dict[str, int] = {}
         for entity in others:
             assert entity is not None, "only lines that name one are of others"
-            gross |= _post_part(wallets, doc, document_id, entity, known)
+            gross |= _post_part(wallets, doc, document_id, entity, known, obligations)
         lines = [
             _between(line, gross[line.id], doc.currency) if line.entity in others else _own(line) for line in doc.lines
         ]
-        customer_id = receivables.post_invoice(wallets, doc.model_copy(update={"lines": lines}), document_id, known)
+        customer_id = receivables.post_invoice(
+            wallets, doc.model_copy(update={"lines": lines}), document_id, obligations, known
+        )
         source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
         coupons.record(books, source, discounts, books.open_day(doc.entity, terms.recorded_on))
     return customer_id
@@ -72,7 +75,9 @@ def _between(line: documents.InvoiceLine, gross: int, currency: str) -> document
     return documents.InvoiceLine.model_construct(**fields)
 
 
-def _post_part(wallets: Wallets, doc: documents.Invoice, document_id: int, entity: str, terms: Terms) -> dict[str, int]:
+def _post_part(
+    wallets: Wallets, doc: documents.Invoice, document_id: int, entity: str, terms: Terms, obligations: Obligations
+) -> dict[str, int]:
     """Post an entity's part of an invoice and its claim on the one that collects; what each line comes to with taxes."""
     books = wallets.books
     numbered = [(index, line) for index, line in enumerate(doc.lines) if line.entity == entity]
@@ -84,7 +89,7 @@ def _post_part(wallets: Wallets, doc: documents.Invoice, document_id: int, entit
     )  # fmt: skip
     part_id = books.number("document_number")
     try:
-        customer_id = receivables.post_invoice(wallets, part, part_id, terms, master=doc.id)
+        customer_id = receivables.post_invoice(wallets, part, part_id, obligations, terms, master=doc.id)
     except Refused as refusal:
         raise _placed(refusal, [index for index, _ in numbered]) from None
     fields = _fields(part, doc.id)

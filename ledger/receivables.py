@@ -21,7 +21,16 @@ from ledger.errors import (
 )
 from ledger.grants import NET_GRANT, bill_grant, grant_accounts
 from ledger.money import exact_product, round_minor, to_minor, to_text, within_limit
-from ledger.positions import available, balance
+from ledger.obligations import (
+    Correction,
+    Obligations,
+    Taking,
+    expected_back,
+    obligation_keys,
+    obligation_sides,
+    obligation_subject,
+)
+from ledger.positions import balance
 from ledger.taxes import Rounding, Tax, default_codes, find_codes, line_taxes, tax_movements
 from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
 from ledger.wallets import Wallets
@@ -29,7 +38,6 @@ from ledger.wallets import Wallets
 OPENING = "opening"  # the subject of what was taken over of invoices from another system
 BETWEEN = "between"  # the kind of a line that stands, where it is collected, for another entity's
 CUSTOMER = "customer"  # the subject of a customer's balance
-NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +81,6 @@ def entity_subject(entity: str) -> str:
     return f"entity:{entity}"
 
 
-def obligation_subject(ref: str) -> str:
-    """The subject of an obligation's accounts."""
-    return f"obligation:{ref}"
-
-
-def obligation_keys(
-    entity: str, currency: str, subject: str, product: str
-) -> tuple[AccountKey, AccountKey, AccountKey]:
-    """An obligation's three accounts: contract liability, contract asset, revenue."""
-    return (
-        AccountKey(entity, "deferred_revenue", currency, subject),
-        AccountKey(entity, "unbilled_receivable", currency, subject),
-        AccountKey(entity, "revenue", currency, subject, product),
-    )
-
-
-def refund_key(entity: str, currency: str, subject: str) -> AccountKey:
-    """The account of what is expected to be given back of an obligation's bills."""
-    return AccountKey(entity, "refund_liability", currency, subject)
-
-
-def expected_back(books: Books, source: Source, subject: str, day: date) -> int:
-    """What stands as a refund liability of an obligation on a day and on every later one."""
-    history = books.history(source.customer.customer_id, refund_key(source.entity, source.currency, subject))
-    return max(available(history, day), 0)
-
-
 def own_obligation(invoice: documents.Invoice, line: documents.InvoiceLine) -> OwnObligation | None:
     """The obligation a line makes for itself, or None: a line without a service period counts on the invoice's date."""
     if line.kind not in ("service", "one_time") or line.obligation is not None:
@@ -135,7 +116,7 @@ class Terms:
 
 @dataclass(slots=True)
 class _Billing:
-    """An invoice while its lines are decided; `billed` is what earlier lines billed, by subject."""
+    """An invoice while its lines are decided; `billed` is what earlier lines billed, by subject, `below` what lines credit."""
 
     wallets: Wallets
     source: Source
@@ -144,6 +125,7 @@ class _Billing:
     terms: Terms
     master: str | None
     billed: Counter[str] = field(default_factory=Counter)
+    below: list[tuple[documents.InvoiceLine, str, int]] = field(default_factory=list)
 
     @property
     def subject(self) -> str:
@@ -199,12 +181,13 @@ def post_invoice(
     wallets: Wallets,
     doc: documents.Invoice,
     document_id: int,
+    obligations: Obligations,
     terms: Terms | None = None,
     master: str | None = None,
 ) -> int:
     """Take a finalised invoice in: every line is billed to what it is for.
 
-    One with a `master` is an entity's part of that invoice.
+    One with a `master` is an entity's part of that invoice. Lines below zero correct what others bill, this invoice's own among them.
     """
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
@@ -233,7 +216,57 @@ def post_invoice(
     books.post(billing.source, terms.recorded_on, movements)
     for line in doc.lines:
         _net(billing, line)
+    _correct(billing, obligations)
+    of = [line.subject for line in lines if line.line.obligation is not None and line.net > 0]
+    obligations.billed(wallets, source.customer.customer_id, document_id, of)
     return source.customer.customer_id
+
+
+def _correct(billing: _Billing, obligations: Obligations) -> None:
+    """Post what lines below zero take back of what was billed, by this invoice's other lines too."""
+    if not billing.below:
+        return
+    books, source, customer_id = billing.wallets.books, billing.source, billing.source.customer.customer_id
+    of: list[tuple[Prorated, documents.InvoiceLine]] = []
+    left: Counter[str] = Counter()
+    for line, subject, amount in billing.below:
+        parts = prorated(books, customer_id, subject, amount, last=source.document_id)
+        of += [(part, line) for part in parts]
+        left[subject] += amount - sum(part.amount for part in parts)
+    on = billing.terms.recorded_on
+    decided = obligations.decide(
+        billing.wallets, customer_id, source.document_id,
+        [
+            Correction(source.document_id, billing.doc.id, "proration", part.invoice_id, part.line, part.subject, part.amount, on,
+                       line.start, line.end)
+            for part, line in of
+        ],
+    )  # fmt: skip
+    taking = Taking(books, source, billing.day)
+    movements: list[Movement] = []
+    for part, line in of:
+        share = decided.share(part.invoice_id, part.line, part.subject)
+        movements += _taken_back(billing, taking, part.subject, part.amount, share.expected)
+        period = {"starts_on": line.start, "ends_on": line.end}
+        add_change(
+            books, source, part.invoice_id, part.line, "proration", part.amount, part.product, part.subject, period
+        )
+    for subject, amount in left.items():  # what is expected back of usage, which no line of an obligation billed
+        movements += _taken_back(billing, taking, subject, amount, amount)
+    books.post(source, on, movements)
+    for subject in dict.fromkeys(subject for _, subject, _ in billing.below):
+        books.net(source, *obligation_sides(source, subject), billing.day)
+    decided.keep()
+
+
+def _taken_back(billing: _Billing, taking: Taking, subject: str, amount: int, expected: int) -> list[Movement]:
+    """What taking an amount back of an obligation moves, against this invoice's receivable."""
+    held, rest, release = taking.out_of(subject, amount, expected)
+    return [
+        *release,
+        Movement("credit.deferred", held, subject, billing.subject),
+        Movement("credit.unbilled", rest, subject, billing.subject),
+    ]
 
 
 def _bill(billing: _Billing, line: documents.InvoiceLine, rounding: Rounding) -> tuple[BilledLine, list[Movement]]:
@@ -265,8 +298,6 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
             else:
                 grant.fundings.append((billing.day, billed.net))
         _add_line(books, source, doc, billed)
-        if billed.net < 0 and billed.line.obligation is not None:
-            note_proration(books, source, billed.subject, -billed.net)
     receivable = AccountKey(doc.entity, "accounts_receivable", doc.currency, billing.subject)
     books.add_row(
         "invoice",
@@ -383,9 +414,52 @@ def _bill_service(billing: _Billing, line: documents.InvoiceLine, amount: int) -
     own = own_obligation(billing.doc, line)
     if own is None:
         return _bill_contract(billing, line, amount)
-    if amount < 0:  # a negative obligation over a period of its own
-        return own.subject, [Movement("credit.unbilled", -amount, own.subject, billing.subject)]
+    if amount < 0:
+        return _credit_line(billing, line, own, -amount)
     return own.subject, bill_obligation(amount, 0, billing.subject, own.subject)
+
+
+def _credit_line(billing: _Billing, line: documents.InvoiceLine, own: OwnObligation, amount: int) -> _Moved:
+    """A line below zero corrects the line whose period covers its own; where there is none it is an obligation of its own."""
+    subject = _covering(billing, line, amount)
+    if subject is None:
+        return own.subject, [Movement("credit.unbilled", amount, own.subject, billing.subject)]
+    billing.below.append((line, subject, amount))
+    return subject, []
+
+
+_COVERING = """
+    select l.subject from invoice_line l join invoice i using (customer_id, invoice_id)
+    where l.customer_id = :customer_id and l.own_obligation and l.amount_minor > 0 and l.product = :product and i.entity = :entity
+      and i.currency = :currency and l.starts_on <= :starts_on and l.ends_on >= :ends_on
+      and l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = l.customer_id
+                                     and x.invoice_id = l.invoice_id and x.line = l.line), 0) >= :amount
+    order by l.starts_on desc, i.issued_on desc, l.invoice_id desc, l.line desc limit 1"""
+
+
+def _covering(billing: _Billing, line: documents.InvoiceLine, amount: int) -> str | None:
+    """The line that one below zero corrects: the latest of the product whose period covers its own, of earlier invoices first."""
+    books, source = billing.wallets.books, billing.source
+    books.flush()
+    before = sum(taken for _, _, taken in billing.below)
+    found: str | None = books.connection.scalar(
+        text(_COVERING),
+        {
+            "customer_id": source.customer.customer_id, "product": line.product, "entity": source.entity, "amount": amount + before,
+            "currency": source.currency, "starts_on": line.start, "ends_on": line.end,
+        },
+    )  # fmt: skip
+    if found is not None:
+        return found
+    for other in billing.doc.lines:
+        if (
+            other.kind == "service" and other.amount > 0 and other.product == line.product and other.entity == line.entity
+            and other.start is not None and other.end is not None and line.start is not None and line.end is not None
+            and other.start <= line.start and other.end >= line.end
+            and to_minor(other.amount, source.currency) >= amount + before
+        ):  # fmt: skip
+            return obligation_subject(f"{billing.doc.id}/{other.id}")
+    return None
 
 
 def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
@@ -401,35 +475,30 @@ def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) 
             f"expected the id of an obligation of {source.customer.ref} with {source.entity} in {source.currency}",
         )
     if amount < 0:
-        return subject, _credit_obligation(billing, subject, -amount)
+        _require_billed(billing, subject, -amount)
+        billing.below.append((line, subject, -amount))
+        return subject, []
     left = balance(books.history(source.customer.customer_id, unbilled), billing.day) - billing.billed[subject]
     return subject, bill_obligation(amount, left, billing.subject, subject)
 
 
-def _credit_obligation(billing: _Billing, subject: str, amount: int) -> list[Movement]:
-    """What a negative line moves: the price of the obligation it ends falls, as by a credit note, on this invoice.
-
-    Raises OverApplication beyond what was billed of the obligation, or is expected back of its usage.
-    """
+def _require_billed(billing: _Billing, subject: str, amount: int) -> None:
+    """Raise OverApplication for more taken back than was billed of an obligation, or is expected back of its usage."""
     books, source = billing.wallets.books, billing.source
-    if billing.billed[subject]:
-        raise Refused("obligation", subject, "expected one line an obligation where it is credited")
-    customer_id = source.customer.customer_id
-    (deferred, _), _ = obligation_sides(source, subject)
     expected = expected_back(books, source, subject, billing.day)
-    most = max(billed_of(books, customer_id, subject), expected)
+    here = sum(
+        to_minor(other.amount, source.currency)
+        for other in billing.doc.lines
+        if other.obligation is not None and obligation_subject(other.obligation) == subject and other.amount > 0
+    )
+    before = sum(taken for _, of, taken in billing.below if of == subject)
+    most = max(billed_of(books, source.customer.customer_id, subject) + here - before, expected)
     if amount > most:
         raise OverApplication(
             "amount",
             f"-{to_text(amount, source.currency)} {source.currency}",
             f"expected at most {to_text(most, source.currency)} taken back, what was billed of {subject}",
         )
-    held = min(amount, max(available(books.history(customer_id, deferred), billing.day), 0))
-    return [
-        Movement("refund_liability.released", min(held, expected), subject, subject),
-        Movement("credit.deferred", held, subject, billing.subject),
-        Movement("credit.unbilled", amount - held, subject, billing.subject),
-    ]
 
 
 _BILL = {
@@ -443,12 +512,6 @@ _BILL = {
 }
 
 
-def obligation_sides(source: Source, subject: str) -> tuple[tuple[AccountKey, AccountKey], tuple[str, str]]:
-    """An obligation's contract liability and asset, and the rules that let them settle each other."""
-    deferred, unbilled, _ = obligation_keys(source.entity, source.currency, subject, "")
-    return (deferred, unbilled), NET_OBLIGATION
-
-
 def add_change(
     books: Books,
     source: Source,
@@ -458,9 +521,9 @@ def add_change(
     amount: int,
     product: str | None,
     subject: str,
-    own: Mapping[str, object] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> None:
-    """Gather that a document lowers a line of an invoice by an amount net of tax; `own` is an obligation it makes."""
+    """Gather that a document lowers a line of an invoice by an amount net of tax; over which period, or what it undoes."""
     books.add_row(
         "line_change",
         **{
@@ -478,33 +541,57 @@ def add_change(
             "deferred_account": None,
             "unbilled_account": None,
             "revenue_account": None,
-            **(own or {}),
+            "rebill": False,
+            "undoes": 0,
+            **(more or {}),
         },
     )
 
 
-def note_proration(books: Books, source: Source, subject: str, amount: int) -> None:
-    """Gather that an invoice credits so much of what others billed of an obligation, the last of them first.
+@dataclass(frozen=True, slots=True)
+class Prorated:
+    """What an invoice credits of a line of another one that billed an obligation."""
 
-    Below 0, that it does so no more.
-    """
+    invoice_id: int
+    line: str
+    product: str | None
+    subject: str
+    amount: int
+
+
+def prorated(books: Books, customer_id: int, subject: str, amount: int, last: int) -> list[Prorated]:
+    """Which lines of invoices an amount credited of an obligation is of: the latest first, those of the invoice that credits `last`."""
+    books.flush()
     rows = books.connection.execute(
         text(
             "select l.invoice_id, l.line, l.product, l.amount_minor - coalesce((select sum(x.amount_minor)"
             " from line_change x where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id"
-            "  and x.line = l.line), 0)::bigint as left_minor, coalesce((select sum(x.amount_minor) from line_change x"
-            "  where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id and x.line = l.line"
-            "  and x.kind = 'proration'), 0)::bigint as prorated from invoice_line l "
+            "  and x.line = l.line), 0)::bigint as left_minor from invoice_line l "
             "where l.customer_id = :customer_id and l.subject = :subject and l.amount_minor > 0 "
-            "order by l.invoice_id desc"
+            "order by l.invoice_id = :last, l.invoice_id desc, l.line"
         ),
-        {"customer_id": source.customer.customer_id, "subject": subject},
+        {"customer_id": customer_id, "subject": subject, "last": last},
     ).all()
+    found = []
     for row in rows:
-        part = min(amount, row.left_minor) if amount > 0 else max(amount, -row.prorated)
-        if part:
-            add_change(books, source, row.invoice_id, row.line, "proration", part, row.product, subject)
+        part = min(amount, row.left_minor)
+        if part > 0:
+            found.append(Prorated(row.invoice_id, row.line, row.product, subject, part))
             amount -= part
+    return found
+
+
+def prorated_by(books: Books, customer_id: int, document_id: int) -> list[Prorated]:
+    """What an invoice credited of lines of others, as far as it was not taken back."""
+    rows = books.connection.execute(
+        text(
+            "select x.invoice_id, x.line, max(x.product) as product, x.subject, sum(x.amount_minor)::bigint as amount from line_change x "
+            "where x.customer_id = :customer_id and x.kind = 'proration' and :document_id in (x.document_id, x.undoes) "
+            "group by 1, 2, 4 having sum(x.amount_minor) > 0 order by 1, 2"
+        ),
+        {"customer_id": customer_id, "document_id": document_id},
+    )
+    return [Prorated(*row) for row in rows]
 
 
 def billed_of(books: Books, customer_id: int, subject: str) -> int:
@@ -541,6 +628,8 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
     line = billed.line
     customer_id = source.customer.customer_id
     own = own_obligation(doc, line)
+    if own is not None and billed.subject != own.subject:
+        own = None  # it corrects another's
     accounts: tuple[int | None, ...] = (None, None, None)
     if own is not None:
         assert line.product is not None, "a line with an obligation of its own names its product"

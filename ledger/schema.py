@@ -583,6 +583,7 @@ invoice_line = Table(
     Column("unbilled_account", BigInteger),
     Column("revenue_account", BigInteger),
     Index("invoice_line_obligation", "subject", postgresql_where=text("own_obligation")),
+    Index("invoice_line_subject", "customer_id", "subject"),
 )
 
 line_tax = Table(
@@ -608,7 +609,7 @@ line_change = Table(
     _number("document_id", key=True),
     _number("invoice_id", key=True),
     _text("line", key=True),
-    _text("kind"),
+    _text("kind", key=True),
     _number("amount_minor"),
     _refers("product", "product.product", null=True),
     _text("subject"),
@@ -618,7 +619,10 @@ line_change = Table(
     Column("deferred_account", BigInteger),
     Column("unbilled_account", BigInteger),
     Column("revenue_account", BigInteger),
+    Column("rebill", Boolean, nullable=False, server_default=text("false")),
+    Column("undoes", BigInteger, primary_key=True, nullable=False, server_default=text("0"), autoincrement=False),
     Index("line_change_invoice", "customer_id", "invoice_id"),
+    Index("line_change_subject", "customer_id", "subject"),
 )
 
 coupon = Table(
@@ -701,24 +705,38 @@ obligation = Table(
     Index("obligation_ref", "ref"),
 )
 
-obligation_version = Table(
-    "obligation_version",
+obligation_terms = Table(
+    "obligation_terms",
     metadata,
     _number("customer_id", key=True),
     _text("subject", key=True),
+    Column("edition", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("segment", Integer, primary_key=True, autoincrement=False),
     _number("document_id"),
+    _number("edition_by"),
     _day("from_day"),
     _text("treatment"),
     _text("reason"),
     _number("price_minor"),
-    _number("base_minor"),
+    _number("change_minor"),
+    _number("refund_minor"),
     _text("pattern"),
     _day("starts_on"),
     _day("ends_on", null=True),
     Column("quantity", Numeric),
-    Column("done_before", Numeric, nullable=False, server_default=text("0")),
-    Column("refund_minor", BigInteger, nullable=False, server_default=text("0")),
+    _day("counts_from"),
+    _number("base_minor"),
+    _number("reaches_minor"),
+    Column("begins", Numeric, nullable=False),
+    Column("ends", Numeric),
+)
+
+terms_to_fold = Table(
+    "terms_to_fold",
+    metadata,
+    _number("customer_id", key=True),
+    _text("subject", key=True),
 )
 
 milestone = Table(

@@ -1,8 +1,8 @@
 """Money that does not come or does not stay: refunds, disputes, write-offs and recoveries.
 
 What goes back for service already given is shown on its own beside revenue, or as bad debt; what goes back for service
-not yet given leaves the contract liability. Both lower the obligation's price, so that its schedule runs on with what
-is left. The split is by schedule as of the day before, whether or not recognition has run.
+not yet given leaves the contract liability. What of it was given by the day before, the terms of what was billed say
+(`obligations`), never what recognition has booked.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import billed, documents
-from ledger.billed import BilledInvoice, EarnedBy
+from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by, shares
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import share, to_minor, to_text
+from ledger.obligations import Correction, Decided, Obligations, Taking, obligation_sides
 from ledger.positions import available
-from ledger.receivables import BETWEEN, entity_subject, invoice_subject
+from ledger.receivables import BETWEEN, add_change, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets
 
@@ -133,20 +134,42 @@ def _of_parts(
     return found
 
 
+def _given(
+    wallets: Wallets,
+    document_id: int,
+    by: str,
+    on: date,
+    kind: str,
+    of: Sequence[tuple[BilledInvoice, Mapping[str, int]]],
+    obligations: Obligations,
+) -> Decided:
+    """How what is given up or back of invoices' lines, gross, is made up where they bill obligations: all of a document at once."""
+    corrections = []
+    for invoice, by_line in of:
+        for line in charged(invoice.lines):
+            if billed.is_of_terms(line) and by_line[line.line]:
+                net, _ = lowered_by(by_line[line.line], line)
+                corrections.append(
+                    Correction(document_id, by, kind, invoice.invoice_id, line.line, line.subject, net, on)
+                )
+    customer_id = of[0][0].source.customer.customer_id if of else 0
+    return obligations.decide(wallets, customer_id, document_id, corrections)
+
+
 def _post_parts(
     wallets: Wallets,
     parts: Sequence[tuple[BilledInvoice, dict[str, int]]],
     on: date,
     kind: str,
     to: str,
-    earned_by: EarnedBy,
+    decided: Decided,
 ) -> None:
     """Post what other entities bear of money given back: each claims less of the entity that collects."""
     books = wallets.books
     for part, by_line in parts:
         assert part.collector is not None, "a part has an entity that collects it"
         day = books.open_day(part.source.entity, on)
-        movements = _give_back(wallets, part, by_line, day, kind, to, earned_by)
+        movements = _give_back(wallets, part, by_line, day, kind, to, decided)
         movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, entity_subject(part.collector)))
         books.post(part.source, on, movements)
         _net(books, [part], day)
@@ -163,12 +186,12 @@ def _give_back(
     day: date,
     kind: str,
     to: str,
-    earned_by: EarnedBy,
+    decided: Decided,
 ) -> list[Movement]:
     """What giving back gross amounts of an invoice's lines moves, by `refund` or `dispute`, to cash or disputed funds."""
     books, source = wallets.books, invoice.source
     movements: list[Movement] = []
-    before: Counter[str] = Counter()
+    taking = Taking(books, source, day)
     for line in charged(invoice.lines):
         gross = by_line[line.line]
         if line.kind == BETWEEN:
@@ -176,28 +199,47 @@ def _give_back(
             billed.record(books, source, invoice, line, kind, gross)
             continue
         net, taxes = lowered_by(gross, line)
-        expected, release = billed.released(books, source, line, net, day, before)
-        movements += release
-        _, unearned = billed.split_earned(books, source, line, net - expected, day, earned_by)
-        unearned = expected + min(unearned, billed.held(books, source, line, day) - expected)
-        earned = net - unearned
-        liability = "credits" if line.kind == "prepaid" else "deferred"
+        if billed.is_of_terms(line):
+            share_ = decided.share(invoice.invoice_id, line.line, line.subject)
+            held, rest, release = taking.out_of(line.subject, share_.expected + share_.rest, share_.expected)
+            earned = Movement(f"{kind}.earned", share_.earned, line.subject, to, rate=invoice.rate)
+            movements += [
+                *release,
+                earned,  # at the invoice's rate, whatever the money was worth when it came in
+                Movement(f"{kind}.deferred", held, line.subject, to),
+                Movement(f"{kind}.unbilled", rest, line.subject, to),
+            ]
+        else:
+            movements += _give_back_plain(wallets, invoice, line, net, day, kind, to)
         movements += [
-            # at the invoice's rate, whatever the money was worth when it came in
-            Movement(f"{kind}.earned", earned, line.subject, to, rate=invoice.rate),
-            Movement(f"{kind}.{liability}", unearned, line.subject, to),
             *(Movement(f"{kind}.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
         ]
-        if line.kind == "prepaid" and unearned:
-            grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            grant.fundings.append((day, -unearned))
         billed.record(books, source, invoice, line, kind, net)
         billed.record_taxes(books, source, invoice, line, taxes)
     return movements
 
 
-def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, earned_by: EarnedBy) -> int:
+def _give_back_plain(
+    wallets: Wallets, invoice: BilledInvoice, line: Line, net: int, day: date, kind: str, to: str
+) -> list[Movement]:
+    """What giving back an amount of a line moves that bills no obligation: usage is earned when used, credits when drawn."""
+    books, source = wallets.books, invoice.source
+    held = billed.held(books, source, line, day)
+    whole = max(line.net, held)
+    earned = share(net, whole - held, whole) if whole > 0 else net
+    unearned = min(net - earned, held)
+    liability = "credits" if line.kind == "prepaid" else "deferred"
+    if line.kind == "prepaid" and unearned:
+        grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+        grant.fundings.append((day, -unearned))
+    return [
+        Movement(f"{kind}.earned", net - unearned, line.subject, to, rate=invoice.rate),
+        Movement(f"{kind}.{liability}", unearned, line.subject, to),
+    ]
+
+
+def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, obligations: Obligations) -> int:
     """Pay money back: for the invoice named; else from the customer's balance, then for what the payment settled."""
     payment = _find_payment(wallets, document_id, doc.payment, doc.date)
     books, source = wallets.books, payment.source
@@ -218,11 +260,13 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, earne
     movements = [Movement("refund.balance", from_balance, _CUSTOMER, rail)]
     split = [(invoice, _by_line(invoice, part)) for invoice, part in plan]
     others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
+    decided = _given(wallets, document_id, doc.id, doc.date, "refund", [*split, *others], obligations)
     for invoice, by_line in split:
-        movements += _give_back(wallets, invoice, by_line, day, "refund", rail, earned_by)
+        movements += _give_back(wallets, invoice, by_line, day, "refund", rail, decided)
     books.post(source, doc.date, movements)
     _net(books, [invoice for invoice, _ in plan], day)
-    _post_parts(wallets, others, doc.date, "refund", rail, earned_by)
+    _post_parts(wallets, others, doc.date, "refund", rail, decided)
+    decided.keep()
     return source.customer.customer_id
 
 
@@ -249,7 +293,7 @@ def _plan(
     return plan
 
 
-def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, earned_by: EarnedBy) -> int:
+def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obligations: Obligations) -> int:
     """A chargeback opened, won or lost; while it is open the money is disputed funds and the schedule runs on."""
     payment = _find_payment(wallets, document_id, doc.payment, doc.date)
     books, source = wallets.books, payment.source
@@ -262,6 +306,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, ear
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
     invoices: list[BilledInvoice] = []
     others: list[tuple[BilledInvoice, dict[str, int]]] = []
+    decided: Decided | None = None
     movements = [Movement("payment.fee", fee, rail, rail)]
     if doc.status == "opened":
         _require_at_most(amount, payment.left - disputed, source.currency, f"what is left of payment {doc.payment}")
@@ -271,19 +316,28 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, ear
         if doc.status == "won":
             movements.append(Movement("dispute.won", amount, rail, subject))
         else:
-            lost, invoices, others = _lost(wallets, payment, document_id, amount, day, subject, earned_by)
+            lost, invoices, others, decided = _lost(wallets, payment, doc, document_id, amount, day, obligations)
             movements += lost
     books.post(source, doc.date, movements)
     _net(books, invoices, day)
-    _post_parts(wallets, others, doc.date, "dispute", subject, earned_by)
+    if decided is not None:
+        _post_parts(wallets, others, doc.date, "dispute", subject, decided)
+        decided.keep()
     return source.customer.customer_id
 
 
 def _lost(
-    wallets: Wallets, payment: _Payment, document_id: int, amount: int, day: date, subject: str, earned_by: EarnedBy
-) -> tuple[list[Movement], list[BilledInvoice], list[tuple[BilledInvoice, dict[str, int]]]]:
+    wallets: Wallets,
+    payment: _Payment,
+    doc: documents.Dispute,
+    document_id: int,
+    amount: int,
+    day: date,
+    obligations: Obligations,
+) -> tuple[list[Movement], list[BilledInvoice], list[tuple[BilledInvoice, dict[str, int]]], Decided]:
     """What a lost dispute moves: what the payment settled, then what of it was unapplied; and what other entities bear."""
     books, source = wallets.books, payment.source
+    subject = f"payment:{doc.payment}"
     invoices = [billed.find(wallets, document_id, ref) for ref, _ in payment.settled]
     reach = sum(min(paid, invoice.gross) for (_, paid), invoice in zip(payment.settled, invoices, strict=True))
     of_invoices = min(amount, reach)
@@ -293,9 +347,10 @@ def _lost(
     movements = [Movement("dispute.balance", from_balance, _CUSTOMER, subject)]
     split = [(invoice, _by_line(invoice, part)) for invoice, part in plan]
     others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
+    decided = _given(wallets, document_id, doc.id, doc.date, "dispute", [*split, *others], obligations)
     for invoice, by_line in split:
-        movements += _give_back(wallets, invoice, by_line, day, "dispute", subject, earned_by)
-    return movements, [invoice for invoice, _ in plan], others
+        movements += _give_back(wallets, invoice, by_line, day, "dispute", subject, decided)
+    return movements, [invoice for invoice, _ in plan], others, decided
 
 
 def _net(books: Books, invoices: Sequence[BilledInvoice], day: date) -> None:
@@ -303,8 +358,8 @@ def _net(books: Books, invoices: Sequence[BilledInvoice], day: date) -> None:
         billed.net_sides(books, invoice.source, charged(invoice.lines), day)
 
 
-def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, earned_by: EarnedBy) -> int:
-    """Give up what is due of an invoice, or a part: first what was not yet given, the rest is bad debt."""
+def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, obligations: Obligations) -> int:
+    """Give up what is due of an invoice, or a part: of what it covers first what is to come, the rest is bad debt."""
     invoice = billed.find(wallets, document_id, doc.invoice)
     books, source = wallets.books, invoice.source
     _require_not_before(doc.date, invoice.recorded_on, f"when invoice {doc.invoice} counts from")
@@ -316,24 +371,28 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     _require_at_most(amount, due, source.currency, f"what is due of invoice {doc.invoice} on {day}")
     by_line = _by_line(invoice, amount)
     others = _of_parts(wallets, document_id, invoice, by_line)
-    _write_off(wallets, invoice, by_line, doc.date, earned_by)
+    of = [(invoice, by_line), *others]
+    decided = _given(wallets, document_id, doc.id, doc.date, "write_off", of, obligations)
+    _write_off(wallets, invoice, by_line, doc.date, decided)
     for part, of_part in others:
         assert part.collector is not None, "a part has an entity that collects it"
         claim = entity_subject(part.collector)
         reopened = Movement("between.reopened", sum(of_part.values()), invoice_subject(part.ref), claim)
         books.post(part.source, doc.date, [reopened])
-        _write_off(wallets, part, of_part, doc.date, earned_by)
+        _write_off(wallets, part, of_part, doc.date, decided)
+    decided.keep()
     return source.customer.customer_id
 
 
 def _write_off(
-    wallets: Wallets, invoice: BilledInvoice, by_line: Mapping[str, int], on: date, earned_by: EarnedBy
+    wallets: Wallets, invoice: BilledInvoice, by_line: Mapping[str, int], on: date, decided: Decided
 ) -> None:
-    """Give up gross amounts of an invoice's lines: first what was not yet given, the rest is bad debt."""
+    """Give up gross amounts of an invoice's lines."""
     books, source = wallets.books, invoice.source
     day = books.open_day(source.entity, on)
     to = invoice_subject(invoice.ref)
     movements: list[Movement] = []
+    taking = Taking(books, source, day)
     for line in charged(invoice.lines):
         gross = by_line[line.line]
         if line.kind == BETWEEN:
@@ -341,26 +400,45 @@ def _write_off(
             billed.record(books, source, invoice, line, "write_off", gross)
             continue
         net, taxes = lowered_by(gross, line)
-        price, earned = billed.price_and_earned(books, source, line, day, earned_by)
-        unearned = min(net, max(price - earned, 0), billed.held(books, source, line, day))
-        liability = "credits" if line.kind == "prepaid" else "deferred"
+        if billed.is_of_terms(line):
+            share_ = decided.share(invoice.invoice_id, line.line, line.subject)
+            held, rest, release = taking.out_of(line.subject, share_.rest, 0)
+            movements += [
+                *release,
+                Movement("write_off.deferred", held, line.subject, to),
+                Movement("write_off.unbilled", rest, line.subject, to),
+                Movement("write_off.bad_debt", share_.earned, line.subject, to),
+            ]
+        else:
+            movements += _write_off_plain(wallets, source, line, net, day, to)
         movements += [
-            Movement(f"write_off.{liability}", unearned, line.subject, to),
-            Movement("write_off.bad_debt", net - unearned, line.subject, to),
             *(Movement("write_off.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
         ]
-        if line.kind == "prepaid" and unearned:
-            grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            grant.fundings.append((day, -unearned))
         billed.record(books, source, invoice, line, "write_off", net)
         billed.record_taxes(books, source, invoice, line, taxes)
     books.post(source, on, movements)
     _net(books, [invoice], day)
 
 
-def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -> int:
-    """Take in money for what had been written off: bad debt is less by it, and its tax is owed again."""
+def _write_off_plain(wallets: Wallets, source: Source, line: Line, net: int, day: date, to: str) -> list[Movement]:
+    """What giving up an amount of a line moves that bills no obligation: first what is not used, the rest is bad debt."""
+    unearned = min(net, billed.held(wallets.books, source, line, day))
+    if line.kind == "prepaid" and unearned:
+        grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+        grant.fundings.append((day, -unearned))
+    liability = "credits" if line.kind == "prepaid" else "deferred"
+    return [
+        Movement(f"write_off.{liability}", unearned, line.subject, to),
+        Movement("write_off.bad_debt", net - unearned, line.subject, to),
+    ]
+
+
+def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, obligations: Obligations) -> int:
+    """Take in money for what had been written off: first bad debt is less by it, then what was given up is to come again.
+
+    Its tax is owed again in proportion.
+    """
     books = wallets.books
     books.flush()
     row: Any = books.connection.execute(
@@ -428,7 +506,91 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int) -
             invoice_id=row.invoice_id, tax_code=tax.tax_code, treatment=tax.treatment, included=tax.included,
             base_minor=base, tax_minor=part,
         )  # fmt: skip
-    # Not on the obligation's account: what comes in late is no part of its price any more.
-    movements.append(Movement("recovery.bad_debt", amount - owed_again, rail, invoice_subject(row.invoice)))
+    written_off = _written_off(books, row.customer_id, row.document_id)
+    back = _recovered(wallets, doc, document_id, row, written_off, amount - owed_again, obligations)
+    taking = Taking(books, source, books.open_day(row.entity, doc.date))
+    decided = obligations.decide(wallets, row.customer_id, document_id, [
+        Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, part, doc.date, undoes=row.document_id)
+        for line, part in back if line.of_terms
+    ])  # fmt: skip
+    for line, part in back:
+        if line.of_terms:
+            share_ = decided.share(line.invoice_id, line.line, line.subject)
+            movements.append(Movement("recovery.bad_debt", share_.earned, rail, line.subject))
+            movements += _deferred_again(taking, rail, line.subject, part - share_.earned)
+        else:
+            movements.append(Movement("recovery.bad_debt", part, rail, line.subject))
+        more = {"undoes": row.document_id}
+        add_change(books, source, line.invoice_id, line.line, "recovery", -part, line.product, line.subject, more)
     books.post(source, doc.date, movements)
+    for line, _ in back:
+        if line.of_terms:
+            books.net(source, *obligation_sides(source, line.subject), taking.day)
+    decided.keep()
     return source.customer.customer_id
+
+
+@dataclass(frozen=True, slots=True)
+class _WrittenOff:
+    """What a write-off took of a line and was not recovered yet, net of tax."""
+
+    invoice_id: int
+    line: str
+    product: str | None
+    subject: str
+    of_terms: bool
+    left: int
+
+
+def _written_off(books: Books, customer_id: int, document_id: int) -> list[_WrittenOff]:
+    rows = books.connection.execute(
+        text(
+            "select x.invoice_id, x.line, max(x.product) as product, x.subject,"
+            " x.subject like 'obligation:%' and bool_and(l.kind <> all(:plain)) as of_terms, sum(x.amount_minor)::bigint as amount "
+            "from line_change x join invoice_line l using (customer_id, invoice_id, line) where x.customer_id = :customer_id"
+            " and ((x.document_id = :document_id and x.kind = 'write_off') or x.undoes = :document_id) "
+            "group by 1, 2, 4 having sum(x.amount_minor) > 0 order by 1, 2"
+        ),
+        {"customer_id": customer_id, "document_id": document_id, "plain": list(billed.PLAIN_KINDS)},
+    )
+    return [_WrittenOff(*row) for row in rows]
+
+
+def _recovered(
+    wallets: Wallets,
+    doc: documents.Recovery,
+    document_id: int,
+    write_off: Any,
+    lines: Sequence[_WrittenOff],
+    amount: int,
+    obligations: Obligations,
+) -> list[tuple[_WrittenOff, int]]:
+    """What of an amount recovered is of which line: bad debt first, then what was to come."""
+    asked = obligations.decide(wallets, write_off.customer_id, document_id, [
+        Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, 0, doc.date, undoes=write_off.document_id)
+        for line in lines if line.of_terms
+    ])  # fmt: skip
+    bad_debts = [
+        min(asked.share(line.invoice_id, line.line, line.subject, write_off.document_id).earned, line.left)
+        if line.of_terms
+        else line.left
+        for line in lines
+    ]
+    parts = Counter[int]()
+    for most in (bad_debts, [line.left - bad for line, bad in zip(lines, bad_debts, strict=True)]):
+        for place, there in enumerate(most):
+            part = min(there, amount)
+            parts[place] += part
+            amount -= part
+    return [(line, parts[place]) for place, line in enumerate(lines) if parts[place]]
+
+
+def _deferred_again(taking: Taking, rail: str, subject: str, amount: int) -> list[Movement]:
+    """What was given up and is to come again: out of the contract asset up to its balance, the rest is deferred."""
+    (_, asset), _ = obligation_sides(taking.source, subject)
+    history = taking.books.history(taking.source.customer.customer_id, asset)
+    unbilled = min(amount, max(available(history, taking.day), 0))
+    return [
+        Movement("recovery.unbilled", unbilled, rail, subject),
+        Movement("recovery.deferred", amount - unbilled, rail, subject),
+    ]

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.books import HOUSE, Books
-from ledger.money import exact_product, round_minor
+from ledger.money import exact_product, round_minor, to_minor
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
-from revrec.documents import StandAlonePrice
+from revrec.documents import ContractObligation, StandAlonePrice
 
 # What is remembered of the catalogue between flushes: none, some, or unwritten entries.
 _STATE = ("catalogue", "stand-alone prices")
@@ -65,6 +65,25 @@ class Catalogue:
 
     def _times(self, price: Decimal, quantity: Decimal | None) -> int:
         return round_minor(exact_product(price, quantity or Decimal(1)), self._currency)
+
+
+def stand_alone_price(item: ContractObligation, index: int, currency: str, catalogue: Catalogue) -> Entry | None:
+    """An obligation's stand-alone price with its range: its own, else the catalogue's; None where neither is known."""
+    known = catalogue.find(item.product, item.quantity)
+    if item.ssp is None:
+        return known
+    return Entry(to_minor(item.ssp, currency, f"obligations.{index}.ssp"), range_of(index, item, currency, catalogue))
+
+
+def range_of(index: int, item: ContractObligation, currency: str, catalogue: Catalogue) -> tuple[int, int] | None:
+    """The range of an obligation's stand-alone price: its own, else the catalogue's."""
+    if item.ssp_range is not None:
+        field = f"obligations.{index}.ssp_range"
+        return to_minor(item.ssp_range.low, currency, f"{field}.low"), to_minor(
+            item.ssp_range.high, currency, f"{field}.high"
+        )
+    known = catalogue.find(item.product, item.quantity)
+    return None if known is None else known.range
 
 
 def post_stand_alone_price(wallets: Wallets, doc: StandAlonePrice, document_id: int) -> int:

@@ -8,17 +8,19 @@ bills; their positions are shown net, as one contract's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import text
 
-from ledger.books import Books, Source
+from ledger.books import Books
 from ledger.errors import InvalidDocument, Refused
 from ledger.money import allocate, to_minor
 from revrec.catalogue import Catalogue
+from revrec.changes import Combined
 from revrec.documents import Contract
-from revrec.versions import Agreed, Standing, add_version, all_standing, find_contract
+from revrec.history import Plan
+from revrec.versions import Agreed, Standing, all_standing, find_contract
 
 _BECAUSE = {
     "one_objective": "negotiated as a package with one objective (606-10-25-9(a))",
@@ -28,28 +30,28 @@ _BECAUSE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Combined:
+class Package:
     """What a contract's obligations are priced at, and what those of contracts before become, where it is combined with any."""
 
     shares: list[int]
     package: str | None = None
-    reason: str = ""
-    changes: list[tuple[Standing, date, int]] = field(default_factory=list)
+    plan: Plan | None = None
 
-    def keep(self, books: Books, source: Source) -> None:
+    def keep(self, books: Books) -> None:
         """Gather the new prices of the contracts before: they count from the start."""
-        for standing, since, price in self.changes:
-            add_version(books, source, since, standing, "combined", self.reason, price_minor=price, base_minor=0)
+        if self.plan is not None:
+            books.flush()
+            self.plan.keep()
 
 
-def combine(books: Books, doc: Contract, shares: Sequence[int]) -> Combined:
+def combine(books: Books, doc: Contract, document_id: int, shares: Sequence[int]) -> Package:
     """Allocate the prices of a contract, and of those it is combined with, to the obligations of all.
 
     Raises Refused for a contract of another party or one that has changed since, InvalidDocument where a stand-alone price is
     missing.
     """
     if doc.combined_with is None:
-        return Combined(list(shares))
+        return Package(list(shares))
     if doc.financing is not None:
         raise InvalidDocument("financing", str(doc.financing.rate), "expected none on a combined contract")
     assert doc.combined_because is not None, "checked by the document"
@@ -88,9 +90,10 @@ def combine(books: Books, doc: Contract, shares: Sequence[int]) -> Combined:
     parts = (
         allocate(total, weights) if any(weights) else [0] * len(weights)
     )  # of usage alone there is no price to share
-    changes = [(standing, since, part) for (standing, since, _), part in zip(before, parts, strict=False)]
+    prices = {standing.subject: (since, part) for (standing, since, _), part in zip(before, parts, strict=False)}
     reason = f"combined with {doc.id}, signed {doc.signed_on}: {_BECAUSE[doc.combined_because]}"
-    return Combined(parts[len(before) :], first.package, reason, changes)
+    plan = Plan.of(books, first.party, document_id, Combined(doc.signed_on, document_id, doc.id, prices, reason))
+    return Package(parts[len(before) :], first.package, plan)
 
 
 def _own_price(index: int, doc: Contract) -> int:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from ledger.books import Movement
 from ledger.errors import Refused
 from ledger.money import to_minor, to_text, within_limit
+from ledger.obligations import obligation_keys
 from ledger.positions import available
-from ledger.receivables import obligation_keys
 from ledger.wallets import Wallets
 from revrec.documents import ConsiderationPayable
-from revrec.versions import add_change, add_price, find_contract, require_later, sharing, spread
+from revrec.happened import payable
+from revrec.history import Plan
+from revrec.versions import add_change, find_contract, sharing
 
 
 def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id: int) -> int:
@@ -21,26 +23,26 @@ def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id:
     books = wallets.books
     contract = find_contract(books, doc.contract, doc.date)
     source = contract.source(books, document_id, doc.date)
-    amount = within_limit(to_minor(doc.amount, contract.currency), contract.currency, "amount")
-    weighted = sharing(books.connection, contract, doc.obligations)
-    parts = spread(amount, [weight for _, weight in weighted])
-    for (standing, _), part in zip(weighted, parts, strict=True):
-        require_later(doc.date, standing)
-        if part > standing.price:
+    within_limit(to_minor(doc.amount, contract.currency), contract.currency, "amount")
+    sharing(books.connection, contract, doc.obligations)
+    plan = Plan.of(books, contract.party, document_id, payable(doc, document_id, contract.currency))
+    taken = plan.taken()
+    for version, _ in taken:
+        if version.terms.price < 0:
             raise Refused(
-                "amount", doc.amount, f"expected no more taken off {standing.ref} than its price, "
-                f"{to_text(standing.price, contract.currency)}; what is paid for something distinct is a purchase, not this"
+                "amount", doc.amount, f"expected no more taken off {version.subject.removeprefix('obligation:')} than its price, "
+                f"{to_text(version.terms.price - version.change, contract.currency)}; what is paid for something distinct is a purchase, not this"
             )  # fmt: skip
     add_change(books, contract, document_id, doc.id, doc.date)
     day = books.open_day(contract.entity, doc.date)
     movements = []
-    for (standing, _), part in zip(weighted, parts, strict=True):
-        add_price(books, source, doc.date, standing, -part, f"paid or payable to the customer: {doc.reason}")
-        key = obligation_keys(source.entity, source.currency, standing.subject, standing.product)[0]
+    for version, part in taken:
+        key = obligation_keys(source.entity, source.currency, version.subject, "")[0]
         held = min(part, max(available(books.history(contract.customer_id, key), day), 0))
         movements += [
-            Movement("payable.deferred", held, standing.subject, "customer"),
-            Movement("payable.unbilled", part - held, standing.subject, "customer"),
+            Movement("payable.deferred", held, version.subject, "customer"),
+            Movement("payable.unbilled", part - held, version.subject, "customer"),
         ]
     books.post(source, doc.date, movements)
+    plan.keep()
     return contract.customer_id

@@ -10,13 +10,13 @@ from itertools import pairwise
 from ledger.books import AccountKey, Books, Source
 from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced, UnknownReference
 from ledger.money import allocate, to_decimal, to_minor, to_text, within_limit
-from ledger.receivables import obligation_keys, obligation_subject
+from ledger.obligations import obligation_keys, obligation_subject
 from ledger.wallets import Wallets
 from revrec import financing
-from revrec.catalogue import Catalogue, Entry
+from revrec.catalogue import Catalogue, range_of
 from revrec.combination import combine
-from revrec.documents import Contract, ContractObligation
-from revrec.progress import add_milestones, measured, worths
+from revrec.documents import Contract, ContractObligation, measured
+from revrec.progress import add_milestones, worths
 
 
 def prices(doc: Contract, catalogue: Catalogue) -> list[int]:
@@ -92,7 +92,7 @@ def _allocated(doc: Contract, total: int, obligations: _Numbered, catalogue: Cat
     if residual is not None:
         index, item = residual
         rest = left - sum(weights)
-        _require_in_range(rest, index, item, currency, catalogue)
+        _require_inrange_of(rest, index, item, currency, catalogue)
         shares |= {item.id: rest} | {other.id: weight for (_, other), weight in zip(others, weights, strict=True)}
     elif others:
         if left <= 0:
@@ -105,9 +105,9 @@ def _allocated(doc: Contract, total: int, obligations: _Numbered, catalogue: Cat
     return [shares[item.id] for _, item in obligations]
 
 
-def _require_in_range(amount: int, index: int, item: ContractObligation, currency: str, catalogue: Catalogue) -> None:
+def _require_inrange_of(amount: int, index: int, item: ContractObligation, currency: str, catalogue: Catalogue) -> None:
     """Raise where what is left for a residual obligation is no price it could be sold for (606-10-32-35, 55-269)."""
-    low, high = _range(index, item, currency, catalogue) or (1, None)
+    low, high = range_of(index, item, currency, catalogue) or (1, None)
     if amount < low or (high is not None and amount > high):
         to = (
             f"{to_text(low, currency)} or more"
@@ -135,7 +135,7 @@ def _stand_alone_prices(obligations: _Numbered, currency: str, catalogue: Catalo
                 f"expected a stand-alone selling price to allocate the price by, here or in the catalogue for {item.product}",
             )
         ssp = to_minor(item.ssp, currency, f"obligations.{index}.ssp")
-        bounds = _range(index, item, currency, catalogue)
+        bounds = range_of(index, item, currency, catalogue)
         if bounds is not None and not bounds[0] <= ssp <= bounds[1]:
             raise InvalidDocument(
                 f"obligations.{index}.ssp",
@@ -144,17 +144,6 @@ def _stand_alone_prices(obligations: _Numbered, currency: str, catalogue: Catalo
             )
         found.append(ssp)
     return found
-
-
-def _range(index: int, item: ContractObligation, currency: str, catalogue: Catalogue) -> tuple[int, int] | None:
-    """The range of an obligation's stand-alone price: its own, else the catalogue's."""
-    if item.ssp_range is not None:
-        field = f"obligations.{index}.ssp_range"
-        return to_minor(item.ssp_range.low, currency, f"{field}.low"), to_minor(
-            item.ssp_range.high, currency, f"{field}.high"
-        )
-    known = catalogue.find(item.product, item.quantity)
-    return None if known is None else known.range
 
 
 def _with_catalogue_prices(doc: Contract, catalogue: Catalogue) -> Contract:
@@ -174,14 +163,6 @@ def _with_catalogue_prices(doc: Contract, catalogue: Catalogue) -> Contract:
         ssp = None if known is None else to_decimal(known.price, doc.currency)
         found.append(item if ssp is None else item.model_copy(update={"ssp": ssp}))
     return doc.model_copy(update={"obligations": found})
-
-
-def stand_alone_price(item: ContractObligation, index: int, currency: str, catalogue: Catalogue) -> Entry | None:
-    """An obligation's stand-alone price with its range: its own, else the catalogue's; None where neither is known."""
-    known = catalogue.find(item.product, item.quantity)
-    if item.ssp is None:
-        return known
-    return Entry(to_minor(item.ssp, currency, f"obligations.{index}.ssp"), _range(index, item, currency, catalogue))
 
 
 _OVER_TIME = ("daily", "monthly", "monthly_prorated", "usage")
@@ -215,7 +196,7 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     doc = doc.model_copy(update={"obligations": [measured(item, own_price=own_price) for item in doc.obligations]})
     doc = _with_catalogue_prices(doc, catalogue)
     shares = prices(doc, catalogue)
-    combined = combine(books, doc, shares)
+    combined = combine(books, doc, document_id, shares)
     shares = combined.shares
     financed = financing.discounted(doc, shares)
     shares = [share if loan is None else loan.price for share, loan in zip(shares, financed, strict=True)]
@@ -242,7 +223,7 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
         books.remember("receivable", subject, doc.receivable)
         if loan is not None:
             financing.keep(books, source, subject, loan)
-    combined.keep(books, source)
+    combined.keep(books)
     return customer_id
 
 

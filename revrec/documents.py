@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -100,6 +101,20 @@ class ContractObligation(Model):
             refuse_repeats("milestones", [milestone.id for milestone in self.milestones])
             if self.quantity is not None:
                 raise ValueError(f"quantity = {self.quantity}: expected none: milestones say how much is given")
+
+
+_Given = TypeVar("_Given", bound=ContractObligation)
+
+
+def measured(item: _Given, *, own_price: bool) -> _Given:
+    """An obligation of milestones as one of progress: their amounts are its units, and its price where it has to have one."""
+    if item.milestones is None:
+        return item
+    worth = sum((milestone.amount for milestone in item.milestones), Decimal(0))
+    changed: dict[str, object] = {"pattern": "progress", "quantity": worth}
+    if own_price and item.price is None and item.ssp is None and not item.residual:
+        changed["price"] = worth
+    return item.model_copy(update=changed)
 
 
 class AgreedPayment(Model):

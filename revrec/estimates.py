@@ -7,92 +7,45 @@ the price from its day on: what was given already earns its part at once, the re
 
 from __future__ import annotations
 
-from fractions import Fraction
-from typing import Any
+from itertools import pairwise
 
 from sqlalchemy import Connection, text
 
-from ledger.errors import InvalidDocument, Refused
-from ledger.money import exponent, to_minor, to_text, within_limit
+from ledger.books import Books
+from ledger.errors import Refused
+from ledger.money import to_text, within_limit
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
 from revrec.documents import Estimate
-from revrec.versions import Standing, add_price, find_contract, require_later, sharing, spread
-
-
-def expected(doc: Estimate, currency: str) -> int:
-    """What a component is expected to be, in minor units: by the method the document names (32-8)."""
-    if doc.scenarios is None:
-        assert doc.amount is not None, "an estimate has scenarios or an amount"
-        return to_minor(doc.amount, currency)
-    amounts = [to_minor(item.amount, currency, f"scenarios.{index}.amount") for index, item in enumerate(doc.scenarios)]
-    if doc.method == "most_likely":
-        likeliest = max(item.probability for item in doc.scenarios)
-        found = {amount for amount, item in zip(amounts, doc.scenarios, strict=True) if item.probability == likeliest}
-        if len(found) > 1:
-            raise InvalidDocument(
-                "scenarios", f"{len(found)} of {likeliest}", "expected one amount that is the most likely"
-            )
-        return found.pop()
-    weighted = sum((Fraction(item.amount) * Fraction(item.probability) for item in doc.scenarios), Fraction(0))
-    minor: int = round(weighted * 10 ** exponent(currency))  # ties to even, as everywhere
-    return minor
-
-
-def _included(doc: Estimate, estimate: int, currency: str) -> int:
-    """What of the estimate is part of the price: all of it, or what is constrained to (32-11)."""
-    if doc.constraint is None:
-        return estimate
-    most = to_minor(doc.constraint, currency, "constraint")
-    if abs(most) > abs(estimate) or most * estimate < 0:
-        raise Refused(
-            "constraint",
-            doc.constraint,
-            f"expected an amount between 0 and the estimate, {to_text(estimate, currency)}",
-        )
-    return most
+from revrec.happened import estimated, expected
+from revrec.history import Plan
+from revrec.versions import Agreed, find_contract, sharing
 
 
 def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
     """Take an estimate in. Nothing is posted by it: the next recognition runs by the new price.
 
-    Raises UnknownReference for an unknown contract or obligation, Refused for one dated before what it changes, or that
-    would take a price below zero.
+    Raises UnknownReference for an unknown contract or obligation, Refused for one dated before its contract, or that would take a
+    price below zero.
     """
     books = wallets.books
     contract = find_contract(books, doc.contract)
-    last: Any = books.connection.execute(
-        text(
-            "select included_minor, refund, effective_on from variable_estimate where customer_id = :customer_id"
-            " and contract = :contract and component = :component order by document_id desc limit 1"
-        ),
+    if doc.date < contract.signed_on:
+        raise Refused("date", doc.date, f"expected {contract.signed_on}, when the contract was signed, or later")
+    _check_kind(books, contract, doc)
+    event = estimated(doc, document_id, contract.currency)
+    expected_minor = within_limit(expected(doc, contract.currency), contract.currency, "scenarios")
+    if doc.refund and expected_minor > 0:
+        raise Refused("scenarios", to_text(expected_minor, contract.currency), "expected zero or less for a refund")
+    known = books.connection.scalar(
+        text("select count(*) from variable_estimate where customer_id = :customer_id and contract = :contract"
+             " and component = :component"),
         {"customer_id": contract.customer_id, "contract": contract.ref, "component": doc.component},
-    ).first()
-    earliest = contract.signed_on if last is None else max(contract.signed_on, last.effective_on)
-    if doc.date < earliest:
-        raise Refused(
-            "date", doc.date, f"expected {earliest}, when the contract was signed or this last estimated, or later"
-        )
-    if last is not None and last.refund != doc.refund:
-        kind = "a refund" if last.refund else "no refund"
-        raise Refused("refund", str(doc.refund).lower(), f"expected {kind}, as {doc.component} was estimated before")
-    source = contract.source(books, document_id, doc.date)
-    estimate = within_limit(expected(doc, contract.currency), contract.currency, "scenarios")
-    if doc.refund and estimate > 0:
-        raise Refused("scenarios", to_text(estimate, contract.currency), "expected zero or less for a refund")
-    included, before = _included(doc, estimate, contract.currency), 0 if last is None else last.included_minor
-    weighted = sharing(books.connection, contract, doc.obligations, rebate=doc.refund)
-    weights = [weight for _, weight in weighted]
-    changes: list[tuple[Standing, int]] = []
-    for (standing, _), now, then in zip(weighted, spread(included, weights), spread(before, weights), strict=True):
-        if now != then:
-            require_later(doc.date, standing)
-            if standing.price + now - then < 0 and standing.pattern != "usage":
-                raise Refused(
-                    "amount", to_text(included, contract.currency), f"expected no more taken off {standing.ref} than its price, "
-                    f"{to_text(standing.price, contract.currency)}"
-                )  # fmt: skip
-            changes.append((standing, now - then))
+    )  # fmt: skip
+    if doc.obligations is not None or not known:
+        sharing(books.connection, contract, doc.obligations, rebate=doc.refund)
+    plan = Plan.of(books, contract.party, document_id, event)
+    _check_prices(plan, document_id, event.included, contract.currency)
     books.add_row(
         "variable_estimate",
         customer_id=contract.customer_id,
@@ -102,17 +55,40 @@ def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
         component=doc.component,
         effective_on=doc.date,
         method=doc.method if doc.scenarios is not None else "amount",
-        expected_minor=estimate,
-        included_minor=included,
-        before_minor=before,
+        expected_minor=expected_minor,
+        included_minor=event.included,
+        before_minor=0,
         obligations=doc.obligations,
         refund=doc.refund,
         reason=doc.reason,
     )
-    for standing, change in changes:
-        reason = f"{doc.component} estimated anew: {doc.reason or doc.id}"
-        add_price(books, source, doc.date, standing, change, reason, refund=-change if doc.refund else 0)
+    plan.keep()
     return contract.customer_id
+
+
+def _check_kind(books: Books, contract: Agreed, doc: Estimate) -> None:
+    """Raise Refused where a component was a refund before and is none now, or the other way round."""
+    refund: bool | None = books.connection.scalar(
+        text("select refund from variable_estimate where customer_id = :customer_id and contract = :contract"
+             " and component = :component limit 1"),
+        {"customer_id": contract.customer_id, "contract": contract.ref, "component": doc.component},
+    )  # fmt: skip
+    if refund is not None and refund != doc.refund:
+        kind = "a refund" if refund else "no refund"
+        raise Refused("refund", str(doc.refund).lower(), f"expected {kind}, as {doc.component} was estimated before")
+
+
+def _check_prices(plan: Plan, document_id: int, included: int, currency: str) -> None:
+    """Raise Refused where an estimate takes a price below zero."""
+    for versions in plan.folded.versions.values():
+        for before, version in pairwise(versions):
+            price = version.terms.price
+            if version.document_id == document_id and price < 0 and version.terms.curve.pattern != "usage":
+                raise Refused(
+                    "amount", to_text(included, currency),
+                    f"expected no more taken off {version.subject.removeprefix('obligation:')} than its price, "
+                    f"{to_text(before.terms.price, currency)}",
+                )  # fmt: skip
 
 
 def estimates(connection: Connection, filters: Filters) -> Report:
@@ -125,7 +101,7 @@ def estimates(connection: Connection, filters: Filters) -> Report:
         text(
             "select v.effective_on, v.ref as estimate, c.ref as customer, v.contract, t.entity, v.component, array_to_string(v.obligations, ', ') as obligations, v.method,"
             " t.currency, v.refund, v.expected_minor as expected, v.included_minor as included,"
-            " v.expected_minor - v.included_minor as constrained, v.included_minor - v.before_minor as change, v.reason "
+            " v.expected_minor - v.included_minor as constrained, v.included_minor - lag(v.included_minor, 1, cast(0 as bigint)) over (partition by v.customer_id, v.contract, v.component order by v.effective_on, v.document_id) as change, v.reason "
             "from variable_estimate v join contract t on t.customer_id = v.customer_id and t.ref = v.contract "
             "join customer c on c.customer_id = v.customer_id "
             "join document d on d.customer_id = v.customer_id and d.document_id = v.document_id "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ledger import documents, settlements
+from ledger import corrections, documents, masters, settlements
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType
 from revrec import catalogue, consideration, contracts, costs, estimates, modifications, progress, renewals, rights
@@ -20,9 +20,9 @@ from revrec.documents import (
     Progress,
     StandAlonePrice,
 )
-from revrec.recognition import price_and_earned
+from revrec.history import OBLIGATIONS
 
-# What splits by how much is earned is posted by the ledger, which asks recognition for it.
+# What bills or corrects obligations is posted by the ledger, which asks for their terms.
 TYPES = {
     **LEDGER_TYPES,
     "grant": DocumentType(documents.Grant, rights.post_grant),
@@ -36,7 +36,11 @@ TYPES = {
     "estimate": DocumentType(Estimate, estimates.post_estimate),
     "contract_cost": DocumentType(ContractCost, costs.post_contract_cost),
     "contract_cost_impairment": DocumentType(ContractCostImpairment, costs.post_impairment),
-    "refund": DocumentType(documents.Refund, partial(settlements.post_refund, earned_by=price_and_earned)),
-    "dispute": DocumentType(documents.Dispute, partial(settlements.post_dispute, earned_by=price_and_earned)),
-    "write_off": DocumentType(documents.WriteOff, partial(settlements.post_write_off, earned_by=price_and_earned)),
+    "invoice": DocumentType(documents.Invoice, partial(masters.post_invoice, obligations=OBLIGATIONS)),
+    "invoice_void": DocumentType(documents.InvoiceVoid, partial(corrections.post_void, obligations=OBLIGATIONS)),
+    "credit_note": DocumentType(documents.CreditNote, partial(corrections.post_credit_note, obligations=OBLIGATIONS)),
+    "refund": DocumentType(documents.Refund, partial(settlements.post_refund, obligations=OBLIGATIONS)),
+    "dispute": DocumentType(documents.Dispute, partial(settlements.post_dispute, obligations=OBLIGATIONS)),
+    "write_off": DocumentType(documents.WriteOff, partial(settlements.post_write_off, obligations=OBLIGATIONS)),
+    "recovery": DocumentType(documents.Recovery, partial(settlements.post_recovery, obligations=OBLIGATIONS)),
 }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
-from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
 
@@ -12,21 +10,9 @@ from ledger.books import Books, Source
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_decimal, to_minor
 from ledger.wallets import Wallets
+from revrec import history
 from revrec.documents import ContractObligation, Progress
 from revrec.versions import Standing, find_contract, standing_of
-
-_Given = TypeVar("_Given", bound=ContractObligation)
-
-
-def measured(item: _Given, *, own_price: bool) -> _Given:
-    """An obligation of milestones as one of progress: their amounts are its units, and its price where it has to have one."""
-    if item.milestones is None:
-        return item
-    worth = sum((milestone.amount for milestone in item.milestones), Decimal(0))
-    changed: dict[str, object] = {"pattern": "progress", "quantity": worth}
-    if own_price and item.price is None and item.ssp is None and not item.residual:
-        changed["price"] = worth
-    return item.model_copy(update=changed)
 
 
 def worths(item: ContractObligation, currency: str, field: str) -> dict[str, int]:
@@ -78,21 +64,6 @@ def require_reached(
     return given
 
 
-def done(books: Books, source: Source, standing: Standing, through: date) -> Decimal:
-    """Progress by a day: percent, or the quantity delivered; 0 where progress does not measure it."""
-    if standing.pattern != "progress":
-        return Decimal(0)
-    row: Any = books.connection.execute(
-        text(
-            "select coalesce(sum(quantity), 0) as quantity, (array_agg(percent order by effective_on desc,"
-            " document_id desc) filter (where percent is not null))[1] as percent from progress "
-            "where customer_id = :customer_id and subject = :subject and effective_on <= :through"
-        ),
-        {"customer_id": source.customer.customer_id, "subject": standing.subject, "through": through},
-    ).one()
-    return Decimal(row.quantity if row.percent is None else row.percent)
-
-
 def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
     """Take progress in. Raises Refused beyond an obligation's quantity, or for one that progress does not measure."""
     books = wallets.books
@@ -107,6 +78,7 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
     source = contract.source(books, document_id, doc.date)
     standing = standing_of(books, contract, doc.obligation)
     assert standing is not None, "found just before"
+    changed = standing.subject in history.touched(books, contract.customer_id)
     if standing.pattern != "progress":
         raise Refused("obligation", doc.obligation, f"expected one of pattern progress, found {standing.pattern}")
     quantity = doc.quantity
@@ -129,6 +101,8 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
         percent=doc.percent,
         milestone=doc.milestone,
     )
+    if changed:  # what was given by the day of a change says what was left of it
+        history.refold(books, contract.party, [standing.subject], document_id)
     return contract.customer_id
 
 
@@ -168,12 +142,12 @@ def _require_not_falling(books: Books, source: Source, doc: Progress, standing: 
     before: Decimal | None = books.connection.scalar(
         text(
             "select percent from progress where customer_id = :customer_id and subject = :subject and effective_on <= :on"
-            " and effective_on >= coalesce(cast(:since as date), effective_on) and percent is not null "
+            " and effective_on >= coalesce((select max(v.from_day) from obligation_version v where v.customer_id = :customer_id"
+            "  and v.subject = :subject and v.from_day <= :on), effective_on) and percent is not null "
             "order by effective_on desc, document_id desc limit 1"
         ),
         {
             "customer_id": source.customer.customer_id, "subject": standing.subject, "on": doc.date,
-            "since": standing.last_change,
         },
     )  # fmt: skip
     if before is not None and doc.percent is not None and doc.percent < before:

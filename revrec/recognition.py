@@ -11,8 +11,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any
+from datetime import date
 
 from sqlalchemy import Connection, text
 
@@ -22,23 +21,22 @@ from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
 from ledger.money import share
 from ledger.reports import Column, Report
-from ledger.rulebook import PRICE_REDUCING, RULES
+from ledger.rulebook import RULES
 from ledger.wallets import Wallets
-from revrec import costs, financing, refunds
-from revrec.schedules import earned_sql, parts_sql, price_sql, share_sql, term_sql
+from revrec import costs, financing, history, refunds
+from revrec.schedules import SEGMENT_SQL, earned_sql, parts_sql, share_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
 _QUICK_PASSED, _QUICK_WHOLE = parts_sql("t.pattern", "t.starts_on", "t.ends_on", "cast(:through as date)")
 
 # The accounts of an obligation `t`, and what moved of them. What is expected back is kept apart from deferred revenue, and is billed
-# and not earned as that is; few obligations have accounts beyond the first three.
-_CONTRA = "('refund_liability', 'refunds', 'disputes', 'bad_debt')"
-_ACCOUNTS = f"""(
+# and not earned as that is. What was given up or back of what was earned stands beside revenue: it took a bill away, no revenue.
+_ACCOUNTS = """(
                 values (t.deferred_account, 'deferred'), (t.unbilled_account, 'unbilled'), (t.revenue_account, 'revenue')
                 union all
-                select account_id, case role when 'refund_liability' then 'deferred' else 'contra' end from account
-                where t.has_contra and customer_id = t.customer_id and entity = t.entity and currency = t.currency
-                  and subject = t.subject and role in {_CONTRA}
+                select account_id, 'deferred' from account
+                where t.expects_back and customer_id = t.customer_id and entity = t.entity and currency = t.currency
+                  and subject = t.subject and role = 'refund_liability'
             ) a (account_id, part)"""
 _MOVEMENTS = """(
                 select p.effective_on, p.rule, p.amount as net, p.functional_amount as functional, a.part from posting p
@@ -49,8 +47,7 @@ _MOVEMENTS = """(
             ) s"""
 _SUMS = """coalesce(sum(s.net) filter (where s.part = 'deferred'), 0)::bigint as deferred,
                coalesce(-sum(s.net) filter (where s.part = 'unbilled'), 0)::bigint as unbilled,
-               coalesce(sum(s.net) filter (where s.part in ('revenue', 'contra')), 0)::bigint as recognised,
-               coalesce(-sum(s.net) filter (where s.rule = any(:price_reducing)), 0)::bigint as reduced"""
+               coalesce(sum(s.net) filter (where s.part = 'revenue'), 0)::bigint as recognised"""
 
 # The month's end, or the term's where that is sooner, but not before what was billed in the month.
 # After the run's last month only what invoices settle is posted, on their day.
@@ -62,8 +59,7 @@ _DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_o
 # less what was earned: above zero it is deferred revenue, below it an unbilled receivable, never both.
 #   totals     of obligations whose only month in the run is its last, all that moved of their accounts: where none of it
 #              belongs to another month, one row says what all the steps below would find (`quick`)
-#   moved      the net change of its accounts by month; closed months count in the first open one. What was refunded,
-#              lost or written off of earned revenue counts as not recognised: it lowered the price too
+#   moved      the net change of its accounts by month; closed months count in the first open one
 #   grid       the months of its term, those in which something moved, and those of its versions
 #   standing   its accounts at each month's end as posted: deferred, unbilled, recognised
 #   gap        what the schedule has earned by then and is not recognised; nothing more after the run's last month
@@ -77,7 +73,7 @@ _NEEDED = f"""
                ONE_MONTH and not o.modified and o.pattern <> 'progress' and o.known_on <= :through
                    and o.starts_on <= :through
                    and greatest(o.starts_on, b.first_open) >= date_trunc('month', cast(:through as date)) as one_month,
-               (o.customer_id, o.subject) in (select customer_id, subject from account where role in {_CONTRA}) as has_contra
+               (o.customer_id, o.subject) in (select customer_id, subject from account where role = 'refund_liability') as expects_back
         from performance_obligation o
         left join closed_books c using (entity)
         cross join lateral (
@@ -104,7 +100,7 @@ _NEEDED = f"""
                max(s.effective_on) as last_moved_on, {_SUMS},
                sum(s.functional) as billed_functional,
                sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
-               bool_or(s.part in ('unbilled', 'contra')) as billed_late
+               bool_or(s.part = 'unbilled') as billed_late
         from (select * from totals where not quick) t
         cross join lateral {_ACCOUNTS}
         cross join lateral {_MOVEMENTS}
@@ -121,14 +117,13 @@ _NEEDED = f"""
         union
         -- a price that changes when all is given is earned, or taken back, in that month
         select t.customer_id, t.revenue_account, greatest(date_trunc('month', ov.from_day)::date, t.first_open)
-        from totals t join obligation_version ov using (customer_id, subject)
+        from totals t join obligation_terms ov using (customer_id, subject)
         where not t.quick and t.modified and ov.from_day <= :through
     ), grid as (
         select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on,
                sum(coalesce(v.deferred, 0)) over through_month as deferred,
                sum(coalesce(v.unbilled, 0)) over through_month as unbilled,
                sum(coalesce(v.recognised, 0)) over through_month as recognised,
-               sum(coalesce(v.reduced, 0)) over through_month as reduced,
                sum(coalesce(v.billed_functional, 0)) over through_month as billed_functional,
                sum(coalesce(v.recognised_functional, 0)) over through_month as recognised_functional,
                bool_or(coalesce(v.billed_late, false)) over through_month as billed_late
@@ -137,8 +132,8 @@ _NEEDED = f"""
         left join moved v using (customer_id, revenue_account, month)
         window through_month as (partition by t.customer_id, t.revenue_account order by m.month)
     ), standing as (
-        select g.*, x.*, (g.deferred - g.unbilled + g.recognised)::bigint as billed, {_PASSED} as passed,
-               {_WHOLE} as whole, {_DATE} as dated_on
+        select g.*, x.*, (g.deferred - g.unbilled + g.recognised)::bigint as billed, {_PASSED} as passed_of,
+               {_WHOLE} as whole_of, {_DATE} as dated_on
         from grid g {term_sql("g")}
         offset 0  -- each is worked out once a row, not wherever it is named below
     ), gap as (
@@ -146,9 +141,7 @@ _NEEDED = f"""
                     then {earned_sql("s", "s.price")} - recognised end as needed_now,
                count(*) filter (where month <= :through) over (
                    partition by customer_id, revenue_account order by month) as run_months
-        from (select standing.*, case when agreed is null then billed
-                                      when known_on <= month_end
-                                      then {price_sql("agreed", "billed", "reduced::bigint")} else 0 end as price
+        from (select standing.*, {SEGMENT_SQL}, case when agreed is null then billed when known_on <= month_end then agreed else 0 end as price
               from standing offset 0) s
     ), due as (
         select g.*, recognised + coalesce(max(needed_now) over (
@@ -167,7 +160,7 @@ _NEEDED = f"""
     ), quick_earned as (
         select p.*, {share_sql("p.price", "p.passed", "p.whole")} as earned
         from (
-            select b.*, coalesce({price_sql("b.first_price_minor", "b.billed", "b.reduced")}, b.billed) as price
+            select b.*, coalesce(b.first_price_minor, b.billed) as price
             from (
                 select t.*, t.deferred - t.unbilled + t.recognised as billed, {_QUICK_PASSED} as passed, {_QUICK_WHOLE} as whole
                 from totals t where t.quick
@@ -188,7 +181,7 @@ _NEEDED = f"""
            from_deferred::bigint as from_deferred, (revenue_step - from_deferred)::bigint as from_unbilled,
            (-deferred_step - from_deferred)::bigint as settled, entity, currency, product, passed, whole,
            billed_functional::bigint as billed_functional, recognised_functional::bigint as recognised_functional,
-           not billed_late and price = billed and billed = deferred + recognised and base = 0
+           not billed_late and price = billed and billed = deferred + recognised and base = 0 and begins = 0 and ends is null
                and term_pattern <> 'progress' as ahead
     from split
     union all
@@ -347,6 +340,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
         raise ClosedPeriod("through", month_text(through), "the books are closed through this month already")
     books = Books(connection, posted_by)
     document_id = books.number("document_number")
+    history.fold_old(books, document_id)
     expired = wallets.expire(ledger_wallets := Wallets(books), document_id, last_day)
     books.flush()
     ledger_wallets.flush()
@@ -354,7 +348,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     costs.amortise(books, document_id, last_day)
     financing.accrue(books, document_id, last_day)
     books.flush()
-    parameters = {"through": last_day, "price_reducing": list(PRICE_REDUCING)}
+    parameters: dict[str, object] = {"through": last_day}
     _recognize_foreign(books, document_id, parameters)
     books.flush()
     connection.execute(text("set local work_mem = '64MB'"))  # an obligation's months are sorted several times
@@ -413,59 +407,3 @@ def _keep_document(books: Books, document_id: int, run: Run) -> None:
         HOUSE, document_id, "recognition", fields["id"], month_end(run.through), body, reading.content_hash(fields)
     )
     books.flush()
-
-
-def price_and_earned(connection: Connection, customer_id: int, subject: str, day: date) -> tuple[int, int]:
-    """(price, earned) of an obligation before a day begins, by its schedule, whether or not recognition has run.
-
-    Its price is what was agreed, or billed, less what was credited, refunded or written off of it since.
-    """
-    found = _priced(connection, customer_id, subject, day)
-    return int(found.price), int(found.earned)
-
-
-def gross_earned(connection: Connection, customer_id: int, subject: str, on: date) -> int:
-    """What of the price agreed for an obligation is earned by the end of a day, before anything is credited of it."""
-    return int(_priced(connection, customer_id, subject, on + timedelta(days=1)).gross)
-
-
-def _priced(connection: Connection, customer_id: int, subject: str, day: date) -> Any:
-    return connection.execute(
-        text(_PRICE_AND_EARNED),
-        {
-            "customer_id": customer_id,
-            "subject": subject,
-            "day": day,
-            "before": day - timedelta(days=1),
-            "price_reducing": list(PRICE_REDUCING),
-        },
-    ).one()
-
-
-_BEFORE_PASSED, _BEFORE_WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "o.month_end")
-_PRICE_AND_EARNED = f"""
-    with o as (
-        select *, cast(:before as date) as month_end from performance_obligation
-        where customer_id = :customer_id and subject = :subject
-    ), moved as (
-        select coalesce(sum(s.net), 0)::bigint as billed,
-               coalesce(-sum(s.net) filter (where s.rule = any(:price_reducing)), 0)::bigint as reduced
-        from o
-        join account a on a.customer_id = o.customer_id and a.subject = o.subject
-             and a.role in ('deferred_revenue', 'refund_liability', 'unbilled_receivable', 'revenue', 'refunds', 'disputes',
-                            'bad_debt')
-        join lateral (
-            select amount as net, rule from posting
-            where customer_id = a.customer_id and credit_account = a.account_id and effective_on <= :day
-            union all
-            select -amount, rule from posting
-            where customer_id = a.customer_id and debit_account = a.account_id and effective_on <= :day
-        ) s on true
-    ), priced as (
-        select x.*, coalesce({price_sql("x.agreed", "m.billed", "m.reduced")}, m.billed) as price, {_BEFORE_PASSED} as passed,
-               {_BEFORE_WHOLE} as whole
-        from o {term_sql("o")} cross join moved m
-    )
-    select p.price, {earned_sql("p", "p.price")} as earned, {earned_sql("p", "coalesce(p.agreed, p.price)")} as gross
-    from priced p
-"""

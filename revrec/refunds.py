@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.dates import month_end, month_start, months_between
+from ledger.obligations import obligation_keys, refund_key
 from ledger.positions import balance
-from ledger.receivables import obligation_keys, refund_key
 from ledger.rulebook import PRICE_REDUCING
 
 _EXPECTED = """
@@ -22,7 +22,7 @@ _EXPECTED = """
     from performance_obligation o
     join customer c using (customer_id)
     join obligation_version v using (customer_id, subject)
-    join (select customer_id, subject, min(from_day) as first_day from obligation_version where refund_minor <> 0
+    join (select customer_id, subject, min(from_day) as first_day from obligation_terms where refund_minor <> 0
           group by 1, 2) x using (customer_id, subject)
     where x.first_day <= :through
     order by c.ref, o.subject, v.version"""

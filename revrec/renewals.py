@@ -8,28 +8,21 @@ notice period, or at once where nothing is.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import cast
 
-from ledger.books import Books, Source
+from ledger.books import Books
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_minor, within_limit
-from ledger.receivables import obligation_subject
+from ledger.obligations import obligation_subject
 from ledger.wallets import Wallets
-from revrec.contracts import Counted, add_obligation, new_obligation, refuse_overlaps
+from revrec.changes import Promise
+from revrec.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
 from revrec.documents import ContractObligation, ContractPattern, ContractRenewal, ContractTermination, Renewal
-from revrec.modifications import cancelled_terms
-from revrec.recognition import gross_earned, price_and_earned
-from revrec.versions import (
-    Agreed,
-    Standing,
-    add_change,
-    add_version,
-    all_standing,
-    find_contract,
-    require_later,
-    standing_of,
-)
+from revrec.happened import curve_of, last_day, renewed, terminated
+from revrec.history import Plan
+from revrec.versions import Agreed, add_change, all_standing, find_contract, standing_of
 
 
 def post_renewal(wallets: Wallets, doc: ContractRenewal, document_id: int) -> int:
@@ -47,13 +40,25 @@ def post_renewal(wallets: Wallets, doc: ContractRenewal, document_id: int) -> in
         (new_obligation(books, source, f"obligations.{index}", item), price)
         for index, (item, price) in enumerate(items)
     ]
+    promised = [
+        (_promise(contract, obligation, price, document_id, doc.date), renewal.renews)
+        for (obligation, price), renewal in zip(new, doc.obligations, strict=True)
+    ]
+    plan = Plan.of(books, contract.party, document_id, renewed(doc, document_id, contract.currency, promised))
     add_change(books, contract, document_id, doc.id, doc.date)
-    for (obligation, price), renewal in zip(new, doc.obligations, strict=True):
-        reason = f"renews {renewal.renews} for a term of its own: what was promised before stays (606-10-25-12)"
-        counted = Counted(doc.date, "separate", reason, renewal.renews)
-        add_obligation(books, source, contract.contract_id, obligation, price, counted)
+    for (obligation, _), renewal in zip(new, doc.obligations, strict=True):
+        version = plan.folded.versions[obligation_subject(obligation.item.id)][0]
+        counted = Counted(doc.date, "separate", version.reason, renewal.renews)
+        add_obligation(books, source, contract.contract_id, obligation, version.terms.price, counted)
         books.remember("receivable", obligation_subject(obligation.item.id), contract.receivable)
+    plan.keep()
     return contract.customer_id
+
+
+def _promise(contract: Agreed, new: NewObligation, price: int, document_id: int, on: date) -> Promise:
+    curve = curve_of(new.item)
+    subject = obligation_subject(new.item.id)
+    return Promise(subject, contract.ref, new.item.product, curve, price, new.ssp, on, document_id)
 
 
 def _renewed(books: Books, contract: Agreed, renewal: Renewal, index: int) -> tuple[ContractObligation, int]:
@@ -102,11 +107,10 @@ def post_termination(wallets: Wallets, doc: ContractTermination, document_id: in
     books = wallets.books
     contract = find_contract(books, doc.contract, doc.date)
     source = contract.source(books, document_id, doc.date)
-    ends = doc.date - timedelta(days=1) if doc.ends is None else doc.ends
+    ends = last_day(doc)
     open_ = [standing for standing in all_standing(books.connection, contract) if not standing.ended]
     if not open_:
         raise Refused("contract", doc.contract, "expected one of which something goes on: all of it is cancelled")
-    versions = [(standing, *_ended(books, source, standing, doc.date, ends)) for standing in open_]
     penalty = None
     if doc.penalty is not None:
         at_once = ends < doc.date
@@ -120,35 +124,14 @@ def post_termination(wallets: Wallets, doc: ContractTermination, document_id: in
         within_limit(price, contract.currency, "penalty.amount")
         why = "earned at once: nothing more is given" if at_once else f"earned over what is still given, to {ends}"
         counted = Counted(doc.date, "penalty", f"for leaving, part of the price; {why} (606-10-25-13(a))")
+    leaving = None
+    if penalty is not None:
+        promise = _promise(contract, penalty, price, document_id, doc.date)
+        leaving = replace(promise, treatment="penalty", reason=counted.reason)
+    plan = Plan.of(books, contract.party, document_id, terminated(doc, document_id, leaving))
     add_change(books, contract, document_id, doc.id, doc.date)
-    for standing, treatment, terms in versions:
-        add_version(
-            books, source, doc.date, standing, treatment, f"terminated, {ends} is the last day: {doc.reason}", **terms
-        )
     if penalty is not None:
         add_obligation(books, source, contract.contract_id, penalty, price, counted)
         books.remember("receivable", obligation_subject(penalty.item.id), contract.receivable)
+    plan.keep()
     return contract.customer_id
-
-
-def _ended(books: Books, source: Source, standing: Standing, on: date, ends: date) -> tuple[str, dict[str, object]]:
-    """(treatment, what is new of its terms) of an obligation of a contract that ends on a day."""
-    require_later(on, standing)
-    connection, customer_id = books.connection, source.customer.customer_id
-    _, earned = price_and_earned(connection, customer_id, standing.subject, on)
-    if standing.pattern == "usage" or (standing.ends_on is not None and standing.ends_on <= ends):
-        # given in full by then; of usage nothing is scheduled
-        return "terminated", {"ends_on": min(standing.ends_on or ends, ends)} if standing.pattern == "usage" else {}
-    if ends < on or standing.starts_on > ends:
-        return "cancelled", cancelled_terms(earned)
-    if standing.pattern == "progress":
-        raise Refused(
-            "ends", ends, f"expected none: {standing.ref} is earned by progress, and nobody knows how far it will be; cancel it "
-            "by a contract_modification once it is done, then terminate the rest"
-        )  # fmt: skip
-    return "terminated", {
-        "price_minor": gross_earned(connection, customer_id, standing.subject, ends),
-        "base_minor": earned,
-        "starts_on": max(on, standing.starts_on),
-        "ends_on": ends,
-    }

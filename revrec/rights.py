@@ -14,12 +14,14 @@ from ledger import documents
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused
 from ledger.grants import FREE_KINDS, grant_subject
-from ledger.money import allocate, share, to_minor
+from ledger.money import share, to_minor
+from ledger.obligations import obligation_keys, obligation_sides
 from ledger.positions import available
-from ledger.receivables import obligation_keys, obligation_sides
 from ledger.wallets import Wallets
 from ledger.wallets import post_grant as post_ledger_grant
-from revrec.versions import Standing, add_price, find_contract, going_on, require_later
+from revrec.history import Plan
+from revrec.history import right as right_event
+from revrec.versions import find_contract, going_on
 
 
 def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
@@ -57,23 +59,18 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     right = share(total, faces, worth + faces) - earlier.price
     if right <= 0:
         raise Refused("amount", doc.amount, "expected credits whose share of the contract's price is something")
-    changes: list[tuple[Standing, int]] = []
-    for standing, part in zip(obligations, allocate(right, prices), strict=True):
-        if part:
-            require_later(doc.effective_on, standing)
-            changes.append((standing, part))
+    event = right_event(doc.effective_on, document_id, doc.id, doc.contract, right)
+    plan = Plan.of(books, contract.party, document_id, event)
     customer_id = post_ledger_grant(wallets, doc, document_id, right=right)
     day = books.open_day(doc.entity, doc.effective_on)
     movements: list[Movement] = []
-    for standing, part in changes:
-        add_price(
-            books, source, doc.effective_on, standing, -part, f"credits {doc.id} share the price, as a material right"
-        )
-        movements += _moved(books, source, standing, part, doc, day)
+    for version, part in plan.taken():
+        movements += _moved(books, source, version.subject, part, doc, day)
     books.post(source, doc.effective_on, movements)
-    for standing, _ in changes:
+    for version, _ in plan.taken():
         # an invoice of a later day may be in the books already
-        books.net(source, *obligation_sides(source, standing.subject), day)
+        books.net(source, *obligation_sides(source, version.subject), day)
+    plan.keep()
     wallets.grant(customer_id, doc.id).fundings.append((day, right))
     return customer_id
 
@@ -88,14 +85,12 @@ def _has_paid_grant(wallets: Wallets, doc: documents.Grant) -> bool:
     )  # fmt: skip
 
 
-def _moved(
-    books: Books, source: Source, standing: Standing, part: int, doc: documents.Grant, day: Any
-) -> list[Movement]:
+def _moved(books: Books, source: Source, obligation: str, part: int, doc: documents.Grant, day: Any) -> list[Movement]:
     """A part of what is billed of an obligation becomes the credits'; what is not billed yet is an asset against them."""
-    deferred: AccountKey = obligation_keys(source.entity, source.currency, standing.subject, standing.product)[0]
+    deferred: AccountKey = obligation_keys(source.entity, source.currency, obligation, "")[0]
     held = min(part, max(available(books.history(source.customer.customer_id, deferred), day), 0))
     subject = grant_subject(doc.id)
     return [
-        Movement("grant.right", held, standing.subject, subject),
-        Movement("grant.right_unbilled", part - held, standing.subject, subject),
+        Movement("grant.right", held, obligation, subject),
+        Movement("grant.right_unbilled", part - held, obligation, subject),
     ]

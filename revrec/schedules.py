@@ -66,6 +66,11 @@ def parts(term: Term, on: date) -> tuple[int, int]:
     raise ValueError(f"unknown pattern {term.pattern}")
 
 
+def passed(term: Term, on: date) -> int:
+    """Parts passed by the end of a day, of as many as have passed by the term's last."""
+    return 0 if on < term.starts_on else parts(term, on)[0]
+
+
 def earned(price: int, term: Term, on: date) -> int:
     """The price earned by the end of a day, in minor units, cumulatively rounded half-even."""
     passed, whole = parts(term, on)
@@ -144,39 +149,43 @@ def progress_share_sql(total: str, part: str, whole: str) -> str:
     return f"(sign({total})::bigint * ({quotient} + {half_even})::bigint)"
 
 
-def term_sql(row: str, known: str = "") -> str:
-    """Joins to an obligation's row (with `month_end`) the version of its terms that holds then, and its progress.
+def term_sql(row: str, known: str = "", until: str = "") -> str:
+    """Joins to an obligation's row (with `month_end`) the segment of its terms that holds then, and its progress.
 
-    `known` narrows versions and progress to documents known at a moment: a condition on a document `d`.
+    `known` narrows editions and progress to documents known at a moment: a condition on a document `d`. `until` is the last day of
+    which changes count, by default each month's end.
 
-    Gives `x`: term_pattern, term_starts_on, term_ends_on, agreed (the price, or null where billing says it), base (what
-    was earned before the version and stays), done and to_do of its progress.
+    Gives `x`: term_pattern, term_starts_on, term_ends_on, agreed (what is earned once the segment is, or null where billing says it),
+    base (what is earned before it), begins and ends (parts of the pattern; no `ends` where it is all of them), done and to_do of progress.
     """
 
-    def known_by(table: str) -> str:
+    def known_by(table: str, document: str) -> str:
         if not known:
             return ""
         return (
             f" and exists (select from document d where d.customer_id = {table}.customer_id"
-            f" and d.document_id = {table}.document_id and {known})"
+            f" and d.document_id = {table}.{document} and {known})"
         )
 
+    changes_by = f"least({until}, {row}.month_end)" if until else f"{row}.month_end"
     return f"""
         left join lateral (
-            select * from obligation_version ov
-            where {row}.modified and ov.customer_id = {row}.customer_id and ov.subject = {row}.subject
-              and ov.from_day <= {row}.month_end{known_by("ov")}
-            order by ov.version desc limit 1
-        ) ov on true
+            select * from obligation_terms ot
+            where {row}.modified and ot.customer_id = {row}.customer_id and ot.subject = {row}.subject
+              and (ot.version = 1 or ot.from_day <= {changes_by})
+              and (ot.segment = 1 or ot.counts_from <= {row}.month_end){known_by("ot", "edition_by")}
+            order by ot.edition desc, ot.version desc, ot.segment desc limit 1
+        ) ot on true
         cross join lateral (
-            select coalesce(ov.pattern, {row}.pattern) as pattern, coalesce(ov.starts_on, {row}.starts_on) as starts_on,
-                   case when ov.subject is null and not {row}.modified then {row}.ends_on
-                        when ov.subject is null then coalesce((select fo.ends_on from obligation fo
+            select coalesce(ot.pattern, {row}.pattern) as pattern, coalesce(ot.starts_on, {row}.starts_on) as starts_on,
+                   case when ot.subject is null and not {row}.modified then {row}.ends_on
+                        when ot.subject is null then coalesce((select fo.ends_on from obligation fo
                             where fo.customer_id = {row}.customer_id
                               and fo.ref = substr({row}.subject, 12)), {row}.ends_on)
-                        else coalesce(ov.ends_on, {row}.ends_on) end as ends_on,
-                   coalesce(ov.price_minor, {row}.first_price_minor) as agreed, coalesce(ov.base_minor, 0) as base,
-                   coalesce(ov.quantity, {row}.quantity) as quantity, coalesce(ov.done_before, 0) as done_before
+                        else coalesce(ot.ends_on, date '2199-12-31') end as ends_on,
+                   case when ot.subject is null then {row}.first_price_minor else ot.reaches_minor end as agreed,
+                   coalesce(ot.base_minor, 0) as base, coalesce(ot.quantity, {row}.quantity) as quantity,
+                   coalesce(ot.begins, 0) as begins, ot.ends
         ) tv
         left join lateral (
             select sum(pr.quantity) as quantity,
@@ -184,22 +193,20 @@ def term_sql(row: str, known: str = "") -> str:
                        filter (where pr.percent is not null))[1] as percent
             from progress pr
             where tv.pattern = 'progress' and pr.customer_id = {row}.customer_id and pr.subject = {row}.subject
-              and pr.effective_on <= {row}.month_end{known_by("pr")}
+              and pr.effective_on <= {row}.month_end{known_by("pr", "document_id")}
         ) pr on true
         cross join lateral (
-            select tv.pattern as term_pattern, tv.starts_on as term_starts_on, tv.ends_on as term_ends_on, tv.agreed,
-                   tv.base,
-                   coalesce(pr.percent, pr.quantity, 0) - tv.done_before as done,
-                   coalesce(case when pr.percent is null then tv.quantity end, 100) - tv.done_before as to_do
+            select tv.pattern as term_pattern, tv.starts_on as term_starts_on, tv.ends_on as term_ends_on, tv.agreed, tv.base,
+                   case when tv.pattern = 'progress' then 0 else tv.begins end::bigint as begins,
+                   case when tv.pattern = 'progress' then null else tv.ends end::bigint as ends,
+                   coalesce(pr.percent, pr.quantity, 0) - tv.begins as done,
+                   coalesce(case when pr.percent is null then tv.quantity end, 100) - tv.begins as to_do
         ) x"""
 
 
-def price_sql(agreed: str, billed: str, reduced: str) -> str:
-    """An obligation's price: as agreed, less what was credited, refunded or written off of it since.
-
-    What takes back a bill beyond the agreed price lowers the bill, not the price. `billed` is net of what was taken back.
-    """
-    return f"({agreed} - greatest({reduced} - greatest({billed} + {reduced} - {agreed}, 0), 0))"
+# Of a row with the parts of its pattern that have passed, and all of them, those of the segment of its terms.
+SEGMENT_SQL = """least(greatest(passed_of - begins, 0), coalesce(ends, whole_of) - begins) as passed,
+                coalesce(ends, whole_of) - begins as whole"""
 
 
 def earned_sql(row: str, price: str) -> str:

@@ -15,9 +15,8 @@ from ledger.currencies import as_decimal, require_rate
 from ledger.dates import month_end, next_month
 from ledger.money import exponent
 from ledger.reports import PERIODS, Column, Filters, Report, last_day, sides
-from ledger.rulebook import PRICE_REDUCING
 from revrec.facts import TITLES, facts_of
-from revrec.schedules import earned_sql, parts_sql, price_sql, share_sql, term_sql
+from revrec.schedules import SEGMENT_SQL, earned_sql, parts_sql, share_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
 _OWN_PASSED, _OWN_WHOLE = parts_sql("p.pattern", "p.starts_on", "p.ends_on", "m.month_end")
@@ -40,21 +39,19 @@ def _counted(row: str, amount: str) -> str:
     )
 
 
-# Each obligation as it stands on the report's day: billed, recognised, and reduced by credits. Filled in by `_standing`.
+# Each obligation as it stands on the report's day: billed and recognised. Filled in by `_standing`.
 _STOOD = """
     with moved as (
         select customer_id, subject,
                sum(-sign * amount) filter (where role in ('deferred_revenue', 'refund_liability')) as deferred,
                sum(-sign * functional_amount) filter (where role in ('deferred_revenue', 'refund_liability')) as held_functional,
                sum(sign * amount) filter (where role = 'unbilled_receivable') as unbilled,
-               sum(-sign * amount) filter (
-                   where role not in ('deferred_revenue', 'refund_liability', 'unbilled_receivable')) as recognised,
-               sum(sign * amount) filter (where rule = any(:price_reducing)) as reduced
+               sum(-sign * amount) filter (where role = 'revenue') as recognised
         from ({source}) x group by 1, 2
     ), stood as (
         select o.*, coalesce(m.deferred, 0)::bigint as held, coalesce(m.held_functional, 0)::bigint as held_functional,
                rate.value as rate, coalesce(rate.functional, o.currency) as shown_in,
-               coalesce(m.recognised, 0)::bigint as recognised, coalesce(m.reduced, 0)::bigint as reduced,
+               coalesce(m.recognised, 0)::bigint as recognised,
                (coalesce(m.deferred, 0) - coalesce(m.unbilled, 0) + coalesce(m.recognised, 0))::bigint as billed
         from performance_obligation o
         left join moved m on m.customer_id = o.customer_id and m.subject = o.subject
@@ -77,7 +74,7 @@ _SCHEDULED = f"""{_STOOD}, alike as materialized (
             greatest((select max(date_trunc('month', ends_on)) from alike), :next_month::timestamp), interval '1 month'
         ) m (month)
     ), plain as (
-        select p.*, coalesce({price_sql("p.first_price_minor", "p.billed", "p.reduced")}, p.billed) as price,
+        select p.*, coalesce(p.first_price_minor, p.billed) as price,
                {_OWN_WHOLE} as whole
         from alike p where not p.modified
         offset 0  -- each is worked out once a row, not wherever it is named below
@@ -98,12 +95,15 @@ _SCHEDULED = f"""{_STOOD}, alike as materialized (
         select p.*, m.month, m.month_end
         from numbered p join calendar m on m.month <= greatest(p.ends_on, cast(:next_month as date))
     ), parts as (
-        select g.*, x.*, {_PASSED} as passed, {_WHOLE} as whole,
-               coalesce({price_sql("x.agreed", "g.billed", "g.reduced")}, g.billed) as price
+        select g.*, x.*, {_PASSED} as passed_of, {_WHOLE} as whole_of,
+               coalesce(x.agreed, g.billed) as price
         from grid g {{terms}}
         offset 0
+    ), segments as (
+        select *, {SEGMENT_SQL} from parts where term_pattern <> 'progress'
+        offset 0
     ), earned as (
-        select s.*, {earned_sql("s", "s.price")} as earned from parts s where s.term_pattern <> 'progress'
+        select s.*, {earned_sql("s", "s.price")} as earned from segments s
         offset 0
     ), steps as (
         select *, lag(earned, 1, recognised) over (partition by place order by month) as before from earned
@@ -125,7 +125,7 @@ _NAMES = {
     "customer_id": "bigint", "subject": "text", "entity": "text", "product": "text", "known_on": "date", "contract": "text",
     "invoice": "text",
 }  # fmt: skip
-_PRICE = f"coalesce({price_sql('first_price_minor', 'billed', 'reduced')}, billed)"
+_PRICE = "coalesce(first_price_minor, billed)"
 
 
 def _alike(by: Sequence[str] | None) -> str:
@@ -139,10 +139,10 @@ def _alike(by: Sequence[str] | None) -> str:
         return each
     names = ", ".join(name if name in by else f"cast(null as {kind}) as {name}" for name, kind in _NAMES.items())
     terms = "pattern, starts_on, ends_on, quantity, modified, held, held_functional, rate, shown_in, recognised"
-    alone = f"{', '.join(_NAMES)}, {terms}, first_price_minor, billed, reduced"
+    alone = f"{', '.join(_NAMES)}, {terms}, first_price_minor, billed"
     return (
         f"select {alone}, 1 as alike from stood where pattern <> 'progress' and modified union all"
-        f" select {names}, {terms}, {_PRICE} as first_price_minor, {_PRICE} as billed, 0 as reduced, count(*) as alike"
+        f" select {names}, {terms}, {_PRICE} as first_price_minor, {_PRICE} as billed, count(*) as alike"
         f" from stood where pattern <> 'progress' and not modified group by {', '.join([*by, terms, _PRICE])}"
     )
 
@@ -151,7 +151,7 @@ def _alike(by: Sequence[str] | None) -> str:
 _BY_PROGRESS = f"""{_STOOD}, on_day as (
         select p.*, cast(:through as date) as month_end from stood p where p.pattern = 'progress' or p.modified
     ), left_to_earn as (
-        select g.*, (coalesce({price_sql("x.agreed", "g.billed", "g.reduced")}, g.billed) - g.recognised)::bigint as left_over
+        select g.*, (coalesce(x.agreed, g.billed) - g.recognised)::bigint as left_over
         from on_day g {{terms}} where x.term_pattern = 'progress'
     ), open as (
         select l.*, ({_counted("l", "l.left_over")})::bigint as amount from left_to_earn l
@@ -162,9 +162,6 @@ _BY_PROGRESS = f"""{_STOOD}, on_day as (
 # What a contract promises is known from the document that added it; what an invoice does shows in what is billed.
 _KNOWN = """(o.contract is null or exists (
     select from document d where d.customer_id = o.customer_id and d.document_id = o.known_by and d.posted_at <= :known_at))"""
-
-# What an obligation earned, and what was given back of that.
-_EARNED_ROLES = ("revenue", "refunds", "disputes", "bad_debt")
 
 
 def scheduled(
@@ -185,7 +182,7 @@ def scheduled(
                 source=source,
                 narrowed=narrowed,
                 rates=_RATES,
-                terms=term_sql("g", known),
+                terms=term_sql("g", known, ":through"),
                 select=select,
                 alike=_alike(by),
             )
@@ -202,7 +199,7 @@ def left_by_progress(connection: Connection, filters: Filters, through: date, se
     return connection.execute(
         text(
             _BY_PROGRESS.format(
-                source=source, narrowed=narrowed, rates=_RATES, terms=term_sql("g", known), select=select
+                source=source, narrowed=narrowed, rates=_RATES, terms=term_sql("g", known, ":through"), select=select
             )
         ),
         parameters,
@@ -238,9 +235,8 @@ def _standing(connection: Connection, filters: Filters, through: date) -> tuple[
         "deferred_revenue",
         "refund_liability",
         "unbilled_receivable",
-        *_EARNED_ROLES,
+        "revenue",
     )
-    parameters["price_reducing"] = list(PRICE_REDUCING)
     parameters["rates"] = _rates(connection, filters, through)
     if filters.product:
         parameters["product"] = filters.product

@@ -1,0 +1,126 @@
+"""Obligations as the ledger knows them: subjects with accounts; what of them is given, it asks of who knows their terms."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+from ledger.books import AccountKey, Books, Movement, Source
+from ledger.positions import available, balance
+from ledger.wallets import Wallets
+
+NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
+
+
+def obligation_subject(ref: str) -> str:
+    """The subject of an obligation's accounts."""
+    return f"obligation:{ref}"
+
+
+def obligation_keys(
+    entity: str, currency: str, subject: str, product: str
+) -> tuple[AccountKey, AccountKey, AccountKey]:
+    """An obligation's three accounts: contract liability, contract asset, revenue."""
+    return (
+        AccountKey(entity, "deferred_revenue", currency, subject),
+        AccountKey(entity, "unbilled_receivable", currency, subject),
+        AccountKey(entity, "revenue", currency, subject, product),
+    )
+
+
+def obligation_sides(source: Source, subject: str) -> tuple[tuple[AccountKey, AccountKey], tuple[str, str]]:
+    """An obligation's contract liability and asset, and the rules that let them settle each other."""
+    deferred, unbilled, _ = obligation_keys(source.entity, source.currency, subject, "")
+    return (deferred, unbilled), NET_OBLIGATION
+
+
+def refund_key(entity: str, currency: str, subject: str) -> AccountKey:
+    """The account of what is expected to be given back of an obligation's bills."""
+    return AccountKey(entity, "refund_liability", currency, subject)
+
+
+def expected_back(books: Books, source: Source, subject: str, day: date) -> int:
+    """What stands as a refund liability of an obligation on a day and on every later one."""
+    history = books.history(source.customer.customer_id, refund_key(source.entity, source.currency, subject))
+    return max(available(history, day), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a document takes back, gives up or gives back of what a line bills of an obligation, net of tax, from a day on.
+
+    `undoes` is the document whose correction it takes back, 0 where it is one itself.
+    """
+
+    document_id: int
+    ref: str
+    kind: str
+    invoice_id: int
+    line: str
+    subject: str
+    amount: int
+    on: date
+    starts_on: date | None = None
+    ends_on: date | None = None
+    rebill: bool = False
+    undoes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How an amount of a line is made up: expected to be given back, earned and so shown beside revenue, not given."""
+
+    expected: int = 0
+    earned: int = 0
+    rest: int = 0
+
+
+class Decided(Protocol):
+    """How the corrections of a document are made up, by the terms of what they are of."""
+
+    def share(self, invoice_id: int, line: str, subject: str, document_id: int | None = None) -> Shares:
+        """How a line's amount is made up: of the document's own correction, or of one in the books."""
+
+    def keep(self) -> None:
+        """Keep what becomes of the terms, once the corrections are posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obligations:
+    """What the ledger asks about obligations, whose terms it does not know: who does, hands this in.
+
+    `decide` says how a customer's document's corrections of bills are made up; `billed` hears that obligations were billed.
+    """
+
+    decide: Callable[[Wallets, int, int, Sequence[Correction]], Decided]
+    billed: Callable[[Wallets, int, int, Sequence[str]], None]
+
+
+@dataclass(slots=True)
+class Taking:
+    """What a document takes out of obligations' positions on a day; what lines before took is not there any more."""
+
+    books: Books
+    source: Source
+    day: date
+    taken: Counter[str] = field(default_factory=Counter)
+    released: Counter[str] = field(default_factory=Counter)
+
+    def out_of(self, subject: str, amount: int, expected: int) -> tuple[int, int, list[Movement]]:
+        """(out of the contract liability, out of the asset, what leaves the refund liability before) of an amount of an obligation.
+
+        Of the amount, `expected` was expected to be given back.
+        """
+        customer_id = self.source.customer.customer_id
+        (liability, _), _ = obligation_sides(self.source, subject)
+        held = max(balance(self.books.history(customer_id, liability), self.day) - self.taken[subject], 0)
+        apart = max(expected_back(self.books, self.source, subject, self.day) - self.released[subject], 0)
+        unearned = min(amount, held)
+        # what is kept apart of the liability leaves it where it is given back, or where the rest is too little
+        release = min(max(min(expected, apart), unearned - (held - apart), 0), apart)
+        self.taken[subject] += unearned
+        self.released[subject] += release
+        return unearned, amount - unearned, [Movement("refund_liability.released", release, subject, subject)]

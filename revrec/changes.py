@@ -1,0 +1,870 @@
+"""What changes the prices of a contract's obligations, folded in the order of its dates into the terms that hold from day to day.
+
+A contract's documents, and the bills and corrections of what it promised, are events. They are taken day by day: on one day
+modifications as one, then endings, estimates, what the contract's documents take off the price, bills, credit notes, and last what
+gives money up or back. So what came first into the books does not matter. Each event that changes a price leaves a version; each
+that gives up or gives back leaves how much of its amount was earned. Nothing here asks what was booked (606-10-25-13, 32-42 to 32-45).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from fractions import Fraction
+from math import lcm
+from typing import Literal
+
+from ledger.errors import Refused
+from ledger.money import allocate, share
+from revrec.terms import Curve, Progress, Terms, plain
+
+# How a version counts after which nothing of an obligation can change: it ended, or will when its notice is over; or it is what
+# leaving cost.
+ENDED = ("cancelled", "terminated", "penalty")
+
+Given = Literal["credit", "void", "write_off", "refund", "dispute", "return"]
+GIVING = ("write_off", "refund", "dispute")
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An obligation as a document promises it. `known_on` is the day of that document."""
+
+    subject: str
+    contract: str
+    product: str
+    curve: Curve
+    price: int
+    ssp: int | None
+    known_on: date
+    document_id: int
+    treatment: str = ""
+    reason: str = ""
+    own: bool = False  # an invoice line's, whose price is its bill
+
+    @property
+    def ref(self) -> str:
+        """Its id."""
+        return self.subject.removeprefix("obligation:")
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An obligation as a modification leaves it; its treatment is decided, `ssp` None where the document gives none."""
+
+    subject: str
+    curve: Curve
+    price: int
+    ssp: int | None
+    treatment: Literal["prospective", "catch_up"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """An obligation that a modification adds. `apart` is its stand-alone price where it is not sold at it, and shares in the pool.
+
+    One that `renews` another has its price as it stands.
+    """
+
+    promise: Promise
+    apart: int | None = None
+    renews: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens to a contract on a day, by a document."""
+
+    on: date
+    document_id: int
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Modified(Event):
+    """A modification, or a renewal: what it changes, adds and cancels."""
+
+    contract: str
+    changed: tuple[Changed, ...] = ()
+    added: tuple[Added, ...] = ()
+    cancelled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Combined(Event):
+    """Contracts accounted for as one: the prices their obligations get, from days on."""
+
+    prices: Mapping[str, tuple[date, int]]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated(Event):
+    """A contract ends: its last day, and what leaving costs."""
+
+    contract: str
+    ends: date
+    reason: str
+    penalty: Promise | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated(Event):
+    """What of a component is in the price from a day on; of all obligations, or of some."""
+
+    contract: str
+    component: str
+    included: int
+    subjects: tuple[str, ...] | None
+    refund: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(Event):
+    """What a contract's document takes off its price: consideration payable, or credits that share it."""
+
+    contract: str
+    amount: int
+    subjects: tuple[str, ...] | None
+    reason: str
+    by_price: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a line of an invoice bills of an obligation, and the period it names."""
+
+    invoice_id: int
+    line: str
+    subject: str
+    on: date
+    amount: int
+    starts_on: date | None
+    ends_on: date | None
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """Which part of which line it is."""
+        return (self.invoice_id, self.line, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected(Event):
+    """What a document takes back, gives up or gives back of what a line bills of an obligation, net of tax."""
+
+    kind: Given
+    bill: tuple[int, str, str]
+    amount: int
+    starts_on: date | None = None
+    ends_on: date | None = None
+    rebill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undone(Event):
+    """What of a correction of a bill is undone: from its day on all is told as if that had never been."""
+
+    undoes: int  # the document that corrected
+    bill: tuple[int, str, str]
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What of a bill that is given up or back was earned: shown beside revenue from a day on, by a document."""
+
+    on: date
+    document_id: int
+    subject: str
+    kind: str
+    bill: tuple[int, str, str]
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How an amount of a line is made up: expected back before, earned and shown beside revenue, the rest not given."""
+
+    expected: int = 0
+    earned: int = 0
+    rest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An obligation's terms from a day on, by a document: how much that changed its price, how it counts and why."""
+
+    subject: str
+    from_day: date
+    document_id: int
+    treatment: str
+    reason: str
+    change: int
+    refund: int
+    terms: Terms
+
+
+@dataclass(slots=True)
+class _Obligation:
+    """An obligation while events are folded."""
+
+    promise: Promise
+    terms: Terms
+    ssp: int | None
+    treatment: str
+    stated: int  # the price its documents state, without components
+    expected_back: Counter[str] = field(default_factory=Counter)  # by component that is a refund
+    given_back: int = 0
+    billed: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.treatment in ENDED
+
+    @property
+    def still_expected(self) -> int:
+        """What of its bills is expected to be given back, and was not."""
+        return max(sum(self.expected_back.values()) - self.given_back, 0)
+
+    @property
+    def beyond(self) -> int:
+        """What is billed of it beyond the price that the contract's own documents give."""
+        return 0 if self.promise.own else max(self.billed - self.terms.own_price, 0)
+
+
+@dataclass(slots=True)
+class _Billed:
+    """A bill while events are folded: what of it still covers something, and what of that was given up or back as earned."""
+
+    bill: Bill
+    covers: int
+    gone: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A part in a component: whose, its weight, how much it is now.
+
+    A change of it counts at once where it was given, is spread over what remains, or is nobody's where that was cancelled.
+    """
+
+    subject: str
+    weight: Fraction
+    how: Literal["at_once", "spread", "dropped"]
+    part: int = 0
+
+
+@dataclass(slots=True)
+class Folded:
+    """What became of all events: versions by obligation in order, and how each document's amounts of bills are made up."""
+
+    versions: dict[str, list[Version]] = field(default_factory=dict)
+    splits: dict[tuple[int, tuple[int, str, str]], Split] = field(default_factory=dict)
+    beside: list[Beside] = field(default_factory=list)
+
+    def terms(self, subject: str, on: date) -> Terms:
+        """An obligation's terms on a day."""
+        found = self.versions[subject]
+        return next((version.terms for version in reversed(found) if version.from_day <= on), found[0].terms)
+
+    def last(self, subject: str) -> Version:
+        """An obligation as it stands after all."""
+        return self.versions[subject][-1]
+
+
+_RANKS: Mapping[type, int] = {Combined: 0, Modified: 1, Terminated: 2, Estimated: 3, Taken: 4, Undone: 9}
+_CORRECTING = {"void": 6, "credit": 7, "return": 7, "refund": 8, "dispute": 8, "write_off": 8}
+
+
+def _rank(event: Event | Bill) -> tuple[date, int, str, int]:
+    """Where an event comes: by its day; on one day by what it is, then as it came in, corrections by their names."""
+    if isinstance(event, Bill):
+        return (event.on, 5, "", event.invoice_id)
+    if isinstance(event, Corrected):
+        return (event.on, _CORRECTING[event.kind], f"{event.kind} {event.ref}", event.document_id)
+    return (event.on, _RANKS[type(event)], "", event.document_id)
+
+
+def fold(
+    promises: Iterable[Promise],
+    events: Iterable[Event],
+    bills: Iterable[Bill] = (),
+    progress: Mapping[str, Sequence[Progress]] | None = None,
+    checked: int | None = None,
+) -> Folded:
+    """The terms that events make of promises, from day to day.
+
+    What is undone counts no more from the day on which it is: from there all is told as if it never had been. Raises Refused
+    where an event can't be what it is, TooLittle for a price below what is earned of it by the document that is `checked`; where
+    that came by others, the difference is taken off at once.
+    """
+    events, promises, bills = list(events), list(promises), list(bills)
+    undone = [event for event in events if isinstance(event, Undone)]
+    days = sorted({event.on for event in undone})
+    whole = Folded()
+    for since, until in zip([None, *days], [*days, None], strict=True):
+        found = _Fold(promises, progress or {}, checked).run(_as_known(events, since), bills, until)
+        _join(whole, found, since, until, [event for event in undone if event.on == since])
+    return whole
+
+
+def _as_known(events: Sequence[Event], on: date | None) -> list[Event]:
+    """Events less what was undone of them by a day."""
+    back: Counter[tuple[int, tuple[int, str, str]]] = Counter()
+    for event in events:
+        if isinstance(event, Undone) and on is not None and event.on <= on:
+            back[event.undoes, event.bill] += event.amount
+    return [
+        replace(event, amount=event.amount - back[event.document_id, event.bill])
+        if isinstance(event, Corrected)
+        else event
+        for event in events
+        if not isinstance(event, Undone)
+    ]
+
+
+def _join(whole: Folded, found: Folded, since: date | None, until: date | None, undone: Sequence[Undone]) -> None:
+    """Take over of a run what holds from a day to before another."""
+
+    def later(on: date) -> bool:
+        return (since is None or on > since) and (until is None or on < until)
+
+    for subject, versions in found.versions.items():
+        kept = whole.versions.setdefault(subject, [])
+        standing = [version for version in versions if since is None or version.from_day <= since]
+        if since is not None and standing and kept and not standing[-1].terms.same(kept[-1].terms):
+            change = standing[-1].terms.price - kept[-1].terms.price
+            document_id = undone[0].document_id
+            reason = f"{undone[0].ref} undoes what changed it"
+            kept.append(
+                replace(standing[-1], from_day=since, document_id=document_id, treatment="price", reason=reason, change=change)
+            )  # fmt: skip
+        first = versions[:1] if not kept else []
+        kept += [*first, *(version for version in versions[1:] if later(version.from_day))]
+    was = Counter[tuple[int, tuple[int, str, str]]]()
+    for item in whole.beside:
+        was[item.document_id, item.bill] += item.amount
+    by_undoing = {(event.undoes, event.bill): event for event in undone}
+    now = {(item.document_id, item.bill): item for item in found.beside if since is not None and item.on <= since}
+    for key in [] if since is None else [*was, *(key for key in now if key not in was)]:
+        assert since is not None, "nothing is undone before"
+        reached = now[key].amount if key in now else 0
+        if reached != was[key]:
+            like = now.get(key) or next(item for item in whole.beside if (item.document_id, item.bill) == key)
+            whole.beside.append(replace(like, on=since, amount=reached - was[key]))
+    for event in by_undoing.values():
+        before = whole.splits.get((event.undoes, event.bill), Split())
+        after = found.splits.get((event.undoes, event.bill), Split())
+        whole.splits[event.document_id, event.bill] = Split(
+            before.expected - after.expected, before.earned - after.earned, before.rest - after.rest
+        )
+        whole.splits[event.undoes, event.bill] = after
+    whole.beside += [item for item in found.beside if later(item.on)]
+    for place, split in found.splits.items():
+        whole.splits.setdefault(place, split)
+
+
+class _Fold:
+    """One run through the events, in the order of their days."""
+
+    def __init__(
+        self, promises: Sequence[Promise], progress: Mapping[str, Sequence[Progress]], checked: int | None
+    ) -> None:
+        self.progress = progress
+        self.checked = checked
+        self.obligations: dict[str, _Obligation] = {}
+        self.bills: dict[tuple[int, str, str], _Billed] = {}
+        self.shares: dict[tuple[str, str], list[_Share]] = {}
+        self.folded = Folded()
+        for promise in promises:
+            self._promise(promise)
+
+    def run(self, events: Sequence[Event], bills: Sequence[Bill], until: date | None) -> Folded:
+        """Take all events before a day."""
+        happening: list[Event | Bill] = [*events, *bills]
+        coming = sorted(happening, key=_rank)
+        while coming:
+            event = coming.pop(0)
+            if until is not None and event.on >= until:
+                break
+            if isinstance(event, Bill):
+                self._bill(event)
+            elif isinstance(event, Modified):
+                same: list[Modified] = [event]
+                while coming and isinstance(coming[0], Modified) and coming[0].on == event.on:
+                    following = coming.pop(0)
+                    assert isinstance(following, Modified), "looked at just before"
+                    same.append(following)
+                for contract in dict.fromkeys(item.contract for item in same):
+                    self._modify([item for item in same if item.contract == contract])
+            elif isinstance(event, Corrected):
+                self._correct(event)
+            else:
+                self._change(event)
+        return self.folded
+
+    def _change(self, event: Event) -> None:
+        if isinstance(event, Combined):
+            self._combine(event)
+        elif isinstance(event, Terminated):
+            self._terminate(event)
+        elif isinstance(event, Estimated):
+            self._estimate(event)
+        elif isinstance(event, Taken):
+            self._take(event)
+
+    # Promises -----------------------------------------------------------------------------------------------------
+
+    def _promise(self, promise: Promise) -> _Obligation:
+        terms = plain(promise.curve, promise.price, self.progress.get(promise.subject, ()))
+        made = _Obligation(promise, terms, promise.ssp, promise.treatment, promise.price)
+        self.obligations[promise.subject] = made
+        first = min(promise.known_on, promise.curve.starts_on)
+        self.folded.versions[promise.subject] = [
+            Version(promise.subject, first, promise.document_id, promise.treatment, promise.reason, promise.price, 0, terms.copy())
+        ]  # fmt: skip
+        return made
+
+    def _keep(
+        self,
+        obligation: _Obligation,
+        event: Event,
+        treatment: str,
+        reason: str,
+        before: int,
+        from_day: date | None = None,
+    ) -> None:
+        """Keep an obligation's terms as they are now as its next version."""
+        obligation.treatment = treatment if treatment != "price" or not obligation.ended else obligation.treatment
+        self.folded.versions[obligation.promise.subject].append(
+            Version(
+                obligation.promise.subject, from_day or event.on, event.document_id, treatment, reason,
+                obligation.terms.price - before, sum(obligation.expected_back.values()), obligation.terms.copy(),
+            )
+        )  # fmt: skip
+
+    def _of(self, contract: str) -> list[_Obligation]:
+        found = [item for item in self.obligations.values() if item.promise.contract == contract]
+        return sorted(found, key=lambda item: item.promise.ref)
+
+    def going_on(self, contract: str) -> list[_Obligation]:
+        """A contract's obligations that have not ended and have prices of their own, by id."""
+        return [item for item in self._of(contract) if not item.ended and item.terms.curve.pattern != "usage"]
+
+    # What a contract's documents do ---------------------------------------------------------------------------------
+
+    def _combine(self, event: Combined) -> None:
+        for subject, (since, price) in event.prices.items():
+            obligation = self.obligations[subject]
+            before = obligation.terms.price
+            obligation.stated = price
+            obligation.terms = plain(obligation.promise.curve, price, obligation.terms.progress)
+            self._keep(obligation, event, "combined", event.reason, before, since)
+
+    def _modify(self, events: Sequence[Modified]) -> None:
+        """What modifications of one contract on one day make of it together: changes before what is added."""
+        day, last = events[0].on, events[-1]
+        changed = {item.subject: (item, event) for event in events for item in event.changed}
+        cancelled = {subject: event for event in events for subject in event.cancelled}
+        apart = [(item, event) for event in events for item in event.added if item.apart is not None]
+        for subject, event in cancelled.items():
+            changed.pop(subject, None)
+            self._end(self.obligations[subject], event, "cancelled", f"ends before {day}: nothing more is promised")
+        pooled = self._pooled(day, events[0].contract, changed, apart, set(cancelled))
+        for subject, (item, event) in changed.items():
+            if subject not in pooled:
+                self._modify_one(self.obligations[subject], item, event)
+        for event in events:
+            for added in event.added:
+                if added.apart is None or not pooled:
+                    price = added.promise.price if added.renews is None else self.obligations[added.renews].stated
+                    self._promise(replace(added.promise, price=price))
+        if pooled:
+            self._pool(day, last, pooled, changed, apart)
+
+    def _on_top(self, obligation: _Obligation) -> int:
+        """What lies on top of the price that its documents state: its parts of components, less what was taken off."""
+        subject = obligation.promise.subject
+        parts = (
+            item.part
+            for shares in self.shares.values()
+            for item in shares
+            if item.subject == subject and item.how != "dropped"
+        )
+        return sum(parts) - obligation.terms.lowered - obligation.terms.taken
+
+    def _new_price(self, obligation: _Obligation, item: Changed) -> int:
+        return item.price + self._on_top(obligation)
+
+    def _modify_one(self, obligation: _Obligation, item: Changed, event: Event) -> None:
+        terms, before = obligation.terms, obligation.terms.price
+        price = self._new_price(obligation, item)
+        same = terms.curve == item.curve and obligation.stated == item.price
+        obligation.stated = item.price
+        obligation.ssp = obligation.ssp if item.ssp is None else item.ssp
+        if same:
+            return  # agreed as it was: nothing changes
+        if item.treatment == "catch_up":
+            self._open_all(obligation)
+            obligation.terms = replace(terms, curve=item.curve, base=0, pieces=[])
+            fresh = plain(item.curve, price, terms.progress)
+            obligation.terms.pieces = fresh.pieces
+        else:
+            self._require_at_least(obligation, event, price)
+            self._close_given(obligation, event.on)
+            terms.settle(event.on)
+            terms.go_on(event.on, item.curve, price - terms.base)
+        self._keep(obligation, event, item.treatment, item.reason, before)
+
+    def _require_at_least(self, obligation: _Obligation, event: Event, price: int) -> None:
+        earned = obligation.terms.earned_before(event.on)
+        if price < earned and event.document_id == self.checked:
+            raise TooLittle(obligation.promise.subject, earned - self._on_top(obligation))
+
+    def _pooled(
+        self,
+        day: date,
+        contract: str,
+        changed: Mapping[str, tuple[Changed, Modified]],
+        apart: Sequence[tuple[Added, Modified]],
+        cancelled: set[str],
+    ) -> dict[str, tuple[int, Fraction]]:
+        """What is left of each obligation, and what that is worth alone, that shares with what is added; none where nothing is."""
+        if not apart:
+            return {}
+        found: dict[str, tuple[int, Fraction]] = {}
+        for obligation in self.going_on(contract):
+            subject = obligation.promise.subject
+            item = changed[subject][0] if subject in changed else None
+            if subject in cancelled or (item is not None and item.treatment == "catch_up"):
+                continue
+            curve = obligation.terms.curve if item is None else item.curve
+            if curve.pattern == "progress" and curve.quantity is None:
+                continue
+            price = obligation.terms.price if item is None else self._new_price(obligation, item)
+            left = price - obligation.terms.earned_before(day)
+            coming = replace(obligation.terms, curve=curve, pieces=[]).left(day)
+            if left <= 0 and item is None:
+                continue
+            ssp = obligation.ssp if item is None or item.ssp is None else item.ssp
+            if ssp is None:
+                return {}
+            found[subject] = (left, ssp * coming)
+        return found
+
+    def _pool(
+        self,
+        day: date,
+        last: Modified,
+        pooled: Mapping[str, tuple[int, Fraction]],
+        changed: Mapping[str, tuple[Changed, Modified]],
+        apart: Sequence[tuple[Added, Modified]],
+    ) -> None:
+        """Share what is left of the price, and the new prices, by stand-alone prices over all that remains (25-13(a))."""
+        pool = sum(left for left, _ in pooled.values()) + sum(item.promise.price for item, _ in apart)
+        worths = [worth for _, worth in pooled.values()] + [Fraction(item.apart or 0) for item, _ in apart]
+        scale = lcm(*(worth.denominator for worth in worths))
+        weights = [int(worth * scale) for worth in worths]
+        parts = allocate(max(pool, 0), weights)
+        reason = (
+            f"not sold at stand-alone prices: what is left of the price and the new price, {pool} in minor units, are shared by "
+            "stand-alone prices over what remains (606-10-25-13(a))"
+        )
+        self._pool_components(list(pooled), [item.promise.subject for item, _ in apart], weights, day)
+        for (subject, _), part in zip(pooled.items(), parts, strict=False):
+            obligation = self.obligations[subject]
+            terms, before = obligation.terms, obligation.terms.price
+            event: Event = last
+            curve = terms.curve
+            if subject in changed:
+                item, event = changed[subject]
+                curve, obligation.stated = item.curve, item.price
+                obligation.ssp = obligation.ssp if item.ssp is None else item.ssp
+            terms.settle(day)
+            terms.go_on(day, curve, part)
+            self._keep(obligation, event, "prospective", reason, before)
+        for (new, _), part in zip(apart, parts[len(pooled) :], strict=True):
+            made = self._promise(replace(new.promise, price=part, treatment="prospective", reason=reason))
+            made.stated = new.promise.price
+
+    def _end(self, obligation: _Obligation, event: Event, treatment: str, reason: str) -> None:
+        """Nothing more of an obligation is promised: what is earned of it stays, and what a component gave it of that."""
+        before = obligation.terms.price
+        self._close_given(obligation, event.on, dropping=True)
+        obligation.terms.settle(event.on)
+        self._keep(obligation, event, treatment, reason, before)
+
+    def _terminate(self, event: Terminated) -> None:
+        for obligation in self._of(event.contract):
+            if obligation.ended:
+                continue
+            reason = f"terminated, {event.ends} is the last day: {event.reason}"
+            terms, before = obligation.terms, obligation.terms.price
+            given_by_then = terms.curve.ends_on is not None and terms.curve.ends_on <= event.ends
+            if terms.curve.pattern == "usage" or given_by_then:
+                if terms.curve.pattern == "usage":
+                    last = min(terms.curve.ends_on or event.ends, event.ends)
+                    terms.curve = replace(terms.curve, ends_on=last)
+                self._keep(obligation, event, "terminated", reason, before)
+            elif event.ends < event.on or terms.curve.starts_on > event.ends:
+                self._end(obligation, event, "cancelled", reason)
+            elif terms.curve.pattern == "progress":
+                raise Refused(
+                    "ends", event.ends, f"expected none: {obligation.promise.ref} is earned by progress, and nobody knows how far it "
+                    "will be; cancel it by a contract_modification once it is done, then terminate the rest"
+                )  # fmt: skip
+            else:
+                self._close_given(obligation, event.ends + timedelta(days=1), dropping=True)
+                terms.cut(event.ends)
+                self._keep(obligation, event, "terminated", reason, before)
+        if event.penalty is not None:
+            self._promise(event.penalty)
+
+    # Components -----------------------------------------------------------------------------------------------------
+
+    def weighted(self, contract: str, subjects: Sequence[str] | None) -> list[tuple[_Obligation, int]]:
+        """What a change of a contract's price falls on, with the weight of each: those it is about, or all that go on."""
+        found = self.going_on(contract) if subjects is None else [self.obligations[subject] for subject in subjects]
+        if len(found) == 1:
+            return [(found[0], 1)]
+        by_ssp = all(item.ssp is not None for item in found)
+        return [(item, (item.ssp or 0) if by_ssp else max(item.terms.price, 0)) for item in found]
+
+    def _estimate(self, event: Estimated) -> None:
+        key = (event.contract, event.component)
+        shares = self.shares.get(key)
+        if shares is not None and event.subjects is not None and {s.subject for s in shares} != set(event.subjects):
+            self._apply(key, event, 0, shares)  # it is about others now: those before give theirs back
+            shares = None
+        if shares is None:
+            weighted = [(item, weight) for item, weight in self.weighted(event.contract, event.subjects) if weight]
+            shares = [_Share(item.promise.subject, Fraction(weight), "spread") for item, weight in weighted]
+        self.shares[key] = shares
+        self._apply(key, event, event.included, shares)
+
+    def _apply(self, key: tuple[str, str], event: Estimated, included: int, shares: Sequence[_Share]) -> None:
+        """Let a component be so much: each share of it changes by its part."""
+        if not shares:
+            return
+        parts = _spread(included, [item.weight for item in shares])
+        self.shares[key] = [replace(item, part=part) for item, part in zip(shares, parts, strict=True)]
+        changes: dict[str, list[tuple[str, int]]] = {}
+        for item, now in zip(shares, parts, strict=True):
+            if item.how != "dropped" and now != item.part:
+                changes.setdefault(item.subject, []).append((item.how, now - item.part))
+        for subject, moved in changes.items():
+            obligation = self.obligations[subject]
+            price = obligation.terms.price
+            for how, change in moved:
+                if how == "at_once":
+                    obligation.terms.base += change
+                else:
+                    obligation.terms.spread(change)
+                if event.refund:
+                    obligation.expected_back[key[1]] -= change
+            self._keep(obligation, event, "price", event.reason, price)
+
+    def _open_all(self, obligation: _Obligation) -> None:
+        """All of an obligation's shares are spread again: its price counts from the start."""
+        subject = obligation.promise.subject
+        for key, shares in self.shares.items():
+            self.shares[key] = [
+                replace(item, how="spread") if item.subject == subject and item.how == "at_once" else item
+                for item in shares
+            ]
+
+    def _close_given(self, obligation: _Obligation, on: date, *, dropping: bool = False) -> None:
+        """What is given of an obligation keeps its part of each component; what remains is spread anew, or is dropped with it."""
+        price = obligation.terms.price
+        given = Fraction(obligation.terms.earned_before(on), price) if price else Fraction(0)
+        given = min(max(given, Fraction(0)), Fraction(1))
+        subject = obligation.promise.subject
+        for key, shares in self.shares.items():
+            found: list[_Share] = []
+            for item in shares:
+                if item.subject != subject or item.how != "spread":
+                    found.append(item)
+                    continue
+                stays = share(item.part, given.numerator, given.denominator)
+                found += [
+                    _Share(subject, item.weight * given, "at_once", stays),
+                    _Share(subject, item.weight * (1 - given), "dropped" if dropping else "spread", item.part - stays),
+                ]
+            self.shares[key] = found
+
+    def _pool_components(self, pooled: Sequence[str], added: Sequence[str], weights: Sequence[int], day: date) -> None:
+        """What was given of pooled obligations keeps its part of each component, the rest goes to the pool as its price does."""
+        for subject in pooled:
+            self._close_given(self.obligations[subject], day)
+        members, whole = [*pooled, *added], sum(weights)
+        for key, shares in self.shares.items():
+            into = [item for item in shares if item.subject in pooled and item.how == "spread"]
+            if not into or not whole:
+                continue
+            weight = sum((item.weight for item in into), Fraction(0))
+            parts = _spread(sum(item.part for item in into), [Fraction(w) for w in weights])
+            self.shares[key] = [item for item in shares if item not in into] + [
+                _Share(member, weight * Fraction(w, whole), "spread", part)
+                for member, w, part in zip(members, weights, parts, strict=True)
+            ]
+
+    def _take(self, event: Taken) -> None:
+        """Take an amount off the price: of what was given already at once, within its last modification (32-45)."""
+        weighted = self.weighted(event.contract, event.subjects)
+        weights = [max(item.terms.price, 0) if event.by_price else weight for item, weight in weighted]
+        if not any(weights):
+            return
+        for (obligation, _), part in zip(weighted, allocate(event.amount, weights), strict=True):
+            if part:
+                before = obligation.terms.price
+                obligation.terms.spread(-part)
+                obligation.terms.taken += part
+                self._keep(obligation, event, "price", event.reason, before)
+
+    # Bills and what corrects them -----------------------------------------------------------------------------------
+
+    def _bill(self, bill: Bill) -> None:
+        obligation = self.obligations[bill.subject]
+        obligation.billed += bill.amount
+        self.bills[bill.key] = _Billed(bill, bill.amount)
+
+    def _given(self, billed: _Billed, on: date) -> int:
+        """What of what a bill covers is given before a day: of the period it names, else of the price in the order of the bills."""
+        terms = self.obligations[billed.bill.subject].terms
+        bill, earned = billed.bill, terms.earned_before(on)
+        before = timedelta(days=1)
+        if bill.starts_on is not None and bill.ends_on is not None:
+            starts, ends = terms.earned(bill.starts_on - before), terms.earned(bill.ends_on)
+            if ends <= starts:
+                return billed.covers if on > bill.ends_on else 0
+            return share(billed.covers, min(max(earned - starts, 0), ends - starts), ends - starts)
+        of_it = [item for item in self.bills.values() if item.bill.subject == bill.subject]
+        named = sorted(
+            (terms.earned(item.bill.starts_on - before), terms.earned(item.bill.ends_on))
+            for item in of_it
+            if item.bill.starts_on is not None and item.bill.ends_on is not None and item.covers > 0
+        )
+        reached = free = 0
+        for starts, ends in named:
+            free += max(min(starts, earned) - reached, 0)
+            reached = max(reached, ends)
+        free += max(earned - reached, 0)
+        for item in of_it:
+            if item is billed:
+                break
+            if item.bill.starts_on is None or item.bill.ends_on is None:
+                free -= item.covers
+        return min(max(free, 0), billed.covers)
+
+    def _correct(self, event: Corrected) -> None:
+        """What a correction of a bill makes of the obligation, and how its amount is made up."""
+        billed = self.bills.get(event.bill)
+        if billed is None or event.amount == 0:
+            return  # of a bill of a later day, or undone whole
+        obligation = self.obligations[billed.bill.subject]
+        before = obligation.terms.price
+        split = _CORRECT[event.kind](self, obligation, billed, event)
+        self.folded.splits[event.document_id, event.bill] = split
+        billed.covers -= split.expected + split.rest
+        billed.gone += split.earned
+        obligation.billed -= split.expected + split.rest
+        obligation.given_back += split.expected
+        if split.earned and event.kind in GIVING:
+            self.folded.beside.append(
+                Beside(event.on, event.document_id, billed.bill.subject, event.kind, event.bill, split.earned)
+            )
+        if obligation.terms.price != before or split.expected:
+            self._keep(obligation, event, "price", _REASONS[event.kind].format(event.ref), before)
+
+    def _void(self, obligation: _Obligation, _billed: _Billed, event: Corrected) -> Split:
+        """A bill is no price; but an obligation that an invoice made for itself has no other, and loses it from the start."""
+        if obligation.promise.own:
+            terms = obligation.terms
+            terms.base, terms.pieces = terms.price - event.amount, []
+        return Split(rest=event.amount)
+
+    def _credit(self, obligation: _Obligation, _billed: _Billed, event: Corrected) -> Split:
+        """What is expected back first, then what is billed beyond the price; only what is more lowers the price."""
+        expected = min(event.amount, obligation.still_expected)
+        rest = event.amount - expected
+        lower = 0 if event.rebill else max(rest - obligation.beyond, 0)
+        terms = obligation.terms
+        if lower and event.starts_on is not None and event.ends_on is not None and terms.curve.pattern != "progress":
+            ended = terms.end(event.starts_on, event.ends_on, lower)
+            over = lower - ended
+            if over:
+                at = terms.reached(event.ends_on)
+                terms.spread(-over, [place for place, piece in enumerate(terms.pieces) if piece.begins < at] or None)
+        elif lower:
+            terms.spread(-lower)
+        terms.lowered += lower
+        return Split(expected=expected, rest=rest)
+
+    def _write_off(self, obligation: _Obligation, billed: _Billed, event: Corrected) -> Split:
+        """Of what the bill covers, what is to come is given up first: it leaves the price; then what was earned: bad debt."""
+        to_come = max(billed.covers - self._given(billed, event.on), 0)
+        rest = min(event.amount, to_come)
+        gives_up = max(rest - obligation.beyond, 0)
+        terms = obligation.terms
+        gives_up = min(gives_up, max(terms.price - terms.earned_before(event.on), 0))
+        terms.give_up(event.on, gives_up)
+        terms.lowered += gives_up
+        return Split(earned=event.amount - rest, rest=rest)
+
+    def _give_back(self, obligation: _Obligation, billed: _Billed, event: Corrected) -> Split:
+        """What is expected back first; of the rest, what of the bill is given is shown beside revenue, in proportion.
+
+        What was not given ends where the bill was its only price; a contract's price stays.
+        """
+        expected = min(event.amount, obligation.still_expected)
+        amount = event.amount - expected
+        covers = billed.covers - billed.gone
+        given = self._given(billed, event.on) - billed.gone
+        earned = share(amount, min(max(given, 0), covers), covers) if covers > 0 else amount
+        if obligation.promise.own:
+            terms = obligation.terms
+            ends = min(amount - earned, max(terms.price - terms.earned_before(event.on), 0))
+            terms.give_up(event.on, ends)
+            terms.lowered += ends
+        return Split(expected, earned, amount - earned)
+
+
+_CORRECT: Mapping[str, Callable[[_Fold, _Obligation, _Billed, Corrected], Split]] = {
+    "void": _Fold._void,
+    "credit": _Fold._credit,
+    "return": _Fold._credit,
+    "write_off": _Fold._write_off,
+    "refund": _Fold._give_back,
+    "dispute": _Fold._give_back,
+}
+_REASONS = {
+    "void": "{} takes its bill back",
+    "credit": "credited by {} (606-10-32-43)",
+    "return": "returned by {}",
+    "write_off": "{} gives up what is to come",
+    "refund": "{} gives back what is to come",
+    "dispute": "{} loses what is to come",
+}
+
+
+class TooLittle(Exception):
+    """A modification's price is below what is earned of the obligation already: the least it can be, in minor units."""
+
+    def __init__(self, subject: str, least: int) -> None:
+        super().__init__(f"{subject}: at least {least}")
+        self.subject = subject
+        self.least = least
+
+
+def _spread(amount: int, weights: Sequence[Fraction]) -> list[int]:
+    """An amount over weights, summing exactly; below zero as above."""
+    scale = lcm(*(weight.denominator for weight in weights))
+    whole = [int(weight * scale) for weight in weights]
+    if not any(whole):
+        return [0] * len(whole)
+    parts = allocate(abs(amount), whole)
+    return parts if amount >= 0 else [-part for part in parts]

@@ -1,0 +1,439 @@
+"""The history of what was promised: read from the books, folded into terms, and kept as their next edition.
+
+A contract (with those it is accounted for as one with), or an invoice line that made an obligation for itself, is folded whole whenever a
+document changes any of it, whatever its date; what is decided differently by that of documents in the books already is posted as
+the difference, on their days or the first open one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger.books import AccountKey, Books, Movement, Source
+from ledger.obligations import NET_OBLIGATION, Correction, Obligations, Shares, obligation_keys
+from ledger.positions import available
+from ledger.wallets import Wallets
+from revrec import happened
+from revrec.changes import (
+    Beside,
+    Bill,
+    Combined,
+    Corrected,
+    Event,
+    Folded,
+    Modified,
+    Promise,
+    Split,
+    Taken,
+    Terminated,
+    Undone,
+    Version,
+    fold,
+)
+from revrec.terms import Curve, Progress
+from revrec.versions import Party
+
+
+@dataclass(slots=True)
+class History:
+    """All that was promised by contracts or a line, and all that happened to it, as the books have it."""
+
+    party: Party
+    promises: list[Promise]
+    events: list[Event] = field(default_factory=list)
+    bills: list[Bill] = field(default_factory=list)
+    progress: dict[str, list[Progress]] = field(default_factory=dict)
+    # at what price each stands in the books, before its terms changed
+    first_prices: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Which obligations there are."""
+        return [promise.subject for promise in self.promises] + [
+            added.promise.subject for event in self.events if isinstance(event, Modified) for added in event.added
+        ] + [event.penalty.subject for event in self.events if isinstance(event, Terminated) and event.penalty]  # fmt: skip
+
+    def folded(self, checked: int | None = None) -> Folded:
+        """What became of it; of the document that is `checked`, what it can't be is refused."""
+        return fold(self.promises, self.events, self.bills, self.progress, checked)
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+_PARTY = """
+    select o.customer_id, c.ref as customer, t.entity, t.currency, coalesce(t.package, t.ref) as package
+    from obligation o join contract t using (customer_id, contract_id) join customer c on c.customer_id = o.customer_id
+    where o.customer_id = :customer_id and o.ref = any(:refs)
+    union
+    select l.customer_id, c.ref, i.entity, i.currency, null
+    from invoice_line l join invoice i using (customer_id, invoice_id) join customer c on c.customer_id = l.customer_id
+    where l.customer_id = :customer_id and l.own_obligation and l.subject = any(:subjects)"""
+
+
+def parties_of(books: Books, customer_id: int, subjects: Iterable[str]) -> dict[Party, list[str]]:
+    """Obligations by what they are folded with: contracts of a package, or a line alone."""
+    found: dict[Party, list[str]] = {}
+    for subject in dict.fromkeys(subjects):
+        ref = subject.removeprefix("obligation:")
+        row = books.connection.execute(
+            text(_PARTY), {"customer_id": customer_id, "refs": [ref], "subjects": [subject]}
+        ).first()
+        if row is not None:
+            found.setdefault(Party(*row), []).append(subject)
+    return found
+
+
+def read(books: Books, party: Party, subjects: Sequence[str]) -> History:
+    """The history of contracts, or of invoice lines: what was gathered is written first, so that it can be read."""
+    books.flush()
+    history = _of_contracts(books, party) if party.package is not None else _of_lines(books, party, subjects)
+    _read_bills(books, history)
+    return history
+
+
+_PROMISED = """
+    select 'obligation:' || o.ref as subject, t.ref as contract, o.product, o.pattern, o.starts_on, o.ends_on, o.quantity,
+           o.price_minor, o.ssp_minor, coalesce(o.added_on, t.signed_on) as known_on, o.document_id, o.treatment, o.reason,
+           o.renews, t.contract_id
+    from obligation o join contract t using (customer_id, contract_id)
+    where o.customer_id = :customer_id and coalesce(t.package, t.ref) = :package order by o.document_id, o.ref"""
+_DOCUMENTS = """
+    select d.document_id, d.type, d.ref, d.dated_on, d.body, x.contract
+    from (select customer_id, document_id, contract from contract_modification
+          union select customer_id, document_id, contract from variable_estimate) x
+    join contract t on t.customer_id = x.customer_id and t.ref = x.contract
+    join document d on d.customer_id = x.customer_id and d.document_id = x.document_id
+    where x.customer_id = :customer_id and coalesce(t.package, t.ref) = :package order by d.document_id"""
+# what a contract that was combined with others made of their prices stands in the first edition that says so
+_COMBINED = """
+    select distinct on (v.document_id, v.subject) v.document_id, v.subject, v.from_day, v.price_minor, v.reason, d.ref, d.dated_on
+    from obligation_terms v join document d using (customer_id, document_id)
+    where v.customer_id = :customer_id and v.subject = any(:subjects) and v.treatment = 'combined'
+    order by v.document_id, v.subject, v.edition, v.segment"""
+_RIGHTS = """
+    select g.grant_id, g.ref, g.effective_on, g.contract, g.price_minor from credit_grant g
+    join contract t on t.customer_id = g.customer_id and t.ref = g.contract
+    where g.customer_id = :customer_id and coalesce(t.package, t.ref) = :package and g.kind in ('promotional', 'pilot')
+      and g.price_minor > 0 and g.carried_from is null
+      and exists (select from entry e join posting p using (customer_id, entry_id) join rule r on r.number = p.rule
+                  where e.customer_id = g.customer_id and e.document_id = g.grant_id and r.code like 'grant.right%')"""
+_PROGRESS = """
+    select subject, effective_on, quantity, percent from progress
+    where customer_id = :customer_id and subject = any(:subjects) order by document_id"""
+
+
+def _of_contracts(books: Books, party: Party) -> History:
+    place: dict[str, Any] = {"customer_id": party.customer_id, "package": party.package}
+    history = History(party, [])
+    added: dict[int, list[tuple[Promise, str | None]]] = defaultdict(list)
+    for row in books.connection.execute(text(_PROMISED), place):
+        promise = Promise(
+            row.subject, row.contract, row.product, Curve(row.pattern, row.starts_on, row.ends_on, row.quantity),
+            row.price_minor, row.ssp_minor, row.known_on, row.document_id, row.treatment or "", row.reason or "",
+        )  # fmt: skip
+        history.first_prices[row.subject] = row.price_minor
+        if row.document_id == row.contract_id:
+            history.promises.append(promise)
+        else:
+            added[row.document_id].append((promise, row.renews))
+    subjects = [p.subject for p in history.promises] + [p.subject for items in added.values() for p, _ in items]
+    place["subjects"] = subjects
+    for row in books.connection.execute(text(_DOCUMENTS), place):
+        history.events.append(happened.read(books, party.currency, row, added.get(row.document_id, [])))
+    prices: dict[tuple[int, str, date, str], dict[str, tuple[date, int]]] = defaultdict(dict)
+    for row in books.connection.execute(text(_COMBINED), place):
+        prices[row.document_id, row.ref, row.dated_on, row.reason][row.subject] = (row.from_day, row.price_minor)
+    for (document_id, ref, on, reason), of in prices.items():
+        history.events.append(Combined(on, document_id, ref, of, reason))
+    for row in books.connection.execute(text(_RIGHTS), place):
+        history.events.append(right(row.effective_on, row.grant_id, row.ref, row.contract, row.price_minor))
+    for row in books.connection.execute(text(_PROGRESS), place):
+        history.progress.setdefault(row.subject, []).append(Progress(row.effective_on, row.quantity, row.percent))
+    return history
+
+
+def right(on: date, document_id: int, ref: str, contract: str, amount: int) -> Taken:
+    """What free credits take of a contract's price."""
+    reason = f"credits {ref} share the price, as a material right"
+    return Taken(on, document_id, ref, contract, amount, None, reason, by_price=True)
+
+
+_LINES = """
+    select l.subject, coalesce(l.product, '') as product, l.pattern, l.starts_on, l.ends_on, l.amount_minor, i.issued_on, i.invoice_id
+    from invoice_line l join invoice i using (customer_id, invoice_id)
+    where l.customer_id = :customer_id and l.own_obligation and l.subject = any(:subjects)"""
+
+
+def _of_lines(books: Books, party: Party, subjects: Sequence[str]) -> History:
+    rows = books.connection.execute(text(_LINES), {"customer_id": party.customer_id, "subjects": list(subjects)})
+    return History(party, [
+        Promise(row.subject, "", row.product, Curve(row.pattern, row.starts_on, row.ends_on), row.amount_minor, None, row.issued_on,
+                row.invoice_id, own=True)
+        for row in rows
+    ])  # fmt: skip
+
+
+_BILLS = """
+    select l.invoice_id, l.line, l.subject, i.issued_on, l.amount_minor, case when not l.own_obligation then l.starts_on end as starts_on,
+           case when not l.own_obligation then l.ends_on end as ends_on
+    from invoice_line l join invoice i using (customer_id, invoice_id)
+    where l.customer_id = :customer_id and l.subject = any(:subjects) and (l.amount_minor > 0 or l.own_obligation)
+    order by l.invoice_id, l.line"""
+_CORRECTIONS = """
+    select x.document_id, d.ref, greatest(d.dated_on, i.recorded_on, i.issued_on) as on_day, x.kind, x.invoice_id, x.line, x.subject,
+           x.amount_minor, x.starts_on, x.ends_on, x.rebill, x.undoes
+    from line_change x join document d using (customer_id, document_id)
+    join invoice i on i.customer_id = x.customer_id and i.invoice_id = x.invoice_id
+    where x.customer_id = :customer_id and x.subject = any(:subjects) and not x.own_obligation
+    order by x.document_id, x.invoice_id, x.line"""
+
+
+def _read_bills(books: Books, history: History) -> None:
+    place = {"customer_id": history.party.customer_id, "subjects": history.subjects}
+    history.bills = [Bill(*row) for row in books.connection.execute(text(_BILLS), place)]
+    for row in books.connection.execute(text(_CORRECTIONS), place):
+        correction = Correction(
+            row.document_id, row.ref, row.kind, row.invoice_id, row.line, row.subject, row.amount_minor, row.on_day,
+            row.starts_on, row.ends_on, row.rebill, row.undoes,
+        )  # fmt: skip
+        history.events.append(_event(correction))
+
+
+def _event(item: Correction) -> Event:
+    """A correction of a bill as it happened to what it bills."""
+    bill = (item.invoice_id, item.line, item.subject)
+    if item.undoes:
+        return Undone(item.on, item.document_id, item.ref, item.undoes, bill, abs(item.amount))
+    kind: Any = "credit" if item.kind == "proration" else item.kind
+    return Corrected(
+        item.on, item.document_id, item.ref, kind, bill, item.amount, item.starts_on, item.ends_on, item.rebill
+    )
+
+
+# Keeping ------------------------------------------------------------------------------------------------------------
+
+
+def touched(books: Books, customer_id: int) -> set[str]:
+    """The obligations of a customer whose terms or bills were ever changed: what comes later may count before that."""
+    known: set[str] | None = books.touched.get(customer_id)
+    if known is None:
+        known = books.touched[customer_id] = set(
+            books.connection.scalars(
+                text(
+                    "select subject from line_change where customer_id = :customer_id and subject like 'obligation:%' "
+                    "union select subject from obligation_terms where customer_id = :customer_id"
+                ),
+                {"customer_id": customer_id},
+            )
+        )
+    return known
+
+
+def keep(books: Books, history: History, folded: Folded, document_id: int) -> None:
+    """Gather the next edition of every obligation whose terms are not as its last one has them."""
+    subjects = history.subjects
+    last: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    editions: dict[str, int] = {}
+    for row in books.connection.execute(
+        text(
+            "select t.* from obligation_terms t where customer_id = :customer_id and subject = any(:subjects) and edition ="
+            " (select max(edition) from obligation_terms l where l.customer_id = t.customer_id and l.subject = t.subject)"
+            " order by version, segment"
+        ),
+        {"customer_id": history.party.customer_id, "subjects": subjects},
+    ).mappings():
+        editions[row["subject"]] = row["edition"]
+        last[row["subject"]].append(tuple(row[name] for name in _COMPARED))
+    for subject in subjects:
+        rows = list(_rows(history.party.customer_id, folded.versions[subject]))
+        first = folded.versions[subject][0].terms.price
+        alone = len(folded.versions[subject]) == 1 and first == history.first_prices.get(subject, first)
+        if alone and subject not in editions:
+            continue  # as it was promised
+        if [tuple(row[name] for name in _COMPARED) for row in rows] == last.get(subject):
+            continue
+        edition = editions.get(subject, 0) + 1
+        for values in rows:
+            books.add_row("obligation_terms", **values, edition=edition, edition_by=document_id)
+    books.touched.pop(history.party.customer_id, None)
+
+
+_COMPARED = (
+    "version", "segment", "document_id", "from_day", "treatment", "reason", "price_minor", "change_minor", "refund_minor", "pattern",
+    "starts_on", "ends_on", "quantity", "counts_from", "base_minor", "reaches_minor", "begins", "ends",
+)  # fmt: skip
+
+
+def _rows(customer_id: int, versions: Sequence[Version]) -> Iterable[dict[str, Any]]:
+    """An obligation's versions as rows, one for each piece of its price."""
+    for number, version in enumerate(versions, 1):
+        terms = version.terms
+        same = {
+            "customer_id": customer_id, "subject": version.subject, "version": number, "document_id": version.document_id,
+            "from_day": version.from_day, "treatment": version.treatment, "reason": version.reason, "price_minor": terms.price,
+            "change_minor": version.change, "refund_minor": version.refund, "pattern": terms.curve.pattern,
+            "starts_on": terms.curve.starts_on, "ends_on": terms.curve.ends_on, "quantity": terms.curve.quantity,
+        }  # fmt: skip
+        reached = terms.base
+        if not terms.pieces:
+            yield same | {
+                "segment": 1, "counts_from": version.from_day, "base_minor": reached, "reaches_minor": reached,
+                "begins": happened.exact(0), "ends": happened.exact(1),
+            }  # fmt: skip
+        for place, piece in enumerate(terms.pieces, 1):
+            yield same | {
+                "segment": place, "counts_from": piece.from_day, "base_minor": reached, "reaches_minor": reached + piece.amount,
+                "begins": happened.exact(piece.begins), "ends": happened.exact(piece.ends),
+            }  # fmt: skip
+            reached += piece.amount
+
+
+# By which role what was earned of a bill stands beside revenue.
+BESIDE = {"write_off": "bad_debt", "refund": "refunds", "dispute": "disputes"}
+
+
+def settle_beside(books: Books, source: Source, party: Party, beside: Sequence[Beside]) -> None:
+    """Post what stands beside revenue otherwise than it is decided now, on its days or the first open one."""
+    steps: dict[tuple[str, str], dict[date, int]] = defaultdict(lambda: defaultdict(int))
+    for item in beside:
+        steps[item.subject, item.kind][books.open_day(party.entity, item.on)] += item.amount
+    for (subject, kind), by_day in steps.items():
+        key = AccountKey(party.entity, BESIDE[kind], party.currency, subject)
+        posted = books.history(party.customer_id, key)
+        first = books.first_open_day(party.entity)
+        days = sorted({day for day in (*by_day, *posted) if day > first} | {first})
+        moved = 0
+        for day in days:
+            target = sum(amount for on, amount in by_day.items() if on <= day)
+            stands = sum(net for on, net in posted.items() if on <= day)
+            step = target - stands - moved
+            if step:
+                moved += step
+                _post_beside(books, source, subject, kind, day, step)
+
+
+def _post_beside(books: Books, source: Source, subject: str, kind: str, day: date, step: int) -> None:
+    deferred = obligation_keys(source.entity, source.currency, subject, "")[0]
+    if step > 0:
+        movements = [Movement(f"decided.{kind}", step, subject, subject)]
+    else:
+        held = min(-step, max(available(books.history(source.customer.customer_id, deferred), day), 0))
+        movements = [
+            Movement(f"decided.{kind}_less_deferred", held, subject, subject),
+            Movement(f"decided.{kind}_less_unbilled", -step - held, subject, subject),
+        ]
+    books.post(source, day, movements)
+    unbilled = obligation_keys(source.entity, source.currency, subject, "")[1]
+    books.net(source, (deferred, unbilled), NET_OBLIGATION, day)
+
+
+def refold(books: Books, party: Party, subjects: Sequence[str], document_id: int) -> None:
+    """Fold contracts, or lines, anew, and keep what that makes of them: a fact of theirs came in."""
+    Plan.of(books, party, document_id, subjects=subjects).keep()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a document makes of contracts: folded before anything of it is gathered, kept after all of it is."""
+
+    books: Books
+    history: History
+    folded: Folded
+    document_id: int
+
+    @classmethod
+    def of(cls, books: Books, party: Party, document_id: int, *events: Event, subjects: Sequence[str] = ()) -> Plan:
+        """Fold contracts, or lines, with what a document brings. Raises Refused, or TooLittle, where it can't be."""
+        history = read(books, party, subjects)
+        history.events += events
+        return cls(books, history, history.folded(document_id), document_id)
+
+    def taken(self) -> list[tuple[Version, int]]:
+        """The versions that are the document's own, each with how much it takes off its obligation's price."""
+        return [
+            (version, -version.change)
+            for versions in self.folded.versions.values()
+            for version in versions
+            if version.document_id == self.document_id and version.change < 0
+        ]
+
+    def keep(self) -> None:
+        """Gather the terms that come of it, and post what is decided differently of documents in the books."""
+        keep(self.books, self.history, self.folded, self.document_id)
+        source = self.history.party.source(self.books, self.document_id)
+        settle_beside(self.books, source, self.history.party, self.folded.beside)
+
+
+def fold_old(books: Books, document_id: int) -> None:
+    """Fold what books of an older schema have changed of obligations, once, as documents do from then on."""
+    waiting = books.connection.execute(text("select customer_id, subject from terms_to_fold order by 1, 2")).all()
+    if not waiting:
+        return
+    by_customer: dict[int, list[str]] = defaultdict(list)
+    for row in waiting:
+        by_customer[row.customer_id].append(row.subject)
+    for customer_id, subjects in by_customer.items():
+        for party, of in parties_of(books, customer_id, subjects).items():
+            refold(books, party, of, document_id)
+    books.flush()
+    books.connection.execute(text("delete from terms_to_fold"))
+
+
+# What the ledger asks ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Decided:
+    """How corrections of bills are made up, by the terms of what they bill."""
+
+    books: Books
+    document_id: int
+    histories: list[tuple[History, Folded]]
+
+    def share(self, invoice_id: int, line: str, subject: str, document_id: int | None = None) -> Shares:
+        """How a line's amount is made up: of the document's own correction, or of one in the books."""
+        key = (self.document_id if document_id is None else document_id, (invoice_id, line, subject))
+        for _, folded in self.histories:
+            if key in folded.splits:
+                split: Split = folded.splits[key]
+                return Shares(split.expected, split.earned, split.rest)
+        return Shares(0, 0, 0)
+
+    def keep(self) -> None:
+        """Keep the terms that come of them, and post what is decided differently of others: after their own movements."""
+        for history, folded in self.histories:
+            keep(self.books, history, folded, self.document_id)
+            source = history.party.source(self.books, self.document_id)
+            settle_beside(self.books, source, history.party, folded.beside)
+
+
+def decide(wallets: Wallets, customer_id: int, document_id: int, corrections: Sequence[Correction]) -> Decided:
+    """How corrections of bills are made up: asked before anything of them is gathered."""
+    books = wallets.books
+    books.flush()
+    histories = []
+    for party, subjects in parties_of(books, customer_id, [item.subject for item in corrections]).items():
+        history = read(books, party, subjects)
+        known = set(history.subjects)
+        history.events += [_event(item) for item in corrections if item.subject in known]
+        histories.append((history, history.folded()))
+    return Decided(books, document_id, histories)
+
+
+def billed_later(wallets: Wallets, customer_id: int, document_id: int, subjects: Iterable[str]) -> None:
+    """Fold anew what a bill was posted of, where something happened to it already: what the bill covers may change that."""
+    books = wallets.books
+    of = [subject for subject in subjects if subject in touched(books, customer_id)]
+    if of:
+        books.flush()
+        for party, found in parties_of(books, customer_id, of).items():
+            refold(books, party, found, document_id)
+
+
+OBLIGATIONS = Obligations(decide, billed_later)
