@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -61,7 +62,7 @@ def held_by_histories(test: Any) -> Any:
 
 def hold(shelf: Shelf, history: History, relation: Relation) -> None:
     """Ask a relation of a history; where it does not hold, of less and less of it."""
-    found = relation(shelf, history)
+    found = ask(relation, shelf, history)
     if found is None:
         return
     cuts = _CUTS
@@ -73,10 +74,19 @@ def hold(shelf: Shelf, history: History, relation: Relation) -> None:
             if not less.told or len(less.told) == len(history.told):
                 continue
             cuts -= 1
-            worse = relation(shelf, less) if cuts >= 0 else None
+            worse = ask(relation, shelf, less) if cuts >= 0 else None
             if worse is not None:
                 history, found, again = less, worse, True
     pytest.fail(f"history {history.seed}: {found}\n\n{history.lines()}\n", pytrace=False)
+
+
+def ask(relation: Relation, shelf: Shelf, history: History) -> str | None:
+    """What differs; that something was raised is told as well, so that it is cut down too."""
+    try:
+        return relation(shelf, history)
+    except Exception as error:  # noqa: BLE001 - told
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"raised {type(error).__name__}: {str(error)[:400]} ({where.filename.rpartition('/')[2]}:{where.lineno})"
 
 
 def of_each_customer(history: History) -> list[list[tuple[str, str]]]:
