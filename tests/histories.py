@@ -261,6 +261,10 @@ class Teller:
     def likely(self, chance: float, name: str = "") -> bool:
         return self.random.random() < self.chances.get(name, chance)
 
+    def wanted(self, *choices: str) -> str:
+        """One of what is not left out by a chance of 0."""
+        return self.random.choice([choice for choice in choices if self.chances.get(choice, 1) > 0])
+
     def one_of(self, *choices: Any) -> Any:
         return self.random.choice(choices)
 
@@ -536,7 +540,7 @@ class Teller:
             )  # fmt: skip
 
     def _promise(self, ref: str, number: int, signed: date) -> Promise:
-        pattern = self.one_of("monthly", "monthly", "monthly", "daily", "daily", "monthly_prorated", "point_in_time", "progress")
+        pattern = self.wanted("monthly", "monthly", "monthly", "daily", "daily", "monthly_prorated", "point_in_time", "progress")
         start = signed if self.likely(0.7) else self.later(signed, 60)
         end = days_on(months_on(start, self.one_of(3, 6, 12, 12)), -1)
         if self.likely(0.2):
@@ -569,7 +573,7 @@ class Teller:
         day = date.fromisoformat(doc["signed_on"])
         for _ in range(self.one_of(0, 1, 1, 2, 2, 3)):
             day = self.later(days_on(day, self.one_of(1, 10, 30)), 150)
-            kind = self.one_of("modify", "modify", "modify", "add", "cancel", "estimate", "estimate", "payable", "renew", "terminate")
+            kind = self.wanted("modify", "modify", "modify", "add", "cancel", "estimate", "estimate", "payable", "renew", "terminate")
             made = getattr(self, f"_{kind}")(doc, promises, day)
             if made is not None:
                 needs = [change for change in found if change["type"] == "contract_modification" and kind in ("modify", "cancel")]
@@ -676,10 +680,10 @@ class Teller:
         ended = next((change for change in changes if change["type"] == "contract_termination"), None)
         last = date.fromisoformat(ended["date"]) if ended else LAST
         party = {name: doc[name] for name in ("customer", "entity", "currency")}
-        if CONTRACT_LINES and self.likely(0.2):
+        if CONTRACT_LINES and self.likely(0.2, "whole"):
             self._whole(doc, promises, party, {"contract": doc["id"]})
             return
-        if len(promises) > 1 and len(promises) == len(doc["obligations"]) and self.likely(0.15):
+        if len(promises) > 1 and len(promises) == len(doc["obligations"]) and self.likely(0.15, "whole"):
             self._whole(doc, promises, party, {"obligation": promises[0].ref})
             return
         for promise in promises:

@@ -38,6 +38,7 @@ from tests.histories import (
     tell,
     text_of,
 )
+from tests.model import Earnings
 from tests.samples import grant, invoice, parties, prepaid, usage
 from tests.shelves import POSITIONS, Moves, Place, Shelf
 
@@ -918,6 +919,50 @@ def never_below_zero(shelf: Shelf, history: History) -> str | None:
 @held_by_histories
 def test_no_month_earns_less_than_nothing_for_no_reason(shelf: Shelf, number: int) -> None:
     hold(shelf, tell(number), never_below_zero)
+
+
+# An independent model says the same
+
+
+_BESIDE = {"estimate": 0.0, "payable": 0.0, "progress": 0.0, "whole": 0.0, "cost": 0.0}
+
+
+def agrees(shelf: Shelf, history: History) -> str | None:
+    """Revenue, bad debt, refunds, disputes and the net position of each customer at each month's end, against tests/model.py."""
+    (place,) = shelf.places(1)
+    history = accepted(place, history)
+    place.recognize()
+    model = Earnings()
+    model.tell(history.in_order())
+    balances = cumulative(place.moves(by="role"))
+    found = []
+    for owner in sorted({owner for owner in model.owner.values()}):
+        # each correction may round by itself
+        within = 2 + sum(customers(history, []).get(doc["id"]) == owner for doc in history.in_order()) // 3
+        for month in months():
+            end = days_on(months_on(month, 1), -1)
+            expected = {role: amount * 100 for role, amount in model.balances(owner, end).items()}
+
+            def held(role: str, owner: str = owner, month: date = month) -> int:
+                return balances.get((role, owner.removeprefix("@"), ""), {}).get(f"{month:%Y-%m}", 0)
+
+            actual = {
+                "revenue": held("revenue"), "bad_debt": -held("bad_debt"), "refunds": -held("refunds"), "disputes": -held("disputes"),
+                "position": held("deferred_revenue") + held("unbilled_receivable"),
+            }  # fmt: skip
+            wrong = {role for role, amount in actual.items() if abs(amount - expected[role]) > within}
+            if wrong:
+                found.append(
+                    f"  {month:%Y-%m} {owner.removeprefix('@')}: "
+                    + ", ".join(f"{role} {text_of(actual[role])}, the model says {float(expected[role]) / 100:.2f}" for role in sorted(wrong))
+                )
+                break
+    return "books and model differ, first:\n" + "\n".join(found) if found else None
+
+
+@held_by_histories
+def test_an_independent_model_says_the_same(shelf: Shelf, number: int) -> None:
+    hold(shelf, tell(number, "contract", "contract", "invoices", **_BESIDE), agrees)
 
 
 # What is handed out first come, first served: the one thing that order of arrival decides
