@@ -375,7 +375,7 @@ class Promised:
     """An obligation as amounts by the day they are of and the day from which they count: nothing is rounded.
 
     `of` maps (day of service, day it counts from) to an amount. What is earned by a day is the sum of what counts by then. The
-    `edition` is how what came since the price last changed for good is spread: shares by day of service, which add up to 1.
+    `edition` is what is earned since the price last changed for good, by day of service: a credit note is spread as that is.
     """
 
     def __init__(self, price: Fraction, pattern: str, start: date, end: date, known: date, *, contract: str | None = None, ssp: int | None = None) -> None:
@@ -386,7 +386,6 @@ class Promised:
         self.of: defaultdict[tuple[date, date], Fraction] = defaultdict(Fraction)
         self.curve: dict[date, Fraction] = weights(pattern, start, end)
         self.edition: dict[date, Fraction] = {}
-        self.rest = Fraction(0)
         self.ended = False
         self._spread(price, date.min, known)
 
@@ -394,10 +393,9 @@ class Promised:
         """Earn an amount over what remains of the curve from a day on; at once where nothing remains."""
         left = {day: part for day, part in self.curve.items() if day >= since}
         whole = sum(left.values())
-        self.edition = {day: part / whole for day, part in left.items()} if whole else {known: Fraction(1)}
-        self.rest = rest
-        for day, part in self.edition.items():
-            self.of[day, max(day, known)] += rest * part
+        self.edition = {day: rest * part / whole for day, part in left.items()} if whole else {known: rest}
+        for day, amount in self.edition.items():
+            self.of[day, max(day, known)] += amount
 
     def earned(self, by: date) -> Fraction:
         return sum((amount for (_, counts), amount in self.of.items() if counts <= by), Fraction(0))
@@ -442,7 +440,6 @@ class Promised:
         for key in [key for key in self.of if key[0] > last]:
             del self.of[key]
         self.edition = {}
-        self.rest = Fraction(0)
         self.agreed = self.price - self.on_top
         self.ended = True
 
@@ -456,10 +453,9 @@ class Promised:
             self.of[key] -= value
         self.on_top -= amount
         # the price changed for good: what is credited later is spread over what remains
-        left = {service: part for service, part in self.curve.items() if service >= day}
-        parts = sum(left.values())
-        self.edition = {service: part / parts for service, part in left.items()} if parts else {}
-        self.rest = whole - amount
+        self.edition = dict.fromkeys((service for service, _ in coming), Fraction(0))
+        for service, counts in coming:
+            self.edition[service] += self.of[service, counts]
         return taken
 
     def comes_again(self, day: date, taken: dict[tuple[date, date], Fraction], part: Fraction) -> Fraction:
@@ -468,8 +464,9 @@ class Promised:
         for (service, counts), value in taken.items():
             self.of[service, max(counts, day)] += value * part
             whole += value * part
+            if service in self.edition:
+                self.edition[service] += value * part
         self.on_top += whole
-        self.rest += whole
         return whole
 
     def lower(self, day: date, amount: Fraction) -> None:
@@ -478,11 +475,12 @@ class Promised:
         What is more than was left of it then comes out of what was earned before, at once (silent in the policy: otherwise the months
         after would earn less than nothing for no document of theirs).
         """
-        spread = min(amount, max(self.rest, Fraction(0))) if self.edition else Fraction(0)
-        for service, part in self.edition.items():
-            self.of[service, max(service, day)] -= spread * part
+        whole = sum(self.edition.values(), Fraction(0))
+        spread = min(amount, max(whole, Fraction(0)))
+        for service, value in self.edition.items() if spread else ():
+            self.of[service, max(service, day)] -= spread * value / whole
+            self.edition[service] -= spread * value / whole
         self.of[day, day] -= amount - spread
-        self.rest -= spread
         self.on_top -= amount
 
     def lower_over(self, day: date, amount: Fraction, start: date, end: date) -> None:
@@ -496,7 +494,7 @@ class Promised:
         for service, value in by_day.items() if within else ():
             self.of[service, max(service, day)] -= within * value / whole
             if service in self.edition:
-                self.rest -= within * value / whole
+                self.edition[service] -= within * value / whole
         self.on_top -= within
         if amount > within:
             self.lower(day, amount - within)
@@ -505,7 +503,7 @@ class Promised:
         """A void of the bill that is its price: all of it, what was earned too."""
         for (service, counts), value in list(self.of.items()):
             self.of[service, max(counts, day)] -= value
-        self.edition, self.rest = {}, Fraction(0)
+        self.edition = {}
 
 
 def weights(pattern: str, start: date, end: date) -> dict[date, Fraction]:
@@ -740,7 +738,8 @@ class Earnings:
             # its price is what it bills: what is not to come of it is given
             return line.promised.earned(before) - line.given_lost
         if line.period is not None:
-            return line.covers * line.promised.given(before, *line.period)
+            # money back of what was to come leaves the bill evenly (silent in the policy)
+            return (line.covers - line.coming_lost) * line.promised.given(before, *line.period)
         others = [
             other for lines in self.lines.values() for other in lines
             if other.promised is line.promised and not other.void and other.issued <= day
