@@ -57,6 +57,23 @@ def gl_account_sql(row: str) -> tuple[str, str, str]:
     return "coalesce(gp.code, g.code, r.code)", "coalesce(gp.name, g.name, r.title)", joins
 
 
+class GlAccounts:
+    """The general-ledger accounts as entities call them: of a role and product, else of the role, else as the chart does."""
+
+    def __init__(self, connection: Connection) -> None:
+        rows = connection.execute(text("select entity, role, product, code, name from gl_account"))
+        self._own = {(row.entity, row.role, row.product): (str(row.code), str(row.name)) for row in rows}
+
+    def of(self, entity: str, role: str, product: str = "") -> tuple[str, str]:
+        """(code, name) of an account."""
+        own = self._own.get((entity, role, product)) or self._own.get((entity, role, ""))
+        return own or (ROLES[role].code, ROLES[role].title)
+
+    def is_own(self, entity: str, role: str, product: str = "") -> bool:
+        """Whether the entity gave it a code of its own."""
+        return not {(entity, role, product), (entity, role, "")}.isdisjoint(self._own)
+
+
 _CODE, _TITLE, _GL_JOINS = gl_account_sql("n")
 
 

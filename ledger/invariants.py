@@ -15,7 +15,6 @@ from ledger.dates import FIRST_DAY
 from ledger.errors import Refused
 from ledger.journal import ENTRY_HASH_SQL, HEAD_BYTES_SQL, POSTING_BYTES_SQL
 from ledger.money import to_text
-from ledger.rulebook import PRICE_REDUCING
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,6 @@ _SEALED = f"""select customer_id, account_id, effective_on, debit, credit, funct
 _OF_OBLIGATIONS = (
     "'deferred_revenue', 'refund_liability', 'unbilled_receivable', 'revenue', 'refunds', 'disputes', 'bad_debt'"
 )
-_LOWERING = ", ".join(map(str, PRICE_REDUCING))
 
 _POSTINGS = "select count(*) from posting"
 _ENTRIES = "select count(*) from entry"
@@ -421,63 +419,51 @@ QUESTIONS = (
            order by subject, month""",
     ),
     Question(
-        "no obligation earned more than its price: agreed or billed, less what was credited, refunded or written off",
+        "no obligation earned more than its price: agreed or billed, less what was credited or given up",
         "obligations",
         "select count(*) from performance_obligation",
-        # What lowered a price, or a contract's new version, counts once a recognition run has come after it, as far as
-        # revenue was recognised before:
-        # until then revenue is ahead of it, which the next run puts right.
+        # What lowered a price counts once a recognition run has come after it, as far as revenue was recognised before: until
+        # then revenue is ahead of it, which the next run puts right.
         _SIDES
-        + f""", runs as (
+        + """, runs as (
                select document_id, ((body::json ->> 'through') || '-01')::date + interval '1 month' as before
                from document where type = 'recognition'
-           ), of_obligations as (
-               select customer_id, subject, role, rule, effective_on, -net as net from sides
-               where subject like 'obligation:%' and role in ({_OF_OBLIGATIONS})
-           ), reached as (
-               select customer_id, subject, max(effective_on) as recognised_on
-               from of_obligations where role = 'revenue' group by 1, 2
-           ), lowered as (
-               select a.customer_id, a.subject, p.effective_on, p.amount, e.document_id
-               from (select customer_id, entry_id, effective_on, debit_account as account_id, amount from posting
-                     where rule = any(array[{_LOWERING}])
-                     union all
-                     select customer_id, entry_id, effective_on, credit_account, -amount from posting
-                     where rule = any(array[{_LOWERING}])) p
-               join account a using (customer_id, account_id)
-               join entry e using (customer_id, entry_id)
-               where a.subject like 'obligation:%' and a.role in ({_OF_OBLIGATIONS})
-           ), pending as (
-               select customer_id, subject, sum(l.amount) as amount
-               from lowered l left join reached o using (customer_id, subject)
-               where not exists (select from runs r where r.document_id > l.document_id
-                                 and r.before > greatest(o.recognised_on, l.effective_on))
-               group by 1, 2
-           ), moved as (
-               select s.customer_id, s.subject,
-                      sum(s.net) filter (where s.role not in ('deferred_revenue', 'refund_liability', 'unbilled_receivable')) as earned,
-                      sum(s.net) as billed,
-                      coalesce(-sum(s.net) filter (where s.rule = any(array[{_LOWERING}])), 0) as reduced,
-                      coalesce(max(p.amount), 0) as pending
-               from of_obligations s left join pending p using (customer_id, subject)
-               group by 1, 2
-           ), changed as (
-               select v.customer_id, v.subject, max(greatest(v.price_minor, o.first_price_minor)) as price
-               from obligation_version v
-               join performance_obligation o using (customer_id, subject)
-               left join reached x using (customer_id, subject)
-               where not exists (select from runs r where r.document_id > v.document_id
-                                 and r.before > greatest(x.recognised_on, v.from_day))
+           ), earned as (
+               select customer_id, subject, sum(-net) as amount, max(effective_on) as recognised_on
+               from sides where subject like 'obligation:%' and role = 'revenue' group by 1, 2
+           ), versions as (
+               select customer_id, subject, edition, version, max(price_minor) as price, min(edition_by) as edition_by,
+                      min(from_day) as from_day
+               from obligation_terms group by 1, 2, 3, 4
+           ), replaced as (
+               select v.*, lead(from_day) over (partition by customer_id, subject, edition order by version) as until,
+                      (select min(l.edition_by) from versions l where (l.customer_id, l.subject) = (v.customer_id, v.subject)
+                       and l.edition > v.edition) as by
+               from versions v
+           ), reachable as (
+               select r.customer_id, r.subject, max(r.price) as most, min(r.price) as least
+               from replaced r left join earned e using (customer_id, subject)
+               where (r.by is null or not exists (select from runs where document_id > r.by
+                                                  and before > greatest(e.recognised_on, r.from_day)))
+                 and (r.until is null or not exists (select from runs where document_id >= coalesce(r.by, r.edition_by)
+                                                     and before > greatest(e.recognised_on, r.until)))
                group by 1, 2
            ), priced as (
-               select o.subject, o.currency, m.earned, m.pending + greatest(coalesce(h.price - o.price_minor, 0), 0) as pending, coalesce(o.price_minor - greatest(
-                          m.reduced - greatest(m.billed + m.reduced - o.price_minor, 0), 0), m.billed) as price
-               from performance_obligation o join moved m using (customer_id, subject)
-               left join changed h using (customer_id, subject)
+               select o.subject, o.currency, e.amount, greatest(r.most, o.price_minor, case when r.subject is not null and x.first
+                          then o.first_price_minor end) as most, least(r.least, o.price_minor, case when r.subject is not null
+                          and x.first then o.first_price_minor end) as least
+               from performance_obligation o join earned e using (customer_id, subject)
+               left join reachable r using (customer_id, subject)
+               cross join lateral (
+                   -- before its terms were first changed it stood at its first price
+                   select not exists (select from versions v join runs n on n.document_id > v.edition_by
+                                      and n.before > e.recognised_on
+                                      where v.customer_id = o.customer_id and v.subject = o.subject) as first
+               ) x
+               where o.price_minor is not null
            )
-           select format('%s: <%s|%s> of <%s|%s>', subject, earned, currency, price, currency) from priced
-           where (price >= 0 and earned > greatest(price, price + pending))
-              or (price < 0 and earned < least(price, price + pending))""",
+           select format('%s: <%s|%s> of <%s|%s>', subject, amount, currency, most, currency) from priced
+           where amount > greatest(most, 0) or amount < least(least, 0)""",
     ),
     Question(
         "usage rated so far is what its documents say, and what is posted is that, rounded once",

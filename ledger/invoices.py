@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from ledger.books import HOUSE
 from ledger.errors import UnknownReference
 from ledger.money import exact_product, round_minor, to_minor, to_text
+from ledger.usage_billed import billed_by_invoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class UsageRow:
     document: str
     date: date
     quantity: Decimal
-    unit_price: Decimal
+    unit_price: Decimal | None
     amount: int
     events: str | None
 
@@ -274,7 +275,7 @@ def _lines(connection: Connection, head: Any) -> list[tuple[dict[str, Any], Line
     )
     posted = {row.line: row for row in rows}
     fields = json.loads(head.body)["lines"]
-    usage = _usage_of_lines(connection, head, fields, {row.invoice_id for row in posted.values()})
+    usage = _usage_of_lines(connection, head, {row.invoice_id for row in posted.values()})
     found = []
     for line in fields:
         row = posted[line["id"]]
@@ -316,97 +317,27 @@ def _item(label: str, lines: Sequence[Line], currency: str) -> Item:
         (line.quantity, line.unit_price) for line in lines if line.quantity is not None and line.unit_price is not None
     ]
     amount = sum(line.amount for line in lines)
-    if len({price for _, price in priced}) == 1:
-        quantity, price = sum((quantity for quantity, _ in priced), Decimal(0)), priced[0][1]
+    price = priced[0][1] if len({price for _, price in priced}) == 1 else None
+    if price is not None:
+        quantity = sum((quantity for quantity, _ in priced), Decimal(0))
         discount = sum(to_minor(Decimal(line.discount), currency) for line in lines if line.discount)
         if abs(round_minor(exact_product(quantity, price), currency) - discount - amount) <= 1:
             return Item(label, quantity, price, amount, tuple(lines))
     return Item(label, None, None, amount, tuple(lines))
 
 
-def _usage_of_lines(
-    connection: Connection, head: Any, lines: Sequence[dict[str, Any]], invoices: Iterable[int]
-) -> dict[str, tuple[UsageRow, ...]]:
+def _usage_of_lines(connection: Connection, head: Any, invoices: Iterable[int]) -> dict[str, tuple[UsageRow, ...]]:
     """The usage each `usage` line of an invoice bills, by line: the first used is the first billed."""
-    found: dict[str, tuple[UsageRow, ...]] = {}
-    for product in sorted({line["product"] for line in lines if line["kind"] == "usage"}):
-        for invoice_id in invoices:
-            found |= usage_billed(connection, head.customer_id, invoice_id, product)
-    return found
-
-
-def usage_billed(
-    connection: Connection, customer_id: int, invoice_id: int, product: str
-) -> dict[str, tuple[UsageRow, ...]]:
-    """The usage of a product that each usage line of an invoice bills.
-
-    Usage is billed in the order of its dates: an invoice takes up where the one before it, in the order of their dates,
-    left off. Invoices taken back and usage that was superseded do not count, but for this invoice itself.
-    """
-    rows = connection.execute(
-        text(
-            """
-            with this as (select * from invoice where customer_id = :customer_id and invoice_id = :invoice_id),
-            billed as (
-                select l.invoice_id, l.line, i.issued_on, l.amount_minor,
-                       row_number() over (order by i.issued_on, i.invoice_id, x.position) as place,
-                       sum(l.amount_minor) over (order by i.issued_on, i.invoice_id, x.position) as until
-                from this t
-                join invoice i on i.customer_id = t.customer_id and i.entity = t.entity and i.currency = t.currency
-                join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id
-                cross join lateral (select v ->> 'id' as line, n as position
-                                    from jsonb_array_elements(d.body::jsonb -> 'lines') with ordinality as j(v, n)) x
-                join invoice_line l on l.customer_id = i.customer_id and l.invoice_id = i.invoice_id and l.line = x.line
-                where l.kind = 'usage' and l.subject = :subject
-                  and (i.invoice_id = t.invoice_id or not exists (
-                       select from document v where v.customer_id = i.customer_id and v.type = 'invoice_void'
-                       and v.body::jsonb ->> 'invoice' in (i.ref, i.master))
-                       and not exists (select from invoice s where s.customer_id = i.customer_id
-                                       and s.supersedes in (i.ref, i.master)))
-            ),
-            used as (
-                select d.document_id, d.ref, d.dated_on, d.body, coalesce(m.amount, 0) as amount,
-                       sum(coalesce(m.amount, 0)) over (order by d.dated_on, d.document_id) as until
-                from this t
-                join document d on d.customer_id = t.customer_id and d.type = 'usage'
-                -- what has no posting at all is a fraction of a cent, which counts with the usage that completes the cent
-                join lateral (
-                    select sum(p.amount) filter (where r.code in ('usage.overage', 'usage.billed_ahead')) as amount,
-                           count(*) as postings from entry e
-                    join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id
-                    join rule r on r.number = p.rule
-                    where e.customer_id = d.customer_id and e.document_id = d.document_id and e.reverses is null
-                ) m on m.amount > 0 or m.postings = 0
-                where d.body::jsonb ->> 'product' = :product and d.body::jsonb ->> 'entity' = t.entity
-                  and d.body::jsonb ->> 'currency' = t.currency
-                  and not exists (select from superseded_usage s where s.customer_id = d.customer_id
-                                  and s.document_id = d.document_id)
-            )
-            select line, ref, dated_on, body, amount from (
-                select b.invoice_id, b.line, u.*, b.place,
-                       least(b.until, u.until) - greatest(b.until - b.amount_minor, u.until - u.amount) as part
-                from billed b join used u on u.amount > 0 and u.until > b.until - b.amount_minor
-                                          and u.until - u.amount < b.until
-                union all
-                (select distinct on (u.document_id) b.invoice_id, b.line, u.*, b.place, 0
-                 from billed b join used u on u.amount = 0 and u.until between b.until - b.amount_minor and b.until
-                                           and (u.until < b.until or u.dated_on <= b.issued_on)
-                 order by u.document_id, b.place)
-            ) found(invoice_id, line, document_id, ref, dated_on, body, whole, until, place, amount)
-            where invoice_id = :invoice_id
-            order by place, until, dated_on, document_id
-            """
-        ),
-        {
-            "customer_id": customer_id, "invoice_id": invoice_id, "product": product, "subject": f"usage:{product}",
-        },
-    )  # fmt: skip
+    billed = [one for invoice_id in invoices for one in billed_by_invoice(connection, head.customer_id, invoice_id)]
+    bodies = connection.execute(
+        text("select document_id, body from document where customer_id = :customer_id and document_id = any(:usage)"),
+        {"customer_id": head.customer_id, "usage": [one.used.document_id for one in billed]},
+    )
+    said = {row.document_id: json.loads(row.body) for row in bodies}
     found: dict[str, list[UsageRow]] = {}
-    for row in rows:
-        body = json.loads(row.body)
-        found.setdefault(row.line, []).append(
-            UsageRow(
-                row.ref, row.dated_on, Decimal(body["quantity"]), Decimal(body["unit_price"]), int(row.amount), body.get("events"),
-            )
-        )  # fmt: skip
+    for one in billed:
+        body = said[one.used.document_id]
+        price = _number(body.get("unit_price"))
+        row = UsageRow(one.used.ref, one.used.used_on, Decimal(body["quantity"]), price, one.amount, body.get("events"))
+        found.setdefault(one.line.line, []).append(row)
     return {line: tuple(usage) for line, usage in found.items()}

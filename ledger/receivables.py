@@ -219,6 +219,8 @@ def post_invoice(
     _correct(billing, obligations)
     of = [line.subject for line in lines if line.line.obligation is not None and line.net > 0]
     obligations.billed(wallets, source.customer.customer_id, document_id, of)
+    # it is found by its document, which is written after what it posts
+    books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, terms.recorded_on))
     return source.customer.customer_id
 
 
@@ -229,10 +231,12 @@ def _correct(billing: _Billing, obligations: Obligations) -> None:
     books, source, customer_id = billing.wallets.books, billing.source, billing.source.customer.customer_id
     of: list[tuple[Prorated, documents.InvoiceLine]] = []
     left: Counter[str] = Counter()
+    before: Counter[tuple[int, str]] = Counter()
     for line, subject, amount in billing.below:
-        parts = prorated(books, customer_id, subject, amount, last=source.document_id)
+        parts = prorated(books, customer_id, subject, amount, source.document_id, before)
         of += [(part, line) for part in parts]
         left[subject] += amount - sum(part.amount for part in parts)
+        before.update({(part.invoice_id, part.line): part.amount for part in parts})
     on = billing.terms.recorded_on
     decided = obligations.decide(
         billing.wallets, customer_id, source.document_id,
@@ -244,13 +248,15 @@ def _correct(billing: _Billing, obligations: Obligations) -> None:
     )  # fmt: skip
     taking = Taking(books, source, billing.day)
     movements: list[Movement] = []
-    for part, line in of:
-        share = decided.share(part.invoice_id, part.line, part.subject)
-        movements += _taken_back(billing, taking, part.subject, part.amount, share.expected)
-        period = {"starts_on": line.start, "ends_on": line.end}
+    whole: Counter[tuple[int, str, str]] = Counter()
+    for number, (part, line) in enumerate(of):
+        whole[part.invoice_id, part.line, part.subject] += part.amount
+        period = {"starts_on": line.start, "ends_on": line.end, "part": number}
         add_change(
             books, source, part.invoice_id, part.line, "proration", part.amount, part.product, part.subject, period
         )
+    for key, amount in whole.items():
+        movements += _taken_back(billing, taking, key[2], amount, decided.share(*key).expected)
     for subject, amount in left.items():  # what is expected back of usage, which no line of an obligation billed
         movements += _taken_back(billing, taking, subject, amount, amount)
     books.post(source, on, movements)
@@ -316,8 +322,6 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
         master=billing.master,
         recorded_on=None if billing.terms.recorded_on == doc.issued_on else billing.terms.recorded_on,
     )
-    known = Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, billing.terms.recorded_on)
-    books.remember("invoice", doc.id, known)
 
 
 def _next_number(books: Books, entity: str) -> int | None:
@@ -543,6 +547,7 @@ def add_change(
             "revenue_account": None,
             "rebill": False,
             "undoes": 0,
+            "part": 0,
             **(more or {}),
         },
     )
@@ -559,8 +564,13 @@ class Prorated:
     amount: int
 
 
-def prorated(books: Books, customer_id: int, subject: str, amount: int, last: int) -> list[Prorated]:
-    """Which lines of invoices an amount credited of an obligation is of: the latest first, those of the invoice that credits `last`."""
+def prorated(
+    books: Books, customer_id: int, subject: str, amount: int, last: int, before: Mapping[tuple[int, str], int]
+) -> list[Prorated]:
+    """Which lines of invoices an amount credited of an obligation is of: the latest first, those of the invoice that credits `last`.
+
+    `before` is what of lines was credited just before.
+    """
     books.flush()
     rows = books.connection.execute(
         text(
@@ -574,7 +584,7 @@ def prorated(books: Books, customer_id: int, subject: str, amount: int, last: in
     ).all()
     found = []
     for row in rows:
-        part = min(amount, row.left_minor)
+        part = min(amount, row.left_minor - before.get((row.invoice_id, row.line), 0))
         if part > 0:
             found.append(Prorated(row.invoice_id, row.line, row.product, subject, part))
             amount -= part

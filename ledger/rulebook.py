@@ -895,6 +895,38 @@ _RULES = (
         "ASC 606-10-45-1",
     ),
     Rule(
+        521,
+        "position.settled",
+        "deferred_revenue",
+        "unbilled_receivable",
+        "One obligation of a contract is billed ahead, another earned ahead: a contract has one net position.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
+        522,
+        "position.unsettled",
+        "unbilled_receivable",
+        "deferred_revenue",
+        "What of a contract's position was settled between its obligations is told anew: put back.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
+        523,
+        "position.liability",
+        "deferred_revenue",
+        "deferred_revenue",
+        "What is billed ahead of a contract stands with another of its obligations.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
+        524,
+        "position.asset",
+        "unbilled_receivable",
+        "unbilled_receivable",
+        "What is earned ahead of a contract stands with another of its obligations.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
         507,
         "refund_liability.expected",
         "deferred_revenue",
@@ -1070,6 +1102,9 @@ PRICE_REDUCING = tuple(
 
 # The rules by which one contract liability is kept apart from another: together they are what is billed and not earned.
 SEPARATING = (RULES["refund_liability.expected"].number, RULES["refund_liability.released"].number)
+
+# The rules by which obligations of one contract net to its position: they move what is billed from one to another.
+NETTING = tuple(rule.number for rule in _RULES if rule.code.startswith("position."))
 
 assert len(RULES) == len(BY_NUMBER) == len(_RULES), "a rule's code and number are its own"
 assert all({rule.debit, rule.credit} <= {*ROLES, ""} for rule in _RULES), "a rule names roles of the chart"

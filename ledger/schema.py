@@ -621,6 +621,7 @@ line_change = Table(
     Column("revenue_account", BigInteger),
     Column("rebill", Boolean, nullable=False, server_default=text("false")),
     Column("undoes", BigInteger, primary_key=True, nullable=False, server_default=text("0"), autoincrement=False),
+    Column("part", Integer, primary_key=True, nullable=False, server_default=text("0"), autoincrement=False),
     Index("line_change_invoice", "customer_id", "invoice_id"),
     Index("line_change_subject", "customer_id", "subject"),
 )

@@ -7,6 +7,7 @@ grant, an invoice, an obligation; some document made that grant, invoice or obli
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +17,8 @@ from sqlalchemy import Connection, text
 from ledger import personal
 from ledger.entries import EntryFacts, entry_json, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
-from ledger.invoices import usage_billed
 from ledger.money import to_text
+from ledger.usage_billed import Billed, billed_by_invoice, bills_of_usage
 
 STEPS_MAX = 200
 
@@ -113,6 +114,9 @@ def _trace_entry(connection: Connection, entry_id: int) -> Trace:
             if (step.kind, step.ref) not in seen:
                 sources.append(step)
                 seen.add((step.kind, step.ref))
+    if kind == "invoice":
+        row = _document(connection, kind, ref)
+        sources += _usage_steps(billed_by_invoice(connection, row.customer_id, row.document_id), "usage", depth=1)
     results = []
     if entry.reverses:
         sources.append(Step("entry", str(entry.reverses), "which it reverses", 1))
@@ -143,21 +147,47 @@ def _sealed(connection: Connection, entry_id: int) -> list[Step]:
 
 def _billed_and_paid(connection: Connection, entry: EntryFacts) -> list[Step]:
     """Where an entry's usage was billed, and where its invoices were paid."""
-    steps = []
-    for subject in sorted({line.subject for line in entry.lines if line.subject.startswith(("usage:", "invoice:"))}):
-        codes = ["invoice.usage", "invoice.usage_ahead"] if subject.startswith("usage:") else ["payment.applied"]
-        later = read_entries(
-            connection,
-            "e.customer_id = (select customer_id from customer where ref = :customer) and e.entry_id <> :entry_id and "
-            "exists (select from journal_line l where l.customer_id = e.customer_id and l.entry_id = e.entry_id "
-            "and l.subject = :subject and l.rule = any(:codes)) and e.effective_on >= :on",
-            {
-                "customer": entry.customer, "entry_id": entry.entry_id, "subject": subject, "codes": codes,
-                "on": entry.effective_on,
-            },
-        )  # fmt: skip
-        steps += [Step("entry", str(e.entry_id), f"{e.effective_on} {e.document}: {e.amounts()}") for e in later]
-    return steps
+    kind, _, ref = entry.document.partition(":")
+    later: list[EntryFacts] = []
+    back: set[str] = set()
+    if kind == "usage":
+        row = _document(connection, kind, ref)
+        bills = bills_of_usage(connection, row.customer_id, row.document_id)
+        invoices = {bill.line.invoice_id for bill in bills}
+        back = {f"invoice:{bill.line.invoice}" for bill in bills if bill.line.taken_back}
+        subjects = {line.subject for line in entry.lines if line.subject.startswith("usage:")}
+        for subject in sorted(subjects):
+            later += _moving(connection, entry, subject, _BILLS_USAGE, list(invoices))
+    for subject in sorted({line.subject for line in entry.lines if line.subject.startswith("invoice:")}):
+        later += _moving(connection, entry, subject, ["payment.applied"])
+    return [
+        Step(
+            "entry",
+            str(e.entry_id),
+            f"{e.effective_on} {e.document}: {e.amounts()}{', taken back since' * (e.document in back)}",
+        )
+        for e in dict.fromkeys(later)
+    ]
+
+
+_BILLS_USAGE = ["invoice.usage", "invoice.usage_ahead"]
+
+
+def _moving(
+    connection: Connection, entry: EntryFacts, subject: str, codes: list[str], documents: list[int] | None = None
+) -> list[EntryFacts]:
+    """Entries that move a subject by some rules; of some documents, or from an entry's day on."""
+    return read_entries(
+        connection,
+        "e.customer_id = (select customer_id from customer where ref = :customer) and e.entry_id <> :entry_id and "
+        + ("e.effective_on >= :on" if documents is None else "e.document_id = any(:documents) and e.reverses is null")
+        + " and exists (select from journal_line l where l.customer_id = e.customer_id and l.entry_id = e.entry_id "
+        "and l.subject = :subject and l.rule = any(:codes))",
+        {
+            "customer": entry.customer, "entry_id": entry.entry_id, "subject": subject, "codes": codes, "on": entry.effective_on,
+            "documents": documents,
+        },
+    )  # fmt: skip
 
 
 def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
@@ -177,7 +207,10 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     results += _later_entries(connection, row.customer_id, row.document_id, made)
     sources = _named_by(connection, kind, ref, depth=0)
     if kind == "invoice":
-        sources += _usage_billed(connection, row, body)
+        sources += _usage_steps(billed_by_invoice(connection, row.customer_id, row.document_id), "usage")
+    if kind == "usage":
+        results += _usage_steps(bills_of_usage(connection, row.customer_id, row.document_id), "invoice")
+        results += [Step("usage", one, "supersedes it") for one in _superseding(connection, row)]
     return Trace(kind, ref, title, tuple(entries), tuple(sources), tuple(results), body)
 
 
@@ -207,7 +240,7 @@ def _document_step(connection: Connection, kind: str, ref: str, depth: int) -> S
 def _describe(row: Any) -> str:
     body = json.loads(row.body)
     words = [str(row.dated_on)] if row.dated_on else []
-    if row.type == "usage":
+    if row.type == "usage" and "unit_price" in body:
         words.append(f"{body['quantity']} {body['product']} at {body['unit_price']} {body['currency']}")
     elif "amount" in body:
         words.append(f"{body['amount']} {body['currency']}")
@@ -322,18 +355,35 @@ def _later_entries(connection: Connection, customer_id: int, document_id: int, s
     ]
 
 
-def _usage_billed(connection: Connection, row: Any, body: dict[str, Any]) -> list[Step]:
-    """The usage that an invoice's usage lines bill: the first used is the first billed."""
+def _superseding(connection: Connection, row: Any) -> list[str]:
+    """The usage that took a usage document's place."""
+    rows = connection.scalars(
+        text(
+            "select d.ref from superseded_usage s join document d on d.customer_id = s.customer_id"
+            " and d.document_id = s.superseded_by where s.customer_id = :customer_id and s.document_id = :document_id"
+        ),
+        {"customer_id": row.customer_id, "document_id": row.document_id},
+    )
+    return list(rows)
+
+
+def _usage_steps(billed: Sequence[Billed], kind: str, depth: int = 0) -> list[Step]:
+    """Usage on the lines of an invoice as steps to the usage, or to the invoices that bill it."""
     steps = []
-    for product in sorted({line["product"] for line in body["lines"] if line["kind"] == "usage"}):
-        billed = usage_billed(connection, row.customer_id, row.document_id, product)
-        for line, usage in billed.items():
-            steps += [
-                Step(
-                    "usage",
-                    u.document,
-                    f"{u.date}, {to_text(u.amount, body['currency'])} {body['currency']} on line {line}",
-                )
-                for u in usage[:STEPS_MAX]
-            ]
+    shown: Counter[str] = Counter()
+    for one in billed:
+        line = one.line
+        shown[line.line] += 1
+        if kind == "usage" and shown[line.line] > STEPS_MAX:
+            continue
+        amount = f"{to_text(one.amount, one.currency)} {one.currency} on line {line.line}"
+        if kind == "usage":
+            steps.append(Step("usage", one.used.ref, f"{one.used.used_on}, {amount}", depth))
+        else:
+            back = ", taken back since" if line.taken_back else ""
+            steps.append(Step("invoice", line.invoice, f"{line.issued_on}, {amount}{back}", depth))
+    if rest := sum(max(count - STEPS_MAX, 0) for count in shown.values()) if kind == "usage" else 0:
+        steps.append(
+            Step("more", "", f"{rest:,} more usage documents: tickmark invoice {line.invoice} --unfold", depth)
+        )
     return steps

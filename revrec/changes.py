@@ -17,7 +17,7 @@ from math import lcm
 from typing import Literal
 
 from ledger.errors import Refused
-from ledger.money import allocate, share
+from ledger.money import allocate, share, to_text
 from revrec.terms import Curve, Progress, Terms, plain
 
 # How a version counts after which nothing of an obligation can change: it ended, or will when its notice is over; or it is what
@@ -295,6 +295,7 @@ def fold(
     bills: Iterable[Bill] = (),
     progress: Mapping[str, Sequence[Progress]] | None = None,
     checked: int | None = None,
+    currency: str = "",
 ) -> Folded:
     """The terms that events make of promises, from day to day.
 
@@ -307,7 +308,7 @@ def fold(
     days = sorted({event.on for event in undone})
     whole = Folded()
     for since, until in zip([None, *days], [*days, None], strict=True):
-        found = _Fold(promises, progress or {}, checked).run(_as_known(events, since), bills, until)
+        found = _Fold(promises, progress or {}, checked, currency).run(_as_known(events, since), bills, until)
         _join(whole, found, since, until, [event for event in undone if event.on == since])
     return whole
 
@@ -372,10 +373,15 @@ class _Fold:
     """One run through the events, in the order of their days."""
 
     def __init__(
-        self, promises: Sequence[Promise], progress: Mapping[str, Sequence[Progress]], checked: int | None
+        self,
+        promises: Sequence[Promise],
+        progress: Mapping[str, Sequence[Progress]],
+        checked: int | None,
+        currency: str,
     ) -> None:
         self.progress = progress
         self.checked = checked
+        self.currency = currency
         self.obligations: dict[str, _Obligation] = {}
         self.bills: dict[tuple[int, str, str], _Billed] = {}
         self.shares: dict[tuple[str, str], list[_Share]] = {}
@@ -474,7 +480,7 @@ class _Fold:
         for subject, event in cancelled.items():
             changed.pop(subject, None)
             self._end(self.obligations[subject], event, "cancelled", f"ends before {day}: nothing more is promised")
-        pooled = self._pooled(day, events[0].contract, changed, apart, set(cancelled))
+        pooled, unknown = self._pooled(day, events[0].contract, changed, apart, set(cancelled))
         for subject, (item, event) in changed.items():
             if subject not in pooled:
                 self._modify_one(self.obligations[subject], item, event)
@@ -482,7 +488,8 @@ class _Fold:
             for added in event.added:
                 if added.apart is None or not pooled:
                     price = added.promise.price if added.renews is None else self.obligations[added.renews].stated
-                    self._promise(replace(added.promise, price=price))
+                    reason = added.promise.reason if added.apart is None else _taken_as_agreed(added, unknown)
+                    self._promise(replace(added.promise, price=price, reason=reason))
         if pooled:
             self._pool(day, last, pooled, changed, apart)
 
@@ -532,11 +539,15 @@ class _Fold:
         changed: Mapping[str, tuple[Changed, Modified]],
         apart: Sequence[tuple[Added, Modified]],
         cancelled: set[str],
-    ) -> dict[str, tuple[int, Fraction]]:
-        """What is left of each obligation, and what that is worth alone, that shares with what is added; none where nothing is."""
+    ) -> tuple[dict[str, tuple[int, Fraction]], list[str]]:
+        """What is left of each obligation, and what that is worth alone, that shares with what is added.
+
+        None where nothing is added that does, or a stand-alone price is not known: of which.
+        """
         if not apart:
-            return {}
+            return {}, []
         found: dict[str, tuple[int, Fraction]] = {}
+        unknown: list[str] = []
         for obligation in self.going_on(contract):
             subject = obligation.promise.subject
             item = changed[subject][0] if subject in changed else None
@@ -552,9 +563,10 @@ class _Fold:
                 continue
             ssp = obligation.ssp if item is None or item.ssp is None else item.ssp
             if ssp is None:
-                return {}
+                unknown.append(obligation.promise.ref)
+                continue
             found[subject] = (left, ssp * coming)
-        return found
+        return ({}, unknown) if unknown else (found, [])
 
     def _pool(
         self,
@@ -570,9 +582,10 @@ class _Fold:
         scale = lcm(*(worth.denominator for worth in worths))
         weights = [int(worth * scale) for worth in worths]
         parts = allocate(max(pool, 0), weights)
+        amount = f"{to_text(pool, self.currency)} {self.currency}" if self.currency else f"{pool} in minor units"
         reason = (
-            f"not sold at stand-alone prices: what is left of the price and the new price, {pool} in minor units, are shared by "
-            "stand-alone prices over what remains (606-10-25-13(a))"
+            f"not sold at stand-alone prices: {amount}, what is left of the price and the new, is shared by stand-alone prices over "
+            "what remains (606-10-25-13(a))"
         )
         self._pool_components(list(pooled), [item.promise.subject for item, _ in apart], weights, day)
         for (subject, _), part in zip(pooled.items(), parts, strict=False):
@@ -595,7 +608,7 @@ class _Fold:
         """Nothing more of an obligation is promised: what is earned of it stays, and what a component gave it of that."""
         before = obligation.terms.price
         self._close_given(obligation, event.on, dropping=True)
-        obligation.terms.settle(event.on)
+        obligation.terms.end_all(event.on)
         self._keep(obligation, event, treatment, reason, before)
 
     def _terminate(self, event: Terminated) -> None:
@@ -619,7 +632,7 @@ class _Fold:
                 )  # fmt: skip
             else:
                 self._close_given(obligation, event.ends + timedelta(days=1), dropping=True)
-                terms.cut(event.ends)
+                terms.cut(event.on, event.ends)
                 self._keep(obligation, event, "terminated", reason, before)
         if event.penalty is not None:
             self._promise(event.penalty)
@@ -721,7 +734,7 @@ class _Fold:
         for (obligation, _), part in zip(weighted, allocate(event.amount, weights), strict=True):
             if part:
                 before = obligation.terms.price
-                obligation.terms.spread(-part)
+                obligation.terms.take_off(part)
                 obligation.terms.taken += part
                 self._keep(obligation, event, "price", event.reason, before)
 
@@ -768,7 +781,10 @@ class _Fold:
         obligation = self.obligations[billed.bill.subject]
         before = obligation.terms.price
         split = _CORRECT[event.kind](self, obligation, billed, event)
-        self.folded.splits[event.document_id, event.bill] = split
+        before_it = self.folded.splits.get((event.document_id, event.bill), Split())
+        self.folded.splits[event.document_id, event.bill] = Split(
+            before_it.expected + split.expected, before_it.earned + split.earned, before_it.rest + split.rest
+        )
         billed.covers -= split.expected + split.rest
         billed.gone += split.earned
         obligation.billed -= split.expected + split.rest
@@ -793,14 +809,16 @@ class _Fold:
         rest = event.amount - expected
         lower = 0 if event.rebill else max(rest - obligation.beyond, 0)
         terms = obligation.terms
-        if lower and event.starts_on is not None and event.ends_on is not None and terms.curve.pattern != "progress":
+        if lower and event.starts_on is not None and terms.curve.pattern == "progress":
+            terms.base -= lower  # no day of it is promised: it is for what was given
+        elif lower and event.starts_on is not None and event.ends_on is not None:
             ended = terms.end(event.starts_on, event.ends_on, lower)
             over = lower - ended
             if over:
                 at = terms.reached(event.ends_on)
                 terms.spread(-over, [place for place, piece in enumerate(terms.pieces) if piece.begins < at] or None)
         elif lower:
-            terms.spread(-lower)
+            terms.take_off(lower)
         terms.lowered += lower
         return Split(expected=expected, rest=rest)
 
@@ -858,6 +876,14 @@ class TooLittle(Exception):
         super().__init__(f"{subject}: at least {least}")
         self.subject = subject
         self.least = least
+
+
+def _taken_as_agreed(added: Added, unknown: Sequence[str]) -> str:
+    """Why an obligation that is not sold at its stand-alone price is taken at the price agreed."""
+    why = (
+        f"no stand-alone price is known of {', '.join(unknown)}" if unknown else "nothing else of the contract remains"
+    )
+    return f"{added.promise.reason}; taken at the price agreed: {why} (606-10-25-13(a))"
 
 
 def _spread(amount: int, weights: Sequence[Fraction]) -> list[int]:

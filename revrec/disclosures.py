@@ -18,6 +18,7 @@ from ledger.chart import CONTRACT_LIABILITIES
 from ledger.reports import PERIODS, Column, Filters, Report, last_day, period_of
 from ledger.rulebook import BY_NUMBER
 from revrec.facts import TITLES, columns_of, facts_of, grouped, key_of, period_sql, totals_of
+from revrec.promised import SHORT_GRANTS, promised
 from revrec.waterfall import REVENUE_ROLES, left_by_progress, scheduled
 
 # What moves a contract liability or asset, by the family of the rule: what is in none is `other` (the two settling each
@@ -241,11 +242,48 @@ _TERMS = """left join (
 _SHORT = "coalesce(signed.short, ends_on < starts_on + interval '1 year')"
 
 
+def _horizon(day: date, until: date) -> str:
+    """Which horizon a day is in, by whole months after another."""
+    months = (day.year - until.year) * 12 + day.month - until.month
+    return next(key for key, _, most in _HORIZONS if most is None or months <= most)
+
+
+def _promised_by_grants(
+    connection: Connection, filters: Filters, until: date, found: dict[tuple[str, ...], Counter[str]]
+) -> dict[tuple[str, ...], Counter[str]]:
+    """Count in what credits and commitments promise; returns what of each figure stands in no account, for it is not billed."""
+    group = grouped(filters)
+    shown = replace(filters, since=None, as_of=until, transaction=filters.transaction is not False)
+    facts, parameters = facts_of(shown, "customer_credits")
+    for row in connection.execute(
+        text(
+            f"select {', '.join(group)}, currency, -sum(net)::bigint as amount, -coalesce(sum(net) filter (where s.subject is not null), 0)::bigint as short"
+            f" from ({facts}) f left join ({SHORT_GRANTS}) s using (subject) group by {', '.join(group)}, currency"
+        ),
+        parameters,
+    ):
+        found[key_of(row, group)].update({"as_used": row.amount, "short": row.short})
+    ahead: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    for one in promised(connection, filters, until):
+        places = {"entity": one.entity, "customer": one.customer, "contract": one.contract}
+        key = (*(places.get(name, "") for name in group), one.currency)
+        ahead[key]["as_used"] += one.ordered
+        if one.committed:
+            assert one.expires_on is not None, "a commitment has a last day"
+            ahead[key][_horizon(one.expires_on, until)] += one.committed
+        found[key]["short"] += (one.ordered + one.committed) * one.short
+    for key, amounts in ahead.items():
+        found[key].update(amounts)
+    return ahead
+
+
 def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     """What is promised and not yet given, by when it will be revenue (606-10-50-13, IFRS 15.120).
 
     In transaction currency, unless the entity's is asked for: then what is billed counts as it was billed, the rest at the
-    day's rate. `short` is of contracts expected to last a year or less when signed, which 606-10-50-14 lets one leave out. Scheduled revenue by horizon; prepaid credits as they will be used, and what progress will earn, have no date.
+    day's rate. `short` is of contracts expected to last a year or less when signed, which 606-10-50-14 lets one leave out.
+    Scheduled revenue by horizon, and what is committed and not used by its last day; prepaid credits, billed or ordered, as they will
+    be used, and what progress will earn, have no date.
     """
     until = filters.as_of or last_day(connection, filters.known_at)
     group = grouped(filters)
@@ -258,18 +296,8 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
         connection, filters, until,
         f"select {fields}, shown_in as currency, month, sum(amount)::bigint as amount, {short} from coming {_TERMS} group by {places}",
     ):  # fmt: skip
-        months = (row.month.year - until.year) * 12 + row.month.month - until.month
-        horizon = next(key for key, _, most in _HORIZONS if most is None or months <= most)
-        found[key_of(row, group)].update({horizon: row.amount, "short": row.short})
-    shown = replace(filters, since=None, as_of=until, transaction=filters.transaction is not False)
-    facts, parameters = facts_of(shown, "customer_credits")
-    for row in connection.execute(
-        text(
-            f"select {', '.join(group)}, currency, -sum(net)::bigint as amount from ({facts}) f group by {places.rpartition(',')[0]}"
-        ),
-        parameters,
-    ):
-        found[key_of(row, group)]["as_used"] += row.amount
+        found[key_of(row, group)].update({_horizon(row.month, until): row.amount, "short": row.short})
+    ahead = _promised_by_grants(connection, filters, until, found)
     by_progress = ", ".join(
         "(select ref from customer k where k.customer_id = open.customer_id) as customer"
         if name == "customer"
@@ -282,10 +310,10 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     ):  # fmt: skip
         found[key_of(row, group)]["by_progress"] += row.amount
     keys = [key for key, *_ in _HORIZONS] + ["as_used", "by_progress"]
-    rows = [
+    rows: list[dict[str, Any]] = [
         dict(zip((*group, "currency"), place, strict=True))
         | {key: amounts[key] for key in (*keys, "short")}
-        | {"total": sum(amounts[key] for key in keys)}
+        | {"total": sum(amounts[key] for key in keys), "ahead": ahead.get(place, {})}
         for place, amounts in sorted(found.items())
         if any(amounts.values())
     ]

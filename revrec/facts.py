@@ -12,9 +12,36 @@ from ledger.reports import PERIODS, Column, Filters, narrowed, sides
 TITLES = {"entity": "Entity", "customer": "Customer", "contract": "Contract", "product": "Product"}
 
 
+# Contra revenue has no product of its own. A promotion's is the product whose revenue the same posting earned.
+_CONTRA_PRODUCT = """case when x.role = 'promotional_credits' then (
+    select p.product from account p where p.customer_id = x.customer_id and p.account_id = x.other_account and p.role = 'revenue') end"""
+
+# What is given back of credits is of the products they were used for, in proportion: of as many sides as there are products.
+_USED_FOR = """
+    select y.customer_id, y.account_id, y.entity, y.role, y.currency, y.subject, coalesce(u.product, y.product) as product, y.effective_on,
+           y.entry_id, coalesce(round(y.amount * u.until / u.whole) - round(y.amount * u.before / u.whole), y.amount)::bigint as amount,
+           coalesce(round(y.functional_amount * u.until / u.whole) - round(y.functional_amount * u.before / u.whole),
+                    y.functional_amount)::bigint as functional_amount,
+           y.sign, y.rule, y.other_account, y.product as account_product
+    from ({source}) y left join lateral (
+        select g.product, g.earned, sum(g.earned) over (order by g.product) as until,
+               sum(g.earned) over (order by g.product) - g.earned as before, sum(g.earned) over () as whole
+        from (select a.product, sum(case when q.credit_account = a.account_id then q.amount else -q.amount end) as earned
+              from account a join posting q on q.customer_id = a.customer_id and a.account_id in (q.credit_account, q.debit_account)
+              where y.role in ('refunds', 'disputes') and y.product = '' and y.subject like 'grant:%' and a.customer_id = y.customer_id and a.role = 'revenue' and a.subject = y.subject and a.currency = y.currency
+                and a.product <> '' and q.effective_on <= y.effective_on group by a.product) g
+        where g.earned > 0
+    ) u on true
+"""
+_GIVEN_BACK = ("refunds", "disputes")
+
+
 def facts_of(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
     """SQL for the filtered sides on roles, with what groups them: customer, contract, product, and the amount asked for."""
     source, parameters = sides(replace(filters, product=None), *roles)
+    own = "x.product"
+    if not roles or set(roles) & set(_GIVEN_BACK):
+        source, own = _USED_FOR.format(source=source), "x.account_product"
     amount, currency = ("amount", "x.currency") if filters.transaction else ("functional_amount", "e.currency")
     narrowed = ""
     for name in ("product", "contract"):
@@ -24,9 +51,10 @@ def facts_of(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
             parameters[f"{name}_"] = value
     return (
         f"select * from (select x.customer_id, x.entity, x.role, x.subject, x.effective_on, x.entry_id, x.rule, x.sign,"
-        f" x.sign * x.{amount} as net, {currency} as currency, c.ref as customer, coalesce(o.contract, g.contract) as contract,"
+        f" x.sign * x.{amount} as net, {currency} as currency, x.currency as account_currency, c.ref as customer, coalesce(o.contract, g.contract) as contract,"
         f" coalesce(o.package, t.package, t.ref) as package, o.known_on as booked_on,"
-        f" x.product as account_product, coalesce(nullif(x.product, ''), o.product, case when x.subject like 'usage:%' then substr(x.subject, 7) end) as product"
+        f" {own} as account_product, coalesce(nullif(x.product, ''), o.product, case when x.subject like 'usage:%' then substr(x.subject, 7) end,"
+        f" {_CONTRA_PRODUCT}) as product"
         f" from ({source}) x join customer c using (customer_id) join entity e on e.entity = x.entity"
         f" left join performance_obligation o on o.customer_id = x.customer_id and o.subject = x.subject"
         f" left join credit_grant g on g.customer_id = x.customer_id and x.subject = 'grant:' || g.ref"

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.balances import gl_account_sql
-from ledger.chart import ROLES
 from ledger.reports import PERIODS, Column, Filters, Report
 from ledger.rulebook import BY_NUMBER
 from revrec.disclosures import FLOWS, rules_of
@@ -50,7 +49,7 @@ class Figure:
 def made_of(connection: Connection, figure: Figure) -> Report:
     """The lines a figure adds up, the first 2,000 of them, with the sum of all."""
     facts, parameters = facts_of(figure.filters, *figure.roles)
-    code, _, joins = gl_account_sql("f")
+    code, name, joins = gl_account_sql("f")
     clauses, more = _narrowed(figure, code)
     source = (
         f"(select f.*, f.account_product as product from (select customer_id, entity, role, subject, effective_on, entry_id, rule, net, currency,"
@@ -64,7 +63,7 @@ def made_of(connection: Connection, figure: Figure) -> Report:
     sign = -1 if figure.credits else 1
     rows = connection.execute(
         text(
-            f"select f.entry_id, f.effective_on, f.customer, {code} as code, f.role, f.subject, f.rule, f.currency, {sign} * f.net as amount,"
+            f"select f.entry_id, f.effective_on, f.customer, {code} as code, {name} as name, f.subject, f.rule, f.currency, {sign} * f.net as amount,"
             f" d.type || ' ' || d.ref as document from {source.replace(joins, joins + _DOCUMENTS)}"
             f" order by f.effective_on, f.entry_id, f.role, f.subject limit {LINES_MAX}"
         ),
@@ -90,7 +89,7 @@ _DOCUMENTS = (
 
 def _line(row: Any) -> dict[str, Any]:
     return {
-        **row._mapping, "account": f"{row.code} {ROLES[row.role].title}", "rule": BY_NUMBER[row.rule].code,
+        **row._mapping, "account": f"{row.code} {row.name}", "rule": BY_NUMBER[row.rule].code,
         "customer": None if row.customer.startswith("~") else row.customer,
     }  # fmt: skip
 

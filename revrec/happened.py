@@ -133,10 +133,7 @@ def _added(
     if low <= price <= high:
         reason = f"distinct, and sold at its stand-alone price, {at} (606-10-25-12)"
         return Added(replace(promise, price=price, treatment="separate", reason=reason))
-    reason = (
-        f"distinct, not at its stand-alone price of {at}; taken at the price agreed: nothing else of the contract remains whose "
-        "stand-alone price is known (606-10-25-13(a))"
-    )
+    reason = f"distinct, not at its stand-alone price of {at}"
     return Added(replace(promise, price=price, treatment="prospective", reason=reason), known.price)
 
 

@@ -61,7 +61,7 @@ class History:
 
     def folded(self, checked: int | None = None) -> Folded:
         """What became of it; of the document that is `checked`, what it can't be is refused."""
-        return fold(self.promises, self.events, self.bills, self.progress, checked)
+        return fold(self.promises, self.events, self.bills, self.progress, checked, self.party.currency)
 
 
 # Reading ------------------------------------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
 from ledger.money import share
 from ledger.reports import Column, Report
-from ledger.rulebook import RULES
+from ledger.rulebook import NETTING, RULES
 from ledger.wallets import Wallets
-from revrec import costs, financing, history, refunds
+from revrec import costs, financing, history, positions, refunds
 from revrec.schedules import SEGMENT_SQL, earned_sql, parts_sql, share_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
@@ -68,12 +68,12 @@ _DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_o
 #   priced     in functional currency: what was billed, and recognised of it, through each month; whether it was billed
 #              ahead throughout, so that the functional schedule follows by the same formula
 _NEEDED = f"""
-    with terms as (
+    with promised as (
         select o.*, b.first_open,
-               ONE_MONTH and not o.modified and o.pattern <> 'progress' and o.known_on <= :through
-                   and o.starts_on <= :through
-                   and greatest(o.starts_on, b.first_open) >= date_trunc('month', cast(:through as date)) as one_month,
-               (o.customer_id, o.subject) in (select customer_id, subject from account where role = 'refund_liability') as expects_back
+               (o.customer_id, o.subject) in (select customer_id, subject from account where role = 'refund_liability') as expects_back,
+               coalesce((o.customer_id, o.package) in (
+                   select t.customer_id, coalesce(t.package, t.ref) from contract t join obligation b using (customer_id, contract_id)
+                   group by 1, 2 having count(*) > 1), false) as grouped
         from performance_obligation o
         left join closed_books c using (entity)
         cross join lateral (
@@ -85,6 +85,11 @@ _NEEDED = f"""
                -- money that comes before all that may bear interest, which moves its accounts
                or (o.customer_id, o.subject) in (select customer_id, subject from financed_payment where paid_on <= :through))
           and (c.closed_through is null or c.closed_through < :through)
+    ), terms as (
+        select p.*, ONE_MONTH and not p.modified and not p.grouped and p.pattern <> 'progress' and p.known_on <= :through
+                   and p.starts_on <= :through
+                   and greatest(p.starts_on, p.first_open) >= date_trunc('month', cast(:through as date)) as one_month
+        from promised p GROUPED
     ), totals as (
         select t.*, v.*, t.one_month and coalesce(v.last_moved_on <= :through and greatest(v.first_moved_on, t.first_open)
                                                       >= date_trunc('month', cast(:through as date)), true) as quick
@@ -98,6 +103,7 @@ _NEEDED = f"""
         select t.customer_id, t.subject, t.revenue_account,
                greatest(date_trunc('month', s.effective_on)::date, t.first_open) as month,
                max(s.effective_on) as last_moved_on, {_SUMS},
+               coalesce(-sum(s.net) filter (where s.rule = any(:netting)), 0)::bigint as netted,
                sum(s.functional) as billed_functional,
                sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
                bool_or(s.part = 'unbilled') as billed_late
@@ -124,6 +130,7 @@ _NEEDED = f"""
                sum(coalesce(v.deferred, 0)) over through_month as deferred,
                sum(coalesce(v.unbilled, 0)) over through_month as unbilled,
                sum(coalesce(v.recognised, 0)) over through_month as recognised,
+               sum(coalesce(v.netted, 0)) over through_month as netted,
                sum(coalesce(v.billed_functional, 0)) over through_month as billed_functional,
                sum(coalesce(v.recognised_functional, 0)) over through_month as recognised_functional,
                bool_or(coalesce(v.billed_late, false)) over through_month as billed_late
@@ -132,7 +139,7 @@ _NEEDED = f"""
         left join moved v using (customer_id, revenue_account, month)
         window through_month as (partition by t.customer_id, t.revenue_account order by m.month)
     ), standing as (
-        select g.*, x.*, (g.deferred - g.unbilled + g.recognised)::bigint as billed, {_PASSED} as passed_of,
+        select g.*, x.*, (g.deferred - g.unbilled + g.recognised + g.netted)::bigint as billed, {_PASSED} as passed_of,
                {_WHOLE} as whole_of, {_DATE} as dated_on
         from grid g {term_sql("g")}
         offset 0  -- each is worked out once a row, not wherever it is named below
@@ -147,11 +154,15 @@ _NEEDED = f"""
         select g.*, recognised + coalesce(max(needed_now) over (
                    partition by customer_id, revenue_account, run_months), 0) as earned
         from gap g
+    ), mixed as (
+        select customer_id, package from due where grouped group by 1, 2
+        having bool_or(netted <> 0) or (bool_or(billed > earned) and bool_or(billed < earned))
     ), step as (
         select d.*, earned - recognised - lag(earned - recognised, 1, 0::numeric) over by_month as revenue_step,
                greatest(billed - earned, 0) - deferred
                    - lag(greatest(billed - earned, 0) - deferred, 1, 0::numeric) over by_month as deferred_step
         from due d
+        where not d.grouped or (d.customer_id, d.package) not in (select customer_id, package from mixed)
         window by_month as (partition by customer_id, revenue_account order by month)
     ), split as (
         select *, greatest(least(-deferred_step, greatest(revenue_step, 0)), least(revenue_step, 0)) as from_deferred
@@ -194,9 +205,23 @@ _NEEDED = f"""
 """
 
 
+# Contracts of which at some month's end one obligation is billed ahead and another is earned ahead: what each is by then.
+_MIXED = f"""{_NEEDED[: _NEEDED.index("    ), step as (")]})
+    select d.customer_id, c.ref as customer, d.entity, d.currency, d.package, d.subject, d.product, d.month, d.dated_on,
+           d.deferred::bigint as deferred, d.unbilled::bigint as unbilled, d.recognised::bigint as recognised,
+           (d.billed - d.earned)::bigint as position, d.earned::bigint as earned
+    from due d join mixed using (customer_id, package) join customer c on c.customer_id = d.customer_id
+    order by 1, d.package, d.month, d.subject"""
+
+
 # Obligations in their entity's currency, where each amount is one; and in others, where it has two.
-_NEEDED_HOME = _NEEDED.replace("CURRENCIES", "=").replace("ONE_MONTH", "true")
-_NEEDED_FOREIGN = _NEEDED.replace("CURRENCIES", "<>").replace("ONE_MONTH", "false")
+def _of(needed: str, *, currencies: str, one_month: str = "false", grouped: str = "") -> str:
+    return needed.replace("CURRENCIES", currencies).replace("ONE_MONTH", one_month).replace("GROUPED", grouped)
+
+
+_NEEDED_HOME = _of(_NEEDED, currencies="=", one_month="true")
+_NEEDED_FOREIGN = _of(_NEEDED, currencies="<>")
+_NEEDED_MIXED = _of(_MIXED, currencies="is not null or o.currency =", grouped="where p.grouped")
 
 
 # The three things a step moves: by a rule, or by its opposite where the amount is below zero.
@@ -348,7 +373,8 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     costs.amortise(books, document_id, last_day)
     financing.accrue(books, document_id, last_day)
     books.flush()
-    parameters: dict[str, object] = {"through": last_day}
+    parameters: dict[str, object] = {"through": last_day, "netting": list(NETTING)}
+    mixed = connection.execute(text(_NEEDED_MIXED), parameters).all()
     _recognize_foreign(books, document_id, parameters)
     books.flush()
     connection.execute(text("set local work_mem = '64MB'"))  # an obligation's months are sorted several times
@@ -358,6 +384,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     ).one()
     books.count_entries(document_id, posted.entries)
     books.forget()
+    positions.net(books, document_id, mixed)
     refunds.separate(books, document_id, last_day)
     books.flush()
     run = Run(

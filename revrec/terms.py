@@ -59,7 +59,8 @@ class Terms:
     """An obligation's terms on a day, in minor units.
 
     Of its `price`, `lowered` was taken off by bills' corrections (credit notes, what write-offs gave up), `taken` by the contract's
-    own documents (consideration payable, material rights); both lie on top of what a modification states.
+    own documents (consideration payable, material rights); both lie on top of what a modification states. `pending` is what of such
+    amounts is spread over the pieces: once nothing more is promised, what of it is still to come counts at once.
     """
 
     curve: Curve
@@ -68,6 +69,7 @@ class Terms:
     progress: Sequence[Progress] = ()
     lowered: int = 0
     taken: int = 0
+    pending: int = 0
 
     def copy(self) -> Terms:
         """The same, to be changed by itself."""
@@ -170,6 +172,19 @@ class Terms:
         for place, amount in zip(chosen, allocate(total + change, amounts), strict=True):
             self.pieces[place] = replace(self.pieces[place], amount=amount)
 
+    def take_off(self, amount: int) -> None:
+        """Take an amount off the price for good, whatever becomes of the terms: as it was spread, what was given at once."""
+        self.spread(-amount)
+        self.pending += amount if self.pieces else 0
+
+    def _still_pending(self, on: date) -> int:
+        """What of amounts taken off for good has not counted before a day."""
+        at = self.reached(on - _ONE_DAY)
+        whole = sum(piece.amount for piece in self.pieces)
+        if whole <= 0:
+            return 0
+        return self.pending - share(self.pending, sum(_earned_of(piece, at) for piece in self.pieces), whole)
+
     def give_up(self, on: date, amount: int) -> None:
         """Take off what is still to come on a day: what is left of the price is earned over what remains."""
         if amount:
@@ -191,8 +206,15 @@ class Terms:
         """Keep what is earned before a day for good; what is left of the price goes, and is returned."""
         earned = self.earned_before(on)
         left = self.price - earned
+        self.pending = self._still_pending(on)
         self.base, self.pieces = earned, []
         return left
+
+    def end_all(self, on: date) -> None:
+        """Promise nothing more from a day on: what is earned before stays, less what was taken off for good and has not counted."""
+        self.settle(on)
+        self.base -= self.pending
+        self.pending = 0
 
     def go_on(self, on: date, curve: Curve, amount: int) -> None:
         """Earn an amount over what of a curve remains from a day on: at once where nothing of it remains, or it is below zero."""
@@ -203,14 +225,19 @@ class Terms:
             return
         self.pieces.append(Piece(max(on, curve.starts_on) if begins == 0 else on, begins, ends, amount))
 
-    def cut(self, last: date) -> None:
-        """Promise nothing after a day; what is earned by then stays as it was."""
-        earned = self.earned(last)
+    def cut(self, on: date, last: date) -> None:
+        """Promise nothing after a last day, as is known from a day on; what is earned by then stays as it was.
+
+        What was taken off for good and would only have counted after is taken off what is still to come.
+        """
+        self.split(on)
+        earned, pending = self.earned(last), self._still_pending(last + _ONE_DAY)
         self.split(last + _ONE_DAY)
         at = self.reached(last)
         self.pieces = [piece for piece in self.pieces if piece.ends <= at]
         self.curve = replace(self.curve, ends_on=last)
         assert self.price == earned, "what is left is what is earned by then"
+        self.spread(-pending, self.coming(on))
 
 
 def _earned_of(piece: Piece, at: Fraction) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.currencies import as_decimal, require_rate
-from ledger.dates import month_end, next_month
+from ledger.dates import month_end, month_start
 from ledger.money import exponent
 from ledger.reports import PERIODS, Column, Filters, Report, last_day, sides
 from revrec.facts import TITLES, facts_of
@@ -59,8 +59,8 @@ _STOOD = """
         where o.known_on <= :through {narrowed}
     )"""
 
-# What each still has to earn, month by month after the report's: its price (billed by then, or agreed) by its schedule, less
-# what is recognised. Most were never modified: their terms are one, and each month's part is what is earned by its end less what
+# What each still has to earn, month by month from the report's own on, where what is overdue counts too: its price (billed by
+# then, or agreed) by its schedule, less what is recognised. Most were never modified: their terms are one, and each month's part is what is earned by its end less what
 # was by the month's before. The terms of the others are looked up month by month.
 _SHOWN = (
     "customer_id, subject, entity, product, known_on, contract, invoice, starts_on, ends_on, shown_in, month, amount"
@@ -70,8 +70,8 @@ _SCHEDULED = f"""{_STOOD}, alike as materialized (
     ), calendar as materialized (
         select m.month::date as month, (m.month + interval '1 month - 1 day')::date as month_end, m.month::date - 1 as before_end
         from generate_series(
-            :next_month::timestamp,
-            greatest((select max(date_trunc('month', ends_on)) from alike), :next_month::timestamp), interval '1 month'
+            :first_month::timestamp,
+            greatest((select max(date_trunc('month', ends_on)) from alike), :first_month::timestamp), interval '1 month'
         ) m (month)
     ), plain as (
         select p.*, coalesce(p.first_price_minor, p.billed) as price,
@@ -80,12 +80,12 @@ _SCHEDULED = f"""{_STOOD}, alike as materialized (
         offset 0  -- each is worked out once a row, not wherever it is named below
     ), plain_parts as (
         select p.*, m.month, {_OWN_PASSED} as passed, {_OWN_BEFORE} as passed_before
-        from plain p join calendar m on m.month <= greatest(p.ends_on, cast(:next_month as date))
+        from plain p join calendar m on m.month <= greatest(p.ends_on, cast(:first_month as date))
         where p.recognised <> p.price
         offset 0
     ), plain_earned as (
         select s.*, {share_sql("s.price", "s.passed", "s.whole")} as earned,
-               case when s.month = cast(:next_month as date) then s.recognised
+               case when s.month = cast(:first_month as date) then s.recognised
                     else {share_sql("s.price", "s.passed_before", "s.whole")} end as before
         from plain_parts s
         offset 0
@@ -93,7 +93,7 @@ _SCHEDULED = f"""{_STOOD}, alike as materialized (
         select *, row_number() over () as place from alike where modified
     ), grid as (
         select p.*, m.month, m.month_end
-        from numbered p join calendar m on m.month <= greatest(p.ends_on, cast(:next_month as date))
+        from numbered p join calendar m on m.month <= greatest(p.ends_on, cast(:first_month as date))
     ), parts as (
         select g.*, x.*, {_PASSED} as passed_of, {_WHOLE} as whole_of,
                coalesce(x.agreed, g.billed) as price
@@ -118,7 +118,7 @@ _SCHEDULED = f"""{_STOOD}, alike as materialized (
         from together s
     )
     {{select}}
-""".replace(":next_month::timestamp", "cast(:next_month as timestamp)")
+""".replace(":first_month::timestamp", "cast(:first_month as timestamp)")
 
 # What tells an obligation from others, beside its terms and where it stands.
 _NAMES = {
@@ -167,9 +167,9 @@ _KNOWN = """(o.contract is null or exists (
 def scheduled(
     connection: Connection, filters: Filters, through: date, select: str, by: Sequence[str] | None = None
 ) -> Sequence[Any]:
-    """What obligations still have to earn after a day, month by month: in transaction currency, unless the entity's is asked for.
+    """What obligations still have to earn on a day, month by month: in transaction currency, unless the entity's is asked for.
 
-    By the terms agreed by that day; what progress will be made nobody knows before it is reported. `select` reads `coming`: an
+    The first month is the day's own: what of it, or of months before, is not recognised yet is scheduled there. By the terms agreed by that day; what progress will be made nobody knows before it is reported. `select` reads `coming`: an
     obligation's row with `month` and the `amount`, `shown_in` its currency. `by` names the columns it tells obligations apart
     by, of `_NAMES`, where it adds up the others: they are then worked out together.
     """
@@ -187,7 +187,7 @@ def scheduled(
                 alike=_alike(by),
             )
         ),
-        parameters | {"next_month": next_month(through)},
+        parameters | {"first_month": month_start(through)},
     ).all()
     connection.execute(text("set local work_mem to default"))
     return found

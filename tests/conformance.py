@@ -198,7 +198,7 @@ STEPS: dict[str, list[Requirement]] = {
                     _COSTS, "test_a_cost_to_fulfil_is_an_asset_too", "", "120.00, 30.00, 90.00"),
     ],
     "Disclosure": [
-        Requirement("50-5", "114", "Revenue is disaggregated.", _DISCLOSURES, "test_revenue_is_disaggregated", "", "30.00, 20.00 and -5.00"),
+        Requirement("50-5", "114", "Revenue is disaggregated.", _DISCLOSURES, "test_revenue_is_disaggregated", "", "30.00, 15.00 and -5.00"),
         Requirement("50-8", "116", "Balances at both ends, and the revenue that was in the opening liability.",
                     _DISCLOSURES, "test_contract_balances_are_net_by_contract", "", "10.00 of it"),
         Requirement("50-10", "118", "What changed the balances is explained.",

@@ -279,11 +279,10 @@ def test_example_6_a_change_of_the_price_after_a_modification(cli: Cli) -> None:
     cli.post(
         *parties(), _agreed(product("x", "500.00", "2026-01-01"), product("y", "500.00", "2026-06-30")),
         _estimate("2026-01-01", "variable", amount="200.00"),
-        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-02-01", "treatment": "prospective",
-         "obligations": [product("y", "450.00", "2026-06-30"), product("z", "450.00", "2026-07-31")]},
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-02-01",
+         "obligations": [product("z", "300.00", "2026-07-31")]},
         # the 40 relate to X and Y as they were promised: X's 20 at once; Y's 20 are what Y and Z share now
-        _estimate("2026-03-01", "of x", amount="20.00", obligations=["C/x"]),
-        _estimate("2026-03-01", "of y", amount="20.00", obligations=["C/y", "C/z"]),
+        _estimate("2026-03-01", "variable", amount="240.00"),
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-07")
     assert _revenue(cli) == {"2026-01": "600.00", "2026-03": "20.00", "2026-06": "460.00", "2026-07": "460.00"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.conftest import Cli, lines
-from tests.samples import grant, invoice, parties, prepaid, promotion, service, usage
+from tests.samples import contract, grant, invoice, obligation, parties, prepaid, promotion, service, usage
 from tests.serving import MakeApp
 from web import guard
 from web.server import HEADERS
@@ -264,3 +265,67 @@ def test_schemathesis_finds_no_error_of_the_server(make_books_app: MakeApp) -> N
             case.call_and_validate(checks=checks)
 
         probe()
+
+
+def test_accounts_are_called_as_their_entity_calls_them(cli: Cli, client: FlaskClient) -> None:
+    """Revenue is 4000 by default; here 4010 is all of it but for seats, which are 4020; deferred revenue is 2210."""
+    own = [
+        {"type": "gl_account", "id": f"{role}/{product}", "entity": "us", "role": role, "code": code, "name": name} | ({"product": product} if product else {})
+        for role, product, code, name in (
+            ("revenue", "", "4010", "Revenue, usage"), ("revenue", "seats", "4020", "Revenue, seats"), ("deferred_revenue", "", "2210", "Billed ahead"),
+        )
+    ]  # fmt: skip
+    cli.post(
+        *parties(), *own, usage("u", "7.00", "2026-01-10"), invoice("I", "2026-01-01", service("365.00", "2026-01-01", "2026-12-31")),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    entries = client.get("/v1/entries").json["entries"]
+    pages = {line["product"]: client.get(f"/entries/{e['entry']}").text for e in entries for line in e["lines"] if line["account"] == "revenue"}  # fmt: skip
+    assert ">4010 Revenue, usage</a>" in pages["tokens"]
+    assert ">4020 Revenue, seats</a>" in pages["seats"]
+    assert ">2210 Billed ahead</a>" in pages["seats"]
+    journal = client.get("/journal").text
+    assert "<td>2210 Billed ahead</td><td>4020 Revenue, seats</td>" in journal
+    assert "<td>Unbilled receivable</td><td>4010 Revenue, usage</td>" in journal  # no code of its own: the plain name
+    ledger = client.get("/ledger/us/revenue").text
+    assert "<h1>4010, 4020 Revenue</h1>" in ledger
+    # 31 of 365 days are 31.00: each account of its own adds up, and they to the role
+    for name, amount in (("4010 Revenue, usage", "7.00"), ("4020 Revenue, seats", "31.00"), ("Total", "38.00")):
+        assert re.search(rf'<th scope="row">{name}</th>(<td></td>)*<td class="num">{amount}</td>', ledger), name
+    assert "<h1>2210 Billed ahead</h1>" in client.get("/ledger/us/deferred_revenue").text
+    account = next(re.finditer(r'href="(/accounts/\d+)[^"]*">31.00<', ledger))[1]
+    assert ">4020 Revenue, seats</a>, entity us" in client.get(account).text
+    assert ">4000 Revenue" not in ledger
+    assert "4020 Revenue, seats" in client.get("/figure?role=revenue&side=credit").text
+
+
+def test_a_contracts_price_is_that_of_today(cli: Cli, client: FlaskClient) -> None:
+    """1,200.00 for a year, 1,350.00 since April; and another that never changed."""
+    year = obligation("C/o", "1200.00", "2026-01-01", "2026-12-31", pattern="monthly")
+    cli.post(
+        *parties(),
+        contract("C", "2026-01-01", year),
+        contract("D", "2026-01-01", year | {"id": "D/o", "product": "tokens"}),
+    )
+    cli.post({"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-04-01", "treatment": "prospective",
+              "obligations": [year | {"price": "1350.00"}]})  # fmt: skip
+    assert "1,350.00 USD, first 1,200.00. " in client.get("/contracts/C").text
+    versions = client.get("/contracts/C").text
+    assert "<strong>1,200.00</strong>" in versions
+    assert "<strong>1,350.00</strong>" in versions
+    assert "1,200.00 USD. " in client.get("/contracts/D").text
+    customer = client.get("/customers/globex").text
+    assert "1,350.00 USD, first 1,200.00</span>" in customer
+    assert "1,200.00 USD</span>" in customer
+    listed = {row["id"]: (row["price"], row["first_price"]) for row in client.get("/v1/contracts").json["rows"]}
+    assert listed == {"C": ("1350.00", "1200.00"), "D": ("1200.00", "1200.00")}
+
+
+def test_the_front_page_has_this_months_schedule_in_this_month(cli: Cli, client: FlaskClient) -> None:
+    """100.00 a month, recognised through January, something posted in February: its 100.00 stand in February, not in March."""
+    cli.post(*parties(), contract("C", "2026-01-01", obligation("C/o", "1200.00", "2026-01-01", "2026-12-31", pattern="monthly")), usage("u", "1.00", "2026-02-10"))  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    page = unescape(client.get("/").text)
+    assert "Feb: 1.00 USD recognised" in page
+    assert "Feb: 100.00 USD scheduled" in page
+    assert "Mar: 100.00 USD scheduled" in page

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, Response, current_app, g, redirect, render_template, request, send_file, url_for
 from sqlalchemy import Connection, text
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException, NotFound
@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from adapters import traced as tracing
 from adapters.workbook import write_report
 from ledger import entries, periods, seals
-from ledger.balances import held_by_currency
+from ledger.balances import GlAccounts, held_by_currency
 from ledger.chart import ROLES
 from ledger.dates import month_end, month_start, parse_month
 from ledger.errors import Refused, UnknownReference
@@ -64,6 +64,29 @@ def month(value: str | date) -> str:
 def role_title(name: str) -> str:
     """A role's plain name."""
     return ROLES[name].title
+
+
+@blueprint.app_template_global()
+def gl_account(entity: str, role: str, product: str = "") -> str:
+    """A general-ledger account as its entity calls it: code and name."""
+    return " ".join(_gl_accounts().of(entity, role, product))
+
+
+@blueprint.app_template_global()
+def account_short(line: entries.Line) -> str:
+    """What a line's account is called in a list: the entity's own code and name, else the role's plain name."""
+    if _gl_accounts().is_own(line.entity, line.role, line.product):
+        return gl_account(line.entity, line.role, line.product)
+    return role_short(line.role)
+
+
+def _gl_accounts() -> GlAccounts:
+    """The accounts as entities call them, read once a request."""
+    if "gl_accounts" not in g:
+        with engine().connect() as connection:
+            g.gl_accounts = GlAccounts(connection)
+    found: GlAccounts = g.gl_accounts
+    return found
 
 
 @blueprint.app_template_filter("role_short")
@@ -256,7 +279,8 @@ def _waterfall_chart(waterfall: Report, this_month: date, currency: str) -> dict
         "bars", [f"{parse_month(name):%b}" for name, *_ in shown],
         [
             Series("done", [recognised if name <= current else None for name, recognised, _ in shown], "recognised"),
-            Series("coming", [scheduled if name > current else None for name, _, scheduled in shown], "scheduled"),
+            # of this month, what is not recognised yet stands on what is
+            Series("coming", [scheduled if name >= current and scheduled else None for name, _, scheduled in shown], "scheduled"),
         ],
         currency, values=True,
     )  # fmt: skip
@@ -398,11 +422,19 @@ def ledger_account(entity: str, role: str) -> str:
     sign = ROLES[role].sign
     accounts = [{**row._mapping, "balance": sign * row.net} for row in rows]
     totals: dict[str, int] = {}
+    by_account: dict[tuple[str, str], int] = {}  # where products have accounts of their own
     for account in accounts:
+        account["gl"] = gl_account(entity, role, account["product"])
         totals[account["currency"]] = totals.get(account["currency"], 0) + account["balance"]
+        place = (account["gl"], account["currency"])
+        by_account[place] = by_account.get(place, 0) + account["balance"]
+    names = sorted({name for name, _ in by_account}) or [gl_account(entity, role)]
+    codes = ", ".join(sorted({_gl_accounts().of(entity, role, account["product"])[0] for account in accounts}))
     return render_template(
-        "ledger.html", entity=entity, role=ROLES[role], accounts=accounts, totals=totals, filters=filters
-    )
+        "ledger.html", entity=entity, role=ROLES[role], accounts=accounts, totals=totals, filters=filters,
+        by_account=sorted(by_account.items()) if len(names) > 1 else [],
+        named=names[0] if len(names) == 1 else f"{codes} {role_short(role)}",
+    )  # fmt: skip
 
 
 @blueprint.get("/accounts/<int:account_id>")

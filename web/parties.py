@@ -39,6 +39,9 @@ _SUMS = """
         union all select customer_id, credit_account, -amount from posting
     ) p on p.customer_id = a.customer_id and p.account_id = a.account_id
     where a.role = any(:roles) and {where} group by 1, 2, 3"""
+# What a contract `i` costs as it stands now, and what it did when it was signed.
+_PRICES = """coalesce((select sum(o.price_minor) from performance_obligation o
+    where o.customer_id = i.customer_id and o.contract = i.ref), i.price_minor)::bigint as price_minor, i.price_minor as first_price_minor"""
 
 
 def _allowed() -> list[str] | None:
@@ -101,7 +104,7 @@ def customer(ref: str) -> str:
         ).all()
         contracts = connection.execute(
             text(
-                f"select i.ref, i.entity, i.signed_on, i.currency, i.price_minor from contract i where i.customer_id = :id and {within} order by 3, 1"
+                f"select i.ref, i.entity, i.signed_on, i.currency, {_PRICES} from contract i where i.customer_id = :id and {within} order by 3, 1"
             ),
             place,
         ).all()
@@ -181,8 +184,8 @@ def contract(ref: str) -> str:
     with engine().connect() as connection:
         found: Any = connection.execute(
             text(
-                "select k.ref, k.entity, k.signed_on, k.currency, k.price_minor, c.ref as customer, c.name as customer_name "
-                "from contract k join customer c using (customer_id) where k.ref = :ref"
+                f"select i.ref, i.entity, i.signed_on, i.currency, {_PRICES}, c.ref as customer, c.name as customer_name "
+                "from contract i join customer c using (customer_id) where i.ref = :ref"
             ),
             {"ref": ref},
         ).first()

@@ -78,9 +78,10 @@ _LISTS: Mapping[str, _List] = {
         amounts=("face", "price"),
     ),
     "contracts": _List(
-        "select k.ref as cursor, k.entity, c.ref as customer, k.ref as id, k.currency, k.signed_on, k.price_minor as price"
-        " from contract k join customer c using (customer_id)",
-        amounts=("price",),
+        "select k.ref as cursor, k.entity, c.ref as customer, k.ref as id, k.currency, k.signed_on,"
+        " coalesce((select sum(o.price_minor) from performance_obligation o where o.customer_id = k.customer_id and o.contract = k.ref),"
+        "  k.price_minor)::bigint as price, k.price_minor as first_price from contract k join customer c using (customer_id)",
+        amounts=("price", "first_price"),
     ),
     "obligations": _List(
         "select substr(o.subject, 12) as cursor, o.entity, c.ref as customer, substr(o.subject, 12) as id, o.contract, o.invoice, o.product,"

@@ -114,8 +114,10 @@ alter table line_change add constraint line_change_kind_check
     check (kind in ('void', 'credit', 'refund', 'dispute', 'write_off', 'return', 'proration', 'recovery'));
 alter table line_change add column rebill boolean not null default false;
 alter table line_change add column undoes bigint not null default 0;
+alter table line_change add column part integer not null default 0;
 alter table line_change drop constraint line_change_pkey;
-alter table line_change add primary key (customer_id, document_id, invoice_id, line, kind, undoes);
+alter table line_change add primary key (customer_id, document_id, invoice_id, line, kind, undoes, part);
+comment on column line_change.part is 'Which of several lines of the document it is by.';
 comment on column line_change.undoes is 'The document whose correction this takes back; 0 where it is one itself.';
 comment on column line_change.rebill is 'Only the bill is taken back: the price stays.';
 comment on column line_change.own_obligation is

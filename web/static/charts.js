@@ -23,8 +23,11 @@ function bars(figure, asked) {
     node.style.strokeWidth = `${width}px`;
     if (!value) { node.remove(); return; }
     title(node, asked.titles?.[drawn.seriesIndex]?.[drawn.index] ?? `${asked.labels[drawn.index]}: ${value.toLocaleString("en")}`);
-    if (asked.values) {
-      drawn.group.elem("text", { x: drawn.x2, y: drawn.y2 - 6, "text-anchor": "middle" }, "value").text(SHORT.format(value));
+    // over bars that stand one upon the other their sum, once
+    const values = asked.series.map((series) => series.data[drawn.index] ?? 0);
+    if (asked.values && !values.slice(drawn.seriesIndex + 1).some(Boolean)) {
+      const sum = values.reduce((before, next) => before + next, 0);
+      drawn.group.elem("text", { x: drawn.x2, y: drawn.y2 - 6, "text-anchor": "middle" }, "value").text(SHORT.format(sum));
     }
   });
 }
