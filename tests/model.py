@@ -375,7 +375,7 @@ class Promised:
     """An obligation as amounts by the day they are of and the day from which they count: nothing is rounded.
 
     `of` maps (day of service, day it counts from) to an amount. What is earned by a day is the sum of what counts by then. The
-    `edition` is what is earned since the price last changed for good, by day of service: a credit note is spread as that is.
+    `edition` is what is earned since the last modification, by day of service: a credit note is spread as that is.
     """
 
     def __init__(self, price: Fraction, pattern: str, start: date, end: date, known: date, *, contract: str | None = None, ssp: int | None = None) -> None:
@@ -452,10 +452,9 @@ class Promised:
         for key, value in taken.items():
             self.of[key] -= value
         self.on_top -= amount
-        # the price changed for good: what is credited later is spread over what remains
-        self.edition = dict.fromkeys((service for service, _ in coming), Fraction(0))
-        for service, counts in coming:
-            self.edition[service] += self.of[service, counts]
+        for (service, _), value in taken.items():
+            if service in self.edition:
+                self.edition[service] -= value
         return taken
 
     def comes_again(self, day: date, taken: dict[tuple[date, date], Fraction], part: Fraction) -> Fraction:
@@ -470,9 +469,9 @@ class Promised:
         return whole
 
     def lower(self, day: date, amount: Fraction) -> None:
-        """A lower price: what was given of it is earned less at once, spread as the price was since it last changed for good.
+        """A lower price: what was given of it is earned less at once, spread as the price is since its last modification.
 
-        What is more than was left of it then comes out of what was earned before, at once (silent in the policy: otherwise the months
+        What is more than that comes out of what was earned before, at once (silent in the policy: otherwise the months
         after would earn less than nothing for no document of theirs).
         """
         whole = sum(self.edition.values(), Fraction(0))
