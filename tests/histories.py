@@ -94,7 +94,9 @@ class History:
     def in_order(self, urgency: Callable[[Document], Any] = day_of) -> list[Document]:
         """The documents, the most urgent first as far as what they need allows; by their dates, where nothing else is said."""
         place = {key_of(item.doc): number for number, item in enumerate(self.told)}
-        waiting = {number: {place[need] for need in item.needs if need in place} for number, item in enumerate(self.told)}
+        waiting = {
+            number: {place[need] for need in item.needs if need in place} for number, item in enumerate(self.told)
+        }
         ready = [(urgency(self.told[number].doc), number) for number, needs in waiting.items() if not needs]
         heapq.heapify(ready)
         found = []
@@ -159,7 +161,17 @@ def _refers(doc: Document, refs: set[str]) -> bool:
     """Whether a document names one of these ids, or an obligation that one of them made."""
     named = {
         doc.get(name)
-        for name in ("contract", "invoice", "from_invoice", "payment", "write_off", "supersedes", "grant", "cost", "application")
+        for name in (
+            "contract",
+            "invoice",
+            "from_invoice",
+            "payment",
+            "write_off",
+            "supersedes",
+            "grant",
+            "cost",
+            "application",
+        )
     }
     named |= {item["invoice"] for item in doc.get("applications", ())}
     for line in doc.get("lines", ()):
@@ -303,7 +315,13 @@ class Teller:
     # Bills and what becomes of them
 
     def bill(
-        self, party: dict[str, str], day: date, lines: list[dict[str, Any]], *needs: Document, term: Any = None, **more: Any
+        self,
+        party: dict[str, str],
+        day: date,
+        lines: list[dict[str, Any]],
+        *needs: Document,
+        term: Any = None,
+        **more: Any,
     ) -> Bill:
         """An invoice; a tax on each of its lines, or on none."""
         taxed = self.likely(0.25, "tax") and all(line["kind"] != "usage" for line in lines)
@@ -367,7 +385,13 @@ class Teller:
             again = self.bill(bill.party, day, lines, bill.doc, term=bill.term, supersedes=bill.doc["id"])
             self.settle(again, depth=1)
             return
-        gone = {"type": "invoice_void", "id": self.ref("V"), "invoice": bill.doc["id"], "date": day.isoformat(), "reason": "wrong"}
+        gone = {
+            "type": "invoice_void",
+            "id": self.ref("V"),
+            "invoice": bill.doc["id"],
+            "date": day.isoformat(),
+            "reason": "wrong",
+        }
         void = self.tell(gone, bill.doc)
         if self.likely(0.6):
             # an obligation, or a grant, is billed again once the first bill is taken back
@@ -392,7 +416,9 @@ class Teller:
         if self.likely(0.6) and left > 0:
             # all that is due is known once the others are
             amount = self.one_of(left, self.part(left))
-            self._give_up(bill, amount, *(told if amount == left else ()), last=max(day_of(doc) for doc in [bill.doc, *told]))
+            self._give_up(
+                bill, amount, *(told if amount == left else ()), last=max(day_of(doc) for doc in [bill.doc, *told])
+            )
         self._back(bill, paid)
 
     def _give_up(self, bill: Bill, cents: int, *needs: Document, last: str) -> None:
@@ -451,7 +477,8 @@ class Teller:
         about = {"type": "dispute", "payment": payment["id"]}
         day = self.later(date.fromisoformat(payment["date"]))
         opened = self.tell(
-            about | {"id": self.ref("D"), "date": day.isoformat(), "amount": text_of(cents), "status": "opened"}, payment
+            about | {"id": self.ref("D"), "date": day.isoformat(), "amount": text_of(cents), "status": "opened"},
+            payment,
         )
         if self.likely(0.85):
             some = self.part(cents) if self.likely(0.2) else cents
@@ -483,7 +510,13 @@ class Teller:
         if self.likely(0.6):
             day = self.later(date.fromisoformat(payment["date"]))
             self.tell(
-                {"type": "refund", "id": self.ref("B"), "payment": payment["id"], "amount": text_of(more), "date": day.isoformat()},
+                {
+                    "type": "refund",
+                    "id": self.ref("B"),
+                    "payment": payment["id"],
+                    "amount": text_of(more),
+                    "date": day.isoformat(),
+                },
                 payment,
             )
 
@@ -528,7 +561,7 @@ class Teller:
                 promise.price, before = reached - before, reached
         self.tell(doc)
         self._progress(doc, promises)
-        changes = self._changes(doc, promises, together=together)
+        changes = self._changes(doc, promises)
         self._bills(doc, promises, changes)
         if self.likely(0.08, "cost"):
             self.tell(
@@ -540,7 +573,9 @@ class Teller:
             )  # fmt: skip
 
     def _promise(self, ref: str, number: int, signed: date) -> Promise:
-        pattern = self.wanted("monthly", "monthly", "monthly", "daily", "daily", "monthly_prorated", "point_in_time", "progress")
+        pattern = self.wanted(
+            "monthly", "monthly", "monthly", "daily", "daily", "monthly_prorated", "point_in_time", "progress"
+        )
         start = signed if self.likely(0.7) else self.later(signed, 60)
         end = days_on(months_on(start, self.one_of(3, 6, 12, 12)), -1)
         if self.likely(0.2):
@@ -567,16 +602,22 @@ class Teller:
                     if self.told[-1].doc["percent"] == "100":
                         break
 
-    def _changes(self, doc: Document, promises: list[Promise], *, together: bool) -> list[Document]:
+    def _changes(self, doc: Document, promises: list[Promise]) -> list[Document]:
         """What changes a contract: at most a few documents, by their dates."""
         found: list[Document] = []
         day = date.fromisoformat(doc["signed_on"])
         for _ in range(self.one_of(0, 1, 1, 2, 2, 3)):
             day = self.later(days_on(day, self.one_of(1, 10, 30)), 150)
-            kind = self.wanted("modify", "modify", "modify", "add", "cancel", "estimate", "estimate", "payable", "renew", "terminate")
+            kind = self.wanted(
+                "modify", "modify", "modify", "add", "cancel", "estimate", "estimate", "payable", "renew", "terminate"
+            )
             made = getattr(self, f"_{kind}")(doc, promises, day)
             if made is not None:
-                needs = [change for change in found if change["type"] == "contract_modification" and kind in ("modify", "cancel")]
+                needs = [
+                    change
+                    for change in found
+                    if change["type"] == "contract_modification" and kind in ("modify", "cancel")
+                ]
                 if kind == "renew":
                     needs = [change for change in found if change["type"] != "estimate"]
                 found.append(self.tell(made, doc, *needs))
@@ -585,7 +626,11 @@ class Teller:
         return found
 
     def _modify(self, doc: Document, promises: list[Promise], day: date) -> Document | None:
-        chosen = [promise for promise in promises if promise.open and promise.left(day) > 0 and promise.pattern != "point_in_time"]
+        chosen = [
+            promise
+            for promise in promises
+            if promise.open and promise.left(day) > 0 and promise.pattern != "point_in_time"
+        ]
         if not chosen:
             return None
         promise = self.random.choice(chosen)
@@ -644,7 +689,9 @@ class Teller:
         }  # fmt: skip
 
     def _renew(self, doc: Document, promises: list[Promise], day: date) -> Document | None:
-        chosen = [promise for promise in promises if promise.open and promise.pattern not in ("point_in_time", "progress")]
+        chosen = [
+            promise for promise in promises if promise.open and promise.pattern not in ("point_in_time", "progress")
+        ]
         if not chosen:
             return None
         promise = self.random.choice(chosen)
@@ -687,7 +734,9 @@ class Teller:
             self._whole(doc, promises, party, {"obligation": promises[0].ref})
             return
         for promise in promises:
-            made = [doc, *(change for change in changes if promise.ref in json.dumps(change.get("obligations", ())))][: 1 + len(changes)]
+            made = [doc, *(change for change in changes if promise.ref in json.dumps(change.get("obligations", ())))][
+                : 1 + len(changes)
+            ]
             needs = [doc] if promise.ref in json.dumps(doc) else [made[1]] if len(made) > 1 else [doc]
             if self.likely(0.12, "unbilled"):
                 continue
@@ -696,7 +745,10 @@ class Teller:
             named = LINE_PERIODS and self.likely(0.4)
             span = (promise.end - promise.start).days + 1
             for number in range(parts):
-                start, end = days_on(promise.start, span * number // parts), days_on(promise.start, span * (number + 1) // parts - 1)
+                start, end = (
+                    days_on(promise.start, span * number // parts),
+                    days_on(promise.start, span * (number + 1) // parts - 1),
+                )
                 day = days_on(end, self.one_of(0, 1, 5)) if arrears else days_on(start, self.one_of(0, 0, 0, 10, -5))
                 day = max(day, date.fromisoformat(day_of(needs[0])))
                 cents = share(promise.price, number + 1, parts) - share(promise.price, number, parts)
@@ -724,7 +776,10 @@ class Teller:
                 if self.likely(0.75):
                     start = self.one_of(day, days_on(day, self.random.randint(-40, 40)))
                     start = max(start, FIRST)
-                    end = self.one_of(days_on(months_on(start, self.one_of(1, 3, 6, 12)), -1), days_on(start, self.random.randint(1, 200)))
+                    end = self.one_of(
+                        days_on(months_on(start, self.one_of(1, 3, 6, 12)), -1),
+                        days_on(start, self.random.randint(1, 200)),
+                    )
                     pattern = self.one_of("daily", "daily", "monthly", "monthly", "monthly_prorated")
                     lines.append(
                         {
@@ -832,7 +887,12 @@ class Teller:
         if self.likely(0.6, "expires"):
             common["expires_on"] = LAST.isoformat()
         paid = self.tell(common | {"id": self.ref("G"), "kind": "prepaid", "amount": text_of(face)})
-        bonus = {"id": self.ref("G"), "kind": "promotional", "amount": text_of(self.one_of(face, face // 4)), "priority": 1}
+        bonus = {
+            "id": self.ref("G"),
+            "kind": "promotional",
+            "amount": text_of(self.one_of(face, face // 4)),
+            "priority": 1,
+        }
         free = self.tell(common | bonus, paid)
         needs, left = [paid, free], face
         for _ in range(self.random.randint(1, 4)):
@@ -877,7 +937,9 @@ class Teller:
         whole = sum(int(doc["quantity"]) for doc in used)
         if used and self.likely(0.7):
             day = max(date.fromisoformat(day_of(doc)) for doc in used)
-            self.settle_usage(self.bill(party, self.later(day, 30), [{"kind": "usage", "product": product, "cents": whole}], *used))
+            self.settle_usage(
+                self.bill(party, self.later(day, 30), [{"kind": "usage", "product": product, "cents": whole}], *used)
+            )
         if self.likely(0.7):
             line = {"kind": "shortfall", "grant": grant["id"], "cents": face - whole, "product": product}
             self._back_not(self.bill(party, self.later(last, 20), [line], grant))
@@ -885,7 +947,10 @@ class Teller:
     def metered(self) -> None:
         """Usage without credits, and what bills it."""
         party, product = self.customer(), self.product()
-        used = [self._use(party, product, self.day(FIRST, date(2026, 9, 30)), self.cents(1_00, 300_00)) for _ in range(self.one_of(1, 2, 4))]
+        used = [
+            self._use(party, product, self.day(FIRST, date(2026, 9, 30)), self.cents(1_00, 300_00))
+            for _ in range(self.one_of(1, 2, 4))
+        ]
         whole = sum(int(doc["quantity"]) for doc in used)
         if self.likely(0.2, "corrected_usage"):
             old = self.random.choice(used)
@@ -897,7 +962,9 @@ class Teller:
             used.append(self.tell(corrected, old))
         if self.likely(0.85):
             day = max(date.fromisoformat(day_of(doc)) for doc in used)
-            self.settle_usage(self.bill(party, self.later(day, 40), [{"kind": "usage", "product": product, "cents": whole}], *used))
+            self.settle_usage(
+                self.bill(party, self.later(day, 40), [{"kind": "usage", "product": product, "cents": whole}], *used)
+            )
 
     def settle_usage(self, bill: Bill) -> None:
         if self.likely(0.3, "credited_usage"):
@@ -906,7 +973,19 @@ class Teller:
             self.settle(bill, depth=1)
 
 
-STORIES = ("contract", "contract", "contract", "contract", "invoices", "invoices", "wallet", "order", "free", "commitment", "metered")
+STORIES = (
+    "contract",
+    "contract",
+    "contract",
+    "contract",
+    "invoices",
+    "invoices",
+    "wallet",
+    "order",
+    "free",
+    "commitment",
+    "metered",
+)
 
 
 def tell(seed: int, *stories: str, count: int | None = None, **chances: float) -> History:

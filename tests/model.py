@@ -378,7 +378,17 @@ class Promised:
     `edition` is what is earned since the last modification, by day of service: a credit note is spread as that is.
     """
 
-    def __init__(self, price: Fraction, pattern: str, start: date, end: date, known: date, *, contract: str | None = None, ssp: int | None = None) -> None:
+    def __init__(
+        self,
+        price: Fraction,
+        pattern: str,
+        start: date,
+        end: date,
+        known: date,
+        *,
+        contract: str | None = None,
+        ssp: int | None = None,
+    ) -> None:
         self.contract, self.ssp = contract, ssp
         self.agreed = price
         # what credit notes and write-offs take off the price lies on top of what later modifications state
@@ -406,7 +416,10 @@ class Promised:
         whole = sum((amount for _, amount in covered), Fraction(0))
         if whole <= 0:
             return Fraction(int(end <= by))
-        return min(max(sum((amount for counts, amount in covered if counts <= by), Fraction(0)) / whole, Fraction(0)), Fraction(1))
+        return min(
+            max(sum((amount for counts, amount in covered if counts <= by), Fraction(0)) / whole, Fraction(0)),
+            Fraction(1),
+        )
 
     @property
     def price(self) -> Fraction:
@@ -468,15 +481,16 @@ class Promised:
         self.on_top += whole
         return whole
 
-    def lower(self, day: date, amount: Fraction) -> None:
+    def lower(self, day: date, amount: Fraction, until: date = date.max) -> None:
         """A lower price: what was given of it is earned less at once, spread as the price is since its last modification.
 
         What is more than that comes out of what was earned before, at once (silent in the policy: otherwise the months
         after would earn less than nothing for no document of theirs).
         """
-        whole = sum(self.edition.values(), Fraction(0))
+        edition = {service: value for service, value in self.edition.items() if service <= until}
+        whole = sum(edition.values(), Fraction(0))
         spread = min(amount, max(whole, Fraction(0)))
-        for service, value in self.edition.items() if spread else ():
+        for service, value in edition.items() if spread else ():
             self.of[service, max(service, day)] -= spread * value / whole
             self.edition[service] -= spread * value / whole
         self.of[day, day] -= amount - spread
@@ -496,7 +510,8 @@ class Promised:
                 self.edition[service] -= within * value / whole
         self.on_top -= within
         if amount > within:
-            self.lower(day, amount - within)
+            # the months after the period carry nothing of it
+            self.lower(day, amount - within, end)
 
     def take_back(self, day: date) -> None:
         """A void of the bill that is its price: all of it, what was earned too."""
@@ -564,19 +579,25 @@ class Earnings:
             return day, self._ORDER.index(doc["type"])
 
         for doc in sorted(documents, key=when):
-            owner = doc.get("customer") or self.owner[
-                next(doc[name] for name in ("contract", "invoice", "payment", "write_off") if name in doc)
-            ]
+            owner = (
+                doc.get("customer")
+                or self.owner[
+                    next(doc[name] for name in ("contract", "invoice", "payment", "write_off") if name in doc)
+                ]
+            )
             self.owner[doc["id"]] = owner
             getattr(self, f"_{doc['type']}")(doc, _day(when(doc)[0]), owner)
 
     def balances(self, owner: str, by: date) -> dict[str, Fraction]:
         """What has come together by a day."""
         found = {
-            role: sum((amount for day, amount in self.moved[role, owner] if day <= by), Fraction(0)) for role in self.ROLES if role != "revenue"
+            role: sum((amount for day, amount in self.moved[role, owner] if day <= by), Fraction(0))
+            for role in self.ROLES
+            if role != "revenue"
         }
         found["revenue"] = sum(
-            (promised.earned(by) for ref, promised in self.promised.items() if self.of_obligation[ref] == owner), Fraction(0)
+            (promised.earned(by) for ref, promised in self.promised.items() if self.of_obligation[ref] == owner),
+            Fraction(0),
         )
         found["position"] -= found["revenue"]
         return found
@@ -596,7 +617,9 @@ class Earnings:
         items = doc["obligations"]
         whole = sum(Fraction(item.get("ssp", 0)) for item in items)
         for item in items:
-            price = Fraction(doc["price"]) * Fraction(item["ssp"]) / whole if "price" in doc else Fraction(item["price"])
+            price = (
+                Fraction(doc["price"]) * Fraction(item["ssp"]) / whole if "price" in doc else Fraction(item["price"])
+            )
             self._promise(owner, doc["id"], item, price, day)
 
     def _contract_modification(self, doc: dict[str, Any], day: date, owner: str) -> None:
@@ -626,9 +649,13 @@ class Earnings:
         if apart:
             self._pool(doc["contract"], owner, day, apart)
 
-    def _pool(self, contract: str, owner: str, day: date, apart: list[tuple[dict[str, Any], Fraction, Fraction]]) -> None:
+    def _pool(
+        self, contract: str, owner: str, day: date, apart: list[tuple[dict[str, Any], Fraction, Fraction]]
+    ) -> None:
         """What is left of the price and what is added are shared by stand-alone prices over what remains (25-13(a))."""
-        left = [one for one in self.promised.values() if one.contract == contract and not one.ended and one.left(day) > 0]
+        left = [
+            one for one in self.promised.values() if one.contract == contract and not one.ended and one.left(day) > 0
+        ]
         if not left or any(one.ssp is None for one in left):
             for item, price, _ in apart:
                 self._promise(owner, contract, item, price, day)
@@ -650,10 +677,16 @@ class Earnings:
             old = self.products[item["renews"]]
             start = item.get("start") or (_day(old["end"]) + timedelta(days=1)).isoformat()
             price = Fraction(item["price"]) if "price" in item else self.promised[item["renews"]].agreed
-            fields = {name: value for name, value in old.items() if name != "ssp"} | {"ssp": item["ssp"]} if "ssp" in item else old
-            self._promise(owner, doc["contract"], fields | {"id": item["id"], "start": start, "end": item["end"]}, price, day)
+            fields = (
+                {name: value for name, value in old.items() if name != "ssp"} | {"ssp": item["ssp"]}
+                if "ssp" in item
+                else old
+            )
+            self._promise(
+                owner, doc["contract"], fields | {"id": item["id"], "start": start, "end": item["end"]}, price, day
+            )
 
-    def _contract_termination(self, doc: dict[str, Any], day: date, owner: str) -> None:
+    def _contract_termination(self, doc: dict[str, Any], day: date, _owner: str) -> None:
         last = _day(doc["ends"]) if "ends" in doc else day - timedelta(days=1)
         for one in self.promised.values():
             if one.contract == doc["contract"] and not one.ended:
@@ -674,9 +707,10 @@ class Earnings:
             if amount < 0:
                 start, end = _day(line["start"]), _day(line["end"])
                 corrected = self._corrected(owner, line, start, end, day)
-                corrected.promised.lower_over(day, -amount, start, end)
-                corrected.covers += amount
-                continue
+                if corrected is not None:
+                    corrected.promised.lower_over(day, -amount, start, end)
+                    corrected.covers += amount
+                    continue
             ref = f"{doc['id']}/{line['id']}"
             self.of_obligation[ref] = owner
             self.products[ref] = line | {"customer": owner}
@@ -687,7 +721,7 @@ class Earnings:
             bare = {name: value for name, value in line.items() if name not in ("start", "end")}
             found.append(Covering(doc["id"], bare, promised, day, own=True))
 
-    def _corrected(self, owner: str, line: dict[str, Any], start: date, end: date, day: date) -> Covering:
+    def _corrected(self, owner: str, line: dict[str, Any], start: date, end: date, day: date) -> Covering | None:
         """The customer's line of the product whose period covers that of a line below zero, the latest one before it."""
         fitting = [
             covering
@@ -697,7 +731,7 @@ class Earnings:
             and (about := self.products[f"{ref}/{covering.id}"])["product"] == line["product"]
             and about.get("start") and _day(about["start"]) <= start and end <= _day(about["end"])
         ]  # fmt: skip
-        return max(fitting, key=lambda covering: covering.issued)
+        return max(fitting, key=lambda covering: covering.issued, default=None)
 
     def _invoice_void(self, doc: dict[str, Any], day: date, owner: str) -> None:
         self._void(doc["invoice"], day, owner)
@@ -718,7 +752,10 @@ class Earnings:
             beyond = Fraction(0)
             if not line.own and "start" not in asked:
                 billed = sum(
-                    other.left for others in self.lines.values() for other in others if other.promised is line.promised and not other.void
+                    other.left
+                    for others in self.lines.values()
+                    for other in others
+                    if other.promised is line.promised and not other.void
                 )
                 beyond = min(max(billed - line.promised.price, Fraction(0)), amount)
             line.left -= amount
@@ -765,10 +802,17 @@ class Earnings:
 
     def _write_off(self, doc: dict[str, Any], day: date, owner: str) -> None:
         """Of what the bill covers first what is to come, then what was earned."""
-        kept = self.given_up[doc["id"]] = {"parts": [], "amount": Fraction(doc["amount"]), "back": Fraction(0), "invoice": doc["invoice"]}
+        kept = self.given_up[doc["id"]] = {
+            "parts": [],
+            "amount": Fraction(doc["amount"]),
+            "back": Fraction(0),
+            "invoice": doc["invoice"],
+        }
         for line, net in self._parts(doc["invoice"], kept["amount"]):
             given = self._given(line, day)
-            coming = min(net, max(line.left - given if line.own else line.covers - given - line.coming_lost, Fraction(0)))
+            coming = min(
+                net, max(line.left - given if line.own else line.covers - given - line.coming_lost, Fraction(0))
+            )
             taken = line.promised.to_come_ends(day, coming)
             line.left -= net
             line.covers -= coming
@@ -797,10 +841,10 @@ class Earnings:
                 line.covers += coming_now - coming_before
             line.left += (bad_now - bad_before) + (coming_now - coming_before)
 
-    def _payment(self, doc: dict[str, Any], day: date, owner: str) -> None:
+    def _payment(self, doc: dict[str, Any], _day: date, _owner: str) -> None:
         self.payments[doc["id"]] = doc
 
-    def _application(self, doc: dict[str, Any], day: date, owner: str) -> None:
+    def _application(self, _doc: dict[str, Any], _day: date, _owner: str) -> None:
         """Money moves, and nothing is earned by it."""
 
     def _refund(self, doc: dict[str, Any], day: date, owner: str) -> None:

@@ -24,9 +24,16 @@ from tests.histories import END, FIRST, Document, at
 from web.posting import How, post_file
 
 # Rates of 1, so that another currency changes no figure.
-_RATE = {"type": "fx_rate", "id": "2020-01-01/EUR/USD", "date": "2020-01-01", "base": "EUR", "quote": "USD", "rate": "1"}
+_RATE = {
+    "type": "fx_rate",
+    "id": "2020-01-01/EUR/USD",
+    "date": "2020-01-01",
+    "base": "EUR",
+    "quote": "USD",
+    "rate": "1",
+}
 # Recognition looks at all that stands in a database: after so many histories another one is begun.
-_PLACES = 60
+_PLACES = 40
 # What stands in one of these is one net position of a contract, whichever of its obligations holds it.
 POSITIONS = ("deferred_revenue", "unbilled_receivable", "refund_liability", "customer_credits")
 
@@ -110,8 +117,6 @@ class Shelf:
 
     server: str
     name: str
-    offered: Counter[str] = field(default_factory=Counter)
-    taken: Counter[str] = field(default_factory=Counter)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _engine: Engine | None = None
     _left: int = 0
@@ -133,7 +138,9 @@ class Shelf:
         self.end()
         with self._administrator() as connection:
             connection.exec_driver_sql(f"create database {self.name} template {embedded.DATABASE}")
-        self._engine = connect_engine(make_url(self.server).set(database=self.name).render_as_string(hide_password=False))
+        self._engine = connect_engine(
+            make_url(self.server).set(database=self.name).render_as_string(hide_password=False)
+        )
         self._left = _PLACES
         post(self._engine, [_RATE])
 
@@ -150,6 +157,8 @@ class Shelf:
 
     @contextmanager
     def _administrator(self) -> Iterator[Any]:
-        engine = create_engine(make_url(self.server).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        engine = create_engine(
+            make_url(self.server).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
         with engine.connect() as connection:
             yield connection

@@ -12,7 +12,7 @@ import os
 import random
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
@@ -39,7 +39,7 @@ from tests.histories import (
     text_of,
 )
 from tests.model import Earnings
-from tests.samples import grant, invoice, parties, prepaid, usage
+from tests.samples import grant, invoice, one_time, parties, payment, prepaid, usage
 from tests.shelves import POSITIONS, Moves, Place, Shelf
 
 SEED = int(os.environ.get("TICKMARK_SEED", "1"))
@@ -76,7 +76,8 @@ def hold(shelf: Shelf, history: History, relation: Relation) -> None:
                 continue
             cuts -= 1
             worse = ask(relation, shelf, less) if cuts >= 0 else None
-            if worse is not None:
+            # of the same kind: what is raised is not what differs
+            if worse is not None and worse.startswith("raised") == found.startswith("raised"):
                 history, found, again = less, worse, True
     pytest.fail(f"history {history.seed}: {found}\n\n{history.lines()}\n", pytrace=False)
 
@@ -138,7 +139,9 @@ def cumulative(moves: Moves) -> dict[tuple[str, str, str], dict[str, int]]:
     return found
 
 
-def difference(one: Moves, other: Moves, *, since: str = "", within: int = 0, names: tuple[str, str] = ("one", "the other")) -> str | None:
+def difference(
+    one: Moves, other: Moves, *, since: str = "", within: int = 0, names: tuple[str, str] = ("one", "the other")
+) -> str | None:
     """The first balance that is not the same, from a month on."""
     mine, theirs = cumulative(one), cumulative(other)
     found = []
@@ -181,8 +184,7 @@ def test_histories_are_mostly_accepted_and_of_all_kinds(shelf: Shelf) -> None:
         (place,) = shelf.places(1)
         offered.update(item.doc["type"] for item in history.told)
         refused.update(name.partition(" ")[0] for name in place.post([*history.masters, *history.in_order()]))
-    print(f"\naccepted {1 - refused.total() / offered.total():.1%} of {offered.total()}: {dict(offered)}, refused {dict(refused)}")
-    assert refused.total() / offered.total() < 0.05, dict(refused)
+    assert refused.total() / offered.total() < 0.05, f"refused {dict(refused)} of {dict(offered)}"
     assert {
         "contract", "contract_modification", "contract_renewal", "contract_termination", "estimate", "consideration_payable", "progress",
         "contract_cost", "grant", "grant_return", "usage", "invoice", "invoice_void", "credit_note", "payment", "application", "refund",
@@ -295,7 +297,9 @@ def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
         for bill in history.of("invoice")
         # a void of prepaid credits takes what is unused of them with it, which a new bill does not bring back
         if all(line["kind"] != "prepaid" for line in bill["lines"])
-        and not any(doc.get("supersedes") == bill["id"] or doc["type"] == "invoice_void" for doc in history.about(bill["id"]))
+        and not any(
+            doc.get("supersedes") == bill["id"] or doc["type"] == "invoice_void" for doc in history.about(bill["id"])
+        )
     ]
     if not chosen:
         return None
@@ -306,7 +310,10 @@ def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
         other["issued_on"] for other in history.of("invoice")
         if other["customer"] == bill["customer"] and other["issued_on"] > bill["issued_on"]
     ]  # fmt: skip
-    if any(other["issued_on"] == bill["issued_on"] and other is not bill and other["customer"] == bill["customer"] for other in history.of("invoice")):
+    if any(
+        other["issued_on"] == bill["issued_on"] and other is not bill and other["customer"] == bill["customer"]
+        for other in history.of("invoice")
+    ):
         return None
     last = min([date.fromisoformat(other) for other in after] + [days_on(day, 45)])
     if last < day:
@@ -320,7 +327,13 @@ def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
     renamed = replace(
         renamed,
         told=tuple(
-            Told(item.doc, frozenset((kind, "@again") if (kind, ref) == key_of(bill) and item.doc is not bill else (kind, ref) for kind, ref in item.needs))
+            Told(
+                item.doc,
+                frozenset(
+                    (kind, "@again") if (kind, ref) == key_of(bill) and item.doc is not bill else (kind, ref)
+                    for kind, ref in item.needs
+                ),
+            )
             for item in renamed.told
         ),
     )
@@ -335,18 +348,20 @@ def dispute_won(history: History, chance: random.Random) -> Pair | None:
     payments = history.of("payment")
     if not payments:
         return None
-    payment = chance.choice(payments)
+    paid = chance.choice(payments)
     taken = sum(
-        cents_of(doc["amount"]) for doc in history.about(payment["id"]) if doc["type"] == "refund" or doc.get("status") == "opened"
+        cents_of(doc["amount"])
+        for doc in history.about(paid["id"])
+        if doc["type"] == "refund" or doc.get("status") == "opened"
     )
-    left = cents_of(payment["amount"]) - taken
+    left = cents_of(paid["amount"]) - taken
     if left <= 0:
         return None
-    first = days_on(date.fromisoformat(payment["date"]), chance.randint(0, 60))
-    about = {"type": "dispute", "payment": payment["id"], "amount": text_of(chance.randint(1, left))}
+    first = days_on(date.fromisoformat(paid["date"]), chance.randint(0, 60))
+    about = {"type": "dispute", "payment": paid["id"], "amount": text_of(chance.randint(1, left))}
     opened = about | {"id": "@opened", "date": first.isoformat(), "status": "opened"}
     won = about | {"id": "@won", "date": days_on(first, chance.randint(0, 60)).isoformat(), "status": "won"}
-    return history, history.plus(Told(opened, need(payment)), Told(won, need(opened))), won["date"][:7]
+    return history, history.plus(Told(opened, need(paid)), Told(won, need(opened))), won["date"][:7]
 
 
 def grant_returned(history: History, chance: random.Random) -> Pair | None:
@@ -395,13 +410,24 @@ def written_off_and_recovered(history: History, chance: random.Random) -> Pair |
         "type": "write_off", "id": "@lost", "invoice": bill["id"], "date": lost.isoformat(), "amount": text_of(cents), "reason": "gone",
         "approved_by": "controller",
     }  # fmt: skip
-    back = {"type": "recovery", "id": "@found", "write_off": "@lost", "date": found, "rail": "wire", "amount": text_of(cents)}
+    back = {
+        "type": "recovery",
+        "id": "@found",
+        "write_off": "@lost",
+        "date": found,
+        "rail": "wire",
+        "amount": text_of(cents),
+    }
     party = {name: bill[name] for name in ("customer", "entity", "currency")}
     paid = {
         "type": "payment", "id": "@paid", **party, "date": found, "rail": "wire", "amount": text_of(cents),
         "applications": [{"invoice": bill["id"], "amount": text_of(cents)}],
     }  # fmt: skip
-    return history.plus(Told(paid, need(bill))), history.plus(Told(written, need(bill)), Told(back, need(written))), found[:7]
+    return (
+        history.plus(Told(paid, need(bill))),
+        history.plus(Told(written, need(bill)), Told(back, need(written))),
+        found[:7],
+    )
 
 
 def modified_to_the_same(history: History, chance: random.Random) -> Pair | None:
@@ -410,7 +436,9 @@ def modified_to_the_same(history: History, chance: random.Random) -> Pair | None
     if not contracts:
         return None
     made = chance.choice(contracts)
-    changes = [doc for doc in history.about(made["id"]) if doc["type"] in ("contract_modification", "contract_termination")]
+    changes = [
+        doc for doc in history.about(made["id"]) if doc["type"] in ("contract_modification", "contract_termination")
+    ]
     item = chance.choice(made["obligations"])
     last = date.fromisoformat(item.get("end", item["start"]))
     first = date.fromisoformat(made["signed_on"])
@@ -418,7 +446,10 @@ def modified_to_the_same(history: History, chance: random.Random) -> Pair | None
     if item["pattern"] == "point_in_time" and on > item["start"]:
         return None
     for change in sorted(changes, key=day_of):
-        if change["date"] == on or (change["date"] < on and (change["type"] != "contract_modification" or item["id"] in change.get("cancel", ()))):
+        if change["date"] == on or (
+            change["date"] < on
+            and (change["type"] != "contract_modification" or item["id"] in change.get("cancel", ()))
+        ):
             return None
         if change["date"] < on:
             item = next((other for other in change.get("obligations", ()) if other["id"] == item["id"]), item)
@@ -433,20 +464,20 @@ def modified_to_the_same(history: History, chance: random.Random) -> Pair | None
 
 def moved_and_moved_back(history: History, chance: random.Random) -> Pair | None:
     """What was applied to one bill is moved to another, and back."""
-    for payment in chance.sample(history.of("payment"), len(history.of("payment"))):
-        for item in payment["applications"]:
+    for paid in chance.sample(history.of("payment"), len(history.of("payment"))):
+        for item in paid["applications"]:
             others = [
                 (bill, cents) for bill in history.of("invoice")
-                if bill["customer"] == payment["customer"] and bill["id"] != item["invoice"] and (cents := open_cents(history, bill)) > 0
+                if bill["customer"] == paid["customer"] and bill["id"] != item["invoice"] and (cents := open_cents(history, bill)) > 0
             ]  # fmt: skip
             # nothing of the payment went back
-            if not others or len(history.about(item["invoice"])) > 1 or history.about(payment["id"]):
+            if not others or len(history.about(item["invoice"])) > 1 or history.about(paid["id"]):
                 continue
             other, cents = chance.choice(others)
             amount = text_of(chance.randint(1, min(cents, cents_of(item["amount"]))))
             source = next(doc for doc in history.of("invoice") if doc["id"] == item["invoice"])
-            day = max(date.fromisoformat(day_of(doc)) for doc in (payment, source, other))
-            party = {name: payment[name] for name in ("customer", "entity", "currency")}
+            day = max(date.fromisoformat(day_of(doc)) for doc in (paid, source, other))
+            party = {name: paid[name] for name in ("customer", "entity", "currency")}
             there = {
                 "type": "application", "id": "@there", **party, "date": day.isoformat(), "amount": amount,
                 "from_invoice": source["id"], "invoice": other["id"],
@@ -454,7 +485,11 @@ def moved_and_moved_back(history: History, chance: random.Random) -> Pair | None
             back = there | {
                 "id": "@back", "date": days_on(day, chance.randint(0, 60)).isoformat(), "from_invoice": other["id"], "invoice": source["id"],
             }  # fmt: skip
-            return history, history.plus(Told(there, need(payment, source, other)), Told(back, need(there))), back["date"][:7]
+            return (
+                history,
+                history.plus(Told(there, need(paid, source, other)), Told(back, need(there))),
+                back["date"][:7],
+            )
     return None
 
 
@@ -493,7 +528,9 @@ def undoing(name: str) -> Relation:
         if refused:
             return f"{name}, refused: {told(refused)}\nthe pair:\n{shown}\narrived: {arrived(orders[1])}"
         without.recognize()
-        found = difference(without.moves(by="product"), with_.moves(by="product"), since=since, names=("without", "with"))
+        found = difference(
+            without.moves(by="product"), with_.moves(by="product"), since=since, names=("without", "with")
+        )
         return found and f"{name}, from {since} on: {found}\nthe pair:\n{shown}\narrived: {arrived(orders[1])}"
 
     return relation
@@ -543,11 +580,17 @@ def two_invoices(history: History, chance: random.Random) -> tuple[History, int]
         doc, needs = item.doc, item.needs | ({("invoice", second)} if key_of(bill) in item.needs else set())
         if doc is bill:
             for ref, cents in ((bill["id"], part), (second, whole - part)):
-                found.append(Told(bill | {"id": ref, "lines": [bill["lines"][0] | {"amount": text_of(cents)}]}, item.needs))
+                found.append(
+                    Told(bill | {"id": ref, "lines": [bill["lines"][0] | {"amount": text_of(cents)}]}, item.needs)
+                )
         elif _about(doc, bill["id"]) and doc["type"] == "payment":
             split = []
             for applied in doc["applications"]:
-                amounts = parted(cents_of(applied["amount"])) if applied["invoice"] == bill["id"] else (cents_of(applied["amount"]), 0)
+                amounts = (
+                    parted(cents_of(applied["amount"]))
+                    if applied["invoice"] == bill["id"]
+                    else (cents_of(applied["amount"]), 0)
+                )
                 split += [
                     applied | {"invoice": ref, "amount": text_of(cents)}
                     for ref, cents in zip((applied["invoice"], second), amounts, strict=True) if cents
@@ -557,7 +600,11 @@ def two_invoices(history: History, chance: random.Random) -> tuple[History, int]
             amount = doc["amount"] if doc["type"] == "application" else doc["lines"][0]["amount"]
             for end, ref, cents in zip(("", "b"), (bill["id"], second), parted(cents_of(amount)), strict=True):
                 own = doc | {"id": doc["id"] + end, "invoice": ref}
-                own |= {"amount": text_of(cents)} if doc["type"] == "application" else {"lines": [doc["lines"][0] | {"amount": text_of(cents)}]}
+                own |= (
+                    {"amount": text_of(cents)}
+                    if doc["type"] == "application"
+                    else {"lines": [doc["lines"][0] | {"amount": text_of(cents)}]}
+                )
                 if cents:
                     found.append(Told(own, needs))
         else:
@@ -578,19 +625,23 @@ def two_payments(history: History, chance: random.Random) -> tuple[History, int]
     ]  # fmt: skip
     if not chosen:
         return None
-    payment = chance.choice(chosen)
-    whole = cents_of(payment["amount"])
+    paid = chance.choice(chosen)
+    whole = cents_of(paid["amount"])
     part = chance.randint(1, whole - 1)
-    bill = payment["applications"][0]["invoice"]
+    bill = paid["applications"][0]["invoice"]
 
     def of(ref: str, cents: int) -> Document:
-        return payment | {"id": ref, "amount": text_of(cents), "applications": [{"invoice": bill, "amount": text_of(cents)}]}
+        return paid | {
+            "id": ref,
+            "amount": text_of(cents),
+            "applications": [{"invoice": bill, "amount": text_of(cents)}],
+        }
 
     found = []
     for item in history.told:
-        second = {("payment", payment["id"] + "b")} if key_of(payment) in item.needs else set()
-        if item.doc is payment:
-            found += [Told(of(payment["id"], part), item.needs), Told(of(payment["id"] + "b", whole - part), item.needs)]
+        second = {("payment", paid["id"] + "b")} if key_of(paid) in item.needs else set()
+        if item.doc is paid:
+            found += [Told(of(paid["id"], part), item.needs), Told(of(paid["id"] + "b", whole - part), item.needs)]
         else:
             found.append(Told(item.doc, item.needs | second))
     return replace(history, told=tuple(found)), 0
@@ -648,7 +699,10 @@ def two_obligations(history: History, chance: random.Random) -> tuple[History, i
     bills = {doc["id"] for doc in history.of("invoice") if any(line.get("obligation") == ref for line in doc["lines"])}
     taxed = any(line["tax_codes"] for doc in history.of("invoice") if doc["id"] in bills for line in doc["lines"])
     tiny = any(
-        cents_of(item.get("amount", "9.99")) < 10 for doc in history.told for item in doc.doc.get("lines", ()) if doc.doc["type"] != "manual_entry"
+        cents_of(item.get("amount", "9.99")) < 10
+        for doc in history.told
+        for item in doc.doc.get("lines", ())
+        if doc.doc["type"] != "manual_entry"
     )
     if taxed or tiny or made["obligations"][0]["pattern"] == "progress":
         return None
@@ -685,7 +739,10 @@ def splitting(name: str) -> Relation:
         found = difference(one, two, within=within, names=("whole", "in parts"))
         # a cent a part along the way, and none in the end
         # where something ends in the middle, each part is rounded there for good
-        broken = any(doc.get("cancel") or doc["type"] in _ENDING for doc in other.in_order()) and name == "two obligations and one"
+        broken = (
+            any(doc.get("cancel") or doc["type"] in _ENDING for doc in other.in_order())
+            and name == "two obligations and one"
+        )
         found = found or difference(
             ends(one), ends(two), within=within if broken else 0, names=("whole, in the end", "in parts, in the end")
         )
@@ -739,7 +796,10 @@ def test_a_year_is_twelve_months(shelf: Shelf, number: int) -> None:
         one = [year, invoice("@I", first.isoformat(), line | {"amount": text_of(cents * 12)}, **party)]
         twelve = [invoice("@I", first.isoformat(), *(month(number) for number in range(12)), **party)]
     else:
-        one = [year, *(invoice(f"@I{n}", starts[n].isoformat(), line | {"amount": text_of(cents)}, **party) for n in range(12))]
+        one = [
+            year,
+            *(invoice(f"@I{n}", starts[n].isoformat(), line | {"amount": text_of(cents)}, **party) for n in range(12)),
+        ]
         twelve = [invoice(f"@I{n}", starts[n].isoformat(), month(n), **party) for n in range(12)]
     whole, parts = shelf.places(2)
     assert whole.post([*masters, *one]) | parts.post([*masters, *twelve]) == {}
@@ -781,9 +841,18 @@ def end_of_life(shelf: Shelf, history: History) -> str | None:
         for (role, owner, _), by_month in moves.items():
             if owner == customer:
                 held[role] += by_month.total()
-        earned = sum(held[role] for role in ("revenue", "breakage_revenue", "promotional_credits", "refunds", "disputes", "bad_debt"))
+        earned = sum(
+            held[role]
+            for role in ("revenue", "breakage_revenue", "promotional_credits", "refunds", "disputes", "bad_debt")
+        )
         # money of the customer's own, open bills and open disputes are no result
-        came = cash[f"@{customer}"] - held["tax_payable"] - held["customer_balance"] - held["accounts_receivable"] - held["disputed_funds"]
+        came = (
+            cash[f"@{customer}"]
+            - held["tax_payable"]
+            - held["customer_balance"]
+            - held["accounts_receivable"]
+            - held["disputed_funds"]
+        )
         if customer.startswith("c") and earned != came:
             return f"{customer} earned {text_of(earned)}, and {text_of(came)} came in for it (books: {dict(held)})\n\nended by:\n{shown}"
     return None
@@ -796,7 +865,12 @@ def customers(history: History, more: list[Document]) -> dict[str, str]:
     for _ in range(3):
         for doc in documents:
             owner = doc.get("customer") or next(
-                (found[doc[name]] for name in ("contract", "invoice", "payment", "write_off", "grant") if doc.get(name) in found), None
+                (
+                    found[doc[name]]
+                    for name in ("contract", "invoice", "payment", "write_off", "grant")
+                    if doc.get(name) in found
+                ),
+                None,
             )
             if owner is None and "obligation" in doc:
                 owner = found.get(doc["obligation"].rpartition("/")[0])
@@ -820,7 +894,15 @@ def finished(place: Place, history: History) -> list[Document]:
     for doc in history.of("contract"):
         for item in doc["obligations"]:
             if item["pattern"] == "progress":
-                post({"type": "progress", "id": f"@all{item['id'][1:]}", "obligation": item["id"], "date": day, "percent": "100"})
+                post(
+                    {
+                        "type": "progress",
+                        "id": f"@all{item['id'][1:]}",
+                        "obligation": item["id"],
+                        "date": day,
+                        "percent": "100",
+                    }
+                )
     for doc in history.of("dispute"):
         if doc["status"] == "opened":
             left = cents_of(doc["amount"]) - sum(
@@ -911,7 +993,9 @@ def never_below_zero(shelf: Shelf, history: History) -> str | None:
     reasons = {
         (party[doc["id"]].removeprefix("@"), day_of(doc)[:7])
         for doc in history.in_order()
-        if doc["type"] in _LOWERING or "supersedes" in doc or any(line.get("amount", "").startswith("-") for line in doc.get("lines", ()))
+        if doc["type"] in _LOWERING
+        or "supersedes" in doc
+        or any(line.get("amount", "").startswith("-") for line in doc.get("lines", ()))
     }
     wrong = [
         f"{month} {customer} {product}: {text_of(cents)}"
@@ -943,7 +1027,7 @@ def agrees(shelf: Shelf, history: History) -> str | None:
     model.tell(history.in_order())
     balances = cumulative(place.moves(by="role"))
     found = []
-    for owner in sorted({owner for owner in model.owner.values()}):
+    for owner in sorted(set(model.owner.values())):
         # each correction may round by itself
         within = 2 + sum(customers(history, []).get(doc["id"]) == owner for doc in history.in_order()) // 3
         for month in months():
@@ -961,7 +1045,10 @@ def agrees(shelf: Shelf, history: History) -> str | None:
             if wrong:
                 found.append(
                     f"  {month:%Y-%m} {owner.removeprefix('@')}: "
-                    + ", ".join(f"{role} {text_of(actual[role])}, the model says {float(expected[role]) / 100:.2f}" for role in sorted(wrong))
+                    + ", ".join(
+                        f"{role} {text_of(actual[role])}, the model says {float(expected[role]) / 100:.2f}"
+                        for role in sorted(wrong)
+                    )
                 )
                 break
     return "books and model differ, first:\n" + "\n".join(found) if found else None
@@ -988,18 +1075,20 @@ def test_which_credits_a_draw_took_is_decided_when_it_arrives(cli: Cli) -> None:
 
 def test_which_of_two_over_one_limit_is_refused_is_told_by_arrival(cli: Cli) -> None:
     """A bill of 100.00, a payment and a credit note of 60.00 each: the payment that comes second is refused, the credit note is not."""
-    from tests.samples import one_time, payment
-
     cli.post(*parties(), invoice("I", "2026-01-01", one_time("100.00")))
-    note = {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-01-10", "lines": [{"line": "1", "amount": "60.00"}]}
+    note = {
+        "type": "credit_note",
+        "id": "N",
+        "invoice": "I",
+        "date": "2026-01-10",
+        "lines": [{"line": "1", "amount": "60.00"}],
+    }
     cli.post(note)
     assert "40.00" in cli.refuse(payment("P", "60.00", "2026-01-05", ("I", "60.00")))
     cli.post(payment("P", "40.00", "2026-01-05", ("I", "40.00")))
 
 
 def test_printed_numbers_are_told_by_arrival(cli: Cli) -> None:
-    from tests.samples import one_time
-
     numbered, *others = parties()
     cli.post(numbered | {"invoice_prefix": "US-"}, *others)
     cli.post(invoice("later", "2026-02-01", one_time("1.00")))
