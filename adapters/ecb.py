@@ -62,6 +62,8 @@ def rate_documents(
     if unknown:
         raise InvalidDocument("currency", unknown[0], f"expected one of {', '.join(sorted(converter.currencies))}")
     wanted = sorted(set(currencies or converter.currencies) - {_EURO})
+    if not wanted:
+        raise InvalidDocument("currency", _EURO, "expected another one: the ECB's rates are all of a euro")
     last = max(converter.bounds[currency].last_date for currency in wanted)
     if until > last:
         raise Refused("to", until, f"expected {last} or earlier, the last day of the file; get the ECB's newest one")

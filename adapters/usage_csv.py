@@ -1,6 +1,7 @@
 """Usage from CSV files: rows of a meter or a trace, added up by minute, hour or day into usage documents.
 
-Each document names the file and the rows it was made of, so that a recognised cent leads back to them.
+Each document names the file and the rows it was made of, so that a recognised cent leads back to them. Minutes and hours
+are named in UTC, in which none comes twice; days are days where the entity keeps its books.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import reduce
 from itertools import groupby
@@ -17,15 +18,18 @@ from typing import TextIO
 from ledger.errors import VALUE_LENGTH_MAX, InvalidDocument, Refused, shortened
 from ledger.money import exact_sum
 
-SPANS = {"minute": "%Y-%m-%dT%H:%M", "hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d"}
+SPANS = ("minute", "hour", "day")
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Consecutive rows of one span of time: which rows (the first after the header is 1) and their sums."""
+    """Consecutive rows of one span of time: which rows (the first after the header is 1) and their sums.
+
+    `day` is the one they count on.
+    """
 
     span: str
-    moment: datetime
+    day: date
     first_row: int
     last_row: int
     sums: tuple[Decimal, ...]
@@ -41,13 +45,29 @@ _DIGITS_MAX = 30
 
 
 def _moment(value: str, row: int, field: str, zone: tzinfo) -> datetime:
-    # Meters write more digits than Python's six; a span of a minute or more does not need them.
-    head, dot, fraction = value.strip().partition(".")
+    """A moment in UTC, which its day can be told of in a zone. Meters write more digits than are kept."""
     try:
-        moment = datetime.fromisoformat(head if not dot else f"{head}.{fraction.rstrip('Z')[:6]:0<6}")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(zone)
+        moment = datetime.fromisoformat(value.strip())
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        moment.astimezone(zone)  # whose calendar may not reach as far
     except (ValueError, OverflowError):
         raise InvalidDocument(field, value, f"row {row}: expected a time such as 2026-01-31 18:15:46") from None
+    return moment
+
+
+def _span(moment: datetime, per: str, zone: tzinfo) -> tuple[str, date]:
+    """The name of the span of time a moment falls in, and its day.
+
+    An hour is one of the zone's, whose days may begin within one of UTC; the one that comes twice in autumn is two.
+    """
+    local = moment.astimezone(zone)
+    if per == "day":
+        return f"{local.date()}", local.date()
+    begins = moment
+    if per == "hour":
+        begins = local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+    whole = per == "hour" and not begins.minute
+    return begins.strftime("%Y-%m-%dT%H" if whole else "%Y-%m-%dT%H:%M"), local.date()
 
 
 def _quantity(value: str | None, row: int, field: str) -> Decimal:
@@ -96,10 +116,10 @@ def tally(stream: TextIO, timestamp: str, quantities: Sequence[str], per: str, z
             before = moment
             yield number, moment, tuple(_quantity(row[column], number, column) for column in quantities)
 
-    for span, group in groupby(rows(), key=lambda row: row[1].strftime(SPANS[per])):
-        numbers, moments, values = zip(*group, strict=True)
+    for (span, day), group in groupby(rows(), key=lambda row: _span(row[1], per, zone)):
+        numbers, _, values = zip(*group, strict=True)
         sums = tuple(reduce(exact_sum, column) for column in zip(*values, strict=True))
-        yield Tally(span, moments[0], numbers[0], numbers[-1], sums)
+        yield Tally(span, day, numbers[0], numbers[-1], sums)
 
 
 def usage_documents(
@@ -121,7 +141,7 @@ def usage_documents(
             "entity": entity,
             "currency": currency,
             "product": product,
-            "date": item.moment.date().isoformat(),
+            "date": item.day.isoformat(),
             "quantity": format(reduce(exact_sum, item.sums), "f"),
             "unit_price": unit_price,
             "events": f"{file} rows {item.first_row}-{item.last_row}",

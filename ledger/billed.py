@@ -16,7 +16,7 @@ from ledger.grants import NET_GRANT, grant_accounts
 from ledger.money import share
 from ledger.obligations import obligation_sides
 from ledger.positions import available, balance
-from ledger.receivables import add_change, invoice_subject
+from ledger.receivables import BETWEEN, add_change, invoice_subject
 from ledger.taxes import tax_subject
 from ledger.usage import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
@@ -135,6 +135,8 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
     )
     for tax in taxes:
         lines[tax.line].taxes.append(LineTax(*tax[1:]))
+    if row.master is not None or any(line.kind == BETWEEN for line in lines.values()):
+        stand_together(books, row.customer_id, [ref])
     return BilledInvoice(
         source,
         row.invoice_id,
@@ -146,6 +148,21 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
         row.collector,
         list(lines.values()),
     )
+
+
+def stand_together(books: Books, customer_id: int, refs: Sequence[str]) -> None:
+    """Let the document under way count from the first day that is open in all entities that invoices are of."""
+    entities = books.connection.scalars(
+        text(
+            "with whole as (select distinct coalesce(master, ref) as ref from invoice"
+            "  where customer_id = :customer_id and ref = any(:refs)) "
+            "select distinct p.entity from whole join invoice p"
+            " on p.customer_id = :customer_id and (p.master = whole.ref or p.ref = whole.ref) "
+            "where exists (select from invoice o where o.customer_id = :customer_id and o.master = whole.ref)"
+        ),
+        {"customer_id": customer_id, "refs": list(refs)},
+    )
+    books.together(list(entities))
 
 
 def parts(wallets: Wallets, document_id: int, invoice: BilledInvoice) -> list[BilledInvoice]:

@@ -15,13 +15,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NestedTransaction, text
 
 from ledger import copying, currencies, journal, locks, periods
+from ledger.carrying import ENTERED_AT_RATE, REVALUING, Change, Coming, Converted, ForeignAccounts, Place, key_of
 from ledger.chart import ROLES
 from ledger.copying import chunks, moment_microseconds, packed_bytes
-from ledger.currencies import Carrying
-from ledger.dates import days
+from ledger.dates import FIRST_DAY, days
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Plain, Posting
 from ledger.positions import History, nettings
@@ -34,9 +34,6 @@ HOUSE_REF = "~house"
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
 PRODUCT_ROLES = frozenset({"revenue"})
 
-# What these rules bring in counts at the rate of its own document, whatever it settles: an invoice's rate is locked.
-ENTERED_AT_RATE = ("invoice.", "recovery.")
-
 
 class AccountKey(NamedTuple):
     """What identifies a sub-ledger account within a customer."""
@@ -46,6 +43,10 @@ class AccountKey(NamedTuple):
     currency: str
     subject: str
     product: str = ""
+
+
+def _place(key: AccountKey) -> Place:
+    return Place(key.role, key.currency, key.subject, key.product)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,25 @@ class Plainly:
         journal.write(connection, self.entries, self.posted_at, self.posted_by)
 
 
+# What is gathered to be written: documents in two parts, entries, accounts, and rows of facts by table.
+_Gathered = tuple[
+    list[bytes], list[bytes], list[Entry | Plain], list[tuple[object, ...]], dict[str, list[dict[str, Any]]]
+]
+
+
+@dataclass(slots=True)
+class _Mark:
+    """How much was gathered before a document began, and the savepoint from before anything of its own was written."""
+
+    documents: int
+    entries: int
+    accounts: int
+    rows: dict[str, int]
+    late: int
+    written: tuple[int, int] = (0, 0)
+    savepoint: NestedTransaction | None = None
+
+
 class Books:
     """One transaction's view of the books. Not shared between threads; `flush` before the transaction ends."""
 
@@ -179,8 +199,10 @@ class Books:
         self._unwritten_facts: dict[tuple[str, str], object] = {}
         self._spare_numbers: dict[str, list[int]] = {}
         self._rates: dict[tuple[str, str, date], Fraction] = {}
-        self._carried: dict[int, Carrying] = {}
+        self._foreign: dict[tuple[int, str], ForeignAccounts] = {}
         self._ways: dict[tuple[object, ...], Way] = {}
+        self._mark: _Mark | None = None
+        self._together_from = FIRST_DAY
 
     # Who and what ------------------------------------------------------------------------------------------------
 
@@ -248,19 +270,27 @@ class Books:
             self._products.add(ref)
 
     def source(
-        self, document_id: int, customer: str, entity: str, currency: str, on: date, rate: Decimal | None = None
+        self,
+        document_id: int,
+        customer: str,
+        entity: str,
+        currency: str,
+        on: date,
+        rate: Decimal | None = None,
+        *,
+        brings_in: bool = True,
     ) -> Source:
         """The party a document of a day concerns, each of it known, and the exchange rate it states.
 
-        Raises UnknownReference, also where an exchange rate is needed and the books hold none, and InvalidDocument for
-        a rate of the entity's own currency.
+        Raises UnknownReference, also where an exchange rate is needed for what it brings in and the books hold none, and
+        InvalidDocument for a rate of the entity's own currency.
         """
         terms = self.entity(entity)
         if currency == terms.currency:
             if rate is not None:
                 raise InvalidDocument("fx_rate", rate, f"expected none: {currency} is the currency of entity {entity}")
-        elif rate is None:
-            self.rate(currency, terms.currency, self.open_day(entity, on))
+        elif rate is None and brings_in:
+            self.rate(currency, terms.currency, on)
         return Source(document_id, self.customer(customer), entity, currency, None if rate is None else Fraction(rate))
 
     # Numbers -----------------------------------------------------------------------------------------------------
@@ -286,11 +316,19 @@ class Books:
             (customer_id, account_id, key.entity, key.role, key.currency, key.subject, key.product)
         )
         self._histories[customer_id, account_id] = {}
+        foreign = self._foreign.get((customer_id, key.entity))
+        if foreign is not None and key.currency != self.entity(key.entity).currency:
+            foreign.know(account_id, _place(key))
         return account_id
 
     def has_account(self, customer_id: int, key: AccountKey) -> bool:
         """Whether the customer has that sub-ledger account."""
         return key in self._known_accounts(customer_id)
+
+    def product_of(self, customer_id: int, entity: str, currency: str, subject: str) -> str | None:
+        """The product that what a subject is about is sold as, by its revenue account."""
+        named = (entity, "revenue", currency, subject)
+        return next((key.product for key in self._known_accounts(customer_id) if key[:4] == named), None)
 
     def learn_accounts(self, customers: Iterable[int]) -> None:
         """Read the accounts of customers, many at once."""
@@ -354,8 +392,12 @@ class Books:
     # Entries -----------------------------------------------------------------------------------------------------
 
     def open_day(self, entity: str, on: date) -> date:
-        """The day itself where its month is open, else the first open day."""
-        return max(on, self.first_open_day(entity))
+        """The day itself where its month is open, else the first open day: of all entities that its document is about."""
+        return max(on, self.first_open_day(entity), self._together_from)
+
+    def together(self, entities: Iterable[str]) -> None:
+        """Say that the document under way is about several entities: all of it counts from the first day open in each."""
+        self._together_from = max([self._together_from, *(self.first_open_day(entity) for entity in entities)])
 
     def first_open_day(self, entity: str) -> date:
         """The first day of an entity that takes entries."""
@@ -370,25 +412,25 @@ class Books:
         if not moved:
             return
         effective_on = self.open_day(source.entity, on)
-        if effective_on != on:
-            self.late_documents += 1
         customer_id = source.customer.customer_id
         functional_currency = self.entity(source.entity).currency
-        postings: list[Posting] = []
-        foreign = False
-        for movement in moved:
-            amount = movement.amount
-            assert amount > 0, f"{movement.rule} moves a positive amount, got {amount}"
-            way = self.way(source, movement)
-            if way.currency == functional_currency:
-                postings.append(Posting(way.rule, way.debit, way.credit, amount, amount))
-            else:
-                foreign = True
-                postings += self._valued(source, movement, way.keys, (way.debit, way.credit), effective_on)
-            self.see(customer_id, way, effective_on, amount)
-        if foreign:
-            postings += self._cleared(source, postings, functional_currency)
+        ways = [self.way(source, movement) for movement in moved]
+        later: list[Entry] = []
+        if all(way.currency == functional_currency for way in ways):
+            postings = [
+                Posting(way.rule, way.debit, way.credit, movement.amount, movement.amount)
+                for way, movement in zip(ways, moved, strict=True)
+            ]
+        else:
+            postings, later = self._valued(source, on, effective_on, ways, moved)
+        for way, movement in zip(ways, moved, strict=True):
+            assert movement.amount > 0, f"{movement.rule} moves a positive amount, got {movement.amount}"
+            self.see(customer_id, way, effective_on, movement.amount)
+        if effective_on != on:
+            self.late_documents += 1
         self._gather(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
+        for entry in later:
+            self._gather(entry)
 
     def way(self, source: Source, movement: Movement) -> Way:
         """Between which accounts a movement goes: found once for all that go the same way."""
@@ -411,23 +453,6 @@ class Books:
         signs = [0 if role == "deferred_revenue" and rule.number in SEPARATING else ROLES[role].sign for role in roles]
         found = self._ways[kind] = Way(rule.number, currency, keys, debit, credit, signs[0], signs[1])
         return found
-
-    def _cleared(self, source: Source, postings: Sequence[Posting], functional_currency: str) -> list[Posting]:
-        """What exchanging one currency for another leaves on the clearing account, realised: it never holds anything."""
-        customer_id = source.customer.customer_id
-        clearing = RULES["payment.exchanged"].number, RULES["payment.applied_exchanged"].number
-        left = 0
-        place: tuple[AccountKey, int] | None = None
-        for p in postings:
-            if p.rule in clearing:
-                account = p.credit_account if p.rule == clearing[0] else p.debit_account
-                left += -p.functional_amount if p.rule == clearing[0] else p.functional_amount
-                key = next(key for key, number in self._accounts[customer_id].items() if number == account)
-                if key.currency != functional_currency:
-                    place = key, account
-        if not left or place is None:
-            return []
-        return [self.exchange(customer_id, "exchange", *place, -left)]
 
     def rate(self, base: str, quote: str, on: date) -> Fraction:
         """The exchange rate of a day. Raises UnknownReference where the books hold none."""
@@ -456,60 +481,123 @@ class Books:
         rate = self.rate(currency, functional_currency, on) if stated is None else stated
         return currencies.convert(amount, currency, functional_currency, rate)
 
-    def carried(self, customer_id: int, account_id: int) -> Carrying:
-        """What an account in another currency than the entity's holds, in both, unwritten entries included."""
-        known = self._carried.get(account_id)
+    def _foreign_accounts(self, customer_id: int, entity: str, since: date) -> ForeignAccounts:
+        """A customer's accounts with an entity in other currencies than its own."""
+        known = self._foreign.get((customer_id, entity))
         if known is None:
-            row: Any = self.connection.execute(
-                text(
-                    "select coalesce(sum(net), 0) as net, coalesce(sum(functional), 0) as functional from ("
-                    " select amount as net, functional_amount as functional from posting"
-                    " where customer_id = :customer_id and debit_account = :account_id"
-                    " union all"
-                    " select -amount, -functional_amount from posting"
-                    " where customer_id = :customer_id and credit_account = :account_id) both_sides"
-                ),
-                {"customer_id": customer_id, "account_id": account_id},
-            ).one()
-            known = self._carried[account_id] = Carrying(int(row.net), int(row.functional))
+            functional = self.entity(entity).currency
+            places = {
+                account: _place(key)
+                for key, account in self._known_accounts(customer_id).items()
+                if key.entity == entity and key.currency != functional
+            }
+
+            def rate_of(currency: str, on: date) -> Converted:
+                rate = self.rate(currency, functional, on)
+                return lambda amount: currencies.convert(amount, currency, functional, rate)
+
+            def locked(subject: str) -> Converted:
+                currency, rate = self._locked_rate(customer_id, subject.removeprefix("invoice:"))
+                return lambda amount: currencies.convert(amount, currency, functional, rate)
+
+            first_open = self.first_open_day(entity)
+            known = self._foreign[customer_id, entity] = ForeignAccounts(
+                self.connection, customer_id, functional, places, rate_of, locked, first_open, since
+            )
         return known
 
+    def _locked_rate(self, customer_id: int, invoice: str) -> tuple[str, Fraction]:
+        """An invoice's currency, and the exchange rate it was issued at."""
+        known = self.recall("invoice", invoice)
+        if known is not None:
+            return known.currency, known.rate
+        row: Any = self.connection.execute(
+            text("select currency, rate from invoice where customer_id = :customer_id and ref = :ref"),
+            {"customer_id": customer_id, "ref": invoice},
+        ).one()
+        return row.currency, Fraction(row.rate)
+
+    def _counting_day(self, entity: str, on: date, effective_on: date) -> date:
+        """The day a movement has in the order of dates: its own, unless the books it went into are later than they had to be."""
+        return on if effective_on <= max(on, self.first_open_day(entity)) else effective_on
+
     def _valued(
-        self,
-        source: Source,
-        movement: Movement,
-        keys: tuple[AccountKey, AccountKey],
-        accounts: tuple[int, int],
-        on: date,
-    ) -> list[Posting]:
-        """The postings of a movement in another currency: its own, and what exchange rates leave over."""
+        self, source: Source, on: date, effective_on: date, ways: Sequence[Way], movements: Sequence[Movement]
+    ) -> tuple[list[Posting], list[Entry]]:
+        """The postings of movements of which some are in another currency, and the entries that correct later days."""
         customer_id = source.customer.customer_id
-        debit, credit = (self.carried(customer_id, account) for account in accounts)
-        amount = movement.amount
-        if movement.rate is not None:
-            source = replace(source, rate=movement.rate, currency=keys[0].currency)
-        if movement.functional is not None:
-            valued = currencies.Valued(movement.functional)
-        else:
-            valued = currencies.value(
-                amount,
-                lambda part: self.at_rate(source, keys[0].currency, on, part),
-                (keys[0].role, debit),
-                (keys[1].role, credit),
-                entered=movement.rate is not None or movement.rule.startswith(ENTERED_AT_RATE),
+        functional_currency = self.entity(source.entity).currency
+        day = self._counting_day(source.entity, on, effective_on)
+        foreign = self._foreign_accounts(customer_id, source.entity, day)
+        coming: list[Coming] = []
+        cleared: Counter[str] = Counter()
+        for way, movement in zip(ways, movements, strict=True):
+            if way.currency == functional_currency:
+                for key, sign in zip(way.keys, (1, -1), strict=True):
+                    if key.role == "currency_exchange":
+                        cleared[key.subject] += sign * movement.amount
+                continue
+            key_, sign = key_of(way.rule, way.debit, way.credit)
+            at_rate = self._at_rate(source, way, movement, on)
+            entered = movement.rate is not None or way.rule in ENTERED_AT_RATE
+            coming.append(Coming(key_, sign * movement.amount, at_rate, movement.functional, entered=entered))
+        values, changes = foreign.reckon(day, coming, cleared)
+        counted = iter(values)
+        postings = [
+            Posting(
+                way.rule,
+                way.debit,
+                way.credit,
+                movement.amount,
+                movement.amount if way.currency == functional_currency else next(counted),
             )
-        postings = [Posting(RULES[movement.rule].number, *accounts, amount, valued.functional)]
-        debit.net += amount
-        credit.net -= amount
-        debit.functional += valued.functional
-        credit.functional -= valued.functional
-        for key, account, carrying, correction in (
-            (keys[0], accounts[0], debit, valued.debit_correction),
-            (keys[1], accounts[1], credit, valued.credit_correction),
-        ):
-            if correction:
-                postings.append(self.exchange(customer_id, "exchange", key, account, correction))
-                carrying.functional += correction
+            for way, movement in zip(ways, movements, strict=True)
+        ]
+        postings += self._corrections(customer_id, changes.pop(day, Change()))
+        return postings, self._correcting(source, changes)
+
+    def _at_rate(self, source: Source, way: Way, movement: Movement, on: date) -> Converted:
+        stated = source if movement.rate is None else replace(source, rate=movement.rate, currency=way.currency)
+        return lambda amount: self.at_rate(stated, way.currency, on, amount)
+
+    def _correcting(self, source: Source, changes: dict[date, Change]) -> list[Entry]:
+        """The entries that correct what was posted on other days, each on its day or the first open one."""
+        return [
+            Entry(
+                source.customer.customer_id,
+                source.document_id,
+                self.open_day(source.entity, day),
+                day,
+                tuple(self._corrections(source.customer.customer_id, change)),
+            )
+            for day, change in changes.items()
+        ]
+
+    def _corrections(self, customer_id: int, change: Change) -> list[Posting]:
+        """What is posted counts for more, by the rules that posted it, or for less, with debit and credit exchanged."""
+        postings = []
+        for (rule, *sides), functional in change.moved.items():
+            if functional:
+                debit, credit = sides if functional > 0 else reversed(sides)
+                postings.append(Posting(rule, debit, credit, 0, abs(functional)))
+        known = self._known_accounts(customer_id)
+        accounts = {*change.gains, *change.losses}
+        keys = {account: key for key, account in known.items() if account in accounts} if accounts else {}
+        for account, key in keys.items():
+            for correction, taken_back in (
+                (max(change.gains.get(account, 0), 0), False),
+                (min(change.gains.get(account, 0), 0), True),
+                (-max(change.losses.get(account, 0), 0), False),
+                (-min(change.losses.get(account, 0), 0), True),
+            ):
+                if correction:
+                    event = -correction if taken_back else correction
+                    posting = self.exchange(customer_id, "exchange", key, account, event)
+                    if taken_back:
+                        posting = replace(
+                            posting, debit_account=posting.credit_account, credit_account=posting.debit_account
+                        )
+                    postings.append(posting)
         return postings
 
     def exchange(self, customer_id: int, event: str, key: AccountKey, account: int, correction: int) -> Posting:
@@ -541,13 +629,25 @@ class Books:
         taken_back = journal.reversal(entry, entry_id, source.document_id, day, occurred_on)
         for p in taken_back.postings:
             for account_id, sign in ((p.debit_account, 1), (p.credit_account, -1)):
-                role = ROLES[keys[account_id].role]
-                self._see(entry.customer_id, account_id, role.sign, day, sign * p.amount)
-                if keys[account_id].currency != self.entity(source.entity).currency:
-                    carrying = self.carried(entry.customer_id, account_id)
-                    carrying.net += sign * p.amount
-                    carrying.functional += sign * p.functional_amount
+                self._see(entry.customer_id, account_id, ROLES[keys[account_id].role].sign, day, sign * p.amount)
         self._gather(taken_back)
+        for correction in self._revalued_after(source, taken_back, keys):
+            self._gather(correction)
+
+    def _revalued_after(self, source: Source, taken_back: Entry, keys: dict[int, AccountKey]) -> list[Entry]:
+        """What taking back an entry in another currency changes of what stays: the entries that correct it."""
+        functional_currency = self.entity(source.entity).currency
+        foreign = [
+            p
+            for p in taken_back.postings
+            if keys[p.debit_account].currency != functional_currency and p.rule not in REVALUING
+        ]
+        if not foreign:
+            return []
+        customer_id = taken_back.customer_id
+        day = self._counting_day(source.entity, taken_back.occurred_on, taken_back.effective_on)
+        accounts = self._foreign_accounts(customer_id, source.entity, day)
+        return self._correcting(source, accounts.take_back(day, foreign))
 
     def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
         """Let a contract liability and a contract asset of one subject settle each other on every later day.
@@ -641,8 +741,94 @@ class Books:
         self._gathered_is_written()
         return taken
 
+    # Documents that may be refused -------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a document that may be refused: `undo` then leaves nothing of it."""
+        self._together_from = FIRST_DAY
+        self._mark = _Mark(
+            len(self._documents),
+            len(self._entries),
+            len(self._new_accounts),
+            {table: len(rows) for table, rows in self._rows.items()},
+            self.late_documents,
+        )
+
+    @property
+    def begun(self) -> bool:
+        """Whether a document is under way that can be undone."""
+        return self._mark is not None
+
+    def end(self) -> None:
+        """What was begun is accepted."""
+        mark, self._mark = self._mark, None
+        if mark is not None and mark.savepoint is not None:
+            mark.savepoint.commit()
+
+    def undo(self) -> bool:
+        """Take back whatever was gathered or written since `begin`; returns whether anything was."""
+        mark, self._mark = self._mark, None
+        assert mark is not None, "begin before undoing"
+        self.late_documents = mark.late
+        if mark.savepoint is not None:
+            mark.savepoint.rollback()
+            self.entries_written, self.postings_written = mark.written
+        elif not self._gathered_since(mark):
+            return False
+        self._take_from(mark)
+        self._entry_counts.clear()
+        self._write_gathered()
+        self.forget()
+        return True
+
+    def secure(self) -> None:
+        """Before something of a document is written: write what came before it, and note how to come back there."""
+        mark = self._mark
+        if mark is None or mark.savepoint is not None:
+            return
+        own = self._take_from(mark)
+        self._write_gathered()
+        mark.written = self.entries_written, self.postings_written
+        mark.savepoint = self.connection.begin_nested()
+        (self._document_keys, self._documents, self._entries, self._new_accounts, self._rows) = own
+        self._write_gathered()
+        mark.documents = mark.entries = mark.accounts = 0
+        mark.rows = {}
+
+    def _take_from(self, mark: _Mark) -> _Gathered:
+        """Part what was gathered since from what was gathered before, which stays."""
+        taken = (
+            self._document_keys[mark.documents :],
+            self._documents[mark.documents :],
+            self._entries[mark.entries :],
+            self._new_accounts[mark.accounts :],
+            {table: rows[mark.rows.get(table, 0) :] for table, rows in self._rows.items()},
+        )
+        del self._document_keys[mark.documents :], self._documents[mark.documents :]
+        del self._entries[mark.entries :], self._new_accounts[mark.accounts :]
+        self._rows = {table: rows[: mark.rows[table]] for table, rows in self._rows.items() if mark.rows.get(table)}
+        return taken
+
+    def _gathered_since(self, mark: _Mark) -> bool:
+        return (
+            len(self._documents) > mark.documents
+            or len(self._entries) > mark.entries
+            or len(self._new_accounts) > mark.accounts
+            or any(len(rows) > mark.rows.get(table, 0) for table, rows in self._rows.items())
+        )
+
     def flush(self) -> None:
         """Write what was gathered; the transaction stays open."""
+        mark = self._mark
+        if mark is not None and mark.savepoint is None:
+            if self._gathered_since(mark):
+                self.secure()
+                return
+            mark.documents = mark.entries = mark.accounts = 0
+            mark.rows = {}
+        self._write_gathered()
+
+    def _write_gathered(self) -> None:
         connection = self.connection
         _write_documents(connection, self._document_keys, self._documents)
         for table in metadata.sorted_tables:  # what is referred to comes first
@@ -670,21 +856,10 @@ class Books:
         self._entries = []
         self._unwritten = {}
 
-    def discard(self) -> None:
-        """Drop what was gathered since the last flush, of a document that is refused after all."""
-        self._rows = {}
-        self._unwritten_facts = {}
-        self._new_accounts = []
-        self._entries = []
-        self._unwritten = {}
-        self._entry_counts.clear()
-        self.touched = {}
-        self.forget()
-
     def forget(self) -> None:
         """Let go of what was learnt about accounts, to bound memory in a long run; call after `flush`."""
         assert not self._entries, "flush before forgetting"
         self._accounts = {}
         self._ways = {}
         self._histories = {}
-        self._carried = {}
+        self._foreign = {}

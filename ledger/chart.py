@@ -80,6 +80,7 @@ ROLES: dict[str, Role] = {role.name: role for role in _ROLES}
 # Items that are money or a claim to it: they are revalued at each month's end (ASC 830-10-45-18 names those that aren't).
 MONETARY = (
     "cash", "accounts_receivable", "customer_balance", "due_from_entities", "due_to_entities", "refund_liability",
+    "tax_payable", "disputed_funds",
 )  # fmt: skip
 
 # Contract liabilities: what customers were promised and have not yet received.

@@ -114,9 +114,10 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, obl
     if doc.supersedes is None:
         return receivables.post_invoice(wallets, doc, document_id, obligations)
     terms = receivables.look_up(wallets.books, doc)
-    require_replaceable(billed.find(wallets, document_id, doc.supersedes, "supersedes"), doc)
+    superseded = billed.find(wallets, document_id, doc.supersedes, "supersedes")
+    require_replaceable(superseded, doc)
     with all_or_nothing(wallets):
-        void(wallets, document_id, doc.id, doc.supersedes, doc.issued_on, "supersedes", obligations)
+        void_superseded(wallets, document_id, superseded, doc, obligations)
         return receivables.post_invoice(wallets, doc, document_id, obligations, terms)
 
 
@@ -124,6 +125,28 @@ def require_replaceable(invoice: BilledInvoice, doc: documents.Invoice) -> None:
     """Raise Refused where an invoice supersedes one of another party."""
     if (invoice.source.customer.ref, invoice.source.entity) != (doc.customer, doc.entity):
         raise Refused("supersedes", invoice.ref, f"expected an invoice of {doc.customer} with {doc.entity}")
+
+
+def void_superseded(
+    wallets: Wallets, document_id: int, superseded: BilledInvoice, doc: documents.Invoice, obligations: Obligations
+) -> None:
+    """Take back the invoice another supersedes, unless a document did already. Raises Refused where another superseded it."""
+    place = {"customer_id": superseded.source.customer.customer_id, "ref": superseded.ref}
+    connection = wallets.books.connection
+    by = connection.scalar(
+        text("select ref from invoice where customer_id = :customer_id and supersedes = :ref"), place
+    )
+    if by is not None:
+        raise Refused("supersedes", superseded.ref, f"expected an invoice that none supersedes yet: {by} does")
+    voided = connection.scalar(
+        text(
+            "select ref from document where customer_id = :customer_id and type = 'invoice_void' "
+            "and body::json ->> 'invoice' = :ref"
+        ),
+        place,
+    )
+    if voided is None:
+        void(wallets, document_id, doc.id, superseded.ref, doc.issued_on, "supersedes", obligations)
 
 
 def void(wallets: Wallets, document_id: int, by: str, ref: str, on: date, field: str, obligations: Obligations) -> int:
@@ -324,7 +347,7 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     books.flush()
     wallets.flush()
     grant = wallets.grant(customer.customer_id, doc.grant)
-    source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date)
+    source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date, brings_in=False)
     if grant.paid is not grant:
         raise Refused("grant", doc.grant, f"expected credits that were paid for, found a {grant.kind} grant")
     if doc.date < grant.effective_on:
@@ -334,6 +357,8 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         left = to_text(grant.left, grant.currency)
         raise OverApplication("amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}")
     money = share_of_order(grant, face)
+    billing = _invoices_of(books, customer.customer_id, grant)
+    billed.stand_together(books, customer.customer_id, billing)
     day = books.open_day(grant.entity, doc.date)
     (credits_key, _) = grant_accounts(source, grant.ref)
     credited = min(money, max(available(books.history(customer.customer_id, credits_key), day), 0))
@@ -343,12 +368,14 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     record_move(wallets, source, grant, "returned", doc.date, face)
     if grant.kept_in_memorandum:
         books.post(source, doc.date, [Movement("grant.moved_credits", face, grant.subject, grant.subject)])
-    for ref in _invoices_of(books, customer.customer_id, grant):
+    for ref in billing:
         if credited == 0:
             break
-        invoice = billed.find(wallets, document_id, ref)
+        invoice = billed.find_any(wallets, document_id, ref)
         line = next(line for line in invoice.lines if line.subject == grant.subject)
         net = min(credited, line.net)
+        if net == 0:
+            continue
         credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
         credit.lower(line, net)
         parts = billed.tax_parts(line, net, line.net)
@@ -356,8 +383,23 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         billed.record(books, invoice.source, invoice, line, "return", net)
         billed.record_taxes(books, invoice.source, invoice, line, parts)
         _finish(wallets, credit, doc.date, [(line, net)])
+        if invoice.master is not None:
+            gross = net + sum(part.amount for part in parts)
+            _return_between(wallets, document_id, invoice.master, line.line, gross, doc.date)
         credited -= net
     return customer.customer_id
+
+
+def _return_between(wallets: Wallets, document_id: int, master: str, line_ref: str, gross: int, on: date) -> None:
+    """What another entity credits of its part leaves what the one that collects owes it, and bills for it."""
+    invoice = billed.find(wallets, document_id, master)
+    books, source = wallets.books, invoice.source
+    day = books.open_day(source.entity, on)
+    line = next(line for line in invoice.lines if line.line == line_ref)
+    credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
+    credit.lower(line, gross)
+    billed.record(books, source, invoice, line, "return", gross)
+    _finish(wallets, credit, on, [(line, gross)])
 
 
 def _invoices_of(books: Books, customer_id: int, grant: Grant) -> list[str]:

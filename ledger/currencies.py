@@ -101,7 +101,8 @@ class Valued:
     credit_correction: int = 0
 
 
-def _on_balance_sheet(role: str) -> bool:
+def on_balance_sheet(role: str) -> bool:
+    """Whether what a role holds has a value of its own; income and expense take the value of what stands against them."""
     return ROLES[role].kind in ("asset", "liability")
 
 
@@ -111,22 +112,26 @@ def value(
     debit: tuple[str, Carrying],
     credit: tuple[str, Carrying],
     *,
+    at_day: Callable[[int], int],
     entered: bool,
 ) -> Valued:
     """What moving an amount between two accounts, each a role and what it holds, counts for.
 
     `at_rate` converts at the document's rate. `entered` says that the amount enters at that rate whatever it leaves
-    (an invoice, money coming in); otherwise it enters at what it leaves for.
+    (an invoice, money coming in); otherwise it enters at what it leaves for. Money that is not there leaves `at_day`, at
+    the rate of the day.
     """
     leaves: dict[str, int] = {}
-    for side, (_, carrying), change in (("debit", debit, amount), ("credit", credit, -amount)):
+    for side, (role, carrying), change in (("debit", debit, amount), ("credit", credit, -amount)):
         released, functional = carrying.released(change)
-        if released:
+        if (role, side) == ("cash", "credit"):
+            leaves[side] = functional + (at_day(amount - released) if released < amount else 0)
+        elif released:
             leaves[side] = functional + (at_rate(amount - released) if released < amount else 0)
     # Income and expense take the value of what stands against them.
     if len(leaves) == 2:
         for side, (role, _) in (("debit", debit), ("credit", credit)):
-            if not _on_balance_sheet(role) and len(leaves) == 2:
+            if not on_balance_sheet(role) and len(leaves) == 2:
                 del leaves[side]
     if entered or not leaves:
         functional = at_rate(amount)
@@ -135,7 +140,7 @@ def value(
     corrections = {
         side: leaves.get(side, functional) - functional
         for side, (role, _) in (("debit", debit), ("credit", credit))
-        if _on_balance_sheet(role)
+        if on_balance_sheet(role)
     }
     return Valued(functional, corrections.get("debit", 0), -corrections.get("credit", 0))
 

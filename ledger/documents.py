@@ -149,7 +149,8 @@ class Party(Document):
 class Entity(Document):
     """A legal entity that keeps books, in its functional currency; with a prefix, it numbers its invoices without gaps.
 
-    `fiscal_year_start` is the month its fiscal years begin in.
+    `fiscal_year_start` is the month its fiscal years begin in. Usage is billed within `bills_within` days of its last; `arrears` says
+    whether service that only an invoice tells of counts when it was billed, or when it was given.
     """
 
     type: Literal["entity"]
@@ -160,6 +161,8 @@ class Entity(Document):
     tax_rounding: Literal["line", "invoice"] = "line"
     fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
     invoice_prefix: Annotated[Text, Field(max_length=40)] | None = None
+    bills_within: Annotated[int, Field(ge=0, le=3_650)] = 60
+    arrears: Literal["when_billed", "when_given"] = "when_billed"
 
 
 class Contacts(Model):
@@ -433,10 +436,8 @@ class InvoiceLine(Model):
         needed, refused = _LINE_FIELDS[self.kind]
         if self.kind == "service" and self.obligation is None and self.start is None:
             raise ValueError("start: expected a service period or an obligation; kind one_time for a line without")
-        if self.kind in ("service", "one_time") and (self.obligation is None) == (self.product is None):
-            if self.obligation is None:
-                raise ValueError("product: expected a product, or the obligation that is billed")
-            raise ValueError("product: expected none beside obligation, which has its own")
+        if self.kind in ("service", "one_time") and self.obligation is None and self.product is None:
+            raise ValueError("product: expected a product, or the obligation that is billed")
         if self.obligation is not None and self.pattern:
             raise ValueError(f"pattern = {self.pattern}: expected none beside obligation, which has its own")
         if self.amount < 0 and self.kind != "service":
@@ -655,5 +656,5 @@ def refuse_repeats(field: str, ids: list[str]) -> None:
     seen: set[str] = set()
     for ref in ids:
         if ref in seen:
-            raise ValueError(f"{field}: expected each id once, found {ref} twice")
+            raise ValueError(f"{field} = {ref}: expected each id once, found {ref} twice")
         seen.add(ref)

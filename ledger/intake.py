@@ -1,7 +1,7 @@
 """Taking documents in: parsed, checked, posted and written in batches, in one transaction.
 
-Memory is bounded by the batch, whatever the length of the input. A document is decided before it changes
-anything, so a refused one leaves nothing behind; whether the rest is posted without it is the caller's choice.
+Memory is bounded by the batch, whatever the length of the input. Of a refused document nothing is left behind, whatever
+it had gathered or written by then; whether the rest is posted without it is the caller's choice.
 """
 
 from __future__ import annotations
@@ -64,27 +64,46 @@ PostDocument = Callable[[Wallets, Any, int], int]
 
 @dataclass(frozen=True, slots=True)
 class DocumentType:
-    """A kind of document: the form it must have, and what posts it (and returns whose it is)."""
+    """A kind of document: the form it must have, and what posts it (and returns whose it is).
+
+    `decides_first` says of which documents everything is decided before credits or meters change: they come in bulk, and what
+    changed of these before them is written later.
+    """
 
     model: type[Document]
     post: PostDocument
+    decides_first: Callable[[Any], bool] = lambda _doc: False
+
+
+def _always(_doc: Document) -> bool:
+    return True
+
+
+def alone(doc: documents.Usage | documents.Invoice) -> bool:
+    """Whether it replaces nothing, and is no invoice over several entities."""
+    lines = doc.lines if isinstance(doc, documents.Invoice) else ()
+    return doc.supersedes is None and all(line.entity in (None, doc.entity) for line in lines)
+
+
+def _of_no_contract(doc: documents.Grant) -> bool:
+    return doc.contract is None
 
 
 TYPES: Mapping[str, DocumentType] = {
-    "entity": DocumentType(documents.Entity, parties.post_entity),
-    "customer": DocumentType(documents.Customer, parties.post_customer),
-    "details": DocumentType(documents.Details, parties.post_details),
-    "product": DocumentType(documents.Product, parties.post_product),
-    "tax_code": DocumentType(documents.TaxCode, taxes.post_tax_code),
-    "coupon": DocumentType(documents.Coupon, coupons.post_coupon),
-    "fx_rate": DocumentType(documents.FxRate, parties.post_fx_rate),
-    "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account),
-    "grant": DocumentType(documents.Grant, wallets.post_grant),
+    "entity": DocumentType(documents.Entity, parties.post_entity, _always),
+    "customer": DocumentType(documents.Customer, parties.post_customer, _always),
+    "details": DocumentType(documents.Details, parties.post_details, _always),
+    "product": DocumentType(documents.Product, parties.post_product, _always),
+    "tax_code": DocumentType(documents.TaxCode, taxes.post_tax_code, _always),
+    "coupon": DocumentType(documents.Coupon, coupons.post_coupon, _always),
+    "fx_rate": DocumentType(documents.FxRate, parties.post_fx_rate, _always),
+    "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account, _always),
+    "grant": DocumentType(documents.Grant, wallets.post_grant, _of_no_contract),
     "grant_return": DocumentType(documents.GrantReturn, corrections.post_grant_return),
     "wallet_alert": DocumentType(documents.WalletAlert, alerts.post_wallet_alert),
-    "usage": DocumentType(documents.Usage, usage.post_usage),
-    "payment": DocumentType(documents.Payment, payments.post_payment),
-    "application": DocumentType(documents.Application, payments.post_application),
+    "usage": DocumentType(documents.Usage, usage.post_usage, alone),
+    "payment": DocumentType(documents.Payment, payments.post_payment, _always),
+    "application": DocumentType(documents.Application, payments.post_application, _always),
     "manual_entry": DocumentType(documents.ManualEntry, manual.post_manual_entry),
 }
 
@@ -362,6 +381,7 @@ class _Intake:
         if before is not None and withheld and personal.repeats(self.books.connection, fields, model, before):
             self.outcome.repeated += 1
             return
+        decides_first = self._begin(item.type, doc)
         try:
             if before is not None:
                 raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
@@ -369,7 +389,7 @@ class _Intake:
                 _require_open(self.books, doc)
             customer_id = self.types[item.type].post(self.wallets, doc, number)
         except Refused as refusal:
-            if not usage_alone:
+            if self._undo(decides_first=decides_first) or not usage_alone:
                 self.lanes.close()
             if before is None and self._came_meanwhile(item, fields):
                 self.outcome.repeated += 1
@@ -377,6 +397,7 @@ class _Intake:
             item.problems = [_because(refusal, self.refused).problem(item.name, item.line)]
             self._refuse(item)
             return
+        self.books.end()
         if isinstance(doc, documents.Usage) and usage_alone:
             self.lanes.close(customer_id)
             self.lanes.open(doc, customer_id)
@@ -389,6 +410,27 @@ class _Intake:
         self.fresh[name] = item.hash
         self.books.add_document(customer_id, number, item.type, item.ref, doc.dated_on, body, item.hash)
         self.outcome.posted += 1
+
+    def _begin(self, type_: str, doc: Document) -> bool:
+        """Begin a document, so that nothing is left of it where it is refused; returns whether it decides first."""
+        decides_first = self.types[type_].decides_first(doc)
+        if not decides_first:
+            self.books.flush()
+            self.wallets.flush()
+        self.books.begin()
+        return decides_first
+
+    def _undo(self, *, decides_first: bool) -> bool:
+        """Leave nothing of a document that is refused; returns whether anything had to be taken back."""
+        undone = self.books.undo()
+        if decides_first:
+            if undone:
+                self.wallets.flush()
+                self.wallets.forget()
+        elif undone or self.wallets.changed:
+            undone = True
+            self.wallets.undo()
+        return undone
 
     def _came_meanwhile(self, item: _Item, fields: dict[str, Any]) -> bool:
         """Whether a document that is refused was posted by somebody else since it was looked for: what it would do, is done."""
@@ -425,10 +467,12 @@ def _require_open(books: Books, doc: Document) -> None:
     """Raise ClosedPeriod for a document dated in a closed month of its entity."""
     if not isinstance(doc, documents.Party) or doc.dated_on is None:
         return
-    first_open = books.first_open_day(doc.entity)
-    if doc.dated_on < first_open:
-        closed = first_open - timedelta(days=1)
-        raise ClosedPeriod(doc.dated_by, doc.dated_on, f"the books of {doc.entity} are closed through {closed}")
+    lines = doc.lines if isinstance(doc, documents.Invoice) else ()
+    for entity in dict.fromkeys([doc.entity, *(line.entity for line in lines if line.entity is not None)]):
+        first_open = books.first_open_day(entity)
+        if doc.dated_on < first_open:
+            closed = first_open - timedelta(days=1)
+            raise ClosedPeriod(doc.dated_by, doc.dated_on, f"the books of {entity} are closed through {closed}")
 
 
 def _because(refusal: Refused, refused: Mapping[tuple[str, str], int]) -> Refused:

@@ -156,6 +156,8 @@ QUESTIONS = (
            where (d.role, c.role) is distinct from
                  (case when e.entry_id is null then coalesce(r.debit, d.role) else coalesce(r.credit, d.role) end,
                   case when e.entry_id is null then coalesce(r.credit, c.role) else coalesce(r.debit, c.role) end)
+                 -- what counts for less than was posted, in the entity's currency alone
+                 and not (p.amount = 0 and (c.role, d.role) is not distinct from (r.debit, r.credit))
               or r.number is null
               or (r.debit is null and not exists (
                       select from entry x join document m using (document_id)
@@ -195,6 +197,29 @@ QUESTIONS = (
            union all
            select format('currency_exchange in entry %s: <%s|%s>', entry_id, sum(functional), home) from sides
            where role = 'currency_exchange' group by entry_id, home having sum(functional) <> 0""",
+    ),
+    Question(
+        "an account that holds nothing in its own currency at a day's end holds nothing in its entity's either",
+        "accounts",
+        "select count(*) from account join entity using (entity) where account.currency <> entity.currency",
+        # what a month's end revalues is taken back on the next day
+        f"""with days as (
+               select s.customer_id, s.account_id, s.effective_on, sum(s.debit - s.credit) as net,
+                      sum(s.functional_debit - s.functional_credit) as functional
+               from {MOVEMENT} s join account a using (customer_id, account_id) join entity n using (entity)
+               where a.currency <> n.currency and a.role <> 'currency_exchange'
+                 and a.role in (select name from role where kind in ('asset', 'liability'))
+                 and s.rule not in (select number from rule where code like 'revalue.%')
+               group by 1, 2, 3
+           ), ends as (
+               select customer_id, account_id, effective_on, sum(net) over by_day as net, sum(functional) over by_day as functional
+               from days window by_day as (partition by customer_id, account_id order by effective_on)
+           )
+           select format('%s %s of %s: no %s, and <%s|%s> on %s', a.role, a.subject, c.ref, a.currency, e.functional, n.currency,
+                         e.effective_on)
+           from ends e join account a using (customer_id, account_id) join entity n using (entity)
+           join customer c using (customer_id)
+           where e.net = 0 and e.functional <> 0""",
     ),
     Question(
         "every entry names a document in the books",

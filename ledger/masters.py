@@ -35,6 +35,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, obl
     if not others:
         return corrections.post_invoice(wallets, doc, document_id, obligations)
     books = wallets.books
+    books.together([doc.entity, *(entity for entity in others if entity is not None)])
     terms = receivables.look_up(books, doc)
     discounts = coupons.uses(doc, terms.coupons)
     known = replace(terms, coupons={})
@@ -43,7 +44,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, obl
         corrections.require_replaceable(superseded, doc)
     with all_or_nothing(wallets):
         if doc.supersedes is not None:
-            corrections.void(wallets, document_id, doc.id, doc.supersedes, doc.issued_on, "supersedes", obligations)
+            corrections.void_superseded(wallets, document_id, superseded, doc, obligations)
         gross: dict[str, int] = {}
         for entity in others:
             assert entity is not None, "only lines that name one are of others"

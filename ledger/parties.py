@@ -29,6 +29,8 @@ def post_entity(wallets: Wallets, doc: documents.Entity, _document_id: int) -> i
         tax_rounding=doc.tax_rounding,
         invoice_prefix=doc.invoice_prefix,
         fiscal_year_start=doc.fiscal_year_start,
+        bills_within=doc.bills_within,
+        arrears=doc.arrears,
     )
     wallets.books.know_entity(EntityTerms(doc.id, doc.currency, doc.tax_rounding, doc.invoice_prefix))
     return HOUSE

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from ledger import currencies, documents
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongCurrency, WrongParty
-from ledger.money import to_minor, to_text
+from ledger.money import share, to_minor, to_text
 from ledger.positions import available
 from ledger.receivables import CUSTOMER, Invoice, invoice_subject
 from ledger.wallets import Wallets
@@ -23,7 +23,9 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
     if found is None:
         row = books.connection.execute(
             text(
-                "select c.ref as customer, i.ref, i.entity, i.currency, coalesce(i.recorded_on, i.issued_on) from document_key k "
+                "select c.ref as customer, i.ref, i.entity, i.currency, coalesce(i.recorded_on, i.issued_on)"
+                " as recorded_on, i.rate "
+                "from document_key k "
                 "join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
                 "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
             ),
@@ -31,7 +33,8 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
         ).first()
         if row is None:
             raise UnknownReference(field, ref, "expected the id of an invoice posted before")
-        found = Invoice(*row)
+        rate = None if row.rate is None else Fraction(row.rate)
+        found = Invoice(row.customer, row.ref, row.entity, row.currency, row.recorded_on, rate)
     if found.customer != source.customer.ref:
         raise WrongParty(field, ref, f"is an invoice of {found.customer}, expected one of {source.customer.ref}")
     if found.entity != source.entity:
@@ -41,9 +44,13 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Money put onto an invoice: `amount` in the invoice's currency, `paid` in the money's own, on an open day."""
+    """Money put onto an invoice: `amount` in the invoice's currency, `paid` in the money's own, from `on`.
+
+    `day` is that or the first open one.
+    """
 
     invoice: Invoice
+    on: date
     day: date
     amount: int
     paid: int
@@ -62,7 +69,8 @@ def _settlement(
     """
     invoice = find_invoice(books, source, item.invoice)
     amount = to_minor(item.amount, invoice.currency)
-    day = books.open_day(source.entity, max(on, invoice.recorded_on))
+    on = max(on, invoice.recorded_on)
+    day = books.open_day(source.entity, on)
     due = max(available(books.history(source.customer.customer_id, _receivable_key(invoice)), day), 0)
     if amount > due:
         raise OverApplication(
@@ -73,18 +81,18 @@ def _settlement(
     if invoice.currency == source.currency:
         if item.paid is not None:
             raise InvalidDocument("paid", item.paid, f"expected none: the invoice and the money are {source.currency}")
-        return Settlement(invoice, day, amount, amount)
+        return Settlement(invoice, on, day, amount, amount)
     if item.paid is not None:
-        return Settlement(invoice, day, amount, to_minor(item.paid, source.currency, "paid"))
+        return Settlement(invoice, on, day, amount, to_minor(item.paid, source.currency, "paid"))
     functional = books.entity(source.entity).currency
-    in_functional = books.at_rate(source, source.currency, day, 10**12)
     if functional == invoice.currency and source.rate is not None:
         # the payment's own rate says what its money is worth
+        in_functional = books.at_rate(source, source.currency, on, 10**12)
         paid = round(Fraction(amount * 10**12, in_functional))
     else:
-        rate = books.rate(invoice.currency, source.currency, day)
+        rate = books.rate(invoice.currency, source.currency, on)
         paid = currencies.convert(amount, invoice.currency, source.currency, rate)
-    return Settlement(invoice, day, amount, paid)
+    return Settlement(invoice, on, day, amount, paid)
 
 
 def _settle(books: Books, source: Source, settlement: Settlement) -> None:
@@ -99,7 +107,7 @@ def _settle(books: Books, source: Source, settlement: Settlement) -> None:
             Movement("payment.exchanged", settlement.paid, CUSTOMER, through),
             Movement("payment.applied_exchanged", settlement.amount, through, to, currency=invoice.currency),
         ]
-    books.post(source, settlement.day, movements)
+    books.post(source, settlement.on, movements)
 
 
 def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> int:
@@ -137,7 +145,8 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
     Raises OverApplication beyond that money, beyond what was applied, or beyond what is due.
     """
     books = wallets.books
-    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date)
+    # money that is there already: what it counts for needs no rate
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, brings_in=False)
     customer_id = source.customer.customer_id
     settlement = _settlement(books, source, doc, doc.date)
     if doc.from_invoice is not None:
@@ -146,12 +155,14 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
             raise Refused("from_invoice", doc.from_invoice, "expected another invoice than `invoice`")
         if left.currency != source.currency:
             raise WrongCurrency("from_invoice", left.ref, f"is in {left.currency}, expected {source.currency}")
-        day = max(settlement.day, books.open_day(source.entity, left.recorded_on))
+        on = max(settlement.on, left.recorded_on)
+        day = books.open_day(source.entity, on)
         applied = _applied(books, customer_id, left, day)
         _require_enough(settlement.paid, applied, doc, f"what was applied to invoice {left.ref} by {day}")
-        moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), CUSTOMER)
-        books.post(source, day, [moved])
-        _settle(books, source, replace(settlement, day=day))
+        money = _money_of(books, customer_id, left, settlement.paid)
+        moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), CUSTOMER, functional=money)
+        books.post(source, on, [moved])
+        _settle(books, source, replace(settlement, on=on, day=day))
         return customer_id
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)
     unapplied = max(available(books.history(customer_id, key), settlement.day), 0)
@@ -167,6 +178,21 @@ def _require_enough(amount: int, most: int, doc: documents.Application, what: st
             f"{to_text(amount, doc.currency)} {doc.currency}",
             f"expected at most {to_text(max(most, 0), doc.currency)}, {what}",
         )
+
+
+def _money_of(books: Books, customer_id: int, invoice: Invoice, amount: int) -> int:
+    """What money that stands applied to an invoice counts for in the entity's currency: it goes back as it came."""
+    row = books.connection.execute(
+        text(
+            "select sum(sign * p.amount)::bigint as amount, sum(sign * p.functional_amount)::bigint as functional "
+            "from posting p join rule r on r.number = p.rule cross join lateral (select case"
+            "  when (r.code = 'payment.applied') = (p.credit_account = :account) then 1 else -1 end as sign) s "
+            "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account) "
+            "and r.code in ('payment.applied', 'payment.unapplied')"
+        ),
+        {"customer_id": customer_id, "account": books.account(customer_id, _receivable_key(invoice))},
+    ).one()
+    return share(row.functional, amount, row.amount)
 
 
 def _applied(books: Books, customer_id: int, invoice: Invoice, on: date) -> int:

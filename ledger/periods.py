@@ -49,6 +49,14 @@ def currency(connection: Connection, entity: str) -> str:
     return found
 
 
+def time_zone(connection: Connection, entity: str) -> str | None:
+    """Where an entity's days begin, or None for one that is not in the books."""
+    found: str | None = connection.scalar(
+        text("select time_zone from entity where entity = :entity"), {"entity": entity}
+    )
+    return found
+
+
 def close(connection: Connection, entity: str, month: date, by: str) -> None:
     """Close a month: nothing posts into it, or before it, any more.
 

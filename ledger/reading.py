@@ -85,10 +85,27 @@ def _explain(model: type[BaseModel], detail: Any) -> Problem:
         if isinstance(value, dict | BaseModel) and ": " in message:  # a rule across fields names its field itself
             named, _, expected = message.partition(": ")
             name, _, found = named.partition(" = ")
-            return Problem(f"{field}.{name}".lstrip("."), found or "missing", expected)
+            return Problem(f"{field}.{name}".lstrip("."), found or _found(value, name), expected)
         return Problem(field, shortened(shown), message)
     message = detail["msg"].replace("Input should be", "expected").replace("String should have", "expected")
     return Problem(field, shortened(shown), message[0].lower() + message[1:])
+
+
+def _found(value: Any, names: str) -> str:
+    """What was given in the fields that a rule names: 'start, end' may be '2026-01-01, missing'."""
+    given = value if isinstance(value, dict) else value.model_dump(mode="json")
+    found = [given.get(name) for name in names.split(", ")]
+    if not any(found):
+        return "missing"
+    shown = [
+        "missing"
+        if part is None
+        else part
+        if isinstance(part, str)
+        else json.dumps(part, default=str, ensure_ascii=False)
+        for part in found
+    ]
+    return shortened(", ".join(shown))
 
 
 def _field_names(model: type[BaseModel], location: tuple[str | int, ...]) -> str:

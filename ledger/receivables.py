@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 
 from sqlalchemy import text
 
@@ -42,13 +43,14 @@ CUSTOMER = "customer"  # the subject of a customer's balance
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice as payments need it: its receivable counts from `recorded_on`."""
+    """An invoice as payments need it: its receivable counts from `recorded_on`, at a `rate` that is locked."""
 
     customer: str
     ref: str
     entity: str
     currency: str
     recorded_on: date
+    rate: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ def post_invoice(
     terms = terms or look_up(books, doc)
     # a late invoice counts from the first open day on
     day = books.open_day(doc.entity, terms.recorded_on)
-    billing = _Billing(wallets, books.locked(source, day), doc, day, terms, master)
+    billing = _Billing(wallets, books.locked(source, terms.recorded_on), doc, day, terms, master)
     discounts = coupons.uses(doc, terms.coupons)
     movements: list[Movement] = []
     lines: list[BilledLine] = []
@@ -220,7 +222,8 @@ def post_invoice(
     of = [line.subject for line in lines if line.line.obligation is not None and line.net > 0]
     obligations.billed(wallets, source.customer.customer_id, document_id, of)
     # it is found by its document, which is written after what it posts
-    books.remember("invoice", doc.id, Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, terms.recorded_on))
+    known = Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, terms.recorded_on, billing.source.rate)
+    books.remember("invoice", doc.id, known)
     return source.customer.customer_id
 
 
@@ -478,6 +481,11 @@ def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) 
             line.obligation,
             f"expected the id of an obligation of {source.customer.ref} with {source.entity} in {source.currency}",
         )
+    product = books.product_of(source.customer.customer_id, source.entity, source.currency, subject)
+    if line.product not in (None, product):
+        raise Refused(
+            "product", line.product, f"expected {product}, what obligation {line.obligation} promises, or none"
+        )
     if amount < 0:
         _require_billed(billing, subject, -amount)
         billing.below.append((line, subject, -amount))
@@ -652,7 +660,7 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
         line=line.id,
         kind=line.kind,
         amount_minor=billed.net,
-        product=line.product,
+        product=line.product if line.obligation is None else None,
         subject=billed.subject,
         own_obligation=own is not None,
         pattern=own.pattern if own else None,

@@ -99,6 +99,8 @@ entity = Table(
     _text("tax_rounding", default="line"),
     _text("invoice_prefix", null=True),
     Column("fiscal_year_start", SmallInteger, nullable=False, server_default=text("1")),
+    Column("bills_within", Integer, nullable=False, server_default=text("60")),
+    _text("arrears", default="when_billed"),
 )
 
 product = Table("product", metadata, _text("product", key=True), _text("name"))
@@ -456,6 +458,7 @@ credit_grant = Table(
         Computed("kind = 'promotional' or price_minor <> face_minor or expected_breakage > 0 or contract is not null"),
         nullable=False,
     ),
+    Index("credit_grant_ended", "expires_on"),
 )
 
 grant_balance = Table(
@@ -525,6 +528,7 @@ invoice = Table(
     _day("recorded_on", null=True),
     _text("master", null=True),
     Index("invoice_receivable", "receivable_account"),
+    Index("invoice_recorded", "recorded_on", postgresql_where=text("recorded_on is not null")),
     Index("invoice_master", "customer_id", "master", postgresql_where=text("master is not null")),
 )
 
@@ -584,6 +588,7 @@ invoice_line = Table(
     Column("revenue_account", BigInteger),
     Index("invoice_line_obligation", "subject", postgresql_where=text("own_obligation")),
     Index("invoice_line_subject", "customer_id", "subject"),
+    Index("invoice_line_ended", "ends_on", postgresql_where=text("own_obligation")),
 )
 
 line_tax = Table(
@@ -704,6 +709,7 @@ obligation = Table(
         ["customer_id", "contract_id"], ["contract.customer_id", "contract.contract_id"], name="obligation_contract"
     ),
     Index("obligation_ref", "ref"),
+    Index("obligation_ended", "ends_on"),
 )
 
 obligation_terms = Table(
@@ -731,6 +737,7 @@ obligation_terms = Table(
     _number("reaches_minor"),
     Column("begins", Numeric, nullable=False),
     Column("ends", Numeric),
+    Index("obligation_terms_ended", "from_day"),
 )
 
 terms_to_fold = Table(

@@ -56,7 +56,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
     if row is None:
         raise UnknownReference("payment", ref, "expected the id of a payment posted before")
     body = row.body
-    source = books.source(document_id, row.customer, body["entity"], body["currency"], on)
+    source = books.source(document_id, row.customer, body["entity"], body["currency"], on, brings_in=False)
     settled = books.connection.execute(
         text(
             "select substr(a.subject, 9) as invoice, sum(p.amount)::bigint as amount from entry e "
@@ -256,6 +256,9 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
             raise Refused("invoice", doc.invoice, f"expected an invoice that payment {doc.payment} settled")
     else:
         from_balance = min(amount, _unapplied(books, source, day))
+    if amount > from_balance:
+        billed.stand_together(books, source.customer.customer_id, [ref for ref, _ in settled])
+        day = books.open_day(source.entity, doc.date)
     plan = _plan(wallets, document_id, settled, amount - from_balance, source.currency)
     movements = [Movement("refund.balance", from_balance, _CUSTOMER, rail)]
     split = [(invoice, _by_line(invoice, part)) for invoice, part in plan]
@@ -299,6 +302,8 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
     _require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
+    if doc.status == "lost":
+        billed.stand_together(books, source.customer.customer_id, [ref for ref, _ in payment.settled])
     day = books.open_day(source.entity, doc.date)
     subject, rail = f"payment:{doc.payment}", f"rail:{payment.rail}"
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)

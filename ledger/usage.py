@@ -180,7 +180,9 @@ def _find(books: Books, source: Source, ref: str) -> _Posted:
              " and reverses is null order by entry_id"),
         {"customer_id": row.customer_id, "document_id": row.document_id},
     )  # fmt: skip
-    entries = tuple((number, journal.read(books.connection, number)) for number in numbers)
+    read = ((number, journal.read(books.connection, number)) for number in numbers)
+    # entries that only correct what others count for are not its own
+    entries = tuple((number, entry) for number, entry in read if any(p.amount for p in entry.postings))
     touched = {
         account for _, entry in entries for p in entry.postings for account in (p.debit_account, p.credit_account)
     }

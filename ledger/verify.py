@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -49,6 +49,28 @@ class Check:
     def more(self) -> int:
         """How many things differ beyond those that are named."""
         return self.differing - len(self.differences)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is looked at beside what must hold: `told` says in a sentence each what is worth a look; `report` shows it."""
+
+    sentence: str
+    report: str
+    told: Callable[[Connection], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What was looked at, and what was found: a warning, never a failure."""
+
+    watch: Watch
+    told: tuple[str, ...]
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The first of what was found."""
+        return self.told[:DIFFERENCES_MAX]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +156,13 @@ def _do_all(connection: Connection, queues: tuple[deque[_Work], ...], name: Name
 def verify(engine: Engine, kept_elsewhere: Mapping[str, Any] | None = None) -> list[Check]:
     """All checks, as `each` makes them."""
     return list(each(engine, kept_elsewhere))
+
+
+def warned(engine: Engine, watches: Iterable[Watch]) -> list[Warned]:
+    """Look at what is watched, as of one moment; rooms above this one say what."""
+    with engine.execution_options(isolation_level="REPEATABLE READ").connect() as connection:
+        connection.exec_driver_sql(f"set local work_mem = '{_WORK_MEMORY}'")
+        return [Warned(watch, tuple(watch.told(connection))) for watch in watches]
 
 
 @contextmanager

@@ -34,23 +34,28 @@ def all_or_nothing(wallets: Wallets) -> Iterator[None]:
 
     What was gathered before is written first.
     """
-    wallets.books.flush()
-    wallets.flush()
-    savepoint = wallets.books.connection.begin_nested()
+    books = wallets.books
+    begun = books.begun
+    if not begun:
+        books.flush()
+        wallets.flush()
+        books.begin()
+    books.secure()
     try:
         yield
-        invoices = wallets.books.remembered_of("invoice")
-        wallets.books.flush()
+        invoices = books.remembered_of("invoice")
+        books.flush()
         wallets.flush()
-        # an invoice is found by its document, which is written after what it posts
-        for ref, fact in invoices.items():
-            wallets.books.remember("invoice", ref, fact)
     except Refused:
-        savepoint.rollback()
-        wallets.books.discard()
-        wallets.forget()
+        if not begun:
+            books.undo()
+            wallets.undo()
         raise
-    savepoint.commit()
+    if not begun:
+        books.end()
+    # an invoice is found by its document, which is written after what it posts
+    for ref, fact in invoices.items():
+        books.remember("invoice", ref, fact)
 
 
 # The rules by which a grant is billed, and by which what was billed for it is taken back.
@@ -232,6 +237,9 @@ class Wallets:
     def flush(self) -> None:
         """Write changed balances and meters. The database refuses a grant drawn beyond its face value."""
         connection = self.books.connection
+        meters = [(*key, meter.rated, meter.posted) for key, meter in self._meters.items() if meter.changed]
+        if self._changed or meters:
+            self.books.secure()
         if self._changed:
             balances = [
                 (
@@ -252,13 +260,22 @@ class Wallets:
             )
             self.changed_customers.update(grant.customer_id for grant in self._changed.values())
             self._changed = {}
-        meters = [(*key, meter.rated, meter.posted) for key, meter in self._meters.items() if meter.changed]
         if meters:
             connection.execute(
                 text(_WRITE_METERS), dict(zip("abcdef", map(list, zip(*meters, strict=True)), strict=True))
             )
             for meter in self._meters.values():
                 meter.changed = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether balances or meters are not written yet."""
+        return bool(self._changed) or any(meter.changed for meter in self._meters.values())
+
+    def undo(self) -> None:
+        """Drop what changed since the last flush, of a document that is refused after all."""
+        self._changed = {}
+        self.forget()
 
     def forget(self) -> None:
         """Let go of what was learnt, to bound memory in a long run; call after `flush`."""

@@ -88,7 +88,8 @@ class ContractObligation(Model):
                 f"residual = true: expected no price or ssp beside it: {self.id} takes what the others leave"
             )
         if self.pattern == "usage" and (self.price or self.ssp):
-            raise ValueError(f"price = {self.price or self.ssp}: expected none for pattern usage: usage has its prices")
+            field = "price" if self.price else "ssp"
+            raise ValueError(f"{field} = {getattr(self, field)}: expected none for pattern usage: usage has its prices")
         return self
 
     def _check_milestones(self) -> None:
@@ -161,7 +162,8 @@ class Contract(Party):
         if self.bundles and self.price is None:
             raise ValueError("price = missing: expected one price for the contract, of which bundles take their part")
         if sum(obligation.residual for obligation in self.obligations) > 1:
-            raise ValueError("obligations: expected at most one residual, for what is left is one amount")
+            residual = ", ".join(obligation.id for obligation in self.obligations if obligation.residual)
+            raise ValueError(f"obligations = {residual}: expected at most one residual, for what is left is one amount")
         refuse_repeats("draw_order", list(self.draw_order or ()))
         if (self.combined_with is None) != (self.combined_because is None):
             raise ValueError(
@@ -200,7 +202,7 @@ class ContractModification(Document):
     def _consistent(self) -> ContractModification:
         refuse_repeats("obligations", [*(obligation.id for obligation in self.obligations), *self.cancel])
         if not self.obligations and not self.cancel:
-            raise ValueError("obligations = missing: expected what changes, or obligations to cancel")
+            raise ValueError("obligations: expected what changes, or obligations to cancel")
         for index, item in enumerate(self.obligations):
             if item.price is None and item.pattern not in ("usage", "milestones"):
                 raise ValueError(f"obligations.{index}.price = missing: expected a price")
@@ -308,8 +310,11 @@ class Progress(Document):
 
     @model_validator(mode="after")
     def _consistent(self) -> Progress:
-        if sum(said is not None for said in (self.percent, self.quantity, self.milestone)) != 1:
-            raise ValueError("percent = missing: expected percent or quantity or milestone, and one of them")
+        said = [field for field in ("percent", "quantity", "milestone") if getattr(self, field) is not None]
+        if len(said) != 1:
+            raise ValueError(
+                f"{', '.join(said) or 'percent'}: expected percent or quantity or milestone, and one of them"
+            )
         if self.percent is not None and self.percent > 100:
             raise ValueError(f"percent = {self.percent}: expected at most 100")
         if self.reestimated is not None and self.percent is None:

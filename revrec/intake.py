@@ -6,7 +6,7 @@ from functools import partial
 
 from ledger import corrections, documents, masters, settlements
 from ledger.intake import TYPES as LEDGER_TYPES
-from ledger.intake import DocumentType
+from ledger.intake import DocumentType, alone
 from revrec import catalogue, consideration, contracts, costs, estimates, modifications, progress, renewals, rights
 from revrec.documents import (
     ConsiderationPayable,
@@ -25,8 +25,8 @@ from revrec.history import OBLIGATIONS
 # What bills or corrects obligations is posted by the ledger, which asks for their terms.
 TYPES = {
     **LEDGER_TYPES,
-    "grant": DocumentType(documents.Grant, rights.post_grant),
-    "contract": DocumentType(Contract, contracts.post_contract),
+    "grant": DocumentType(documents.Grant, rights.post_grant, LEDGER_TYPES["grant"].decides_first),
+    "contract": DocumentType(Contract, contracts.post_contract, lambda _doc: True),
     "contract_modification": DocumentType(ContractModification, modifications.post_modification),
     "contract_renewal": DocumentType(ContractRenewal, renewals.post_renewal),
     "contract_termination": DocumentType(ContractTermination, renewals.post_termination),
@@ -36,7 +36,7 @@ TYPES = {
     "estimate": DocumentType(Estimate, estimates.post_estimate),
     "contract_cost": DocumentType(ContractCost, costs.post_contract_cost),
     "contract_cost_impairment": DocumentType(ContractCostImpairment, costs.post_impairment),
-    "invoice": DocumentType(documents.Invoice, partial(masters.post_invoice, obligations=OBLIGATIONS)),
+    "invoice": DocumentType(documents.Invoice, partial(masters.post_invoice, obligations=OBLIGATIONS), alone),
     "invoice_void": DocumentType(documents.InvoiceVoid, partial(corrections.post_void, obligations=OBLIGATIONS)),
     "credit_note": DocumentType(documents.CreditNote, partial(corrections.post_credit_note, obligations=OBLIGATIONS)),
     "refund": DocumentType(documents.Refund, partial(settlements.post_refund, obligations=OBLIGATIONS)),

@@ -66,7 +66,15 @@ def promised(connection: Connection, filters: Filters, until: date) -> Iterator[
             ordered, committed = (convert(amount, currency, row.functional, rate) for amount in (ordered, committed))
             currency = row.functional
         yield Promise(
-            f"grant:{row.ref}", row.entity, row.customer, row.contract or "", currency, row.expires_on, row.short, ordered, committed
+            f"grant:{row.ref}",
+            row.entity,
+            row.customer,
+            row.contract or "",
+            currency,
+            row.expires_on,
+            row.short,
+            ordered,
+            committed,
         )
 
 

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from html import unescape
 
+from sqlalchemy import Connection, text
+
+from ledger.reports import Filters
+from revrec import standing
 from tests.conftest import Cli
-from tests.samples import PARTY, grant, invoice, one_time, parties, prepaid, usage
+from tests.samples import (
+    PARTY,
+    billed_usage,
+    contract,
+    grant,
+    invoice,
+    obligation,
+    one_time,
+    parties,
+    prepaid,
+    service,
+    usage,
+)
 from tests.serving import MakeApp
 
 
@@ -52,3 +69,44 @@ def test_receivables_tie_in_each_currency(cli: Cli, make_books_app: MakeApp) -> 
         cli.ok("seal")
         cli.post({"type": "payment", "id": "P", "customer": "globex", "entity": "us", "currency": "USD", "date": "2026-01-07", "rail": "wire",
                   "amount": "10.00", "applications": [{"invoice": "I", "amount": "10.00"}]})  # fmt: skip
+
+
+def test_what_is_left_standing_and_below_zero_needs_attention(
+    cli: Cli, make_books_app: MakeApp, owner: Connection
+) -> None:
+    cli.post(
+        *parties(),
+        contract("C", "2026-01-01", obligation("C/o", "120.00", "2026-01-01", "2026-01-31")),
+        usage("u", "1.00", "2026-01-10"),
+    )
+    cli.ok("recognize", "--through", "2026-01")
+    # the contract ended 28 days before, the usage's last is 49 days ago and 60 are given to bill it
+    assert _alerts(make_books_app, "as_of=2026-02-28") == ["1 amount left standing, the oldest for 28 days"]
+    assert _alerts(make_books_app, "as_of=2026-03-31") == ["2 amounts left standing, the oldest for 80 days"]
+    page = make_books_app(open_as="tester").test_client()
+    assert "120.00" in page.get("/reports/standing?entity=us&as_of=2026-02-28").text
+    owner.execute(text("set session_replication_role = replica"))
+    owner.execute(
+        text("update posting set debit_account = credit_account, credit_account = debit_account where rule = 502")
+    )
+    owner.commit()
+    said = "1 month with revenue below zero and no cause"
+    assert said in _alerts(make_books_app, "as_of=2026-02-28")
+    assert "obligation:C/o" in page.get("/reports/below-zero?entity=us").text
+
+
+def test_what_has_ended_is_looked_at_lately_as_in_all(cli: Cli, connection: Connection) -> None:
+    """What the overview looks at gives what the report gives, where not more has ended than it looks at."""
+    cli.post(
+        *parties(), contract("C", "2026-01-01", obligation("C/o", "120.00", "2026-01-01", "2026-01-31")), grant("G", "30.00", expires_on="2026-02-28"),
+        usage("u", "40.00", "2026-01-10"), grant("H", "30.00"), invoice("UI", "2026-03-01", billed_usage("4.00")),
+        invoice("HI", "2026-01-11", prepaid("30.00", "H")), usage("v", "30.00", "2026-01-12"),
+        invoice("I", "2026-01-05", service("24.00", "2026-01-01", "2026-06-30")),
+        contract("D", "2026-01-01", obligation("D/o", "60.00", "2026-01-01", "2026-12-31")),
+        {"type": "contract_termination", "id": "T", "contract": "D", "date": "2026-02-01", "reason": "left"},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-06")
+    for day in (date(2026, 1, 31), date(2026, 2, 28), date(2026, 3, 31), date(2026, 6, 30), date(2026, 12, 31)):
+        filters = Filters(entity="us", as_of=day)
+        assert standing.find(connection, filters, lately=True) == standing.find(connection, filters)
+    assert len(standing.find(connection, Filters(entity="us", as_of=date(2026, 12, 31)))) == 4

@@ -5,6 +5,7 @@ Each case is run twice: all documents first and recognition after, and recogniti
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -349,3 +350,31 @@ def test_credits_of_a_line_sum_to_the_line(cli: Cli) -> None:
     assert cli.summary() == {}
     assert cli.report("tax")[0]["tax"] == "0.00"
     cli.ok("verify")
+
+
+def test_an_invoice_takes_the_place_of_one_that_was_voided_already(cli: Cli) -> None:
+    """Nothing is voided again: January has the bill and its void, February the new one; and only one takes its place."""
+    cli.post(
+        *parties(), invoice("I", "2026-01-05", one_time("10.00")),
+        {"type": "invoice_void", "id": "V", "invoice": "I", "date": "2026-01-20", "reason": "wrong"},
+        invoice("J", "2026-02-02", one_time("12.00"), supersedes="I"),
+    )  # fmt: skip
+    assert cli.summary() == {"2026-02": {"accounts_receivable": "12.00", "deferred_revenue": "12.00"}}
+    assert json.loads(cli.ok("invoice", "J", "--format", "json"))["supersedes"] == "I"
+    told = cli.refuse(invoice("K", "2026-02-03", one_time("12.00"), supersedes="I"))
+    assert "supersedes = I: expected an invoice that none supersedes yet: J does" in told
+    assert "all" in cli.ok("verify")
+
+
+def test_a_line_may_name_its_obligation_s_product(cli: Cli) -> None:
+    line = {"id": "1", "kind": "service", "amount": "40.00", "obligation": "c/o"}
+    cli.post(*parties(), contract("c", "2026-01-01", obligation("c/o", "120.00", "2026-01-01", "2026-12-31")))
+    cli.post(invoice("I", "2026-01-05", line | {"product": "seats"}), invoice("J", "2026-01-05", line))
+    told = cli.refuse(invoice("K", "2026-01-05", line | {"product": "tokens"}))
+    assert "lines.0.product = tokens: expected seats, what obligation c/o promises, or none" in told
+    credit = line | {"amount": "-10.00", "obligation": "I/9"}
+    assert "lines.0.obligation = I/9: expected the id of an obligation" in cli.refuse(
+        invoice("K", "2026-01-05", credit)
+    )
+    assert cli.summary()["2026-01"]["deferred_revenue"] == "80.00"
+    assert "all" in cli.ok("verify")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.samples import (
+    application,
     contract,
     grant,
     invoice,
@@ -260,6 +261,96 @@ def test_liabilities_of_money_are_revalued_and_contract_liabilities_are_not(cli:
     assert found["2026-02"] == {"cash": "-55.00", "customer_balance": "-5.00", "fx_gain": "-55.00", "fx_loss": "-5.00"}
 
 
+def test_taxes_owed_are_revalued(cli: Cli) -> None:
+    """1,000 EUR and 200 of VAT at 1.10, 1.20 at the month's end: the receivable gains 120.00, the tax loses 20.00."""
+    cli.post(
+        *parties(), {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}, rate("2026-01-01", "1.10"),
+        rate("2026-01-31", "1.20"),
+        invoice("I", "2026-01-01", service("1000.00", "2026-01-01", "2026-12-31") | {"tax_codes": ["VAT"]}) | EUR,
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("revalue", "2026-01")
+    found = _summary(cli)
+    assert found["2026-01"] == {
+        "accounts_receivable": "1440.00", "tax_payable": "240.00", "deferred_revenue": "1006.58", "revenue": "93.42",
+        "fx_gain": "120.00", "fx_loss": "20.00",
+    }  # fmt: skip
+    assert found["2026-02"] == {
+        "accounts_receivable": "-120.00", "tax_payable": "-20.00", "fx_gain": "-120.00", "fx_loss": "-20.00",
+    }  # fmt: skip
+
+
+def test_disputed_funds_are_revalued(cli: Cli) -> None:
+    """100 EUR at 1.10, 40 of them disputed: 60 and 40 are 12.00 more worth at 1.30 (60 x 0.20), and 8.00 (40 x 0.20)."""
+    cli.post(
+        *parties(), rate("2026-01-01", "1.10"), rate("2026-01-31", "1.30"),
+        invoice("I", "2026-01-01", one_time("100.00")) | EUR, payment("P", "100.00", "2026-01-01", ("I", "100.00")) | EUR,
+        {"type": "dispute", "id": "D", "payment": "P", "date": "2026-01-20", "amount": "40.00", "status": "opened"},
+    )  # fmt: skip
+    cli.ok("revalue", "2026-01")
+    found = _summary(cli)["2026-01"]
+    assert (found["cash"], found["disputed_funds"], found["fx_gain"]) == ("78.00", "52.00", "20.00")
+
+
+def test_money_that_is_not_there_leaves_at_the_day_s_rate(cli: Cli) -> None:
+    """15 EUR came in by card at 1.10, 10 of them were swept to another account. Of 15 that are refunded 5 are there (5.50).
+
+    The others leave at the day's 1.40 (14.00): 19.50 for refunds of 15 at the invoice's 1.20 (18.00), a loss of 1.50.
+    """
+    cli.post(
+        *parties(), rate("2026-01-01", "1.20"), rate("2026-02-01", "1.10"), rate("2026-03-01", "1.40"),
+        invoice("I", "2026-01-01", one_time("25.00")) | EUR, invoice("J", "2026-01-01", one_time("15.00")) | EUR,
+        payment("P", "25.00", "2026-02-01", ("I", "25.00")) | EUR,
+        payment("Q", "15.00", "2026-02-02", ("J", "15.00"), rail="card") | EUR,
+        {"type": "manual_entry", "id": "M", "entity": "us", "date": "2026-02-10", "currency": "EUR", "reason": "swept",
+         "approved_by": "ann", "lines": [{"debit": "opening_balances", "credit": "cash", "amount": "10.00", "customer": "globex",
+                                          "credit_subject": "rail:card"}]},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-02")
+    before = _summary(cli)
+    assert before["2026-02"]["cash"] == "33.00"  # 30 EUR at 1.10
+    cli.post({"type": "refund", "id": "R", "payment": "Q", "date": "2026-03-01", "amount": "15.00"})
+    # 5 EUR of the card's are left, at 5.50; 10 more at 1.40
+    assert _summary(cli)["2026-03"] == {"cash": "-19.50", "refunds": "18.00", "fx_loss": "1.50"}
+
+
+def test_what_was_paid_and_billed_at_its_own_rate_needs_none_of_the_day(cli: Cli) -> None:
+    """No fx_rate at all: 20 EUR at 1.10 onto an invoice at 1.20, then 5 of them onto one at 1.30, and 3 paid back."""
+    cli.post(
+        *parties(), invoice("I", "2026-01-02", one_time("20.00"), fx_rate="1.20") | EUR,
+        invoice("J", "2026-01-02", one_time("5.00"), fx_rate="1.30") | EUR,
+        payment("P", "23.00", "2026-01-01", fx_rate="1.10") | EUR, application("A", "20.00", "2026-01-05", "I") | EUR,
+    )  # fmt: skip
+    assert _summary(cli)["2026-01"] == {
+        "accounts_receivable": "6.50", "cash": "25.30", "customer_balance": "3.30", "deferred_revenue": "30.50", "fx_loss": "2.00",
+    }  # fmt: skip
+    cli.post(application("B", "5.00", "2026-01-06", "J", from_invoice="I") | EUR)
+    # 5 of I are due again at 6.00, and J's 6.50 are settled by them: a loss of 0.50 more
+    found = _summary(cli)["2026-01"]
+    assert (found["accounts_receivable"], found["fx_loss"]) == ("6.00", "2.50")
+    cli.post({"type": "refund", "id": "R", "payment": "P", "date": "2026-01-07", "amount": "3.00"})
+    found = _summary(cli)["2026-01"]
+    assert (found["cash"], found.get("customer_balance")) == ("22.00", None)
+    told = cli.refuse({"type": "refund", "id": "S", "payment": "P", "date": "2026-01-08", "amount": "21.00"})
+    assert "expected at most 20.00" in told
+
+
+def test_a_late_application_keeps_its_own_date(cli: Cli) -> None:
+    cli.post(
+        *parties(), invoice("I", "2026-01-10", one_time("100.00")), payment("P", "100.00", "2026-01-20"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("close", "2026-01")
+    told = cli.post(application("A", "60.00", "2026-01-23", "I"))
+    assert "1 entries moved out of closed months" in told
+    (entry,) = json.loads(cli.ok("trace", "application:A", "--format", "json"))["entries"]
+    assert (entry["effective_on"], entry["occurred_on"]) == ("2026-02-01", "2026-01-23")
+    told = cli.post(payment("Q", "40.00", "2026-01-24", ("I", "40.00")))
+    assert "2 entries moved out of closed months" in told
+    first, second = json.loads(cli.ok("trace", "payment:Q", "--format", "json"))["entries"]
+    assert first["occurred_on"] == second["occurred_on"] == "2026-01-24"
+
+
 def test_a_late_document_is_revalued_by_the_next_run(cli: Cli) -> None:
     cli.post(
         *parties(),
@@ -283,6 +374,8 @@ def test_the_ecb_s_rates_become_documents(cli: Cli) -> None:
     assert documents[1]["rate"] == "1.0849"
     assert "posted 6 documents" in cli.post(*documents)
     assert "expected one of" in cli.refused("rates", "--from", "2023-11-16", "--to", "2023-11-16", "--currency", "XXX")
+    told = cli.refused("rates", "--from", "2023-11-16", "--to", "2023-11-16", "--currency", "EUR")
+    assert "currency = EUR: expected another one" in told
     assert "the last day of the file" in cli.refused("rates", "--from", "2190-01-01", "--to", "2190-01-02")
 
 

@@ -51,6 +51,10 @@ DAMAGE = {
     "what is left of an emptied account in its entity's currency": (
         f"update posting set functional_amount = functional_amount + 1 where {_of('payment.applied')} and entry_id in"
         " (select entry_id from entry join document d using (document_id) where d.ref = 'PE')", "an account emptied in its own currency", "of globex"),
+    "what is left of an account that held nothing for a day": (
+        "update posting set functional_amount = functional_amount + 1 where amount > 0 and entry_id in"
+        " (select entry_id from entry join document d using (document_id) where d.ref = 'PE')", "holds nothing in its own currency at a day's end",
+        "of globex"),
     "a changed address": ("update personal_fields set fields = replace(fields, 'jane', 'joan')", "what documents say of persons", "customer globex"),
     "an address without its random bytes": (
         "update personal_fields set salt = sha256('')", "what documents say of persons", "customer globex"),

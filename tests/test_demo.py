@@ -72,6 +72,7 @@ def test_the_demo_by_month(cli: Cli, demo: str) -> None:
     assert (wallets["chat"]["drawn"], wallets["chat"]["left"]) == ("50.00", "0.00")
     assert (wallets["code"]["drawn"], wallets["code"]["expired"]) == ("36.61", "13.39")
     assert "checks hold" in cli.ok("verify")
+    assert cli.report("standing") == cli.report("below-zero") == []
 
 
 def test_the_demo_prints_and_writes(cli: Cli, demo: str, tmp_path: Path) -> None:

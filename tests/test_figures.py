@@ -78,6 +78,7 @@ _NOT_POSTED = {
 _OF_THINGS = {
     "contracts", "allocation", "modifications", "estimates", "financing", "contract-costs", "recognition-journal", "changes", "wallet-forecast",
     "wallet-alerts", "ar-aging", "statement", "dunning", "discounts", "exported", "stand-alone-prices",
+    "standing", "below-zero",
 }  # fmt: skip
 _FILTERS = {
     "everything": {}, "one entity": {"entity": "us"}, "a stretch": {"since": "2026-02-01", "as_of": "2026-02-20"},

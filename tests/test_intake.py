@@ -98,6 +98,51 @@ def _line(document: dict[str, Any]) -> bytes:
             _line(invoice("I", "2026-01-01", {"id": "1", "kind": "service", "amount": "1.00", "obligation": "c/x"})),
             "lines.0.obligation = c/x: expected the id of an obligation of globex with us in USD",
         ),
+        # what is said of a field is what was given there
+        (
+            _line(invoice("I", "2026-01-01", service("1.00", "2026-01-05", "2026-01-06") | {"end": None})),
+            "lines.0.start, end = 2026-01-05, missing: expected both or neither",
+        ),
+        (
+            _line(invoice("I", "2026-01-01", service("1.00", "2026-01-05", "2026-01-06", obligation="c/o"))),
+            "lines.0.start, end, pattern = 2026-01-05, 2026-01-06, missing: expected none beside obligation",
+        ),
+        (
+            _line({"type": "coupon", "id": "c", "name": "C", "percent": "20", "amount": "5.00", "currency": "USD"}),
+            "percent = 20: expected a percentage such as 20, or an amount",
+        ),
+        (
+            _line({"type": "coupon", "id": "c", "name": "C", "percent": "20", "currency": "USD"}),
+            "currency = USD: expected with an amount",
+        ),
+        (
+            _line(
+                {
+                    "type": "progress",
+                    "id": "p",
+                    "obligation": "o",
+                    "date": "2026-01-01",
+                    "percent": "20",
+                    "quantity": "5",
+                }
+            ),
+            "percent, quantity = 20, 5: expected percent or quantity or milestone, and one of them",
+        ),
+        (
+            _line(
+                {
+                    "type": "estimate",
+                    "id": "e",
+                    "contract": "c",
+                    "component": "b",
+                    "date": "2026-01-01",
+                    "amount": "5.00",
+                    "method": "most_likely",
+                    "scenarios": [{"amount": "1.00", "probability": "1"}],
+                }
+            ),
+            'scenarios = [{"amount": "1.00", "probability": "1"}]: expected possible amounts',
+        ),
         (_line(contract("c", "2026-01-01")), "obligations = missing: expected what was promised"),
         (
             _line(

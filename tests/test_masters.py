@@ -246,3 +246,59 @@ def test_what_is_wrong_with_a_part_is_said_of_its_line(cli: Cli, line: dict[str,
     assert cli.report("trial-balance") == before
     assert PARTY["entity"] == "us"
     cli.ok("verify")
+
+
+def _agreed(cli: Cli, day: str) -> bool:
+    """Whether by a day what each entity owes is what the other claims."""
+    rows = cli.report("between-entities", "--as-of", day)
+    owed = {(r["entity"], r["other"]): r["owes"] for r in rows if r["owes"] != "0.00"}
+    claimed = {(r["other"], r["entity"]): r["claims"] for r in rows if r["claims"] != "0.00"}
+    return owed == claimed
+
+
+_PAID = payment("P", "202.00", "2026-01-15", ("M", "202.00"))
+_DISPUTED = {"type": "dispute", "id": "D", "payment": "P", "date": "2026-01-16", "amount": "150.00", "status": "opened"}
+
+
+@pytest.mark.parametrize("closed", ["us", "eu"])
+@pytest.mark.parametrize(
+    ("before", "late"),
+    [
+        ([], _master(supersedes="M") | {"id": "N", "issued_on": "2026-01-20"}),
+        ([], invoice("N", "2026-01-20", one_time("5.00"), service("6.00", "2026-01-20", "2026-02-28", "2", entity="eu"))),
+        ([], {"type": "invoice_void", "id": "V", "invoice": "M", "date": "2026-01-20", "reason": "x"}),
+        ([], {"type": "credit_note", "id": "CN", "invoice": "M", "date": "2026-01-20",
+              "lines": [{"line": "1", "amount": "10.00"}, {"line": "2", "amount": "20.00"}]}),
+        ([], {"type": "write_off", "id": "W", "invoice": "M", "date": "2026-01-20", "reason": "x", "approved_by": "c"}),
+        ([_PAID], {"type": "refund", "id": "R", "payment": "P", "date": "2026-01-20", "amount": "150.00"}),
+        ([_PAID, _DISPUTED], _DISPUTED | {"id": "L", "status": "lost", "date": "2026-01-20"}),
+    ],
+)  # fmt: skip
+def test_both_sides_of_a_document_count_from_one_day(
+    cli: Cli, before: list[dict[str, Any]], late: dict[str, Any], closed: str
+) -> None:
+    """One entity has closed January, the other has not: both sides count in February, dated the document's own day."""
+    cli.post(
+        *parties(),
+        EU,
+        VAT,
+        usage("u1", "30.00", "2026-01-05") | {"entity": "eu"},
+        _master() | {"issued_on": "2026-01-10"},
+    )
+    cli.post(*before, payment("X", "1.00", "2026-01-02"))
+    cli.ok("close", "2026-01", "--entity", closed)
+    assert _agreed(cli, "2026-01-31")
+    january = cli.report("between-entities", "--as-of", "2026-01-31")
+    cli.post(late)
+    assert cli.report("between-entities", "--as-of", "2026-01-31") == january
+    assert _agreed(cli, "2026-01-31")
+    assert _agreed(cli, "2026-02-28")
+    for entry in json.loads(cli.ok("trace", f"{late['type']}:{late['id']}", "--format", "json"))["entries"]:
+        if entry["document"] == f"{late['type']}:{late['id']}":
+            assert (entry["effective_on"], entry["occurred_on"]) == ("2026-02-01", "2026-01-20")
+    # what is of one entity alone counts on its own day where that is open
+    cli.post(payment("Y", "1.00", "2026-01-20", entity="eu" if closed == "us" else "us"))
+    told = cli.refused("post", "-", "--refuse-late", stdin=json.dumps(
+        invoice("Z", "2026-01-20", one_time("5.00"), service("6.00", "2026-01-20", "2026-02-28", "2", entity="eu"))))  # fmt: skip
+    assert f"the books of {closed} are closed through 2026-01-31" in told
+    assert "all" in cli.ok("verify")

@@ -113,6 +113,8 @@ def test_the_checklist_says_what_the_month_waits_for_and_posts_nothing(cli: Cli)
         "TODO us: revenue is recognised: entries due: 1",
         "TODO us: money in other currencies is revalued: entries due: 2",
         "ok   us: the books verify",
+        "ok   us: nothing is left standing of what has ended",
+        "ok   us: no revenue is below zero without a cause",
     ]
     assert cli.summary() == before
     cli.ok("recognize", "--through", "2026-01")

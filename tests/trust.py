@@ -35,6 +35,7 @@ HELD = {
     "every posting debits and credits what its rule says": "representation: code names a rule, never an account",
     "where the entity's own currency": "code: one place values every movement",
     "an account emptied in its own currency": "code: what is left over is posted as an exchange difference with it",
+    "an account that holds nothing in its own currency": "code: what comes late changes what left after it, on its day",
     "every document has the entries it posted": "code: a document says how many, and is written with them",
     "every document says what it said": "database: update, delete and truncate are refused to everybody",
     "every entry names a document": "code: a document and its entries are one transaction",

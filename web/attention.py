@@ -1,4 +1,8 @@
-"""What a controller's attention is needed for: wallets run low, money is late, credits are about to end, something was refused elsewhere."""
+"""What a controller's attention is needed for, as an entity's overview lists it.
+
+Wallets run low, money is late, credits are about to end, something was refused elsewhere, is left standing after it has ended, or is
+below zero without a cause. What was posted in all must not slow it: each looks at balances that are kept, or at what ended or came last.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from ledger.money import grouped
 from ledger.reports import AGING_BUCKETS, Filters, Report
+from revrec import below_zero, standing
 
 ENDS_SOON_DAYS = 30
 _LATE = [key for key, *_ in AGING_BUCKETS[2:]]  # over thirty days
@@ -40,6 +45,7 @@ def alerts(connection: Connection, filters: Filters, aging: Report) -> list[Aler
     if refused:
         said = f"{_count(refused, 'object')} refused by an accounting system"
         found.append(Alert(said, url_for("desk.exports", entity=filters.entity), urgent=True))
+    found += _ended(connection, filters, filters.as_of)
     return sorted(found, key=lambda alert: not alert.urgent)
 
 
@@ -69,6 +75,22 @@ def _ending(connection: Connection, filters: Filters, on: date) -> list[Alert]:
         )
         for row in rows
     ]
+
+
+def _ended(connection: Connection, filters: Filters, on: date) -> list[Alert]:
+    """What is left of what ended lately, and revenue below zero of late: the reports say it of all."""
+    lately = filters.known_at is None  # what was known at a moment is asked of all
+    left = standing.find(connection, filters, lately=lately)
+    below = below_zero.find(connection, filters, lately=lately)
+    found = []
+    if left:
+        oldest = (on - left[0].ended_on).days
+        said = f"{_count(len(left), 'amount')} left standing, the oldest for {_count(oldest, 'day')}"
+        found.append(Alert(said, url_for("pages.report", name="standing", entity=filters.entity, as_of=on)))
+    if below:
+        said = f"{_count(len(below), 'month')} with revenue below zero and no cause"
+        found.append(Alert(said, url_for("pages.report", name="below-zero", entity=filters.entity, as_of=on)))
+    return found
 
 
 # By the balances that are kept, so that it costs what ends, not what was ever drawn.

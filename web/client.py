@@ -120,6 +120,8 @@ class Item(TypedDict):
     name: str
     done: bool
     detail: str
+    warning: bool
+    report: str
 
 
 class Job(TypedDict):

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from sqlalchemy import Connection, Engine
 
 from ledger import periods, revaluation
-from ledger.dates import month_text
+from ledger.dates import month_end, month_start, month_text
 from ledger.errors import Refused
+from ledger.reports import Filters
 from ledger.verify import verify
+from revrec import below_zero, standing
 from revrec.recognition import recognize
+
+_NAMED = 3  # of what is warned of, in a line
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A step of the month end: whether it is done, and what is missing where it is not."""
+    """A step of the month end: whether it is done, and what is missing where it is not.
+
+    What is only a `warning` keeps nothing from closing; `report` shows it.
+    """
 
     name: str
     done: bool
     detail: str
+    warning: bool = False
+    report: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether closing should wait for it."""
+        return not self.done and not self.warning
 
 
 def checklist(engine: Engine, entity: str, month: date, by: str) -> list[Item]:
-    """What closing a month waits for: recognition, revaluation, books that verify. Posts nothing.
+    """What closing a month waits for: recognition, revaluation, books that verify; and what it warns of. Posts nothing.
 
     Raises UnknownReference for an unknown entity.
     """
@@ -34,15 +48,33 @@ def checklist(engine: Engine, entity: str, month: date, by: str) -> list[Item]:
         closed = periods.closed_through(connection, entity)
     if closed is not None and month <= closed:
         return [Item(f"{month_text(month)} is open", False, f"the books of {entity} are closed through {closed}")]
+    recognised, watched = _recognised(engine, entity, month, by)
     return [
-        _tried(engine, "revenue is recognised", lambda connection: recognize(connection, month, by).entries),
+        recognised,
         _tried(
             engine,
             "money in other currencies is revalued",
             lambda connection: revaluation.revalue(connection, entity, month, by).entries,
         ),
         _verified(engine),
+        *watched,
     ]
+
+
+def _recognised(engine: Engine, entity: str, month: date, by: str) -> tuple[Item, list[Item]]:
+    """Whether revenue is recognised; and what to look at in the books as they will stand once it is."""
+    watched: list[Item] = []
+
+    def run(connection: Connection) -> int:
+        entries = recognize(connection, month, by).entries
+        watched.extend(_watched(connection, entity, month_end(month), month_end(month)))
+        return entries
+
+    recognised = _tried(engine, "revenue is recognised", run)
+    if not watched:  # nothing can be recognised: the books as they stand
+        with engine.connect() as connection:
+            watched.extend(_watched(connection, entity, month_end(month), None))
+    return recognised, watched
 
 
 def _tried(engine: Engine, name: str, run: Callable[[Connection], int]) -> Item:
@@ -60,3 +92,21 @@ def _tried(engine: Engine, name: str, run: Callable[[Connection], int]) -> Item:
 def _verified(engine: Engine) -> Item:
     failed = [check for check in verify(engine) if check.differing]
     return Item("the books verify", not failed, "; ".join(check.sentence for check in failed))
+
+
+def _watched(connection: Connection, entity: str, last: date, recognised: date | None) -> list[Item]:
+    """What is left standing of what has ended by a month's end, and what of its revenue is below zero without a cause."""
+    filters = Filters(entity=entity, as_of=last)
+    left = standing.find(connection, filters, recognised=recognised)
+    below = below_zero.find(connection, replace(filters, since=month_start(last)))
+    return [
+        Item(
+            "nothing is left standing of what has ended", not left,
+            f"{len(left):,}, the oldest for {(last - left[0].ended_on).days:,} days" if left else "", True, "standing",
+        ),
+        Item(
+            "no revenue is below zero without a cause", not below,
+            "; ".join(f"{row['subject']} of {row['customer']}" for row in below[:_NAMED]) + (" and more" if len(below) > _NAMED else ""),
+            True, "below-zero",
+        ),
+    ]  # fmt: skip

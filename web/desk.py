@@ -102,10 +102,12 @@ def _shown(entity: str, month: str, said: str = "", wrong: str = "") -> str:
         periods.currency(connection, entity)
     is_closed = closed is not None and first <= closed
     found = [] if is_closed else items_of(engine(), entity, first, who().name)
-    items: list[tuple[Item, str | None]] = list(zip(found, ("recognize", "revalue", None), strict=False))
+    items: list[tuple[Item, str | None]] = list(
+        zip(found, ("recognize", "revalue", *[None] * len(found)), strict=False)
+    )
     template = "_checklist.html" if request.headers.get("HX-Request") else "checklist.html"
     return render_template(
-        template, entity=entity, month=month_text(first), items=items, closed=is_closed, ready=all(item.done for item in found),
+        template, entity=entity, month=month_text(first), items=items, closed=is_closed, ready=not any(item.waits for item in found), last=month_end(first),
         may=who().may("controller"), buttons=_BUTTONS, said=said or ("" if not is_closed else f"{month_text(first)} is closed."), wrong=wrong,
     )  # fmt: skip
 

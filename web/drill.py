@@ -33,7 +33,7 @@ def drill(row: _Row, key: str, filters: Filters, report: str = "") -> str | None
     named = _named(key, value)
     if named is not None:
         return named
-    if not isinstance(value, int) or value == 0 or key in ("version", "level", "days_overdue"):
+    if not isinstance(value, int) or value == 0 or key in ("version", "level", "days_overdue", "age_days"):
         return None
     figure = figure_of(report, row, key, filters)
     if figure is not None:

@@ -31,6 +31,8 @@ REPORTS: Mapping[str, str] = {
     "disaggregation": "revrec.disclosures:disaggregation",
     "schedule": "revrec.disclosures:schedule",
     "unbilled": "revrec.disclosures:unbilled",
+    "standing": "revrec.standing:standing",
+    "below-zero": "revrec.below_zero:below_zero",
     "stand-alone-prices": "revrec.catalogue:stand_alone_prices",
     "contracts": "revrec.logs:contracts",
     "allocation": "revrec.logs:allocation",
@@ -68,6 +70,8 @@ GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
         ("recognition-journal", "Every entry that recognised revenue."),
         ("discounts", "Coupons, line by line."),
         ("unbilled", "Earned, and not invoiced yet."),
+        ("standing", "What is left of what has ended: neither to be billed nor claimed."),
+        ("below-zero", "Months below zero that no document explains."),
     )),
     ("Contracts", (
         ("contracts", "Obligations, version by version."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any
@@ -172,6 +172,8 @@ class ChecklistSchema(Schema):
     name = fields.String()
     done = fields.Boolean()
     detail = fields.String()
+    warning = fields.Boolean(metadata={"description": "Where it is not done, closing need not wait for it."})
+    report = fields.String(metadata={"description": "The report that shows it, where one does."})
 
 
 class CloseSchema(Schema):
@@ -243,10 +245,7 @@ class Checklist(MethodView):
     def get(self, entity: str, month: str) -> list[dict[str, Any]]:
         """What a month still waits for before it closes; nothing is posted."""
         require_entities([entity])
-        return [
-            {"name": item.name, "done": item.done, "detail": item.detail}
-            for item in checklist(engine(), entity, _month(month), who().name)
-        ]
+        return [asdict(item) for item in checklist(engine(), entity, _month(month), who().name)]
 
 
 def _month(given: str) -> date:

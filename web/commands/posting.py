@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, tzinfo
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
-from ledger.errors import Problem
+from ledger.errors import Problem, Refused
 from web.commands.shell import REFUSED, author, refusals
 from web.options import DAY, MONTH
 
@@ -59,29 +59,62 @@ def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: b
 @click.option("--timestamp", required=True, help="The column that says when.")
 @click.option("--quantity", "quantities", required=True, multiple=True, help="A column to add up; may be repeated.")
 @click.option("--per", type=click.Choice(("minute", "hour", "day")), default="minute", show_default=True)
-@click.option("--time-zone", default="UTC", show_default=True, help="Where days begin; the entity's.")
+@click.option("--time-zone", help="Where days begin: the entity's, which the books know; else UTC.")
 @click.option("--customer", required=True)
 @click.option("--entity", required=True)
 @click.option("--product", required=True)
 @click.option("--currency", required=True)
 @click.option("--unit-price", required=True, help="Price of one unit of the quantities added up.")
-def usage(file: str, timestamp: str, quantities: tuple[str, ...], per: str, time_zone: str, **terms: str) -> None:
+def usage(
+    file: str, timestamp: str, quantities: tuple[str, ...], per: str, time_zone: str | None, **terms: str
+) -> None:
     """Print usage documents made from the rows of a CSV FILE, for `tickmark post -`.
 
-    Rows are added up by minute, hour or day; each document names the rows it was made of.
+    Rows are added up by minute, hour or day; each document names the rows it was made of. Of a file with a bad row nothing is
+    printed.
     """
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+    from tempfile import TemporaryFile
 
     from adapters.usage_csv import tally, usage_documents
 
+    with refusals():
+        zone = _zone(terms["entity"], time_zone)
+        with Path(file).open(encoding="utf-8-sig", newline="") as stream, TemporaryFile("w+", encoding="utf-8") as made:
+            tallies = tally(stream, timestamp, quantities, per, zone)
+            for document in usage_documents(tallies, Path(file).name, **terms):
+                made.write(json.dumps(document, ensure_ascii=False) + "\n")
+            made.seek(0)
+            for line in made:
+                click.echo(line, nl=False)
+
+
+def _zone(entity: str, given: str | None) -> tzinfo:
+    """Where an entity's days begin, as the books say. Raises Refused where `--time-zone` says otherwise."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise click.UsageError(f"--time-zone {time_zone}: expected a name such as Europe/Berlin") from None
-    with refusals(), Path(file).open(encoding="utf-8-sig", newline="") as stream:
-        tallies = tally(stream, timestamp, quantities, per, zone)
-        for document in usage_documents(tallies, Path(file).name, **terms):
-            click.echo(json.dumps(document, ensure_ascii=False))
+        zone = ZoneInfo(given or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise click.UsageError(f"--time-zone {given}: expected a name such as Europe/Berlin") from None
+    kept = _kept_zone(entity)
+    if kept is None:
+        return zone
+    if given not in (None, kept):
+        raise Refused("--time-zone", given, f"expected {kept}, the time zone of entity {entity}")
+    return ZoneInfo(kept)
+
+
+def _kept_zone(entity: str) -> str | None:
+    """An entity's time zone, or None where there are no books here or they do not know it."""
+    import os
+
+    from ledger import embedded, periods
+    from ledger.database import opened
+
+    if not os.environ.get("TICKMARK_DATABASE_URL") and not embedded.data_folder().exists():
+        return None
+    with opened() as engine, engine.connect() as connection:
+        return periods.time_zone(connection, entity)
 
 
 @click.command()
@@ -197,9 +230,9 @@ def _check_close(month: date, entity: str | None) -> None:
             names = _entities(connection, entity)
         for name in names:
             for item in checklist(engine, name, month, author()):
-                waiting += not item.done
+                waiting += item.waits
                 detail = f": {item.detail}" if item.detail else ""
-                click.echo(f"{'ok  ' if item.done else 'TODO'} {name}: {item.name}{detail}")
+                click.echo(f"{'ok  ' if item.done else 'WARN' if item.warning else 'TODO'} {name}: {item.name}{detail}")
     if waiting:
         raise SystemExit(REFUSED)
 

@@ -14,7 +14,7 @@ from web.options import DAY, MOMENT
 
 REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
-    "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "stand-alone-prices", "contracts", "allocation", "modifications",
+    "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "standing", "below-zero", "stand-alone-prices", "contracts", "allocation", "modifications",
     "estimates", "financing", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
     "discounts", "between-entities", "exported",
 )  # fmt: skip
@@ -66,7 +66,7 @@ def report(
     Books:        trial-balance, income-statement, balance-sheet, summary,
                   between-entities, changes (since --known-at)
     Revenue:      revenue-waterfall, schedule, disaggregation,
-                  recognition-journal, discounts
+                  recognition-journal, discounts, standing, below-zero
     Contracts:    contracts, deferred-rollforward, asset-rollforward,
                   contract-balances, remaining-obligations, unbilled,
                   allocation, modifications,

@@ -14,7 +14,7 @@ from web.files import steps
 
 if TYPE_CHECKING:
     from ledger.seals import Block
-    from ledger.verify import Check
+    from ledger.verify import Check, Warned
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -33,11 +33,15 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--all", "everything", is_flag=True, help="Name all that differs, however much.")
 def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, everything: bool) -> None:
-    """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs."""
+    """Recompute from the tables alone what must always hold; exit 1 and a list where anything differs.
+
+    It warns of what is left standing after its life has ended, and of months below zero without a cause: that fails nothing.
+    """
     if head is None and (signer or timestamp_root):
         raise click.UsageError("--signer and --timestamp-root are of a seal that was kept: give it with --head")
     from ledger import database, sealed
     from ledger import verify as checking
+    from revrec.watches import WATCHES
 
     with refusals():
         kept = None if head is None else sealed.read_kept(head.name, head.read_bytes())
@@ -49,6 +53,9 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
                 for check in checking.each(engine, kept, _named if everything else None, step):
                     checks.append(check)
                     _show(check, named=everything)
+            warnings = [found for found in checking.warned(engine, WATCHES) if found.told]
+            for found in warnings:
+                _warn(found, everything=everything)
             with engine.begin() as connection:
                 if database.may_write(connection):  # an auditor only reads
                     checking.record(connection, checks, author())
@@ -56,7 +63,7 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
     if failed:
         click.echo(f"{failed} of {len(checks)} checks found differences", err=True)
         raise SystemExit(REFUSED)
-    click.echo(f"all {len(checks)} checks hold")
+    click.echo(f"all {len(checks)} checks hold{f'; warnings: {len(warnings)}' if warnings else ''}")
 
 
 def _show(check: Check, *, named: bool = False) -> None:
@@ -68,6 +75,17 @@ def _show(check: Check, *, named: bool = False) -> None:
         click.echo(f"     {difference}", err=True)
     if check.more:
         click.echo(f"     and {check.more:,} more: `tickmark verify --all` names them", err=True)
+
+
+def _warn(found: Warned, *, everything: bool) -> None:
+    """Say what verification warns of; what it is on standard error."""
+    click.echo(f"WARN {found.watch.sentence} ({len(found.told):,})")
+    named = found.told if everything else found.named
+    for said in named:
+        click.echo(f"     {said}", err=True)
+    if len(found.told) > len(named):
+        more = len(found.told) - len(named)
+        click.echo(f"     and {more:,} more: `tickmark report {found.watch.report}` names them", err=True)
 
 
 def _named(sentence: str, difference: str) -> None:

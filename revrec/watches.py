@@ -1,0 +1,18 @@
+"""What verification watches beside what must hold: what is found is a warning, with its age and documents, and never a failure."""
+
+from __future__ import annotations
+
+from ledger.verify import Watch
+from revrec import below_zero, standing
+
+STANDING = Watch(
+    "nothing is left standing once what it is of has ended: no asset that no open bill can clear, no liability that nobody can claim",
+    "standing",
+    standing.told,
+)
+BELOW_ZERO = Watch(
+    "no month's revenue is below zero without a document that lowers a price or what was given",
+    "below-zero",
+    below_zero.told,
+)
+WATCHES = (STANDING, BELOW_ZERO)
