@@ -496,7 +496,7 @@ class Promised:
         self.of[day, day] -= amount - spread
         self.on_top -= amount
 
-    def lower_over(self, day: date, amount: Fraction, start: date, end: date) -> None:
+    def lower_over(self, day: date, amount: Fraction, start: date, end: date, beyond: Fraction = Fraction(0)) -> None:
         """What was promised over a period ends, in proportion to what is still earned over it; what is more is a lower price."""
         by_day: defaultdict[date, Fraction] = defaultdict(Fraction)
         for (service, _), value in self.of.items():
@@ -509,9 +509,9 @@ class Promised:
             if service in self.edition:
                 self.edition[service] -= within * value / whole
         self.on_top -= within
-        if amount > within:
-            # the months after the period carry nothing of it
-            self.lower(day, amount - within, end)
+        if amount - within > beyond:
+            # the months after the period carry nothing of it; what was billed beyond the price goes back before the price falls
+            self.lower(day, amount - within - beyond, end)
 
     def take_back(self, day: date) -> None:
         """A void of the bill that is its price: all of it, what was earned too."""
@@ -750,7 +750,7 @@ class Earnings:
             amount = Fraction(asked["amount"])
             self._move("position", owner, day, -amount)
             beyond = Fraction(0)
-            if not line.own and "start" not in asked:
+            if not line.own:
                 billed = sum(
                     other.left
                     for others in self.lines.values()
@@ -761,7 +761,7 @@ class Earnings:
             line.left -= amount
             line.covers -= amount
             if "start" in asked:
-                line.promised.lower_over(day, amount, _day(asked["start"]), _day(asked["end"]))
+                line.promised.lower_over(day, amount, _day(asked["start"]), _day(asked["end"]), beyond)
             elif amount > beyond:
                 line.promised.lower(day, amount - beyond)
 
