@@ -18,7 +18,7 @@ from ledger.obligations import obligation_sides
 from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, add_change, invoice_subject
 from ledger.taxes import tax_subject
-from ledger.usage import NET_USAGE, overage_accounts
+from ledger.usage_lines import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets
 
 # Lines that stand for no contract liability or asset of their own.
@@ -234,8 +234,11 @@ def tax_parts(line: Line, part: int, whole: int) -> list[TaxPart]:
     )
 
 
-def record_taxes(books: Books, source: Source, invoice: BilledInvoice, line: Line, parts: Sequence[TaxPart]) -> None:
-    """Gather that a document takes back a part of a line's taxes."""
+def record_taxes(
+    books: Books, source: Source, invoice: BilledInvoice, line: Line, parts: Sequence[TaxPart], undoes: int = 0
+) -> None:
+    """Gather that a document takes back a part of a line's taxes; or that of one that it undoes, they are borne again."""
+    sign = 1 if undoes else -1
     for part in parts:
         books.add_row(
             "line_tax",
@@ -247,8 +250,9 @@ def record_taxes(books: Books, source: Source, invoice: BilledInvoice, line: Lin
             tax_code=part.tax.code,
             treatment=part.tax.treatment,
             included=part.tax.included,
-            base_minor=-part.base,
-            tax_minor=-part.amount,
+            base_minor=sign * part.base,
+            tax_minor=sign * part.amount,
+            undoes=undoes,
         )
 
 

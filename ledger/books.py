@@ -330,6 +330,13 @@ class Books:
         named = (entity, "revenue", currency, subject)
         return next((key.product for key in self._known_accounts(customer_id) if key[:4] == named), None)
 
+    def accounts_of(self, customer_id: int, role: str, subject: str | None = None) -> list[AccountKey]:
+        """The customer's accounts of a role, or those of a subject."""
+        return [
+            key for key in self._known_accounts(customer_id)
+            if key.role == role and (subject is None or key.subject == subject)
+        ]  # fmt: skip
+
     def learn_accounts(self, customers: Iterable[int]) -> None:
         """Read the accounts of customers, many at once."""
         missing = [customer_id for customer_id in customers if customer_id not in self._accounts]

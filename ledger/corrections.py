@@ -12,7 +12,17 @@ from datetime import date
 
 from sqlalchemy import text
 
-from ledger import billed, coupons, documents, receivables
+from ledger import (
+    billed,
+    commitments,
+    coupons,
+    credits_back,
+    documents,
+    receivables,
+    redraws,
+    refunds_explained,
+    usage_lines,
+)
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -21,6 +31,8 @@ from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.obligations import Correction, Obligations, Shares, Taking
 from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subject
+from ledger.redraws import Freed
+from ledger.refunds_explained import Explained
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets, all_or_nothing, record_move
 
@@ -30,14 +42,17 @@ _CUSTOMER = "customer"
 class _Credit:
     """A credit under way: it settles the receivable while that is open, then becomes the customer's money."""
 
-    def __init__(self, books: Books, invoice: BilledInvoice, day: date, open_amount: int) -> None:
-        self.books = books
+    def __init__(self, wallets: Wallets, invoice: BilledInvoice, day: date, open_amount: int) -> None:
+        self.wallets = wallets
+        self.books = wallets.books
         self.invoice = invoice
         self.day = day
         self.open_amount = open_amount
+        self.kind = "return"
         self.movements: list[Movement] = []
+        self.freed: list[Freed] = []
         self.taken: Counter[str] = Counter()
-        self.taking = Taking(books, invoice.source, day)
+        self.taking = Taking(self.books, invoice.source, day)
 
     def add(self, rule: str, amount: int, subject: str, product: str = "") -> None:
         """Take an amount out of an account: first against the receivable, the rest to the customer's balance."""
@@ -48,9 +63,26 @@ class _Credit:
             Movement(f"{rule}_to_balance", amount - settled, subject, _CUSTOMER, product),
         ]
 
-    def lower(self, line: Line, amount: int) -> None:
-        """Lower what a line bills: out of the contract liability up to its balance, the rest out of the asset."""
+    def lower(self, line: Line, amount: int, kind: str) -> None:
+        """Lower what a line bills, by a `void`, a `credit` or a `return` of credits.
+
+        Out of the contract liability up to its balance, the rest out of the asset.
+        """
         source = self.invoice.source
+        self.kind = kind
+        if line.kind == "prepaid" and kind != "return":
+            self._lower_credits(line, amount, kind)
+            return
+        if line.kind == "usage" and kind == "credit":
+            self._lower_usage(line, amount)
+            return
+        if line.kind == "shortfall":
+            grant = self.wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+            for rule, part, subject, product in commitments.take_back(
+                self.books, source, grant, amount, self.day, line.product or "", kind
+            ):
+                self.add(rule, part, subject, product)
+            return
         if line.kind in billed.PLAIN_KINDS:
             self.add(f"credit.{line.kind}", amount, line.subject, line.product or "")
             return
@@ -61,12 +93,47 @@ class _Credit:
         self.add("credit.credits" if line.kind == "prepaid" else "credit.deferred", unearned, line.subject)
         self.add("credit.unbilled", amount - unearned, line.subject)
 
-    def take_back(self, line: Line, amount: int, share: Shares) -> None:
+    def take_back(self, line: Line, amount: int, share: Shares, kind: str) -> None:
         """Take back what a line bills of an obligation: out of the contract liability up to its balance, the rest out of the asset."""
+        self.kind = kind
         held, rest, release = self.taking.out_of(line.subject, amount, share.expected)
         self.movements += release
         self.add("credit.deferred", held, line.subject)
         self.add("credit.unbilled", rest, line.subject)
+
+    def _lower_credits(self, line: Line, amount: int, kind: str) -> None:
+        """Lower what a line of prepaid credits bills: unused ones go with it, of used ones a credit lowers the price."""
+        source, subject = self.invoice.source, line.subject
+        grant = self.wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
+        if kind != "void":
+            self.freed += redraws.free(self.wallets, source, grant, amount + self.taken[subject], self.day)
+        taken = credits_back.split(self.books, source, grant, amount, self.day, self.taken[subject])
+        self.taken[subject] += taken.unused
+        credits_back.take_unused(self.wallets, source, grant, taken.unused, self.day, kind, line.line)
+        self.add("credit.credits", taken.unused + taken.broken, subject)
+        if kind == "void":
+            self.movements.append(Movement("expire.prepaid_corrected", taken.broken, subject, subject))
+            if taken.broken:
+                # billed again, it breaks again, on that day or later
+                grant.broken -= taken.broken
+                grant.returned_on = max(self.day, grant.returned_on or self.day)
+                self.wallets.touch(grant)
+            self.add("credit.unbilled", taken.used, subject)
+            return
+        for product, part in credits_back.revenue_by_product(self.books, source, grant, taken.used):
+            self.add("credit.used", part, subject, product)
+        self.movements += credits_back.lower_used(self.wallets, source, grant, taken, self.day, line.line)
+
+    def _lower_usage(self, line: Line, amount: int) -> None:
+        """Lower what a usage line bills: rebates that were expected, then what is billed ahead of use, the rest is revenue."""
+        assert line.product is not None, "a usage line names its product"
+        source, product = self.invoice.source, line.product
+        taken = usage_lines.take(self.books, source, product, amount, self.day, "credit", self.taking.released)
+        for obligation, part in taken.rebates:
+            self.movements.append(Movement("refund_liability.released", part, obligation, obligation))
+            self.add("credit.rebate", part, obligation)
+        self.add("credit.usage_ahead", taken.ahead, line.subject)
+        self.add("credit.usage", taken.used, line.subject, product)
 
     def untax(self, parts: list[TaxPart]) -> None:
         """Take back a part of a line's taxes."""
@@ -89,11 +156,15 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
             grant.fundings.append((credit.day, -amount))
         if line.kind == "shortfall" and amount:
             commitment = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            commitment.expired_face -= amount
+            unused = min(amount, commitment.expired_face)
+            commitment.expired_face -= unused
             wallets.touch(commitment)
-            corrected = Movement("expire.shortfall_corrected", amount, line.subject, line.subject)
+            corrected = Movement("expire.shortfall_corrected", unused, line.subject, line.subject)
             books.post(source, on, [corrected])
+        if line.kind == "usage" and amount and line.product is not None:
+            usage_lines.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
     billed.net_sides(books, source, [line for line, _ in lowered], credit.day)
+    redraws.draw_again(wallets, source, credit.freed)
 
 
 def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int, obligations: Obligations) -> int:
@@ -201,12 +272,12 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
             {"undoes": invoice.invoice_id},
         )  # fmt: skip
     open_amount = 0 if invoice.master else due
-    credit = _Credit(books, invoice, day, open_amount - sum(line.gross for line in credits_))
+    credit = _Credit(wallets, invoice, day, open_amount - sum(line.gross for line in credits_))
     for line in charged(invoice.lines):
         if billed.is_of_terms(line):
-            credit.take_back(line, line.net, Shares())
+            credit.take_back(line, line.net, Shares(), "void")
         else:
-            credit.lower(line, line.net)
+            credit.lower(line, line.net, "void")
         parts = billed.tax_parts(line, 1, 1)
         credit.untax(parts)
         billed.record(books, source, invoice, line, "void", line.net)
@@ -297,7 +368,9 @@ def _credit(
     books, source = wallets.books, invoice.source
     on = _counted(invoice, doc.date)
     day = books.open_day(source.entity, on)
-    by_id = {line.line: line for line in invoice.lines}
+    refunds = refunds_explained.later_refunds(books, invoice, on)
+    whole = refunds_explained.restored(invoice, refunds)
+    by_id = {line.line: line for line in whole.lines}
     parts: list[tuple[documents.CreditNoteLine, Line, int, list[TaxPart]]] = []
     for index, asked in asked_lines:
         field = f"lines.{index}"
@@ -317,24 +390,43 @@ def _credit(
         taxes = billed.tax_parts(line, amount, stated)
         net = amount - sum(part.amount for part in taxes if part.tax.included)
         parts.append((asked, line, net, taxes))
+    due = billed.due(books, invoice, day)
+    credited = {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
+    explained = refunds_explained.explained(whole, credited, refunds, max(sum(credited.values()) - due, 0))
     decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, [
-        Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, line.subject, net, on, asked.start, asked.end,
+        *refunds_explained.corrections(explained, invoice, source.document_id, doc.id),
+        *(Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, line.subject, net, on, asked.start, asked.end,
                    doc.rebill)
-        for asked, line, net, _ in parts if billed.is_of_terms(line)
+        for asked, line, net, _ in parts if billed.is_of_terms(line)),
     ])  # fmt: skip
-    credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
+    _require_left(invoice, credited, explained)
+    credit = _Credit(wallets, invoice, day, due)
     for asked, line, net, taxes in parts:
         if billed.is_of_terms(line):
-            credit.take_back(line, net, decided.share(invoice.invoice_id, line.line, line.subject))
+            credit.take_back(line, net, decided.share(invoice.invoice_id, line.line, line.subject), "credit")
         else:
-            credit.lower(line, net)
+            credit.lower(line, net, "credit")
         credit.untax(taxes)
         more = {"starts_on": asked.start, "ends_on": asked.end, "rebill": doc.rebill}
         billed.record(books, source, invoice, line, "credit", net, **more)
         billed.record_taxes(books, source, invoice, line, taxes)
     _finish(wallets, credit, on, [(line, net) for _, line, net, _ in parts])
+    refunds_explained.post(books, invoice, explained)
     decided.keep()
-    return {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
+    return credited
+
+
+def _require_left(invoice: BilledInvoice, credited: Mapping[str, int], explained: Sequence[Explained]) -> None:
+    """Raise OverApplication where a line would be credited beyond what is left of it, and of refunds that the credit explains."""
+    for line in invoice.lines:
+        back = sum(item.gross for item in explained if item.line.line == line.line)
+        amount = credited.get(line.line, 0)
+        if amount > line.gross + back:
+            currency = invoice.source.currency
+            raise OverApplication(
+                "lines", f"{to_text(amount, currency)} {currency}",
+                f"expected at most {to_text(line.gross + back, currency)}, what is left of line {line.line}",
+            )  # fmt: skip
 
 
 def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id: int) -> int:
@@ -365,7 +457,7 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     grant.moved_face += face
     grant.moved += money
     wallets.touch(grant)
-    record_move(wallets, source, grant, "returned", doc.date, face)
+    record_move(wallets, source, grant, "returned", doc.date, face, money)
     if grant.kept_in_memorandum:
         books.post(source, doc.date, [Movement("grant.moved_credits", face, grant.subject, grant.subject)])
     for ref in billing:
@@ -376,8 +468,8 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         net = min(credited, line.net)
         if net == 0:
             continue
-        credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
-        credit.lower(line, net)
+        credit = _Credit(wallets, invoice, day, billed.due(books, invoice, day))
+        credit.lower(line, net, "return")
         parts = billed.tax_parts(line, net, line.net)
         credit.untax(parts)
         billed.record(books, invoice.source, invoice, line, "return", net)
@@ -396,8 +488,8 @@ def _return_between(wallets: Wallets, document_id: int, master: str, line_ref: s
     books, source = wallets.books, invoice.source
     day = books.open_day(source.entity, on)
     line = next(line for line in invoice.lines if line.line == line_ref)
-    credit = _Credit(books, invoice, day, billed.due(books, invoice, day))
-    credit.lower(line, gross)
+    credit = _Credit(wallets, invoice, day, billed.due(books, invoice, day))
+    credit.lower(line, gross, "return")
     billed.record(books, source, invoice, line, "return", gross)
     _finish(wallets, credit, on, [(line, gross)])
 

@@ -7,16 +7,17 @@ whether an amount fits its currency, and whether what a document names exists, i
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from datetime import date
 from datetime import date as CalendarDay  # noqa: N812 - documents have fields called `date`
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from ledger.chart import ROLES
 from ledger.dates import FIRST_DAY, LAST_DAY
-from ledger.money import exponent
+from ledger.money import exact_product, exponent
 
 REF_LENGTH_MAX = 200
 TEXT_LENGTH_MAX = 2_000
@@ -44,6 +45,22 @@ def _decimal(value: object) -> Decimal:
 def decimal_of(value: str) -> Decimal:
     """An amount of a document in the books, which was checked when it came in."""
     return _decimal(value)
+
+
+def rated_usage(quantity: Decimal | None, unit_price: Decimal | None, amount: Decimal | None) -> Decimal:
+    """What usage comes to, exactly: as it is stated, or its quantity times its price."""
+    if amount is not None:
+        return amount
+    assert quantity is not None, "checked by the document's form"
+    assert unit_price is not None, "checked by the document's form"
+    return exact_product(quantity, unit_price)
+
+
+def rated_body(body: Mapping[str, Any]) -> Decimal:
+    """What usage in the books comes to, by the document as it came in."""
+    return rated_usage(
+        *(None if body.get(name) is None else decimal_of(body[name]) for name in ("quantity", "unit_price", "amount"))
+    )
 
 
 def _day(value: object) -> date:
@@ -330,10 +347,20 @@ class Grant(Party):
     price: NumberFromZero | None = None
     breakage: Literal["on_expiry", "proportional"] = "on_expiry"
     expected_breakage: NumberFromZero | None = None
+    expected_use: PositiveNumber | None = None
     contract: Ref | None = None
     carried_from: Ref | None = None
 
     dated_by: ClassVar[str] = "effective_on"
+
+    @model_validator(mode="after")
+    def _likely_used(self) -> Grant:
+        if self.expected_use is not None:
+            if self.kind not in ("promotional", "pilot") or self.contract is None:
+                raise ValueError(f"expected_use = {self.expected_use}: expected on free credits that name a contract")
+            if self.expected_use > 1:
+                raise ValueError(f"expected_use = {self.expected_use}: expected a share of at most 1, such as 0.60")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Grant:
@@ -352,8 +379,8 @@ class Grant(Party):
             raise ValueError(f"expected_breakage = {found}: expected with breakage proportional, and only there")
         if self.expected_breakage is not None and self.expected_breakage >= 1:
             raise ValueError(f"expected_breakage = {self.expected_breakage}: expected a share below 1, such as 0.10")
-        if self.breakage == "proportional" and (self.kind != "prepaid" or self.expires_on is None):
-            raise ValueError("breakage = proportional: expected on a prepaid grant that expires")
+        if self.breakage == "proportional" and (self.kind not in ("prepaid", "commitment") or self.expires_on is None):
+            raise ValueError("breakage = proportional: expected on a prepaid grant that expires, or a commitment")
         return self
 
 
@@ -377,18 +404,55 @@ class GrantReturn(Document):
     dated_by: ClassVar[str] = "date"
 
 
+class BreakageEstimate(Document):
+    """The share of a grant never expected to be used, estimated anew; what was used before counts by it on its date."""
+
+    type: Literal["breakage_estimate"]
+    customer: Ref
+    grant: Ref
+    date: Day
+    expected_breakage: NumberFromZero
+    reason: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BreakageEstimate:
+        if self.expected_breakage >= 1:
+            raise ValueError(f"expected_breakage = {self.expected_breakage}: expected a share below 1, such as 0.10")
+        return self
+
+
 class Usage(Party):
-    """Metered usage of a product on a day, priced per unit; `events` names what it was metered from."""
+    """Metered usage of a product on a day; `events` names what it was metered from.
+
+    It is priced per unit, or comes to an `amount`, exact and of any sign: below zero what was rated before falls by it.
+    """
 
     type: Literal["usage"]
     product: Ref
     date: Day
-    quantity: NumberFromZero
-    unit_price: NumberFromZero
+    quantity: NumberFromZero | None = None
+    unit_price: NumberFromZero | None = None
+    amount: Number | None = None
     events: Text | None = None
     supersedes: Ref | None = None
 
     dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Usage:
+        if (self.unit_price is None) == (self.amount is None):
+            found = "missing" if self.amount is None else self.amount
+            raise ValueError(f"amount = {found}: expected a unit_price, or the amount it comes to, one of the two")
+        if self.quantity is None and self.amount is None:
+            raise ValueError("quantity: expected beside unit_price")
+        return self
+
+    @property
+    def rated(self) -> Decimal:
+        """What it comes to, exactly."""
+        return rated_usage(self.quantity, self.unit_price, self.amount)
 
 
 class InvoiceLine(Model):

@@ -22,7 +22,10 @@ WINDOW = 30
 HORIZON_DAYS = 3_650
 
 # By these rules credits are used, and given back by corrections; each draw once, by face value.
-_DRAWS = ("draw.prepaid", "draw.prepaid_unbilled", "draw.credits")
+_DRAWS = (
+    "draw.prepaid", "draw.prepaid_unbilled", "draw.credits", "draw.prepaid_returned", "draw.unbilled_returned",
+    "draw.credits_returned",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

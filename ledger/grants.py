@@ -31,6 +31,9 @@ Funding = tuple[date, int]
 class Grant:
     """A grant's terms and how much of it is used. `fundings` are the amounts billed for it, by day.
 
+    `moved` is what of its price left it otherwise than by use or expiry, and `voided` what of that went with a bill that was
+    voided: billed again, it comes back. `returned_on` is the last day on which usage that fell gave credits back.
+
     Bonus credits have a `lead`, the paid grant of their order whose price they share; it lists them as its `bonuses`.
     """
 
@@ -55,7 +58,11 @@ class Grant:
     broken: int = 0
     moved_face: int = 0
     moved: int = 0
+    returned_on: date | None = None
     fundings: list[Funding] = field(default_factory=list)
+    proportional: bool = False
+    voided_face: int = 0
+    voided: int = 0
     lead: Grant | None = field(default=None, repr=False, compare=False)
     bonuses: list[Grant] = field(default_factory=list, repr=False, compare=False)
 
@@ -82,12 +89,7 @@ class Grant:
     @property
     def kept_in_memorandum(self) -> bool:
         """Whether its credits stand in the memorandum accounts, the money not showing how many are left."""
-        return (
-            self.kind == "promotional"
-            or self.price != self.face
-            or bool(self.expected_breakage)
-            or self.contract is not None
-        )
+        return self.kind == "promotional" or self.price != self.face or self.proportional or self.contract is not None
 
     @property
     def price_left(self) -> int:
@@ -116,11 +118,14 @@ class Grant:
             case "expire.credits_corrected":
                 self.expired_face += amount
                 face = 0
-            case "break.prepaid":
+            case "break.prepaid" | "break.commitment":
                 self.broken -= amount
                 face = 0
-            case "break.prepaid_corrected":
+            case "break.prepaid_corrected" | "break.commitment_corrected":
                 self.broken += amount
+                face = 0
+            case "expire.shortfall_used":
+                self.expired_face += amount
                 face = 0
             case _:
                 face = 0
@@ -174,8 +179,8 @@ def plan_draws(grants: Iterable[Grant], product: str, on: date, amount: int) -> 
     for grant in grants:
         if amount == 0:
             break
-        # what is billed of a commitment's shortfall is not used any more
-        face = min(amount, grant.left + (0 if grant.kind == "commitment" else grant.expired_face))
+        # late usage counts against a commitment's shortfall that was billed, too
+        face = min(amount, grant.left + grant.expired_face)
         if face == 0 or not grant.covers(product, on):
             continue
         draws.append(Draw(grant, face, _money(grant, face, draws)))
@@ -188,7 +193,7 @@ def _money(grant: Grant, face: int, before: Iterable[Draw]) -> int:
     paid = grant.paid
     if paid is None:
         return 0
-    if not paid.bonuses and not paid.moved_face:
+    if not paid.bonuses and not paid.moved_face and not paid.moved:
         return share(paid.price, paid.drawn_face + face, paid.face) - paid.drawn
     earlier = [draw for draw in before if draw.grant.paid is paid]
     return share_of_order(paid, face, earlier, expired=face > grant.left)
@@ -235,16 +240,29 @@ def arrange(grants: Iterable[Grant], own_orders: Mapping[str, Sequence[str]]) ->
 
 
 def breakage_due(grant: Grant, drawn_face: int, drawn: int) -> int:
-    """What of a grant's price should be breakage revenue once so much is drawn; proportional method only, else 0.
+    """What of a grant's price, or of a commitment, should be breakage once so much is drawn; proportional method only, else 0.
 
     Expected breakage x drawn / expected to be drawn, cumulatively, and never more than what use leaves of the price.
     """
     if not grant.expected_breakage:
         return 0
-    expected = grant.price * grant.expected_breakage
-    to_be_drawn = grant.face * (1 - grant.expected_breakage)
-    earned = min(expected * drawn_face / to_be_drawn, expected)
-    return min(round(earned), grant.price - drawn)
+    price = grant.face if grant.kind == "commitment" else grant.price - grant.moved
+    drawn = drawn_face if grant.kind == "commitment" else drawn
+    expected = price * grant.expected_breakage
+    to_be_drawn = (grant.face - grant.moved_face) * (1 - grant.expected_breakage)
+    earned = min(expected * drawn_face / to_be_drawn, expected) if to_be_drawn > 0 else expected
+    return max(min(round(earned), price - drawn), 0)
+
+
+def money_back(grant: Grant, face: int) -> int:
+    """What so many credits that usage gives back had earned of the grant's price, or of its order's."""
+    paid = grant.paid
+    if paid is None:
+        return 0
+    if not paid.bonuses and not paid.moved_face and not paid.moved:
+        return paid.drawn - min(share(paid.price, paid.drawn_face - face, paid.face), paid.drawn)
+    used = sum(item.drawn_face for item in (paid, *paid.bonuses))
+    return share(paid.drawn, face, used)
 
 
 def unbroken(grant: Grant, draw: Draw, returned: int) -> int:
@@ -296,7 +314,8 @@ def bill_grant(
     """
     if grant.paid is not grant:
         raise Refused("grant", grant.ref, f"expected a grant that is paid for, found a {grant.kind} one")
-    to_bill = grant.to_bill - before
+    # what went with a bill that was voided can be billed again
+    to_bill = grant.to_bill + grant.voided - before
     if amount > to_bill:
         raise OverApplication(
             "amount",

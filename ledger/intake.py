@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from ledger import (
     alerts,
     beside,
+    breakage,
     corrections,
     coupons,
     documents,
@@ -100,6 +101,7 @@ TYPES: Mapping[str, DocumentType] = {
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account, _always),
     "grant": DocumentType(documents.Grant, wallets.post_grant, _of_no_contract),
     "grant_return": DocumentType(documents.GrantReturn, corrections.post_grant_return),
+    "breakage_estimate": DocumentType(documents.BreakageEstimate, breakage.post_breakage_estimate),
     "wallet_alert": DocumentType(documents.WalletAlert, alerts.post_wallet_alert),
     "usage": DocumentType(documents.Usage, usage.post_usage, alone),
     "payment": DocumentType(documents.Payment, payments.post_payment, _always),

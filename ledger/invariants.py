@@ -324,7 +324,9 @@ QUESTIONS = (
                       sum(net) filter (where role in ('memo_credits_outstanding', 'memo_commitments_outstanding')
                                        and code like 'expire.%') as memo_expired,
                       -sum(net) filter (where role = 'revenue') as earned,
-                      -sum(net) filter (where role = 'breakage_revenue') as broken
+                      -sum(net) filter (where role = 'breakage_revenue' or code like 'break.commitment%'
+                                                                           and role = 'revenue') as broken,
+                      sum(net) filter (where role = 'revenue' and code like 'credit.used%') as lowered
                from sides join rule on rule.number = sides.rule where subject like 'grant:%' group by 1, 2
            ), recomputed as (
                select g.*, c.ref as customer, b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor,
@@ -333,7 +335,7 @@ QUESTIONS = (
                                                                     and v.grant_id = g.grant_id) as moved,
                       coalesce(m.memo_drawn, 0) as memo_drawn, coalesce(m.memo_expired, 0) as memo_expired,
                       case when g.free or g.kind = 'commitment' then 0 else coalesce(m.earned, 0) end as earned,
-                      coalesce(m.broken, 0) as broken
+                      coalesce(m.lowered, 0) as lowered, coalesce(m.broken, 0) as broken
                from credit_grant g join customer c using (customer_id)
                left join grant_balance b using (customer_id, grant_id)
                left join moved m on m.customer_id = g.customer_id and m.subject = 'grant:' || g.ref
@@ -343,7 +345,7 @@ QUESTIONS = (
            from recomputed
            where balance_face is distinct from face_minor or drawn_face_minor + expired_face_minor + moved_face_minor > face_minor
               or moved_face_minor is distinct from coalesce(moved, 0)
-              or drawn_face_minor is distinct from case when in_memorandum then memo_drawn else earned end
+              or drawn_face_minor is distinct from case when in_memorandum then memo_drawn else earned + lowered end
               or (in_memorandum and expired_face_minor is distinct from memo_expired)
               or (not in_memorandum and expired_face_minor < broken)
               or drawn_minor is distinct from earned or broken_minor is distinct from broken""",
@@ -496,10 +498,10 @@ QUESTIONS = (
         "select count(*) from usage_meter",
         _SIDES
         + """, documents as (
-               select d.customer_id, x.entity, x.product, x.currency, sum(x.quantity * x.unit_price) as rated
+               select d.customer_id, x.entity, x.product, x.currency, sum(coalesce(x.amount, x.quantity * x.unit_price)) as rated
                from document d
                cross join lateral json_to_record(body::json)
-                    x (entity text, product text, currency text, quantity numeric, unit_price numeric)
+                    x (entity text, product text, currency text, quantity numeric, unit_price numeric, amount numeric)
                where d.type = 'usage'
                  and not exists (select from superseded_usage s
                                  where s.customer_id = d.customer_id and s.document_id = d.document_id)
@@ -508,15 +510,20 @@ QUESTIONS = (
                -- a reversal moves by the same rule, the other way round: what is left on the rule's credit side is posted
                select s.customer_id, s.entity, s.product, s.currency, s.subject, r.code, -s.net as face
                from sides s join rule r on r.number = s.rule and r.credit = s.role
+               union all
+               -- what usage that fell gave back, by rules of its own that debit what the others credit
+               select s.customer_id, s.entity, s.product, s.currency, s.subject, r.code, -s.net
+               from sides s join rule r on r.number = s.rule and r.debit = s.role and right(r.code, 9) = '_returned'
            ), postings as (
                select customer_id, entity, product, currency, sum(face) as face from credited
-               where code in ('usage.overage', 'usage.billed_ahead') group by 1, 2, 3, 4
+               where code in ('usage.overage', 'usage.billed_ahead', 'usage.overage_returned', 'usage.ahead_returned') group by 1, 2, 3, 4
            ), drawn as (
                select s.customer_id, s.entity, s.product, s.currency, sum(face) as face
                from credited s
                join credit_grant g on g.customer_id = s.customer_id and s.subject = 'grant:' || g.ref
                     and (g.free or g.price_minor = g.face_minor)
-               where s.code in ('draw.prepaid', 'draw.prepaid_unbilled', 'draw.promotional')
+               where s.code in ('draw.prepaid', 'draw.prepaid_unbilled', 'draw.promotional', 'draw.prepaid_returned',
+                                'draw.unbilled_returned', 'draw.promotional_returned')
                group by 1, 2, 3, 4
            ), at_another_price as (
                select distinct customer_id, entity, currency from credit_grant

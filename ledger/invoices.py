@@ -19,11 +19,11 @@ from ledger.usage_billed import billed_by_invoice
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Usage that a line bills: `amount` is the part of it on this line, in minor units."""
+    """Usage that a line bills: `amount` is the part of it on this line, in minor units. What states an amount has no price."""
 
     document: str
     date: date
-    quantity: Decimal
+    quantity: Decimal | None
     unit_price: Decimal | None
     amount: int
     events: str | None
@@ -317,9 +317,9 @@ def _item(label: str, lines: Sequence[Line], currency: str) -> Item:
         (line.quantity, line.unit_price) for line in lines if line.quantity is not None and line.unit_price is not None
     ]
     amount = sum(line.amount for line in lines)
-    price = priced[0][1] if len({price for _, price in priced}) == 1 else None
-    if price is not None:
-        quantity = sum((quantity for quantity, _ in priced), Decimal(0))
+    price = priced[0][1] if priced else None
+    if price is not None and all(quantity is not None and other == price for quantity, other in priced):
+        quantity = sum((quantity for quantity, _ in priced if quantity is not None), Decimal(0))
         discount = sum(to_minor(Decimal(line.discount), currency) for line in lines if line.discount)
         if abs(round_minor(exact_product(quantity, price), currency) - discount - amount) <= 1:
             return Item(label, quantity, price, amount, tuple(lines))
@@ -338,6 +338,8 @@ def _usage_of_lines(connection: Connection, head: Any, invoices: Iterable[int]) 
     for one in billed:
         body = said[one.used.document_id]
         price = _number(body.get("unit_price"))
-        row = UsageRow(one.used.ref, one.used.used_on, Decimal(body["quantity"]), price, one.amount, body.get("events"))
+        row = UsageRow(
+            one.used.ref, one.used.used_on, _number(body.get("quantity")), price, one.amount, body.get("events")
+        )
         found.setdefault(one.line.line, []).append(row)
     return {line: tuple(usage) for line, usage in found.items()}

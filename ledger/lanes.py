@@ -18,6 +18,7 @@ from ledger.bulk import Party, Row
 from ledger.dates import LAST_DAY, days, from_days
 from ledger.grants import Grant
 from ledger.money import AMOUNT_MINOR_MAX, exponent, unscaled
+from ledger.usage_lines import usage_subject
 from ledger.wallets import Meter, Wallets
 
 _LAST = days(LAST_DAY)
@@ -141,7 +142,7 @@ class Lanes:
                 pool = self._pools[grant.grant_id] = _Pool(grant, left)
             first, last = _span(grants, grant, doc.product, day, first, last)
         elif usage.all_overage(books, source, grants, doc.product):
-            subject = usage.usage_subject(doc.product)
+            subject = usage_subject(doc.product)
             way = books.way(source, Movement("usage.overage", 1, subject, subject, doc.product))
             pool = _Pool(None, AMOUNT_MINOR_MAX)
         else:
@@ -175,6 +176,8 @@ def _span(grants: list[Grant], chosen: Grant, product: str, day: int, first: int
     It covers them and is billed by then, and no grant before it covers them.
     """
     first = max([first, days(chosen.effective_on), *(days(billed_on) for billed_on, _ in chosen.fundings)])
+    if chosen.returned_on is not None:
+        first = max(first, days(chosen.returned_on))
     if chosen.expires_on is not None:
         last = min(last, days(chosen.expires_on))
     for grant in grants:

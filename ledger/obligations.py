@@ -81,8 +81,8 @@ class Shares:
 class Decided(Protocol):
     """How the corrections of a document are made up, by the terms of what they are of."""
 
-    def share(self, invoice_id: int, line: str, subject: str, document_id: int | None = None) -> Shares:
-        """How a line's amount is made up: of the document's own correction, or of one in the books."""
+    def share(self, invoice_id: int, line: str, subject: str, *, of: int | None = None, undoing: int = 0) -> Shares:
+        """How a line's amount is made up: of the document's own correction, of what it undoes of another, or of one in the books."""
 
     def keep(self) -> None:
         """Keep what becomes of the terms, once the corrections are posted."""

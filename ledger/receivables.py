@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from sqlalchemy import text
 
-from ledger import coupons, currencies, documents
+from ledger import commitments, coupons, credits_back, currencies, documents
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import (
     OverApplication,
@@ -21,7 +21,7 @@ from ledger.errors import (
     WrongParty,
 )
 from ledger.grants import NET_GRANT, bill_grant, grant_accounts
-from ledger.money import exact_product, round_minor, to_minor, to_text, within_limit
+from ledger.money import exact_product, round_minor, share, to_minor, to_text, within_limit
 from ledger.obligations import (
     Correction,
     Obligations,
@@ -33,7 +33,7 @@ from ledger.obligations import (
 )
 from ledger.positions import balance
 from ledger.taxes import Rounding, Tax, default_codes, find_codes, line_taxes, tax_movements
-from ledger.usage import NET_USAGE, bill_usage, overage_accounts, usage_subject
+from ledger.usage_lines import NET_USAGE, bill_usage, is_taken, note, overage_accounts, settle, usage_subject
 from ledger.wallets import Wallets
 
 OPENING = "opening"  # the subject of what was taken over of invoices from another system
@@ -302,9 +302,10 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
         if billed.line.grant is not None:
             grant = wallets.grant(customer_id, billed.line.grant)
             if billed.line.kind == "shortfall":
-                grant.expired_face += billed.net
+                grant.expired_face += min(billed.net, max(grant.left, 0))
                 wallets.touch(grant)
             else:
+                credits_back.bill_again(wallets, source, grant, billed.net, billing.day, billed.line.id)
                 grant.fundings.append((billing.day, billed.net))
         _add_line(books, source, doc, billed)
     receivable = AccountKey(doc.entity, "accounts_receivable", doc.currency, billing.subject)
@@ -345,9 +346,16 @@ def _net(billing: _Billing, line: documents.InvoiceLine) -> None:
     """Let what a line bills settle what later days hold of the other side."""
     wallets, source, day = billing.wallets, billing.source, billing.day
     if line.kind == "usage" and line.product:
+        if is_taken(wallets, source, line.product):
+            settle(wallets.books, source, line.product)
+        elif line.discount is not None:
+            note(wallets, source, line.product)
         wallets.books.net(source, overage_accounts(source, line.product), NET_USAGE, day)
     elif line.kind == "prepaid" and line.grant and wallets.grant(source.customer.customer_id, line.grant).drawn:
         wallets.books.net(source, grant_accounts(source, line.grant), NET_GRANT, day)
+    elif line.kind == "shortfall" and line.grant:
+        grant = wallets.grant(source.customer.customer_id, line.grant)
+        commitments.settle_billed(wallets, source, grant, day)
     elif line.obligation is not None:
         keys, rules = obligation_sides(source, obligation_subject(line.obligation))
         wallets.books.net(source, keys, rules, day)
@@ -372,7 +380,20 @@ def _bill_usage(billing: _Billing, line: documents.InvoiceLine, amount: int) -> 
     subject = usage_subject(line.product)
     before = billing.billed[subject]
     books = billing.wallets.books
-    return subject, bill_usage(books, billing.source, line.product, billing.day, amount, before, billing.subject)
+    discount = usage_discount(line, amount, billing.source.currency)
+    moved = bill_usage(books, billing.source, line.product, billing.day, amount, before, billing.subject, discount)
+    if sum(movement.amount for movement in moved) != amount + discount:
+        note(billing.wallets, billing.source, line.product)  # a part waits for the use
+    billing.billed[subject] += discount
+    return subject, moved
+
+
+def usage_discount(line: documents.InvoiceLine, net: int, currency: str) -> int:
+    """What a usage line's discount takes off the price of what was used, net of the taxes that are in it."""
+    if line.kind != "usage" or line.discount is None:
+        return 0
+    discount = to_minor(line.discount, currency, "discount")
+    return share(discount, net, to_minor(line.amount, currency))
 
 
 def _bill_opening(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
@@ -399,22 +420,12 @@ def _bill_shortfall(billing: _Billing, line: documents.InvoiceLine, amount: int)
     source = billing.source
     grant = billing.wallets.grant(source.customer.customer_id, line.grant)
     _same_party("grant", grant.ref, (grant.entity, grant.currency), (source.entity, source.currency))
-    if grant.kind != "commitment":
-        raise Refused("grant", grant.ref, f"expected a commitment, found a {grant.kind} grant")
-    assert grant.expires_on is not None, "a commitment has a last day"
-    if billing.doc.issued_on < grant.expires_on:
+    if grant.expires_on is not None and billing.doc.issued_on < grant.expires_on and grant.kind == "commitment":
         raise Refused("grant", grant.ref, f"expected the commitment's last day, {grant.expires_on}, to be over")
-    left = grant.left - billing.billed[grant.subject]
-    if amount > left:
-        raise OverApplication(
-            "amount",
-            f"{to_text(amount, source.currency)} {source.currency}",
-            f"expected at most {to_text(left, source.currency)}, what is left of commitment {grant.ref}",
-        )
-    return grant.subject, [
-        Movement("invoice.shortfall", amount, billing.subject, grant.subject, line.product or ""),
-        Movement("expire.shortfall", amount, grant.subject, grant.subject),
-    ]
+    return grant.subject, commitments.bill_shortfall(
+        billing.wallets.books, source, grant, billing.day, amount, billing.billed[grant.subject], billing.subject,
+        line.product or "",
+    )  # fmt: skip
 
 
 def _bill_service(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
@@ -669,6 +680,7 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
         deferred_account=accounts[0],
         unbilled_account=accounts[1],
         revenue_account=accounts[2],
+        discount_minor=usage_discount(line, billed.net, doc.currency),
     )
     for position, tax in enumerate(billed.taxes, 1):
         books.add_row(
@@ -683,6 +695,7 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
             included=tax.included,
             base_minor=tax.base,
             tax_minor=tax.tax,
+            undoes=0,
         )
 
 

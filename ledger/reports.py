@@ -178,8 +178,11 @@ def check_filters(connection: Connection, filters: Filters) -> None:
 
 # By these rules credits leave their memorandum accounts unused; the credits a commitment's shortfall billed, too.
 _CREDITS_EXPIRE = (
-    "expire.credits", "expire.credits_corrected", "expire.shortfall", "expire.shortfall_corrected",
+    "expire.credits", "expire.credits_corrected", "expire.shortfall", "expire.shortfall_corrected", "expire.shortfall_used",
+    "expire.shortfall_raised",
 )  # fmt: skip
+# By these a lower price of credits that were used, or expired, takes back what they had earned.
+_PRICE_FALLS = ("credit.used", "credit.used_to_balance", "break.returned")
 
 
 def wallet(connection: Connection, filters: Filters) -> Report:
@@ -194,6 +197,8 @@ def wallet(connection: Connection, filters: Filters) -> Report:
                        sum(sign * amount) filter (where role = 'unbilled_receivable') as unbilled,
                        sum(-sign * amount) filter (where role = 'revenue') as revenue,
                        sum(-sign * amount) filter (where role = 'breakage_revenue') as breakage,
+                       sum(sign * amount) filter (where role = 'revenue' and rule = any(:lowering_rules)) as lowered,
+                       sum(sign * amount) filter (where role = 'breakage_revenue' and rule = any(:lowering_rules)) as unbroken,
                        sum(-sign * amount) filter (where role in ('memo_credits_outstanding', 'memo_commitments_outstanding')) as outstanding,
                        sum(sign * amount) filter (
                            where role in ('memo_credits_outstanding', 'memo_commitments_outstanding') and rule = any(:expiry_rules)) as memo_expired
@@ -202,7 +207,8 @@ def wallet(connection: Connection, filters: Filters) -> Report:
             select c.ref as customer, g.ref as grant_ref, g.entity, g.kind, g.currency, g.effective_on, g.expires_on,
                    g.face_minor, g.in_memorandum, coalesce(m.revenue, 0)::bigint as revenue,
                    coalesce(m.breakage, 0)::bigint as breakage, coalesce(m.credits, 0)::bigint as credits,
-                   coalesce(m.unbilled, 0)::bigint as unbilled,
+                   coalesce(m.unbilled, 0)::bigint as unbilled, coalesce(m.lowered, 0)::bigint as lowered,
+                   coalesce(m.unbroken, 0)::bigint as unbroken,
                    coalesce(m.outstanding, 0)::bigint as outstanding,
                    coalesce(m.memo_expired, 0)::bigint as memo_expired,
                    (select coalesce(sum(v.face_minor), 0) from grant_move v
@@ -226,6 +232,7 @@ def wallet(connection: Connection, filters: Filters) -> Report:
             "as_of_": filters.as_of, "known_": filters.known_at, "entity_": filters.entity,
             "customer_": filters.customer, "currency_": filters.currency,
             "expiry_rules": [rule.number for rule in RULES.values() if rule.code in _CREDITS_EXPIRE],
+            "lowering_rules": [RULES[code].number for code in _PRICE_FALLS],
         },
     )  # fmt: skip
     found = []
@@ -264,7 +271,8 @@ def _credits_left(row: Any) -> tuple[int, int]:
     """(left, expired) credits of a grant: by its memorandum account where it has one, else by money at face value."""
     if row.in_memorandum or row.kind == "commitment":
         return row.outstanding, row.memo_expired
-    return row.face_minor - row.revenue - row.breakage - row.moved, row.breakage
+    expired = row.breakage + row.unbroken
+    return row.face_minor - row.revenue - row.lowered - expired - row.moved, expired
 
 
 def tax(connection: Connection, filters: Filters) -> Report:

@@ -458,6 +458,7 @@ credit_grant = Table(
         Computed("kind = 'promotional' or price_minor <> face_minor or expected_breakage > 0 or contract is not null"),
         nullable=False,
     ),
+    Column("expected_use", Numeric, nullable=False, server_default=text("1")),
     Index("credit_grant_ended", "expires_on"),
 )
 
@@ -478,6 +479,7 @@ grant_balance = Table(
             "moved_minor",
         )
     ),
+    _day("returned_on", null=True),
 )
 
 grant_move = Table(
@@ -486,9 +488,34 @@ grant_move = Table(
     _number("customer_id", key=True),
     _number("document_id", key=True),
     _number("grant_id", key=True),
-    _text("kind"),
+    _text("kind", key=True),
     _day("effective_on"),
     _number("face_minor"),
+    _text("line", key=True, default=""),
+    Column("amount_minor", BigInteger, nullable=False, server_default=text("0")),
+)
+
+usage_returned = Table(
+    "usage_returned",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _number("entry_id", key=True),
+    _text("subject", key=True),
+    _number("face_minor"),
+    Index("usage_returned_entry", "customer_id", "entry_id"),
+)
+
+breakage_estimate = Table(
+    "breakage_estimate",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("ref"),
+    _number("grant_id"),
+    _day("effective_on"),
+    Column("expected_breakage", Numeric, nullable=False),
+    _text("reason"),
 )
 
 draw_order = Table(
@@ -586,6 +613,7 @@ invoice_line = Table(
     Column("deferred_account", BigInteger),
     Column("unbilled_account", BigInteger),
     Column("revenue_account", BigInteger),
+    Column("discount_minor", BigInteger, nullable=False, server_default=text("0")),
     Index("invoice_line_obligation", "subject", postgresql_where=text("own_obligation")),
     Index("invoice_line_subject", "customer_id", "subject"),
     Index("invoice_line_ended", "ends_on", postgresql_where=text("own_obligation")),
@@ -604,6 +632,7 @@ line_tax = Table(
     Column("included", Boolean, nullable=False),
     _number("base_minor"),
     _number("tax_minor"),
+    Column("undoes", BigInteger, primary_key=True, nullable=False, server_default=text("0"), autoincrement=False),
     Index("line_tax_invoice", "customer_id", "invoice_id"),
 )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import billed, documents
+from ledger import billed, credits_back, documents, redraws, usage_lines
 from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by, shares
@@ -172,7 +172,7 @@ def _post_parts(
         movements = _give_back(wallets, part, by_line, day, kind, to, decided)
         movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, entity_subject(part.collector)))
         books.post(part.source, on, movements)
-        _net(books, [part], day)
+        _net(wallets, [part], day)
 
 
 # The rule by which what another entity bears leaves its claim on the one that collects.
@@ -210,7 +210,7 @@ def _give_back(
                 Movement(f"{kind}.unbilled", rest, line.subject, to),
             ]
         else:
-            movements += _give_back_plain(wallets, invoice, line, net, day, kind, to)
+            movements += _of_usage(wallets, invoice, line, net, day, kind, to, taking.released)
         movements += [
             *(Movement(f"{kind}.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
@@ -220,23 +220,40 @@ def _give_back(
     return movements
 
 
-def _give_back_plain(
-    wallets: Wallets, invoice: BilledInvoice, line: Line, net: int, day: date, kind: str, to: str
+def _of_usage(
+    wallets: Wallets, invoice: BilledInvoice, line: Line, net: int, day: date, kind: str, to: str, before: Counter[str]
 ) -> list[Movement]:
-    """What giving back an amount of a line moves that bills no obligation: usage is earned when used, credits when drawn."""
+    """What giving back, or giving up, a part of a line of prepaid credits or usage moves.
+
+    Unused credits go with it; of usage, what was to be given back anyway, then what was billed ahead. The rest was used.
+    """
     books, source = wallets.books, invoice.source
-    held = billed.held(books, source, line, day)
-    whole = max(line.net, held)
-    earned = share(net, whole - held, whole) if whole > 0 else net
-    unearned = min(net - earned, held)
-    liability = "credits" if line.kind == "prepaid" else "deferred"
-    if line.kind == "prepaid" and unearned:
+    earned_rule = "write_off.bad_debt" if kind == "write_off" else f"{kind}.earned"
+    rate = None if kind == "write_off" else invoice.rate
+    if line.kind == "prepaid":
         grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-        grant.fundings.append((day, -unearned))
-    return [
-        Movement(f"{kind}.earned", net - unearned, line.subject, to, rate=invoice.rate),
-        Movement(f"{kind}.{liability}", unearned, line.subject, to),
+        freed = redraws.free(wallets, source, grant, net + before[line.subject], day)
+        wallets.freed += [(source, item) for item in freed]
+        unused = credits_back.split(books, source, grant, net, day, before[line.subject]).unused
+        before[line.subject] += unused
+        credits_back.take_unused(wallets, source, grant, unused, day, kind, line.line)
+        if unused:
+            grant.fundings.append((day, -unused))
+        return [
+            Movement(earned_rule, net - unused, line.subject, to, rate=rate),
+            Movement(f"{kind}.credits", unused, line.subject, to),
+        ]
+    if line.kind != "usage" or line.product is None:  # an opening, or a shortfall: what it is of was earned
+        return [Movement(earned_rule, net, line.subject, to, rate=rate)]
+    taken = usage_lines.take(books, source, line.product, net, day, kind, before)
+    movements = [
+        Movement(earned_rule, taken.used, line.subject, to, rate=rate),
+        Movement(f"{kind}.deferred", taken.ahead, line.subject, to),
     ]
+    for obligation, part in taken.rebates:
+        movements.append(Movement("refund_liability.released", part, obligation, obligation))
+        movements.append(Movement(f"{kind}.rebate", part, obligation, to))
+    return movements
 
 
 def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, obligations: Obligations) -> int:
@@ -254,6 +271,10 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
         settled = tuple(item for item in settled if item[0] == doc.invoice)
         if not settled:
             raise Refused("invoice", doc.invoice, f"expected an invoice that payment {doc.payment} settled")
+        # what a credit note of it left with the customer goes back first
+        from_balance = min(
+            amount, _unapplied(books, source, day), _left_by_credits(books, source, doc.invoice, doc.date)
+        )
     else:
         from_balance = min(amount, _unapplied(books, source, day))
     if amount > from_balance:
@@ -267,7 +288,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     for invoice, by_line in split:
         movements += _give_back(wallets, invoice, by_line, day, "refund", rail, decided)
     books.post(source, doc.date, movements)
-    _net(books, [invoice for invoice, _ in plan], day)
+    _net(wallets, [invoice for invoice, _ in plan], day)
     _post_parts(wallets, others, doc.date, "refund", rail, decided)
     decided.keep()
     return source.customer.customer_id
@@ -276,6 +297,25 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
 def _unapplied(books: Books, source: Source, day: date) -> int:
     key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
     return max(available(books.history(source.customer.customer_id, key), day), 0)
+
+
+def _left_by_credits(books: Books, source: Source, invoice: str, on: date) -> int:
+    """What credit notes of an invoice, by a day, left on the customer's balance, less what refunds took of it since."""
+    found = books.connection.scalar(
+        text(
+            "with notes as (select d.customer_id, d.document_id from document d where d.customer_id = :customer_id"
+            "  and d.type = 'credit_note' and d.dated_on <= :on and d.body::json ->> 'invoice' = :invoice),"
+            " refunds as (select d.customer_id, d.document_id from document d where d.customer_id = :customer_id"
+            "  and d.type = 'refund' and d.body::json ->> 'invoice' = :invoice) "
+            "select coalesce(sum(case when r.code = 'refund.balance' then -p.amount else p.amount end), 0)::bigint"
+            " from (select *, true as note from notes union all select *, false from refunds) x "
+            "join entry e on e.customer_id = x.customer_id and e.document_id = x.document_id "
+            "join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id join rule r on r.number = p.rule "
+            "where case when x.note then r.code like 'credit.%\\_to\\_balance' else r.code = 'refund.balance' end"
+        ),
+        {"customer_id": source.customer.customer_id, "invoice": invoice, "on": on},
+    )
+    return max(int(found or 0), 0)
 
 
 def _plan(
@@ -324,7 +364,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
             lost, invoices, others, decided = _lost(wallets, payment, doc, document_id, amount, day, obligations)
             movements += lost
     books.post(source, doc.date, movements)
-    _net(books, invoices, day)
+    _net(wallets, invoices, day)
     if decided is not None:
         _post_parts(wallets, others, doc.date, "dispute", subject, decided)
         decided.keep()
@@ -358,9 +398,15 @@ def _lost(
     return movements, [invoice for invoice, _ in plan], others, decided
 
 
-def _net(books: Books, invoices: Sequence[BilledInvoice], day: date) -> None:
+def _net(wallets: Wallets, invoices: Sequence[BilledInvoice], day: date) -> None:
     for invoice in invoices:
-        billed.net_sides(books, invoice.source, charged(invoice.lines), day)
+        for line in charged(invoice.lines):
+            if line.kind == "usage" and line.product is not None:
+                usage_lines.settle_taken(wallets, invoice.source, line.product, lowers=True)
+        billed.net_sides(wallets.books, invoice.source, charged(invoice.lines), day)
+    freed, wallets.freed = wallets.freed, []
+    for source, item in freed:
+        redraws.draw_again(wallets, source, [item])
 
 
 def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, obligations: Obligations) -> int:
@@ -415,7 +461,7 @@ def _write_off(
                 Movement("write_off.bad_debt", share_.earned, line.subject, to),
             ]
         else:
-            movements += _write_off_plain(wallets, source, line, net, day, to)
+            movements += _of_usage(wallets, invoice, line, net, day, "write_off", to, taking.released)
         movements += [
             *(Movement("write_off.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
@@ -423,20 +469,7 @@ def _write_off(
         billed.record(books, source, invoice, line, "write_off", net)
         billed.record_taxes(books, source, invoice, line, taxes)
     books.post(source, on, movements)
-    _net(books, [invoice], day)
-
-
-def _write_off_plain(wallets: Wallets, source: Source, line: Line, net: int, day: date, to: str) -> list[Movement]:
-    """What giving up an amount of a line moves that bills no obligation: first what is not used, the rest is bad debt."""
-    unearned = min(net, billed.held(wallets.books, source, line, day))
-    if line.kind == "prepaid" and unearned:
-        grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-        grant.fundings.append((day, -unearned))
-    liability = "credits" if line.kind == "prepaid" else "deferred"
-    return [
-        Movement(f"write_off.{liability}", unearned, line.subject, to),
-        Movement("write_off.bad_debt", net - unearned, line.subject, to),
-    ]
+    _net(wallets, [invoice], day)
 
 
 def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, obligations: Obligations) -> int:
@@ -495,8 +528,9 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     ).all()
     rail = f"rail:{doc.rail}"
     movements: list[Movement] = []
-    owed_again = 0
+    owed_again = owed_before = 0
     for tax in taxes:
+        owed_before += share(tax.tax, before, written)
         part = share(tax.tax, before + amount, written) - share(tax.tax, before, written)
         base = share(tax.base, before + amount, written) - share(tax.base, before, written)
         owed_again += part
@@ -509,7 +543,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
             "line_tax",
             customer_id=row.customer_id, document_id=document_id, line=tax.line, position=tax.position,
             invoice_id=row.invoice_id, tax_code=tax.tax_code, treatment=tax.treatment, included=tax.included,
-            base_minor=base, tax_minor=part,
+            base_minor=base, tax_minor=part, undoes=0,
         )  # fmt: skip
     written_off = _written_off(books, row.customer_id, row.document_id)
     back = _recovered(wallets, doc, document_id, row, written_off, amount - owed_again, obligations)
@@ -518,13 +552,12 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
         Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, part, doc.date, undoes=row.document_id)
         for line, part in back if line.of_terms
     ])  # fmt: skip
+    movements += _recovered_credits(wallets, source, row, written_off, back, doc)
     for line, part in back:
         if line.of_terms:
-            share_ = decided.share(line.invoice_id, line.line, line.subject)
+            share_ = decided.share(line.invoice_id, line.line, line.subject, undoing=row.document_id)
             movements.append(Movement("recovery.bad_debt", share_.earned, rail, line.subject))
             movements += _deferred_again(taking, rail, line.subject, part - share_.earned)
-        else:
-            movements.append(Movement("recovery.bad_debt", part, rail, line.subject))
         more = {"undoes": row.document_id}
         add_change(books, source, line.invoice_id, line.line, "recovery", -part, line.product, line.subject, more)
     books.post(source, doc.date, movements)
@@ -545,16 +578,18 @@ class _WrittenOff:
     subject: str
     of_terms: bool
     left: int
+    whole: int
 
 
 def _written_off(books: Books, customer_id: int, document_id: int) -> list[_WrittenOff]:
     rows = books.connection.execute(
         text(
             "select x.invoice_id, x.line, max(x.product) as product, x.subject,"
-            " x.subject like 'obligation:%' and bool_and(l.kind <> all(:plain)) as of_terms, sum(x.amount_minor)::bigint as amount "
+            " x.subject like 'obligation:%' and bool_and(l.kind <> all(:plain)) as of_terms, sum(x.amount_minor)::bigint as amount,"
+            " coalesce(sum(x.amount_minor) filter (where x.kind = 'write_off'), 0)::bigint as whole "
             "from line_change x join invoice_line l using (customer_id, invoice_id, line) where x.customer_id = :customer_id"
             " and ((x.document_id = :document_id and x.kind = 'write_off') or x.undoes = :document_id) "
-            "group by 1, 2, 4 having sum(x.amount_minor) > 0 order by 1, 2"
+            "group by 1, 2, 4 order by 1, 2"
         ),
         {"customer_id": customer_id, "document_id": document_id, "plain": list(billed.PLAIN_KINDS)},
     )
@@ -575,12 +610,17 @@ def _recovered(
         Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, 0, doc.date, undoes=write_off.document_id)
         for line in lines if line.of_terms
     ])  # fmt: skip
-    bad_debts = [
-        min(asked.share(line.invoice_id, line.line, line.subject, write_off.document_id).earned, line.left)
-        if line.of_terms
-        else line.left
-        for line in lines
-    ]
+    # of credits not used, and of what bills none, bad debt comes first too
+    unused = credits_back.written_off(wallets.books, write_off.customer_id, write_off.document_id)
+    plain = max(sum(line.left for line in lines if not line.of_terms) - unused, 0)
+    bad_debts = []
+    for line in lines:
+        if line.of_terms:
+            lost = asked.share(line.invoice_id, line.line, line.subject, of=write_off.document_id).earned
+            bad_debts.append(min(lost, line.left))
+        else:
+            bad_debts.append(min(line.left, plain))
+            plain -= bad_debts[-1]
     parts = Counter[int]()
     for most in (bad_debts, [line.left - bad for line, bad in zip(lines, bad_debts, strict=True)]):
         for place, there in enumerate(most):
@@ -588,6 +628,28 @@ def _recovered(
             parts[place] += part
             amount -= part
     return [(line, parts[place]) for place, line in enumerate(lines) if parts[place]]
+
+
+def _recovered_credits(
+    wallets: Wallets,
+    source: Source,
+    write_off: Any,
+    lines: Sequence[_WrittenOff],
+    back: Sequence[tuple[_WrittenOff, int]],
+    doc: documents.Recovery,
+) -> list[Movement]:
+    """What of a recovery is of lines that bill no obligation: bad debt first, then prepaid credits that were not used."""
+    rail = f"rail:{doc.rail}"
+    now = sum(part for line, part in back if not line.of_terms)
+    whole = sum(line.whole for line in lines if not line.of_terms)
+    before = whole - sum(line.left for line in lines if not line.of_terms)
+    taken = credits_back.written_off(wallets.books, source.customer.customer_id, write_off.document_id)
+    reached = [min(max(point - (whole - taken), 0), taken) for point in (before, before + now)]
+    movements = []
+    if taken:
+        movements = credits_back.recover(wallets, source, write_off.document_id, reached[0], reached[1], doc.date, rail)
+    credits_ = sum(movement.amount for movement in movements if movement.rule == "recovery.credits")
+    return [*movements, Movement("recovery.bad_debt", now - credits_, rail, invoice_subject(write_off.invoice))]
 
 
 def _deferred_again(taking: Taking, rail: str, subject: str, amount: int) -> list[Movement]:

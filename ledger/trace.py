@@ -240,7 +240,9 @@ def _document_step(connection: Connection, kind: str, ref: str, depth: int) -> S
 def _describe(row: Any) -> str:
     body = json.loads(row.body)
     words = [str(row.dated_on)] if row.dated_on else []
-    if row.type == "usage" and "unit_price" in body:
+    if row.type == "usage" and body.get("amount") is not None:
+        words.append(f"{body['product']} for {body['amount']} {body['currency']}")
+    elif row.type == "usage":
         words.append(f"{body['quantity']} {body['product']} at {body['unit_price']} {body['currency']}")
     elif "amount" in body:
         words.append(f"{body['amount']} {body['currency']}")

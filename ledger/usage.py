@@ -12,27 +12,26 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import documents, journal
+from ledger import commitments, documents, given_back, journal
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.errors import ConflictingDocument, Overdrawn, UnknownReference, WrongParty
+from ledger.breakage import break_in_proportion
+from ledger.errors import ConflictingDocument, OverApplication, Overdrawn, UnknownReference, WrongParty
+from ledger.given_back import Piece
 from ledger.grants import NET_GRANT, Draw, Grant, breakage_due, draw_movements, grant_accounts, plan_draws, unbroken
 from ledger.journal import Entry
-from ledger.money import exact_product, exact_sum, round_minor, to_text, within_limit
+from ledger.money import exact_sum, round_minor, to_text, within_limit
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER
-from ledger.wallets import Wallets, all_or_nothing
-
-
-def usage_subject(product: str) -> str:
-    """The subject of a product's usage that no grant covered."""
-    return f"usage:{product}"
+from ledger.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
+from ledger.wallets import Meter, Wallets, all_or_nothing
 
 
 def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
-    """Draw usage on the customer's grants; bill later what none covers.
+    """Draw usage on the customer's grants; bill later what none covers. What falls gives back what was drawn last.
 
     Fractions of a minor unit add up by customer, product and currency: posted now = round(all rated so far) -
-    posted before. Raises Overdrawn where the customer's terms refuse overage.
+    posted before. Raises Overdrawn where the customer's terms refuse overage, OverApplication where more would fall than
+    was rated.
     """
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date)
@@ -45,9 +44,15 @@ def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
 def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
     customer = source.customer
     meter = wallets.meter(customer.customer_id, doc.entity, doc.product, doc.currency)
-    rated = exact_sum(meter.rated, exact_product(doc.quantity, doc.unit_price))
-    # Below zero only after a correction whose rounding had gone up: the next usage makes it good.
-    amount = max(within_limit(round_minor(rated, doc.currency) - meter.posted, doc.currency, "quantity"), 0)
+    rated = exact_sum(meter.rated, doc.rated)
+    if rated < 0:
+        raise _beyond(doc, meter)
+    stated = "quantity" if doc.amount is None else "amount"
+    amount = within_limit(round_minor(rated, doc.currency) - meter.posted, doc.currency, stated)
+    if amount < 0:
+        meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
+        given_back.give_back(wallets, source, doc.product, doc.date, -amount)
+        return customer.customer_id
     grants = [
         grant
         for grant in wallets.grants(customer.customer_id)
@@ -63,8 +68,8 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
     committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
     if overage and customer.overage == "refuse":
         raise Overdrawn(
-            "quantity",
-            doc.quantity,
+            stated,
+            doc.quantity if doc.amount is None else doc.amount,
             f"expected at most {to_text(amount - overage, doc.currency)} {doc.currency} of usage, what is left of the "
             f"credits of {doc.customer} for {doc.product} on {doc.date}; usage comes to "
             f"{to_text(amount, doc.currency)} and the customer's terms refuse overage",
@@ -72,6 +77,24 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
     meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
     _post_draws(wallets, source, doc.date, doc.product, draws, overage + committed)
     return customer.customer_id
+
+
+def _beyond(doc: documents.Usage, meter: Meter) -> OverApplication:
+    """What is said of usage that would fall below zero."""
+    rated = meter.rated if meter.rated > 0 else Decimal(0)
+    there = f"{rated.normalize():f} {doc.currency}"
+    if doc.amount is None:
+        assert doc.supersedes is not None, "usage with a price falls only by what it supersedes"
+        return OverApplication(
+            "supersedes",
+            doc.supersedes,
+            f"expected usage of {doc.product} that did not fall since; {there} of it is left",
+        )
+    return OverApplication(
+        "amount",
+        f"{doc.amount} {doc.currency}",
+        f"expected a fall of at most {there}, the usage of {doc.product} that is rated for {doc.customer}",
+    )
 
 
 def covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> Grant | None:
@@ -87,6 +110,8 @@ def covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> Gr
         if not left or not grant.covers(product, on):
             continue
         if left < amount or grant.price != grant.face or grant.moved_face or grant.bonuses or grant.kept_in_memorandum:
+            return None
+        if grant.returned_on is not None and grant.returned_on > on:
             return None
         funded = 0
         for day, money in grant.fundings:
@@ -124,6 +149,10 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
         _return_expired(wallets, source, draw)
     billed = _billed_by(books, source, draws, day)
     movements = [m for draw, part in zip(draws, billed, strict=True) for m in draw_movements(draw, part, product)]
+    covered = [(draw.grant, max(draw.face - draw.grant.left, 0)) for draw in draws if draw.grant.kind == "commitment"]
+    for grant, part in covered:
+        movements.append(Movement("expire.shortfall_used", part, grant.subject, grant.subject))
+        grant.expired_face -= part
     keys = overage_accounts(source, product)
     billed_ahead = overage > 0 and books.has_account(customer_id, keys[0])
     ahead = 0
@@ -138,12 +167,27 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
     for draw in draws:
         _record_draw(wallets, source, draw, day)
     if billed_ahead:
+        if is_taken(wallets, source, product):
+            settle(books, source, product)
         books.net(source, keys, NET_USAGE, day)
+    for grant, part in covered:
+        if part:
+            commitments.cover(wallets, source, grant, product, part, day)
+
+
+def draw_again(wallets: Wallets, source: Source, grants: Sequence[Grant], product: str, on: date, amount: int) -> None:
+    """Draw usage that was given back on what is left now, whatever the customer's terms say of overage: it happened."""
+    meter = wallets.meter(source.customer.customer_id, source.entity, product, source.currency)
+    meter.posted += amount
+    meter.changed = True
+    draws, overage = plan_draws(grants, product, on, amount)
+    committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
+    _post_draws(wallets, source, on, product, draws, overage + committed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Posted:
-    """A usage document in the books: what it metered, and its entries with the accounts they touch."""
+    """A usage document in the books: what it metered, and its entries with the accounts they touch; none of what fell."""
 
     product: str
     rated: Decimal
@@ -191,14 +235,15 @@ def _find(books: Books, source: Source, ref: str) -> _Posted:
              " where customer_id = :customer_id and account_id = any(:accounts)"),
         {"customer_id": row.customer_id, "accounts": list(touched)},
     )  # fmt: skip
-    rated = exact_product(documents.decimal_of(body["quantity"]), documents.decimal_of(body["unit_price"]))
+    rated = documents.rated_body(body)
     books.add_row(
         "superseded_usage",
         customer_id=row.customer_id,
         document_id=row.document_id,
         superseded_by=source.document_id,
     )
-    return _Posted(body["product"], rated, entries, {key[0]: AccountKey(*key[1:]) for key in keys})
+    fell = given_back.is_fall(books, row.customer_id, row.document_id)
+    return _Posted(body["product"], rated, () if fell else entries, {key[0]: AccountKey(*key[1:]) for key in keys})
 
 
 def _replace(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
@@ -219,6 +264,15 @@ def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:
     meter = wallets.meter(customer_id, source.entity, old.product, source.currency)
     subjects: dict[str, date] = {}
     for number, entry in old.entries:
+        drawn = [(p.rule, p.amount, old.keys[p.credit_account].subject) for p in entry.postings]
+        left = given_back.pieces_of(wallets, source, [(number, drawn)])
+        if sum(piece.face for piece in left) < given_back.drawn_by(wallets, source, drawn) or any(
+            _priced_anew(wallets, source, piece) for piece in left
+        ):
+            # usage that fell gave back a part of it, or it earns otherwise by now: what is left is given back
+            meter.posted -= sum(piece.face for piece in left)
+            given_back.return_pieces(wallets, source, old.product, entry.occurred_on, left)
+            continue
         books.reverse(source, number, entry, old.keys)
         day = books.open_day(source.entity, entry.effective_on)
         for p in entry.postings:
@@ -239,7 +293,17 @@ def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:
         if kind == "grant" and wallets.grant(customer_id, ref).fundings:
             books.net(source, grant_accounts(source, ref), NET_GRANT, before)
         elif kind == "usage":
+            if is_taken(wallets, source, ref):
+                settle(books, source, ref)
             books.net(source, overage_accounts(source, ref), NET_USAGE, before)
+
+
+def _priced_anew(wallets: Wallets, source: Source, piece: Piece) -> bool:
+    """Whether what credits earn may have changed since they were drawn: they share an order's price, or a part of it left."""
+    if not piece.subject.startswith("grant:"):
+        return False
+    paid = wallets.grant(source.customer.customer_id, piece.subject.removeprefix("grant:")).paid
+    return paid is not None and bool(paid.bonuses or paid.moved)
 
 
 # Usage that no grant covered: what it posts is what was rated.
@@ -247,7 +311,9 @@ _FACE_RULES = ("usage.overage", "usage.billed_ahead")
 
 
 def _in_order(grant: Grant, money: int, on: date) -> bool:
-    """Whether every invoice of a grant is dated by a day and covers so much more money: no date needs a look."""
+    """Whether all that was billed of a grant, or given back, was by a day, and covers so much more money: no date needs a look."""
+    if grant.returned_on is not None and grant.returned_on > on:
+        return False
     return all(day <= on for day, _ in grant.fundings) and grant.funded() - grant.drawn - grant.broken >= money
 
 
@@ -275,7 +341,7 @@ def _return_expired(wallets: Wallets, source: Source, draw: Draw) -> None:
     """Before a draw: return the credits that expired since the usage happened, and what was broken of their price."""
     grant, paid = draw.grant, draw.grant.paid
     returned = max(draw.face - grant.left, 0)
-    if not returned:
+    if not returned or grant.kind == "commitment":
         return
     assert grant.expires_on is not None, "only credits that expired are returned"
     books = wallets.books
@@ -299,57 +365,18 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
     if paid is not None:
         paid.drawn += draw.money
         wallets.touch(paid)
-    _break_in_proportion(wallets, source, grant, on)
+    break_in_proportion(wallets, source, grant, on)
     wallets.touch(grant)
     if not ordered and paid is not None:
         wallets.books.net(source, grant_accounts(source, paid.ref), NET_GRANT, on)
 
 
-def _break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
-    """Earn expected breakage with use, as far as what is billed of the grant goes."""
-    if not grant.expected_breakage or grant.expired_face:
-        return
-    billed_left = max(grant.funded(on) - grant.drawn - grant.broken, 0)
-    step = min(breakage_due(grant, grant.drawn_face, grant.drawn) - grant.broken, billed_left)
-    if step > 0:
-        wallets.books.post(source, on, [Movement("break.prepaid", step, grant.subject, grant.subject)])
-        grant.broken += step
-
-
 def _give_breakage_back(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
     """Before a draw: put back breakage that it shows not to be any."""
     grant = draw.grant
-    if not grant.expected_breakage or grant.expired_face:
+    if not grant.expected_breakage or grant.expired_face or grant.kind == "commitment":
         return
     excess = grant.broken - breakage_due(grant, grant.drawn_face + draw.face, grant.drawn + draw.money)
     if excess > 0:
         wallets.books.post(source, on, [Movement("break.prepaid_corrected", excess, grant.subject, grant.subject)])
         grant.broken -= excess
-
-
-NET_USAGE = ("usage.settled", "usage.unsettled")
-
-
-def overage_accounts(source: Source, product: str) -> tuple[AccountKey, AccountKey]:
-    """The contract liability and contract asset of a product's usage beyond all grants."""
-    subject = usage_subject(product)
-    return (
-        AccountKey(source.entity, "deferred_revenue", source.currency, subject),
-        AccountKey(source.entity, "unbilled_receivable", source.currency, subject),
-    )
-
-
-def bill_usage(
-    books: Books, source: Source, product: str, on: date, amount: int, before: int, invoice: str
-) -> list[Movement]:
-    """What a usage line of an invoice moves: out of the contract asset up to its balance, the rest is billed ahead.
-
-    `before` is what earlier lines of the same invoice billed of the product.
-    """
-    _, unbilled_key = overage_accounts(source, product)
-    unbilled = balance(books.history(source.customer.customer_id, unbilled_key), on)
-    reported = min(amount, max(unbilled - before, 0))
-    return [
-        Movement("invoice.usage", reported, invoice, usage_subject(product)),
-        Movement("invoice.usage_ahead", amount - reported, invoice, usage_subject(product)),
-    ]

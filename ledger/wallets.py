@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import text
 
-from ledger import documents
+from ledger import documents, orders
 from ledger.books import Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
 from ledger.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, arrange, grant_subject, share_of_order
@@ -62,7 +63,7 @@ def all_or_nothing(wallets: Wallets) -> Iterator[None]:
 FUNDING_RULES = (
     "invoice.prepaid", "invoice.prepaid_drawn", "credit.credits", "credit.credits_to_balance", "credit.unbilled",
     "credit.unbilled_to_balance", "refund.credits", "dispute.credits", "write_off.credits", "manual",
-    "grant.carried", "grant.right", "grant.right_unbilled",
+    "grant.carried", "grant.right", "grant.right_unbilled", "credit.used", "credit.used_to_balance", "recovery.credits",
 )  # fmt: skip
 
 
@@ -99,14 +100,15 @@ _FUNDINGS = """
 # All that changed in one statement each: a row at a time would be most of a batch's round trips.
 _WRITE_BALANCES = """
     insert into grant_balance (customer_id, grant_id, face_minor, drawn_face_minor, expired_face_minor, drawn_minor,
-                               broken_minor, moved_face_minor, moved_minor)
+                               broken_minor, moved_face_minor, moved_minor, returned_on)
     select * from unnest(cast(:a as bigint[]), cast(:b as bigint[]), cast(:c as bigint[]), cast(:d as bigint[]),
                          cast(:e as bigint[]), cast(:f as bigint[]), cast(:g as bigint[]), cast(:h as bigint[]),
-                         cast(:i as bigint[]))
+                         cast(:i as bigint[]), cast(:j as date[]))
     on conflict (customer_id, grant_id) do update
     set drawn_face_minor = excluded.drawn_face_minor, expired_face_minor = excluded.expired_face_minor,
         drawn_minor = excluded.drawn_minor, broken_minor = excluded.broken_minor,
-        moved_face_minor = excluded.moved_face_minor, moved_minor = excluded.moved_minor"""
+        moved_face_minor = excluded.moved_face_minor, moved_minor = excluded.moved_minor,
+        returned_on = excluded.returned_on"""
 _WRITE_METERS = """
     insert into usage_meter (customer_id, entity, product, currency, rated, posted_minor)
     select * from unnest(cast(:a as bigint[]), cast(:b as text[]), cast(:c as text[]), cast(:d as text[]),
@@ -126,6 +128,26 @@ class Wallets:
         # whose balances were written since somebody asked
         self.changed_customers: set[int] = set()
         self._meters: dict[tuple[int, str, str, str], Meter] = {}
+        self._usage_taken: dict[int, set[tuple[str, str, str]]] = {}
+        # usage whose credits went with their bill, to be drawn again once that is posted
+        self.freed: list[tuple[Source, Any]] = []
+
+    def usage_taken(self, customer_id: int) -> set[tuple[str, str, str]]:
+        """Of what usage something was taken back, or given at a discount: entity, currency and subject. To be added to."""
+        known = self._usage_taken.get(customer_id)
+        if known is None:
+            rows = self.books.connection.execute(
+                text(
+                    "select i.entity, i.currency, x.subject from line_change x join invoice i using (customer_id, invoice_id)"
+                    " where x.customer_id = :customer_id and x.subject like :usage and x.kind <> 'void' "
+                    "union select i.entity, i.currency, l.subject from invoice_line l join invoice i"
+                    " using (customer_id, invoice_id) where l.customer_id = :customer_id and l.subject like :usage"
+                    " and l.discount_minor > 0"
+                ),
+                {"customer_id": customer_id, "usage": "usage:%"},
+            )
+            known = self._usage_taken[customer_id] = {(row.entity, row.currency, row.subject) for row in rows}
+        return known
 
     def learn(self, customers: Iterable[int]) -> None:
         """Read the grants and meters of customers, many at once; those that are known stay as they are."""
@@ -172,8 +194,15 @@ class Wallets:
                 "select g.customer_id, g.grant_id, g.ref, g.entity, g.currency, g.kind, g.face_minor, g.price_minor,"
                 " g.effective_on, g.expires_on, g.products, g.priority, g.expected_breakage, g.contract, g.carried_from,"
                 " b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor, b.moved_face_minor,"
-                " b.moved_minor "
+                " b.moved_minor, b.returned_on, g.expected_breakage as expected_first,"
+                " coalesce((select e.expected_breakage from breakage_estimate e where e.customer_id = g.customer_id"
+                "  and e.grant_id = g.grant_id order by e.effective_on desc, e.document_id desc limit 1),"
+                "  g.expected_breakage) as expected_now, coalesce(v.face, 0)::bigint as voided_face,"
+                " coalesce(v.amount, 0)::bigint as voided "
                 "from credit_grant g join grant_balance b using (customer_id, grant_id) "
+                "left join (select customer_id, grant_id, sum(face_minor) as face, sum(amount_minor) as amount from grant_move"
+                "  where customer_id = any(:customers) and kind in ('void', 'billed_again') group by 1, 2) v"
+                " using (customer_id, grant_id) "
                 "where g.customer_id = any(:customers)"
             ),
             {"customers": list(customers)},
@@ -199,9 +228,12 @@ class Wallets:
                         *row[:10],
                         frozenset(row.products) if row.products else None,
                         row.priority,
-                        Fraction(row.expected_breakage),
-                        *row[13:],
+                        Fraction(row.expected_now),
+                        *row[13:22],
                         fundings.get((row.customer_id, grant_subject(row.ref)), []),
+                        row.expected_first > 0,
+                        row.voided_face,
+                        row.voided,
                     )
                 )
             )
@@ -252,11 +284,12 @@ class Wallets:
                     g.broken,
                     g.moved_face,
                     g.moved,
+                    g.returned_on,
                 )
                 for g in self._changed.values()
             ]
             connection.execute(
-                text(_WRITE_BALANCES), dict(zip("abcdefghi", map(list, zip(*balances, strict=True)), strict=True))
+                text(_WRITE_BALANCES), dict(zip("abcdefghij", map(list, zip(*balances, strict=True)), strict=True))
             )
             self.changed_customers.update(grant.customer_id for grant in self._changed.values())
             self._changed = {}
@@ -282,6 +315,7 @@ class Wallets:
         self._grants = {}
         self._meters = {}
         self._orders = {}
+        self._usage_taken = {}
 
 
 def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: int = 0) -> int:
@@ -298,10 +332,13 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: 
     face = to_minor(doc.amount, doc.currency)
     customer_id = source.customer.customer_id
     carried = None if doc.carried_from is None else _carried(wallets, doc, customer_id, face)
+    # free credits of a contract earn their share of its price with those that are used
+    unlikely = 1 - doc.expected_use if right and doc.expected_use is not None else 0
+    expected_breakage = Fraction(doc.expected_breakage or unlikely)
     grant = Grant(
         customer_id, document_id, doc.id, doc.entity, doc.currency, doc.kind, face, right or _price(doc, face, carried),
         doc.effective_on, doc.expires_on, frozenset(doc.products) if doc.products else None, doc.priority,
-        Fraction(doc.expected_breakage or 0), doc.contract, doc.carried_from,
+        expected_breakage, doc.contract, doc.carried_from, proportional=expected_breakage > 0,
     )  # fmt: skip
     if carried is not None and carried.grant.free != grant.free:
         raise Refused(
@@ -311,6 +348,8 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: 
         )
     if grant.free and doc.contract is not None:
         _require_lead(wallets, grant, doc.contract)
+        if doc.expected_use is not None:
+            raise Refused("expected_use", doc.expected_use, "expected none: every credit of an order earns the same")
     wallets.add(grant)
     books.add_row(
         "credit_grant",
@@ -326,7 +365,8 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: 
         expires_on=doc.expires_on,
         products=doc.products,
         priority=doc.priority,
-        expected_breakage=doc.expected_breakage or 0,
+        expected_breakage=doc.expected_breakage or unlikely,
+        expected_use=doc.expected_use or 1,
         contract=doc.contract,
         carried_from=doc.carried_from,
     )
@@ -336,6 +376,9 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: 
         books.post(source, doc.effective_on, [Movement("grant.issued", face, grant.subject, grant.subject)])
     if carried is not None:
         _carry(wallets, source, carried, grant)
+    if grant.lead is not None:
+        orders.share_anew(books, source, grant.lead)
+        wallets.touch(grant.lead)
     return customer_id
 
 
@@ -369,7 +412,7 @@ def _require_lead(wallets: Wallets, grant: Grant, contract: str) -> None:
     for other in wallets.grants(grant.customer_id):
         same = (other.contract, other.entity, other.currency) == (contract, grant.entity, grant.currency)
         if same and other.paid is other:
-            if other.expected_breakage:
+            if other.proportional:
                 raise Refused("contract", contract, f"expected paid credits that break on expiry; {other.ref} does not")
             return
     raise Refused(
@@ -416,11 +459,13 @@ def _carry(wallets: Wallets, source: Source, carried: _Carried, grant: Grant) ->
     old.fundings.append((day, -carried.money))
     grant.fundings.append((day, carried.money))
     wallets.touch(old)
-    record_move(wallets, source, old, "carried", grant.effective_on, carried.face)
+    record_move(wallets, source, old, "carried", grant.effective_on, carried.face, carried.money)
 
 
-def record_move(wallets: Wallets, source: Source, grant: Grant, kind: str, on: date, face: int) -> None:
-    """Gather that credits left a grant otherwise than by use or expiry."""
+def record_move(
+    wallets: Wallets, source: Source, grant: Grant, kind: str, on: date, face: int, money: int = 0, line: str = ""
+) -> None:
+    """Gather that credits left a grant otherwise than by use or expiry, and their price; below 0 that they came back."""
     wallets.books.add_row(
         "grant_move",
         customer_id=grant.customer_id,
@@ -429,6 +474,8 @@ def record_move(wallets: Wallets, source: Source, grant: Grant, kind: str, on: d
         kind=kind,
         effective_on=on,
         face_minor=face,
+        amount_minor=money,
+        line=line,
     )
 
 
@@ -482,7 +529,8 @@ def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date,
     for day in (expires_on, *(day for day in days if day <= through)):
         still = min(grant.funded(later) for later in (day, *(later for later in days if later > day)))
         money = max(still - grant.drawn - grant.broken, 0)
-        wallets.books.post(source, day, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
+        on = max(day, grant.returned_on or day)
+        wallets.books.post(source, on, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
         grant.broken += money
         broken += money
     return broken
@@ -493,7 +541,7 @@ def _break_part(wallets: Wallets, source: Source, grant: Grant, paid: Grant, fac
     others = sum(item.left for item in (paid, *paid.bonuses) if item is not grant)
     money = paid.price_left if others == 0 else share_of_order(paid, face)
     money = min(money, max(paid.funded() - paid.drawn - paid.broken, 0))
-    day = max([expires_on, *(day for day, _ in paid.fundings)])
+    day = max([expires_on, paid.returned_on or expires_on, *(day for day, _ in paid.fundings)])
     wallets.books.post(source, day, [Movement("expire.prepaid", money, paid.subject, paid.subject)])
     paid.broken += money
     if money:

@@ -264,6 +264,7 @@ class Folded:
 
     versions: dict[str, list[Version]] = field(default_factory=dict)
     splits: dict[tuple[int, tuple[int, str, str]], Split] = field(default_factory=dict)
+    undone: dict[tuple[int, int, tuple[int, str, str]], Split] = field(default_factory=dict)
     beside: list[Beside] = field(default_factory=list)
 
     def terms(self, subject: str, on: date) -> Terms:
@@ -360,7 +361,7 @@ def _join(whole: Folded, found: Folded, since: date | None, until: date | None, 
     for event in by_undoing.values():
         before = whole.splits.get((event.undoes, event.bill), Split())
         after = found.splits.get((event.undoes, event.bill), Split())
-        whole.splits[event.document_id, event.bill] = Split(
+        whole.undone[event.document_id, event.undoes, event.bill] = Split(
             before.expected - after.expected, before.earned - after.earned, before.rest - after.rest
         )
         whole.splits[event.undoes, event.bill] = after

@@ -25,13 +25,41 @@ from revrec.waterfall import REVENUE_ROLES, left_by_progress, scheduled
 # other, exchange differences, manual entries).
 _LIABILITY_FLOWS = {
     "billed": ("invoice.",),
-    "recognised": ("recognise.deferred", "recognise.less_deferred", "draw.", "expire.", "break.", "usage.billed_ahead"),
-    "credited": ("credit.", "refund.", "dispute.", "write_off."),
+    "recognised": (
+        "recognise.deferred",
+        "recognise.less_deferred",
+        "draw.",
+        "expire.",
+        "break.",
+        "usage.billed_ahead",
+        "usage.ahead_returned",
+        "shortfall.",
+        "order.",
+    ),
+    "credited": ("credit.", "refund.", "dispute.", "write_off.", "recovery."),
 }
 _ASSET_FLOWS = {
-    "earned": ("recognise.unbilled", "recognise.less_unbilled", "draw.", "usage.overage"),
+    "earned": (
+        "recognise.unbilled",
+        "recognise.less_unbilled",
+        "draw.",
+        "usage.overage",
+        "break.",
+        "shortfall.",
+        "order.",
+    ),
     "billed": ("invoice.",),
-    "credited": ("credit.", "refund.", "dispute.", "write_off."),
+    "credited": (
+        "credit.",
+        "refund.",
+        "dispute.",
+        "write_off.",
+        "usage.discount",
+        "usage.credit",
+        "usage.refund",
+        "usage.dispute",
+        "usage.bad_debt",
+    ),
 }
 _SETTLING = ("invoice.settled", "invoice.unsettled")
 

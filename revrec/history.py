@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import product
 from typing import Any
 
 from sqlalchemy import text
@@ -298,12 +299,14 @@ def _rows(customer_id: int, versions: Sequence[Version]) -> Iterable[dict[str, A
 BESIDE = {"write_off": "bad_debt", "refund": "refunds", "dispute": "disputes"}
 
 
-def settle_beside(books: Books, source: Source, party: Party, beside: Sequence[Beside]) -> None:
+def settle_beside(books: Books, source: Source, history: History, beside: Sequence[Beside]) -> None:
     """Post what stands beside revenue otherwise than it is decided now, on its days or the first open one."""
+    party = history.party
     steps: dict[tuple[str, str], dict[date, int]] = defaultdict(lambda: defaultdict(int))
     for item in beside:
         steps[item.subject, item.kind][books.open_day(party.entity, item.on)] += item.amount
-    for (subject, kind), by_day in steps.items():
+    for subject, kind in product(history.subjects, BESIDE):
+        by_day = steps[subject, kind]
         key = AccountKey(party.entity, BESIDE[kind], party.currency, subject)
         posted = books.history(party.customer_id, key)
         first = books.first_open_day(party.entity)
@@ -367,7 +370,7 @@ class Plan:
         """Gather the terms that come of it, and post what is decided differently of documents in the books."""
         keep(self.books, self.history, self.folded, self.document_id)
         source = self.history.party.source(self.books, self.document_id)
-        settle_beside(self.books, source, self.history.party, self.folded.beside)
+        settle_beside(self.books, source, self.history, self.folded.beside)
 
 
 def fold_old(books: Books, document_id: int) -> None:
@@ -396,12 +399,16 @@ class Decided:
     document_id: int
     histories: list[tuple[History, Folded]]
 
-    def share(self, invoice_id: int, line: str, subject: str, document_id: int | None = None) -> Shares:
-        """How a line's amount is made up: of the document's own correction, or of one in the books."""
-        key = (self.document_id if document_id is None else document_id, (invoice_id, line, subject))
+    def share(self, invoice_id: int, line: str, subject: str, *, of: int | None = None, undoing: int = 0) -> Shares:
+        """How a line's amount is made up: of the document's own correction, of what it undoes of another, or of one in the books."""
+        bill = (invoice_id, line, subject)
         for _, folded in self.histories:
-            if key in folded.splits:
-                split: Split = folded.splits[key]
+            split: Split | None = (
+                folded.undone.get((self.document_id, undoing, bill))
+                if undoing
+                else folded.splits.get((self.document_id if of is None else of, bill))
+            )
+            if split is not None:
                 return Shares(split.expected, split.earned, split.rest)
         return Shares(0, 0, 0)
 
@@ -410,7 +417,7 @@ class Decided:
         for history, folded in self.histories:
             keep(self.books, history, folded, self.document_id)
             source = history.party.source(self.books, self.document_id)
-            settle_beside(self.books, source, history.party, folded.beside)
+            settle_beside(self.books, source, history, folded.beside)
 
 
 def decide(wallets: Wallets, customer_id: int, document_id: int, corrections: Sequence[Correction]) -> Decided:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from ledger import usage_lines
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.dates import month_end, month_start, months_between
 from ledger.obligations import obligation_keys, refund_key
@@ -18,7 +19,7 @@ from ledger.positions import balance
 from ledger.rulebook import PRICE_REDUCING
 
 _EXPECTED = """
-    select o.customer_id, c.ref as customer, o.subject, o.entity, o.currency, v.from_day, v.refund_minor, x.first_day
+    select o.customer_id, c.ref as customer, o.subject, o.entity, o.currency, o.product, o.pattern, v.from_day, v.refund_minor, x.first_day
     from performance_obligation o
     join customer c using (customer_id)
     join obligation_version v using (customer_id, subject)
@@ -55,6 +56,8 @@ def separate(books: Books, document_id: int, through: date) -> None:
             if step:
                 rule = "refund_liability.expected" if step > 0 else "refund_liability.released"
                 books.post(source, max(last, first_open), [Movement(rule, abs(step), subject, subject)])
+        if first.pattern == "usage":
+            usage_lines.settle_rebates(books, source, first.product)
 
 
 def _reduced(books: Books, customer_id: int, subject: str) -> list[tuple[date, int]]:

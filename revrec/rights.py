@@ -1,11 +1,13 @@
 """Material rights: free credits promised with a contract share its price, and are a liability until used (606-10-55-42).
 
 Their part of the price is taken off the contract's obligations, in proportion to what these are worth, and is earned as the
-credits are used, or when they expire: in whatever order they are drawn, revenue does not move.
+credits are used, or when they expire: in whatever order they are drawn, revenue does not move. Credits that are not all likely to
+be used take less of it, and earn it with those that are (606-10-55-44, 55-48).
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import text
@@ -14,7 +16,7 @@ from ledger import documents
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused
 from ledger.grants import FREE_KINDS, grant_subject
-from ledger.money import share, to_minor
+from ledger.money import to_minor
 from ledger.obligations import obligation_keys, obligation_sides
 from ledger.positions import available
 from ledger.wallets import Wallets
@@ -47,7 +49,7 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     by_ssp = all(standing.ssp is not None for standing in obligations)
     earlier = books.connection.execute(
         text(
-            "select coalesce(sum(face_minor), 0)::bigint as face, coalesce(sum(price_minor), 0)::bigint as price from credit_grant "
+            "select coalesce(sum(face_minor * expected_use), 0) as worth, coalesce(sum(price_minor), 0)::bigint as price from credit_grant "
             "where customer_id = :customer_id and contract = :contract and kind = any(:kinds)"
         ),
         {"customer_id": contract.customer_id, "contract": doc.contract, "kinds": list(FREE_KINDS)},
@@ -55,8 +57,9 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     # as if all its credits had been promised at once, less what those before took
     total = sum(prices) + earlier.price
     worth = sum(standing.ssp or 0 for standing in obligations) if by_ssp else total
-    faces = earlier.face + to_minor(doc.amount, doc.currency)
-    right = share(total, faces, worth + faces) - earlier.price
+    # each at its face value, as far as it is likely to be used (606-10-55-44)
+    likely = Fraction(earlier.worth) + to_minor(doc.amount, doc.currency) * Fraction(doc.expected_use or 1)
+    right = round(total * likely / (worth + likely)) - earlier.price
     if right <= 0:
         raise Refused("amount", doc.amount, "expected credits whose share of the contract's price is something")
     event = right_event(doc.effective_on, document_id, doc.id, doc.contract, right)

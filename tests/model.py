@@ -85,6 +85,8 @@ class Model:
         self.write_offs: dict[str, dict[str, Any]] = {}
         self.grants: dict[str, dict[str, Any]] = {}
         self.usage: dict[str, dict[str, Any]] = {}
+        self.drawn: list[dict[str, Any]] = []  # what usage drew at once, as it came in
+        self.again: list[tuple[str, int]] = []
         self.rated = Decimal(0)
         self.posted = 0
 
@@ -96,47 +98,136 @@ class Model:
     def _grant(self, doc: dict[str, Any]) -> None:
         free = doc["kind"] == "promotional" or (doc["kind"] == "pilot" and "price" not in doc)
         self.grants[doc["id"]] = {
-            "ref": doc["id"], "kind": doc["kind"], "face": cents(doc["amount"]), "drawn": 0, "gone": 0, "short": 0, "free": free,
+            "ref": doc["id"], "kind": doc["kind"], "face": cents(doc["amount"]), "drawn": 0, "gone": 0, "free": free,
             "from": doc["effective_on"], "to": doc.get("expires_on", FOR_EVER), "money": Account(),
+            # of its price: what was earned, what left it otherwise, and what of that may be billed again
+            "earned": 0, "moved": 0, "voided": 0, "voided_face": 0,
         }  # fmt: skip
 
     @staticmethod
     def _left(grant: dict[str, Any]) -> int:
-        return int(grant["face"] - grant["drawn"] - grant["gone"] - grant["short"])
+        return int(grant["face"] - grant["drawn"] - grant["gone"])
+
+    @staticmethod
+    def _price_left(grant: dict[str, Any]) -> int:
+        return int(grant["face"] - grant["earned"] - grant["moved"])
+
+    def _worth(self, grant: dict[str, Any], face: int) -> int:
+        """What so many credits not used are worth: all credits at face value, until a part left at another."""
+        if not grant["gone"] and not grant["moved"]:
+            return face
+        return min(part_of(self._price_left(grant), face, self._left(grant)), self._price_left(grant))
 
     def _usage(self, doc: dict[str, Any]) -> None:
+        day = doc["date"]
         if "supersedes" in doc:
             old = self.usage.pop(doc["supersedes"])
             self.rated -= old["rated"]
-            self.posted -= old["amount"]
-            for ref, face in old["draws"]:
-                self.grants[ref]["drawn"] -= face
-                self.grants[ref]["money"].add(old["day"], face)
-        rated = Decimal(doc["quantity"]) * Decimal(doc["unit_price"])
+            for entry in old["entries"]:
+                self._return(entry, entry["over"] + sum(face for _, face in entry["draws"]), entry["day"])
+        rated = Decimal(doc["amount"]) if "amount" in doc else Decimal(doc["quantity"]) * Decimal(doc["unit_price"])
         self.rated += rated
+        assert self.rated >= 0, "no more falls than was rated"
         whole = int((self.rated * 100).to_integral_value(ROUND_HALF_EVEN))
-        amount = wanted = max(whole - self.posted, 0)
-        self.posted += amount
+        due = whole - self.posted
+        self.usage[doc["id"]] = {"rated": rated, "entries": []}
+        if due > 0:
+            self.usage[doc["id"]]["entries"].append(self._draw(due, day))
+        for entry in reversed(self.drawn):
+            if due >= 0:
+                break
+            part = min(-due, entry["over"] + sum(face for _, face in entry["draws"]))
+            self._return(entry, part, day)
+            due += part
+        assert due >= 0, "as much was drawn as falls"
+
+    def _draw(self, wanted: int, day: str) -> dict[str, Any]:
+        """Draw usage on what is left, in the order of the grants."""
+        self.posted += wanted
         draws = []
         order = sorted(self.grants.values(), key=lambda g: (g["to"], KINDS.index(g["kind"]), g["from"], g["ref"]))
         for grant in order:
-            face = min(wanted, self._left(grant)) if grant["from"] <= doc["date"] <= grant["to"] else 0
+            face = min(wanted, self._left(grant)) if grant["from"] <= day <= grant["to"] else 0
             if face:
+                money = self._worth(grant, face)
                 grant["drawn"] += face
-                grant["money"].add(doc["date"], -face)
+                grant["earned"] += money
+                grant["money"].add(day, -money)
                 draws.append((grant["ref"], face))
                 wanted -= face
-        self.usage[doc["id"]] = {"rated": rated, "amount": amount, "draws": draws, "day": doc["date"]}
+        self.drawn.append({"day": day, "draws": draws, "over": wanted})
+        return self.drawn[-1]
+
+    def _return(self, entry: dict[str, Any], amount: int, day: str) -> None:
+        """Give back a part of what was drawn at once: what no grant covered first, then the last grant."""
+        self.posted -= amount
+        part = min(amount, entry["over"])
+        entry["over"] -= part
+        amount -= part
+        while amount:
+            ref, face = entry["draws"].pop()
+            part = min(amount, face)
+            if part < face:
+                entry["draws"].append((ref, face - part))
+            self._return_to(self.grants[ref], part, day)
+            amount -= part
+
+    def _return_to(self, grant: dict[str, Any], face: int, day: str) -> None:
+        money = part_of(grant["earned"], face, grant["drawn"]) if grant["gone"] or grant["moved"] else face
+        grant["drawn"] -= face
+        grant["earned"] -= money
+        grant["money"].add(day, money)
+
+    def _take_credits(self, line: Line, amount: int, day: str, kind: str) -> tuple[int, int]:
+        """A bill of credits is taken back: unused ones go with it, after what was drawn on a later day is drawn again."""
+        grant = self.grants[line.subject.removeprefix("grant:")]
+        money = grant["money"]
+        again: list[tuple[str, int]] = []
+        later = sorted(
+            (entry for entry in self.drawn if entry["day"] > day), key=lambda entry: str(entry["day"])
+        ) if kind != "void" else []  # fmt: skip
+        for entry in reversed(later):
+            for place, (ref, face) in reversed(list(enumerate(entry["draws"]))):
+                needed = amount - money.available(day)
+                if ref == grant["ref"] and needed > 0 and grant["earned"]:
+                    part = min(face, -(-needed * grant["drawn"] // grant["earned"]))
+                    entry["draws"][place : place + 1] = [(ref, face - part)] if part < face else []
+                    self.posted -= part
+                    self._return_to(grant, part, entry["day"])
+                    again.insert(0, (entry["day"], part))
+        unused = min(amount, money.available(day), self._price_left(grant))
+        left = self._price_left(grant)
+        face = self._left(grant) if unused == left else part_of(self._left(grant), unused, left)
+        if unused:
+            grant["gone"] += face
+            grant["moved"] += unused
+        money.add(day, -unused)
+        used = amount - unused
+        if kind == "void":
+            money.add(day, -used)
+            grant["voided"] += unused
+            grant["voided_face"] += face if unused else 0
+        elif kind == "credit":
+            grant["earned"] -= used
+            grant["moved"] += used
+        self.again += again
+        return (face, unused) if unused else (0, 0)
+
+    def _draw_again(self) -> None:
+        """What was drawn on credits that went with their bill."""
+        again, self.again = self.again, []
+        for day, face in again:
+            self._draw(face, day)
 
     def _grant_return(self, doc: dict[str, Any]) -> None:
         grant = self.grants[doc["grant"]]
         face = cents(doc["amount"]) if "amount" in doc else self._left(grant)
         assert not grant["free"]
         assert 0 < face <= self._left(grant)
-        # what was billed and not drawn, on that day and on every later one
-        days = [doc["date"], *(day for day in grant["money"].by_day if day > doc["date"])]
-        credited = min(face, max(min(grant["money"].on(day) for day in days), 0))
+        worth = self._worth(grant, face)
+        credited = min(worth, grant["money"].available(doc["date"]))
         grant["gone"] += face
+        grant["moved"] += worth
         for ref in reversed(self.invoices):
             lines = [line for line in self.invoices[ref]["lines"] if line.subject == f"grant:{doc['grant']}"]
             if lines and credited:
@@ -167,11 +258,23 @@ class Model:
         self.due[doc["id"]].add(doc["issued_on"], sum(line.gross for line in lines))
 
     def _fund(self, line: Line, amount: int, day: str) -> None:
-        """What a line means for its grant: money for it, or a commitment met."""
-        if line.kind == "prepaid":
-            self.grants[line.subject.removeprefix("grant:")]["money"].add(day, amount)
-        elif line.kind == "shortfall":
-            self.grants[line.subject.removeprefix("grant:")]["short"] += amount
+        """What a line means for its grant: money for it, and where it is billed again, the credits that had gone."""
+        if line.kind != "prepaid":
+            return
+        grant = self.grants[line.subject.removeprefix("grant:")]
+        used = max(-grant["money"].total, 0)
+        back = min(grant["voided"], max(amount - used, 0))
+        if back:
+            face = (
+                grant["voided_face"]
+                if back == grant["voided"]
+                else part_of(grant["voided_face"], back, grant["voided"])
+            )
+            grant["gone"] -= face
+            grant["moved"] -= back
+            grant["voided"] -= back
+            grant["voided_face"] -= face
+        grant["money"].add(day, amount)
 
     def _lower(self, line: Line, net: int, subject: str | None = None) -> int:
         """Take an amount of a line back with its share of tax; what that is together."""
@@ -216,7 +319,8 @@ class Model:
         assert whole > 0
         assert self.due[ref].available(day) == whole, "nothing was paid of it"
         for line in invoice["lines"]:
-            self._fund(line, -line.net, day)
+            if line.kind == "prepaid":
+                self._take_credits(line, line.net, day, "void")
             self._lower(line, line.net)
         self.due[ref].add(day, -whole)
 
@@ -230,10 +334,11 @@ class Model:
         for asked in doc["lines"]:
             (line,) = [line for line in invoice["lines"] if line.id == asked["line"]]
             own = f"obligation:{doc['id']}/{line.id}" if "start" in asked else None
-            if own is None:
-                self._fund(line, -cents(asked["amount"]), doc["date"])
+            if own is None and line.kind == "prepaid":
+                self._take_credits(line, cents(asked["amount"]), doc["date"], "credit")
             amounts.append(self._lower(line, cents(asked["amount"]), own))
         self._credit(doc["invoice"], doc["date"], amounts)
+        self._draw_again()
 
     # Money
 
@@ -278,21 +383,24 @@ class Model:
                 reached[target] = reached.get(target, 0) + moved
         return {ref: amount for ref, amount in reached.items() if amount}
 
-    def _give_back(self, payment: dict[str, Any], amount: int) -> None:
+    def _give_back(self, payment: dict[str, Any], amount: int, day: str) -> None:
         """Money of what a payment settled goes back: of each line in proportion to what is left of it."""
         for ref, paid in self._reached(payment).items():
             lines = self.invoices[ref]["lines"]
             of_invoice = min(amount, paid, sum(line.gross for line in lines))
-            self._split(lines, of_invoice)
+            self._split(lines, of_invoice, day)
             amount -= of_invoice
+        self._draw_again()
         assert amount == 0, "never more than was settled"
 
-    def _split(self, lines: list[Line], amount: int) -> list[tuple[int, int, int]]:
+    def _split(self, lines: list[Line], amount: int, day: str) -> list[dict[str, Any]]:
         whole, reached, before, found = sum(line.gross for line in lines), 0, 0, []
         for line in lines:
             reached += line.gross
             now = part_of(amount, reached, whole)
-            found.append(self._lower_gross(line, now - before))
+            net, tax, base = self._lower_gross(line, now - before)
+            face, money = self._take_credits(line, net, day, "back") if line.kind == "prepaid" else (0, 0)
+            found.append({"line": line, "net": net, "tax": tax, "base": base, "face": face, "money": money})
             before = now
         return found
 
@@ -303,7 +411,7 @@ class Model:
         self.cash -= amount
         unapplied = min(amount, self.balance.available(doc["date"]))
         self.balance.add(doc["date"], -unapplied)
-        self._give_back(payment, amount - unapplied)
+        self._give_back(payment, amount - unapplied, doc["date"])
 
     def _dispute(self, doc: dict[str, Any]) -> None:
         payment, amount = self.payments[doc["payment"]], cents(doc["amount"])
@@ -326,13 +434,14 @@ class Model:
         of_invoices = min(amount, reach)
         assert amount - of_invoices <= self.balance.available(doc["date"])
         self.balance.add(doc["date"], of_invoices - amount)
-        self._give_back(payment, of_invoices)
+        self._give_back(payment, of_invoices, doc["date"])
 
     def _write_off(self, doc: dict[str, Any]) -> None:
         due = self.due[doc["invoice"]].available(doc["date"])
         amount = cents(doc["amount"]) if "amount" in doc else due
         assert 0 < amount <= due
-        parts = self._split(self.invoices[doc["invoice"]]["lines"], amount)
+        parts = self._split(self.invoices[doc["invoice"]]["lines"], amount, doc["date"])
+        self._draw_again()
         self.due[doc["invoice"]].add(doc["date"], -amount)
         self.write_offs[doc["id"]] = {"invoice": doc["invoice"], "amount": amount, "back": 0, "parts": parts}
 
@@ -342,12 +451,30 @@ class Model:
         assert after <= lost["amount"]
         lost["back"] = after
         self.cash += amount
-        taxes = 0
-        for _, tax, base in lost["parts"]:
-            taxes += part_of(tax, after, lost["amount"]) - part_of(tax, before, lost["amount"])
-            self.base += part_of(base, after, lost["amount"]) - part_of(base, before, lost["amount"])
+        written = lost["amount"]
+        taxes = before_taxes = 0
+        for part in lost["parts"]:
+            before_taxes += part_of(part["tax"], before, written)
+            taxes += part_of(part["tax"], after, written) - part_of(part["tax"], before, written)
+            self.base += part_of(part["base"], after, written) - part_of(part["base"], before, written)
         self.tax += taxes
-        self.recovered[lost["invoice"]] += amount - taxes
+        # bad debt first, then what is to come: the credits that went with the bill
+        credits_taken = sum(part["money"] for part in lost["parts"])
+        bad_debt = sum(part["net"] for part in lost["parts"]) - credits_taken
+        start = before - before_taxes - bad_debt
+        first, last = (min(max(point, 0), credits_taken) for point in (start, start + amount - taxes))
+        reached = 0
+        for part in lost["parts"]:
+            if part["money"]:
+                was, now = (min(max(point - reached, 0), part["money"]) for point in (first, last))
+                reached += part["money"]
+                grant = self.grants[part["line"].subject.removeprefix("grant:")]
+                face = part_of(part["face"], now, part["money"]) - part_of(part["face"], was, part["money"])
+                grant["gone"] -= face
+                grant["moved"] -= now - was
+                grant["money"].add(doc["date"], now - was)
+                self.billed[part["line"].subject] += now - was
+        self.recovered[lost["invoice"]] += amount - taxes - (last - first)
 
     # The rest
 

@@ -116,3 +116,43 @@ def test_credits_of_a_contract_without_a_price_are_refused(cli: Cli) -> None:
     assert told in cli.refuse(CREDITS)
     cli.post({"type": "contract", "id": "C", **PARTY, "signed_on": "2026-01-01", "draw_order": ["promotional"]})
     assert told in cli.refuse(CREDITS)
+
+
+def test_example_52_points_that_are_not_all_likely_to_be_used(cli: Cli) -> None:
+    """100,000 of products and 10,000 points at 1.00, 95 % of which are likely to be used: 9,500 / 109,500 are 8,675.80.
+
+    4,500 of 9,500 are used in the first year: 4,109.59. Then 9,700 are expected: 4,500 / 9,700 are 4,024.86, and with 4,000 more
+    7,602.50.
+    """
+    sold = {"id": "C/o", "product": "seats", "price": "100000.00", "start": "2026-01-01", "pattern": "point_in_time"}
+    cli.post(
+        *parties(), {"type": "contract", "id": "C", **PARTY, "signed_on": "2026-01-01", "obligations": [sold]},
+        _bill(amount="100000.00"), promotion("F", "10000.00", contract="C", expected_use="0.95"), usage("u", "4500.00", "2026-12-10"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-12")
+    months = _months(cli, "revenue", "breakage_revenue")
+    assert months["2026-01"] == {"revenue": "91324.20"}
+    # 4,500 at 0.86758, and of what will not be used: 433.79 x 4,500 / 9,500; then 260.27 x 4,500 / 9,700 and x 8,500 / 9,700
+    assert months["2026-12"] == {"revenue": "3904.11", "breakage_revenue": "205.48"}
+    cli.post(
+        {"type": "breakage_estimate", "id": "e", "customer": "globex", "grant": "F", "date": "2027-01-31",
+         "expected_breakage": "0.03", "reason": "more were used"},
+        usage("v", "4000.00", "2027-02-10"),
+    )  # fmt: skip
+    months = _months(cli, "revenue", "breakage_revenue")
+    assert months["2027-01"] == {"breakage_revenue": "-84.73"}
+    assert months["2027-02"] == {"revenue": "3470.32", "breakage_revenue": "107.33"}
+    cli.ok("verify")
+
+
+def test_a_likelihood_of_use_is_of_credits_that_share_a_contracts_price(cli: Cli) -> None:
+    cli.post(*parties(), _agreed(), {**promotion("G", "10.00"), "kind": "prepaid", "contract": "order"})
+    assert "expected_use = 0.5: expected none: every credit of an order earns the same" in cli.refuse(
+        promotion("B", "1.00", contract="order", expected_use="0.5")
+    )
+    assert "expected_use = 0.5: expected on free credits that name a contract" in cli.refuse(
+        promotion("P", "1.00", expected_use="0.5")
+    )
+    assert "expected_use = 1.1: expected a share of at most 1" in cli.refuse(
+        promotion("P", "1.00", contract="C", expected_use="1.1")
+    )

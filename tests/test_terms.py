@@ -214,7 +214,7 @@ def test_an_undone_write_off_leaves_nothing_from_its_day_on() -> None:
     assert _month_ends(folded) == [10_000] * 6 + [0, 0, 0, 40_000, 10_000, 10_000]
     assert [(item.on.month, item.amount) for item in folded.beside] == [(7, 60_000), (10, -60_000)]
     half = fold([_year()], [written, Undone(date(2026, 10, 5), 3, "r", 2, bill.key, 60_000)], [bill])
-    assert half.splits[3, bill.key].earned == 60_000  # bad debt first
+    assert half.undone[3, 2, bill.key].earned == 60_000  # bad debt first
     assert sum(item.amount for item in half.beside) == 0
 
 

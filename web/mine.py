@@ -156,8 +156,9 @@ def _used(connection: Connection, customer: str, entity: str, month: date) -> li
     rows = connection.execute(
         text(
             "select d.dated_on as day, d.body::jsonb ->> 'product' as product, d.body::jsonb ->> 'currency' as currency,"
-            " sum((d.body::jsonb ->> 'quantity')::numeric) as quantity,"
-            " sum((d.body::jsonb ->> 'quantity')::numeric * (d.body::jsonb ->> 'unit_price')::numeric) as amount "
+            " coalesce(sum((d.body::jsonb ->> 'quantity')::numeric), 0) as quantity,"
+            " sum(coalesce((d.body::jsonb ->> 'amount')::numeric, (d.body::jsonb ->> 'quantity')::numeric"
+            " * (d.body::jsonb ->> 'unit_price')::numeric)) as amount "
             "from document d where d.customer_id = (select customer_id from customer where ref = :customer) and d.type = 'usage'"
             " and d.dated_on between :first and :last and d.body::jsonb ->> 'entity' = :entity"
             " and not exists (select from superseded_usage s where s.customer_id = d.customer_id and s.document_id = d.document_id) "
@@ -177,7 +178,8 @@ def usage(token: str) -> Response:
         rows = connection.execute(
             text(
                 "select d.dated_on, d.ref, d.body::jsonb ->> 'product' as product, d.body::jsonb ->> 'quantity' as quantity,"
-                " d.body::jsonb ->> 'unit_price' as unit_price, d.body::jsonb ->> 'currency' as currency, d.body::jsonb ->> 'events' as events "
+                " d.body::jsonb ->> 'unit_price' as unit_price, d.body::jsonb ->> 'amount' as amount,"
+                " d.body::jsonb ->> 'currency' as currency, d.body::jsonb ->> 'events' as events "
                 "from document d where d.customer_id = (select customer_id from customer where ref = :customer) and d.type = 'usage'"
                 " and d.dated_on between :first and :last and d.body::jsonb ->> 'entity' = :entity"
                 " and not exists (select from superseded_usage s where s.customer_id = d.customer_id and s.document_id = d.document_id) "
@@ -187,7 +189,7 @@ def usage(token: str) -> Response:
         ).all()
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["date", "id", "product", "quantity", "unit price", "currency", "metered from"])
+    writer.writerow(["date", "id", "product", "quantity", "unit price", "amount", "currency", "metered from"])
     for row in rows:
         writer.writerow([row.dated_on.isoformat(), *(plain(value or "") for value in row[1:])])
     return Response(

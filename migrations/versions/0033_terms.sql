@@ -124,3 +124,8 @@ comment on column line_change.own_obligation is
     'In books of an older schema, a credit for a period of its own was a negative obligation over that period.';
 create index line_change_subject on line_change (customer_id, subject);
 create index invoice_line_subject on invoice_line (customer_id, subject);
+
+alter table line_tax add column undoes bigint not null default 0;
+alter table line_tax drop constraint line_tax_pkey;
+alter table line_tax add primary key (customer_id, document_id, invoice_id, line, position, undoes);
+comment on column line_tax.undoes is 'The document whose taking back of the tax this takes back; 0 where it undoes none.';

@@ -6,7 +6,7 @@ Revision ID: 0037
 from migrations.scripts import beside
 
 revision = "0037"
-down_revision = "0033"
+down_revision = "0034"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,85 @@
+"""Expected breakage: what a customer is not expected to use is earned with what it uses (606-10-55-48), and estimated anew."""
+
+from __future__ import annotations
+
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger import documents
+from ledger.books import AccountKey, Movement, Source
+from ledger.errors import Refused
+from ledger.grants import Grant, breakage_due, grant_accounts
+from ledger.positions import available
+from ledger.wallets import Wallets
+
+# Of credits that are paid for, and of a commitment, whose shortfall will be billed: what earns, and what takes it back.
+_RULES = {False: ("break.prepaid", "break.prepaid_corrected"), True: ("break.commitment", "break.commitment_corrected")}
+
+
+def break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
+    """Earn expected breakage as far as use, and what is billed of a grant, goes by a day; or put back what is too much."""
+    if not grant.proportional or grant.expired_face:
+        return
+    committed = grant.kind == "commitment"
+    step = breakage_due(grant, grant.drawn_face, grant.drawn) - grant.broken
+    if step > 0 and not committed:
+        step = min(step, max(grant.funded(on) - grant.drawn - grant.broken, 0))
+    if step < 0 and committed:
+        account = AccountKey(source.entity, "unbilled_receivable", source.currency, grant.subject)
+        step = -min(-step, max(available(wallets.books.history(grant.customer_id, account), on), 0))
+    if step:
+        earn, correct = _RULES[committed]
+        rule = earn if step > 0 else correct
+        wallets.books.post(source, on, [Movement(rule, abs(step), grant.subject, grant.subject)])
+        grant.broken += step
+        wallets.touch(grant)
+
+
+def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, document_id: int) -> int:
+    """Take a new estimate of a grant's breakage in; what was used before counts by it at once.
+
+    Raises Refused for a grant whose breakage is not earned in proportion, or that is over.
+    """
+    books = wallets.books
+    customer = books.customer(doc.customer)
+    grant = wallets.grant(customer.customer_id, doc.grant)
+    source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date)
+    if not grant.proportional:
+        raise Refused("grant", doc.grant, "expected a grant with breakage proportional and a first estimate above 0")
+    if doc.date < grant.effective_on or (grant.expires_on is not None and doc.date > grant.expires_on):
+        until = f" to {grant.expires_on}" if grant.expires_on is not None else " on"
+        raise Refused("date", doc.date, f"expected a day from {grant.effective_on}{until}, while it is used")
+    books.flush()
+    later: Any = books.connection.scalar(
+        text(
+            "select max(effective_on) from breakage_estimate where customer_id = :customer_id and grant_id = :grant_id"
+            " and effective_on > :date"
+        ),
+        {"customer_id": customer.customer_id, "grant_id": grant.grant_id, "date": doc.date},
+    )
+    books.add_row(
+        "breakage_estimate",
+        customer_id=customer.customer_id, document_id=document_id, ref=doc.id, grant_id=grant.grant_id,
+        effective_on=doc.date, expected_breakage=doc.expected_breakage, reason=doc.reason,
+    )  # fmt: skip
+    if later is None:
+        grant.expected_breakage = Fraction(doc.expected_breakage)
+        _catch_up(wallets, source, grant, books.open_day(grant.entity, doc.date))
+    return customer.customer_id
+
+
+def _catch_up(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
+    """What was earned is as if the new estimate had held from the start, from a day on."""
+    if grant.kind != "commitment" and not grant.expired_face:
+        credits_key, _ = grant_accounts(source, grant.ref)
+        held = max(available(wallets.books.history(grant.customer_id, credits_key), day), 0)
+        step = min(breakage_due(grant, grant.drawn_face, grant.drawn) - grant.broken, held)
+        if step > 0:
+            wallets.books.post(source, day, [Movement("break.prepaid", step, grant.subject, grant.subject)])
+            grant.broken += step
+            wallets.touch(grant)
+            return
+    break_in_proportion(wallets, source, grant, day)

@@ -1,0 +1,147 @@
+"""Commitments: what a customer promises to use, and the shortfall that is billed where it does not.
+
+Together the two are never more than was promised, whatever comes first: usage that arrives after its shortfall was billed is
+covered by that bill, and usage that falls after it was billed is due as shortfall.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from ledger.books import AccountKey, Books, Movement, Source
+from ledger.errors import OverApplication, Refused
+from ledger.grants import Grant
+from ledger.money import to_text
+from ledger.positions import History, available, balance
+from ledger.usage_lines import NET_USAGE, overage_accounts, usage_subject
+from ledger.wallets import Wallets
+
+
+def _shortfalls(books: Books, source: Source, grant: Grant) -> list[tuple[AccountKey, History]]:
+    """The revenue accounts of what was billed of a commitment's shortfall, each with what it took by day."""
+    customer_id = source.customer.customer_id
+    return [(key, books.history(customer_id, key)) for key in books.accounts_of(customer_id, "revenue", grant.subject)]
+
+
+def _products(books: Books, source: Source, grant: Grant) -> list[str]:
+    """The products a commitment covers of which the customer has used something beyond all grants."""
+    subjects = {
+        key.subject for key in books.accounts_of(source.customer.customer_id, "unbilled_receivable")
+        if (key.entity, key.currency) == (source.entity, source.currency) and key.subject.startswith("usage:")
+    }  # fmt: skip
+    products = sorted(subject.removeprefix("usage:") for subject in subjects)
+    return [product for product in products if grant.products is None or product in grant.products]
+
+
+def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: int, day: date) -> None:
+    """Usage under a commitment arrived whose shortfall was billed: so much of that bill covers it, nothing more is due."""
+    books = wallets.books
+    usage = usage_subject(product)
+    first: date | None = None
+    for key, history in _shortfalls(books, source, grant):
+        on = next((later for later in sorted({day, *history}) if later >= day and available(history, later) > 0), None)
+        part = 0 if on is None else min(amount, available(history, on))
+        if on is not None and part:
+            books.post(source, on, [Movement("shortfall.used", part, grant.subject, usage, key.product)])
+            first = on if first is None else min(first, on)
+            amount -= part
+    if first is not None:
+        books.net(source, overage_accounts(source, product), NET_USAGE, first - timedelta(days=1))
+
+
+def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str, most: int, day: date) -> None:
+    """Usage under a commitment fell that was billed: where its shortfall was billed too, that bill is due as shortfall."""
+    books, customer_id = wallets.books, source.customer.customer_id
+    billed = [(key, history) for key, history in _shortfalls(books, source, grant) if history]
+    if not billed:
+        return
+    key, history = billed[0]
+    on = max(day, min(history))
+    keys = overage_accounts(source, product)
+    raised = min(most, grant.left, max(available(books.history(customer_id, keys[0]), on), 0))
+    if raised <= 0:
+        return
+    usage, subject = usage_subject(product), grant.subject
+    books.post(
+        source,
+        on,
+        [
+            Movement("shortfall.raised", raised, usage, subject, key.product),
+            Movement("expire.shortfall_raised", raised, subject, subject),
+        ],
+    )
+    grant.expired_face += raised
+    wallets.touch(grant)
+
+
+def bill_shortfall(
+    books: Books, source: Source, grant: Grant, day: date, amount: int, before: int, invoice: str, product: str
+) -> list[Movement]:
+    """What a shortfall line moves: what was earned of it with use, usage it covers that is not billed, the rest is revenue.
+
+    `before` is what earlier lines of the same invoice billed of it. Raises Refused for what is no commitment, OverApplication
+    beyond what is left of it, unless the rest is all that was used of it and is not billed.
+    """
+    customer_id = source.customer.customer_id
+    if grant.kind != "commitment":
+        raise Refused("grant", grant.ref, f"expected a commitment, found a {grant.kind} grant")
+    left = max(grant.left - before, 0)
+    short = min(amount, left)
+    unbilled_key = AccountKey(source.entity, "unbilled_receivable", source.currency, grant.subject)
+    earned = min(short, max(balance(books.history(customer_id, unbilled_key), day) - before, 0))
+    movements = [
+        Movement("invoice.shortfall_earned", earned, invoice, grant.subject),
+        Movement("invoice.shortfall", short - earned, invoice, grant.subject, product),
+        Movement("expire.shortfall", short, grant.subject, grant.subject),
+    ]
+    # a bill made before late usage arrived covers that usage, all of it that is not billed
+    more = amount - short
+    if more:
+        used = [
+            (product, max(available(books.history(customer_id, overage_accounts(source, product)[1]), day), 0))
+            for product in _products(books, source, grant)
+        ]
+        if more != sum(part for _, part in used) or more > grant.drawn_face:
+            raise OverApplication(
+                "amount",
+                f"{to_text(amount, source.currency)} {source.currency}",
+                f"expected at most {to_text(left, source.currency)}, what is left of commitment {grant.ref}",
+            )
+        movements += [
+            Movement("invoice.shortfall_used", part, invoice, usage_subject(product)) for product, part in used
+        ]
+    return movements
+
+
+def settle_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
+    """After a shortfall was billed: usage that had been billed and fell before is due as shortfall."""
+    for product in _products(wallets.books, source, grant):
+        raise_shortfall(wallets, source, grant, product, grant.left, day)
+
+
+def take_back(
+    books: Books, source: Source, grant: Grant, amount: int, day: date, product: str, kind: str
+) -> list[tuple[str, int, str, str]]:
+    """What a shortfall's bill that is voided or credited takes back: by rule, amount, subject and product.
+
+    First its own revenue. What it had covered of usage, or of what was earned with use, a void leaves to be billed again, and a
+    credit takes out of revenue.
+    """
+    customer_id = source.customer.customer_id
+    own = AccountKey(source.entity, "revenue", source.currency, grant.subject, product)
+    first = min(amount, max(balance(books.history(customer_id, own), day), 0))
+    found = [("credit.shortfall", first, grant.subject, product)]
+    left = amount - first
+    earned = min(left, grant.broken)
+    if kind == "void":
+        found.append(("credit.unbilled", earned, grant.subject, ""))
+    else:
+        found.append(("credit.shortfall", earned, grant.subject, ""))
+    left -= earned
+    used = next(iter(_products(books, source, grant)), None)
+    if left and used is not None:
+        rule = "credit.unbilled" if kind == "void" else "credit.usage"
+        found.append((rule, left, usage_subject(used), "" if kind == "void" else used))
+    elif left:
+        found.append(("credit.shortfall", left, grant.subject, product))
+    return found

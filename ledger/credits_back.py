@@ -1,0 +1,184 @@
+"""Prepaid credits go with their bill: what is taken back of it takes unused credits first, then concerns used ones.
+
+It is the same as a return of credits, at what was paid for them. Credits of an order go in proportion to what is left of each,
+for all of them share its price. A bill that is voided and billed again, and money that comes in after all for one written off,
+bring them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import text
+
+from ledger.books import Books, Movement, Source
+from ledger.grants import Grant, grant_accounts
+from ledger.money import allocate, share
+from ledger.positions import available
+from ledger.wallets import Wallets, record_move
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What taking back a part of a grant's bill concerns: unused credits, credits that expired, and used ones."""
+
+    unused: int
+    broken: int
+    used: int
+
+
+def split(books: Books, source: Source, grant: Grant, amount: int, day: date, before: int = 0) -> Taken:
+    """How an amount taken back of a grant's bill splits: what is billed of unused credits first, then of those that expired.
+
+    `before` is what earlier lines of the same document took of unused ones.
+    """
+    credits_key, _ = grant_accounts(source, grant.ref)
+    held = max(available(books.history(source.customer.customer_id, credits_key), day) - before, 0)
+    unused = min(amount, held, max(grant.price_left, 0))
+    broken = min(amount - unused, max(grant.broken, 0))
+    return Taken(unused, broken, amount - unused - broken)
+
+
+def take_unused(wallets: Wallets, source: Source, grant: Grant, money: int, on: date, kind: str, line: str) -> None:
+    """Take unused credits worth so much of a grant's price away, so that they can't be drawn any more."""
+    if not money:
+        return
+    books = wallets.books
+    pool = (grant, *grant.bonuses)
+    left = [item.left for item in pool]
+    whole = grant.price_left
+    faces = share(sum(left), money, whole) if whole > money else sum(left)
+    parts = allocate(faces, left) if faces else [0] * len(pool)
+    for index, (item, face) in enumerate(zip(pool, parts, strict=True)):
+        if not face and index:
+            continue
+        if face and item.kept_in_memorandum:
+            books.post(source, on, [Movement("grant.moved_credits", face, item.subject, item.subject)])
+        item.moved_face += face
+        price = 0 if index else money
+        item.moved += price
+        if kind == "void":
+            item.voided_face += face
+            item.voided += price
+        record_move(wallets, source, item, kind, on, face, price, line)
+        wallets.touch(item)
+
+
+def lower_used(wallets: Wallets, source: Source, grant: Grant, taken: Taken, on: date, line: str) -> list[Movement]:
+    """A lower price of credits that were used or expired: what they had earned of it is less.
+
+    Returns what puts the earned breakage back; the revenue of used ones is the caller's to move, by product.
+    """
+    money = taken.used + taken.broken
+    if not money:
+        return []
+    grant.moved += money
+    grant.broken -= taken.broken
+    grant.drawn -= taken.used
+    record_move(wallets, source, grant, "credit", on, 0, money, f"{line}/used")
+    wallets.touch(grant)
+    return [Movement("break.returned", taken.broken, grant.subject, grant.subject)]
+
+
+def revenue_by_product(books: Books, source: Source, grant: Grant, amount: int) -> list[tuple[str, int]]:
+    """An amount of what a grant earned, split by product as its revenue is."""
+    customer_id = source.customer.customer_id
+    keys = sorted(books.accounts_of(customer_id, "revenue", grant.subject), key=lambda key: key.product)
+    earned = [max(sum(books.history(customer_id, key).values()), 0) for key in keys]
+    if not sum(earned):
+        return [("", amount)] if amount else []
+    return [(key.product, part) for key, part in zip(keys, allocate(amount, earned), strict=True) if part]
+
+
+def bill_again(wallets: Wallets, source: Source, grant: Grant, amount: int, on: date, line: str) -> None:
+    """A grant is billed whose bill was voided: the credits that went with that one are back, as far as this one covers them.
+
+    What was used and not billed comes first.
+    """
+    used = max(grant.drawn + grant.broken - grant.funded(), 0)
+    money = min(grant.voided, max(amount - used, 0))
+    if money:
+        _restore(wallets, source, grant, money, grant.voided, "billed_again", on, line)
+
+
+def _restore(
+    wallets: Wallets, source: Source, grant: Grant, money: int, of: int, kind: str, on: date, line: str
+) -> None:
+    """Bring back credits that went with a voided bill."""
+    pool = (grant, *grant.bonuses)
+    faces = [item.voided_face if money == of else share(item.voided_face, money, of) for item in pool]
+    _bring_back(wallets, source, list(zip(pool, faces, strict=True)), money, kind, on, line)
+    for item, face in zip(pool, faces, strict=True):
+        item.voided_face -= face
+    grant.voided -= money
+
+
+def _bring_back(
+    wallets: Wallets, source: Source, faces: Sequence[tuple[Grant, int]], money: int, kind: str, on: date, line: str
+) -> None:
+    for index, (item, face) in enumerate(faces):
+        if not face and index:
+            continue
+        if face and item.kept_in_memorandum:
+            wallets.books.post(source, on, [Movement("grant.restored_credits", face, item.subject, item.subject)])
+        item.moved_face -= face
+        price = 0 if index else money
+        item.moved -= price
+        record_move(wallets, source, item, kind, on, -face, -price, line)
+        wallets.touch(item)
+
+
+def recover(
+    wallets: Wallets, source: Source, write_off: int, before: int, after: int, on: date, rail: str
+) -> list[Movement]:
+    """Money for prepaid credits whose bill was written off comes in: what of them went with it can be used again.
+
+    `before` and `after` are how much of what the write-off (its document) took of unused credits was recovered until now,
+    and now. What it had taken goes back in the order of the grants.
+    """
+    books = wallets.books
+    customer_id = source.customer.customer_id
+    rows = books.connection.execute(
+        text(
+            "select g.ref, m.line, m.face_minor, m.amount_minor from grant_move m join credit_grant g using (customer_id, grant_id)"
+            " where m.customer_id = :customer_id and m.document_id = :write_off and m.kind = 'write_off'"
+            " order by m.line, m.amount_minor desc, g.grant_id"
+        ),
+        {"customer_id": customer_id, "write_off": write_off},
+    ).all()
+    whole = sum(row.amount_minor for row in rows)
+    movements: list[Movement] = []
+    reached = 0
+    by_lead: list[tuple[str, int, list[tuple[Grant, int]]]] = []
+    for row in rows:
+        grant = wallets.grant(customer_id, row.ref)
+        if row.amount_minor:
+            by_lead.append((row.line, row.amount_minor, []))
+        by_lead[-1][2].append((grant, row.face_minor))
+    for line, money, items in by_lead:
+        first, reached = reached, reached + money
+        upto = [min(max(point - first, 0), money) for point in (before, after)]
+        part = upto[1] - upto[0]
+        if not part:
+            continue
+        faces = [(item, share(face, upto[1], money) - share(face, upto[0], money)) for item, face in items]
+        lead = items[0][0]
+        _bring_back(wallets, source, faces, part, "recovered", on, line)
+        movements.append(Movement("recovery.credits", part, rail, lead.subject))
+        lead.fundings.append((books.open_day(source.entity, on), part))
+    assert after <= whole, "no more is recovered of credits than was taken"
+    return movements
+
+
+def written_off(books: Books, customer_id: int, write_off: int) -> int:
+    """What a write-off took of unused credits, in money."""
+    found = books.connection.scalar(
+        text(
+            "select coalesce(sum(amount_minor), 0) from grant_move where customer_id = :customer_id"
+            " and document_id = :write_off and kind = 'write_off'"
+        ),
+        {"customer_id": customer_id, "write_off": write_off},
+    )
+    return int(found or 0)

@@ -1,0 +1,188 @@
+"""Refunds that a credit note explains: what was given back of lines turns out to be what the note left on the customer's balance.
+
+A credit note that comes into the books after a refund of a later day gives the same books as one that came before: as much of the
+refund as the note leaves to the customer is taken from the balance, on the refund's day, and what had been given back of lines is not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from sqlalchemy import text
+
+from ledger import billed
+from ledger.billed import BilledInvoice, Line, LineTax, TaxPart
+from ledger.books import Books, Movement
+from ledger.money import share
+from ledger.obligations import Correction, obligation_sides
+from ledger.positions import balance
+from ledger.taxes import tax_subject
+
+_CUSTOMER = "customer"
+
+
+@dataclass(slots=True)
+class Refunded:
+    """What a refund gave back of an invoice's lines, net of tax, with the taxes of each."""
+
+    document_id: int
+    ref: str
+    on: date
+    net: Counter[str] = field(default_factory=Counter)
+    taxes: dict[str, list[LineTax]] = field(default_factory=dict)
+
+    def gross(self, line: str) -> int:
+        """What it gave back of a line, with taxes."""
+        return self.net[line] + sum(tax.tax for tax in self.taxes.get(line, ()))
+
+
+def later_refunds(books: Books, invoice: BilledInvoice, on: date) -> list[Refunded]:
+    """Refunds of an invoice's lines of a day or later, as far as they are not explained yet; the first in order of their days."""
+    place = {"customer_id": invoice.source.customer.customer_id, "invoice_id": invoice.invoice_id, "on": on}
+    found: dict[int, Refunded] = {}
+    rows = books.connection.execute(
+        text(
+            "select coalesce(nullif(x.undoes, 0), x.document_id) as document_id, x.line, sum(x.amount_minor)::bigint as net "
+            "from line_change x where x.customer_id = :customer_id and x.invoice_id = :invoice_id and x.kind = 'refund' group by 1, 2"
+        ),
+        place,
+    )
+    by_document: dict[int, Counter[str]] = {}
+    for row in rows:
+        by_document.setdefault(row.document_id, Counter())[row.line] += row.net
+    dated = books.connection.execute(
+        text(
+            "select document_id, ref, dated_on from document where customer_id = :customer_id and document_id = any(:documents)"
+            " and dated_on >= :on order by dated_on, document_id"
+        ),
+        place | {"documents": list(by_document)},
+    )
+    for row in dated:
+        found[row.document_id] = Refunded(row.document_id, row.ref, row.dated_on, by_document[row.document_id])
+    taxes = books.connection.execute(
+        text(
+            "select coalesce(nullif(t.undoes, 0), t.document_id) as document_id, t.line, t.tax_code, t.position, t.treatment, t.included,"
+            " -sum(t.base_minor)::bigint as base, -sum(t.tax_minor)::bigint as tax from line_tax t "
+            "where t.customer_id = :customer_id and t.invoice_id = :invoice_id"
+            " and coalesce(nullif(t.undoes, 0), t.document_id) = any(:refunds) group by 1, 2, 3, 4, 5, 6 order by 1, 2, 4"
+        ),
+        place | {"refunds": list(found)},
+    )
+    for row in taxes:
+        tax = LineTax(row.tax_code, row.position, row.treatment, row.included, row.base, row.tax)
+        found[row.document_id].taxes.setdefault(row.line, []).append(tax)
+    return [item for item in found.values() if any(amount > 0 for amount in item.net.values())]
+
+
+def restored(invoice: BilledInvoice, refunds: Sequence[Refunded]) -> BilledInvoice:
+    """An invoice as it would be if refunds had given nothing back of it."""
+    lines = []
+    for line in invoice.lines:
+        net = line.net + sum(refund.net[line.line] for refund in refunds)
+        taxes = {tax.position: replace(tax) for tax in line.taxes}
+        for refund in refunds:
+            for tax in refund.taxes.get(line.line, ()):
+                known = taxes.setdefault(tax.position, replace(tax, base=0, tax=0))
+                known.base += tax.base
+                known.tax += tax.tax
+        lines.append(replace(line, net=net, taxes=[taxes[position] for position in sorted(taxes)]))
+    return replace(invoice, lines=lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What of a refund's amount of a line a credit note explains, net of tax, with its taxes."""
+
+    refund: Refunded
+    line: Line
+    net: int
+    taxes: list[TaxPart]
+
+    @property
+    def gross(self) -> int:
+        """With its taxes."""
+        return self.net + sum(part.amount for part in self.taxes)
+
+
+def explained(
+    invoice: BilledInvoice, credited: dict[str, int], refunds: Sequence[Refunded], to_balance: int
+) -> list[Explained]:
+    """What of refunds is taken from the balance instead, of what a credit note leaves there.
+
+    `credited` is what it credits of lines, gross; `invoice` is as it was before the refunds.
+    """
+    # what was refunded of prepaid credits took these away: it stays so
+    left = {
+        line.line: line.gross - credited.get(line.line, 0)
+        for line in invoice.lines
+        if line.net >= 0 and line.kind != "prepaid"
+    }
+    by_ref = {line.line: line for line in invoice.lines}
+    found = []
+    for refund in refunds:
+        given = {line: refund.gross(line) for line in left}
+        taken = min(to_balance, sum(given.values()))
+        to_balance -= taken
+        rest = _spread(sum(given.values()) - taken, left)
+        for line, before in given.items():
+            left[line] -= rest[line]
+            back = before - rest[line]
+            if back > 0:
+                taxes = [
+                    TaxPart(tax, share(tax.base, back, before), share(tax.tax, back, before))
+                    for tax in refund.taxes.get(line, ())
+                ]
+                found.append(Explained(refund, by_ref[line], back - sum(part.amount for part in taxes), taxes))
+    return found
+
+
+def _spread(amount: int, left: dict[str, int]) -> dict[str, int]:
+    whole, found, reached, before = sum(left.values()), {}, 0, 0
+    for line, there in left.items():
+        reached += there
+        now = share(amount, reached, whole) if whole > 0 else 0
+        found[line] = now - before
+        before = now
+    return found
+
+
+def corrections(of: Sequence[Explained], invoice: BilledInvoice, document_id: int, by: str) -> list[Correction]:
+    """What is undone of refunds of obligations: from their days on, as if it never had been."""
+    return [
+        Correction(document_id, by, "refund", invoice.invoice_id, item.line.line, item.line.subject, item.net, item.refund.on,
+                   undoes=item.refund.document_id)
+        for item in of if billed.is_of_terms(item.line)
+    ]  # fmt: skip
+
+
+def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
+    """Take what is explained of refunds from the customer's balance, on their days, instead of what it was given back of."""
+    source = invoice.source
+    for item in of:
+        line, movements = item.line, []
+        if billed.is_of_terms(line):
+            # what of it had been shown beside revenue goes back there by what is decided now
+            (_, asset), _ = obligation_sides(source, line.subject)
+            day = books.open_day(source.entity, item.refund.on)
+            unbilled = min(item.net, max(balance(books.history(source.customer.customer_id, asset), day), 0))
+            movements += [
+                Movement("refund.explained_unbilled", unbilled, _CUSTOMER, line.subject),
+                Movement("refund.explained_deferred", item.net - unbilled, _CUSTOMER, line.subject),
+            ]
+        else:
+            movements.append(Movement("refund.explained_earned", item.net, _CUSTOMER, line.subject, rate=invoice.rate))
+        for part in item.taxes:
+            subject = tax_subject(part.tax.code)
+            movements += [
+                Movement("refund.explained_tax", part.amount, _CUSTOMER, subject),
+                Movement("refund.explained_base", part.base, subject, subject),
+            ]
+        books.post(source, item.refund.on, movements)
+        undoes = item.refund.document_id
+        billed.record(books, source, invoice, line, "refund", -item.net, undoes=undoes)
+        billed.record_taxes(books, source, invoice, line, item.taxes, undoes=undoes)
+        if billed.is_of_terms(line):
+            books.net(source, *obligation_sides(source, line.subject), books.open_day(source.entity, item.refund.on))

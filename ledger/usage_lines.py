@@ -1,0 +1,350 @@
+"""Usage that is billed: what an invoice line of it moves, what takes its bill back, and which part of that was used already.
+
+What is taken back of a usage line was billed ahead of its use as far as that goes, on its day, and the rest was used: revenue is
+less by it. That is told by days alone. Whatever comes late, `settle` finds it anew and posts the difference.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from sqlalchemy import text
+
+from ledger.books import AccountKey, Books, Movement, Source
+from ledger.dates import month_end
+from ledger.positions import available, balance
+from ledger.rulebook import BY_NUMBER
+from ledger.wallets import Wallets
+
+NET_USAGE = ("usage.settled", "usage.unsettled")
+
+# What takes a bill back, in the order in which those of one day count.
+TAKINGS = ("credit", "refund", "dispute", "write_off")
+# What was expected to be given back is a rebate, however it is given.
+_REBATES = ("credit", "refund", "dispute")
+
+_USED = ("usage.overage", "usage.billed_ahead", "usage.overage_returned", "usage.ahead_returned")
+_FROM_LIABILITY = {
+    "credit": ("credit.usage_ahead", "credit.usage_ahead_to_balance"),
+    "refund": ("refund.deferred",),
+    "dispute": ("dispute.deferred",),
+    "write_off": ("write_off.deferred",),
+}
+_DIRECTLY = {
+    "credit": ("credit.usage", "credit.usage_to_balance"),
+    "refund": ("refund.earned",),
+    "dispute": ("dispute.earned",),
+    "write_off": ("write_off.bad_debt",),
+}
+# What was used, and what turned out to be billed ahead: the rules that move an amount from the one to the other, and back.
+_CORRECTED = {
+    "discount": ("usage.discounted", "usage.discount_returned"),
+    "credit": ("usage.credit_earned", "usage.credit_ahead"),
+    "refund": ("usage.refund_earned", "usage.refund_ahead"),
+    "dispute": ("usage.dispute_earned", "usage.dispute_ahead"),
+    "write_off": ("usage.bad_debt", "usage.bad_debt_ahead"),
+}
+
+
+def usage_subject(product: str) -> str:
+    """The subject of a product's usage that no grant covered."""
+    return f"usage:{product}"
+
+
+def overage_accounts(source: Source, product: str) -> tuple[AccountKey, AccountKey]:
+    """The contract liability and contract asset of a product's usage beyond all grants."""
+    subject = usage_subject(product)
+    return (
+        AccountKey(source.entity, "deferred_revenue", source.currency, subject),
+        AccountKey(source.entity, "unbilled_receivable", source.currency, subject),
+    )
+
+
+def bill_usage(
+    books: Books, source: Source, product: str, on: date, amount: int, before: int, invoice: str, discount: int = 0
+) -> list[Movement]:
+    """What a usage line of an invoice moves: out of the contract asset up to its balance, the rest is billed ahead.
+
+    `before` is what earlier lines of the same invoice billed of the product. A discount on what was used before lowers its
+    revenue; one on what is billed ahead waits for the use.
+    """
+    _, unbilled_key = overage_accounts(source, product)
+    unbilled = balance(books.history(source.customer.customer_id, unbilled_key), on) - before
+    reported = min(amount, max(unbilled, 0))
+    subject = usage_subject(product)
+    return [
+        Movement("invoice.usage", reported, invoice, subject),
+        Movement("invoice.usage_ahead", amount - reported, invoice, subject),
+        Movement("usage.discounted", discount if unbilled >= amount + discount else 0, subject, subject, product),
+    ]
+
+
+def ahead(books: Books, source: Source, product: str, day: date) -> int:
+    """What of a product's usage is billed ahead of use on a day."""
+    liability, _ = overage_accounts(source, product)
+    return max(balance(books.history(source.customer.customer_id, liability), day), 0)
+
+
+def rebates(books: Books, source: Source, product: str, day: date) -> list[tuple[str, int]]:
+    """What stands as a refund liability for a product's usage on a day and on every later one, by obligation."""
+    customer_id = source.customer.customer_id
+    liabilities = [
+        key for key in books.accounts_of(customer_id, "refund_liability")
+        if (key.entity, key.currency) == (source.entity, source.currency)
+    ]  # fmt: skip
+    if not liabilities:
+        return []
+    subjects = books.connection.scalars(
+        text(
+            "select subject from performance_obligation where customer_id = :customer_id and product = :product"
+            " and pattern = 'usage' and subject = any(:subjects) order by subject"
+        ),
+        {"customer_id": customer_id, "product": product, "subjects": [key.subject for key in liabilities]},
+    )
+    keys = {key.subject: key for key in liabilities}
+    found = [(subject, available(books.history(customer_id, keys[subject]), day)) for subject in subjects]
+    return [(subject, amount) for subject, amount in found if amount > 0]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How an amount taken back of a usage line splits: rebates by obligation, what was billed ahead, what was used."""
+
+    rebates: tuple[tuple[str, int], ...]
+    ahead: int
+    used: int
+
+
+def take(books: Books, source: Source, product: str, amount: int, day: date, kind: str, before: Counter[str]) -> Taken:
+    """Split what is taken back of a usage line on a day, by what is in the books; `before` is added to.
+
+    It holds what earlier lines of the same document took, by subject.
+    """
+    given: list[tuple[str, int]] = []
+    left = amount
+    for subject, expected in rebates(books, source, product, day) if kind in _REBATES else ():
+        part = min(left, max(expected - before[subject], 0))
+        if part:
+            before[subject] += part
+            given.append((subject, part))
+            left -= part
+    subject = usage_subject(product)
+    unearned = min(left, max(ahead(books, source, product, day) - before[subject], 0))
+    before[subject] += unearned
+    return Taken(tuple(given), unearned, left - unearned)
+
+
+def settle_taken(wallets: Wallets, source: Source, product: str, *, lowers: bool) -> None:
+    """After a bill of usage was taken back: settle, where something of that usage was taken back before, too.
+
+    Where it `lowers` what was billed, otherwise than by a void, that is noted.
+    """
+    if is_taken(wallets, source, product):
+        settle(wallets.books, source, product)
+    elif lowers:
+        note(wallets, source, product)
+
+
+def note(wallets: Wallets, source: Source, product: str) -> None:
+    """Note that something of a product's usage was taken back, or given at a discount."""
+    key = (source.entity, source.currency, usage_subject(product))
+    wallets.usage_taken(source.customer.customer_id).add(key)
+
+
+def is_taken(wallets: Wallets, source: Source, product: str) -> bool:
+    """Whether something of a product's usage was taken back, or given at a discount."""
+    key = (source.entity, source.currency, usage_subject(product))
+    return key in wallets.usage_taken(source.customer.customer_id)
+
+
+@dataclass(slots=True)
+class _Day:
+    """What a day moved of a product's usage, in minor units."""
+
+    used: int = 0
+    billed: int = 0  # and whatever else moves the position of billed less used
+    discount: int = 0
+    taken: Counter[str] = field(default_factory=Counter)
+    borne: Counter[str] = field(default_factory=Counter)  # as posted: by which kind revenue is less, or a loss
+
+
+def settle(books: Books, source: Source, product: str) -> None:
+    """Post what days tell of everything taken back of a product's usage, as far as it is not posted so.
+
+    What was gathered is written first.
+    """
+    _write(books)
+    _find_rebates(books, source, product)
+    _write(books)
+    days = _days(books, source, product)
+    subject = usage_subject(product)
+    first_open = books.first_open_day(source.entity)
+    days.setdefault(first_open, _Day())
+    posted: Counter[str] = Counter()
+    changed: date | None = None
+    targets = _borne(days)
+    for day in sorted(days):
+        posted.update(days[day].borne)
+        if day < first_open:
+            continue
+        movements = []
+        for kind, (used, unused) in _CORRECTED.items():
+            step = targets[day][kind] - posted[kind]
+            posted[kind] += step
+            movements.append(Movement(used if step > 0 else unused, abs(step), subject, subject, product))
+        if any(movement.amount for movement in movements):
+            changed = changed or day
+            books.post(source, day, movements)
+    if changed is not None:
+        books.net(source, overage_accounts(source, product), NET_USAGE, changed - timedelta(days=1))
+
+
+def settle_rebates(books: Books, source: Source, product: str) -> None:
+    """Settle where something of a product's usage was taken back that may have been expected to be."""
+    taken = books.connection.scalar(
+        text(
+            "select exists (select from line_change x join invoice i using (customer_id, invoice_id)"
+            " where x.customer_id = :customer_id and x.subject = :subject and x.kind = any(:kinds)"
+            " and i.entity = :entity and i.currency = :currency)"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "subject": usage_subject(product), "kinds": list(_REBATES),
+            "entity": source.entity, "currency": source.currency,
+        },
+    )  # fmt: skip
+    if taken:
+        settle(books, source, product)
+
+
+def _write(books: Books) -> None:
+    """Write what was gathered; an invoice under way is found by what is remembered of it until its document is written."""
+    invoices = books.remembered_of("invoice")
+    books.flush()
+    for ref, fact in invoices.items():
+        books.remember("invoice", ref, fact)
+
+
+def _borne(days: Mapping[date, _Day]) -> dict[date, Counter[str]]:
+    """By day, what of all taken back until then was used: by which revenue is less, or a loss.
+
+    A discount lowers the price of what was used. Of what is taken back, what was billed ahead goes first, by days; and never
+    more than was used is borne.
+    """
+    used = billed = discount = taken = 0
+    borne: Counter[str] = Counter()
+    found: dict[date, Counter[str]] = {}
+    for day in sorted(days):
+        moved = days[day]
+        used += moved.used
+        billed += moved.billed
+        discount += moved.discount
+        borne["discount"] = min(discount, max(used, 0))
+        for kind in TAKINGS:
+            amount = moved.taken[kind]
+            ahead_of_use = max(billed - used + sum(borne.values()) - taken, 0)
+            taken += amount
+            borne[kind] += max(amount - ahead_of_use, 0) if amount >= 0 else -min(-amount, borne[kind])
+        beyond = max(sum(borne.values()) - max(used, 0), 0)
+        for kind in ("discount", *TAKINGS):
+            part = min(beyond, borne[kind])
+            borne[kind] -= part
+            beyond -= part
+        found[day] = Counter(borne)
+    return found
+
+
+def _find_rebates(books: Books, source: Source, product: str) -> None:
+    """What was taken back of usage in a month in which it stood as a refund liability leaves that."""
+    subject = usage_subject(product)
+    days = None
+    first_open = books.first_open_day(source.entity)
+    for obligation, _ in rebates(books, source, product, date.max):
+        days = _days(books, source, product) if days is None else days
+        key = AccountKey(source.entity, "refund_liability", source.currency, obligation)
+        for day in sorted(days):
+            for kind in _REBATES:
+                history = books.history(source.customer.customer_id, key)
+                on = max(day if available(history, day) > 0 else month_end(day), first_open)
+                part = min(max(days[day].taken[kind], 0), max(available(history, on), 0))
+                if part:
+                    days[day].taken[kind] -= part
+                    books.post(
+                        source,
+                        on,
+                        [
+                            Movement("refund_liability.released", part, obligation, obligation),
+                            Movement(f"{kind}.rebate_found", part, obligation, subject),
+                        ],
+                    )
+
+
+def _days(books: Books, source: Source, product: str) -> dict[date, _Day]:
+    """What each day moved of a product's usage: of its accounts, and of the bills that gave a discount."""
+    customer_id, subject = source.customer.customer_id, usage_subject(product)
+    place = {"customer_id": customer_id, "entity": source.entity, "currency": source.currency, "subject": subject}
+    rows = books.connection.execute(
+        text(
+            "with own as materialized (select account_id, role in ('deferred_revenue', 'unbilled_receivable') as of_position"
+            "  from account where customer_id = :customer_id and entity = :entity and currency = :currency"
+            "  and subject = :subject), moved as ("
+            " select p.effective_on, p.rule, p.entry_id, -p.amount as position, p.amount, o.of_position, 1 as side from own o"
+            "  join posting p on p.customer_id = :customer_id and p.debit_account = o.account_id"
+            " union all"
+            " select p.effective_on, p.rule, p.entry_id, p.amount, p.amount, o.of_position, -1 from own o"
+            "  join posting p on p.customer_id = :customer_id and p.credit_account = o.account_id) "
+            "select effective_on, rule, coalesce(sum(position) filter (where of_position), 0)::bigint as position,"
+            " coalesce(sum(side * amount) filter (where not of_position), 0)::bigint as debited from moved group by 1, 2"
+        ),
+        place,
+    )
+    days: dict[date, _Day] = {}
+    for row in rows:
+        day = days.setdefault(row.effective_on, _Day())
+        code = BY_NUMBER[row.rule].code
+        if code in _USED:
+            day.used -= row.position
+            continue
+        for kind in TAKINGS:
+            if code in _FROM_LIABILITY[kind]:
+                day.taken[kind] -= row.position
+                break
+            if code in _DIRECTLY[kind]:
+                day.taken[kind] += row.debited
+                day.borne[kind] += row.debited
+                break
+            if code == f"{kind}.rebate_found":
+                day.taken[kind] -= row.position
+                break
+        else:
+            corrected = next((kind for kind, rules in _CORRECTED.items() if code in rules), None)
+            if corrected is None:
+                day.billed += row.position
+            else:
+                day.borne[corrected] += row.position
+    for given_on, amount in _discounts(books, place):
+        days.setdefault(given_on, _Day()).discount += amount
+    return days
+
+
+def _discounts(books: Books, place: Mapping[str, object]) -> Sequence[tuple[date, int]]:
+    """What was taken off usage lines, by the day of their bill, and put back by those that were voided."""
+    rows = books.connection.execute(
+        text(
+            "with given as (select l.*, i.entity from invoice_line l join invoice i using (customer_id, invoice_id)"
+            "  where l.customer_id = :customer_id and l.subject = :subject and l.discount_minor > 0"
+            "  and i.entity = :entity and i.currency = :currency) "
+            "select e.effective_on, g.discount_minor as amount from given g"
+            " join lateral (select min(effective_on) as effective_on from entry e where e.customer_id = g.customer_id"
+            "  and e.document_id = g.invoice_id) e on true"
+            " union all "
+            "select e.effective_on, -g.discount_minor from given g join line_change x on x.customer_id = g.customer_id"
+            " and x.invoice_id = g.invoice_id and x.line = g.line and x.kind = 'void'"
+            " join lateral (select max(effective_on) as effective_on from entry e where e.customer_id = x.customer_id"
+            "  and e.document_id = x.document_id) e on true"
+        ),
+        place,
+    )
+    return [(row.effective_on, row.amount) for row in rows]

@@ -1,0 +1,171 @@
+"""Commitments: late usage and a shortfall that was billed make up one promise; breakage in proportion, and estimated anew."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.samples import PARTY, billed_usage, grant, invoice, parties, prepaid, usage
+from tests.test_usage_amounts import _total, amount
+
+COMMITMENT = grant("K", "100.00", kind="commitment", expires_on="2026-01-31")
+
+
+def shortfall(value: str, line: str = "1") -> dict[str, Any]:
+    return {"id": line, "kind": "shortfall", "amount": value, "grant": "K", "product": "tokens"}
+
+
+def estimate(ref: str, share: str, day: str, of: str) -> dict[str, Any]:
+    return {
+        "type": "breakage_estimate", "id": ref, "customer": PARTY["customer"], "grant": of, "date": day,
+        "expected_breakage": share, "reason": "use of the last quarter",
+    }  # fmt: skip
+
+
+def _left(cli: Cli) -> str:
+    (row,) = cli.report("wallet")
+    return str(row["left"])
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_late_usage_under_a_shortfall_that_was_billed_is_not_billed_twice(cli: Cli, order: tuple[int, ...]) -> None:
+    """60 used and billed, 40 billed as shortfall; 30 more of January arrive: 100 were promised, and 100 are billed."""
+    documents = [usage("late", "30.00", "2026-01-25"), invoice("S", "2026-02-01", shortfall("40.00")), None]
+    cli.post(
+        *parties(), COMMITMENT, usage("u", "60.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("60.00"))
+    )
+    for index in order:
+        document = documents[index]
+        if document is None:
+            cli.ok("recognize", "--through", "2026-02")
+        else:
+            cli.post(document)
+        cli.ok("verify")
+    assert cli.summary() == {
+        "2026-01": {"accounts_receivable": "60.00", "revenue": "90.00", "unbilled_receivable": "30.00"},
+        "2026-02": {"accounts_receivable": "40.00", "revenue": "10.00", "unbilled_receivable": "-30.00"},
+    }
+    assert _left(cli) == "0.00"
+    assert "expected at most 0.00" in cli.refuse(invoice("T", "2026-02-02", shortfall("0.01")))
+
+
+def test_usage_beyond_the_shortfall_is_due(cli: Cli) -> None:
+    cli.post(
+        *parties(), COMMITMENT, usage("u", "60.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("60.00")),
+        invoice("S", "2026-02-01", shortfall("40.00")), usage("late", "55.00", "2026-01-25"),
+    )  # fmt: skip
+    # 40 of the 55 are covered: 15 are due
+    assert _total(cli) == {"accounts_receivable": "100.00", "revenue": "115.00", "unbilled_receivable": "15.00"}
+    cli.ok("verify")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_usage_that_falls_raises_the_shortfall(cli: Cli, late: bool) -> None:
+    """60 used and billed, 40 of shortfall; 30 fall: 30 were used, 70 are shortfall, and 100 are billed."""
+    fall, bill = amount("fall", "-30.00", "2026-01-25"), invoice("S", "2026-02-01", shortfall("40.00"))
+    cli.post(
+        *parties(), COMMITMENT, usage("u", "60.00", "2026-01-10"), invoice("I", "2026-01-20", billed_usage("60.00"))
+    )
+    cli.post(*((bill, fall) if late else (fall, bill)))
+    assert cli.summary() == {
+        "2026-01": {"accounts_receivable": "60.00", "deferred_revenue": "30.00", "revenue": "30.00"},
+        "2026-02": {"accounts_receivable": "40.00", "deferred_revenue": "-30.00", "revenue": "70.00"},
+    }
+    assert _left(cli) == "0.00"
+    cli.ok("verify")
+
+
+def test_usage_that_falls_before_it_was_billed_leaves_more_to_bill(cli: Cli) -> None:
+    cli.post(
+        *parties(), COMMITMENT, usage("u", "60.00", "2026-01-10"), invoice("S", "2026-02-01", shortfall("40.00")),
+        amount("fall", "-30.00", "2026-02-02"),
+    )  # fmt: skip
+    assert _left(cli) == "30.00"
+    cli.post(invoice("T", "2026-02-03", shortfall("30.00"), billed_usage("30.00", line="2")))
+    assert _total(cli) == {"accounts_receivable": "100.00", "revenue": "100.00"}
+    cli.ok("verify")
+
+
+def test_a_void_shortfall_leaves_the_usage_it_covered_to_bill(cli: Cli) -> None:
+    cli.post(
+        *parties(), COMMITMENT, usage("u", "60.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("60.00")),
+        invoice("S", "2026-02-01", shortfall("40.00")), usage("late", "30.00", "2026-01-25"),
+        {"type": "invoice_void", "id": "V", "invoice": "S", "date": "2026-02-05", "reason": "late usage"},
+    )  # fmt: skip
+    assert _left(cli) == "10.00"
+    assert _total(cli) == {"accounts_receivable": "60.00", "revenue": "90.00", "unbilled_receivable": "30.00"}
+    cli.post(invoice("T", "2026-02-06", shortfall("10.00"), billed_usage("30.00", line="2")))
+    assert _total(cli) == {"accounts_receivable": "100.00", "revenue": "100.00"}
+    cli.ok("verify")
+
+
+def test_corrected_usage_under_a_shortfall_that_was_billed(cli: Cli) -> None:
+    cli.post(
+        *parties(), COMMITMENT, usage("u", "60.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("60.00")),
+        invoice("S", "2026-02-01", shortfall("40.00")), usage("late", "30.00", "2026-01-25"),
+        usage("late2", "20.00", "2026-01-25", supersedes="late"),
+    )  # fmt: skip
+    assert _total(cli) == {"accounts_receivable": "100.00", "revenue": "100.00"}
+    assert _left(cli) == "0.00"
+    cli.ok("verify")
+
+
+def test_a_commitment_that_is_not_expected_to_be_used_up_is_earned_with_use(cli: Cli) -> None:
+    """1,000 promised, 800 expected to be used: each 80 used earn 100; then 900 are expected, later 1,000 used."""
+    promise = grant(
+        "K", "1000.00", kind="commitment", expires_on="2026-12-31", breakage="proportional", expected_breakage="0.2",
+    )  # fmt: skip
+    cli.post(*parties(), promise, usage("u", "80.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("80.00")))
+    assert cli.summary()["2026-01"] == {
+        "accounts_receivable": "80.00",
+        "revenue": "100.00",
+        "unbilled_receivable": "20.00",
+    }
+    # 80 of 900: 88.89
+    cli.post(estimate("e", "0.1", "2026-03-31", "K"))
+    assert cli.summary()["2026-03"] == {"revenue": "-11.11", "unbilled_receivable": "-11.11"}
+    cli.ok("verify")
+    # 450 of 900 used: half of it, 500
+    cli.post(usage("v", "370.00", "2026-06-10"))
+    assert _total(cli) == {"accounts_receivable": "80.00", "revenue": "500.00", "unbilled_receivable": "420.00"}
+    # the end: 900 used, 100 due as shortfall, all of it earned before
+    cli.post(
+        usage("w", "450.00", "2026-12-10"), invoice("J", "2026-12-31", billed_usage("820.00"), shortfall("100.00", line="2")),
+    )  # fmt: skip
+    assert _total(cli) == {"accounts_receivable": "1000.00", "revenue": "1000.00"}
+    cli.ok("verify")
+
+
+def test_more_is_used_than_was_expected(cli: Cli) -> None:
+    promise = grant(
+        "K", "1000.00", kind="commitment", expires_on="2026-12-31", breakage="proportional", expected_breakage="0.2",
+    )  # fmt: skip
+    cli.post(*parties(), promise, usage("u", "800.00", "2026-01-10"))
+    assert _total(cli) == {"revenue": "1000.00", "unbilled_receivable": "1000.00"}
+    cli.post(usage("v", "150.00", "2026-02-10"))
+    assert _total(cli) == {"revenue": "1000.00", "unbilled_receivable": "1000.00"}
+    cli.post(usage("w", "100.00", "2026-03-10"))
+    assert _total(cli) == {"revenue": "1050.00", "unbilled_receivable": "1050.00"}
+    cli.ok("verify")
+
+
+def test_breakage_of_prepaid_credits_is_estimated_anew(cli: Cli) -> None:
+    """450 of 1,000 used, a tenth never: 50. By a quarter: 450 / 750 of 250 are 150. By none: 0."""
+    cli.post(
+        *parties(), grant("G", "1000.00", expires_on="2026-12-31", breakage="proportional", expected_breakage="0.10"),
+        invoice("I", "2026-01-01", prepaid("1000.00")), usage("u", "450.00", "2026-01-10"), estimate("e1", "0.25", "2026-03-31", "G"),
+    )  # fmt: skip
+    assert cli.summary()["2026-03"] == {"breakage_revenue": "100.00", "customer_credits": "-100.00"}
+    cli.post(estimate("e2", "0", "2026-04-30", "G"))
+    assert cli.summary()["2026-04"] == {"breakage_revenue": "-150.00", "customer_credits": "150.00"}
+    cli.ok("verify")
+    assert "expected a day from 2026-01-01 to 2026-12-31" in cli.refuse(estimate("e3", "0.1", "2027-01-01", "G"))
+
+
+def test_what_is_not_earned_in_proportion_has_no_estimate(cli: Cli) -> None:
+    cli.post(*parties(), grant("G", "100.00"))
+    assert "expected a grant with breakage proportional" in cli.refuse(estimate("e", "0.1", "2026-01-01", "G"))
+    assert "expected a share below 1" in cli.refuse(estimate("e", "1", "2026-01-01", "G"))
