@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN = .venv/bin
 
-.PHONY: help demo test conformance trust chaos bench lint format clean
+.PHONY: help demo test relations slow conformance trust chaos bench lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -18,6 +18,14 @@ demo: .venv/installed ## Run the demo on an embedded PostgreSQL and serve its pa
 
 test: .venv/installed ## Run the whole suite, PostgreSQL included
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+relations: .venv/installed ## Hold histories that nobody chose to what is always the same: N=300 of each, SEED=... tells them again
+	TICKMARK_SEED=$(or $(SEED),$(shell date +%s)) N=$(or $(N),300) $(BIN)/python -m pytest tests/test_relations.py -n 2 --dist worksteal
+
+slow: .venv/installed ## Run what `make test` leaves out, and the properties and relations five times as long, elsewhere each time
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal || test $$? -eq 5
+	TICKMARK_EXAMPLES=5 TICKMARK_SEED=$(or $(SEED),$(shell date +%s)) $(BIN)/python -m pytest -n 2 --dist worksteal \
+		tests/test_properties.py tests/test_model.py tests/test_relations.py
 
 conformance: .venv/installed ## Run the cases of both standards and write docs/conformance.md
 	$(BIN)/python -m tests.conformance

@@ -39,6 +39,22 @@ settings.load_profile("tickmark")
 _names = itertools.count(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes minutes; `make slow` runs it, `make test` does not")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="make slow runs it"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = os.environ.get("TICKMARK_SEED", "1")
+    terminalreporter.write_line(f"histories of test_relations.py are told from TICKMARK_SEED={told}")
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The URL of a database with this release's schema and nothing in it."""

@@ -2,11 +2,15 @@
 
 One customer, one entity, one currency, no closed month. It takes the documents that were accepted and says what every
 balance must be; where a document could not have been accepted, it says so by an assertion. Amounts are in cents.
+
+Beside it, `Earnings` says what contracts and invoices earn by month, and what corrections do to it, from the accounting policy's words.
 """
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import Counter, defaultdict
+from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Any
@@ -485,3 +489,521 @@ class Model:
         """What is promised posts nothing."""
 
     _contract_modification = _contract_renewal = _contract_termination = _estimate = _contract
+
+
+# What is earned, and what corrections do to it: a second opinion, day by day
+
+
+def _day(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+class Promised:
+    """An obligation as amounts by the day they are of and the day from which they count: nothing is rounded.
+
+    `of` maps (day of service, day it counts from) to an amount. What is earned by a day is the sum of what counts by then. The
+    `edition` is what is earned since the last modification, by day of service: a credit note is spread as that is.
+    """
+
+    def __init__(
+        self,
+        price: Fraction,
+        pattern: str,
+        start: date,
+        end: date,
+        known: date,
+        *,
+        contract: str | None = None,
+        ssp: int | None = None,
+    ) -> None:
+        self.contract, self.ssp = contract, ssp
+        self.agreed = price
+        # what credit notes and write-offs take off the price lies on top of what later modifications state
+        self.on_top = Fraction(0)
+        self.of: defaultdict[tuple[date, date], Fraction] = defaultdict(Fraction)
+        self.curve: dict[date, Fraction] = weights(pattern, start, end)
+        self.edition: dict[date, Fraction] = {}
+        self.ended = False
+        self._spread(price, date.min, known)
+
+    def _spread(self, rest: Fraction, since: date, known: date) -> None:
+        """Earn an amount over what remains of the curve from a day on; at once where nothing remains."""
+        left = {day: part for day, part in self.curve.items() if day >= since}
+        whole = sum(left.values())
+        self.edition = {day: rest * part / whole for day, part in left.items()} if whole else {known: rest}
+        for day, amount in self.edition.items():
+            self.of[day, max(day, known)] += amount
+
+    def earned(self, by: date) -> Fraction:
+        return sum((amount for (_, counts), amount in self.of.items() if counts <= by), Fraction(0))
+
+    def given(self, by: date, start: date, end: date) -> Fraction:
+        """How much of what a period covers is given by a day: what is earned of it, of all that is."""
+        covered = [(counts, amount) for (service, counts), amount in self.of.items() if start <= service <= end]
+        whole = sum((amount for _, amount in covered), Fraction(0))
+        if whole <= 0:
+            return Fraction(int(end <= by))
+        return min(
+            max(sum((amount for counts, amount in covered if counts <= by), Fraction(0)) / whole, Fraction(0)),
+            Fraction(1),
+        )
+
+    @property
+    def price(self) -> Fraction:
+        return sum(self.of.values(), Fraction(0))
+
+    def left(self, day: date) -> Fraction:
+        """What is still to be earned from a day on."""
+        return self.price - self.earned(day - timedelta(days=1))
+
+    def _forget_from(self, day: date) -> Fraction:
+        """Drop what would count from a day on; what was earned before."""
+        for key in [key for key in self.of if key[1] >= day]:
+            del self.of[key]
+        return self.price
+
+    def prospective(self, day: date, agreed: Fraction) -> None:
+        """What was earned by the day before stays; what is left of the price is earned over what remains of the term."""
+        self.agreed = agreed
+        before = self._forget_from(day)
+        self._spread(agreed + self.on_top - before, day, day)
+
+    def catch_up(self, day: date, agreed: Fraction) -> None:
+        """The price counts from the start, the difference at once."""
+        self.agreed = agreed
+        before = self._forget_from(day)
+        self.of[day, day] -= before
+        self._spread(agreed + self.on_top, date.min, day)
+
+    def stop(self, last: date) -> None:
+        """Nothing is promised after a day: what is given until then is earned as it was."""
+        for key in [key for key in self.of if key[0] > last]:
+            del self.of[key]
+        self.edition = {}
+        self.agreed = self.price - self.on_top
+        self.ended = True
+
+    def to_come_ends(self, day: date, amount: Fraction) -> dict[tuple[date, date], Fraction]:
+        """A part of what is to come is given up: the rest of it is earned over what remains. What was taken, by day."""
+        coming = {key: value for key, value in self.of.items() if key[1] >= day}
+        whole = sum(coming.values(), Fraction(0))
+        amount = min(amount, max(whole, Fraction(0)))
+        taken = {key: value * amount / whole for key, value in coming.items()} if amount else {}
+        for key, value in taken.items():
+            self.of[key] -= value
+        self.on_top -= amount
+        for (service, _), value in taken.items():
+            if service in self.edition:
+                self.edition[service] -= value
+        return taken
+
+    def comes_again(self, day: date, taken: dict[tuple[date, date], Fraction], part: Fraction) -> Fraction:
+        """What was given up is paid for after all: deferred again, and earned by its terms."""
+        whole = Fraction(0)
+        for (service, counts), value in taken.items():
+            self.of[service, max(counts, day)] += value * part
+            whole += value * part
+            if service in self.edition:
+                self.edition[service] += value * part
+        self.on_top += whole
+        return whole
+
+    def lower(self, day: date, amount: Fraction, until: date = date.max) -> None:
+        """A lower price: what was given of it is earned less at once, spread as the price is since its last modification.
+
+        What is more than that comes out of what was earned before, at once (silent in the policy: otherwise the months
+        after would earn less than nothing for no document of theirs).
+        """
+        edition = {service: value for service, value in self.edition.items() if service <= until}
+        whole = sum(edition.values(), Fraction(0))
+        spread = min(amount, max(whole, Fraction(0)))
+        for service, value in edition.items() if spread else ():
+            self.of[service, max(service, day)] -= spread * value / whole
+            self.edition[service] -= spread * value / whole
+        self.of[day, day] -= amount - spread
+        self.on_top -= amount
+
+    def lower_over(self, day: date, amount: Fraction, start: date, end: date, beyond: Fraction = Fraction(0)) -> None:
+        """What was promised over a period ends, in proportion to what is still earned over it; what is more is a lower price."""
+        by_day: defaultdict[date, Fraction] = defaultdict(Fraction)
+        for (service, _), value in self.of.items():
+            if start <= service <= end:
+                by_day[service] += value
+        whole = sum(by_day.values(), Fraction(0))
+        within = min(amount, max(whole, Fraction(0)))
+        for service, value in by_day.items() if within else ():
+            self.of[service, max(service, day)] -= within * value / whole
+            if service in self.edition:
+                self.edition[service] -= within * value / whole
+        self.on_top -= within
+        if amount - within > beyond:
+            # the months after the period carry nothing of it; what was billed beyond the price goes back before the price falls
+            self.lower(day, amount - within - beyond, end)
+
+    def take_back(self, day: date) -> None:
+        """A void of the bill that is its price: all of it, what was earned too."""
+        for (service, counts), value in list(self.of.items()):
+            self.of[service, max(counts, day)] -= value
+        self.edition = {}
+
+
+def weights(pattern: str, start: date, end: date) -> dict[date, Fraction]:
+    """How a price is earned by day: each day counts as one, as its part of its month, or a month counts on the day it begins."""
+    days = [start + timedelta(days=number) for number in range((end - start).days + 1)]
+    if pattern == "point_in_time":
+        return {start: Fraction(1)}
+    if pattern == "daily":
+        return dict.fromkeys(days, Fraction(1))
+    if pattern == "monthly_prorated":
+        return {day: Fraction(1, monthrange(day.year, day.month)[1]) for day in days}
+    assert pattern == "monthly"
+    return {day: Fraction(1) for day in days if day.day == min(start.day, monthrange(day.year, day.month)[1])}
+
+
+class Covering:
+    """A line of a bill, and what it covers of its obligation."""
+
+    def __init__(self, bill: str, line: dict[str, Any], promised: Promised, issued: date, *, own: bool) -> None:
+        self.bill, self.id, self.promised, self.issued, self.own = bill, line["id"], promised, issued, own
+        self.net = Fraction(line["amount"])
+        self.tax = Fraction(1, 10) if line.get("tax_codes") else Fraction(0)
+        self.left = self.net  # what it still bills
+        self.covers = self.net  # of the price
+        self.coming_lost = Fraction(0)  # of what it covers and is to come, given back without a lower price
+        self.given_lost = Fraction(0)
+        self.period = (_day(line["start"]), _day(line["end"])) if "start" in line else None
+        self.void = False
+
+
+class Earnings:
+    """What contracts and invoices earn by month, from their documents alone.
+
+    Told in the order of their dates, as the policy says: on one day contracts, modifications, then what they are billed, then credit
+    notes, then write-offs, refunds and disputes. Knows contracts, modifications, renewals, terminations, invoices, credit notes, voids,
+    payments, refunds, disputes, write-offs and recoveries; not estimates, nor progress, nor credits.
+    """
+
+    ROLES = ("revenue", "bad_debt", "refunds", "disputes", "position")
+    _ORDER = (
+        "contract", "contract_modification", "contract_renewal", "contract_termination", "invoice", "invoice_void", "payment", "application",
+        "credit_note", "write_off", "recovery", "refund", "dispute",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.promised: dict[str, Promised] = {}
+        self.lines: dict[str, list[Covering]] = {}
+        self.owner: dict[str, str] = {}
+        self.of_obligation: dict[str, str] = {}
+        self.payments: dict[str, dict[str, Any]] = {}
+        self.given_up: dict[str, dict[str, Any]] = {}
+        # by (role, customer): (day, amount)
+        self.moved: defaultdict[tuple[str, str], list[tuple[date, Fraction]]] = defaultdict(list)
+        self.products: dict[str, dict[str, Any]] = {}
+
+    def tell(self, documents: list[dict[str, Any]]) -> None:
+        def when(doc: dict[str, Any]) -> tuple[str, int]:
+            day = doc.get("issued_on") or doc.get("signed_on") or doc.get("date") or ""
+            return day, self._ORDER.index(doc["type"])
+
+        for doc in sorted(documents, key=when):
+            owner = (
+                doc.get("customer")
+                or self.owner[
+                    next(doc[name] for name in ("contract", "invoice", "payment", "write_off") if name in doc)
+                ]
+            )
+            self.owner[doc["id"]] = owner
+            getattr(self, f"_{doc['type']}")(doc, _day(when(doc)[0]), owner)
+
+    def balances(self, owner: str, by: date) -> dict[str, Fraction]:
+        """What has come together by a day."""
+        found = {
+            role: sum((amount for day, amount in self.moved[role, owner] if day <= by), Fraction(0))
+            for role in self.ROLES
+            if role != "revenue"
+        }
+        found["revenue"] = sum(
+            (promised.earned(by) for ref, promised in self.promised.items() if self.of_obligation[ref] == owner),
+            Fraction(0),
+        )
+        found["position"] -= found["revenue"]
+        return found
+
+    # Contracts
+
+    def _promise(self, owner: str, contract: str, item: dict[str, Any], price: Fraction, known: date) -> None:
+        start = _day(item["start"])
+        self.of_obligation[item["id"]] = owner
+        self.promised[item["id"]] = Promised(
+            price, item.get("pattern", "daily"), start, _day(item.get("end", item["start"])), known, contract=contract,
+            ssp=_whole(item.get("ssp")),
+        )  # fmt: skip
+        self.products[item["id"]] = item
+
+    def _contract(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        items = doc["obligations"]
+        whole = sum(Fraction(item.get("ssp", 0)) for item in items)
+        for item in items:
+            price = (
+                Fraction(doc["price"]) * Fraction(item["ssp"]) / whole if "price" in doc else Fraction(item["price"])
+            )
+            self._promise(owner, doc["id"], item, price, day)
+
+    def _contract_modification(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        for ref in doc.get("cancel", ()):
+            self.promised[ref].stop(day - timedelta(days=1))
+        apart = []
+        for item in doc.get("obligations", ()):
+            price = Fraction(item["price"])
+            promised = self.promised.get(item["id"])
+            if promised is None:
+                ssp = _whole(item.get("ssp"))
+                if doc.get("treatment", "auto") == "auto" and ssp is not None and ssp != cents(item["price"]):
+                    apart.append((item, price, Fraction(ssp, 100)))
+                else:
+                    self._promise(owner, doc["contract"], item, price, day)
+                continue
+            curve = weights(item.get("pattern", "daily"), _day(item["start"]), _day(item.get("end", item["start"])))
+            promised.ssp = _whole(item["ssp"]) if "ssp" in item else promised.ssp
+            if curve == promised.curve and cents(item["price"]) == round(promised.agreed * 100):
+                # what states the terms that hold changes nothing: what undoes itself leaves nothing
+                continue
+            promised.curve = curve
+            if doc.get("treatment", "auto") == "catch_up":
+                promised.catch_up(day, price)
+            else:
+                promised.prospective(day, price)
+        if apart:
+            self._pool(doc["contract"], owner, day, apart)
+
+    def _pool(
+        self, contract: str, owner: str, day: date, apart: list[tuple[dict[str, Any], Fraction, Fraction]]
+    ) -> None:
+        """What is left of the price and what is added are shared by stand-alone prices over what remains (25-13(a))."""
+        left = [
+            one for one in self.promised.values() if one.contract == contract and not one.ended and one.left(day) > 0
+        ]
+        if not left or any(one.ssp is None for one in left):
+            for item, price, _ in apart:
+                self._promise(owner, contract, item, price, day)
+            return
+        worth = []
+        for one in left:
+            whole = sum(one.curve.values())
+            worth.append(Fraction(one.ssp or 0, 100) * sum(part for on, part in one.curve.items() if on >= day) / whole)
+        pool = sum((one.left(day) for one in left), Fraction(0)) + sum(price for _, price, _ in apart)
+        together = sum(worth) + sum(ssp for *_, ssp in apart)
+        for one, alone in zip(left, worth, strict=True):
+            before = one.price - one.left(day)
+            one.prospective(day, before + pool * alone / together - one.on_top)
+        for item, _, alone in apart:
+            self._promise(owner, contract, item, pool * alone / together, day)
+
+    def _contract_renewal(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        for item in doc["obligations"]:
+            old = self.products[item["renews"]]
+            start = item.get("start") or (_day(old["end"]) + timedelta(days=1)).isoformat()
+            price = Fraction(item["price"]) if "price" in item else self.promised[item["renews"]].agreed
+            fields = (
+                {name: value for name, value in old.items() if name != "ssp"} | {"ssp": item["ssp"]}
+                if "ssp" in item
+                else old
+            )
+            self._promise(
+                owner, doc["contract"], fields | {"id": item["id"], "start": start, "end": item["end"]}, price, day
+            )
+
+    def _contract_termination(self, doc: dict[str, Any], day: date, _owner: str) -> None:
+        last = _day(doc["ends"]) if "ends" in doc else day - timedelta(days=1)
+        for one in self.promised.values():
+            if one.contract == doc["contract"] and not one.ended:
+                one.stop(last)
+
+    # Bills
+
+    def _invoice(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        if "supersedes" in doc:
+            self._void(doc["supersedes"], day, owner)
+        found = self.lines[doc["id"]] = []
+        for line in doc["lines"]:
+            amount = Fraction(line["amount"])
+            self._move("position", owner, day, amount)
+            if "obligation" in line:
+                found.append(Covering(doc["id"], line, self.promised[line["obligation"]], day, own=False))
+                continue
+            if amount < 0:
+                start, end = _day(line["start"]), _day(line["end"])
+                corrected = self._corrected(owner, line, start, end, day)
+                if corrected is not None:
+                    corrected.promised.lower_over(day, -amount, start, end)
+                    corrected.covers += amount
+                    continue
+            ref = f"{doc['id']}/{line['id']}"
+            self.of_obligation[ref] = owner
+            self.products[ref] = line | {"customer": owner}
+            start, end = line.get("start", doc["issued_on"]), line.get("end", doc["issued_on"])
+            pattern = line.get("pattern", "daily") if line["kind"] == "service" else "point_in_time"
+            # service that only an invoice tells of is caught up in the invoice's month
+            promised = self.promised[ref] = Promised(amount, pattern, _day(start), _day(end), day)
+            bare = {name: value for name, value in line.items() if name not in ("start", "end")}
+            found.append(Covering(doc["id"], bare, promised, day, own=True))
+
+    def _corrected(self, owner: str, line: dict[str, Any], start: date, end: date, day: date) -> Covering | None:
+        """The customer's line of the product whose period covers that of a line below zero, the latest one before it."""
+        fitting = [
+            covering
+            for ref, coverings in self.lines.items()
+            for covering in coverings
+            if covering.own and self.owner[ref] == owner and not covering.void and covering.issued <= day
+            and (about := self.products[f"{ref}/{covering.id}"])["product"] == line["product"]
+            and about.get("start") and _day(about["start"]) <= start and end <= _day(about["end"])
+        ]  # fmt: skip
+        return max(fitting, key=lambda covering: covering.issued, default=None)
+
+    def _invoice_void(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        self._void(doc["invoice"], day, owner)
+
+    def _void(self, ref: str, day: date, owner: str) -> None:
+        """A bill is no price: a contract keeps its own; an obligation that the invoice itself made has none any more."""
+        for line in self.lines[ref]:
+            self._move("position", owner, day, -line.left)
+            line.void = True
+            if line.own:
+                line.promised.take_back(day)
+
+    def _credit_note(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        for asked in doc["lines"]:
+            line = next(line for line in self.lines[doc["invoice"]] if line.id == asked["line"])
+            amount = Fraction(asked["amount"])
+            self._move("position", owner, day, -amount)
+            beyond = Fraction(0)
+            if not line.own:
+                billed = sum(
+                    other.left
+                    for others in self.lines.values()
+                    for other in others
+                    if other.promised is line.promised and not other.void
+                )
+                beyond = min(max(billed - line.promised.price, Fraction(0)), amount)
+            line.left -= amount
+            line.covers -= amount
+            if "start" in asked:
+                line.promised.lower_over(day, amount, _day(asked["start"]), _day(asked["end"]), beyond)
+            elif amount > beyond:
+                line.promised.lower(day, amount - beyond)
+
+    # What a bill covers, and what of it is given
+
+    def _given(self, line: Covering, day: date) -> Fraction:
+        """What of what a line covers is given by the end of the day before."""
+        before = day - timedelta(days=1)
+        if line.own:
+            # its price is what it bills: what is not to come of it is given
+            return line.promised.earned(before) - line.given_lost
+        if line.period is not None:
+            # money back of what was to come leaves the bill evenly (silent in the policy)
+            return (line.covers - line.coming_lost) * line.promised.given(before, *line.period)
+        others = [
+            other for lines in self.lines.values() for other in lines
+            if other.promised is line.promised and not other.void and other.issued <= day
+        ]  # fmt: skip
+        named = [other.period for other in others if other.period is not None]
+        reached = sum(
+            (
+                amount for (service, counts), amount in line.promised.of.items()
+                if counts <= before and not any(start <= service <= end for start, end in named)
+            ),
+            Fraction(0),
+        )  # fmt: skip
+        for other in sorted((other for other in others if other.period is None), key=lambda other: other.issued):
+            if other is line:
+                break
+            reached -= other.covers
+        return min(max(reached, Fraction(0)), line.covers)
+
+    def _parts(self, ref: str, gross: Fraction) -> list[tuple[Covering, Fraction]]:
+        """What is taken of an invoice, by line in proportion to what is left of each; net of tax."""
+        lines = self.lines[ref]
+        whole = sum(line.left * (1 + line.tax) for line in lines)
+        return [(line, gross * line.left / whole) for line in lines if line.left]
+
+    def _write_off(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        """Of what the bill covers first what is to come, then what was earned."""
+        kept = self.given_up[doc["id"]] = {
+            "parts": [],
+            "amount": Fraction(doc["amount"]),
+            "back": Fraction(0),
+            "invoice": doc["invoice"],
+        }
+        for line, net in self._parts(doc["invoice"], kept["amount"]):
+            given = self._given(line, day)
+            coming = min(
+                net, max(line.left - given if line.own else line.covers - given - line.coming_lost, Fraction(0))
+            )
+            taken = line.promised.to_come_ends(day, coming)
+            line.left -= net
+            line.covers -= coming
+            line.given_lost += net - coming
+            self._move("bad_debt", owner, day, net - coming)
+            self._move("position", owner, day, -coming)
+            kept["parts"].append((line, net - coming, coming, taken))
+
+    def _recovery(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        """In reverse order: bad debt first, then what was to come; tax in proportion."""
+        lost = self.given_up[doc["write_off"]]
+        before, lost["back"] = lost["back"], lost["back"] + Fraction(doc["amount"])
+        for line, bad, coming, taken in lost["parts"]:
+            net = bad + coming
+
+            def back(until: Fraction, bad: Fraction = bad, net: Fraction = net) -> tuple[Fraction, Fraction]:
+                reached = net * until / lost["amount"]
+                return min(reached, bad), max(reached - bad, Fraction(0))
+
+            (bad_before, coming_before), (bad_now, coming_now) = back(before), back(lost["back"])
+            self._move("bad_debt", owner, day, bad_before - bad_now)
+            line.given_lost -= bad_now - bad_before
+            if coming_now > coming_before:
+                line.promised.comes_again(day, taken, (coming_now - coming_before) / coming)
+                self._move("position", owner, day, coming_now - coming_before)
+                line.covers += coming_now - coming_before
+            line.left += (bad_now - bad_before) + (coming_now - coming_before)
+
+    def _payment(self, doc: dict[str, Any], _day: date, _owner: str) -> None:
+        self.payments[doc["id"]] = doc
+
+    def _application(self, _doc: dict[str, Any], _day: date, _owner: str) -> None:
+        """Money moves, and nothing is earned by it."""
+
+    def _refund(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        # without an invoice it is money that a credit note, or too much of a payment, left with the customer
+        if "invoice" in doc:
+            self._money_back("refunds", doc["invoice"], Fraction(doc["amount"]), day, owner)
+
+    def _dispute(self, doc: dict[str, Any], day: date, owner: str) -> None:
+        if doc["status"] == "lost":
+            (item,) = self.payments[doc["payment"]]["applications"]
+            self._money_back("disputes", item["invoice"], Fraction(doc["amount"]), day, owner)
+
+    def _money_back(self, role: str, ref: str, amount: Fraction, day: date, owner: str) -> None:
+        """In the proportion in which the part that the bill covers is given."""
+        for line, net in self._parts(ref, amount):
+            given = self._given(line, day)
+            whole = line.left if line.own else line.covers
+            earned = net * given / whole if whole else net
+            coming = net - earned
+            self._move(role, owner, day, earned)
+            self._move("position", owner, day, -coming)
+            line.left -= net
+            line.given_lost += earned
+            if line.own:
+                line.promised.to_come_ends(day, coming)
+                line.covers -= coming
+            else:
+                line.coming_lost += coming
+
+    def _move(self, role: str, owner: str, day: date, amount: Fraction) -> None:
+        self.moved[role, owner].append((day, amount))
+
+
+def _whole(amount: str | None) -> int | None:
+    return None if amount is None else cents(amount)
