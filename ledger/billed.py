@@ -27,7 +27,7 @@ PLAIN_KINDS = ("opening", "shortfall", "between")
 
 @dataclass(slots=True)
 class LineTax:
-    """What a line still bears of a tax."""
+    """What a line still bears of a tax, and what it bore at first."""
 
     code: str
     position: int
@@ -35,6 +35,8 @@ class LineTax:
     included: bool
     base: int
     tax: int
+    first_base: int
+    first_tax: int
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Line:
     product: str | None
     net: int
     taxes: list[LineTax] = field(default_factory=list)
+    first: int = 0  # what it billed at first
     # of one that bills a contract as a whole: what is left of each obligation's part
     parts: list[tuple[str, int]] = field(default_factory=list)
 
@@ -114,12 +117,12 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
     source = books.source(document_id, row.customer, row.entity, row.currency, row.issued_on, row.rate)
     place = {"customer_id": row.customer_id, "invoice_id": row.invoice_id}
     lines = {
-        line.line: Line(*line)
+        line.line: Line(line.line, line.kind, line.subject, line.product, line.net, first=line.first)
         for line in connection.execute(
             text(
                 "select l.line, l.kind, l.subject, coalesce(l.product, (select o.product from performance_obligation o"
                 "  where o.customer_id = l.customer_id and o.subject = l.subject)) as product,"
-                " l.amount_minor - coalesce(x.amount, 0)::bigint as net "
+                " l.amount_minor - coalesce(x.amount, 0)::bigint as net, l.amount_minor as first "
                 "from invoice_line l left join (select line, sum(amount_minor) as amount from line_change"
                 "  where customer_id = :customer_id and invoice_id = :invoice_id group by line) x using (line) "
                 "where l.customer_id = :customer_id and l.invoice_id = :invoice_id order by l.line"
@@ -130,7 +133,9 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
     taxes = connection.execute(
         text(
             "select line, tax_code, position, min(treatment) as treatment, bool_or(included) as included,"
-            " sum(base_minor)::bigint as base, sum(tax_minor)::bigint as tax from line_tax "
+            " sum(base_minor)::bigint as base, sum(tax_minor)::bigint as tax,"
+            " coalesce(sum(base_minor) filter (where document_id = invoice_id), 0)::bigint as first_base,"
+            " coalesce(sum(tax_minor) filter (where document_id = invoice_id), 0)::bigint as first_tax from line_tax "
             "where customer_id = :customer_id and invoice_id = :invoice_id group by 1, 2, 3 order by 1, 3"
         ),
         place,
@@ -266,10 +271,29 @@ class TaxPart:
 
 
 def tax_parts(line: Line, part: int, whole: int) -> list[TaxPart]:
-    """Each tax of a line in the proportion part / whole; all that is left of it where that is everything."""
-    return (
-        [TaxPart(tax, share(tax.base, part, whole), share(tax.tax, part, whole)) for tax in line.taxes] if whole else []
-    )
+    """Each tax of a line that goes with a part of its amount; all that is left of it where that is everything.
+
+    In proportion to what the line was at first, whatever was taken back of it before: in any order it is the same.
+    """
+    if not whole:
+        return []
+    if part == whole:
+        return [TaxPart(tax, tax.base, tax.tax) for tax in line.taxes]
+    # what a part is of: the net amount, what is stated (with the taxes it includes), or all with taxes
+    included = [tax for tax in line.taxes if tax.included]
+    beside = whole - line.net
+    borne = [] if beside == 0 else included if beside == sum(tax.tax for tax in included) else line.taxes
+    first = line.first + sum(tax.first_tax for tax in borne)
+    return [
+        TaxPart(tax, _within(tax.first_base, tax.base, part, first), _within(tax.first_tax, tax.tax, part, first))
+        for tax in line.taxes
+    ]
+
+
+def _within(first: int, left: int, part: int, whole: int) -> int:
+    """A part of what there was at first, but no more than is left of it."""
+    found = share(first, part, whole) if whole > 0 else left
+    return min(found, left) if left >= 0 else max(found, left)
 
 
 def record_taxes(

@@ -34,7 +34,7 @@ from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subjec
 from ledger.redraws import Freed
 from ledger.refunds_explained import Explained
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets, all_or_nothing, record_move
+from ledger.wallets import Wallets, all_or_nothing, record_move, unexpire
 
 _CUSTOMER = "customer"
 
@@ -42,11 +42,14 @@ _CUSTOMER = "customer"
 class _Credit:
     """A credit under way: it settles the receivable while that is open, then becomes the customer's money."""
 
-    def __init__(self, wallets: Wallets, invoice: BilledInvoice, day: date, open_amount: int) -> None:
+    def __init__(
+        self, wallets: Wallets, invoice: BilledInvoice, day: date, open_amount: int, on: date | None = None
+    ) -> None:
         self.wallets = wallets
         self.books = wallets.books
         self.invoice = invoice
         self.day = day
+        self.on = on or day
         self.open_amount = open_amount
         self.kind = "return"
         self.movements: list[Movement] = []
@@ -107,6 +110,7 @@ class _Credit:
         """Lower what a line of prepaid credits bills: unused ones go with it, of used ones a credit lowers the price."""
         source, subject = self.invoice.source, line.subject
         grant = self.wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
+        unexpire(self.wallets, source, grant, self.on)
         if kind != "void":
             self.freed += redraws.free(self.wallets, source, grant, amount + self.taken[subject], self.day)
         taken = credits_back.split(self.books, source, grant, amount, self.day, self.taken[subject])
@@ -275,7 +279,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
             {"undoes": invoice.invoice_id},
         )  # fmt: skip
     open_amount = 0 if invoice.master else due
-    credit = _Credit(wallets, invoice, day, open_amount - sum(line.gross for line in credits_))
+    credit = _Credit(wallets, invoice, day, open_amount - sum(line.gross for line in credits_), on)
     for line in charged(invoice.lines):
         if billed.is_of_terms(line):
             credit.take_back(line, line.net, decided, "void")
@@ -405,7 +409,7 @@ def _credit(
         ),
     ])  # fmt: skip
     _require_left(invoice, credited, explained)
-    credit = _Credit(wallets, invoice, day, due)
+    credit = _Credit(wallets, invoice, day, due, on)
     for asked, line, net, taxes in parts:
         if billed.is_of_terms(line):
             credit.take_back(line, net, decided, "credit")
@@ -449,6 +453,7 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         raise Refused("grant", doc.grant, f"expected credits that were paid for, found a {grant.kind} grant")
     if doc.date < grant.effective_on:
         raise Refused("date", doc.date, f"expected {grant.effective_on}, when the credits begin, or later")
+    unexpire(wallets, source, grant, doc.date)
     face = grant.left if doc.amount is None else to_minor(doc.amount, grant.currency)
     if face == 0 or face > grant.left:
         left = to_text(grant.left, grant.currency)

@@ -72,7 +72,7 @@ def later_refunds(books: Books, invoice: BilledInvoice, on: date) -> list[Refund
         place | {"refunds": list(found)},
     )
     for row in taxes:
-        tax = LineTax(row.tax_code, row.position, row.treatment, row.included, row.base, row.tax)
+        tax = LineTax(row.tax_code, row.position, row.treatment, row.included, row.base, row.tax, 0, 0)
         found[row.document_id].taxes.setdefault(row.line, []).append(tax)
     return [item for item in found.values() if any(amount > 0 for amount in item.net.values())]
 

@@ -25,7 +25,7 @@ from ledger.obligations import Correction, Decided, Obligations, Taking, obligat
 from ledger.positions import available
 from ledger.receivables import BETWEEN, add_change, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets
+from ledger.wallets import Wallets, unexpire
 
 _CUSTOMER = "customer"
 
@@ -170,7 +170,7 @@ def _post_parts(
     for part, by_line in parts:
         assert part.collector is not None, "a part has an entity that collects it"
         day = books.open_day(part.source.entity, on)
-        movements = _give_back(wallets, part, by_line, day, kind, to, decided)
+        movements = _give_back(wallets, part, by_line, on, kind, to, decided)
         movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, entity_subject(part.collector)))
         books.post(part.source, on, movements)
         _net(wallets, [part], day)
@@ -184,7 +184,7 @@ def _give_back(
     wallets: Wallets,
     invoice: BilledInvoice,
     by_line: Mapping[str, int],
-    day: date,
+    on: date,
     kind: str,
     to: str,
     decided: Decided,
@@ -192,7 +192,7 @@ def _give_back(
     """What giving back gross amounts of an invoice's lines moves, by `refund` or `dispute`, to cash or disputed funds."""
     books, source = wallets.books, invoice.source
     movements: list[Movement] = []
-    taking = Taking(books, source, day)
+    taking = Taking(books, source, books.open_day(source.entity, on))
     for line in charged(invoice.lines):
         gross = by_line[line.line]
         if line.kind == BETWEEN:
@@ -212,7 +212,7 @@ def _give_back(
                     Movement(f"{kind}.unbilled", rest, subject, to),
                 ]
         else:
-            movements += _of_usage(wallets, invoice, line, net, day, kind, to, taking.released)
+            movements += _of_usage(wallets, invoice, line, net, on, kind, to, taking.released)
         movements += [
             *(Movement(f"{kind}.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
@@ -223,17 +223,19 @@ def _give_back(
 
 
 def _of_usage(
-    wallets: Wallets, invoice: BilledInvoice, line: Line, net: int, day: date, kind: str, to: str, before: Counter[str]
+    wallets: Wallets, invoice: BilledInvoice, line: Line, net: int, on: date, kind: str, to: str, before: Counter[str]
 ) -> list[Movement]:
     """What giving back, or giving up, a part of a line of prepaid credits or usage moves.
 
     Unused credits go with it; of usage, what was to be given back anyway, then what was billed ahead. The rest was used.
     """
     books, source = wallets.books, invoice.source
+    day = books.open_day(source.entity, on)
     earned_rule = "write_off.bad_debt" if kind == "write_off" else f"{kind}.earned"
     rate = None if kind == "write_off" else invoice.rate
     if line.kind == "prepaid":
         grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+        unexpire(wallets, source, grant, on)
         freed = redraws.free(wallets, source, grant, net + before[line.subject], day)
         wallets.freed += [(source, item) for item in freed]
         unused = credits_back.split(books, source, grant, net, day, before[line.subject]).unused
@@ -288,7 +290,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
     decided = _given(wallets, document_id, doc.id, doc.date, "refund", [*split, *others], obligations)
     for invoice, by_line in split:
-        movements += _give_back(wallets, invoice, by_line, day, "refund", rail, decided)
+        movements += _give_back(wallets, invoice, by_line, doc.date, "refund", rail, decided)
     books.post(source, doc.date, movements)
     _net(wallets, [invoice for invoice, _ in plan], day)
     _post_parts(wallets, others, doc.date, "refund", rail, decided)
@@ -396,7 +398,7 @@ def _lost(
     others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
     decided = _given(wallets, document_id, doc.id, doc.date, "dispute", [*split, *others], obligations)
     for invoice, by_line in split:
-        movements += _give_back(wallets, invoice, by_line, day, "dispute", subject, decided)
+        movements += _give_back(wallets, invoice, by_line, doc.date, "dispute", subject, decided)
     return movements, [invoice for invoice, _ in plan], others, decided
 
 
@@ -464,7 +466,7 @@ def _write_off(
                     Movement("write_off.bad_debt", share_.earned, subject, to),
                 ]
         else:
-            movements += _of_usage(wallets, invoice, line, net, day, "write_off", to, taking.released)
+            movements += _of_usage(wallets, invoice, line, net, on, "write_off", to, taking.released)
         movements += [
             *(Movement("write_off.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),

@@ -504,6 +504,48 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
     return expired
 
 
+def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
+    """Put back what expired of a grant, and of its order, for a document of a day on which it had not: it comes late.
+
+    The next recognition lets what is left then expire again, on the same day.
+    """
+    paid = grant.paid
+    members = [grant] if paid is None else [paid, *paid.bonuses]
+    late = [item for item in members if item.expires_on is not None and on <= item.expires_on and item.expired_face]
+    books = wallets.books
+    for item in late:
+        if item.kept_in_memorandum:
+            moved = Movement("expire.credits_corrected", item.expired_face, item.subject, item.subject)
+            books.post(source, item.expires_on or on, [moved])
+        item.expired_face = 0
+        wallets.touch(item)
+    if not late or paid is None or any(item.expired_face for item in members):
+        return
+    for day, amount in _broken_by_expiry(books, source, paid).items():
+        rule = "expire.prepaid_corrected" if amount > 0 else "expire.prepaid"
+        books.post(source, day, [Movement(rule, abs(amount), paid.subject, paid.subject)])
+        paid.broken -= amount
+    wallets.touch(paid)
+
+
+def _broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, int]:
+    """What of a grant's price broke when it expired, by day."""
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select p.effective_on, sum(case when p.debit_account = a.account_id then p.amount else -p.amount end)::bigint as amount "
+            "from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account) "
+            "where a.customer_id = :customer_id and a.subject = :subject and a.role = 'customer_credits' and p.rule = any(:rules) "
+            "group by 1 having sum(case when p.debit_account = a.account_id then p.amount else -p.amount end) <> 0 order by 1"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "subject": grant.subject,
+            "rules": [RULES["expire.prepaid"].number, RULES["expire.prepaid_corrected"].number],
+        },
+    )  # fmt: skip
+    return {row.effective_on: row.amount for row in rows}
+
+
 def _expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> bool:
     """Expire what is left; what is billed of a grant after it expired breaks on the day it is billed."""
     subject = grant.subject

@@ -238,11 +238,16 @@ class _Obligation:
 
 @dataclass(slots=True)
 class _Billed:
-    """A bill while events are folded: what of it still covers something, and what of that was given up or back as earned."""
+    """A bill while events are folded: what of it still covers something, and what of that was given up or back as earned.
+
+    Of a contract's bill, `refunded` money went back and the price stays: evenly of what it covers, of which `to_come` was not given.
+    """
 
     bill: Bill
     covers: int
     gone: int = 0
+    refunded: int = 0
+    to_come: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -838,7 +843,7 @@ class _Fold:
             if item is billed:
                 break
             if item.bill.starts_on is None or item.bill.ends_on is None:
-                free -= item.covers
+                free -= item.covers - item.to_come
         return min(max(free, 0), billed.covers)
 
     def _correct(self, event: Corrected) -> None:
@@ -853,8 +858,13 @@ class _Fold:
         self.folded.splits[event.document_id, event.bill] = Split(
             before_it.expected + split.expected, before_it.earned + split.earned, before_it.rest + split.rest
         )
-        billed.covers -= split.expected + split.rest
-        billed.gone += split.earned
+        if event.kind in ("refund", "dispute") and not obligation.promise.own:
+            billed.covers -= split.expected
+            billed.refunded += split.earned + split.rest
+            billed.to_come += split.rest
+        else:
+            billed.covers -= split.expected + split.rest
+            billed.gone += split.earned
         obligation.billed -= split.expected + split.rest
         obligation.given_back += split.expected
         if split.earned and event.kind in GIVING:
@@ -893,6 +903,9 @@ class _Fold:
     def _write_off(self, obligation: _Obligation, billed: _Billed, event: Corrected) -> Split:
         """Of what the bill covers, what is to come is given up first: it leaves the price; then what was earned: bad debt."""
         to_come = max(billed.covers - self._given(billed, event.on), 0)
+        covers = billed.covers - billed.gone
+        if billed.refunded and covers > 0:  # money went back of it, evenly
+            to_come = share(to_come, max(covers - billed.refunded, 0), covers)
         rest = min(event.amount, to_come)
         gives_up = max(rest - obligation.beyond, 0)
         terms = obligation.terms

@@ -671,6 +671,8 @@ class Covering:
         self.covers = self.net  # of the price
         self.coming_lost = Fraction(0)  # of what it covers and is to come, given back without a lower price
         self.given_lost = Fraction(0)
+        self.bad = Fraction(0)  # of what was given, written off
+        self.back = Fraction(0)  # money that went back of a contract's bill
         self.period = (_day(line["start"]), _day(line["end"])) if "start" in line else None
         self.void = False
 
@@ -901,8 +903,7 @@ class Earnings:
             # its price is what it bills: what is not to come of it is given
             return line.promised.earned(before) - line.given_lost
         if line.period is not None:
-            # money back of what was to come leaves the bill evenly (silent in the policy)
-            return (line.covers - line.coming_lost) * line.promised.given(before, *line.period)
+            return line.covers * line.promised.given(before, *line.period)
         others = [
             other for lines in self.lines.values() for other in lines
             if other.promised is line.promised and not other.void and other.issued <= day
@@ -918,7 +919,7 @@ class Earnings:
         for other in sorted((other for other in others if other.period is None), key=lambda other: other.issued):
             if other is line:
                 break
-            reached -= other.covers
+            reached -= other.covers - other.coming_lost
         return min(max(reached, Fraction(0)), line.covers)
 
     def _parts(self, ref: str, gross: Fraction) -> list[tuple[Covering, Fraction]]:
@@ -938,12 +939,13 @@ class Earnings:
         for line, net in self._parts(doc["invoice"], kept["amount"]):
             given = self._given(line, day)
             coming = min(
-                net, max(line.left - given if line.own else line.covers - given - line.coming_lost, Fraction(0))
+                net, max(line.left - given if line.own else (line.covers - given) * self._not_back(line), Fraction(0))
             )
             taken = line.promised.to_come_ends(day, coming)
             line.left -= net
             line.covers -= coming
             line.given_lost += net - coming
+            line.bad += net - coming
             self._move("bad_debt", owner, day, net - coming)
             self._move("position", owner, day, -coming)
             kept["parts"].append((line, net - coming, coming, taken))
@@ -962,6 +964,7 @@ class Earnings:
             (bad_before, coming_before), (bad_now, coming_now) = back(before), back(lost["back"])
             self._move("bad_debt", owner, day, bad_before - bad_now)
             line.given_lost -= bad_now - bad_before
+            line.bad -= bad_now - bad_before
             if coming_now > coming_before:
                 line.promised.comes_again(day, taken, (coming_now - coming_before) / coming)
                 self._move("position", owner, day, coming_now - coming_before)
@@ -988,8 +991,10 @@ class Earnings:
         """In the proportion in which the part that the bill covers is given."""
         for line, net in self._parts(ref, amount):
             given = self._given(line, day)
-            whole = line.left if line.own else line.covers
-            earned = net * given / whole if whole else net
+            # money back leaves a contract's bill evenly, and its price stays (silent in the policy)
+            whole = line.left if line.own else line.covers - line.bad
+            given -= Fraction(0) if line.own else line.bad
+            earned = net * max(given, Fraction(0)) / whole if whole else net
             coming = net - earned
             self._move(role, owner, day, earned)
             self._move("position", owner, day, -coming)
@@ -1000,6 +1005,13 @@ class Earnings:
                 line.covers -= coming
             else:
                 line.coming_lost += coming
+                line.back += net
+
+    @staticmethod
+    def _not_back(line: Covering) -> Fraction:
+        """What part of what a bill covers money did not go back of."""
+        whole = line.covers - line.bad
+        return (whole - line.back) / whole if whole > 0 else Fraction(0)
 
     def _move(self, role: str, owner: str, day: date, amount: Fraction) -> None:
         self.moved[role, owner].append((day, amount))

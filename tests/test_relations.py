@@ -320,6 +320,7 @@ def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
         return None
     on = days_on(day, chance.randint(0, (last - day).days)).isoformat()
     again = bill | {"id": "@again", "issued_on": on, "due_on": max(bill["due_on"], on)}
+    again.pop("supersedes", None)  # the one before is superseded by the bill that is taken back
     # what this makes of the line is named by it
     renamed = history.swapped(
         lambda doc: doc if doc is bill else json.loads(json.dumps(doc).replace(f'"{bill["id"]}"', '"@again"'))
