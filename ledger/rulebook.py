@@ -1475,6 +1475,15 @@ _RULES = (
     ),
 )
 
+# What is handed out first come, first served: all that the order in which documents arrive decides. Everything else is told by dates.
+BY_ARRIVAL = (
+    "Which grant a usage drew on: decided when it arrives, of the credits that are left then; later documents leave it as it was.",
+    "Which of two documents over one limit is refused: what an invoice has open, a payment has left, a grant has unused.",
+    "Printed invoice numbers: without gaps, in the order in which invoices were accepted.",
+    "Which invoice redeems a coupon that is good for one, or starts the months of one that repeats.",
+    "Which of two modifications of one obligation on one day holds: the one that arrived later.",
+)
+
 RULES: dict[str, Rule] = {rule.code: rule for rule in _RULES}
 BY_NUMBER: dict[int, Rule] = {rule.number: rule for rule in _RULES}
 

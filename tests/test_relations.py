@@ -1107,3 +1107,41 @@ def test_which_invoice_redeems_a_coupon_of_one_is_told_by_arrival(cli: Cli) -> N
     }  # fmt: skip
     cli.post(*parties(), coupon, invoice("later", "2026-02-01", line))
     assert "ONCE" in cli.refuse(invoice("earlier", "2026-01-01", line))
+
+
+@pytest.mark.parametrize(("first", "later", "month"), [("900.00", "720.00", "20.00"), ("720.00", "900.00", "50.00")])
+def test_which_of_two_modifications_of_one_day_holds_is_told_by_arrival(
+    cli: Cli, first: str, later: str, month: str
+) -> None:
+    """1,200.00 for a year, 600.00 of it given by July: at 720.00 the rest of the year earns 20.00 a month, at 900.00 it earns 50.00."""
+    seats = {
+        "id": "C/1",
+        "product": "seats",
+        "price": "1200.00",
+        "start": "2026-01-01",
+        "end": "2026-12-31",
+        "pattern": "monthly",
+    }
+    promised = {
+        "type": "contract", "id": "C", "customer": "globex", "entity": "us", "currency": "USD", "signed_on": "2026-01-01",
+        "obligations": [seats],
+    }  # fmt: skip
+    modified = {"type": "contract_modification", "contract": "C", "date": "2026-07-01", "treatment": "prospective"}
+    cli.post(*parties(), promised)
+    for number, price in enumerate((first, later)):
+        cli.post(modified | {"id": f"M{number}", "obligations": [seats | {"price": price}]})
+    cli.ok("recognize", "--through", "2026-08")
+    assert cli.summary()["2026-08"]["revenue"] == month
+
+
+def test_the_rulebook_names_what_counts_by_arrival(cli: Cli) -> None:
+    told = cli.ok("rules")
+    assert "What counts by arrival, not by date" in told
+    for what in (
+        "Which grant",
+        "Which of two documents",
+        "Printed invoice numbers",
+        "coupon",
+        "Which of two modifications",
+    ):
+        assert what in told

@@ -9,7 +9,7 @@ from typing import Any
 from ledger.invoices import Invoice, Item, TaxTotal
 from ledger.money import grouped
 from ledger.reports import Column, Report
-from ledger.rulebook import RULES
+from ledger.rulebook import BY_ARRIVAL, RULES
 from ledger.trace import Trace
 
 
@@ -64,6 +64,8 @@ def rules_text() -> str:
         blocks.append(
             f"{rule.number}  {rule.code}: {rule.debit or 'as given'} \N{RIGHTWARDS ARROW} {rule.credit or 'as given'}\n{why}\n"
         )
+    told = [textwrap.fill(text, 96, initial_indent="  -  ", subsequent_indent="     ") for text in BY_ARRIVAL]
+    blocks.append("\n".join(["What counts by arrival, not by date", *told, ""]))
     return "\n".join(blocks)
 
 
