@@ -159,9 +159,9 @@ _BY_PROGRESS = f"""{_STOOD}, on_day as (
     {{select}}
 """
 
-# What a contract promises is known from the document that added it; what an invoice does shows in what is billed.
-_KNOWN = """(o.contract is null or exists (
-    select from document d where d.customer_id = o.customer_id and d.document_id = o.known_by and d.posted_at <= :known_at))"""
+# What is promised is known from the document that added it, be it a contract or an invoice.
+_KNOWN = """exists (
+    select from document d where d.customer_id = o.customer_id and d.document_id = o.known_by and d.posted_at <= :known_at)"""
 
 
 def scheduled(

@@ -681,14 +681,14 @@ class Earnings:
     """What contracts and invoices earn by month, from their documents alone.
 
     Told in the order of their dates, as the policy says: on one day contracts, modifications, then what they are billed, then credit
-    notes, then write-offs, refunds and disputes. Knows contracts, modifications, renewals, terminations, invoices, credit notes, voids,
+    notes, then disputes, refunds, write-offs and recoveries. Knows contracts, modifications, renewals, terminations, invoices, credit notes, voids,
     payments, refunds, disputes, write-offs and recoveries; not estimates, nor progress, nor credits.
     """
 
     ROLES = ("revenue", "bad_debt", "refunds", "disputes", "position")
     _ORDER = (
         "contract", "contract_modification", "contract_renewal", "contract_termination", "invoice", "invoice_void", "payment", "application",
-        "credit_note", "write_off", "recovery", "refund", "dispute",
+        "credit_note", "dispute", "refund", "write_off", "recovery",
     )  # fmt: skip
 
     def __init__(self) -> None:

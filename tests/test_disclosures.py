@@ -175,34 +175,53 @@ def test_deferred_revenue_rolls_forward(cli: Cli) -> None:
     rows = cli.report("deferred-rollforward")
     keys = ("period", "opening", "billed", "recognised", "credited", "other", "closing")
     assert [tuple(row[key] for key in keys) for row in rows] == [
-        ("2026-01", "0.00", "120.00", "-10.00", "0.00", "0.00", "110.00"),
-        ("2026-02", "110.00", "50.00", "-20.00", "0.00", "0.00", "140.00"),
-        ("2026-03", "140.00", "0.00", "-10.00", "0.00", "0.00", "130.00"),
+        # what tokens of the contract earned ahead of their bill is set against what seats are billed ahead: 1.67, 1.66, 1.67
+        ("2026-01", "0.00", "120.00", "-10.00", "0.00", "-1.67", "108.33"),
+        ("2026-02", "108.33", "50.00", "-20.00", "0.00", "-1.66", "136.67"),
+        ("2026-03", "136.67", "0.00", "-10.00", "0.00", "-1.67", "125.00"),
     ]
     (quarter,) = cli.report("deferred-rollforward", "--by", "quarter")
-    assert (quarter["period"], quarter["billed"], quarter["closing"]) == ("2026-Q1", "170.00", "130.00")
+    assert (quarter["period"], quarter["billed"], quarter["closing"]) == ("2026-Q1", "170.00", "125.00")
     grouped = cli.report("deferred-rollforward", "--by", "year", "--group", "product", "--group", "contract")
     assert [(r["contract"], r["product"], r["closing"]) for r in grouped] == [
         ("", "", "40.00"),
-        ("C", "seats", "90.00"),
+        ("C", "seats", "85.00"),
     ]
     march = cli.report("deferred-rollforward", "--from", "2026-03-01")
-    assert [(r["opening"], r["closing"]) for r in march] == [("140.00", "130.00")]
+    assert [(r["opening"], r["closing"]) for r in march] == [("136.67", "125.00")]
 
 
 def test_contract_assets_roll_forward(cli: Cli) -> None:
     _books(cli)
-    rows = [(r["period"], r["opening"], r["earned"], r["closing"]) for r in cli.report("asset-rollforward")]
-    # 40.00 over 24 months: 1.67, 3.33, 5.00 cumulatively
-    assert rows == [
-        ("2026-01", "0.00", "1.67", "1.67"),
-        ("2026-02", "1.67", "1.66", "3.33"),
-        ("2026-03", "3.33", "1.67", "5.00"),
+    keys = ("period", "opening", "earned", "other", "closing")
+    # 40.00 over 24 months: 1.67, 3.33, 5.00 cumulatively; set against what the contract is billed ahead
+    assert [tuple(row[key] for key in keys) for row in cli.report("asset-rollforward")] == [
+        ("2026-01", "0.00", "1.67", "-1.67", "0.00"),
+        ("2026-02", "0.00", "1.66", "-1.66", "0.00"),
+        ("2026-03", "0.00", "1.67", "-1.67", "0.00"),
+    ]
+    assert cli.report("unbilled") == []
+    # the same of a contract that nobody billed
+    alone = {
+        "id": "D/b",
+        "product": "tokens",
+        "price": "40.00",
+        "start": "2026-01-01",
+        "end": "2027-12-31",
+        "pattern": "monthly",
+    }
+    cli.post(contract("D", "2026-01-01", alone))
+    cli.ok("recognize", "--through", "2026-03")
+    rows = cli.report("asset-rollforward", "--contract", "D")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        ("2026-01", "0.00", "1.67", "0.00", "1.67"),
+        ("2026-02", "1.67", "1.66", "0.00", "3.33"),
+        ("2026-03", "3.33", "1.67", "0.00", "5.00"),
     ]
     (row,) = cli.report("unbilled")
     assert (row["contract"], row["subject"], row["amount"], row["earned_on"]) == (
-        "C",
-        "obligation:C/b",
+        "D",
+        "obligation:D/b",
         "5.00",
         "2026-03-31",
     )
@@ -217,9 +236,9 @@ def test_contract_balances_are_net_by_contract(cli: Cli) -> None:
     assert rows == {
         "Receivables": ("50.00", "0.00", "50.00"),
         "Contract assets": ("0.00", "0.00", "0.00"),
-        # the contract: 100.00 deferred less 3.33 unbilled, then 90.00 less 5.00; credits: 40.00
+        # the contract: 100.00 billed ahead less 3.33 earned ahead, then 90.00 less 5.00; credits: 40.00. The ledger has it so
         "Contract liabilities": ("136.67", "-11.67", "125.00"),
-        "Netted within contracts": ("3.33", "1.67", "5.00"),
+        "Netted within contracts": ("0.00", "0.00", "0.00"),
         "Revenue that was in the opening liability": (None, "10.00", None),
     }  # fmt: skip
 
