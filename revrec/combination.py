@@ -17,8 +17,8 @@ from ledger.books import Books
 from ledger.errors import InvalidDocument, Refused
 from ledger.money import allocate, to_minor
 from revrec.catalogue import Catalogue
-from revrec.changes import Combined
 from revrec.documents import Contract
+from revrec.events import Combined
 from revrec.history import Plan
 from revrec.versions import Agreed, Standing, all_standing, find_contract
 

@@ -16,7 +16,6 @@ from ledger.errors import InvalidDocument, Refused
 from ledger.money import exponent, to_minor, to_text, within_limit
 from ledger.obligations import obligation_subject
 from revrec.catalogue import Catalogue, stand_alone_price
-from revrec.changes import Added, Changed, Estimated, Event, Modified, Promise, Taken, Terminated
 from revrec.documents import (
     ConsiderationPayable,
     ContractModification,
@@ -26,6 +25,7 @@ from revrec.documents import (
     ModifiedObligation,
     measured,
 )
+from revrec.events import Added, Changed, Estimated, Event, Modified, Promise, Taken, Terminated
 from revrec.terms import Curve
 
 

@@ -23,22 +23,8 @@ from ledger.obligations import NET_OBLIGATION, Correction, Obligations, Shares, 
 from ledger.positions import available
 from ledger.wallets import Wallets
 from revrec import happened
-from revrec.changes import (
-    Beside,
-    Bill,
-    Combined,
-    Corrected,
-    Event,
-    Folded,
-    Modified,
-    Promise,
-    Split,
-    Taken,
-    Terminated,
-    Undone,
-    Version,
-    fold,
-)
+from revrec.changes import Beside, Folded, Split, Version, fold
+from revrec.events import Bill, Combined, Corrected, Event, Modified, Promise, Taken, Terminated, Undone
 from revrec.terms import Curve, Progress
 from revrec.versions import Party, find_contract
 

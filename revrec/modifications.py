@@ -11,9 +11,10 @@ from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
 from ledger.obligations import obligation_subject
 from ledger.wallets import Wallets
-from revrec.changes import Promise, TooLittle
+from revrec.changes import TooLittle
 from revrec.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
 from revrec.documents import ContractModification, ModifiedObligation, measured
+from revrec.events import Promise
 from revrec.happened import curve_of, modified, price_of
 from revrec.history import Plan
 from revrec.progress import add_milestones, require_reached

@@ -17,9 +17,9 @@ from ledger.errors import Refused, UnknownReference
 from ledger.money import to_minor, within_limit
 from ledger.obligations import obligation_subject
 from ledger.wallets import Wallets
-from revrec.changes import Promise
 from revrec.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
 from revrec.documents import ContractObligation, ContractPattern, ContractRenewal, ContractTermination, Renewal
+from revrec.events import Promise
 from revrec.happened import curve_of, last_day, renewed, terminated
 from revrec.history import Plan
 from revrec.versions import Agreed, add_change, all_standing, find_contract, standing_of

@@ -11,20 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
 from ledger.schema import obligation_terms
-from revrec.changes import (
-    Bill,
-    Changed,
-    Corrected,
-    Estimated,
-    Event,
-    Folded,
-    Modified,
-    Promise,
-    Taken,
-    Terminated,
-    Undone,
-    fold,
-)
+from revrec.changes import Folded, fold
+from revrec.events import Bill, Changed, Corrected, Estimated, Event, Modified, Promise, Taken, Terminated, Undone
 from revrec.history import _rows
 from revrec.schedules import SEGMENT_SQL, earned_sql, parts_sql, term_sql
 from revrec.terms import Curve, plain
