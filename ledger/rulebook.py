@@ -1487,8 +1487,8 @@ BY_ARRIVAL = (
 RULES: dict[str, Rule] = {rule.code: rule for rule in _RULES}
 BY_NUMBER: dict[int, Rule] = {rule.number: rule for rule in _RULES}
 
-# The rules by which later documents lower what an obligation's customer pays for it: its price falls by them.
-PRICE_REDUCING = tuple(
+# The rules by which later documents give back of what an obligation is billed: less of it is expected back then.
+GIVING_BACK = tuple(
     rule.number
     for rule in _RULES
     if rule.code.startswith(("credit.", "refund.", "dispute.", "write_off."))

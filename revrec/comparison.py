@@ -18,7 +18,7 @@ from ledger.balances import gl_account_sql
 from ledger.chart import CONTRACT_LIABILITIES, ROLES
 from ledger.errors import Refused
 from ledger.reports import GROUPS, PERIODS, Column, Filters, Report, last_day, period_of
-from ledger.rulebook import BY_NUMBER, PRICE_REDUCING
+from ledger.rulebook import BY_NUMBER
 from revrec.cells import figure_of
 from revrec.disclosures import rules_of
 from revrec.facts import posted_since
@@ -346,22 +346,21 @@ def _felt(fact: _Row, key: str, row: _Row, period: str) -> bool:
 # Reports whose totals are of the rows of their section, above them.
 _TOTALS = ("income-statement", "balance-sheet")
 _REVENUE = ("revenue", "breakage_revenue")
-_EARNED = (*_REVENUE, "refunds", "disputes", "bad_debt")
 
 
-def _lowers(one: _Posted) -> bool:
-    """Whether it lowers what an obligation is paid; or bills it, which is the price of what an invoice sells by itself alone."""
+def _prices(one: _Posted) -> bool:
+    """Whether it bills what an invoice sells by itself alone, whose price is its bill; what else changes prices leaves versions."""
     billed = one.contract is None and BY_NUMBER[one.rule].code.startswith("invoice.")
-    return one.rule in PRICE_REDUCING or (billed and one.role != "accounts_receivable")
+    return billed and one.role != "accounts_receivable"
 
 
 def _month_to_come(one: _Posted, key: str, row: _Row, days: set[date]) -> bool:
     """What is to come in a month is a price by its terms; in the report's own month less what is recognised."""
     if not one.subject.startswith("obligation:"):
         return False
-    if one.role in _EARNED and one.rule not in PRICE_REDUCING:
+    if one.role == "revenue":
         return key != "to_date" and any(row.get("month") == period_of(day, name) for day in days for name in PERIODS)
-    return _lowers(one) and any(period_of(one.effective_on, name) <= row["month"] for name in PERIODS)
+    return _prices(one) and any(period_of(one.effective_on, name) <= row["month"] for name in PERIODS)
 
 
 def _horizon_to_come(one: _Posted, key: str, _row: _Row, _days: set[date]) -> bool:
@@ -371,9 +370,9 @@ def _horizon_to_come(one: _Posted, key: str, _row: _Row, _days: set[date]) -> bo
         return key != "as_used"
     if one.subject.startswith("grant:"):
         return one.role in _REVENUE and (summed or key == "as_used")
-    if one.role in _EARNED and one.rule not in PRICE_REDUCING:  # of the months to come the first
+    if one.role == "revenue":  # of the months to come the first
         return one.subject.startswith("obligation:") and (summed or key in ("within_12", "by_progress"))
-    return one.subject.startswith("obligation:") and key != "as_used" and _lowers(one)
+    return one.subject.startswith("obligation:") and key != "as_used" and _prices(one)
 
 
 def _net_by_contract(one: _Posted, key: str, row: _Row, _days: set[date]) -> bool:

@@ -16,7 +16,7 @@ from ledger.books import AccountKey, Books, Movement, Source
 from ledger.dates import month_end, month_start, months_between
 from ledger.obligations import obligation_keys, refund_key
 from ledger.positions import balance
-from ledger.rulebook import PRICE_REDUCING
+from ledger.rulebook import GIVING_BACK
 
 _EXPECTED = """
     select o.customer_id, c.ref as customer, o.subject, o.entity, o.currency, o.product, o.pattern, v.from_day, v.refund_minor, x.first_day
@@ -66,9 +66,9 @@ def _reduced(books: Books, customer_id: int, subject: str) -> list[tuple[date, i
         text(
             "select p.effective_on, sum(case when p.debit_account = a.account_id then p.amount else -p.amount end)::bigint as amount "
             "from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account) "
-            "where a.customer_id = :customer_id and a.subject = :subject and p.rule = any(:price_reducing)"
+            "where a.customer_id = :customer_id and a.subject = :subject and p.rule = any(:giving_back)"
             " and a.role in ('deferred_revenue', 'unbilled_receivable', 'refunds', 'disputes', 'bad_debt') group by 1"
         ),
-        {"customer_id": customer_id, "subject": subject, "price_reducing": list(PRICE_REDUCING)},
+        {"customer_id": customer_id, "subject": subject, "giving_back": list(GIVING_BACK)},
     )
     return [(row.effective_on, row.amount) for row in rows]
