@@ -430,7 +430,7 @@ def _require_left(invoice: BilledInvoice, credited: Mapping[str, int], explained
     for line in invoice.lines:
         back = sum(item.gross for item in explained if item.line.line == line.line)
         amount = credited.get(line.line, 0)
-        if amount > line.gross + back:
+        if amount and amount > line.gross + back:
             currency = invoice.source.currency
             raise OverApplication(
                 "lines", f"{to_text(amount, currency)} {currency}",

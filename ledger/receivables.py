@@ -495,10 +495,10 @@ def _credit_line(billing: _Billing, line: documents.InvoiceLine, own: OwnObligat
 _COVERING = """
     select l.subject from invoice_line l join invoice i using (customer_id, invoice_id)
     where l.customer_id = :customer_id and l.own_obligation and l.amount_minor > 0 and l.product = :product and i.entity = :entity
-      and i.currency = :currency and l.starts_on <= :starts_on and l.ends_on >= :ends_on
+      and i.currency = :currency and l.starts_on <= :starts_on and l.ends_on >= :ends_on and i.issued_on <= :issued_on
       and l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = l.customer_id
                                      and x.invoice_id = l.invoice_id and x.line = l.line), 0) >= :amount
-    order by l.starts_on desc, i.issued_on desc, l.invoice_id desc, l.line desc limit 1"""
+    order by l.starts_on desc, i.issued_on desc, i.ref desc, l.line desc limit 1"""
 
 
 def _covering(billing: _Billing, line: documents.InvoiceLine, amount: int) -> str | None:
@@ -510,7 +510,7 @@ def _covering(billing: _Billing, line: documents.InvoiceLine, amount: int) -> st
         text(_COVERING),
         {
             "customer_id": source.customer.customer_id, "product": line.product, "entity": source.entity, "amount": amount + before,
-            "currency": source.currency, "starts_on": line.start, "ends_on": line.end,
+            "currency": source.currency, "starts_on": line.start, "ends_on": line.end, "issued_on": billing.doc.issued_on,
         },
     )  # fmt: skip
     if found is not None:

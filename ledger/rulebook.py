@@ -1481,6 +1481,7 @@ BY_ARRIVAL = (
     "Which of two documents over one limit is refused: what an invoice has open, a payment has left, a grant has unused.",
     "Printed invoice numbers: without gaps, in the order in which invoices were accepted.",
     "Which invoice redeems a coupon that is good for one, or starts the months of one that repeats.",
+    "Which line one below zero corrects, where it names none: the latest by date that covers its days, of those that have arrived.",
     "Which of two modifications of one obligation on one day holds: the one that arrived later.",
 )
 

@@ -20,7 +20,7 @@ from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by, shares
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.money import share, to_minor, to_text
+from ledger.money import allocate, share, to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking, obligation_sides
 from ledger.positions import available
 from ledger.receivables import BETWEEN, add_change, entity_subject, invoice_subject
@@ -628,10 +628,11 @@ def _recovered(
             plain -= bad_debts[-1]
     parts = Counter[int]()
     for most in (bad_debts, [line.left - bad for line, bad in zip(lines, bad_debts, strict=True)]):
-        for place, there in enumerate(most):
-            part = min(there, amount)
-            parts[place] += part
-            amount -= part
+        now = min(amount, sum(most))
+        amount -= now
+        # as each line's is of all of it
+        if now:
+            parts.update(dict(enumerate(allocate(now, most))))
     return [(line, parts[place]) for place, line in enumerate(lines) if parts[place]]
 
 

@@ -100,8 +100,8 @@ class _Obligation:
 
     @property
     def beyond(self) -> int:
-        """What is billed of it beyond the price that the contract's own documents give."""
-        return 0 if self.promise.own else max(self.billed - self.terms.own_price, 0)
+        """What is billed of it beyond its price, and not expected to be given back: what lowered both the one and the other is in neither."""
+        return 0 if self.promise.own else max(self.billed - self.terms.price - self.still_expected, 0)
 
 
 @dataclass(slots=True)
@@ -675,7 +675,11 @@ class _Fold:
         for (obligation, _), part in zip(weighted, allocate(event.amount, weights), strict=True):
             if part:
                 before = obligation.terms.price
-                obligation.terms.take_off(part)
+                # a right is a part of the price, earned as it is; what is paid to the customer is for what is given
+                if event.by_price:
+                    obligation.terms.spread(-part)
+                else:
+                    obligation.terms.take_off(part)
                 obligation.terms.taken += part
                 self._keep(obligation, event, "price", event.reason, before)
 

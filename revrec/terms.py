@@ -95,11 +95,6 @@ class Terms:
         """All of its price, as it stands."""
         return self.base + sum(piece.amount for piece in self.pieces)
 
-    @property
-    def own_price(self) -> int:
-        """Its price by the contract's own documents: before credit notes and write-offs."""
-        return self.price + self.lowered
-
     def reached(self, on: date) -> Fraction:
         """How far along its curve it is at the end of a day."""
         if self.curve.pattern == "progress":

@@ -807,7 +807,8 @@ class Teller:
         rest = share(bill.net, (end - day).days + 1, (end - start).days + 1)
         old = bill.doc["lines"][0]
         line = {"kind": "service", "start": day.isoformat(), "end": end.isoformat(), "pattern": old["pattern"]}
-        target = {"product": old["product"]}
+        # another line of the product may cover these days, and which of them it is would be told by arrival
+        target = {"obligation": f"{bill.doc['id']}/{old['id']}"}
         if rest <= 0:
             return
         self.bill(

@@ -954,22 +954,25 @@ class Earnings:
         """In reverse order: bad debt first, then what was to come; tax in proportion."""
         lost = self.given_up[doc["write_off"]]
         before, lost["back"] = lost["back"], lost["back"] + Fraction(doc["amount"])
-        for line, bad, coming, taken in lost["parts"]:
-            net = bad + coming
+        bad = sum(part[1] for part in lost["parts"])
+        coming = sum(part[2] for part in lost["parts"])
 
-            def back(until: Fraction, bad: Fraction = bad, net: Fraction = net) -> tuple[Fraction, Fraction]:
-                reached = net * until / lost["amount"]
-                return min(reached, bad), max(reached - bad, Fraction(0))
+        def back(until: Fraction) -> tuple[Fraction, Fraction]:
+            reached = (bad + coming) * until / lost["amount"]
+            return min(reached, bad), max(reached - bad, Fraction(0))
 
-            (bad_before, coming_before), (bad_now, coming_now) = back(before), back(lost["back"])
-            self._move("bad_debt", owner, day, bad_before - bad_now)
-            line.given_lost -= bad_now - bad_before
-            line.bad -= bad_now - bad_before
-            if coming_now > coming_before:
-                line.promised.comes_again(day, taken, (coming_now - coming_before) / coming)
-                self._move("position", owner, day, coming_now - coming_before)
-                line.covers += coming_now - coming_before
-            line.left += (bad_now - bad_before) + (coming_now - coming_before)
+        (bad_before, coming_before), (bad_now, coming_now) = back(before), back(lost["back"])
+        for line, own_bad, own_coming, taken in lost["parts"]:
+            bad_back = own_bad * (bad_now - bad_before) / bad if bad else Fraction(0)
+            coming_back = own_coming * (coming_now - coming_before) / coming if coming else Fraction(0)
+            self._move("bad_debt", owner, day, -bad_back)
+            line.given_lost -= bad_back
+            line.bad -= bad_back
+            if coming_back:
+                line.promised.comes_again(day, taken, coming_back / own_coming)
+                self._move("position", owner, day, coming_back)
+                line.covers += coming_back
+            line.left += bad_back + coming_back
 
     def _payment(self, doc: dict[str, Any], _day: date, _owner: str) -> None:
         self.payments[doc["id"]] = doc

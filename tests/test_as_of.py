@@ -86,7 +86,7 @@ def _afterwards(month: str) -> list[dict[str, Any]]:
         "quantity": "2", "unit_price": "10.00", "discount": "4.00", "coupon": "P20",
     }  # fmt: skip
     return [
-        usage("v1", "40.00", day), usage("v2", "5.00", day, supersedes="u2"), grant("H", "10.00", day),
+        usage("v1", "30.00", day), usage("v2", "5.00", day, supersedes="u2"), grant("H", "10.00", day),
         invoice("J", day, again, billed_usage("2.00", "2")), invoice("K", day, one_time("7.00")),
         {"type": "invoice_void", "id": "V", "invoice": "K", "date": day, "reason": "wrong"},
         {"type": "credit_note", "id": "N", "invoice": "B", "date": day,

@@ -45,7 +45,8 @@ BASE: list[Document] = [
     {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.19"}, rate("2026-01-01", "1.10"),
     {"type": "coupon", "id": "LAUNCH", "name": "Launch", "percent": "20", "duration": "once"},
     grant("G", "100.00", price="80.00", products=["tokens"]), invoice("IG", "2026-01-05", prepaid("80.00") | {"tax_codes": ["VAT"]}),
-    grant("G2", "1.00", products=["calls"]), grant("GE", "100.00", entity="eu"), grant("GX", "50.00") | EUR, promotion("F", "15.00", products=["tokens"]),
+    grant("G2", "1.00", products=["calls"]), grant("GE", "100.00", entity="eu"), grant("GX", "50.00") | EUR,
+    grant("GB", "10.00", expires_on="2026-12-31", breakage="proportional", expected_breakage="0.10", products=["calls"]), promotion("F", "15.00", products=["tokens"]),
     grant("GC", "90.00", kind="commitment", expires_on="2026-01-20", products=["tokens"]),
     usage("U", "12.00", "2026-01-10"), usage("U2", "200.00", "2026-01-11", product="seats"), usage("UE", "60.00", "2026-01-10") | EUR,
     invoice("I1", "2026-01-15", service("120.00", "2026-01-01", "2026-12-31") | {"tax_codes": ["VAT"]}),
@@ -80,6 +81,7 @@ NEXT: list[Document] = [
     grant("n", "30.00", "2026-02-01", carried_from="F", kind="promotional"), grant("n", "9.00", "2026-02-01") | EUR,
     {"type": "grant_return", "id": "n", "customer": "globex", "grant": "G", "date": "2026-02-01", "amount": "5.00", **BECAUSE},
     {"type": "grant_return", "id": "n", "customer": "globex", "grant": "GE", "date": "2026-02-01", "amount": "7.00", **BECAUSE},
+    {"type": "breakage_estimate", "id": "n", "customer": "globex", "grant": "GB", "date": "2026-02-01", "expected_breakage": "0.20", **BECAUSE},
     {"type": "wallet_alert", "id": "n", **PARTY, "threshold": "10.00"},
     usage("n", "7.00", "2026-02-01"), usage("n", "7.00", "2026-02-01") | EUR,
     usage("n", "7.00", "2026-01-10", supersedes="U"), usage("n", "500.00", "2026-01-12", product="seats", supersedes="U2"),
@@ -153,7 +155,10 @@ def _broken(doc: Document, random: Random) -> Document:
     """A document with a field or two changed, left out, or an item of a list said twice."""
     doc = deepcopy(doc)
     for _ in range(random.choice((1, 1, 2))):
-        path = random.choice([place for place in _places(doc) if place[0] not in ("type", "id")])
+        places = [place for place in _places(doc) if place[0] not in ("type", "id")]
+        if not places:
+            break
+        path = random.choice(places)
         holder: Any = doc
         for part in path[:-1]:
             holder = holder[part]

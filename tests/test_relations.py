@@ -608,6 +608,15 @@ def two_invoices(history: History, chance: random.Random) -> tuple[History, int]
                 )
                 if cents:
                     found.append(Told(own, needs))
+        elif any(line.get("obligation", "").startswith(f"{bill['id']}/") for line in doc.get("lines", ())):
+            split = []
+            for line in doc["lines"]:
+                amounts = parted(cents_of(line["amount"])) if "obligation" in line else (cents_of(line["amount"]), 0)
+                split += [
+                    line | {"id": line["id"] + end, "amount": text_of(cents)} | ({"obligation": f"{ref}/1"} if "obligation" in line else {})
+                    for end, ref, cents in zip(("", "b"), (bill["id"], second), amounts, strict=True) if cents
+                ]  # fmt: skip
+            found.append(Told(doc | {"lines": split}, needs))
         else:
             found.append(Told(doc, needs))
     return replace(history, told=tuple(found)), 2 + len(history.about(bill["id"]))

@@ -135,8 +135,8 @@ def test_positions_are_by_contract(cli: Cli) -> None:
     cli.ok("recognize", "--through", "2026-01")
     assert _standing(cli, "2026-03-31") == []
     cli.post(_bill("J", "2026-02-01", "15.00", "C/b"))
-    # 115.00 billed of 100.00: what C/b did not get by the bill of C/a, 40.00 - 15.00, is of the 40.00 too much there
-    assert _standing(cli, "2026-03-31") == [("obligation:C/a", "deferred_revenue", "15.00", "2026-01-31", 59)]
+    # 115.00 billed of 100.00: 40.00 of the first went to C/b, so of its own bill 15.00 is too much
+    assert _standing(cli, "2026-03-31") == [("obligation:C/b", "deferred_revenue", "15.00", "2026-01-31", 59)]
 
 
 def test_what_has_ended_of_a_contract_that_goes_on_counts_as_far_as_the_whole(cli: Cli) -> None:

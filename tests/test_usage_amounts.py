@@ -218,6 +218,6 @@ def test_an_invoice_shows_what_is_left_of_usage(cli: Cli) -> None:
     shown = json.loads(cli.ok("invoice", "I", "--format", "json"))
     (line,) = shown["groups"][0]["items"][0]["lines"]
     assert [(row["document"], row["amount"], row["unit_price"]) for row in line["usage"]] == [
-        ("u", "60.00", "1"), ("v", "10.00", None),
+        ("u", "60.00", "1"), ("v", "40.00", None), ("fall", "-30.00", None),
     ]  # fmt: skip
     assert "usage.overage_returned" in cli.ok("trace", "usage:fall")
