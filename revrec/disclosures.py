@@ -19,6 +19,7 @@ from ledger.reports import PERIODS, Column, Filters, Report, last_day, period_of
 from ledger.rulebook import BY_NUMBER
 from revrec.facts import TITLES, columns_of, facts_of, grouped, key_of, period_sql, totals_of
 from revrec.promised import SHORT_GRANTS, promised
+from revrec.versions import versions_known
 from revrec.waterfall import REVENUE_ROLES, left_by_progress, scheduled
 
 # What moves a contract liability or asset, by the family of the rule: what is in none is `other` (the two settling each
@@ -457,11 +458,10 @@ def _versions(connection: Connection, filters: Filters, until: date) -> dict[tup
     """The days from which later versions of obligations count, of those agreed by a day, by customer and obligation."""
     rows = connection.execute(
         text(
-            "select c.ref as customer, substr(v.subject, 12) as obligation, v.from_day from obligation_version v "
+            f"select c.ref as customer, substr(v.subject, 12) as obligation, v.from_day from {versions_known('known_at')} v "
             "join customer c using (customer_id) "
             "join document d on d.customer_id = v.customer_id and d.document_id = v.document_id "
-            "where d.dated_on <= :until and (cast(:known_at as timestamptz) is null or d.posted_at <= :known_at) "
-            "order by v.version"
+            "where d.dated_on <= :until order by v.version"
         ),
         {"known_at": filters.known_at, "until": until},
     )

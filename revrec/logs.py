@@ -11,6 +11,7 @@ from ledger.errors import Refused
 from ledger.reports import PERIODS, Column, Filters, Report, narrowed
 from ledger.rulebook import BY_NUMBER
 from revrec.facts import facts_of, of_contracts, posted_since, totals_of
+from revrec.versions import versions_known
 
 
 def contracts(connection: Connection, filters: Filters) -> Report:
@@ -33,10 +34,9 @@ def contracts(connection: Connection, filters: Filters) -> Report:
             f" coalesce(v.reason, o.reason) as reason, coalesce(v.document, a.type || ' ' || a.ref) as document "
             f"from obligation o join contract t using (customer_id, contract_id) join customer c using (customer_id) "
             f"join document a on a.customer_id = o.customer_id and a.document_id = o.document_id "
-            f"left join lateral (select ov.*, d.type || ' ' || d.ref as document from obligation_version ov"
+            f"left join lateral (select ov.*, d.type || ' ' || d.ref as document from {versions_known('known_at_')} ov"
             f"  join document d using (customer_id, document_id) where ov.customer_id = o.customer_id and ov.subject = 'obligation:' || o.ref"
             f"  and (cast(:as_of_ as date) is null or greatest(d.dated_on, ov.from_day) <= :as_of_)"
-            f"  and (cast(:known_at_ as timestamptz) is null or d.posted_at <= :known_at_)"
             f"  order by ov.version desc limit 1) v on true where {clause} order by 1, 2, 6"
         ),
         parameters | {"as_of_": filters.as_of, "known_at_": filters.known_at},
@@ -71,10 +71,9 @@ def allocation(connection: Connection, filters: Filters) -> Report:
             f" coalesce(v.price_minor, o.price_minor) as price, (o.ssp_minor - coalesce(v.price_minor, o.price_minor))::bigint as discount "
             f"from obligation o join contract t using (customer_id, contract_id) join customer c using (customer_id) "
             f"join document d on d.customer_id = t.customer_id and d.document_id = t.contract_id "
-            f"left join lateral (select price_minor from obligation_version v join document w using (customer_id, document_id)"
+            f"left join lateral (select price_minor from {versions_known('known_at_')} v join document w using (customer_id, document_id)"
             f"  where v.customer_id = o.customer_id and v.subject = 'obligation:' || o.ref and v.treatment = 'combined'"
-            f"  and w.dated_on <= coalesce(cast(:as_of_ as date), w.dated_on)"
-            f"  and w.posted_at <= coalesce(cast(:known_at_ as timestamptz), w.posted_at) order by v.version desc limit 1) v on true "
+            f"  and w.dated_on <= coalesce(cast(:as_of_ as date), w.dated_on) order by v.version desc limit 1) v on true "
             f"where o.added_on is null and {clause} "
             f"window whole as (partition by o.customer_id, coalesce(t.package, t.ref)) order by 1, 2, 6"
         ),
@@ -91,14 +90,15 @@ def allocation(connection: Connection, filters: Filters) -> Report:
 
 
 # Each document that changed a contract, with what it made of obligations, and the obligations it added.
-_CHANGES = """
+_VERSIONS = versions_known("known_at_")
+_CHANGES = f"""
     select v.customer_id, v.document_id, v.subject, v.version, v.treatment, v.from_day, v.price_minor as price,
            v.base_minor as kept, v.reason,
-           coalesce((select w.price_minor from obligation_version w where w.customer_id = v.customer_id and w.subject = v.subject
+           coalesce((select w.price_minor from {_VERSIONS} w where w.customer_id = v.customer_id and w.subject = v.subject
                      and w.version < v.version order by w.version desc limit 1),
                     (select o.price_minor from obligation o where o.customer_id = v.customer_id
                      and v.subject = 'obligation:' || o.ref)) as price_before
-    from obligation_version v
+    from {_VERSIONS} v
     union all
     select o.customer_id, o.document_id, 'obligation:' || o.ref, 1, o.treatment, o.added_on, o.price_minor, null, o.reason, null
     from obligation o where o.added_on is not null"""
@@ -121,7 +121,7 @@ def modifications(connection: Connection, filters: Filters) -> Report:
             f"join customer c on c.customer_id = o.customer_id "
             f"where {clause} order by v.from_day, d.document_id, o.ref"
         ),
-        parameters,
+        parameters | {"known_at_": filters.known_at},
     )
     columns = (
         Column("effective_on", "From", "date"), Column("type", "Document"), Column("modification", "Id"), Column("customer", "Customer"),

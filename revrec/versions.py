@@ -158,3 +158,16 @@ def add_change(books: Books, contract: Agreed, document_id: int, ref: str, on: d
         contract=contract.ref,
         effective_on=on,
     )
+
+
+def versions_known(moment: str) -> str:
+    """The changes of obligations as they were known at a moment, as a table of a query: those of the latest edition by then.
+
+    `moment` is a parameter of the query, null for now. Its columns are those of `obligation_version`.
+    """
+    return f"""(
+        select t.* from obligation_terms t
+        where t.segment = 1 and t.version > 1 and t.edition = (
+            select max(l.edition) from obligation_terms l join document e on e.customer_id = l.customer_id and e.document_id = l.edition_by
+            where l.customer_id = t.customer_id and l.subject = t.subject
+              and (cast(:{moment} as timestamptz) is null or e.posted_at <= :{moment})))"""

@@ -104,7 +104,11 @@ def _line(document: dict[str, Any]) -> bytes:
             "lines.0.start, end = 2026-01-05, missing: expected both or neither",
         ),
         (
-            _line(invoice("I", "2026-01-01", service("1.00", "2026-01-05", "2026-01-06", obligation="c/o", pattern="daily"))),
+            _line(
+                invoice(
+                    "I", "2026-01-01", service("1.00", "2026-01-05", "2026-01-06", obligation="c/o", pattern="daily")
+                )
+            ),
             "lines.0.pattern = daily: expected none beside obligation, which has its own",
         ),
         (
