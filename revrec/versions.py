@@ -81,7 +81,7 @@ class Standing:
 
 
 def find_contract(books: Books, ref: str, on: date | None = None, field: str = "contract") -> Agreed:
-    """A contract by its id, for a document dated `on`; what was gathered is written first, so that it can be read.
+    """A contract by its id, for a document dated `on`, its customer locked; what was gathered is written first, so that it can be read.
 
     Raises UnknownReference, or Refused for a day before it was signed.
     """
@@ -97,6 +97,7 @@ def find_contract(books: Books, ref: str, on: date | None = None, field: str = "
     ).first()
     if row is None:
         raise UnknownReference(field, ref, "expected the id of a contract posted before")
+    books.customer(row.customer)  # whoever changes the same terms is done before they are read
     if on is not None and on < row.signed_on:
         raise Refused("date", on, f"expected {row.signed_on}, when the contract was signed, or later")
     return Agreed(*row)
