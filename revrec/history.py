@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from itertools import product
 from typing import Any
 
@@ -296,12 +296,23 @@ def _rows(customer_id: int, versions: Sequence[Version]) -> Iterable[dict[str, A
                 "segment": 1, "counts_from": version.from_day, "base_minor": reached, "reaches_minor": reached,
                 "begins": happened.exact(0), "ends": happened.exact(1),
             }  # fmt: skip
-        for place, piece in enumerate(terms.pieces, 1):
+        gone = _gone(version) if number > 1 else 0
+        reached += sum(piece.amount for piece in terms.pieces[:gone])
+        for place, piece in enumerate(terms.pieces[gone:], 1):
             yield same | {
                 "segment": place, "counts_from": piece.from_day, "base_minor": reached, "reaches_minor": reached + piece.amount,
                 "begins": happened.exact(piece.begins), "ends": happened.exact(piece.ends),
             }  # fmt: skip
             reached += piece.amount
+
+
+def _gone(version: Version) -> int:
+    """How many pieces are earned whole before a version's first day: nobody asks it when, so they are what it begins with."""
+    terms = version.terms
+    if terms.curve.pattern == "progress":  # which may be estimated to be less
+        return 0
+    at = terms.reached(version.from_day - timedelta(days=1))
+    return sum(piece.ends <= at for piece in terms.pieces[:-1])
 
 
 # By which role what was earned of a bill stands beside revenue.
