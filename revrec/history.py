@@ -245,9 +245,8 @@ def touched(books: Books, customer_id: int) -> set[str]:
     return known
 
 
-def keep(books: Books, history: History, folded: Folded, document_id: int) -> None:
-    """Gather the next edition of every obligation whose terms are not as its last one has them."""
-    subjects = history.subjects
+def differing(books: Books, history: History, folded: Folded) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The obligations whose terms are not as their last edition has them, each with its rows of the next."""
     last: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     editions: dict[str, int] = {}
     for row in books.connection.execute(
@@ -256,21 +255,28 @@ def keep(books: Books, history: History, folded: Folded, document_id: int) -> No
             " (select max(edition) from obligation_terms l where l.customer_id = t.customer_id and l.subject = t.subject)"
             " order by version, segment"
         ),
-        {"customer_id": history.party.customer_id, "subjects": subjects},
+        {"customer_id": history.party.customer_id, "subjects": history.subjects},
     ).mappings():
         editions[row["subject"]] = row["edition"]
         last[row["subject"]].append(tuple(row[name] for name in _COMPARED))
-    for subject in subjects:
+    found = []
+    for subject in history.subjects:
         rows = list(_rows(history.party.customer_id, folded.versions[subject]))
         first = folded.versions[subject][0].terms.price
         alone = len(folded.versions[subject]) == 1 and first == history.first_prices.get(subject, first)
         if alone and subject not in editions:
             continue  # as it was promised
-        if [tuple(row[name] for name in _COMPARED) for row in rows] == last.get(subject):
-            continue
-        edition = editions.get(subject, 0) + 1
+        if [tuple(row[name] for name in _COMPARED) for row in rows] != last.get(subject):
+            edition = editions.get(subject, 0) + 1
+            found.append((subject, [values | {"edition": edition} for values in rows]))
+    return found
+
+
+def keep(books: Books, history: History, folded: Folded, document_id: int) -> None:
+    """Gather the next edition of every obligation whose terms are not as its last one has them."""
+    for _, rows in differing(books, history, folded):
         for values in rows:
-            books.add_row("obligation_terms", **values, edition=edition, edition_by=document_id)
+            books.add_row("obligation_terms", **values, edition_by=document_id)
     books.touched.pop(history.party.customer_id, None)
 
 
