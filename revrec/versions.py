@@ -140,15 +140,6 @@ def all_standing(connection: Connection, contract: Agreed) -> list[Standing]:
     return [Standing(*row) for row in rows]
 
 
-def going_on(connection: Connection, contract: Agreed) -> list[Standing]:
-    """A contract's obligations that have not ended and have prices of their own, by id."""
-    return [
-        standing
-        for standing in all_standing(connection, contract)
-        if not standing.ended and standing.pattern != "usage"
-    ]
-
-
 def add_change(books: Books, contract: Agreed, document_id: int, ref: str, on: date) -> None:
     """Gather that a document changes a contract: the log of modifications lists it."""
     books.add_row(

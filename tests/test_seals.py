@@ -25,8 +25,8 @@ from ledger.intake import post_lines
 from ledger.journal import ENTRY_HASH_SQL
 from ledger.reports import Filters, ar_aging
 from ledger.verify import CHECKS
-from revrec.watches import HELD
 from revrec.intake import TYPES
+from revrec.watches import HELD
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, service, usage
 
