@@ -169,10 +169,11 @@ class _Mark:
 class Books:
     """One transaction's view of the books. Not shared between threads; `flush` before the transaction ends."""
 
-    def __init__(self, connection: Connection, posted_by: str) -> None:
+    def __init__(self, connection: Connection, posted_by: str, *, reading: bool = False) -> None:
         self.connection = connection
         self.posted_by = posted_by
-        locks.share_books(connection)
+        if not reading:  # who only reads waits for nobody, and keeps nobody waiting
+            locks.share_books(connection)
         self.posted_at: datetime = connection.scalar(text("select now()"))
         self.late_documents = 0
         # the tax codes of customers by country, as far as they were looked up

@@ -462,11 +462,13 @@ QUESTIONS = (
                select customer_id, subject, edition, version, max(price_minor) as price, min(edition_by) as edition_by,
                       min(from_day) as from_day
                from obligation_terms group by 1, 2, 3, 4
+           ), editions as (
+               select customer_id, subject, edition, min(min(edition_by)) over (
+                          partition by customer_id, subject order by edition rows between 1 following and unbounded following) as by
+               from versions group by 1, 2, 3
            ), replaced as (
-               select v.*, lead(from_day) over (partition by customer_id, subject, edition order by version) as until,
-                      (select min(l.edition_by) from versions l where (l.customer_id, l.subject) = (v.customer_id, v.subject)
-                       and l.edition > v.edition) as by
-               from versions v
+               select v.*, lead(from_day) over (partition by customer_id, subject, edition order by version) as until, n.by
+               from versions v join editions n using (customer_id, subject, edition)
            ), reachable as (
                select r.customer_id, r.subject, max(r.price) as most, min(r.price) as least
                from replaced r left join earned e using (customer_id, subject)
@@ -481,11 +483,10 @@ QUESTIONS = (
                           and x.first then o.first_price_minor end) as least
                from performance_obligation o join earned e using (customer_id, subject)
                left join reachable r using (customer_id, subject)
+               left join (select customer_id, subject, min(edition_by) as by from versions group by 1, 2) f using (customer_id, subject)
                cross join lateral (
                    -- before its terms were first changed it stood at its first price
-                   select not exists (select from versions v join runs n on n.document_id > v.edition_by
-                                      and n.before > e.recognised_on
-                                      where v.customer_id = o.customer_id and v.subject = o.subject) as first
+                   select not exists (select from runs where document_id > f.by and before > e.recognised_on) as first
                ) x
                where o.price_minor is not null
            )

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from ledger import billed
 from ledger.billed import BilledInvoice, Line, LineTax, TaxPart
 from ledger.books import Books, Movement
-from ledger.money import share
+from ledger.money import allocate, share
 from ledger.obligations import Correction, obligation_sides
 from ledger.positions import balance
 from ledger.taxes import tax_subject
@@ -126,10 +126,10 @@ def explained(
         given = {line: refund.gross(line) for line in left}
         taken = min(to_balance, sum(given.values()))
         to_balance -= taken
-        rest = _spread(sum(given.values()) - taken, left)
+        of_lines = _taken_of(taken, given, left)
         for line, before in given.items():
-            left[line] -= rest[line]
-            back = before - rest[line]
+            back = of_lines[line]
+            left[line] -= before - back
             if back > 0:
                 taxes = [
                     TaxPart(tax, share(tax.base, back, before), share(tax.tax, back, before))
@@ -137,6 +137,22 @@ def explained(
                 ]
                 found.append(Explained(refund, by_ref[line], back - sum(part.amount for part in taxes), taxes))
     return found
+
+
+def _taken_of(taken: int, given: dict[str, int], left: dict[str, int]) -> dict[str, int]:
+    """Which lines what is taken of a refund is of: what is more than is left of one first, then so that the rest is spread by that."""
+    rest = _spread(sum(given.values()) - taken, left)
+    wanted = {line: max(before - rest[line], 0) for line, before in given.items()}
+    if sum(wanted.values()) == taken:
+        return wanted
+    # a line would bear more of the refund than it did: what it bore stays, and no more is taken of the others than there is
+    found = {}
+    still = taken
+    for line, before in given.items():
+        found[line] = min(max(before - left[line], 0), wanted[line], still)
+        still -= found[line]
+    more = allocate(still, [wanted[line] - found[line] for line in given]) if still else [0] * len(given)
+    return {line: found[line] + part for line, part in zip(given, more, strict=True)}
 
 
 def _spread(amount: int, left: dict[str, int]) -> dict[str, int]:

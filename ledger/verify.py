@@ -52,6 +52,16 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What must hold by what rooms above this one know: `counted` counts what is checked, `differing` names what differs."""
+
+    sentence: str
+    what: str
+    counted: str
+    differing: Callable[[Connection], Iterator[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """What is looked at beside what must hold: `told` says in a sentence each what is worth a look; `report` shows it."""
 
@@ -106,8 +116,11 @@ def each(
     kept_elsewhere: Mapping[str, Any] | None = None,
     name: Name | None = None,
     done: Callable[[], None] | None = None,
+    held: Iterable[Held] = (),
 ) -> Iterator[Check]:
     """Make every check, two at a time, and give them in the order of `sentences`; `done` is told of each as it is made.
+
+    What is `held` by rooms above this one comes last.
 
     `kept_elsewhere` is a seal as it was exported, which what is sealed has to lead to. `name` is told everything that differs, by
     the sentence of its check; a check names the first `DIFFERENCES_MAX` of it. Posts nothing, and keeps nobody from
@@ -121,6 +134,7 @@ def each(
             _sealed(kept_elsewhere), "seals", "select count(*) from seal",
             partial(sealed.differences, kept_elsewhere=kept_elsewhere),
         ),
+        *(_Work(item.sentence, item.what, item.counted, item.differing) for item in held),
     ]  # fmt: skip
     of_movement = [work for work, q in zip(asked, QUESTIONS, strict=True) if MOVEMENT in q.differing]
     of_either = deque(work for work in asked if work not in of_movement)
@@ -153,9 +167,9 @@ def _do_all(connection: Connection, queues: tuple[deque[_Work], ...], name: Name
                 waiting.popleft().do(connection, name)
 
 
-def verify(engine: Engine, kept_elsewhere: Mapping[str, Any] | None = None) -> list[Check]:
+def verify(engine: Engine, kept_elsewhere: Mapping[str, Any] | None = None, held: Iterable[Held] = ()) -> list[Check]:
     """All checks, as `each` makes them."""
-    return list(each(engine, kept_elsewhere))
+    return list(each(engine, kept_elsewhere, held=held))
 
 
 def warned(engine: Engine, watches: Iterable[Watch]) -> list[Warned]:

@@ -28,12 +28,13 @@ class Entry:
 
 
 class Catalogue:
-    """The stand-alone prices that count on a day, in a currency."""
+    """The stand-alone prices that count on a day, in a currency; by what was known when a document came in, where one is named."""
 
-    def __init__(self, books: Books, currency: str, on: date) -> None:
+    def __init__(self, books: Books, currency: str, on: date, known_by: int | None = None) -> None:
         self._books = books
         self._currency = currency
         self._on = on
+        self._known_by = known_by
 
     def find(self, product: str, quantity: Decimal | None) -> Entry | None:
         """The last entry of a product by the day, for a quantity (one, if none is given), or None where there is none."""
@@ -42,9 +43,10 @@ class Catalogue:
         row: Any = self._books.connection.execute(
             text(
                 "select price, low, high from stand_alone_price where product = :product and currency = :currency "
-                "and from_day <= :on order by from_day desc, document_id desc limit 1"
+                "and from_day <= :on and document_id < coalesce(cast(:known_by as bigint), document_id + 1) "
+                "order by from_day desc, document_id desc limit 1"
             ),
-            {"product": product, "currency": self._currency, "on": self._on},
+            {"product": product, "currency": self._currency, "on": self._on, "known_by": self._known_by},
         ).first()
         if row is None:
             return None

@@ -66,7 +66,7 @@ def modified(
     books: Books, currency: str, doc: ContractModification, document_id: int, promised: Mapping[str, Promise]
 ) -> Modified:
     """A modification; `promised` are the obligations it adds, all others it changes."""
-    catalogue = Catalogue(books, currency, doc.date)
+    catalogue = Catalogue(books, currency, doc.date, document_id)  # as it was decided, whatever came in since
     changed: list[Changed] = []
     added: list[Added] = []
     for index, given in enumerate(doc.obligations):

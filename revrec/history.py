@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from itertools import product
 from typing import Any
 
@@ -231,9 +231,8 @@ def touched(books: Books, customer_id: int) -> set[str]:
     return known
 
 
-def keep(books: Books, history: History, folded: Folded, document_id: int) -> None:
-    """Gather the next edition of every obligation whose terms are not as its last one has them."""
-    subjects = history.subjects
+def differing(books: Books, history: History, folded: Folded) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The obligations whose terms are not as their last edition has them, each with its rows of the next."""
     last: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     editions: dict[str, int] = {}
     for row in books.connection.execute(
@@ -242,21 +241,28 @@ def keep(books: Books, history: History, folded: Folded, document_id: int) -> No
             " (select max(edition) from obligation_terms l where l.customer_id = t.customer_id and l.subject = t.subject)"
             " order by version, segment"
         ),
-        {"customer_id": history.party.customer_id, "subjects": subjects},
+        {"customer_id": history.party.customer_id, "subjects": history.subjects},
     ).mappings():
         editions[row["subject"]] = row["edition"]
         last[row["subject"]].append(tuple(row[name] for name in _COMPARED))
-    for subject in subjects:
+    found = []
+    for subject in history.subjects:
         rows = list(_rows(history.party.customer_id, folded.versions[subject]))
         first = folded.versions[subject][0].terms.price
         alone = len(folded.versions[subject]) == 1 and first == history.first_prices.get(subject, first)
         if alone and subject not in editions:
             continue  # as it was promised
-        if [tuple(row[name] for name in _COMPARED) for row in rows] == last.get(subject):
-            continue
-        edition = editions.get(subject, 0) + 1
+        if [tuple(row[name] for name in _COMPARED) for row in rows] != last.get(subject):
+            edition = editions.get(subject, 0) + 1
+            found.append((subject, [values | {"edition": edition} for values in rows]))
+    return found
+
+
+def keep(books: Books, history: History, folded: Folded, document_id: int) -> None:
+    """Gather the next edition of every obligation whose terms are not as its last one has them."""
+    for _, rows in differing(books, history, folded):
         for values in rows:
-            books.add_row("obligation_terms", **values, edition=edition, edition_by=document_id)
+            books.add_row("obligation_terms", **values, edition_by=document_id)
     books.touched.pop(history.party.customer_id, None)
 
 
@@ -282,12 +288,23 @@ def _rows(customer_id: int, versions: Sequence[Version]) -> Iterable[dict[str, A
                 "segment": 1, "counts_from": version.from_day, "base_minor": reached, "reaches_minor": reached,
                 "begins": happened.exact(0), "ends": happened.exact(1),
             }  # fmt: skip
-        for place, piece in enumerate(terms.pieces, 1):
+        gone = _gone(version) if number > 1 else 0
+        reached += sum(piece.amount for piece in terms.pieces[:gone])
+        for place, piece in enumerate(terms.pieces[gone:], 1):
             yield same | {
                 "segment": place, "counts_from": piece.from_day, "base_minor": reached, "reaches_minor": reached + piece.amount,
                 "begins": happened.exact(piece.begins), "ends": happened.exact(piece.ends),
             }  # fmt: skip
             reached += piece.amount
+
+
+def _gone(version: Version) -> int:
+    """How many pieces are earned whole before a version's first day: nobody asks it when, so they are what it begins with."""
+    terms = version.terms
+    if terms.curve.pattern == "progress":  # which may be estimated to be less
+        return 0
+    at = terms.reached(version.from_day - timedelta(days=1))
+    return sum(piece.ends <= at for piece in terms.pieces[:-1])
 
 
 # By which role what was earned of a bill stands beside revenue.

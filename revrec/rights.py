@@ -7,6 +7,7 @@ be used take less of it, and earn it with those that are (606-10-55-44, 55-48).
 
 from __future__ import annotations
 
+from datetime import date
 from fractions import Fraction
 from typing import Any
 
@@ -21,9 +22,10 @@ from ledger.obligations import obligation_keys, obligation_sides
 from ledger.positions import available
 from ledger.wallets import Wallets
 from ledger.wallets import post_grant as post_ledger_grant
-from revrec.history import Plan
+from revrec.changes import ENDED
+from revrec.history import Plan, read
 from revrec.history import right as right_event
-from revrec.versions import find_contract, going_on
+from revrec.versions import Agreed, all_standing, find_contract
 
 
 def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
@@ -41,22 +43,26 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
         {"ref": doc.contract, "customer": doc.customer, "entity": doc.entity, "currency": doc.currency},
     )
     contract = find_contract(books, doc.contract) if known else None
-    obligations = [] if contract is None else going_on(books.connection, contract)
-    if contract is None or not any(standing.price for standing in obligations):
+    obligations = [] if contract is None else _standing(books, contract, doc.effective_on)
+    if contract is None or not any(price for price, _ in obligations):
         return post_ledger_grant(wallets, doc, document_id)  # which says what a bonus needs
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.effective_on)
-    prices = [standing.price for standing in obligations]
-    by_ssp = all(standing.ssp is not None for standing in obligations)
+    by_ssp = all(ssp is not None for _, ssp in obligations)
     earlier = books.connection.execute(
         text(
             "select coalesce(sum(face_minor * expected_use), 0) as worth, coalesce(sum(price_minor), 0)::bigint as price from credit_grant "
-            "where customer_id = :customer_id and contract = :contract and kind = any(:kinds)"
+            "where customer_id = :customer_id and contract = :contract and kind = any(:kinds) and effective_on <= :on"
         ),
-        {"customer_id": contract.customer_id, "contract": doc.contract, "kinds": list(FREE_KINDS)},
+        {
+            "customer_id": contract.customer_id,
+            "contract": doc.contract,
+            "kinds": list(FREE_KINDS),
+            "on": doc.effective_on,
+        },
     ).one()
     # as if all its credits had been promised at once, less what those before took
-    total = sum(prices) + earlier.price
-    worth = sum(standing.ssp or 0 for standing in obligations) if by_ssp else total
+    total = sum(price for price, _ in obligations) + earlier.price
+    worth = sum(ssp or 0 for _, ssp in obligations) if by_ssp else total
     # each at its face value, as far as it is likely to be used (606-10-55-44)
     likely = Fraction(earlier.worth) + to_minor(doc.amount, doc.currency) * Fraction(doc.expected_use or 1)
     right = round(total * likely / (worth + likely)) - earlier.price
@@ -76,6 +82,21 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     plan.keep()
     wallets.grant(customer_id, doc.id).fundings.append((day, right))
     return customer_id
+
+
+def _standing(books: Books, contract: Agreed, on: date) -> list[tuple[int, int | None]]:
+    """(price, stand-alone price) of a contract's obligations that go on on a day, as they stand then, whatever came in before."""
+    day = max(on, contract.signed_on)
+    history = read(books, contract.party, [])
+    alone = {standing.subject: standing.ssp for standing in all_standing(books.connection, contract)}
+    found = []
+    for subject, versions in history.folded().versions.items():
+        by_then = [version for version in versions if version.from_day <= day]
+        if subject in alone and by_then:
+            last = by_then[-1]
+            if last.treatment not in ENDED and last.terms.curve.pattern != "usage":
+                found.append((last.terms.price, alone[subject]))
+    return found
 
 
 def _has_paid_grant(wallets: Wallets, doc: documents.Grant) -> bool:

@@ -81,7 +81,7 @@ class Standing:
 
 
 def find_contract(books: Books, ref: str, on: date | None = None, field: str = "contract") -> Agreed:
-    """A contract by its id, for a document dated `on`; what was gathered is written first, so that it can be read.
+    """A contract by its id, for a document dated `on`, its customer locked; what was gathered is written first, so that it can be read.
 
     Raises UnknownReference, or Refused for a day before it was signed.
     """
@@ -97,6 +97,7 @@ def find_contract(books: Books, ref: str, on: date | None = None, field: str = "
     ).first()
     if row is None:
         raise UnknownReference(field, ref, "expected the id of a contract posted before")
+    books.customer(row.customer)  # whoever changes the same terms is done before they are read
     if on is not None and on < row.signed_on:
         raise Refused("date", on, f"expected {row.signed_on}, when the contract was signed, or later")
     return Agreed(*row)
@@ -137,15 +138,6 @@ def all_standing(connection: Connection, contract: Agreed) -> list[Standing]:
         {"customer_id": contract.customer_id, "contract_id": contract.contract_id, "ended": list(ENDED)},
     )
     return [Standing(*row) for row in rows]
-
-
-def going_on(connection: Connection, contract: Agreed) -> list[Standing]:
-    """A contract's obligations that have not ended and have prices of their own, by id."""
-    return [
-        standing
-        for standing in all_standing(connection, contract)
-        if not standing.ended and standing.pattern != "usage"
-    ]
 
 
 def add_change(books: Books, contract: Agreed, document_id: int, ref: str, on: date) -> None:

@@ -1,9 +1,13 @@
-"""What verification watches beside what must hold: what is found is a warning, with its age and documents, and never a failure."""
+"""What verification asks of what is promised: what must hold, and what it watches beside.
+
+What is found by watching is a warning, with its age and documents, and never a failure.
+"""
 
 from __future__ import annotations
 
 from ledger.verify import Watch
 from revrec import below_zero, standing
+from revrec.kept import TERMS
 
 STANDING = Watch(
     "nothing is left standing once what it is of has ended: no asset that no open bill can clear, no liability that nobody can claim",
@@ -15,4 +19,5 @@ BELOW_ZERO = Watch(
     "below-zero",
     below_zero.told,
 )
+HELD = (TERMS,)
 WATCHES = (STANDING, BELOW_ZERO)

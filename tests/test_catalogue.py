@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conftest import Cli
-from tests.samples import PARTY, parties
+from tests.samples import PARTY, contract, obligation, parties
 
 
 def _price(product: str, day: str, price: str, **more: Any) -> dict[str, Any]:
@@ -79,3 +79,30 @@ def test_what_the_catalogue_does_not_bear_is_refused(cli: Cli) -> None:
         _price("tokens", "2026-01-01", "1.00", range={"low": "2.00", "high": "3.00"})
     )
     assert "product = none" in cli.refuse(_price("none", "2026-01-01", "1.00"))
+
+
+def test_what_a_modification_was_told_stays_whatever_the_catalogue_says_later(cli: Cli) -> None:
+    """Added at 300.00 where 400.00 was known: it shares. That 300.00 was right in May is known too late, and changes no contract."""
+    cli.post(
+        *parties(), _price("tokens", "2026-01-01", "400.00"),
+        contract("C", "2026-01-01", obligation("C/s", "1200.00", "2026-01-01", "2026-12-31", ssp="900.00")),
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-06-01", "reason": "more",
+         "obligations": [obligation("C/t", "300.00", "2026-06-01", "2026-12-31", product="tokens")]},
+    )  # fmt: skip
+    before = cli.report("modifications")
+    cli.post(_price("tokens", "2026-05-01", "300.00"))
+    # what has nothing to do with it has the terms folded anew
+    cli.post(
+        {
+            "type": "estimate",
+            "id": "E",
+            "contract": "C",
+            "component": "b",
+            "date": "2026-07-01",
+            "amount": "12.00",
+            "reason": "b",
+        }
+    )
+    kept = [row for row in cli.report("modifications") if row in before]
+    assert kept == before
+    assert "all" in cli.ok("verify")

@@ -5,12 +5,17 @@ Each test says in a sentence why the figures are what they are.
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Engine
 
+from ledger.intake import post_lines
+from revrec.intake import TYPES
 from tests.conftest import Cli
-from tests.samples import PARTY, parties
+from tests.samples import PARTY, contract, obligation, parties
 
 
 def _agreed(*obligations: dict[str, Any], signed: str = "2026-01-01") -> dict[str, Any]:
@@ -364,3 +369,24 @@ def test_what_is_cancelled_changes_no_more(cli: Cli) -> None:
     )
     cli.ok("recognize", "--through", "2026-12")
     cli.ok("verify")
+
+
+def test_two_who_estimate_of_one_contract_at_once_wait_for_each_other(cli: Cli, engine: Engine) -> None:
+    cli.post(*parties(), contract("c-1", "2026-01-01", obligation("seats", "1200.00", "2026-01-01", "2026-12-31")))
+
+    def estimated(connection: Connection, component: str, amount: str) -> None:
+        doc = {"type": "estimate", "id": component, "contract": "c-1", "component": component, "date": "2026-03-01"}
+        raw = json.dumps({**doc, "amount": amount, "reason": "more is known"}).encode()
+        outcome = post_lines(connection, [raw], TYPES, "tester", lambda problem, _: pytest.fail(str(problem)))
+        assert outcome.posted == 1
+
+    with engine.connect() as first, engine.connect() as second, ThreadPoolExecutor(1) as beside:
+        estimated(first, "bonus", "240.00")
+        waiting = beside.submit(estimated, second, "penalty", "-60.00")
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+        first.commit()
+        waiting.result(timeout=30)
+        second.commit()
+    (row,) = cli.report("contracts")
+    assert row["price"] == "1380.00"

@@ -114,3 +114,20 @@ def test_no_more_is_credited_than_is_left(cli: Cli) -> None:
     assert "lines.0.amount = 100.01 USD: expected at most 100.00, what is left of the line" in told
     cli.post(_note("100.00"))  # all of the refund is the customer's, and 40.00 more
     assert _months(cli) == {"2026-01": {"cash": "40.00", "customer_balance": "40.00"}}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_credit_that_leaves_the_customer_nothing_takes_nothing_of_a_refund(cli: Cli, order: tuple[int, ...]) -> None:
+    """Two lines of 120.00 and 60.00, 90.00 paid; 24.00 of the second credited, which is less due, and 40.00 paid back.
+
+    Nothing is left with the customer, whichever comes first: all of the 40.00 stays given back of the lines.
+    """
+    second = service("60.00", "2026-01-01", "2026-03-31", line="2")
+    cli.post(
+        *parties(), invoice("I", "2026-01-01", service("120.00", "2026-01-01", "2026-03-31"), second),
+        payment("P", "90.00", "2026-01-02", ("I", "90.00")),
+    )  # fmt: skip
+    for number in order:
+        cli.post([_note("24.00", "2026-02-01", line="2"), _refund("40.00", "2026-02-10")][number])
+    months = _months(cli)
+    assert {month: of.get("customer_balance") for month, of in months.items()} == dict.fromkeys(months)

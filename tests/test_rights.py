@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import PARTY, invoice, parties, promotion, usage
+from tests.samples import PARTY, contract, invoice, obligation, parties, promotion, usage
 from tests.test_disclosures import assert_disclosures_tie
 
 
@@ -156,3 +156,18 @@ def test_a_likelihood_of_use_is_of_credits_that_share_a_contracts_price(cli: Cli
     assert "expected_use = 1.1: expected a share of at most 1" in cli.refuse(
         promotion("P", "1.00", contract="C", expected_use="1.1")
     )
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_credits_share_the_price_of_their_day_whatever_came_in_before(cli: Cli, *, first: bool) -> None:
+    """1,200.00 and credits of 300.00 from January on share 1,200.00, though the price is 2,400.00 from July on: 240.00 is theirs."""
+    bonus = promotion("P", "300.00", contract="C")
+    more = {
+        "type": "contract_modification", "id": "M", "contract": "C", "date": "2026-07-01", "reason": "more",
+        "obligations": [obligation("C/s", "2400.00", "2026-01-01", "2026-12-31")],
+    }  # fmt: skip
+    cli.post(*parties(), contract("C", "2026-01-01", obligation("C/s", "1200.00", "2026-01-01", "2026-12-31")))
+    cli.post(*([bonus, more] if first else [more, bonus]))
+    cli.ok("recognize", "--through", "2026-12")
+    assert cli.summary()["2026-01"]["customer_credits"] == "240.00"
+    assert "all" in cli.ok("verify")

@@ -236,3 +236,17 @@ def test_progress_that_is_reported_late_counts_by_its_day() -> None:
     folded = fold([build], [], (), {"obligation:o": said})
     assert folded.terms("obligation:o", DEC).earned(date(2026, 2, 28)) == 10_000
     assert folded.terms("obligation:o", DEC).earned(date(2026, 3, 31)) == 30_000
+
+
+def test_what_is_earned_before_a_version_is_no_rows_of_it() -> None:
+    """A credit for some days of each month: what it splits is kept by the version that split it, and not by all that follow."""
+    bills = [Bill(number, "1", "obligation:o", date(2026, number, 1), 10_000, None, None) for number in range(1, 13)]
+    credited: list[Event] = [
+        Corrected(date(2026, month, 15), 100 + month, f"n{month}", "credit", (month, "1", "obligation:o"), 1_000,
+                  date(2026, month, 10), date(2026, month, 20))
+        for month in range(1, 13)
+    ]  # fmt: skip
+    (versions,) = fold([_year(pattern="daily")], credited, bills).versions.values()
+    assert len(versions) == 13
+    assert max(len(version.terms.pieces) for version in versions) == 25
+    assert len(list(_rows(1, versions))) == 1 + 12 * 2

@@ -41,7 +41,7 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
         raise click.UsageError("--signer and --timestamp-root are of a seal that was kept: give it with --head")
     from ledger import database, sealed
     from ledger import verify as checking
-    from revrec.watches import WATCHES
+    from revrec.watches import HELD, WATCHES
 
     with refusals():
         kept = None if head is None else sealed.read_kept(head.name, head.read_bytes())
@@ -49,8 +49,8 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
             _told_of(head, signer, timestamp_root)
         with database.opened() as engine:
             checks = []
-            with steps("verifying", checking.CHECKS) as step:
-                for check in checking.each(engine, kept, _named if everything else None, step):
+            with steps("verifying", checking.CHECKS + len(HELD)) as step:
+                for check in checking.each(engine, kept, _named if everything else None, step, HELD):
                     checks.append(check)
                     _show(check, named=everything)
             warnings = [found for found in checking.warned(engine, WATCHES) if found.told]
