@@ -306,5 +306,12 @@ def test_credits_billed_over_entities_are_returned(cli: Cli) -> None:
 def test_books_verify_after_refusals_were_passed_over(cli: Cli, base: Engine) -> None:
     random = Random(19)  # noqa: S311 - a seed is what is wanted
     documents = [_broken(doc, random) | {"id": f"n{number}"} for number, doc in enumerate(NEXT * 2)]
-    cli.run("post", "-", "--keep-going", "--rejects", "/dev/null", stdin="".join(json.dumps(doc) + "\n" for doc in documents))
+    cli.run(
+        "post",
+        "-",
+        "--keep-going",
+        "--rejects",
+        "/dev/null",
+        stdin="".join(json.dumps(doc) + "\n" for doc in documents),
+    )
     assert [f"{check.sentence}: {told}" for check in verify(base) for told in check.differences] == []
