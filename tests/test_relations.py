@@ -1154,3 +1154,23 @@ def test_the_rulebook_names_what_counts_by_arrival(cli: Cli) -> None:
         "Which of two modifications",
     ):
         assert what in told
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_which_line_one_below_zero_corrects_is_told_by_arrival(cli: Cli, order: tuple[int, int]) -> None:
+    """A month's line of 31.00, and 10.00 less over it beside another charge of it: of the invoice before if that is there."""
+    month = {"kind": "service", "product": "seats", "start": "2026-01-01", "end": "2026-01-31"}
+    bills = [
+        invoice("before", "2026-01-01", month | {"id": "1", "amount": "31.00"}),
+        invoice("I", "2026-01-02", month | {"id": "1", "amount": "-10.00"}, month | {"id": "2", "amount": "20.00"}),
+    ]
+    cli.post(*parties())
+    for number in order:
+        cli.post(bills[number])
+    cli.ok("recognize", "--through", "2026-01")
+    assert cli.summary()["2026-01"]["revenue"] == "41.00"
+    corrected = "before/1" if order == (0, 1) else "I/2"
+    earned = {row["obligation"]: row["recognised"] for row in cli.report("schedule")}
+    assert earned == {"before/1": "31.00", "I/2": "20.00"} | {
+        corrected: {"before/1": "21.00", "I/2": "10.00"}[corrected]
+    }
