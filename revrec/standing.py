@@ -104,7 +104,7 @@ _BALANCES = f"""
         where x.own_obligation {{of_x}}
     ), obligations as (
         select m.*, o.contract, o.product, coalesce('contract:' || o.package, k.position, m.subject) as position,
-               greatest(case when v.treatment = 'cancelled' then least(v.from_day - 1, v.ends_on)
+               greatest(case when cut.ended_on is not null then least(cut.ended_on, v.ends_on)
                     when coalesce(v.pattern, o.pattern) = 'point_in_time' then coalesce(v.starts_on, o.starts_on)
                     when coalesce(v.pattern, o.pattern) = 'progress' then done.done_on
                     else coalesce(case when v.version is null then coalesce(b.ends_on, case when b.ref is null then o.ends_on end)
@@ -118,6 +118,12 @@ _BALANCES = f"""
             select * from obligation_version v where v.customer_id = m.customer_id and v.subject = m.subject
               and v.from_day <= :until and {_KNOWN.format("v", "document_id")} order by v.version desc limit 1
         ) v on true
+        left join lateral (
+            -- what is credited of it afterwards is a version too, and ends nothing later
+            select min(case w.treatment when 'cancelled' then w.from_day - 1 else w.ends_on end) as ended_on
+            from obligation_version w where w.customer_id = m.customer_id and w.subject = m.subject and w.treatment in ('cancelled', 'terminated')
+              and w.from_day <= :until and {_KNOWN.format("w", "document_id")}
+        ) cut on true
         left join lateral (
             -- all of it is done: a percentage says so, or the quantities delivered
             select max(p.effective_on) as done_on from progress p

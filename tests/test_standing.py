@@ -415,3 +415,17 @@ def test_what_is_split_is_what_is_whole(cli: Cli, split: bool) -> None:
     cli.ok("recognize", "--through", "2026-01")
     ((_, role, amount, ended, _),) = _standing(cli, "2026-03-31")
     assert (role, amount, ended) == ("unbilled_receivable", "30.00", "2026-01-31")
+
+
+def test_what_was_cut_short_has_ended_whatever_changed_its_price_since(cli: Cli) -> None:
+    """1,200.00 and a bonus of 120.00, cancelled after June, the bonus then estimated at 60.00: what is not earned stands since June."""
+    seats = obligation("C/s", "1200.00", "2026-01-01", "2026-12-31", pattern="monthly")
+    cli.post(
+        *parties(), contract("C", "2026-01-01", seats), _bill("I", "2026-01-01", "1200.00", "C/s"),
+        {"type": "estimate", "id": "e", "contract": "C", "component": "bonus", "date": "2026-01-01", "amount": "120.00"},
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-07-01", "obligations": [], "cancel": ["C/s"]},
+        {"type": "estimate", "id": "f", "contract": "C", "component": "bonus", "date": "2026-07-15", "amount": "60.00"},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-08")
+    # 600.00 and half the bonus by then, 60.00; of a bonus of 60.00 in all half is of what was given: 630.00 of 1,200.00
+    assert _standing(cli, "2026-08-31") == [("obligation:C/s", "deferred_revenue", "570.00", "2026-06-30", 62)]
