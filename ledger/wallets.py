@@ -500,7 +500,7 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
         for grant in wallets.grants(customer.customer_id):
             if grant.kind != "commitment" and grant.expires_on is not None and grant.expires_on <= through:
                 source = Source(document_id, customer, grant.entity, grant.currency)
-                expired += _expire_grant(wallets, source, grant, grant.expires_on, through)
+                expired += expire_grant(wallets, source, grant, grant.expires_on, through)
     return expired
 
 
@@ -546,7 +546,7 @@ def _broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, 
     return {row.effective_on: row.amount for row in rows}
 
 
-def _expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> bool:
+def expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> bool:
     """Expire what is left; what is billed of a grant after it expired breaks on the day it is billed."""
     subject = grant.subject
     face = grant.left

@@ -100,8 +100,11 @@ class _Obligation:
 
     @property
     def beyond(self) -> int:
-        """What is billed of it beyond its price, and not expected to be given back: what lowered both the one and the other is in neither."""
-        return 0 if self.promise.own else max(self.billed - self.terms.price - self.still_expected, 0)
+        """What is billed of it beyond its price, and not expected to be given back; below zero what is not billed of it.
+
+        What lowered both the price and the bill is in neither.
+        """
+        return self.billed - self.terms.price - self.still_expected
 
 
 @dataclass(slots=True)
@@ -259,6 +262,7 @@ class _Fold:
         self.obligations: dict[str, _Obligation] = {}
         self.bills: dict[tuple[int, str, str], _Billed] = {}
         self.shares: dict[tuple[str, str], list[_Share]] = {}
+        self.billed_as_one = False
         self.folded = Folded()
         for promise in promises:
             self._promise(promise)
@@ -688,6 +692,8 @@ class _Fold:
     def _bill(self, bill: Bill) -> None:
         obligation = self.obligations[bill.subject]
         obligation.billed += bill.amount
+        usage = obligation.terms.curve.pattern == "usage"
+        self.billed_as_one |= not obligation.promise.own and not usage and obligation.beyond > 0
         self.bills[bill.key] = _Billed(bill, bill.amount)
 
     def _given(self, billed: _Billed, on: date) -> int:
@@ -753,11 +759,30 @@ class _Fold:
             terms.base, terms.pieces = terms.price - event.amount, []
         return Split(rest=event.amount)
 
-    def _credit(self, obligation: _Obligation, _billed: _Billed, event: Corrected) -> Split:
+    def _beyond(self, obligation: _Obligation, billed: _Billed) -> int:
+        """What is billed beyond the price of what a bill is for: one obligation, or all that a line of it is spread over.
+
+        Once a bill named one obligation for more than its price, it was for the others of the contract too: then all count as one.
+        """
+        if obligation.promise.own:
+            return 0
+        bill = billed.bill
+        alike = [obligation]
+        if self.billed_as_one:
+            alike = [
+                item
+                for item in self.obligations.values()
+                if not item.promise.own and item.terms.curve.pattern != "usage"
+            ]
+        elif any(key[:2] == (bill.invoice_id, bill.line) and key[2] != bill.subject for key in self.bills):
+            alike = [self.obligations[key[2]] for key in self.bills if key[:2] == (bill.invoice_id, bill.line)]
+        return max(sum(item.beyond for item in alike), 0)
+
+    def _credit(self, obligation: _Obligation, billed: _Billed, event: Corrected) -> Split:
         """What is expected back first, then what is billed beyond the price; only what is more lowers the price."""
         expected = min(event.amount, obligation.still_expected)
         rest = event.amount - expected
-        lower = 0 if event.rebill else max(rest - obligation.beyond, 0)
+        lower = 0 if event.rebill else max(rest - self._beyond(obligation, billed), 0)
         terms = obligation.terms
         if lower and event.starts_on is not None and terms.curve.pattern == "progress":
             terms.base -= lower  # no day of it is promised: it is for what was given
@@ -779,7 +804,7 @@ class _Fold:
         if billed.refunded and covers > 0:  # money went back of it, evenly
             to_come = share(to_come, max(covers - billed.refunded, 0), covers)
         rest = min(event.amount, to_come)
-        gives_up = max(rest - obligation.beyond, 0)
+        gives_up = max(rest - self._beyond(obligation, billed), 0)
         terms = obligation.terms
         gives_up = min(gives_up, max(terms.price - terms.earned_before(event.on), 0))
         terms.give_up(event.on, gives_up)

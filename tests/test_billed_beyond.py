@@ -112,3 +112,33 @@ def test_a_line_beside_one_below_zero_is_credited_as_any_other(cli: Cli) -> None
         _credit("N", "2026-10-01", "10.00", "2"),
     )  # fmt: skip
     _left(cli, "630.00")
+
+
+def _two() -> list[Document]:
+    """100.00 each for January and February, sold together for 200.00."""
+    months = ("2026-01-01", "2026-02-28")
+    return [
+        contract(
+            "C", "2026-01-01", {"id": "C/a", "product": "seats", "ssp": "100.00", "start": months[0], "end": months[1], "pattern": "monthly"},
+            {"id": "C/b", "product": "tokens", "ssp": "100.00", "start": months[0], "end": months[1], "pattern": "monthly"}, price="200.00",
+        ),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("bills", [{"C/a": "200.00"}, {"C/a": "150.00", "C/b": "50.00"}])
+def test_a_line_for_more_than_its_obligation_is_for_the_contract(cli: Cli, bills: dict[str, str]) -> None:
+    """200.00 billed of 200.00, whichever lines say so: nothing is beyond, and 40.00 credited lowers the price to 160.00."""
+    lines = [
+        {"id": str(number), "kind": "service", "obligation": ref, "amount": amount}
+        for number, (ref, amount) in enumerate(bills.items(), start=1)
+    ]
+    cli.post(*parties(), *_two(), invoice("I", "2026-01-01", *lines), _credit("N", "2026-02-10", "40.00"))
+    _left(cli, "160.00")
+
+
+def test_of_a_bill_of_the_whole_what_is_beyond_goes_back_whichever_part_it_is_of(cli: Cli) -> None:
+    """One of two cancelled after January: 50.00 of it is beyond, and is credited of the line that billed both: 150.00 are earned."""
+    cancelled = _cancel("2026-02-01") | {"cancel": ["C/b"]}
+    whole = {"id": "1", "kind": "service", "contract": "C", "amount": "200.00"}
+    cli.post(*parties(), *_two(), invoice("I", "2026-01-01", whole), cancelled, _credit("N", "2026-02-10", "50.00"))
+    _left(cli, "150.00")

@@ -221,3 +221,21 @@ def test_an_invoice_shows_what_is_left_of_usage(cli: Cli) -> None:
         ("u", "60.00", "1"), ("v", "40.00", None), ("fall", "-30.00", None),
     ]  # fmt: skip
     assert "usage.overage_returned" in cli.ok("trace", "usage:fall")
+
+
+@pytest.mark.parametrize("recognised", [False, True])
+def test_credits_expire_on_their_last_day_whenever_that_is_posted(cli: Cli, recognised: bool) -> None:
+    """40.00 of 50.00 used, 10.00 expire in February; in March 15.00 of the use fall, which expire there."""
+    cli.post(
+        *parties(),
+        grant("G", "50.00", expires_on="2026-02-28"),
+        invoice("P", "2026-01-01", prepaid("50.00")),
+        usage("u", "40.00", "2026-01-20"),
+    )
+    if recognised:
+        cli.ok("recognize", "--through", "2026-02")
+    cli.post(amount("fall", "-15.00", "2026-03-05"))
+    cli.ok("recognize", "--through", "2026-03")
+    cli.ok("verify")
+    broken = {month: moved.get("breakage_revenue") for month, moved in cli.summary().items()}
+    assert (broken["2026-02"], broken["2026-03"]) == ("10.00", "15.00")
