@@ -83,7 +83,14 @@ _NEEDED = f"""
         where coalesce((select e.currency from entity e where e.entity = o.entity) CURRENCIES o.currency, false)
           and (o.counts_from <= :through or o.starts_on <= :through
                -- money that comes before all that may bear interest, which moves its accounts
-               or (o.customer_id, o.subject) in (select customer_id, subject from financed_payment where paid_on <= :through))
+               or (o.customer_id, o.subject) in (select customer_id, subject from financed_payment where paid_on <= :through)
+               -- what a later run netted with others of its contract stands in their months, too
+               or o.contract is not null and exists (
+                   select from posting p where p.customer_id = o.customer_id and p.rule = any(:netting)
+                   and p.debit_account in (o.deferred_account, o.unbilled_account))
+               or o.contract is not null and exists (
+                   select from posting p where p.customer_id = o.customer_id and p.rule = any(:netting)
+                   and p.credit_account in (o.deferred_account, o.unbilled_account)))
           and (c.closed_through is null or c.closed_through < :through)
     ), terms as (
         select p.*, ONE_MONTH and not p.modified and not p.grouped and p.pattern <> 'progress' and p.counts_from <= :through

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import contract, invoice, parties, payment, service
+from tests.samples import contract, invoice, obligation, parties, payment, service
 
 # 60.00 of seats in January, 40.00 of tokens on 10 February, agreed for 100.00 together
 SEATS = {"id": "c/seats", "product": "seats", "start": "2026-01-01", "end": "2026-01-31", "ssp": "60.00"}
@@ -100,3 +100,18 @@ def test_what_was_given_in_a_closed_month_counts_in_the_first_open_one(cli: Cli)
     cli.ok("close", "2026-01")
     cli.post(invoice("I", "2026-02-05", service("90.00", "2026-01-01", "2026-03-31")))
     assert {month: row["revenue"] for month, row in _months(cli).items()} == {"2026-02": "59.00", "2026-03": "31.00"}
+
+
+def test_a_run_through_an_earlier_month_leaves_what_a_later_one_netted(cli: Cli) -> None:
+    """The second obligation is promised in June; by December it is earned ahead and nets with the first. A run through March is no reason."""
+    added = obligation("C/t", "600.00", "2026-06-01", "2026-12-31", product="tokens", pattern="monthly")
+    cli.post(
+        *parties(), contract("C", "2026-01-01", obligation("C/s", "1200.00", "2026-01-01", "2026-12-31", pattern="monthly")),
+        {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-06-01", "reason": "more", "obligations": [added]},
+        invoice("I", "2026-01-15", {"id": "1", "kind": "service", "amount": "1200.00", "obligation": "C/s"}),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-12")
+    before = cli.summary()
+    cli.ok("recognize", "--through", "2026-03")
+    assert cli.summary() == before
+    assert "all" in cli.ok("verify")
