@@ -231,8 +231,14 @@ def touched(books: Books, customer_id: int) -> set[str]:
     return known
 
 
-def differing(books: Books, history: History, folded: Folded) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The obligations whose terms are not as their last edition has them, each with its rows of the next."""
+def differing(
+    books: Books, history: History, folded: Folded, *, exactly: bool = True
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The obligations whose terms are not as their last edition has them, each with its rows of the next.
+
+    Not `exactly`: only what counts at a day's end is compared, not by which steps a day came there.
+    """
+    alike = list if exactly else _at_days_ends
     last: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     editions: dict[str, int] = {}
     for row in books.connection.execute(
@@ -252,10 +258,23 @@ def differing(books: Books, history: History, folded: Folded) -> list[tuple[str,
         alone = len(folded.versions[subject]) == 1 and first == history.first_prices.get(subject, first)
         if alone and subject not in editions:
             continue  # as it was promised
-        if [tuple(row[name] for name in _COMPARED) for row in rows] != last.get(subject):
+        if alike([tuple(row[name] for name in _COMPARED) for row in rows]) != alike(last.get(subject, [])):
             edition = editions.get(subject, 0) + 1
             found.append((subject, [values | {"edition": edition} for values in rows]))
     return found
+
+
+def _at_days_ends(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """What rows of terms say of the end of each day, whatever it is called."""
+    version, day, what = _COMPARED.index("version"), _COMPARED.index("from_day"), _COMPARED.index("price_minor")
+    change = _COMPARED.index("change_minor")
+    last: dict[Any, int] = {}
+    for row in rows:
+        last[row[day]] = max(last.get(row[day], 0), row[version])
+    return [
+        (row[day], *(value for place, value in enumerate(row) if place >= what and place != change))
+        for row in rows if row[version] == last[row[day]]
+    ]  # fmt: skip
 
 
 def keep(books: Books, history: History, folded: Folded, document_id: int) -> None:

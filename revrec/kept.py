@@ -47,7 +47,7 @@ def different(connection: Connection) -> Iterator[str]:
         except (Refused, TooLittle) as error:
             yield f"{', '.join(row.subjects)}: {error}"
             continue
-        for subject, _ in differing(books, history, folded):
+        for subject, _ in differing(books, history, folded, exactly=False):
             yield subject
 
 
