@@ -585,7 +585,8 @@ class Promised:
 
     def to_come_ends(self, day: date, amount: Fraction) -> dict[tuple[date, date], Fraction]:
         """A part of what is to come is given up: the rest of it is earned over what remains. What was taken, by day."""
-        coming = {key: value for key, value in self.of.items() if key[1] >= day}
+        # what a credit note of the same day took off what was given is not to come
+        coming = {key: value for key, value in self.of.items() if key[1] >= day and (key[0] >= day or value > 0)}
         whole = sum(coming.values(), Fraction(0))
         amount = min(amount, max(whole, Fraction(0)))
         taken = {key: value * amount / whole for key, value in coming.items()} if amount else {}
