@@ -539,7 +539,11 @@ class Promised:
 
     def given(self, by: date, start: date, end: date) -> Fraction:
         """How much of what a period covers is given by a day: what is earned of it, of all that is."""
-        covered = [(counts, amount) for (service, counts), amount in self.of.items() if start <= service <= end]
+        # what a credit note of the day itself takes off what was given is of the days it was given on
+        covered = [
+            (min(service, counts) if amount < 0 else counts, amount)
+            for (service, counts), amount in self.of.items() if start <= service <= end
+        ]  # fmt: skip
         whole = sum((amount for _, amount in covered), Fraction(0))
         if whole <= 0:
             return Fraction(int(end <= by))
