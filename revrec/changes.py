@@ -32,7 +32,7 @@ from revrec.events import (
     Terminated,
     Undone,
 )
-from revrec.terms import Progress, TakenOff, Terms, plain
+from revrec.terms import Progress, Terms, plain
 
 # How a version counts after which nothing of an obligation can change: it ended, or will when its notice is over; or it is what
 # leaving cost.
@@ -88,6 +88,7 @@ class _Obligation:
     expected_back: Counter[str] = field(default_factory=Counter)  # by component that is a refund
     given_back: int = 0
     billed: int = 0
+    paid: int = 0  # consideration payable to the customer that its price is spread less
 
     @property
     def ended(self) -> bool:
@@ -422,7 +423,7 @@ class _Fold:
             return  # agreed as it was: nothing changes
         if item.treatment == "catch_up":
             self._open_all(obligation)
-            obligation.terms = replace(terms, curve=item.curve, base=0, pieces=[])
+            obligation.terms = replace(terms, curve=item.curve, base=0, pieces=[], paid=obligation.paid, earlier=None, since=None)
             fresh = plain(item.curve, price, terms.progress)
             obligation.terms.pieces = fresh.pieces
         else:
@@ -513,22 +514,8 @@ class _Fold:
         """Nothing more of an obligation is promised: what is earned of it stays, and what a component gave it of that."""
         before = obligation.terms.price
         self._close_given(obligation, event.on, dropping=True)
-        obligation.terms.end_all(event.on, self._kept(obligation, event.on))
+        obligation.terms.end_all(event.on)
         self._keep(obligation, event, treatment, reason, before)
-
-    def _kept(self, obligation: _Obligation, on: date) -> Callable[[TakenOff], int]:
-        """How much of amounts taken off stays so where nothing is promised from a day on: of a bill, as far as what it covers is given."""
-        given: dict[tuple[int, str, str], tuple[int, int]] = {}
-        for item in obligation.terms.taken_off:
-            if item.bill is not None and item.bill in self.bills:
-                billed = self.bills[item.bill]
-                given[item.bill] = (self._given(billed, on), billed.covers)
-
-        def kept(item: TakenOff) -> int:
-            part, whole = (1, 1) if item.bill is None else given.get(item.bill, (1, 1))
-            return share(item.amount, part, whole) if whole > 0 else item.amount
-
-        return kept
 
     def _terminate(self, event: Terminated) -> None:
         for obligation in self._of(event.contract):
@@ -551,7 +538,7 @@ class _Fold:
                 )  # fmt: skip
             else:
                 self._close_given(obligation, event.ends + timedelta(days=1), dropping=True)
-                terms.cut(event.on, event.ends, self._kept(obligation, event.ends + timedelta(days=1)))
+                terms.cut(event.on, event.ends)
                 self._keep(obligation, event, "terminated", reason, before)
         if event.penalty is not None:
             self._promise(event.penalty)
@@ -679,11 +666,10 @@ class _Fold:
         for (obligation, _), part in zip(weighted, allocate(event.amount, weights), strict=True):
             if part:
                 before = obligation.terms.price
-                # a right is a part of the price, earned as it is; what is paid to the customer is for what is given
-                if event.by_price:
-                    obligation.terms.spread(-part)
-                else:
-                    obligation.terms.take_off(part)
+                obligation.terms.spread(-part)
+                if not event.by_price and obligation.terms.pieces:  # a right is a part of the price, earned as it is
+                    obligation.terms.paid += part
+                    obligation.paid += part
                 obligation.terms.taken += part
                 self._keep(obligation, event, "price", event.reason, before)
 
@@ -793,7 +779,7 @@ class _Fold:
                 at = terms.reached(event.ends_on)
                 terms.spread(-over, [place for place, piece in enumerate(terms.pieces) if piece.begins < at] or None)
         elif lower:
-            terms.take_off(lower, event.bill)
+            terms.spread(-lower)
         terms.lowered += lower
         return Split(expected=expected, rest=rest)
 

@@ -7,8 +7,8 @@ other along one curve. `earned` is a pure function of these and of progress; its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -54,22 +54,14 @@ class Piece:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class TakenOff:
-    """An amount taken off a price for good, of a bill or of none, and what of it has not counted yet."""
-
-    bill: tuple[int, str, str] | None
-    amount: int
-    pending: int
-
-
 @dataclass(slots=True)
 class Terms:
     """An obligation's terms on a day, in minor units.
 
     Of its `price`, `lowered` was taken off by bills' corrections (credit notes, what write-offs gave up), `taken` by the contract's
-    own documents (consideration payable, material rights); both lie on top of what a modification states. `taken_off` is what of
-    such amounts is spread over the pieces. `earlier` are the terms before they last changed for good, `since` a day.
+    own documents (consideration payable, material rights); both lie on top of what a modification states. `paid` is what of
+    consideration payable is spread over the pieces: it lowers what is earned whole, however short the term is cut. `earlier` are the
+    terms before they last changed for good, `since` a day.
     """
 
     curve: Curve
@@ -78,13 +70,13 @@ class Terms:
     progress: Sequence[Progress] = ()
     lowered: int = 0
     taken: int = 0
-    taken_off: list[TakenOff] = field(default_factory=list)
+    paid: int = 0
     earlier: Terms | None = None
     since: date | None = None
 
     def copy(self) -> Terms:
         """The same, to be changed by itself."""
-        return replace(self, pieces=list(self.pieces), taken_off=list(self.taken_off))
+        return replace(self, pieces=list(self.pieces))
 
     def same(self, other: Terms) -> bool:
         """Whether what is earned by when is the same by both."""
@@ -184,21 +176,12 @@ class Terms:
         for place, amount in zip(chosen, allocate(total + change, amounts), strict=True):
             self.pieces[place] = replace(self.pieces[place], amount=amount)
 
-    def take_off(self, amount: int, bill: tuple[int, str, str] | None = None) -> None:
-        """Take an amount off the price for good: as it was spread, what was given at once."""
-        self.spread(-amount)
-        if self.pieces:
-            self.taken_off.append(TakenOff(bill, amount, amount))
-
-    def _pending(self, on: date) -> list[TakenOff]:
-        """What of amounts taken off has not counted before a day."""
+    def _still_paid(self, on: date) -> int:
+        """What of consideration payable has not counted before a day."""
         at = self.reached(on - _ONE_DAY)
         whole = sum(piece.amount for piece in self.pieces)
         given = sum(_earned_of(piece, at) for piece in self.pieces)
-        return [
-            replace(item, pending=item.pending - share(item.pending, given, whole) if whole > 0 else 0)
-            for item in self.taken_off
-        ]
+        return self.paid - share(self.paid, given, whole) if whole > 0 else 0
 
     def give_up(self, on: date, amount: int) -> None:
         """Take off what is still to come on a day: what is left of the price is earned over what remains."""
@@ -208,29 +191,41 @@ class Terms:
 
     def end(self, start: date, last: date, amount: int) -> int:
         """Take off what is earned over a period, up to an amount, in proportion; returns how much of it there was."""
+        settled = self._settled(start, last)
         self.split(start)
         self.split(last + _ONE_DAY)
         from_, to = self.reached(start - _ONE_DAY), self.reached(last)
         places = [place for place, piece in enumerate(self.pieces) if piece.begins >= from_ and piece.ends <= to]
-        there = min(amount, max(sum(self.pieces[place].amount for place in places), 0))
+        within = settled + sum(self.pieces[place].amount for place in places)
+        there = min(amount, max(within, 0))
         if there:
-            self.spread(-there, places)
+            at_once = share(there, settled, within)
+            self.base -= at_once
+            self.spread(at_once - there, places)
+            if at_once and self.earlier is not None and self.since is not None:
+                self.earlier = self.earlier.copy()
+                self.earlier.end(start, min(last, self.since - _ONE_DAY), at_once)
         return there
+
+    def _settled(self, start: date, last: date) -> int:
+        """What was earned over a period before the terms last changed for good."""
+        if self.earlier is None or self.since is None or start >= self.since:
+            return 0
+        return max(self.by(min(last, self.since - _ONE_DAY)) - self.by(start - _ONE_DAY), 0)
 
     def settle(self, on: date) -> int:
         """Keep what is earned before a day for good; what is left of the price goes, and is returned."""
         earned = self.earned_before(on)
         left = self.price - earned
         self.earlier, self.since = self.copy(), on
-        self.taken_off = self._pending(on)
+        self.paid = self._still_paid(on)
         self.base, self.pieces = earned, []
         return left
 
-    def end_all(self, on: date, kept: Kept) -> None:
-        """Promise nothing more from a day on: what is earned before stays, and what was taken off of that, by `kept`."""
+    def end_all(self, on: date) -> None:
+        """Promise nothing more from a day on: what is earned before stays, less what consideration payable is left."""
         self.settle(on)
-        self.base -= sum(kept(item) - (item.amount - item.pending) for item in self.taken_off)
-        self.taken_off = []
+        self.base, self.paid = self.base - self.paid, 0
 
     def go_on(self, on: date, curve: Curve, amount: int) -> None:
         """Earn an amount over what of a curve remains from a day on: at once where nothing of it remains, or it is below zero."""
@@ -241,23 +236,20 @@ class Terms:
             return
         self.pieces.append(Piece(max(on, curve.starts_on) if begins == 0 else on, begins, ends, amount))
 
-    def cut(self, on: date, last: date, kept: Kept) -> None:
+    def cut(self, on: date, last: date) -> None:
         """Promise nothing after a last day, as is known from a day on; what is earned by then stays as it was.
 
-        What was taken off for good of what is earned by then, by `kept`, is taken off what is still to come.
+        What is left then of consideration payable is taken off what is still to come.
         """
         self.split(on)
-        earned, pending = self.earned(last), self._pending(last + _ONE_DAY)
+        earned, paid = self.earned(last), self._still_paid(last + _ONE_DAY)
         self.split(last + _ONE_DAY)
         at = self.reached(last)
         self.pieces = [piece for piece in self.pieces if piece.ends <= at]
         self.curve = replace(self.curve, ends_on=last)
         assert self.price == earned, "what is left is what is earned by then"
-        self.spread(-sum(kept(item) - (item.amount - item.pending) for item in pending), self.coming(on))
-
-
-# How much of an amount taken off stays so, once no more is promised than is given.
-Kept = Callable[[TakenOff], int]
+        self.spread(-paid, self.coming(on))
+        self.paid = 0
 
 
 def _earned_of(piece: Piece, at: Fraction) -> int:

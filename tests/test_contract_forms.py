@@ -246,8 +246,17 @@ def test_a_termination_with_notice_and_penalty(cli: Cli) -> None:
     assert cli.report("remaining-obligations", "--as-of", "2026-04-30")[0]["total"] == "131.00"
 
 
-def test_a_credit_before_the_notice_stays_taken_off(cli: Cli) -> None:
-    """100 a month billed monthly, 20 credited in March; left with a month's notice: four months are 400 less 20."""
+@pytest.mark.parametrize(
+    ("period", "earned", "unbilled"),
+    [
+        ({}, "393.33", "13.33"),  # four twelfths of 1180, of which 380 is billed
+        ({"start": "2026-03-01", "end": "2026-03-31"}, "380.00", None),
+    ],
+)
+def test_a_credit_before_the_notice_stays_as_it_was_earned(
+    cli: Cli, period: dict[str, str], earned: str, unbilled: str | None
+) -> None:
+    """100 a month billed monthly, 20 credited in March; left with a month's notice: the year's price is lower, or March's."""
     months = [
         invoice(
             f"I{month}", f"2026-0{month}-01", {"id": "1", "kind": "service", "amount": "100.00", "obligation": "c/o"}
@@ -256,13 +265,15 @@ def test_a_credit_before_the_notice_stays_taken_off(cli: Cli) -> None:
     ]
     cli.post(*parties(), contract("c", "2026-01-01", _months("c/o", "1200.00")), *months[:3])
     cli.post(
-        {"type": "credit_note", "id": "N", "invoice": "I3", "date": "2026-03-15", "lines": [{"line": "1", "amount": "20.00"}]},
+        {"type": "credit_note", "id": "N", "invoice": "I3", "date": "2026-03-15",
+         "lines": [{"line": "1", "amount": "20.00", **period}]},
         _termination("2026-04-01", ends="2026-04-30"), months[3],
     )  # fmt: skip
     found = _revenue(cli, "2026-12")
-    assert sum(Decimal(amount) for amount in found.values()) == 380
-    assert not [row for row in cli.report("trial-balance") if row["role"] in ("deferred_revenue", "unbilled_receivable")
+    assert sum(Decimal(amount) for amount in found.values()) == Decimal(earned)
+    standing = [row["debit"] for row in cli.report("trial-balance") if row["role"] in ("deferred_revenue", "unbilled_receivable")
                 and row["debit"] != row["credit"]]  # fmt: skip
+    assert standing == ([unbilled] if unbilled else [])
 
 
 @pytest.mark.parametrize(

@@ -218,14 +218,14 @@ def test_credits_for_periods_that_end_a_line_leave_nothing() -> None:
     assert months == [10_192, 9_205, 10_192, 9_863, 10_192, 9_863, 0, 0, -59_507, 0, 0, 0]
 
 
-def test_what_is_credited_of_a_contract_that_is_cut_short_counts_whole() -> None:
-    """100.00 a month, 20.00 credited in March (5.00 of it given), left in April: 300.00 less 20.00; the other 15.00 at once."""
+def test_what_is_credited_of_a_contract_that_is_cut_short_stays_as_it_was_earned() -> None:
+    """100.00 a month, 20.00 credited in March lowers the year's price, 5.00 of it given; left in April: 295.00 stay."""
     bill = Bill(10, "1", "obligation:o", JAN, 30_000, None, None)
     events = [
         Corrected(date(2026, 3, 15), 2, "n", "credit", bill.key, 2_000),
         Terminated(date(2026, 4, 1), 3, "t", "c", date(2026, 3, 31), "left"),
     ]
-    assert sum(_month_ends(fold([_year()], events, [bill]))) == 28_000
+    assert sum(_month_ends(fold([_year()], events, [bill]))) == 29_500
 
 
 def test_progress_that_is_reported_late_counts_by_its_day() -> None:
