@@ -772,6 +772,7 @@ class Earnings:
                 continue
             curve = weights(item.get("pattern", "daily"), _day(item["start"]), _day(item.get("end", item["start"])))
             promised.ssp = _whole(item["ssp"]) if "ssp" in item else promised.ssp
+            self.products[item["id"]] = self.products[item["id"]] | item
             if curve == promised.curve and cents(item["price"]) == round(promised.agreed * 100):
                 # what states the terms that hold changes nothing: what undoes itself leaves nothing
                 continue
