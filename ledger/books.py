@@ -359,6 +359,10 @@ class Books:
             self.learn_accounts([customer_id])
         return self._accounts[customer_id]
 
+    def keys(self, customer_id: int) -> dict[int, AccountKey]:
+        """What identifies each of a customer's sub-ledger accounts."""
+        return {account: key for key, account in self._known_accounts(customer_id).items()}
+
     @property
     def remembered(self) -> int:
         """How many accounts, ways between them and histories are held in memory."""

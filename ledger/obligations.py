@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
+from sqlalchemy import text
+
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.positions import available, balance
+from ledger.rulebook import RECOGNISING
 from ledger.wallets import Wallets
 
 NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
@@ -101,6 +104,26 @@ class Obligations:
     of_contract: Callable[[Wallets, Source, str, date, int], list[tuple[str, int]]]
 
 
+def _told(books: Books, customer_id: int, key: AccountKey, day: date) -> int:
+    """What recognition made of a contract liability by a day, where that counts: in another currency than the entity's.
+
+    There a correction counts for what the bill did, whether what it bills was recognised by then or not: recognition tells the
+    rest. In the entity's own each amount is one.
+    """
+    if key.currency == books.entity(key.entity).currency or not books.has_account(customer_id, key):
+        return 0
+    books.flush()
+    net = books.connection.scalar(
+        text(
+            "select sum(case when credit_account = :account then amount else -amount end)::bigint from posting "
+            "where customer_id = :customer_id and :account in (debit_account, credit_account) "
+            "and rule = any(:rules) and effective_on <= :day"
+        ),
+        {"customer_id": customer_id, "account": books.account(customer_id, key), "rules": list(RECOGNISING), "day": day},
+    )
+    return net or 0
+
+
 @dataclass(slots=True)
 class Taking:
     """What a document takes out of obligations' positions on a day; what lines before took is not there any more."""
@@ -118,7 +141,8 @@ class Taking:
         """
         customer_id = self.source.customer.customer_id
         (liability, _), _ = obligation_sides(self.source, subject)
-        held = max(balance(self.books.history(customer_id, liability), self.day) - self.taken[subject], 0)
+        billed = balance(self.books.history(customer_id, liability), self.day) - _told(self.books, customer_id, liability, self.day)
+        held = max(billed - self.taken[subject], 0)
         apart = max(expected_back(self.books, self.source, subject, self.day) - self.released[subject], 0)
         unearned = min(amount, held)
         # what is kept apart of the liability leaves it where it is given back, or where the rest is too little

@@ -968,6 +968,22 @@ _RULES = (
         "ASC 606-10-45-1",
     ),
     Rule(
+        525,
+        "position.earned",
+        "deferred_revenue",
+        "revenue",
+        "Service of one obligation is given, for which another of its contract is billed ahead: the contract's liability is earned.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
+        526,
+        "position.less_earned",
+        "revenue",
+        "deferred_revenue",
+        "What was earned of an obligation turned out lower: owed again, with another that the contract is billed ahead for.",
+        "ASC 606-10-45-1",
+    ),
+    Rule(
         507,
         "refund_liability.expected",
         "deferred_revenue",
@@ -1501,6 +1517,16 @@ SEPARATING = (RULES["refund_liability.expected"].number, RULES["refund_liability
 
 # The rules by which obligations of one contract net to its position: they move what is billed from one to another.
 NETTING = tuple(rule.number for rule in _RULES if rule.code.startswith("position."))
+
+# The rules that realise exchange differences.
+EXCHANGE = tuple(rule.number for rule in _RULES if rule.code.startswith("exchange."))
+
+# The rules by which an obligation's position is told: by recognition, and by documents until that runs again.
+RECOGNISING = tuple(
+    rule.number
+    for rule in _RULES
+    if rule.code.startswith(("recognise.", "position.")) or rule.code in ("invoice.settled", "invoice.unsettled")
+)
 
 assert len(RULES) == len(BY_NUMBER) == len(_RULES), "a rule's code and number are its own"
 assert all({rule.debit, rule.credit} <= {*ROLES, ""} for rule in _RULES), "a rule names roles of the chart"

@@ -29,6 +29,8 @@ _LIABILITY_FLOWS = {
     "recognised": (
         "recognise.deferred",
         "recognise.less_deferred",
+        "position.earned",
+        "position.less_earned",
         "draw.",
         "expire.",
         "break.",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import groupby
 from typing import Any
 
@@ -40,14 +39,33 @@ def shown(positions: Sequence[int]) -> list[int]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """By how much more of an obligation is to be recognised, deferred and unbilled in a month, of a contract's position."""
+
+    subject: str
+    product: str
+    revenue: int
+    deferred: int
+    unbilled: int
+
+
 @dataclass(slots=True)
-class _Member:
-    """An obligation through the months: what recognition found of it, and what is posted here on top."""
+class Member:
+    """An obligation through the months: what recognition found of it, and how far the months before took it."""
 
     row: Any = None
-    recognised: int = 0
+    revenue: int = 0
     deferred: int = 0
     unbilled: int = 0
+
+    def step(self, revenue: int, deferred: int, unbilled: int, subject: str) -> Step:
+        """What a month adds to what is posted, where all through it is so much."""
+        found = Step(
+            subject, self.row.product, revenue - self.revenue, deferred - self.deferred, unbilled - self.unbilled
+        )
+        self.revenue, self.deferred, self.unbilled = revenue, deferred, unbilled
+        return found
 
 
 def net(books: Books, document_id: int, rows: Sequence[Any]) -> None:
@@ -56,65 +74,100 @@ def net(books: Books, document_id: int, rows: Sequence[Any]) -> None:
     `rows` are their obligations by month: posted balances to date, the position of each by itself, and what is earned.
     """
     books.learn_customers({row.customer for row in rows})
-    for (customer, _), of in groupby(rows, lambda row: (row.customer, row.package)):
+    for (customer, _), of in groupby(rows, lambda row: (row.customer, row.unit)):
         contract = list(of)
         source = Source(document_id, books.customer(customer), contract[0].entity, contract[0].currency)
-        members = {subject: _Member() for subject in sorted({row.subject for row in contract})}
+        members = {subject: Member() for subject in sorted({row.subject for row in contract})}
         for _, month in groupby(contract, lambda row: row.month):
             in_month = list(month)
             for row in in_month:
                 members[row.subject].row = row
-            _net_month(books, source, members, max(row.dated_on for row in in_month))
+            books.post(source, max(row.dated_on for row in in_month), movements(_steps(members)))
 
 
-def _net_month(books: Books, source: Source, members: dict[str, _Member], on: date) -> None:
+def _steps(members: dict[str, Member]) -> list[Step]:
     there = {subject: member for subject, member in members.items() if member.row is not None}
-    movements: list[Movement] = []
-    debits: list[tuple[str, str, int]] = []
-    credits_: list[tuple[str, str, int]] = []
     targets = shown([member.row.position for member in there.values()])
-    for (subject, member), target in zip(there.items(), targets, strict=True):
-        row = member.row
-        revenue = row.earned - row.recognised - member.recognised
-        deferred = max(target, 0) - row.deferred - member.deferred
-        unbilled = max(-target, 0) - row.unbilled - member.unbilled
-        from_deferred = max(min(-deferred, max(revenue, 0)), min(revenue, 0))
-        from_unbilled = revenue - from_deferred
-        movements += _recognised(subject, row.product, from_deferred, from_unbilled)
-        member.recognised += revenue
-        member.deferred += deferred
-        member.unbilled += unbilled
-        left = {"deferred": deferred + from_deferred, "unbilled": unbilled - from_unbilled}
-        debits += [(subject, "deferred", -left["deferred"]), (subject, "unbilled", left["unbilled"])]
-        credits_ += [(subject, "deferred", left["deferred"]), (subject, "unbilled", -left["unbilled"])]
-    movements += _matched([d for d in debits if d[2] > 0], [c for c in credits_ if c[2] > 0])
-    books.post(source, on, movements)
+    return [
+        member.step(
+            member.row.earned - member.row.recognised,
+            max(target, 0) - member.row.deferred,
+            max(-target, 0) - member.row.unbilled,
+            subject,
+        )
+        for (subject, member), target in zip(there.items(), targets, strict=True)
+    ]
+
+
+def movements(steps: Sequence[Step]) -> list[Movement]:
+    """What takes a contract's obligations so far: each out of its own first, then what one is billed ahead and another earns."""
+    found: list[Movement] = []
+    debits: list[list[Any]] = []
+    credits_: list[list[Any]] = []
+    earned: dict[str, list[Any]] = {}
+    for step in steps:
+        from_deferred = max(min(-step.deferred, max(step.revenue, 0)), min(step.revenue, 0))
+        earned[step.subject] = [step.product, from_deferred, step.revenue - from_deferred]
+        deferred, unbilled = step.deferred + from_deferred, step.unbilled - earned[step.subject][2]
+        debits += [[step.subject, "deferred", -deferred], [step.subject, "unbilled", unbilled]]
+        credits_ += [[step.subject, "deferred", deferred], [step.subject, "unbilled", -unbilled]]
+    debits, credits_ = [d for d in debits if d[2] > 0], [c for c in credits_ if c[2] > 0]
+    found += _matched(debits, credits_, own=True)
+    found += _earned_of_another(debits, credits_, earned)
+    found += _matched(debits, credits_, own=False)
+    assert not any(item[2] for item in (*debits, *credits_)), "what one obligation gives, another takes"
+    recognised = []
+    for subject, (product, from_deferred, from_unbilled) in earned.items():
+        recognised += _recognised(subject, product, from_deferred, from_unbilled)
+    return recognised + found
 
 
 def _recognised(subject: str, product: str, from_deferred: int, from_unbilled: int) -> list[Movement]:
-    found = []
-    for amount, forward, back in (
+    moved = (
         (from_deferred, "recognise.deferred", "recognise.less_deferred"),
         (from_unbilled, "recognise.unbilled", "recognise.less_unbilled"),
-    ):
-        found.append(Movement(forward if amount > 0 else back, abs(amount), subject, subject, product))
+    )
+    return [
+        Movement(forward if amount > 0 else back, abs(amount), subject, subject, product)
+        for amount, forward, back in moved
+        if amount
+    ]
+
+
+def _earned_of_another(
+    debits: Sequence[list[Any]], credits_: Sequence[list[Any]], earned: dict[str, list[Any]]
+) -> list[Movement]:
+    """What is earned of one obligation while another is billed ahead is earned of that liability, and never was an asset."""
+    found = []
+    for debit in debits:
+        for credit in credits_:
+            subject, other = credit[0], debit[0]
+            if (debit[1], credit[1]) == ("deferred", "unbilled"):
+                part = min(debit[2], credit[2], max(earned[subject][2], 0))
+                rule, sides, sign = "position.earned", (other, subject), 1
+            elif (debit[1], credit[1]) == ("unbilled", "deferred"):
+                subject, other = debit[0], credit[0]
+                part = min(debit[2], credit[2], max(-earned[subject][2], 0))
+                rule, sides, sign = "position.less_earned", (subject, other), -1
+            else:
+                continue
+            if part:
+                earned[subject][2] -= sign * part
+                debit[2] -= part
+                credit[2] -= part
+                found.append(Movement(rule, part, *sides, earned[subject][0]))
     return found
 
 
-def _matched(debits: Sequence[tuple[str, str, int]], credits_: Sequence[tuple[str, str, int]]) -> list[Movement]:
-    """Debits against credits of the same sum: an obligation's own first, then those of others."""
-    owed: list[list[Any]] = [list(item) for item in debits]
-    due: list[list[Any]] = [list(item) for item in credits_]
-    movements = []
-    for own in (True, False):
-        for debit in owed:
-            for credit in due:
-                if (debit[0] == credit[0]) is not own or not debit[2] or not credit[2]:
-                    continue
-                part = min(debit[2], credit[2])
-                rules = _WITHIN if own else _BETWEEN
-                movements.append(Movement(rules[debit[1], credit[1]], part, debit[0], credit[0]))
+def _matched(debits: Sequence[list[Any]], credits_: Sequence[list[Any]], *, own: bool) -> list[Movement]:
+    """Debits against credits: an obligation's own, or those of others."""
+    found = []
+    rules = _WITHIN if own else _BETWEEN
+    for debit in debits:
+        for credit in credits_:
+            part = min(debit[2], credit[2])
+            if (debit[0] == credit[0]) is own and part:
+                found.append(Movement(rules[debit[1], credit[1]], part, debit[0], credit[0]))
                 debit[2] -= part
                 credit[2] -= part
-    assert not any(item[2] for item in (*owed, *due)), "what one obligation gives, another takes"
-    return movements
+    return found

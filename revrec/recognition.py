@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import Connection, text
 
 from ledger import alerts, journal, locks, periods, reading, wallets
-from ledger.books import HOUSE, Books, Movement, Source
+from ledger.books import HOUSE, Books
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
-from ledger.money import share
+from ledger.obligations import NET_OBLIGATION
 from ledger.reports import Column, Report
-from ledger.rulebook import NETTING, RULES
+from ledger.rulebook import EXCHANGE, NETTING, RECOGNISING, RULES
 from ledger.wallets import Wallets
-from revrec import costs, financing, history, positions, refunds
+from revrec import costs, financing, foreign, history, positions, refunds
 from revrec.schedules import SEGMENT_SQL, earned_sql, parts_sql, share_sql, term_sql
 
 _PASSED, _WHOLE = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
@@ -111,9 +110,11 @@ _NEEDED = f"""
                greatest(date_trunc('month', s.effective_on)::date, t.first_open) as month,
                max(s.effective_on) as last_moved_on, {_SUMS},
                coalesce(-sum(s.net) filter (where s.rule = any(:netting)), 0)::bigint as netted,
-               sum(s.functional) as billed_functional,
+               sum(s.functional) filter (where s.part <> 'unbilled' or s.rule <> all(:exchange)) as billed_functional,
                sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
-               bool_or(s.part = 'unbilled') as billed_late
+               -- what recognition itself posted of open months it may tell anew
+               bool_or(s.part = 'unbilled' and (s.rule <> all(:recognising) or s.effective_on < t.first_open)) as billed_late,
+               bool_or(s.rule = any(:by_documents) and s.effective_on >= t.first_open) as told_by_documents
         from (select * from totals where not quick) t
         cross join lateral {_ACCOUNTS}
         cross join lateral {_MOVEMENTS}
@@ -135,7 +136,7 @@ _NEEDED = f"""
         from totals t join obligation_terms ov using (customer_id, subject)
         where not t.quick and t.modified and ov.from_day <= :through
     ), grid as (
-        select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on,
+        select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on, v.told_by_documents,
                sum(coalesce(v.deferred, 0)) over through_month as deferred,
                sum(coalesce(v.unbilled, 0)) over through_month as unbilled,
                sum(coalesce(v.recognised, 0)) over through_month as recognised,
@@ -199,28 +200,42 @@ _NEEDED = f"""
     )
     select customer_id, subject, month, dated_on, deferred_account, unbilled_account, revenue_account,
            from_deferred::bigint as from_deferred, (revenue_step - from_deferred)::bigint as from_unbilled,
-           (-deferred_step - from_deferred)::bigint as settled, entity, currency, product, passed, whole,
-           billed_functional::bigint as billed_functional, recognised_functional::bigint as recognised_functional,
-           not billed_late and price = billed and billed = deferred + recognised and base = 0 and begins = 0 and ends is null
-               and term_pattern <> 'progress' as ahead
+           (-deferred_step - from_deferred)::bigint as settled, entity, currency, product
     from split
     union all
     select customer_id, subject, date_trunc('month', cast(:through as date))::date,
            case when ends_on between date_trunc('month', cast(:through as date)) and :through
                 then greatest(ends_on, coalesce(last_moved_on, ends_on), first_open) else :through end,
            deferred_account, unbilled_account, revenue_account, from_deferred, revenue_step - from_deferred,
-           -deferred_step - from_deferred, entity, currency, product, passed, whole, null, null, false
+           -deferred_step - from_deferred, entity, currency, product
     from quick_split
 """
 
 
-# Contracts of which at some month's end one obligation is billed ahead and another is earned ahead: what each is by then.
-_MIXED = f"""{_NEEDED[: _NEEDED.index("    ), step as (")]})
-    select d.customer_id, c.ref as customer, d.entity, d.currency, d.package, d.subject, d.product, d.month, d.dated_on,
+# Contracts of which at some month's end one obligation is billed ahead and another is earned ahead: what each is by then. And what
+# is in another currency than the entity's, and of which anything is to be posted.
+_BY_MONTH = """
+    select d.customer_id, c.ref as customer, d.entity, d.currency, coalesce(case when d.grouped then d.package end, d.subject) as unit,
+           d.subject, d.product, d.month, d.dated_on, d.first_open,
            d.deferred::bigint as deferred, d.unbilled::bigint as unbilled, d.recognised::bigint as recognised,
-           (d.billed - d.earned)::bigint as position, d.earned::bigint as earned
+           (d.billed - d.earned)::bigint as position, d.earned::bigint as earned"""
+_DUE = _NEEDED[: _NEEDED.index("    ), step as (")]
+_MIXED = f"""{_DUE})
+    {_BY_MONTH}
     from due d join mixed using (customer_id, package) join customer c on c.customer_id = d.customer_id
     order by 1, d.package, d.month, d.subject"""
+_FOREIGN = f"""{_DUE}), due_now as (
+        select customer_id, coalesce(case when grouped then package end, subject) as unit from due
+        group by 1, 2
+        having bool_or(netted <> 0 or earned <> recognised or greatest(billed - earned, 0) <> deferred
+                       or greatest(earned - billed, 0) <> unbilled or told_by_documents)
+    )
+    {_BY_MONTH}, d.passed, d.whole, d.billed_late,
+           d.billed_functional::bigint as billed_functional, d.recognised_functional::bigint as recognised_functional,
+           d.price = d.billed and d.base = 0 and d.begins = 0 and d.ends is null and d.term_pattern <> 'progress' as formula
+    from due d join due_now n on n.customer_id = d.customer_id and n.unit = coalesce(case when d.grouped then d.package end, d.subject)
+    join customer c on c.customer_id = d.customer_id
+    order by 1, n.unit, d.month, d.subject"""
 
 
 # Obligations in their entity's currency, where each amount is one; and in others, where it has two.
@@ -229,8 +244,8 @@ def _of(needed: str, *, currencies: str, one_month: str = "false", grouped: str 
 
 
 _NEEDED_HOME = _of(_NEEDED, currencies="=", one_month="true")
-_NEEDED_FOREIGN = _of(_NEEDED, currencies="<>")
-_NEEDED_MIXED = _of(_MIXED, currencies="is not null or o.currency =", grouped="where p.grouped")
+_NEEDED_FOREIGN = _of(_FOREIGN, currencies="<>")
+_NEEDED_MIXED = _of(_MIXED, currencies="=", grouped="where p.grouped")
 
 
 # The three things a step moves: by a rule, or by its opposite where the amount is below zero.
@@ -324,43 +339,6 @@ class Run:
     document_id: int
 
 
-def _recognize_foreign(books: Books, document_id: int, parameters: dict[str, object]) -> None:
-    """Post what is due of obligations in other currencies than their entity's, where each amount has two.
-
-    The functional amount of revenue billed ahead follows the schedule's own formula, from what was billed at the
-    invoice's rate; other revenue counts at the rate of its day, or at what the liability it leaves was billed for.
-    """
-    rows = books.connection.execute(
-        text(f"select n.*, c.ref as customer from ({_NEEDED_FOREIGN}) n join customer c using (customer_id) "
-             "order by n.customer_id, n.subject, n.month"),
-        parameters,
-    ).all()  # fmt: skip
-    # what this run has recognised of an obligation before, in functional currency
-    before: Counter[tuple[int, str]] = Counter()
-    late: set[tuple[int, str]] = set()
-    books.learn_customers(row.customer for row in rows)
-    for row in rows:
-        source = Source(document_id, books.customer(row.customer), row.entity, row.currency)
-        subject = row.subject
-        step = None
-        if row.from_unbilled or row.settled:
-            late.add((row.customer_id, subject))  # what this run earns before it is billed, no statement has seen yet
-        if row.ahead and (row.customer_id, subject) not in late:
-            target = share(row.billed_functional, row.passed, row.whole)
-            step = target - row.recognised_functional - before[row.customer_id, subject]
-            # a correction in the other direction than the amount's is left to the accounts' averages
-            step = step if step * row.from_deferred > 0 else None
-        if step is not None:
-            before[row.customer_id, subject] += step
-        movements = []
-        for column, forward, back in _MOVES:
-            amount = getattr(row, column)
-            functional = None if step is None or forward != "recognise.deferred" else abs(step)
-            rule = forward if amount > 0 else back
-            movements.append(Movement(rule, abs(amount), subject, subject, row.product, functional=functional))
-        books.post(source, row.dated_on, movements)
-
-
 def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     """Post the revenue that is due by the end of a month, and the expiry of credits, in the caller's transaction.
 
@@ -382,9 +360,10 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     costs.amortise(books, document_id, last_day)
     financing.accrue(books, document_id, last_day)
     books.flush()
-    parameters: dict[str, object] = {"through": last_day, "netting": list(NETTING)}
+    parameters: dict[str, object] = {"through": last_day, "netting": list(NETTING), "recognising": list(RECOGNISING), "exchange": list(EXCHANGE),
+                                      "by_documents": [RULES[code].number for code in NET_OBLIGATION]}
     mixed = connection.execute(text(_NEEDED_MIXED), parameters).all()
-    _recognize_foreign(books, document_id, parameters)
+    foreign.recognise(books, document_id, connection.execute(text(_NEEDED_FOREIGN), parameters).all())
     books.flush()
     connection.execute(text("set local work_mem = '64MB'"))  # an obligation's months are sorted several times
     posted = connection.execute(

@@ -32,6 +32,19 @@ _RATE = {
     "quote": "USD",
     "rate": "1",
 }
+# Pounds at a rate of their own each month.
+_MOVING = [
+    {
+        "type": "fx_rate",
+        "id": f"{year}-{month:02}-01/GBP/USD",
+        "date": f"{year}-{month:02}-01",
+        "base": "GBP",
+        "quote": "USD",
+        "rate": f"1.{(month * 37 + year) % 60 + 1:02}",
+    }
+    for year in (2025, 2026, 2027)
+    for month in range(1, 13)
+]
 # Recognition looks at all that stands in a database: after so many histories another one is begun.
 _PLACES = 40
 # What stands in one of these is one net position of a contract, whichever of its obligations holds it.
@@ -142,7 +155,7 @@ class Shelf:
             make_url(self.server).set(database=self.name).render_as_string(hide_password=False)
         )
         self._left = _PLACES
-        post(self._engine, [_RATE])
+        post(self._engine, [_RATE, *_MOVING])
 
     def end(self) -> None:
         if self._engine is not None:

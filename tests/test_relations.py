@@ -268,6 +268,16 @@ def test_closing_along_the_way_moves_what_is_late_and_nothing_else(shelf: Shelf,
     hold(shelf, tell(number), closing)
 
 
+def in_pounds(history: History) -> History:
+    """The history in another currency than the entity's, of which each month has another rate."""
+    return history.swapped(lambda doc: doc | {"currency": "GBP"} if "currency" in doc else doc)
+
+
+@held_by_histories
+def test_neither_matters_at_rates_that_move(shelf: Shelf, number: int) -> None:
+    hold(shelf, in_pounds(tell(number)), arrival if number % 2 else along_the_way)
+
+
 # 3. What undoes itself leaves nothing but its history
 
 
