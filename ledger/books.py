@@ -25,7 +25,7 @@ from ledger.dates import FIRST_DAY, days
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Plain, Posting
 from ledger.positions import History, nettings
-from ledger.rulebook import RULES, SEPARATING
+from ledger.rulebook import OVERDRAWING, RULES, SEPARATING
 from ledger.schema import metadata
 
 HOUSE = 0  # the customer of documents and entries that concern none
@@ -571,6 +571,8 @@ class Books:
 
     def _at_rate(self, source: Source, way: Way, movement: Movement, on: date) -> Converted:
         stated = source if movement.rate is None else replace(source, rate=movement.rate, currency=way.currency)
+        if way.rule in OVERDRAWING and movement.rate is None:
+            stated = replace(source, rate=None)  # as it would count for, had it been posted before what it overdraws
         return lambda amount: self.at_rate(stated, way.currency, on, amount)
 
     def _correcting(self, source: Source, changes: dict[date, Change]) -> list[Entry]:
@@ -667,12 +669,40 @@ class Books:
 
         `keys` are the liability's account and the asset's, `rules` the one that settles and the one that puts back.
         """
-        customer_id = source.customer.customer_id
-        liability, asset = (self.history(customer_id, key) for key in keys)
         subject = keys[0].subject
-        for day, amount in nettings(liability, asset, after):
+        if self._nettings(source, keys, after) and source.currency != self.entity(source.entity).currency:
+            self._take_back_nettings(source, keys, rules, after)  # each settles at what the accounts hold: told anew together
+        for day, amount in self._nettings(source, keys, after):
             rule = rules[0] if amount > 0 else rules[1]
             self.post(source, day, [Movement(rule, abs(amount), subject, subject)])
+
+    def _nettings(self, source: Source, keys: tuple[AccountKey, AccountKey], after: date) -> list[tuple[date, int]]:
+        liability, asset = (self.history(source.customer.customer_id, key) for key in keys)
+        return nettings(liability, asset, after)
+
+    def _take_back_nettings(
+        self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date
+    ) -> None:
+        """Take back how a liability and an asset settled each other after a day, the last first."""
+        self.flush()
+        customer_id = source.customer.customer_id
+        standing = self.connection.scalars(
+            text(
+                "select e.entry_id from entry e join posting p using (customer_id, entry_id) where p.customer_id = :customer_id "
+                "and p.rule = any(:rules) and p.debit_account = any(:accounts) and p.credit_account = any(:accounts) "
+                "and e.effective_on > :after and e.reverses is null and not exists (select from entry r "
+                "where r.customer_id = e.customer_id and r.reverses = e.entry_id) order by e.effective_on desc, e.entry_id desc"
+            ),
+            {
+                "customer_id": customer_id,
+                "rules": [RULES[rule].number for rule in rules],
+                "accounts": [self.account(customer_id, key) for key in keys],
+                "after": after,
+            },
+        ).all()
+        of = self.keys(customer_id)
+        for number in standing:
+            self.reverse(source, number, journal.read(self.connection, number), of)
 
     @staticmethod
     def _movement_key(source: Source, role: str, currency: str, subject: str, product: str) -> AccountKey:

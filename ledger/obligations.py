@@ -104,6 +104,17 @@ class Obligations:
     of_contract: Callable[[Wallets, Source, str, date, int], list[tuple[str, int]]]
 
 
+def earned_ahead(books: Books, source: Source, subject: str, day: date) -> int:
+    """What stands as a contract asset of an obligation on a day, which a bill of it settles at once.
+
+    In another currency than the entity's it settles nothing: recognition tells what it does, at the month's end.
+    """
+    (_, asset), _ = obligation_sides(source, subject)
+    if source.currency != books.entity(source.entity).currency:
+        return 0
+    return max(balance(books.history(source.customer.customer_id, asset), day), 0)
+
+
 def _told(books: Books, customer_id: int, key: AccountKey, day: date) -> int:
     """What recognition made of a contract liability by a day, where that counts: in another currency than the entity's.
 
@@ -119,7 +130,12 @@ def _told(books: Books, customer_id: int, key: AccountKey, day: date) -> int:
             "where customer_id = :customer_id and :account in (debit_account, credit_account) "
             "and rule = any(:rules) and effective_on <= :day"
         ),
-        {"customer_id": customer_id, "account": books.account(customer_id, key), "rules": list(RECOGNISING), "day": day},
+        {
+            "customer_id": customer_id,
+            "account": books.account(customer_id, key),
+            "rules": list(RECOGNISING),
+            "day": day,
+        },
     )
     return net or 0
 
@@ -141,7 +157,9 @@ class Taking:
         """
         customer_id = self.source.customer.customer_id
         (liability, _), _ = obligation_sides(self.source, subject)
-        billed = balance(self.books.history(customer_id, liability), self.day) - _told(self.books, customer_id, liability, self.day)
+        billed = balance(self.books.history(customer_id, liability), self.day) - _told(
+            self.books, customer_id, liability, self.day
+        )
         held = max(billed - self.taken[subject], 0)
         apart = max(expected_back(self.books, self.source, subject, self.day) - self.released[subject], 0)
         unearned = min(amount, held)

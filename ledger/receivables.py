@@ -26,12 +26,12 @@ from ledger.obligations import (
     Correction,
     Obligations,
     Taking,
+    earned_ahead,
     expected_back,
     obligation_keys,
     obligation_sides,
     obligation_subject,
 )
-from ledger.positions import balance
 from ledger.taxes import Rounding, Tax, default_codes, find_codes, line_taxes, tax_movements
 from ledger.usage_lines import NET_USAGE, bill_usage, is_taken, note, overage_accounts, settle, usage_subject
 from ledger.wallets import Wallets
@@ -463,9 +463,7 @@ def _bill_whole(billing: _Billing, line: documents.InvoiceLine, amount: int) -> 
     )
     movements: list[Movement] = []
     for subject, part in parts:
-        (_, unbilled), _ = obligation_sides(billing.source, subject)
-        history = billing.wallets.books.history(billing.source.customer.customer_id, unbilled)
-        left = balance(history, billing.day) - billing.billed[subject]
+        left = earned_ahead(billing.wallets.books, billing.source, subject, billing.day) - billing.billed[subject]
         movements += bill_obligation(part, left, billing.subject, subject)
         billing.billed[subject] += part
     billing.parts[line.id] = parts
@@ -531,7 +529,7 @@ def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) 
     assert line.obligation is not None, "a line without an obligation of its own names one"
     books, source = billing.wallets.books, billing.source
     subject = obligation_subject(line.obligation)
-    (deferred, unbilled), _ = obligation_sides(source, subject)
+    (deferred, _), _ = obligation_sides(source, subject)
     if not books.has_account(source.customer.customer_id, deferred):
         raise UnknownReference(
             "obligation",
@@ -547,7 +545,7 @@ def _bill_contract(billing: _Billing, line: documents.InvoiceLine, amount: int) 
         _require_billed(billing, subject, -amount)
         billing.below.append((line, subject, -amount))
         return subject, []
-    left = balance(books.history(source.customer.customer_id, unbilled), billing.day) - billing.billed[subject]
+    left = earned_ahead(books, source, subject, billing.day) - billing.billed[subject]
     return subject, bill_obligation(amount, left, billing.subject, subject)
 
 

@@ -17,8 +17,7 @@ from ledger import billed
 from ledger.billed import BilledInvoice, Line, LineTax, TaxPart
 from ledger.books import Books, Movement
 from ledger.money import allocate, share
-from ledger.obligations import Correction, obligation_sides
-from ledger.positions import balance
+from ledger.obligations import Correction, earned_ahead
 from ledger.taxes import tax_subject
 
 _CUSTOMER = "customer"
@@ -183,8 +182,7 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
             # what of it had been shown beside revenue goes back there by what is decided now
             day = books.open_day(source.entity, item.refund.on)
             for subject, amount in billed.by_obligation(line, item.net):
-                (_, asset), _ = obligation_sides(source, subject)
-                unbilled = min(amount, max(balance(books.history(source.customer.customer_id, asset), day), 0))
+                unbilled = min(amount, earned_ahead(books, source, subject, day))
                 movements += [
                     Movement("refund.explained_unbilled", unbilled, _CUSTOMER, subject),
                     Movement("refund.explained_deferred", amount - unbilled, _CUSTOMER, subject),

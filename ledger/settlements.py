@@ -21,7 +21,7 @@ from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by, shares
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import allocate, share, to_minor, to_text
-from ledger.obligations import Correction, Decided, Obligations, Taking, obligation_sides
+from ledger.obligations import Correction, Decided, Obligations, Taking, earned_ahead, obligation_sides
 from ledger.positions import available
 from ledger.receivables import BETWEEN, add_change, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
@@ -660,9 +660,7 @@ def _recovered_credits(
 
 def _deferred_again(taking: Taking, rail: str, subject: str, amount: int) -> list[Movement]:
     """What was given up and is to come again: out of the contract asset up to its balance, the rest is deferred."""
-    (_, asset), _ = obligation_sides(taking.source, subject)
-    history = taking.books.history(taking.source.customer.customer_id, asset)
-    unbilled = min(amount, max(available(history, taking.day), 0))
+    unbilled = min(amount, earned_ahead(taking.books, taking.source, subject, taking.day))
     return [
         Movement("recovery.unbilled", unbilled, rail, subject),
         Movement("recovery.deferred", amount - unbilled, rail, subject),

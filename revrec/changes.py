@@ -423,7 +423,9 @@ class _Fold:
             return  # agreed as it was: nothing changes
         if item.treatment == "catch_up":
             self._open_all(obligation)
-            obligation.terms = replace(terms, curve=item.curve, base=0, pieces=[], paid=obligation.paid, earlier=None, since=None)
+            obligation.terms = replace(
+                terms, curve=item.curve, base=0, pieces=[], paid=obligation.paid, earlier=None, since=None
+            )
             fresh = plain(item.curve, price, terms.progress)
             obligation.terms.pieces = fresh.pieces
         else:

@@ -91,7 +91,9 @@ class _Contract:
         posted.keys = {
             account: key
             for account, key in self.books.keys(customer_id).items()
-            if key.subject in subjects and key.role in _ROLES and key[:3:2] == (self.source.entity, self.source.currency)
+            if key.subject in subjects
+            and key.role in _ROLES
+            and key[:3:2] == (self.source.entity, self.source.currency)
         }
         asked = {
             "customer_id": customer_id, "accounts": list(posted.keys), "rules": list(RECOGNISING), "first_open": self.rows[0].first_open,
@@ -144,9 +146,7 @@ class _Contract:
         last = max(dates.values())
         if any(m.debit != m.credit or m.debit not in dates for m in movements):
             return [(last, movements)] if movements else []
-        return [
-            (dates[subject], own) for subject in there if (own := [m for m in movements if m.debit == subject])
-        ]
+        return [(dates[subject], own) for subject in there if (own := [m for m in movements if m.debit == subject])]
 
     def _moves(self, told: Sequence[tuple[date, Sequence[Movement]]]) -> Mapping[tuple[date, int, int, int], int]:
         found: Counter[tuple[date, int, int, int]] = Counter()

@@ -229,6 +229,8 @@ _FOREIGN = f"""{_DUE}), due_now as (
         group by 1, 2
         having bool_or(netted <> 0 or earned <> recognised or greatest(billed - earned, 0) <> deferred
                        or greatest(earned - billed, 0) <> unbilled or told_by_documents)
+        union
+        select customer_id, package from mixed
     )
     {_BY_MONTH}, d.passed, d.whole, d.billed_late,
            d.billed_functional::bigint as billed_functional, d.recognised_functional::bigint as recognised_functional,
@@ -360,8 +362,13 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     costs.amortise(books, document_id, last_day)
     financing.accrue(books, document_id, last_day)
     books.flush()
-    parameters: dict[str, object] = {"through": last_day, "netting": list(NETTING), "recognising": list(RECOGNISING), "exchange": list(EXCHANGE),
-                                      "by_documents": [RULES[code].number for code in NET_OBLIGATION]}
+    parameters: dict[str, object] = {
+        "through": last_day,
+        "netting": list(NETTING),
+        "recognising": list(RECOGNISING),
+        "exchange": list(EXCHANGE),
+        "by_documents": [RULES[code].number for code in NET_OBLIGATION],
+    }
     mixed = connection.execute(text(_NEEDED_MIXED), parameters).all()
     foreign.recognise(books, document_id, connection.execute(text(_NEEDED_FOREIGN), parameters).all())
     books.flush()

@@ -589,15 +589,15 @@ class Teller:
     def _progress(self, doc: Document, promises: list[Promise]) -> None:
         for promise in promises:
             if promise.pattern == "progress":
-                done, day = 0, promise.start
+                done, day, before = 0, promise.start, doc
                 for _ in range(self.random.randint(1, 3)):
                     done, day = done + self.random.randint(5, 33), self.later(day)
-                    self.tell(
+                    before = self.tell(
                         {
                             "type": "progress", "id": self.ref("S"), "obligation": promise.ref, "date": day.isoformat(),
                             "percent": str(100 if self.likely(0.2) else done),
                         },
-                        doc,
+                        doc, *([before] if before.get("date") == day.isoformat() else ()),  # of one day the later to come counts
                     )  # fmt: skip
                     if self.told[-1].doc["percent"] == "100":
                         break
