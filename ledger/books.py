@@ -10,7 +10,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from ledger.dates import FIRST_DAY, days
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Plain, Posting
 from ledger.positions import History, nettings
-from ledger.rulebook import OVERDRAWING, RULES, SEPARATING
+from ledger.rulebook import RULES, SEPARATING
 from ledger.schema import metadata
 
 HOUSE = 0  # the customer of documents and entries that concern none
@@ -571,8 +571,6 @@ class Books:
 
     def _at_rate(self, source: Source, way: Way, movement: Movement, on: date) -> Converted:
         stated = source if movement.rate is None else replace(source, rate=movement.rate, currency=way.currency)
-        if way.rule in OVERDRAWING and movement.rate is None:
-            stated = replace(source, rate=None)  # as it would count for, had it been posted before what it overdraws
         return lambda amount: self.at_rate(stated, way.currency, on, amount)
 
     def _correcting(self, source: Source, changes: dict[date, Change]) -> list[Entry]:
@@ -665,13 +663,18 @@ class Books:
         return self._correcting(source, accounts.take_back(day, foreign))
 
     def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
-        """Let a contract liability and a contract asset of one subject settle each other on every later day.
+        """Let a contract liability and a contract asset of one subject settle each other on every later day, in other currencies on it.
 
         `keys` are the liability's account and the asset's, `rules` the one that settles and the one that puts back.
         """
         subject = keys[0].subject
-        if self._nettings(source, keys, after) and source.currency != self.entity(source.entity).currency:
-            self._take_back_nettings(source, keys, rules, after)  # each settles at what the accounts hold: told anew together
+        foreign = source.currency != self.entity(source.entity).currency
+        if foreign:
+            after -= timedelta(days=1)  # what a bill of a day settles is told here, and not by the bill
+        if foreign and self._nettings(source, keys, after):
+            self._take_back_nettings(
+                source, keys, rules, after
+            )  # each settles at what the accounts hold: told anew together
         for day, amount in self._nettings(source, keys, after):
             rule = rules[0] if amount > 0 else rules[1]
             self.post(source, day, [Movement(rule, abs(amount), subject, subject)])

@@ -29,7 +29,17 @@ ENTERED_AT_RATE = frozenset(
     for rule in RULES.values()
     if rule.code.startswith(("invoice.", "recovery."))
     or rule.code
-    in ("payment.received", "payment.unapplied", "refund.earned", "refund.explained_earned", "dispute.earned")
+    in (
+        "payment.received",
+        "payment.unapplied",
+        "refund.earned",
+        "refund.explained_earned",
+        "dispute.earned",
+        "credit.deferred",
+        "credit.unbilled",
+        "credit.deferred_to_balance",
+        "credit.unbilled_to_balance",
+    )
 )
 _GAINS = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.gain."))
 _LOSSES = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.loss."))

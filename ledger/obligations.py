@@ -140,6 +140,14 @@ def _told(books: Books, customer_id: int, key: AccountKey, day: date) -> int:
     return net or 0
 
 
+def billed_ahead(books: Books, source: Source, subject: str, day: date) -> int:
+    """What stands as a contract liability of an obligation on a day: what a correction of its bills takes first."""
+    (liability, _), _ = obligation_sides(source, subject)
+    customer_id = source.customer.customer_id
+    stands = balance(books.history(customer_id, liability), day)
+    return max(stands - _told(books, customer_id, liability, day), 0)
+
+
 @dataclass(slots=True)
 class Taking:
     """What a document takes out of obligations' positions on a day; what lines before took is not there any more."""
@@ -155,12 +163,7 @@ class Taking:
 
         Of the amount, `expected` was expected to be given back.
         """
-        customer_id = self.source.customer.customer_id
-        (liability, _), _ = obligation_sides(self.source, subject)
-        billed = balance(self.books.history(customer_id, liability), self.day) - _told(
-            self.books, customer_id, liability, self.day
-        )
-        held = max(billed - self.taken[subject], 0)
+        held = max(billed_ahead(self.books, self.source, subject, self.day) - self.taken[subject], 0)
         apart = max(expected_back(self.books, self.source, subject, self.day) - self.released[subject], 0)
         unearned = min(amount, held)
         # what is kept apart of the liability leaves it where it is given back, or where the rest is too little

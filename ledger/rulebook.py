@@ -1512,9 +1512,6 @@ GIVING_BACK = tuple(
     and rule.debit in ("deferred_revenue", "unbilled_receivable", "refunds", "disputes", "bad_debt")
 )
 
-# Of these, those that take from what an obligation is billed ahead: what is not there counts at the rate of the day.
-OVERDRAWING = tuple(number for number in GIVING_BACK if BY_NUMBER[number].debit == "deferred_revenue")
-
 # The rules by which one contract liability is kept apart from another: together they are what is billed and not earned.
 SEPARATING = (RULES["refund_liability.expected"].number, RULES["refund_liability.released"].number)
 

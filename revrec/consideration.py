@@ -9,8 +9,7 @@ from __future__ import annotations
 from ledger.books import Movement
 from ledger.errors import Refused
 from ledger.money import to_minor, to_text, within_limit
-from ledger.obligations import obligation_keys
-from ledger.positions import available
+from ledger.obligations import billed_ahead
 from ledger.wallets import Wallets
 from revrec.documents import ConsiderationPayable
 from revrec.happened import payable
@@ -36,8 +35,7 @@ def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id:
     day = books.open_day(contract.entity, doc.date)
     movements = []
     for version, part in taken:
-        key = obligation_keys(source.entity, source.currency, version.subject, "")[0]
-        held = min(part, max(available(books.history(contract.customer_id, key), day), 0))
+        held = min(part, billed_ahead(books, source, version.subject, day))
         movements += [
             Movement("payable.deferred", held, version.subject, "customer"),
             Movement("payable.unbilled", part - held, version.subject, "customer"),

@@ -19,8 +19,7 @@ from sqlalchemy import text
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
 from ledger.money import allocate
-from ledger.obligations import NET_OBLIGATION, Correction, Obligations, Shares, obligation_keys
-from ledger.positions import available
+from ledger.obligations import Correction, Obligations, Shares, billed_ahead, obligation_sides
 from ledger.wallets import Wallets
 from revrec import happened
 from revrec.changes import Beside, Folded, Split, Version, fold
@@ -353,18 +352,16 @@ def settle_beside(books: Books, source: Source, history: History, beside: Sequen
 
 
 def _post_beside(books: Books, source: Source, subject: str, kind: str, day: date, step: int) -> None:
-    deferred = obligation_keys(source.entity, source.currency, subject, "")[0]
     if step > 0:
         movements = [Movement(f"decided.{kind}", step, subject, subject)]
     else:
-        held = min(-step, max(available(books.history(source.customer.customer_id, deferred), day), 0))
+        held = min(-step, billed_ahead(books, source, subject, day))
         movements = [
             Movement(f"decided.{kind}_less_deferred", held, subject, subject),
             Movement(f"decided.{kind}_less_unbilled", -step - held, subject, subject),
         ]
     books.post(source, day, movements)
-    unbilled = obligation_keys(source.entity, source.currency, subject, "")[1]
-    books.net(source, (deferred, unbilled), NET_OBLIGATION, day)
+    books.net(source, *obligation_sides(source, subject), day)
 
 
 def refold(books: Books, party: Party, subjects: Sequence[str], document_id: int) -> None:

@@ -86,10 +86,10 @@ _NEEDED = f"""
                -- what a later run netted with others of its contract stands in their months, too
                or o.contract is not null and exists (
                    select from posting p where p.customer_id = o.customer_id and p.rule = any(:netting)
-                   and p.debit_account in (o.deferred_account, o.unbilled_account))
+                   and p.debit_account in (o.deferred_account, o.unbilled_account, o.revenue_account))
                or o.contract is not null and exists (
                    select from posting p where p.customer_id = o.customer_id and p.rule = any(:netting)
-                   and p.credit_account in (o.deferred_account, o.unbilled_account)))
+                   and p.credit_account in (o.deferred_account, o.unbilled_account, o.revenue_account)))
           and (c.closed_through is null or c.closed_through < :through)
     ), terms as (
         select p.*, ONE_MONTH and not p.modified and not p.grouped and p.pattern <> 'progress' and p.counts_from <= :through
@@ -234,7 +234,7 @@ _FOREIGN = f"""{_DUE}), due_now as (
     )
     {_BY_MONTH}, d.passed, d.whole, d.billed_late,
            d.billed_functional::bigint as billed_functional, d.recognised_functional::bigint as recognised_functional,
-           d.price = d.billed and d.base = 0 and d.begins = 0 and d.ends is null and d.term_pattern <> 'progress' as formula
+           d.price = d.billed and d.base = 0 and d.begins = 0 and coalesce(d.ends, d.whole_of) = d.whole_of and d.term_pattern <> 'progress' as formula
     from due d join due_now n on n.customer_id = d.customer_id and n.unit = coalesce(case when d.grouped then d.package end, d.subject)
     join customer c on c.customer_id = d.customer_id
     order by 1, n.unit, d.month, d.subject"""

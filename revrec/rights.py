@@ -14,12 +14,11 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import documents
-from ledger.books import AccountKey, Books, Movement, Source
+from ledger.books import Books, Movement, Source
 from ledger.errors import Refused
 from ledger.grants import FREE_KINDS, grant_subject
 from ledger.money import to_minor
-from ledger.obligations import obligation_keys, obligation_sides
-from ledger.positions import available
+from ledger.obligations import billed_ahead, obligation_sides
 from ledger.wallets import Wallets
 from ledger.wallets import post_grant as post_ledger_grant
 from revrec.changes import ENDED
@@ -111,8 +110,7 @@ def _has_paid_grant(wallets: Wallets, doc: documents.Grant) -> bool:
 
 def _moved(books: Books, source: Source, obligation: str, part: int, doc: documents.Grant, day: Any) -> list[Movement]:
     """A part of what is billed of an obligation becomes the credits'; what is not billed yet is an asset against them."""
-    deferred: AccountKey = obligation_keys(source.entity, source.currency, obligation, "")[0]
-    held = min(part, max(available(books.history(source.customer.customer_id, deferred), day), 0))
+    held = min(part, billed_ahead(books, source, obligation, day))
     subject = grant_subject(doc.id)
     return [
         Movement("grant.right", held, obligation, subject),

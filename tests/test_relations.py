@@ -271,14 +271,14 @@ def test_closing_along_the_way_moves_what_is_late_and_nothing_else(shelf: Shelf,
 def in_pounds(history: History) -> History:
     """Contracts and their bills in another currency than the entity's, of which each month has another rate.
 
-    What a bill that is given up or back gives back is told anew in the entity's currency at the rate it was given back at, which is
-    no matter of recognition: such documents are left out.
+    Left out is what is told anew within a contract when documents come late, at the rate that it was posted at: what was given
+    up or back of a bill, and how consideration payable is shared.
     """
-    history = history.without([key_of(item.doc) for item in history.told if item.doc["type"] in _GIVING])
+    history = history.without([key_of(item.doc) for item in history.told if item.doc["type"] in _SHARED_ANEW])
     return history.swapped(lambda doc: doc | {"currency": "GBP"} if "currency" in doc else doc)
 
 
-_GIVING = ("refund", "dispute", "write_off", "recovery")
+_SHARED_ANEW = ("refund", "dispute", "write_off", "recovery", "consideration_payable")
 
 
 @held_by_histories
