@@ -693,7 +693,7 @@ class Books:
             text(
                 "select e.entry_id from entry e join posting p using (customer_id, entry_id) where p.customer_id = :customer_id "
                 "and p.rule = any(:rules) and p.debit_account = any(:accounts) and p.credit_account = any(:accounts) "
-                "and e.effective_on > :after and e.reverses is null and not exists (select from entry r "
+                "and p.amount > 0 and e.effective_on > :after and e.reverses is null and not exists (select from entry r "
                 "where r.customer_id = e.customer_id and r.reverses = e.entry_id) order by e.effective_on desc, e.entry_id desc"
             ),
             {

@@ -157,7 +157,7 @@ QUESTIONS = (
                  (case when e.entry_id is null then coalesce(r.debit, d.role) else coalesce(r.credit, d.role) end,
                   case when e.entry_id is null then coalesce(r.credit, c.role) else coalesce(r.debit, c.role) end)
                  -- what counts for less than was posted, in the entity's currency alone
-                 and not (p.amount = 0 and (c.role, d.role) is not distinct from (r.debit, r.credit))
+                 and not (p.amount = 0 and ((c.role, d.role) = (r.debit, r.credit) or (d.role, c.role) = (r.debit, r.credit)))
               or r.number is null
               or (r.debit is null and not exists (
                       select from entry x join document m using (document_id)

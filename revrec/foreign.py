@@ -26,7 +26,7 @@ from revrec import positions
 _ENTRIES = """
     select distinct e.entry_id from posting p join entry e using (customer_id, entry_id)
     where p.customer_id = :customer_id and p.debit_account = any(:accounts) and p.rule = any(:rules)
-      and e.effective_on >= :first_open and e.reverses is null
+      and p.amount > 0 and e.effective_on >= :first_open and e.reverses is null
       and not exists (select from entry r where r.customer_id = e.customer_id and r.reverses = e.entry_id)
     order by 1"""
 _MOVED = """
