@@ -19,7 +19,7 @@ from sqlalchemy import text
 from ledger import journal
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.money import share
-from ledger.rulebook import RECOGNISING
+from ledger.rulebook import EXCHANGE, RECOGNISING
 from revrec import positions
 
 # What recognition posted of a contract in open months and stands: entries, and all that it moved (reversals too) by account and day.
@@ -83,6 +83,7 @@ class _Contract:
         self.members = {subject: positions.Member() for subject in sorted({row.subject for row in rows})}
         self.late = any(row.billed_late for row in rows) or len(self.members) > 1
         self.counted = 0  # what this run made revenue count for more, in the entity's currency
+        self.exchanged = 0  # what exchange had made of the liability, and is taken back
 
     def _read(self) -> _Posted:
         connection, customer_id = self.books.connection, self.source.customer.customer_id
@@ -123,7 +124,9 @@ class _Contract:
                 for _, movements in told.get(month, ())
                 for m in movements
             )
-            self.counted -= taken_back.get(month, 0)
+            revenue, exchanged = taken_back.get(month, (0, 0))
+            self.counted -= revenue
+            self.exchanged += exchanged
             for on, movements in told.get(month, ()):
                 self.books.post(self.source, on, self._valued(movements, in_month[0]))
 
@@ -157,16 +160,19 @@ class _Contract:
                 found[effective_on, way.rule, way.debit, way.credit] += movement.amount
         return dict(found)
 
-    def _take_back(self, month: date) -> int:
-        """Take back what recognition posted of a month; what revenue counted for by it."""
+    def _take_back(self, month: date) -> tuple[int, int]:
+        """Take back what recognition posted of a month: what revenue counted for by it, and what exchange made of the liability."""
         keys = self.books.keys(self.source.customer.customer_id)
-        counted = 0
+        counted: Counter[str] = Counter()
         for number, entry in reversed(self.posted.entries[month]):
             self.books.reverse(self.source, number, entry, keys)
             for p in entry.postings:
                 for account, sign in ((p.debit_account, -1), (p.credit_account, 1)):
-                    counted += sign * p.functional_amount if keys[account].role == "revenue" else 0
-        return counted
+                    if p.rule not in EXCHANGE or keys[account].role == "deferred_revenue":
+                        counted[keys[account].role if p.rule not in EXCHANGE else "exchange"] += (
+                            sign * p.functional_amount
+                        )
+        return counted["revenue"], counted["exchange"]
 
     def _valued(self, movements: Sequence[Movement], row: Any) -> list[Movement]:
         """Movements with what they count for where that is decided.
@@ -177,7 +183,8 @@ class _Contract:
         if self.late or not row.formula:
             return list(movements)
         (movement,) = movements
-        step = share(row.billed_functional, row.passed, row.whole) - row.recognised_functional - self.counted
+        billed = row.billed_functional - self.exchanged
+        step = share(billed, row.passed, row.whole) - row.recognised_functional - self.counted
         # a correction in the other direction than the amount's is left to the accounts' averages
         if step * (1 if movement.rule == "recognise.deferred" else -1) <= 0:
             return [movement]
