@@ -38,6 +38,7 @@ _MOVED = """
         where customer_id = :customer_id and credit_account = any(:accounts) and rule = any(:rules) and effective_on >= :first_open
     ) s join account a on a.customer_id = :customer_id and a.account_id = s.account_id
     group by 1, 2, 3"""
+_AHEAD = ("recognise.deferred", "recognise.less_deferred")
 _ROLES = ("deferred_revenue", "unbilled_receivable", "revenue")
 
 
@@ -81,6 +82,7 @@ class _Contract:
         self.rows = rows
         self.posted = self._read()
         self.members = {subject: positions.Member() for subject in sorted({row.subject for row in rows})}
+        self.formula: set[date] = set()  # the months told by the schedule's own formula
         self.late = any(row.billed_late for row in rows) or len(self.members) > 1
         self.counted = 0  # what this run made revenue count for more, in the entity's currency
         self.exchanged = 0  # what exchange had made of the liability, and is taken back
@@ -115,15 +117,13 @@ class _Contract:
             for row in in_month:
                 self.members[row.subject].row = row
             to_be = self._month(in_month, month)
-            if self._moves(to_be) != self.posted.told(month):
+            self.late |= any(m.rule not in _AHEAD for _, movements in to_be for m in movements)
+            # what the schedule's formula says of a month is less what it said of those before
+            if self._moves(to_be) != self.posted.told(month) or (told and not self.late):
                 told[month] = to_be
+                self.formula |= set() if self.late or not in_month[0].formula else {month}
         taken_back = {month: self._take_back(month) for month in sorted(told, reverse=True)}
         for month, in_month in months.items():
-            self.late |= any(
-                m.rule not in ("recognise.deferred", "recognise.less_deferred")
-                for _, movements in told.get(month, ())
-                for m in movements
-            )
             revenue, exchanged = taken_back.get(month, (0, 0))
             self.counted -= revenue
             self.exchanged += exchanged
@@ -180,7 +180,7 @@ class _Contract:
         Revenue of what is billed ahead follows the schedule's own formula, from what was billed at the invoices' rates; all other is
         left to what the accounts hold.
         """
-        if self.late or not row.formula:
+        if row.month not in self.formula:
             return list(movements)
         (movement,) = movements
         billed = row.billed_functional - self.exchanged
