@@ -26,10 +26,10 @@ from ledger import (
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.grants import Grant, grant_accounts, share_of_order
+from ledger.grants import Grant, share_of_order
 from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
-from ledger.positions import available, balance
+from ledger.positions import balance
 from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subject
 from ledger.redraws import Freed
 from ledger.refunds_explained import Explained
@@ -115,7 +115,7 @@ class _Credit:
             self.freed += redraws.free(self.wallets, source, grant, amount + self.taken[subject], self.day)
         taken = credits_back.split(self.books, source, grant, amount, self.day, self.taken[subject])
         self.taken[subject] += taken.unused
-        credits_back.take_unused(self.wallets, source, grant, taken.unused, self.day, kind, line.line)
+        credits_back.take_unused(self.wallets, source, grant, taken, self.day, kind, line.line)
         self.add("credit.credits", taken.unused + taken.broken, subject)
         if kind == "void":
             self.movements.append(Movement("expire.prepaid_corrected", taken.broken, subject, subject))
@@ -458,18 +458,21 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     if face == 0 or face > grant.left:
         left = to_text(grant.left, grant.currency)
         raise OverApplication("amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}")
-    money = share_of_order(grant, face)
+    money = share(grant.unused_worth, face, grant.left) if grant.proportional else share_of_order(grant, face)
     billing = _invoices_of(books, customer.customer_id, grant)
     billed.stand_together(books, customer.customer_id, billing)
     day = books.open_day(grant.entity, doc.date)
-    (credits_key, _) = grant_accounts(source, grant.ref)
-    credited = min(money, max(available(books.history(customer.customer_id, credits_key), day), 0))
+    taken = credits_back.split(books, source, grant, money, day)
+    credited = taken.unused + taken.broken
     grant.moved_face += face
     grant.moved += money
+    grant.broken -= taken.broken
     wallets.touch(grant)
     record_move(wallets, source, grant, "returned", doc.date, face, money)
+    movements = [Movement("break.returned", taken.broken, grant.subject, grant.subject)]
     if grant.kept_in_memorandum:
-        books.post(source, doc.date, [Movement("grant.moved_credits", face, grant.subject, grant.subject)])
+        movements.append(Movement("grant.moved_credits", face, grant.subject, grant.subject))
+    books.post(source, doc.date, movements)
     for ref in billing:
         if credited == 0:
             break

@@ -37,19 +37,23 @@ def split(books: Books, source: Source, grant: Grant, amount: int, day: date, be
     credits_key, _ = grant_accounts(source, grant.ref)
     held = max(available(books.history(source.customer.customer_id, credits_key), day) - before, 0)
     unused = min(amount, held, max(grant.price_left, 0))
-    broken = min(amount - unused, max(grant.broken, 0))
+    # of what is earned in proportion to use, what unused credits were expected to break for
+    most = max(grant.unused_worth - before - unused, 0) if grant.proportional else amount
+    broken = min(amount - unused, max(grant.broken, 0), most)
     return Taken(unused, broken, amount - unused - broken)
 
 
-def take_unused(wallets: Wallets, source: Source, grant: Grant, money: int, on: date, kind: str, line: str) -> None:
+def take_unused(wallets: Wallets, source: Source, grant: Grant, taken: Taken, on: date, kind: str, line: str) -> None:
     """Take unused credits worth so much of a grant's price away, so that they can't be drawn any more."""
-    if not money:
+    money = taken.unused
+    worth = money + (taken.broken if grant.proportional else 0)
+    if not worth:
         return
     books = wallets.books
     pool = (grant, *grant.bonuses)
     left = [item.left for item in pool]
-    whole = grant.price_left
-    faces = share(sum(left), money, whole) if whole > money else sum(left)
+    whole = grant.unused_worth
+    faces = share(sum(left), worth, whole) if whole > worth else sum(left)
     parts = allocate(faces, left) if faces else [0] * len(pool)
     for index, (item, face) in enumerate(zip(pool, parts, strict=True)):
         if not face and index:

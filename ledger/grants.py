@@ -97,6 +97,13 @@ class Grant:
         return self.price - self.drawn - self.broken - self.moved
 
     @property
+    def unused_worth(self) -> int:
+        """What was paid for its credits that are left; where breakage is earned with use, with what of that was earned."""
+        if not self.proportional:
+            return self.price_left
+        return share(self.price - self.moved, self.left, self.face - self.moved_face) if self.left else 0
+
+    @property
     def to_bill(self) -> int:
         """What of its price can still be billed."""
         return self.price - self.moved - self.funded()
@@ -193,8 +200,9 @@ def _money(grant: Grant, face: int, before: Iterable[Draw]) -> int:
     paid = grant.paid
     if paid is None:
         return 0
-    if not paid.bonuses and not paid.moved_face and not paid.moved:
-        return share(paid.price, paid.drawn_face + face, paid.face) - paid.drawn
+    if paid.proportional or (not paid.bonuses and not paid.moved_face and not paid.moved):
+        price, faces = paid.price - paid.moved, paid.face - paid.moved_face
+        return max(share(price, paid.drawn_face + face, faces) - paid.drawn, 0)
     earlier = [draw for draw in before if draw.grant.paid is paid]
     return share_of_order(paid, face, earlier, expired=face > grant.left)
 
@@ -259,8 +267,9 @@ def money_back(grant: Grant, face: int) -> int:
     paid = grant.paid
     if paid is None:
         return 0
-    if not paid.bonuses and not paid.moved_face and not paid.moved:
-        return paid.drawn - min(share(paid.price, paid.drawn_face - face, paid.face), paid.drawn)
+    if paid.proportional or (not paid.bonuses and not paid.moved_face and not paid.moved):
+        price, faces = paid.price - paid.moved, paid.face - paid.moved_face
+        return paid.drawn - min(share(price, paid.drawn_face - face, faces), paid.drawn)
     used = sum(item.drawn_face for item in (paid, *paid.bonuses))
     return share(paid.drawn, face, used)
 

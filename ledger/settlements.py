@@ -238,9 +238,10 @@ def _of_usage(
         unexpire(wallets, source, grant, on)
         freed = redraws.free(wallets, source, grant, net + before[line.subject], day)
         wallets.freed += [(source, item) for item in freed]
-        unused = credits_back.split(books, source, grant, net, day, before[line.subject]).unused
+        taken = credits_back.split(books, source, grant, net, day, before[line.subject])
+        unused = taken.unused
         before[line.subject] += unused
-        credits_back.take_unused(wallets, source, grant, unused, day, kind, line.line)
+        credits_back.take_unused(wallets, source, grant, taken, day, kind, line.line)
         if unused:
             grant.fundings.append((day, -unused))
         return [
@@ -249,12 +250,12 @@ def _of_usage(
         ]
     if line.kind != "usage" or line.product is None:  # an opening, or a shortfall: what it is of was earned
         return [Movement(earned_rule, net, line.subject, to, rate=rate)]
-    taken = usage_lines.take(books, source, line.product, net, day, kind, before)
+    of_usage = usage_lines.take(books, source, line.product, net, day, kind, before)
     movements = [
-        Movement(earned_rule, taken.used, line.subject, to, rate=rate),
-        Movement(f"{kind}.deferred", taken.ahead, line.subject, to),
+        Movement(earned_rule, of_usage.used, line.subject, to, rate=rate),
+        Movement(f"{kind}.deferred", of_usage.ahead, line.subject, to),
     ]
-    for obligation, part in taken.rebates:
+    for obligation, part in of_usage.rebates:
         movements.append(Movement("refund_liability.released", part, obligation, obligation))
         movements.append(Movement(f"{kind}.rebate", part, obligation, to))
     return movements

@@ -23,7 +23,7 @@ from ledger.money import exact_sum, round_minor, to_text, within_limit
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER
 from ledger.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
-from ledger.wallets import Meter, Wallets, all_or_nothing
+from ledger.wallets import Meter, Wallets, all_or_nothing, unexpire
 
 
 def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
@@ -64,6 +64,9 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
         if amount:
             _draw_plainly(wallets, source, doc, plain, amount)
         return customer.customer_id
+    for grant in grants:
+        if grant.proportional and grant.expired_face:
+            unexpire(wallets, source, grant, doc.date)  # what breaks with use is told by the day of the use
     draws, overage = plan_draws(grants, doc.product, doc.date, amount)
     committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
     if overage and customer.overage == "refuse":
