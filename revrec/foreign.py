@@ -19,7 +19,7 @@ from sqlalchemy import text
 from ledger import journal
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.money import share
-from ledger.rulebook import EXCHANGE, RECOGNISING
+from ledger.rulebook import RECOGNISING
 from revrec import positions
 
 # What recognition posted of a contract in open months and stands: entries, and all that it moved (reversals too) by account and day.
@@ -85,7 +85,6 @@ class _Contract:
         self.formula: set[date] = set()  # the months told by the schedule's own formula
         self.late = any(row.billed_late for row in rows) or len(self.members) > 1
         self.counted = 0  # what this run made revenue count for more, in the entity's currency
-        self.exchanged = 0  # what exchange had made of the liability, and is taken back
 
     def _read(self) -> _Posted:
         connection, customer_id = self.books.connection, self.source.customer.customer_id
@@ -124,9 +123,7 @@ class _Contract:
                 self.formula |= set() if self.late or not in_month[0].formula else {month}
         taken_back = {month: self._take_back(month) for month in sorted(told, reverse=True)}
         for month, in_month in months.items():
-            revenue, exchanged = taken_back.get(month, (0, 0))
-            self.counted -= revenue
-            self.exchanged += exchanged
+            self.counted -= taken_back.get(month, 0)
             for on, movements in told.get(month, ()):
                 self.books.post(self.source, on, self._valued(movements, in_month[0]))
 
@@ -160,19 +157,16 @@ class _Contract:
                 found[effective_on, way.rule, way.debit, way.credit] += movement.amount
         return dict(found)
 
-    def _take_back(self, month: date) -> tuple[int, int]:
-        """Take back what recognition posted of a month: what revenue counted for by it, and what exchange made of the liability."""
+    def _take_back(self, month: date) -> int:
+        """Take back what recognition posted of a month; what revenue counted for by it."""
         keys = self.books.keys(self.source.customer.customer_id)
-        counted: Counter[str] = Counter()
+        counted = 0
         for number, entry in reversed(self.posted.entries[month]):
             self.books.reverse(self.source, number, entry, keys)
             for p in entry.postings:
                 for account, sign in ((p.debit_account, -1), (p.credit_account, 1)):
-                    if p.rule not in EXCHANGE or keys[account].role == "deferred_revenue":
-                        counted[keys[account].role if p.rule not in EXCHANGE else "exchange"] += (
-                            sign * p.functional_amount
-                        )
-        return counted["revenue"], counted["exchange"]
+                    counted += sign * p.functional_amount if keys[account].role == "revenue" else 0
+        return counted
 
     def _valued(self, movements: Sequence[Movement], row: Any) -> list[Movement]:
         """Movements with what they count for where that is decided.
@@ -183,8 +177,7 @@ class _Contract:
         if row.month not in self.formula:
             return list(movements)
         (movement,) = movements
-        billed = row.billed_functional - self.exchanged
-        step = share(billed, row.passed, row.whole) - row.recognised_functional - self.counted
+        step = share(row.billed_functional, row.passed, row.whole) - row.recognised_functional - self.counted
         # a correction in the other direction than the amount's is left to the accounts' averages
         if step * (1 if movement.rule == "recognise.deferred" else -1) <= 0:
             return [movement]

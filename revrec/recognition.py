@@ -110,7 +110,7 @@ _NEEDED = f"""
                greatest(date_trunc('month', s.effective_on)::date, t.first_open) as month,
                max(s.effective_on) as last_moved_on, {_SUMS},
                coalesce(-sum(s.net) filter (where s.rule = any(:netting)), 0)::bigint as netted,
-               sum(s.functional) filter (where s.part <> 'unbilled' or s.rule <> all(:exchange)) as billed_functional,
+               sum(s.functional) filter (where s.rule <> all(:exchange)) as billed_functional,
                sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
                -- what recognition itself posted of open months it may tell anew
                bool_or(s.part = 'unbilled' and (s.rule <> all(:recognising) or s.effective_on < t.first_open)) as billed_late,
