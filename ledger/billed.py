@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -157,6 +158,24 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
         row.collector,
         list(lines.values()),
     )
+
+
+def taken_later(books: Books, invoice: BilledInvoice, on: date) -> Counter[str]:
+    """What documents of days after one took of an invoice's lines, gross, by line."""
+    if all(line.net == line.first for line in invoice.lines):
+        return Counter()
+    rows = books.connection.execute(
+        text(
+            "select line, sum(amount)::bigint from ("
+            " select document_id, line, amount_minor as amount from line_change"
+            "  where customer_id = :customer_id and invoice_id = :invoice_id union all"
+            " select document_id, line, -tax_minor from line_tax"
+            "  where customer_id = :customer_id and invoice_id = :invoice_id and document_id <> invoice_id) x "
+            "join document d on d.customer_id = :customer_id and d.document_id = x.document_id and d.dated_on > :on group by 1"
+        ),
+        {"customer_id": invoice.source.customer.customer_id, "invoice_id": invoice.invoice_id, "on": on},
+    )
+    return Counter(dict(map(tuple, rows)))
 
 
 def stand_together(books: Books, customer_id: int, refs: Sequence[str]) -> None:

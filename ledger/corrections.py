@@ -531,12 +531,12 @@ def charged(lines: list[Line]) -> list[Line]:
     return [line for line in lines if line.net >= 0]
 
 
-def shares(amount: int, lines: list[Line]) -> list[int]:
+def shares(amount: int, left: list[int]) -> list[int]:
     """A gross amount split over lines by what is left of each, summing exactly."""
-    whole = sum(line.gross for line in lines)
+    whole = sum(left)
     found, reached, before = [], 0, 0
-    for line in lines:
-        reached += line.gross
+    for there in left:
+        reached += there
         now = share(amount, reached, whole)
         found.append(now - before)
         before = now

@@ -115,10 +115,14 @@ def _require_not_before(on: date, earliest: date, what: str) -> None:
         raise Refused("date", on, f"expected {earliest}, {what}, or later")
 
 
-def _by_line(invoice: BilledInvoice, amount: int) -> dict[str, int]:
-    """A gross amount of an invoice by the lines it is of."""
+def _by_line(books: Books, invoice: BilledInvoice, amount: int, on: date) -> dict[str, int]:
+    """A gross amount of an invoice by the lines it is of: by what was left of them on a day, as far as that is there still."""
     lines = charged(invoice.lines)
-    return {line.line: part for line, part in zip(lines, shares(amount, lines), strict=True)}
+    later = billed.taken_later(books, invoice, on)
+    by_then = shares(amount, [line.gross + later[line.line] for line in lines]) if later.total() else []
+    if not by_then or any(part > line.gross for line, part in zip(lines, by_then, strict=True)):
+        by_then = shares(amount, [line.gross for line in lines])
+    return {line.line: part for line, part in zip(lines, by_then, strict=True)}
 
 
 def _of_parts(
@@ -287,7 +291,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
         day = books.open_day(source.entity, doc.date)
     plan = _plan(wallets, document_id, settled, amount - from_balance, source.currency)
     movements = [Movement("refund.balance", from_balance, _CUSTOMER, rail)]
-    split = [(invoice, _by_line(invoice, part)) for invoice, part in plan]
+    split = [(invoice, _by_line(books, invoice, part, doc.date)) for invoice, part in plan]
     others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
     decided = _given(wallets, document_id, doc.id, doc.date, "refund", [*split, *others], obligations)
     for invoice, by_line in split:
@@ -395,7 +399,7 @@ def _lost(
     _require_at_most(from_balance, _unapplied(books, source, day), source.currency, "what the customer has unapplied")
     plan = _plan(wallets, document_id, payment.settled, of_invoices, source.currency)
     movements = [Movement("dispute.balance", from_balance, _CUSTOMER, subject)]
-    split = [(invoice, _by_line(invoice, part)) for invoice, part in plan]
+    split = [(invoice, _by_line(books, invoice, part, doc.date)) for invoice, part in plan]
     others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
     decided = _given(wallets, document_id, doc.id, doc.date, "dispute", [*split, *others], obligations)
     for invoice, by_line in split:
@@ -425,7 +429,7 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     if due == 0:
         raise Refused("invoice", doc.invoice, f"expected something due of it on {day}")
     _require_at_most(amount, due, source.currency, f"what is due of invoice {doc.invoice} on {day}")
-    by_line = _by_line(invoice, amount)
+    by_line = _by_line(books, invoice, amount, doc.date)
     others = _of_parts(wallets, document_id, invoice, by_line)
     of = [(invoice, by_line), *others]
     decided = _given(wallets, document_id, doc.id, doc.date, "write_off", of, obligations)

@@ -38,6 +38,10 @@ _MOVED = """
         where customer_id = :customer_id and credit_account = any(:accounts) and rule = any(:rules) and effective_on >= :first_open
     ) s join account a on a.customer_id = :customer_id and a.account_id = s.account_id
     group by 1, 2, 3"""
+_RECOGNISED = """
+    select date_trunc('month', effective_on)::date, sum(case when credit_account = any(:accounts) then functional_amount
+                                                             else -functional_amount end)::bigint
+    from posting where customer_id = :customer_id and (credit_account = any(:accounts) or debit_account = any(:accounts)) group by 1"""
 _AHEAD = ("recognise.deferred", "recognise.less_deferred")
 _ROLES = ("deferred_revenue", "unbilled_receivable", "revenue")
 
@@ -84,7 +88,8 @@ class _Contract:
         self.members = {subject: positions.Member() for subject in sorted({row.subject for row in rows})}
         self.formula: set[date] = set()  # the months told by the schedule's own formula
         self.late = any(row.billed_late for row in rows) or len(self.members) > 1
-        self.counted = 0  # what this run made revenue count for more, in the entity's currency
+        self.recognised: dict[date, int] = {}  # in the entity's currency, through each month
+        self.counted = 0  # what this run made of that more
 
     def _read(self) -> _Posted:
         connection, customer_id = self.books.connection, self.source.customer.customer_id
@@ -121,11 +126,13 @@ class _Contract:
             if self._moves(to_be) != self.posted.told(month) or (told and not self.late):
                 told[month] = to_be
                 self.formula |= set() if self.late or not in_month[0].formula else {month}
-        taken_back = {month: self._take_back(month) for month in sorted(told, reverse=True)}
-        for month, in_month in months.items():
-            self.counted -= taken_back.get(month, 0)
-            for on, movements in told.get(month, ()):
-                self.books.post(self.source, on, self._valued(movements, in_month[0]))
+        if not any([self._take_back(month) for month in sorted(told, reverse=True)]):
+            self.recognised = {row.month: row.recognised_functional for row in self.rows}
+        elif self.formula:
+            self._read_recognised(list(months))
+        for month, to_be in told.items():
+            for on, movements in to_be:
+                self.books.post(self.source, on, self._valued(movements, months[month][0]))
 
     def _month(self, in_month: Sequence[Any], month: date) -> list[tuple[date, list[Movement]]]:
         """What moves in a month, by day: each obligation on its own, together what passes between them."""
@@ -157,16 +164,22 @@ class _Contract:
                 found[effective_on, way.rule, way.debit, way.credit] += movement.amount
         return dict(found)
 
-    def _take_back(self, month: date) -> int:
-        """Take back what recognition posted of a month; what revenue counted for by it."""
+    def _take_back(self, month: date) -> bool:
+        """Take back what recognition posted of a month; whether there was anything."""
         keys = self.books.keys(self.source.customer.customer_id)
-        counted = 0
         for number, entry in reversed(self.posted.entries[month]):
             self.books.reverse(self.source, number, entry, keys)
-            for p in entry.postings:
-                for account, sign in ((p.debit_account, -1), (p.credit_account, 1)):
-                    counted += sign * p.functional_amount if keys[account].role == "revenue" else 0
-        return counted
+        return bool(self.posted.entries[month])
+
+    def _read_recognised(self, months: Sequence[date]) -> None:
+        """What is recognised through each month, in the entity's currency, once months were taken back."""
+        self.books.flush()
+        accounts = [account for account, key in self.posted.keys.items() if key.role == "revenue"]
+        rows = self.books.connection.execute(
+            text(_RECOGNISED), {"customer_id": self.source.customer.customer_id, "accounts": accounts}
+        )
+        by_month = dict(map(tuple, rows))
+        self.recognised = {month: sum(amount for day, amount in by_month.items() if day <= month) for month in months}
 
     def _valued(self, movements: Sequence[Movement], row: Any) -> list[Movement]:
         """Movements with what they count for where that is decided.
@@ -177,7 +190,7 @@ class _Contract:
         if row.month not in self.formula:
             return list(movements)
         (movement,) = movements
-        step = share(row.billed_functional, row.passed, row.whole) - row.recognised_functional - self.counted
+        step = share(row.billed_functional, row.passed, row.whole) - self.recognised[row.month] - self.counted
         # a correction in the other direction than the amount's is left to the accounts' averages
         if step * (1 if movement.rule == "recognise.deferred" else -1) <= 0:
             return [movement]

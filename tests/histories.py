@@ -266,7 +266,31 @@ class Teller:
         self.loose: set[str] = set()  # customers with money that is not applied to anything
 
     def history(self) -> History:
-        return History(self.seed, tuple(self.masters), tuple(self.told))
+        return History(self.seed, tuple(self.masters), tuple(map(self._after_credits, self.told)))
+
+    def _after_credits(self, item: Told) -> Told:
+        """What is given up, or charged back, of several lines is split by what is left of them when it arrives: after earlier credits."""
+        if item.doc["type"] not in ("write_off", "dispute"):
+            return item
+        bills = {other.doc["id"]: other.doc for other in self.told if other.doc["type"] == "invoice"}
+        earlier = [
+            key_of(other.doc)
+            for other in self.told
+            if other.doc["type"] == "credit_note"
+            and len(bills[other.doc["invoice"]]["lines"]) > 1
+            and other.doc["date"] <= item.doc["date"]
+            and bills[other.doc["invoice"]]["customer"] == self._owner(item.doc, bills)
+        ]
+        return replace(item, needs=item.needs | frozenset(earlier))
+
+    def _owner(self, doc: Document, bills: dict[str, Document]) -> str:
+        if "invoice" in doc:
+            return str(bills[doc["invoice"]]["customer"])
+        return next(
+            str(item.doc["customer"])
+            for item in self.told
+            if item.doc["type"] == "payment" and item.doc["id"] == doc["payment"]
+        )
 
     # Words
 
