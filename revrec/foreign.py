@@ -126,9 +126,9 @@ class _Contract:
             if self._moves(to_be) != self.posted.told(month) or (told and not self.late):
                 told[month] = to_be
                 self.formula |= set() if self.late or not in_month[0].formula else {month}
-        if not any([self._take_back(month) for month in sorted(told, reverse=True)]):
-            self.recognised = {row.month: row.recognised_functional for row in self.rows}
-        elif self.formula:
+        for month in sorted(told, reverse=True):
+            self._take_back(month)
+        if self.formula:
             self._read_recognised(list(months))
         for month, to_be in told.items():
             for on, movements in to_be:
@@ -164,12 +164,11 @@ class _Contract:
                 found[effective_on, way.rule, way.debit, way.credit] += movement.amount
         return dict(found)
 
-    def _take_back(self, month: date) -> bool:
-        """Take back what recognition posted of a month; whether there was anything."""
+    def _take_back(self, month: date) -> None:
+        """Take back what recognition posted of a month."""
         keys = self.books.keys(self.source.customer.customer_id)
         for number, entry in reversed(self.posted.entries[month]):
             self.books.reverse(self.source, number, entry, keys)
-        return bool(self.posted.entries[month])
 
     def _read_recognised(self, months: Sequence[date]) -> None:
         """What is recognised through each month, in the entity's currency, once months were taken back."""
