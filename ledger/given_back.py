@@ -20,7 +20,7 @@ from ledger.grants import NET_GRANT, Grant, grant_accounts, money_back
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER, RULES
 from ledger.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
-from ledger.wallets import Wallets, expire_grant
+from ledger.wallets import Wallets, expire_grant, unexpire
 
 # Entries are read so many at a time, more each time: most usage that falls gives back what was used lately.
 _AT_ONCE = 64
@@ -233,6 +233,8 @@ def _return_credits(wallets: Wallets, source: Source, grant: Grant, face: int, p
     if grant.expires_on is not None and grant.expires_on < on:
         # what was left on its last day expired then, recognised already or not
         expire_grant(wallets, source, grant, grant.expires_on, on)
+    elif grant.proportional and grant.expired_face:
+        unexpire(wallets, source, grant, on)  # what breaks with use is told by the day of the use
     paid = grant.paid
     memo = [Movement("draw.credits_returned", face, subject, subject)] if grant.kept_in_memorandum else []
     credits_back = 0

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -1170,8 +1171,84 @@ def test_the_rulebook_names_what_counts_by_arrival(cli: Cli) -> None:
         "Printed invoice numbers",
         "coupon",
         "Which of two modifications",
+        "Which unused credits",
+        "Over which lines",
     ):
         assert what in told
+
+
+def test_which_credits_go_with_their_bill_is_told_by_arrival(cli: Cli) -> None:
+    """100.00 of credits, of which 30.00 are credited, and 25.00 of bonus before: 30 of 100 go, or 37.50 of 125."""
+    head = [*parties(), grant("G", "100.00") | {"contract": "order"}, invoice("I", "2026-01-01", prepaid("100.00"))]
+    note = {
+        "type": "credit_note",
+        "id": "N",
+        "invoice": "I",
+        "date": "2026-02-01",
+        "lines": [{"line": "1", "amount": "30.00"}],
+    }
+    bonus = grant("B", "25.00") | {"kind": "promotional", "contract": "order"}
+    cli.post(*head, note, bonus)
+    assert _left(cli) == Decimal("95.00")
+
+
+def test_which_credits_go_with_their_bill_where_all_are_known(cli: Cli) -> None:
+    """The same, the bonus first: each of 125.00 was sold for 0.80, so 30.00 are 37.50 of them."""
+    bonus = grant("B", "25.00") | {"kind": "promotional", "contract": "order"}
+    note = {
+        "type": "credit_note",
+        "id": "N",
+        "invoice": "I",
+        "date": "2026-02-01",
+        "lines": [{"line": "1", "amount": "30.00"}],
+    }
+    head = [*parties(), grant("G", "100.00") | {"contract": "order"}, invoice("I", "2026-01-01", prepaid("100.00"))]
+    cli.post(*head, bonus, note)
+    assert _left(cli) == Decimal("87.50")
+
+
+def _left(cli: Cli) -> Decimal:
+    return sum((Decimal(row["left"]) for row in cli.report("wallet")), Decimal(0))
+
+
+@pytest.mark.parametrize(("order", "bad_debt"), [(("N", "W"), "50.00"), (("W", "N"), "60.00")])
+def test_over_which_lines_is_split_what_is_given_up_is_told_by_arrival(
+    cli: Cli, order: tuple[str, str], bad_debt: str
+) -> None:
+    """150.00 given and 100.00 to come: 50.00 of what is given credited, 100.00 given up: by halves, or 60.00 and 40.00 of 250.00."""
+    head = [
+        *parties(),
+        invoice(
+            "I", "2026-01-01", one_time("150.00"),
+            {"id": "2", "kind": "service", "product": "seats", "start": "2026-06-01", "end": "2026-06-30", "amount": "100.00"},
+        ),
+    ]  # fmt: skip
+    documents = {
+        "N": {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-02-01", "lines": [{"line": "1", "amount": "50.00"}]},
+        "W": {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-03-01", "amount": "100.00", "reason": "gone",
+              "approved_by": "ann"},
+    }  # fmt: skip
+    cli.post(*head, *(documents[name] for name in order))
+    assert cli.summary()["2026-03"]["bad_debt"] == bad_debt
+
+
+@pytest.mark.parametrize("order", [("N", "W"), ("W", "N")])
+def test_what_is_given_up_is_split_by_what_was_left_on_its_day(cli: Cli, order: tuple[str, str]) -> None:
+    """150.00 given and 100.00 to come: 100.00 given up in February is 60.00 and 40.00, whatever is credited in March."""
+    cli.post(
+        *parties(),
+        invoice(
+            "I", "2026-01-01", one_time("150.00"),
+            {"id": "2", "kind": "service", "product": "seats", "start": "2026-06-01", "end": "2026-06-30", "amount": "100.00"},
+        ),
+    )  # fmt: skip
+    documents = {
+        "N": {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-03-01", "lines": [{"line": "1", "amount": "50.00"}]},
+        "W": {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-02-01", "amount": "100.00", "reason": "gone",
+              "approved_by": "ann"},
+    }  # fmt: skip
+    cli.post(*(documents[name] for name in order))
+    assert cli.summary()["2026-02"]["bad_debt"] == "60.00"
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
