@@ -50,7 +50,7 @@ _SUMS = """coalesce(sum(s.net) filter (where s.part = 'deferred'), 0)::bigint as
 
 # The month's end, or the term's where that is sooner, but not before what was billed in the month.
 # After the run's last month only what invoices settle is posted, on their day.
-_DATE = """case when g.month > :through then greatest(g.last_moved_on, g.first_open)
+_DATE = """case when g.month > :through then greatest(coalesce(g.last_moved_on, g.recognised_on), g.first_open)
     when x.term_ends_on between g.month and g.month_end
     then greatest(x.term_ends_on, coalesce(g.last_moved_on, x.term_ends_on), g.first_open) else g.month_end end"""
 
@@ -108,7 +108,8 @@ _NEEDED = f"""
     ), moved as (
         select t.customer_id, t.subject, t.revenue_account,
                greatest(date_trunc('month', s.effective_on)::date, t.first_open) as month,
-               max(s.effective_on) as last_moved_on, {_SUMS},
+               max(s.effective_on) filter (where s.rule <> all(:recognising)) as last_moved_on, max(s.effective_on) as recognised_on,
+               {_SUMS},
                coalesce(-sum(s.net) filter (where s.rule = any(:netting)), 0)::bigint as netted,
                sum(s.functional) filter (where s.rule <> all(:exchange)) as billed_functional,
                sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
@@ -136,7 +137,7 @@ _NEEDED = f"""
         from totals t join obligation_terms ov using (customer_id, subject)
         where not t.quick and t.modified and ov.from_day <= :through
     ), grid as (
-        select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on, v.told_by_documents,
+        select t.*, m.month, (m.month + interval '1 month - 1 day')::date as month_end, v.last_moved_on, v.recognised_on, v.told_by_documents,
                sum(coalesce(v.deferred, 0)) over through_month as deferred,
                sum(coalesce(v.unbilled, 0)) over through_month as unbilled,
                sum(coalesce(v.recognised, 0)) over through_month as recognised,
