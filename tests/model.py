@@ -1003,7 +1003,7 @@ class Earnings:
             # money back leaves a contract's bill evenly, and its price stays (silent in the policy)
             whole = line.left if line.own else line.covers - line.bad
             given -= Fraction(0) if line.own else line.bad
-            earned = net * max(given, Fraction(0)) / whole if whole else net
+            earned = net * min(max(given, Fraction(0)), whole) / whole if whole else net
             coming = net - earned
             self._move(role, owner, day, earned)
             self._move("position", owner, day, -coming)

@@ -972,7 +972,8 @@ def give_back(history: History, ref: str, cents: int, number: int, day: str, pos
     """Credit what was billed of an obligation and is not given."""
     for place, doc in enumerate(reversed(history.of("invoice"))):
         for line in doc["lines"]:
-            if line.get("obligation") == ref and cents > 0:
+            of_it = line.get("obligation") == ref or line.get("contract") == ref.rpartition("/")[0]
+            if of_it and cents > 0:
                 some = min(cents, cents_of(line["amount"]))
                 note = {
                     "type": "credit_note", "id": f"@end{number}n{place}", "invoice": doc["id"], "date": day,
