@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ledger import corrections, documents, masters, settlements
+from ledger import corrections, documents, masters, recoveries, settlements
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType, alone
 from revrec import catalogue, consideration, contracts, costs, estimates, modifications, progress, renewals, rights
@@ -42,5 +42,5 @@ TYPES = {
     "refund": DocumentType(documents.Refund, partial(settlements.post_refund, obligations=OBLIGATIONS)),
     "dispute": DocumentType(documents.Dispute, partial(settlements.post_dispute, obligations=OBLIGATIONS)),
     "write_off": DocumentType(documents.WriteOff, partial(settlements.post_write_off, obligations=OBLIGATIONS)),
-    "recovery": DocumentType(documents.Recovery, partial(settlements.post_recovery, obligations=OBLIGATIONS)),
+    "recovery": DocumentType(documents.Recovery, partial(recoveries.post_recovery, obligations=OBLIGATIONS)),
 }
