@@ -9,7 +9,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
@@ -117,6 +117,26 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
         raise UnknownReference(field_name, ref, "expected the id of an invoice posted before")
     source = books.source(document_id, row.customer, row.entity, row.currency, row.issued_on, row.rate)
     place = {"customer_id": row.customer_id, "invoice_id": row.invoice_id}
+    lines = _read_lines(connection, place)
+    if any(line.subject.startswith("contract:") for line in lines.values()):
+        _read_parts(books, place, lines)
+    if row.master is not None or any(line.kind == BETWEEN for line in lines.values()):
+        stand_together(books, row.customer_id, [ref])
+    return BilledInvoice(
+        source,
+        row.invoice_id,
+        ref,
+        row.issued_on,
+        row.recorded_on,
+        source.rate,
+        row.master,
+        row.collector,
+        list(lines.values()),
+    )
+
+
+def _read_lines(connection: Connection, place: dict[str, int]) -> dict[str, Line]:
+    """What is left of an invoice's lines and their taxes."""
     lines = {
         line.line: Line(line.line, line.kind, line.subject, line.product, line.net, first=line.first)
         for line in connection.execute(
@@ -143,21 +163,7 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
     )
     for tax in taxes:
         lines[tax.line].taxes.append(LineTax(*tax[1:]))
-    if any(line.subject.startswith("contract:") for line in lines.values()):
-        _read_parts(books, place, lines)
-    if row.master is not None or any(line.kind == BETWEEN for line in lines.values()):
-        stand_together(books, row.customer_id, [ref])
-    return BilledInvoice(
-        source,
-        row.invoice_id,
-        ref,
-        row.issued_on,
-        row.recorded_on,
-        source.rate,
-        row.master,
-        row.collector,
-        list(lines.values()),
-    )
+    return lines
 
 
 def taken_later(books: Books, invoice: BilledInvoice, on: date) -> Counter[str]:

@@ -473,6 +473,16 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     if grant.kept_in_memorandum:
         movements.append(Movement("grant.moved_credits", face, grant.subject, grant.subject))
     books.post(source, doc.date, movements)
+    _credit_return(wallets, grant, billing, credited, document_id, doc.date)
+    return customer.customer_id
+
+
+def _credit_return(
+    wallets: Wallets, grant: Grant, billing: Sequence[str], credited: int, document_id: int, on: date
+) -> None:
+    """Credit what was paid for returned credits on the invoices that billed them, the last first."""
+    books = wallets.books
+    day = books.open_day(grant.entity, on)
     for ref in billing:
         if credited == 0:
             break
@@ -487,12 +497,11 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         credit.untax(parts)
         billed.record(books, invoice.source, invoice, line, "return", net)
         billed.record_taxes(books, invoice.source, invoice, line, parts)
-        _finish(wallets, credit, doc.date, [(line, net)])
+        _finish(wallets, credit, on, [(line, net)])
         if invoice.master is not None:
             gross = net + sum(part.amount for part in parts)
-            _return_between(wallets, document_id, invoice.master, line.line, gross, doc.date)
+            _return_between(wallets, document_id, invoice.master, line.line, gross, on)
         credited -= net
-    return customer.customer_id
 
 
 def _return_between(wallets: Wallets, document_id: int, master: str, line_ref: str, gross: int, on: date) -> None:
