@@ -663,18 +663,19 @@ class Books:
         return self._correcting(source, accounts.take_back(day, foreign))
 
     def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
-        """Let a contract liability and a contract asset of one subject settle each other on every later day, in other currencies on it.
+        """Let a contract liability and a contract asset of one subject settle each other on every later day; an obligation's in another
+        currency also on it.
 
         `keys` are the liability's account and the asset's, `rules` the one that settles and the one that puts back.
         """
         subject = keys[0].subject
-        foreign = source.currency != self.entity(source.entity).currency
+        # grants' and usage's settle as they are drawn and billed
+        foreign = subject.startswith("obligation:") and source.currency != self.entity(source.entity).currency
         if foreign:
             after -= timedelta(days=1)  # what a bill of a day settles is told here, and not by the bill
         if foreign and self._nettings(source, keys, after):
-            self._take_back_nettings(
-                source, keys, rules, after
-            )  # each settles at what the accounts hold: told anew together
+            # each settles at what the accounts hold: told anew together
+            self._take_back_nettings(source, keys, rules, after)
         for day, amount in self._nettings(source, keys, after):
             rule = rules[0] if amount > 0 else rules[1]
             self.post(source, day, [Movement(rule, abs(amount), subject, subject)])

@@ -524,6 +524,7 @@ class Promised:
         self.curve: dict[date, Fraction] = weights(pattern, start, end)
         self.edition: dict[date, Fraction] = {}
         self.ended = False
+        self.last: date | None = None
         self._spread(price, date.min, known)
 
     def _spread(self, rest: Fraction, since: date, known: date) -> None:
@@ -585,7 +586,7 @@ class Promised:
             del self.of[key]
         self.edition = {}
         self.agreed = self.price - self.on_top
-        self.ended = True
+        self.ended, self.last = True, last
 
     def to_come_ends(self, day: date, amount: Fraction) -> dict[tuple[date, date], Fraction]:
         """A part of what is to come is given up: the rest of it is earned over what remains. What was taken, by day."""
@@ -606,6 +607,8 @@ class Promised:
         """What was given up is paid for after all: deferred again, and earned by its terms."""
         whole = Fraction(0)
         for (service, counts), value in taken.items():
+            if self.last is not None and service > self.last:
+                continue  # what is promised no more is none of the price, whatever was paid for it
             self.of[service, max(counts, day)] += value * part
             whole += value * part
             if service in self.edition:
