@@ -663,10 +663,9 @@ class Books:
         return self._correcting(source, accounts.take_back(day, foreign))
 
     def net(self, source: Source, keys: tuple[AccountKey, AccountKey], rules: tuple[str, str], after: date) -> None:
-        """Let a contract liability and a contract asset of one subject settle each other on every later day; an obligation's in another
-        currency also on it.
+        """Let a contract liability and a contract asset of one subject settle each other on every later day.
 
-        `keys` are the liability's account and the asset's, `rules` the one that settles and the one that puts back.
+        An obligation's in another currency on the day, too. `keys` are the liability's account and the asset's, `rules` the one that settles and the one that puts back.
         """
         subject = keys[0].subject
         # grants' and usage's settle as they are drawn and billed

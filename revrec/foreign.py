@@ -8,7 +8,7 @@ have been told with it: their entries are taken back and posted again. The same 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
@@ -22,96 +22,108 @@ from ledger.money import share
 from ledger.rulebook import RECOGNISING
 from revrec import positions
 
-# What recognition posted of a contract in open months and stands: entries, and all that it moved (reversals too) by account and day.
-_ENTRIES = """
-    select distinct e.entry_id from posting p join entry e using (customer_id, entry_id)
-    where p.customer_id = :customer_id and p.debit_account = any(:accounts) and p.rule = any(:rules)
-      and p.amount > 0 and e.effective_on >= :first_open and e.reverses is null
+# What recognition posted from a month on and stands, of accounts: (customer, account, month). Each movement debits one of a contract.
+_STANDING = """
+    select p.customer_id, p.entry_id, p.effective_on, p.rule, p.debit_account, p.credit_account, p.amount
+    from unnest(cast(:customers as bigint[]), cast(:accounts as bigint[]), cast(:since as date[])) w (customer_id, account_id, since)
+    join posting p on p.customer_id = w.customer_id and p.debit_account = w.account_id
+    join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id
+    where p.rule = any(:rules) and p.amount > 0 and p.effective_on >= w.since and e.reverses is null
       and not exists (select from entry r where r.customer_id = e.customer_id and r.reverses = e.entry_id)
-    order by 1"""
-_MOVED = """
-    select a.role, a.subject, s.month, sum(s.net)::bigint as net from (
-        select debit_account as account_id, date_trunc('month', effective_on)::date as month, -amount as net from posting
-        where customer_id = :customer_id and debit_account = any(:accounts) and rule = any(:rules) and effective_on >= :first_open
-        union all
-        select credit_account, date_trunc('month', effective_on)::date, amount from posting
-        where customer_id = :customer_id and credit_account = any(:accounts) and rule = any(:rules) and effective_on >= :first_open
-    ) s join account a on a.customer_id = :customer_id and a.account_id = s.account_id
-    group by 1, 2, 3"""
+    order by p.entry_id"""
 _RECOGNISED = """
     select date_trunc('month', effective_on)::date, sum(case when credit_account = any(:accounts) then functional_amount
                                                              else -functional_amount end)::bigint
     from posting where customer_id = :customer_id and (credit_account = any(:accounts) or debit_account = any(:accounts)) group by 1"""
+# A movement: the day, rule and accounts.
+Moved = tuple[date, int, int, int]
 _AHEAD = ("recognise.deferred", "recognise.less_deferred")
 _ROLES = ("deferred_revenue", "unbilled_receivable", "revenue")
 
 
 @dataclass(slots=True)
 class _Posted:
-    """What recognition posted of one contract: its entries by month, and what its accounts moved by them through a month."""
+    """What recognition posted of one contract from a month on and stands."""
 
-    entries: dict[date, list[tuple[int, journal.Entry]]] = field(default_factory=lambda: defaultdict(list))
-    moved: dict[tuple[str, str], dict[date, int]] = field(default_factory=lambda: defaultdict(dict))
-    keys: dict[int, AccountKey] = field(default_factory=dict)
+    keys: dict[int, AccountKey]
+    entries: defaultdict[date, list[int]] = field(default_factory=lambda: defaultdict(list))
+    told: defaultdict[date, Counter[Moved]] = field(default_factory=lambda: defaultdict(Counter))
+    moved: defaultdict[tuple[str, str], Counter[date]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, row: Any) -> None:
+        """Take a movement in."""
+        month = row.effective_on.replace(day=1)
+        if row.entry_id not in self.entries[month]:
+            self.entries[month].append(row.entry_id)
+        self.told[month][row.effective_on, row.rule, row.debit_account, row.credit_account] += row.amount
+        for account, sign in ((row.debit_account, -1), (row.credit_account, 1)):
+            key = self.keys[account]
+            self.moved[key.role, key.subject][month] += sign * row.amount
 
     def through(self, role: str, subject: str, month: date) -> int:
         """The net change of an account by recognition, through a month."""
         return sum(net for day, net in self.moved[role, subject].items() if day <= month)
 
-    def told(self, month: date) -> dict[tuple[date, int, int, int], int]:
-        """What stands of a month: by day, rule and accounts."""
-        found: Counter[tuple[date, int, int, int]] = Counter()
-        for _, entry in self.entries[month]:
-            for p in entry.postings:
-                if p.amount and p.rule in RECOGNISING:
-                    found[entry.effective_on, p.rule, p.debit_account, p.credit_account] += p.amount
-        return dict(found)
-
 
 def recognise(books: Books, document_id: int, rows: Sequence[Any]) -> None:
     """Post what is due of obligations by month; `rows` are those of contracts of which something is, with their balances to date."""
     books.learn_customers({row.customer for row in rows})
-    for (customer, _), of in groupby(rows, lambda row: (row.customer, row.unit)):
-        contract = list(of)
-        source = Source(document_id, books.customer(customer), contract[0].entity, contract[0].currency)
-        _Contract(books, source, contract).tell()
+    books.learn_accounts({row.customer_id for row in rows})
+    contracts = [list(of) for _, of in groupby(rows, lambda row: (row.customer_id, row.unit))]
+    posted = _read(books, contracts)
+    for contract in contracts:
+        first = contract[0]
+        source = Source(document_id, books.customer(first.customer), first.entity, first.currency)
+        _Contract(books, source, contract, posted[first.customer_id, first.unit]).tell()
+
+
+def _read(books: Books, contracts: Sequence[Sequence[Any]]) -> dict[tuple[int, str], _Posted]:
+    """What recognition posted of contracts from their first months on."""
+    found: dict[tuple[int, str], _Posted] = {}
+    owner: dict[tuple[int, int], _Posted] = {}
+    asked: list[tuple[int, int, date]] = []
+    by_subject: dict[tuple[int, str, str, str], list[tuple[int, AccountKey]]] = defaultdict(list)
+    for customer_id in {contract[0].customer_id for contract in contracts}:
+        for account, key in books.keys(customer_id).items():
+            if key.role in _ROLES:
+                by_subject[customer_id, key.entity, key.currency, key.subject].append((account, key))
+    for contract in contracts:
+        first = contract[0]
+        keys = {
+            account: key
+            for subject in {row.subject for row in contract}
+            for account, key in by_subject[first.customer_id, first.entity, first.currency, subject]
+        }
+        posted = found[first.customer_id, first.unit] = _Posted(keys)
+        owner |= {(first.customer_id, account): posted for account in keys}
+        asked += [(first.customer_id, account, max(first.month, first.first_open)) for account in keys]
+    rows = books.connection.execute(
+        text(_STANDING),
+        {
+            "customers": [customer_id for customer_id, *_ in asked],
+            "accounts": [account for _, account, _ in asked],
+            "since": [since for *_, since in asked],
+            "rules": list(RECOGNISING),
+        },
+    )
+    for row in rows if asked else ():
+        owner[row.customer_id, row.debit_account].add(row)
+    return found
 
 
 class _Contract:
     """One contract's months, told in their order."""
 
-    def __init__(self, books: Books, source: Source, rows: Sequence[Any]) -> None:
+    def __init__(self, books: Books, source: Source, rows: Sequence[Any], posted: _Posted) -> None:
         self.books = books
         self.source = source
         self.rows = rows
-        self.posted = self._read()
+        self.posted = posted
         self.members = {subject: positions.Member() for subject in sorted({row.subject for row in rows})}
         self.formula: set[date] = set()  # the months told by the schedule's own formula
-        self.late = any(row.billed_late for row in rows) or len(self.members) > 1
-        self.recognised: dict[date, int] = {}  # in the entity's currency, through each month
+        self.late = len(self.members) > 1
+        self.recognised = {row.month: row.recognised_functional for row in rows}  # in the entity's currency
         self.counted = 0  # what this run made of that more
-
-    def _read(self) -> _Posted:
-        connection, customer_id = self.books.connection, self.source.customer.customer_id
-        posted = _Posted()
-        subjects = {row.subject for row in self.rows}
-        posted.keys = {
-            account: key
-            for account, key in self.books.keys(customer_id).items()
-            if key.subject in subjects
-            and key.role in _ROLES
-            and key[:3:2] == (self.source.entity, self.source.currency)
-        }
-        asked = {
-            "customer_id": customer_id, "accounts": list(posted.keys), "rules": list(RECOGNISING), "first_open": self.rows[0].first_open,
-        }  # fmt: skip
-        for number in connection.scalars(text(_ENTRIES), asked).all():
-            entry = journal.read(connection, number)
-            posted.entries[entry.effective_on.replace(day=1)].append((number, entry))
-        for role, subject, month, net in connection.execute(text(_MOVED), asked):
-            known = posted.moved[role, subject]
-            known[month] = known.get(month, 0) + net
-        return posted
 
     def tell(self) -> None:
         """Each month as it is to be: what differs is taken back, the last first, and posted again."""
@@ -121,14 +133,14 @@ class _Contract:
             for row in in_month:
                 self.members[row.subject].row = row
             to_be = self._month(in_month, month)
+            self.late |= any(row.late_before for row in in_month)
             self.late |= any(m.rule not in _AHEAD for _, movements in to_be for m in movements)
             # what the schedule's formula says of a month is less what it said of those before
-            if self._moves(to_be) != self.posted.told(month) or (told and not self.late):
+            if self._moves(to_be) != self.posted.told[month] or (told and not self.late):
                 told[month] = to_be
                 self.formula |= set() if self.late or not in_month[0].formula else {month}
-        for month in sorted(told, reverse=True):
-            self._take_back(month)
-        if self.formula:
+        taken_back = [self._take_back(month) for month in sorted(told, reverse=True)]
+        if self.formula and any(taken_back):
             self._read_recognised(list(months))
         for month, to_be in told.items():
             for on, movements in to_be:
@@ -155,20 +167,21 @@ class _Contract:
             return [(last, movements)] if movements else []
         return [(dates[subject], own) for subject in there if (own := [m for m in movements if m.debit == subject])]
 
-    def _moves(self, told: Sequence[tuple[date, Sequence[Movement]]]) -> Mapping[tuple[date, int, int, int], int]:
-        found: Counter[tuple[date, int, int, int]] = Counter()
+    def _moves(self, told: Sequence[tuple[date, Sequence[Movement]]]) -> Counter[Moved]:
+        found: Counter[Moved] = Counter()
         for on, movements in told:
             effective_on = self.books.open_day(self.source.entity, on)
             for movement in movements:
                 way = self.books.way(self.source, movement)
                 found[effective_on, way.rule, way.debit, way.credit] += movement.amount
-        return dict(found)
+        return found
 
-    def _take_back(self, month: date) -> None:
-        """Take back what recognition posted of a month."""
+    def _take_back(self, month: date) -> bool:
+        """Take back what recognition posted of a month; whether there was anything."""
         keys = self.books.keys(self.source.customer.customer_id)
-        for number, entry in reversed(self.posted.entries[month]):
-            self.books.reverse(self.source, number, entry, keys)
+        for number in reversed(self.posted.entries[month]):
+            self.books.reverse(self.source, number, journal.read(self.books.connection, number), keys)
+        return bool(self.posted.entries[month])
 
     def _read_recognised(self, months: Sequence[date]) -> None:
         """What is recognised through each month, in the entity's currency, once months were taken back."""

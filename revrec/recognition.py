@@ -95,7 +95,7 @@ _NEEDED = f"""
         select p.*, ONE_MONTH and not p.modified and not p.grouped and p.pattern <> 'progress' and p.counts_from <= :through
                    and p.starts_on <= :through
                    and greatest(p.starts_on, p.first_open) >= date_trunc('month', cast(:through as date)) as one_month
-        from promised p GROUPED
+        from promised p
     ), totals as (
         select t.*, v.*, t.one_month and coalesce(v.last_moved_on <= :through and greatest(v.first_moved_on, t.first_open)
                                                       >= date_trunc('month', cast(:through as date)), true) as quick
@@ -115,7 +115,10 @@ _NEEDED = f"""
                sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
                -- what recognition itself posted of open months it may tell anew
                bool_or(s.part = 'unbilled' and (s.rule <> all(:recognising) or s.effective_on < t.first_open)) as billed_late,
-               bool_or(s.rule = any(:by_documents) and s.effective_on >= t.first_open) as told_by_documents
+               bool_or(s.rule = any(:by_documents) and s.effective_on >= t.first_open) as told_by_documents,
+               coalesce(sum(s.net) filter (where s.part = 'unbilled' and s.rule = any(:earning_ahead)), 0) <> 0
+                   or coalesce(sum(s.net) filter (where s.part = 'unbilled' and s.rule = any(:recognising)
+                                                  and s.rule <> all(:earning_ahead)), 0) <> 0 as told_late
         from (select * from totals where not quick) t
         cross join lateral {_ACCOUNTS}
         cross join lateral {_MOVEMENTS}
@@ -144,7 +147,9 @@ _NEEDED = f"""
                sum(coalesce(v.netted, 0)) over through_month as netted,
                sum(coalesce(v.billed_functional, 0)) over through_month as billed_functional,
                sum(coalesce(v.recognised_functional, 0)) over through_month as recognised_functional,
-               bool_or(coalesce(v.billed_late, false)) over through_month as billed_late
+               bool_or(coalesce(v.billed_late, false)) over through_month as billed_late,
+               coalesce(bool_or(coalesce(v.told_late, false)) over (
+                   through_month rows between unbounded preceding and 1 preceding), false) as late_before
         from terms t
         join months m using (customer_id, revenue_account)
         left join moved v using (customer_id, revenue_account, month)
@@ -221,34 +226,35 @@ _BY_MONTH = """
            d.deferred::bigint as deferred, d.unbilled::bigint as unbilled, d.recognised::bigint as recognised,
            (d.billed - d.earned)::bigint as position, d.earned::bigint as earned"""
 _DUE = _NEEDED[: _NEEDED.index("    ), step as (")]
-_MIXED = f"""{_DUE})
-    {_BY_MONTH}
-    from due d join mixed using (customer_id, package) join customer c on c.customer_id = d.customer_id
-    order by 1, d.package, d.month, d.subject"""
-_FOREIGN = f"""{_DUE}), due_now as (
-        select customer_id, coalesce(case when grouped then package end, subject) as unit from due
+_STEPS = _NEEDED[len(_DUE) : _NEEDED.index("    select customer_id, subject, month, dated_on, deferred_account")]
+_SELECT = _NEEDED[len(_DUE) + len(_STEPS) :]
+_MIXED = f"""{_BY_MONTH}
+    from due d join mixed using (customer_id, package) join customer c on c.customer_id = d.customer_id"""
+# Only from the first month on in which anything is not as it is to be: what came before was told by the same documents.
+_FOREIGN = f"""{_DUE}), units as (
+        select d.*, coalesce(case when d.grouped then d.package end, d.subject) as unit, m.package is not null as is_mixed
+        from due d left join mixed m on d.grouped and m.customer_id = d.customer_id and m.package = d.package
+    ), due_now as (
+        select customer_id, unit, min(month) as since from units
+        where is_mixed or netted <> 0 or earned <> recognised or greatest(billed - earned, 0) <> deferred
+              or greatest(earned - billed, 0) <> unbilled or told_by_documents
         group by 1, 2
-        having bool_or(netted <> 0 or earned <> recognised or greatest(billed - earned, 0) <> deferred
-                       or greatest(earned - billed, 0) <> unbilled or told_by_documents)
-        union
-        select customer_id, package from mixed
     )
-    {_BY_MONTH}, d.passed, d.whole, d.billed_late,
+    {_BY_MONTH}, d.passed, d.whole, d.billed_late or d.late_before as late_before,
            d.billed_functional::bigint as billed_functional, d.recognised_functional::bigint as recognised_functional,
            d.price = d.billed and d.base = 0 and d.begins = 0 and coalesce(d.ends, d.whole_of) = d.whole_of and d.term_pattern <> 'progress' as formula
-    from due d join due_now n on n.customer_id = d.customer_id and n.unit = coalesce(case when d.grouped then d.package end, d.subject)
+    from units d join due_now n on n.customer_id = d.customer_id and n.unit = d.unit and d.month >= n.since
     join customer c on c.customer_id = d.customer_id
     order by 1, n.unit, d.month, d.subject"""
 
 
 # Obligations in their entity's currency, where each amount is one; and in others, where it has two.
-def _of(needed: str, *, currencies: str, one_month: str = "false", grouped: str = "") -> str:
-    return needed.replace("CURRENCIES", currencies).replace("ONE_MONTH", one_month).replace("GROUPED", grouped)
+def _of(needed: str, *, currencies: str, one_month: str = "false") -> str:
+    return needed.replace("CURRENCIES", currencies).replace("ONE_MONTH", one_month)
 
 
-_NEEDED_HOME = _of(_NEEDED, currencies="=", one_month="true")
+_NEEDED_HOME = _of(_DUE + _STEPS, currencies="=", one_month="true")
 _NEEDED_FOREIGN = _of(_FOREIGN, currencies="<>")
-_NEEDED_MIXED = _of(_MIXED, currencies="=", grouped="where p.grouped")
 
 
 # The three things a step moves: by a rule, or by its opposite where the amount is below zero.
@@ -302,9 +308,9 @@ def _postings_sql(row: str) -> str:
     )
 
 
-# Needed steps, numbered, with their postings and the hash the journal keeps, as entries and postings.
+# Needed steps, numbered, with their postings and the hash the journal keeps, as entries and postings; and what is mixed.
 _POST = f"""
-    with needed as materialized ({_NEEDED_HOME}),
+    {_NEEDED_HOME}, needed as materialized ({_SELECT}),
     e as materialized (
         select n.*, nextval('entry_number') as entry_id, cast(:document_id as bigint) as document_id,
                cast(:posted_at as timestamptz) as posted_at, cast(:posted_by as text) as posted_by,
@@ -327,7 +333,10 @@ _POST = f"""
         from ({_postings_sql("e")}) l
         returning 1
     )
-    select (select count(*) from entries) as entries, (select count(*) from postings) as postings
+    select n.entries, n.postings, m.*
+    from (select (select count(*) from entries) as entries, (select count(*) from postings) as postings) n
+    left join ({_MIXED}) m on true
+    order by m.customer_id, m.unit, m.month, m.subject
 """
 
 
@@ -368,23 +377,27 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
         "netting": list(NETTING),
         "recognising": list(RECOGNISING),
         "exchange": list(EXCHANGE),
+        "earning_ahead": [RULES[code].number for code in ("recognise.unbilled", "recognise.less_unbilled")],
         "by_documents": [RULES[code].number for code in NET_OBLIGATION],
     }
-    mixed = connection.execute(text(_NEEDED_MIXED), parameters).all()
     foreign.recognise(books, document_id, connection.execute(text(_NEEDED_FOREIGN), parameters).all())
     books.flush()
     connection.execute(text("set local work_mem = '64MB'"))  # an obligation's months are sorted several times
     posted = connection.execute(
         text(_POST),
         parameters | {"document_id": document_id, "posted_at": books.posted_at, "posted_by": posted_by},
-    ).one()
-    books.count_entries(document_id, posted.entries)
+    ).all()
+    books.count_entries(document_id, posted[0].entries)
     books.forget()
-    positions.net(books, document_id, mixed)
+    positions.net(books, document_id, [row for row in posted if row.unit is not None])
     refunds.separate(books, document_id, last_day)
     books.flush()
     run = Run(
-        through, posted.entries + books.entries_written, posted.postings + books.postings_written, expired, document_id
+        through,
+        posted[0].entries + books.entries_written,
+        posted[0].postings + books.postings_written,
+        expired,
+        document_id,
     )
     if run.entries:
         _keep_document(books, document_id, run)
