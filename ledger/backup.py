@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,8 +72,10 @@ def write(engine: Engine, folder: Path, by: str) -> Backup:
     return made
 
 
-def restore(database_url: str, folder: Path) -> tuple[Backup, list[verify.Check]]:
+def restore(database_url: str, folder: Path, held: Iterable[verify.Held] = ()) -> tuple[Backup, list[verify.Check]]:
     """Restore a backup into an empty database, bring it to this release, and verify that it leads to its seal.
+
+    `held` is asked beside what the ledger itself verifies.
 
     Raises Refused for a folder that is no backup, or that was changed, for a database that has books, or where pg_restore fails.
     """
@@ -101,7 +104,7 @@ def restore(database_url: str, folder: Path) -> tuple[Backup, list[verify.Check]
         entries, documents = connection.execute(
             text("select (select count(*) from entry), (select count(*) from document)")
         ).one()
-    checks = verify.verify(owner, seal)
+    checks = verify.verify(owner, seal, held)
     return Backup(folder, about.get("schema", "unknown"), entries, documents, seal), checks
 
 

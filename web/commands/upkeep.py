@@ -270,9 +270,10 @@ def restore(folder: Path) -> None:
     """Restore the backup in FOLDER into an empty database, bring it to this release, and verify it against its seal."""
     from ledger import backup as backups
     from ledger import database
+    from revrec.watches import HELD
 
     with refusals():
-        made, checks = backups.restore(database.url(), folder)
+        made, checks = backups.restore(database.url(), folder, HELD)
     click.echo(f"restored {made.entries:,} entries, {made.documents:,} documents of schema {made.schema}")
     failed = [check for check in checks if check.differing]
     for check in failed:
