@@ -19,8 +19,8 @@ from ledger.money import allocate, to_minor
 from revrec.catalogue import Catalogue
 from revrec.documents import Contract
 from revrec.events import Combined
-from revrec.history import Plan
-from revrec.versions import Agreed, Standing, all_standing, find_contract
+from revrec.history import Plan, read
+from revrec.versions import Agreed, all_standing, find_contract
 
 _BECAUSE = {
     "one_objective": "negotiated as a package with one objective (606-10-25-9(a))",
@@ -47,7 +47,7 @@ class Package:
 def combine(books: Books, doc: Contract, document_id: int, shares: Sequence[int]) -> Package:
     """Allocate the prices of a contract, and of those it is combined with, to the obligations of all.
 
-    Raises Refused for a contract of another party or one that has changed since, InvalidDocument where a stand-alone price is
+    Raises Refused for a contract of another party or one that changed before, InvalidDocument where a stand-alone price is
     missing.
     """
     if doc.combined_with is None:
@@ -65,32 +65,39 @@ def combine(books: Books, doc: Contract, document_id: int, shares: Sequence[int]
     if doc.signed_on < first.signed_on:
         raise Refused("signed_on", doc.signed_on, f"expected {first.signed_on}, when {first.ref} was signed, or later")
     others = _package(books, first)
-    before: list[tuple[Standing, date, int]] = []
+    history = read(books, first.party, [])
+    folded, alone = history.folded(), {promise.subject: promise.ssp for promise in history.promises}
+    before: list[tuple[str, date, int, int]] = []
     for other in others:
         catalogue = Catalogue(books, other.currency, other.signed_on)
         for standing in all_standing(books.connection, other):
-            if standing.pattern == "usage":
-                continue
-            if standing.version > 1 and standing.treatment != "combined":
+            if standing.pattern == "usage" or standing.subject not in alone:
+                continue  # what was added since is no part of what was signed
+            # what happens to it later lies on top, whichever came in first
+            versions = folded.versions[standing.subject]
+            signed = [versions[0], *(version for version in versions[1:] if version.treatment == "combined")]
+            if any(version not in signed and version.from_day < doc.signed_on for version in versions):
                 raise Refused(
                     "combined_with", doc.combined_with, f"expected contracts as they were signed: {standing.ref} has "
                     "changed since; modify it instead (606-10-25-12 and 25-13)"
                 )  # fmt: skip
-            known = None if standing.ssp is not None else catalogue.find(standing.product, standing.quantity)
-            ssp = standing.ssp if known is None else known.price
+            ssp = alone[standing.subject]
+            known = None if ssp is not None else catalogue.find(standing.product, standing.quantity)
+            ssp = ssp if known is None else known.price
             if ssp is None:
                 raise InvalidDocument(
                     "combined_with", doc.combined_with, f"expected stand-alone prices to allocate by: {standing.ref} has "
                     f"none, nor has the catalogue for {standing.product}"
                 )  # fmt: skip
-            before.append((standing, min(other.signed_on, standing.starts_on), ssp))
+            starts_on = versions[0].terms.curve.starts_on
+            before.append((standing.subject, min(other.signed_on, starts_on), ssp, signed[-1].terms.price))
     own = [_own_price(index, doc) for index in range(len(doc.obligations))]
-    total = sum(standing.price for standing, _, _ in before) + sum(shares)
-    weights = [ssp for _, _, ssp in before] + own
+    total = sum(price for *_, price in before) + sum(shares)
+    weights = [ssp for _, _, ssp, _ in before] + own
     parts = (
         allocate(total, weights) if any(weights) else [0] * len(weights)
     )  # of usage alone there is no price to share
-    prices = {standing.subject: (since, part) for (standing, since, _), part in zip(before, parts, strict=False)}
+    prices = {subject: (since, part) for (subject, since, *_), part in zip(before, parts, strict=False)}
     reason = f"combined with {doc.id}, signed {doc.signed_on}: {_BECAUSE[doc.combined_because]}"
     plan = Plan.of(books, first.party, document_id, Combined(doc.signed_on, document_id, doc.id, prices, reason))
     return Package(parts[len(before) :], first.package, plan)

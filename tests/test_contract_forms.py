@@ -143,6 +143,20 @@ def test_what_cannot_be_combined(cli: Cli, more: dict[str, Any], words: str) -> 
     assert words in cli.refuse(given)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_contract_is_combined_with_one_that_changes_later(cli: Cli, order: tuple[int, int]) -> None:
+    """1,200 and 600 of the same worth: 900 each, 75 a month; the first at 1,500 from July: 1,050 over six months, 175."""
+    later = [
+        contract("d", "2026-01-05", _months("d/o", "600.00", ssp="1200.00"), combined_with="c", combined_because="one_objective"),
+        _change("2026-07-01", _months("c/o", "1500.00", ssp="1200.00")) | {"treatment": "prospective"},
+    ]  # fmt: skip
+    cli.post(*parties(), contract("c", "2026-01-01", _months("c/o", "1200.00", ssp="1200.00")))
+    for number in order:
+        cli.post(later[number])
+    found = _revenue(cli, "2026-12")
+    assert [found[f"2026-{month:02}"] for month in (1, 6, 7, 12)] == ["150.00", "150.00", "250.00", "250.00"]
+
+
 # Renewals -----------------------------------------------------------------------------------------------------------
 
 
