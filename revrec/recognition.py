@@ -49,8 +49,8 @@ _SUMS = """coalesce(sum(s.net) filter (where s.part = 'deferred'), 0)::bigint as
                coalesce(sum(s.net) filter (where s.part = 'revenue'), 0)::bigint as recognised"""
 
 # The month's end, or the term's where that is sooner, but not before what was billed in the month.
-# After the run's last month only what invoices settle is posted, on their day.
-_DATE = """case when g.month > :through then greatest(coalesce(g.last_moved_on, g.recognised_on), g.first_open)
+# After the run's last month only what invoices settle is posted, on their day; in other currencies, where the day is a rate, as later.
+_DATE = """case when AFTERWARDS then greatest(coalesce(g.last_moved_on, g.recognised_on), g.first_open)
     when x.term_ends_on between g.month and g.month_end
     then greatest(x.term_ends_on, coalesce(g.last_moved_on, x.term_ends_on), g.first_open) else g.month_end end"""
 
@@ -249,12 +249,12 @@ _FOREIGN = f"""{_DUE}), units as (
 
 
 # Obligations in their entity's currency, where each amount is one; and in others, where it has two.
-def _of(needed: str, *, currencies: str, one_month: str = "false") -> str:
-    return needed.replace("CURRENCIES", currencies).replace("ONE_MONTH", one_month)
+def _of(needed: str, *, currencies: str, one_month: str, afterwards: str) -> str:
+    return needed.replace("CURRENCIES", currencies).replace("ONE_MONTH", one_month).replace("AFTERWARDS", afterwards)
 
 
-_NEEDED_HOME = _of(_DUE + _STEPS, currencies="=", one_month="true")
-_NEEDED_FOREIGN = _of(_FOREIGN, currencies="<>")
+_NEEDED_HOME = _of(_DUE + _STEPS, currencies="=", one_month="true", afterwards="g.month > :through")
+_NEEDED_FOREIGN = _of(_FOREIGN, currencies="<>", one_month="false", afterwards="false")
 
 
 # The three things a step moves: by a rule, or by its opposite where the amount is below zero.
