@@ -103,9 +103,10 @@ class _Obligation:
     def beyond(self) -> int:
         """What is billed of it beyond its price, and not expected to be given back; below zero what is not billed of it.
 
-        What lowered both the price and the bill is in neither.
+        What lowered both the price and the bill is in neither; what the contract's documents took off the price took its part of what is
+        billed with it: it is the customer's, or credits'.
         """
-        return self.billed - self.terms.price - self.still_expected
+        return self.billed - self.terms.price - self.terms.taken - self.still_expected
 
 
 @dataclass(slots=True)
@@ -767,16 +768,18 @@ class _Fold:
         return max(sum(item.beyond for item in alike), 0)
 
     def _credit(self, obligation: _Obligation, billed: _Billed, event: Corrected) -> Split:
-        """What is expected back first, then what is billed beyond the price; only what is more lowers the price."""
+        """What is expected back first, then what was promised over its period, what is billed beyond the price, and the price."""
         expected = min(event.amount, obligation.still_expected)
         rest = event.amount - expected
-        lower = 0 if event.rebill else max(rest - self._beyond(obligation, billed), 0)
+        beyond = self._beyond(obligation, billed)
+        lower = 0 if event.rebill else max(rest - beyond, 0)
         terms = obligation.terms
         if lower and event.starts_on is not None and terms.curve.pattern == "progress":
             terms.base -= lower  # no day of it is promised: it is for what was given
-        elif lower and event.starts_on is not None and event.ends_on is not None:
-            ended = terms.end(event.starts_on, event.ends_on, lower)
-            over = lower - ended
+        elif not event.rebill and event.starts_on is not None and event.ends_on is not None:
+            ended = terms.end(event.starts_on, event.ends_on, rest)
+            over = max(rest - ended - beyond, 0)
+            lower = ended + over
             if over:
                 at = terms.reached(event.ends_on)
                 terms.spread(-over, [place for place, piece in enumerate(terms.pieces) if piece.begins < at] or None)

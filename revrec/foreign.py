@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
@@ -124,6 +125,8 @@ class _Contract:
         self.late = len(self.members) > 1
         self.recognised = {row.month: row.recognised_functional for row in rows}  # in the entity's currency
         self.counted = 0  # what this run made of that more
+        self.stale = False  # whether it made more of it than was counted
+        self.earned: dict[date, int] = {}  # before each month, in the contract's currency
 
     def tell(self) -> None:
         """Each month as it is to be: what differs is taken back, the last first, and posted again."""
@@ -132,16 +135,20 @@ class _Contract:
         for month, in_month in months.items():
             for row in in_month:
                 self.members[row.subject].row = row
+            member = self.members[in_month[0].subject]
+            before = member.revenue
             to_be = self._month(in_month, month)
+            # what was earned before: by months that were told before, and what documents and closed months have
+            self.earned[month] = (
+                in_month[0].recognised - self.posted.through("revenue", in_month[0].subject, month) + before
+            )
             self.late |= any(row.late_before for row in in_month)
             self.late |= any(m.rule not in _AHEAD for _, movements in to_be for m in movements)
             # what the schedule's formula says of a month is less what it said of those before
             if self._moves(to_be) != self.posted.told[month] or (told and not self.late):
                 told[month] = to_be
                 self.formula |= set() if self.late or not in_month[0].formula else {month}
-        taken_back = [self._take_back(month) for month in sorted(told, reverse=True)]
-        if self.formula and any(taken_back):
-            self._read_recognised(list(months))
+        self.stale = any([self._take_back(month) for month in sorted(told, reverse=True)])  # noqa: C419 - all of them
         for month, to_be in told.items():
             for on, movements in to_be:
                 self.books.post(self.source, on, self._valued(movements, months[month][0]))
@@ -183,28 +190,47 @@ class _Contract:
             self.books.reverse(self.source, number, journal.read(self.books.connection, number), keys)
         return bool(self.posted.entries[month])
 
-    def _read_recognised(self, months: Sequence[date]) -> None:
-        """What is recognised through each month, in the entity's currency, once months were taken back."""
+    def _read_recognised(self) -> None:
+        """What is recognised through each month, in the entity's currency, as it stands now."""
         self.books.flush()
         accounts = [account for account, key in self.posted.keys.items() if key.role == "revenue"]
         rows = self.books.connection.execute(
             text(_RECOGNISED), {"customer_id": self.source.customer.customer_id, "accounts": accounts}
         )
         by_month = dict(map(tuple, rows))
-        self.recognised = {month: sum(amount for day, amount in by_month.items() if day <= month) for month in months}
+        self.recognised = {
+            month: sum(amount for day, amount in by_month.items() if day <= month) for month in self.recognised
+        }
 
     def _valued(self, movements: Sequence[Movement], row: Any) -> list[Movement]:
         """Movements with what they count for where that is decided.
 
-        Revenue of what is billed ahead follows the schedule's own formula, from what was billed at the invoices' rates; all other is
+        Revenue of what is billed ahead follows the schedule's own formula, from what was billed at the invoices' rate; all other is
         left to what the accounts hold.
         """
-        if row.month not in self.formula:
+        if row.month not in self.formula or not self._of_one_rate(row):
+            self.stale = True
             return list(movements)
         (movement,) = movements
-        step = share(row.billed_functional, row.passed, row.whole) - self.recognised[row.month] - self.counted
+        step = share(row.billed_functional, row.passed, row.whole) - self._before(row.month)
         # a correction in the other direction than the amount's is left to the accounts' averages
         if step * (1 if movement.rule == "recognise.deferred" else -1) <= 0:
+            self.stale = True
             return [movement]
         self.counted += step
         return [replace(movement, functional=abs(step))]
+
+    def _before(self, month: date) -> int:
+        """What is recognised before a month is told, in the entity's currency."""
+        if self.stale:
+            self._read_recognised()
+            self.stale, self.counted = False, 0
+        return int(self.recognised[month]) + self.counted
+
+    def _of_one_rate(self, row: Any) -> bool:
+        """Whether what was recognised before counts for as much of what is billed as its amount is: else bills had other rates."""
+        if not row.billed:
+            return False
+        before = self._before(row.month)
+        exact = Fraction(int(row.billed_functional) * self.earned[row.month], row.billed)
+        return bool(abs(before - exact) <= abs(Fraction(int(row.billed_functional), row.billed)) + 1)

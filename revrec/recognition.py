@@ -240,7 +240,8 @@ _FOREIGN = f"""{_DUE}), units as (
               or greatest(earned - billed, 0) <> unbilled or told_by_documents
         group by 1, 2
     )
-    {_BY_MONTH}, d.passed, d.whole, d.billed_late or d.late_before as late_before,
+    {_BY_MONTH}, d.billed::bigint as billed, d.passed, d.whole, d.billed_late or first_value(d.late_before) over (
+               partition by d.customer_id, d.revenue_account order by d.month) as late_before,
            d.billed_functional::bigint as billed_functional, d.recognised_functional::bigint as recognised_functional,
            d.price = d.billed and d.base = 0 and d.begins = 0 and coalesce(d.ends, d.whole_of) = d.whole_of and d.term_pattern <> 'progress' as formula
     from units d join due_now n on n.customer_id = d.customer_id and n.unit = d.unit and d.month >= n.since
