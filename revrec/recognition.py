@@ -114,7 +114,8 @@ _NEEDED = f"""
                sum(s.functional) filter (where s.rule <> all(:exchange)) as billed_functional,
                sum(s.functional) filter (where s.part = 'revenue') as recognised_functional,
                -- what recognition itself posted of open months it may tell anew
-               bool_or(s.part = 'unbilled' and (s.rule <> all(:recognising) or s.effective_on < t.first_open)) as billed_late,
+               bool_or(s.part = 'unbilled' and s.rule <> all(:exchange)
+                   and (s.rule <> all(:recognising) or s.effective_on < t.first_open)) as billed_late,
                bool_or(s.rule = any(:by_documents) and s.effective_on >= t.first_open) as told_by_documents,
                coalesce(sum(s.net) filter (where s.part = 'unbilled' and s.rule = any(:earning_ahead)), 0) <> 0
                    or coalesce(sum(s.net) filter (where s.part = 'unbilled' and s.rule = any(:recognising)
