@@ -39,6 +39,19 @@ def break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date
         wallets.touch(grant)
 
 
+def break_of_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
+    """Earn expected breakage of what is billed of a grant on a day, or comes in after all, once it was used."""
+    if grant.proportional and grant.kind != "commitment" and grant.drawn:
+        books, customer_id = wallets.books, grant.customer_id
+        used = [
+            on
+            for key in books.accounts_of(customer_id, "revenue", grant.subject)
+            for on, net in books.history(customer_id, key).items()
+            if net
+        ]
+        break_in_proportion(wallets, source, grant, max([day, *used]))
+
+
 def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, document_id: int) -> int:
     """Take a new estimate of a grant's breakage in; what was used before counts by it at once.
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from ledger import commitments, coupons, credits_back, currencies, documents
 from ledger.books import AccountKey, Books, Movement, Source
+from ledger.breakage import break_of_billed
 from ledger.errors import (
     OverApplication,
     Refused,
@@ -379,6 +380,7 @@ def _net(billing: _Billing, line: documents.InvoiceLine) -> None:
         wallets.books.net(source, overage_accounts(source, line.product), NET_USAGE, day)
     elif line.kind == "prepaid" and line.grant and wallets.grant(source.customer.customer_id, line.grant).drawn:
         wallets.books.net(source, grant_accounts(source, line.grant), NET_GRANT, day)
+        break_of_billed(wallets, source, wallets.grant(source.customer.customer_id, line.grant), day)
     elif line.kind == "shortfall" and line.grant:
         grant = wallets.grant(source.customer.customer_id, line.grant)
         commitments.settle_billed(wallets, source, grant, day)

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from ledger import billed, credits_back, documents
 from ledger.books import Books, Movement, Source
+from ledger.breakage import break_of_billed
 from ledger.errors import Refused, UnknownReference
 from ledger.money import allocate, share, to_minor
 from ledger.obligations import Correction, Obligations, Taking, earned_ahead, obligation_sides
@@ -53,6 +54,9 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     for line, _ in back:
         if line.of_terms:
             books.net(source, *obligation_sides(source, line.subject), taking.day)
+        elif line.subject.startswith("grant:"):
+            grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
+            break_of_billed(wallets, source, grant, taking.day)
     decided.keep()
     return source.customer.customer_id
 

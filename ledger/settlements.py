@@ -245,12 +245,16 @@ def _of_usage(
         freed = redraws.free(wallets, source, grant, net + before[line.subject], day)
         wallets.freed += [(source, item) for item in freed]
         taken = credits_back.split(books, source, grant, net, day, before[line.subject])
-        unused = taken.unused
-        before[line.subject] += unused
-        credits_back.take_unused(wallets, source, grant, taken, day, kind, line.line)
+        before[line.subject] += taken.unused
+        # what unused credits were expected to break for goes with them
+        back = taken.broken if grant.proportional else 0
+        unused = taken.unused + back
+        grant.broken -= back
+        credits_back.take_unused(wallets, source, grant, credits_back.Taken(unused, 0, 0), day, kind, line.line)
         if unused:
             grant.fundings.append((day, -unused))
         return [
+            Movement("break.returned", back, line.subject, line.subject),
             Movement(earned_rule, net - unused, line.subject, to, rate=rate),
             Movement(f"{kind}.credits", unused, line.subject, to),
         ]
