@@ -682,7 +682,10 @@ class _Fold:
         obligation = self.obligations[bill.subject]
         obligation.billed += bill.amount
         usage = obligation.terms.curve.pattern == "usage"
-        self.billed_as_one |= not obligation.promise.own and not usage and obligation.beyond > 0
+        more = min(
+            obligation.beyond, obligation.billed - obligation.stated
+        )  # of one that ended it may be billed what was agreed
+        self.billed_as_one |= not obligation.promise.own and not usage and more > 0
         self.bills[bill.key] = _Billed(bill, bill.amount)
 
     def _given(self, billed: _Billed, on: date) -> int:
