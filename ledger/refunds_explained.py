@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 
 from sqlalchemy import text
 
 from ledger import billed
 from ledger.billed import BilledInvoice, Line, LineTax, TaxPart
-from ledger.books import Books, Movement
+from ledger.books import AccountKey, Books, Movement
 from ledger.money import allocate, share
 from ledger.obligations import Correction, earned_ahead
 from ledger.taxes import tax_subject
@@ -188,7 +188,15 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
                     Movement("refund.explained_deferred", amount - unbilled, _CUSTOMER, subject),
                 ]
         else:
-            movements.append(Movement("refund.explained_earned", item.net, _CUSTOMER, line.subject, rate=invoice.rate))
+            # of usage, what was billed ahead of use had left the liability
+            shown = books.history(
+                source.customer.customer_id, AccountKey(source.entity, "refunds", source.currency, line.subject)
+            )
+            earned = min(item.net, max(sum(shown.values()), 0))
+            movements += [
+                Movement("refund.explained_earned", earned, _CUSTOMER, line.subject, rate=invoice.rate),
+                Movement("refund.explained_deferred", item.net - earned, _CUSTOMER, line.subject),
+            ]
         for part in item.taxes:
             subject = tax_subject(part.tax.code)
             movements += [
@@ -199,5 +207,7 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         undoes = item.refund.document_id
         billed.record(books, source, invoice, line, "refund", -item.net, undoes=undoes)
         billed.record_taxes(books, source, invoice, line, item.taxes, undoes=undoes)
-        if billed.is_of_terms(line):
-            billed.net_sides(books, source, [line], books.open_day(source.entity, item.refund.on))
+        # of the refund's day, too: what had been settled there is told anew
+        day = books.open_day(source.entity, item.refund.on) - timedelta(days=1)
+        if billed.is_of_terms(line) or line.kind == "usage":
+            billed.net_sides(books, source, [line], day)
