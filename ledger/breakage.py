@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -11,7 +13,7 @@ from sqlalchemy import text
 from ledger import documents
 from ledger.books import AccountKey, Movement, Source
 from ledger.errors import Refused
-from ledger.grants import Grant, breakage_due, grant_accounts
+from ledger.grants import Grant, breakage_due
 from ledger.positions import available
 from ledger.wallets import Wallets
 
@@ -85,15 +87,44 @@ def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, do
     return customer.customer_id
 
 
+# What was drawn of a grant by a day, in credits and in money, what left it otherwise, and what broke with use.
+_BY_DAY = """
+    select day, sum(face)::bigint as face, sum(drawn)::bigint as drawn, sum(moved_face)::bigint as moved_face,
+           sum(moved)::bigint as moved, sum(broken)::bigint as broken
+    from (
+        select p.effective_on as day,
+               case r.code when 'draw.credits' then p.amount when 'draw.credits_returned' then -p.amount else 0 end as face,
+               case when k.role = 'revenue' then p.amount when d.role = 'revenue' then -p.amount else 0 end as drawn,
+               0 as moved_face, 0 as moved,
+               case when r.code not like 'break.%' then 0 when k.role = 'breakage_revenue' then p.amount else -p.amount end as broken
+        from posting p join rule r on r.number = p.rule
+        join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account
+        join account k on k.customer_id = p.customer_id and k.account_id = p.credit_account
+        where p.customer_id = :customer_id and :subject in (d.subject, k.subject)
+        union all
+        select effective_on, 0, 0, face_minor, amount_minor, 0 from grant_move where customer_id = :customer_id and grant_id = :grant_id
+    ) x group by 1 order by 1"""
+
+
 def _catch_up(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
-    """What was earned is as if the new estimate had held from the start, from a day on."""
-    if grant.kind != "commitment" and not grant.expired_face:
-        credits_key, _ = grant_accounts(source, grant.ref)
-        held = max(available(wallets.books.history(grant.customer_id, credits_key), day), 0)
-        step = min(breakage_due(grant, grant.drawn_face, grant.drawn) - grant.broken, held)
-        if step > 0:
-            wallets.books.post(source, day, [Movement("break.prepaid", step, grant.subject, grant.subject)])
-            grant.broken += step
-            wallets.touch(grant)
-            return
-    break_in_proportion(wallets, source, grant, day)
+    """What was earned is as if the new estimate had held from the start, from a day on: what was used later, on its days."""
+    if grant.kind == "commitment" or grant.expired_face:
+        break_in_proportion(wallets, source, grant, day)
+        return
+    wallets.books.flush()
+    rows: Sequence[Any] = wallets.books.connection.execute(
+        text(_BY_DAY), {"customer_id": grant.customer_id, "subject": grant.subject, "grant_id": grant.grant_id}
+    ).all()
+    step_before = 0
+    for on in sorted({day, *(row.day for row in rows if row.day > day)}):
+        by_then = [row for row in rows if row.day <= on]
+        face, drawn, moved_face, moved, broken = (sum(row[place] for row in by_then) for place in range(1, 6))
+        then = replace(grant, moved_face=moved_face, moved=moved)
+        most = max(grant.funded(on) - drawn, 0)
+        step = min(breakage_due(then, face, drawn), most) - broken - step_before
+        if step:
+            rule = "break.prepaid" if step > 0 else "break.prepaid_corrected"
+            wallets.books.post(source, on, [Movement(rule, abs(step), grant.subject, grant.subject)])
+            step_before += step
+    grant.broken += step_before
+    wallets.touch(grant)
