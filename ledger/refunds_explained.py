@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import text
 
-from ledger import billed
+from ledger import billed, usage_lines
 from ledger.billed import BilledInvoice, Line, LineTax, TaxPart
 from ledger.books import AccountKey, Books, Movement
 from ledger.money import allocate, share
@@ -209,5 +209,7 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         billed.record_taxes(books, source, invoice, line, item.taxes, undoes=undoes)
         # of the refund's day, too: what had been settled there is told anew
         day = books.open_day(source.entity, item.refund.on) - timedelta(days=1)
+        if line.kind == "usage" and line.product is not None:
+            usage_lines.settle(books, source, line.product)
         if billed.is_of_terms(line) or line.kind == "usage":
             billed.net_sides(books, source, [line], day)

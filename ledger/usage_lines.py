@@ -29,13 +29,13 @@ _REBATES = ("credit", "refund", "dispute")
 _USED = ("usage.overage", "usage.billed_ahead", "usage.overage_returned", "usage.ahead_returned")
 _FROM_LIABILITY = {
     "credit": ("credit.usage_ahead", "credit.usage_ahead_to_balance"),
-    "refund": ("refund.deferred",),
+    "refund": ("refund.deferred", "refund.explained_deferred"),
     "dispute": ("dispute.deferred",),
     "write_off": ("write_off.deferred",),
 }
 _DIRECTLY = {
     "credit": ("credit.usage", "credit.usage_to_balance"),
-    "refund": ("refund.earned",),
+    "refund": ("refund.earned", "refund.explained_earned"),
     "dispute": ("dispute.earned",),
     "write_off": ("write_off.bad_debt",),
 }
