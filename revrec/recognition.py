@@ -64,8 +64,7 @@ _DATE = """case when AFTERWARDS then greatest(coalesce(g.last_moved_on, g.recogn
 #   gap        what the schedule has earned by then and is not recognised; nothing more after the run's last month
 #   due        what they should be: earned, and the position that leaves
 #   step       the change each month needs, beyond the change of the months before it
-#   priced     in functional currency: what was billed, and recognised of it, through each month; whether it was billed
-#              ahead throughout, so that the functional schedule follows by the same formula
+#   mixed      contracts of which one obligation is billed ahead and another earned ahead: `positions` tells what they show
 _NEEDED = f"""
     with promised as (
         select o.*, b.first_open,

@@ -1179,34 +1179,20 @@ def test_the_rulebook_names_what_counts_by_arrival(cli: Cli) -> None:
         assert what in told
 
 
-def test_which_credits_go_with_their_bill_is_told_by_arrival(cli: Cli) -> None:
-    """100.00 of credits, of which 30.00 are credited, and 25.00 of bonus before: 30 of 100 go, or 37.50 of 125."""
-    head = [*parties(), grant("G", "100.00") | {"contract": "order"}, invoice("I", "2026-01-01", prepaid("100.00"))]
-    note = {
-        "type": "credit_note",
-        "id": "N",
-        "invoice": "I",
-        "date": "2026-02-01",
-        "lines": [{"line": "1", "amount": "30.00"}],
-    }
-    bonus = grant("B", "25.00") | {"kind": "promotional", "contract": "order"}
-    cli.post(*head, note, bonus)
-    assert _left(cli) == Decimal("95.00")
-
-
-def test_which_credits_go_with_their_bill_where_all_are_known(cli: Cli) -> None:
-    """The same, the bonus first: each of 125.00 was sold for 0.80, so 30.00 are 37.50 of them."""
-    bonus = grant("B", "25.00") | {"kind": "promotional", "contract": "order"}
-    note = {
-        "type": "credit_note",
-        "id": "N",
-        "invoice": "I",
-        "date": "2026-02-01",
-        "lines": [{"line": "1", "amount": "30.00"}],
+@pytest.mark.parametrize(("order", "left"), [(("N", "B"), "95.00"), (("B", "N"), "87.50")])
+def test_which_credits_go_with_their_bill_is_told_by_arrival(cli: Cli, order: tuple[str, str], left: str) -> None:
+    """100.00 of credits, of which 30.00 are credited, and 25.00 of bonus: 30 of 100 go, or where all are known 37.50 of 125 at 0.80."""
+    documents = {
+        "N": _note("I", "2026-02-01", "30.00"),
+        "B": grant("B", "25.00") | {"kind": "promotional", "contract": "order"},
     }
     head = [*parties(), grant("G", "100.00") | {"contract": "order"}, invoice("I", "2026-01-01", prepaid("100.00"))]
-    cli.post(*head, bonus, note)
-    assert _left(cli) == Decimal("87.50")
+    cli.post(*head, *(documents[name] for name in order))
+    assert _left(cli) == Decimal(left)
+
+
+def _note(bill: str, day: str, amount: str) -> Document:
+    return {"type": "credit_note", "id": "N", "invoice": bill, "date": day, "lines": [{"line": "1", "amount": amount}]}
 
 
 def _left(cli: Cli) -> Decimal:
@@ -1218,39 +1204,32 @@ def test_over_which_lines_is_split_what_is_given_up_is_told_by_arrival(
     cli: Cli, order: tuple[str, str], bad_debt: str
 ) -> None:
     """150.00 given and 100.00 to come: 50.00 of what is given credited, 100.00 given up: by halves, or 60.00 and 40.00 of 250.00."""
-    head = [
-        *parties(),
-        invoice(
-            "I", "2026-01-01", one_time("150.00"),
-            {"id": "2", "kind": "service", "product": "seats", "start": "2026-06-01", "end": "2026-06-30", "amount": "100.00"},
-        ),
-    ]  # fmt: skip
-    documents = {
-        "N": {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-02-01", "lines": [{"line": "1", "amount": "50.00"}]},
-        "W": {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-03-01", "amount": "100.00", "reason": "gone",
-              "approved_by": "ann"},
-    }  # fmt: skip
-    cli.post(*head, *(documents[name] for name in order))
+    cli.post(*_given_and_to_come(order, {"N": "2026-02-01", "W": "2026-03-01"}))
     assert cli.summary()["2026-03"]["bad_debt"] == bad_debt
 
 
 @pytest.mark.parametrize("order", [("N", "W"), ("W", "N")])
 def test_what_is_given_up_is_split_by_what_was_left_on_its_day(cli: Cli, order: tuple[str, str]) -> None:
     """150.00 given and 100.00 to come: 100.00 given up in February is 60.00 and 40.00, whatever is credited in March."""
-    cli.post(
-        *parties(),
-        invoice(
-            "I", "2026-01-01", one_time("150.00"),
-            {"id": "2", "kind": "service", "product": "seats", "start": "2026-06-01", "end": "2026-06-30", "amount": "100.00"},
-        ),
-    )  # fmt: skip
-    documents = {
-        "N": {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-03-01", "lines": [{"line": "1", "amount": "50.00"}]},
-        "W": {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-02-01", "amount": "100.00", "reason": "gone",
-              "approved_by": "ann"},
-    }  # fmt: skip
-    cli.post(*(documents[name] for name in order))
+    cli.post(*_given_and_to_come(order, {"N": "2026-03-01", "W": "2026-02-01"}))
     assert cli.summary()["2026-02"]["bad_debt"] == "60.00"
+
+
+def _given_and_to_come(order: tuple[str, str], days: dict[str, str]) -> list[Document]:
+    """A bill of 150.00 given and 100.00 to come, a note of 50.00 and 100.00 given up, in an order of arrival."""
+    later = {
+        "id": "2",
+        "kind": "service",
+        "product": "seats",
+        "start": "2026-06-01",
+        "end": "2026-06-30",
+        "amount": "100.00",
+    }
+    documents = {
+        "N": _note("I", days["N"], "50.00"),
+        "W": {"type": "write_off", "id": "W", "invoice": "I", "date": days["W"], "amount": "100.00", "reason": "gone", "approved_by": "ann"},
+    }  # fmt: skip
+    return [*parties(), invoice("I", "2026-01-01", one_time("150.00"), later), *(documents[name] for name in order)]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
