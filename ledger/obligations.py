@@ -107,7 +107,7 @@ class Obligations:
 def earned_ahead(books: Books, source: Source, subject: str, day: date) -> int:
     """What stands as a contract asset of an obligation on a day, which a bill of it settles at once.
 
-    In another currency than the entity's it settles nothing: recognition tells what it does, at the month's end.
+    In another currency than the entity's the bill itself settles nothing: netting tells that on its day, and recognition anew.
     """
     (_, asset), _ = obligation_sides(source, subject)
     if source.currency != books.entity(source.entity).currency:
