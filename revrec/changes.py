@@ -682,9 +682,8 @@ class _Fold:
         obligation = self.obligations[bill.subject]
         obligation.billed += bill.amount
         usage = obligation.terms.curve.pattern == "usage"
-        more = min(
-            obligation.beyond, obligation.billed - obligation.stated
-        )  # of one that ended it may be billed what was agreed
+        # of one that ended, what was agreed may still be billed
+        more = min(obligation.beyond, obligation.billed - obligation.stated)
         self.billed_as_one |= not obligation.promise.own and not usage and more > 0
         self.bills[bill.key] = _Billed(bill, bill.amount)
 
@@ -754,7 +753,7 @@ class _Fold:
     def _beyond(self, obligation: _Obligation, billed: _Billed) -> int:
         """What is billed beyond the price of what a bill is for: one obligation, or all that a line of it is spread over.
 
-        Once a bill named one obligation for more than its price, it was for the others of the contract too: then all count as one.
+        Once a bill named one obligation for more than was agreed of it, it was for the others of the contract too: then all count as one.
         """
         if obligation.promise.own:
             return 0
