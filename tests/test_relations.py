@@ -975,13 +975,26 @@ def give_back(history: History, ref: str, cents: int, number: int, day: str, pos
         for line in doc["lines"]:
             of_it = line.get("obligation") == ref or line.get("contract") == ref.rpartition("/")[0]
             if of_it and cents > 0:
-                some = min(cents, cents_of(line["amount"]))
+                some = min(cents, cents_of(line["amount"]) - taken_of(history, doc, line))
                 note = {
                     "type": "credit_note", "id": f"@end{number}n{place}", "invoice": doc["id"], "date": day,
                     "lines": [{"line": line["id"], "amount": text_of(some)}],
                 }  # fmt: skip
-                if post(note):
+                if some > 0 and post(note):
                     cents -= some
+
+
+def taken_of(history: History, bill: Document, line: Document) -> int:
+    """About what credit notes, and refunds of a bill of one line, took of a line."""
+    notes = sum(
+        cents_of(item["amount"])
+        for note in history.of("credit_note")
+        if note["invoice"] == bill["id"]
+        for item in note["lines"]
+        if item["line"] == line["id"]
+    )
+    back = [cents_of(doc["amount"]) for doc in history.of("refund") if doc.get("invoice") == bill["id"]]
+    return notes + (sum(back) if len(bill["lines"]) == 1 else 0)
 
 
 def contract_of(history: History, ref: str) -> Document | None:
