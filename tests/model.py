@@ -517,14 +517,13 @@ class Promised:
         ssp: int | None = None,
     ) -> None:
         self.contract, self.ssp = contract, ssp
-        self.agreed = price
+        self.agreed = self.stated = price  # `stated` last by a document: of one that ended, it may still be billed
         # what credit notes and write-offs take off the price lies on top of what later modifications state
         self.on_top = Fraction(0)
         self.of: defaultdict[tuple[date, date], Fraction] = defaultdict(Fraction)
         self.curve: dict[date, Fraction] = weights(pattern, start, end)
         self.edition: dict[date, Fraction] = {}
         self.ended = False
-        self.last: date | None = None
         self._spread(price, date.min, known)
 
     def _spread(self, rest: Fraction, since: date, known: date) -> None:
@@ -538,13 +537,16 @@ class Promised:
     def earned(self, by: date) -> Fraction:
         return sum((amount for (_, counts), amount in self.of.items() if counts <= by), Fraction(0))
 
+    def by_given(self) -> list[tuple[date, date, Fraction]]:
+        """Days of service, when each is given, and amounts: what a credit note takes off is of the days it was given on."""
+        return [
+            (service, min(service, counts) if amount < 0 else counts, amount)
+            for (service, counts), amount in self.of.items()
+        ]
+
     def given(self, by: date, start: date, end: date) -> Fraction:
         """How much of what a period covers is given by a day: what is earned of it, of all that is."""
-        # what a credit note of the day itself takes off what was given is of the days it was given on
-        covered = [
-            (min(service, counts) if amount < 0 else counts, amount)
-            for (service, counts), amount in self.of.items() if start <= service <= end
-        ]  # fmt: skip
+        covered = [(counts, amount) for service, counts, amount in self.by_given() if start <= service <= end]
         whole = sum((amount for _, amount in covered), Fraction(0))
         if whole <= 0:
             return Fraction(int(end <= by))
@@ -586,10 +588,10 @@ class Promised:
             del self.of[key]
         self.edition = {}
         self.agreed = self.price - self.on_top
-        self.ended, self.last = True, last
+        self.ended = True
 
-    def to_come_ends(self, day: date, amount: Fraction) -> dict[tuple[date, date], Fraction]:
-        """A part of what is to come is given up: the rest of it is earned over what remains. What was taken, by day."""
+    def to_come_ends(self, day: date, amount: Fraction) -> None:
+        """A part of what is to come is given up: the rest of it is earned over what remains."""
         # what a credit note of the same day took off what was given is not to come
         coming = {key: value for key, value in self.of.items() if key[1] >= day and (key[0] >= day or value > 0)}
         whole = sum(coming.values(), Fraction(0))
@@ -601,20 +603,6 @@ class Promised:
         for (service, _), value in taken.items():
             if service in self.edition:
                 self.edition[service] -= value
-        return taken
-
-    def comes_again(self, day: date, taken: dict[tuple[date, date], Fraction], part: Fraction) -> Fraction:
-        """What was given up is paid for after all: deferred again, and earned by its terms."""
-        whole = Fraction(0)
-        for (service, counts), value in taken.items():
-            if self.last is not None and service > self.last:
-                continue  # what is promised no more is none of the price, whatever was paid for it
-            self.of[service, max(counts, day)] += value * part
-            whole += value * part
-            if service in self.edition:
-                self.edition[service] += value * part
-        self.on_top += whole
-        return whole
 
     def lower(self, day: date, amount: Fraction, until: date = date.max) -> None:
         """A lower price: what was given of it is earned less at once, spread as the price is since its last modification.
@@ -688,29 +676,63 @@ class Covering:
 class Earnings:
     """What contracts and invoices earn by month, from their documents alone.
 
-    Told in the order of their dates, as the policy says: on one day contracts, modifications, then what they are billed, then credit
-    notes, then disputes, refunds, write-offs and recoveries. Knows contracts, modifications, renewals, terminations, invoices, credit notes, voids,
-    payments, refunds, disputes, write-offs and recoveries; not estimates, nor progress, nor credits.
+    Knows contracts, modifications, renewals, terminations, invoices, credit notes, voids, payments, refunds, disputes, write-offs and
+    recoveries; not estimates, nor progress, nor credits. What undoes itself leaves nothing but its history, from the day both are in:
+    what is recovered by a day was not written off, whatever asked for it in between.
     """
 
     ROLES = ("revenue", "bad_debt", "refunds", "disputes", "position")
+
+    def tell(self, documents: list[dict[str, Any]]) -> None:
+        self._recoveries = [doc for doc in documents if doc["type"] == "recovery"]
+        self._documents = [doc for doc in documents if doc["type"] != "recovery"]
+        self._told: dict[tuple[str, ...], _Telling] = {}
+        self.owners = set(self._by(date.max).owner.values())
+
+    def _by(self, day: date) -> _Telling:
+        """The history without what was recovered by a day: bad debt first, then what was to come, as a smaller write-off is."""
+        known = [doc for doc in self._recoveries if _day(doc["date"]) <= day]
+        key = tuple(doc["id"] for doc in known)
+        if key not in self._told:
+            back: defaultdict[str, Fraction] = defaultdict(Fraction)
+            for doc in known:
+                back[doc["write_off"]] += Fraction(doc["amount"])
+            self._told[key] = _Telling(
+                [
+                    doc | {"amount": Fraction(doc["amount"]) - back[doc["id"]]} if doc["type"] == "write_off" else doc
+                    for doc in self._documents
+                ]
+            )
+        return self._told[key]
+
+    def balances(self, owner: str, by: date) -> dict[str, Fraction]:
+        """What has come together by a day."""
+        return self._by(by).balances(owner, by)
+
+
+class _Telling:
+    """Documents in the order of their dates, as the policy says.
+
+    On one day contracts, modifications, then what they are billed, then credit notes, then disputes, refunds and write-offs.
+    """
+
     _ORDER = (
         "contract", "contract_modification", "contract_renewal", "contract_termination", "invoice", "invoice_void", "payment", "application",
-        "credit_note", "dispute", "refund", "write_off", "recovery",
+        "credit_note", "dispute", "refund", "write_off",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, documents: list[dict[str, Any]]) -> None:
         self.promised: dict[str, Promised] = {}
         self.lines: dict[str, list[Covering]] = {}
         self.owner: dict[str, str] = {}
         self.of_obligation: dict[str, str] = {}
         self.payments: dict[str, dict[str, Any]] = {}
-        self.given_up: dict[str, dict[str, Any]] = {}
         # by (role, customer): (day, amount)
         self.moved: defaultdict[tuple[str, str], list[tuple[date, Fraction]]] = defaultdict(list)
         self.products: dict[str, dict[str, Any]] = {}
+        # contracts of which a bill named one obligation for more than was ever agreed of it
+        self.as_one: set[str] = set()
 
-    def tell(self, documents: list[dict[str, Any]]) -> None:
         def when(doc: dict[str, Any]) -> tuple[str, int]:
             day = doc.get("issued_on") or doc.get("signed_on") or doc.get("date") or ""
             return day, self._ORDER.index(doc["type"])
@@ -718,9 +740,7 @@ class Earnings:
         for doc in sorted(documents, key=when):
             owner = (
                 doc.get("customer")
-                or self.owner[
-                    next(doc[name] for name in ("contract", "invoice", "payment", "write_off") if name in doc)
-                ]
+                or self.owner[next(doc[name] for name in ("contract", "invoice", "payment") if name in doc)]
             )
             self.owner[doc["id"]] = owner
             getattr(self, f"_{doc['type']}")(doc, _day(when(doc)[0]), owner)
@@ -729,7 +749,7 @@ class Earnings:
         """What has come together by a day."""
         found = {
             role: sum((amount for day, amount in self.moved[role, owner] if day <= by), Fraction(0))
-            for role in self.ROLES
+            for role in Earnings.ROLES
             if role != "revenue"
         }
         found["revenue"] = sum(
@@ -779,7 +799,7 @@ class Earnings:
             if curve == promised.curve and cents(item["price"]) == round(promised.agreed * 100):
                 # what states the terms that hold changes nothing: what undoes itself leaves nothing
                 continue
-            promised.curve = curve
+            promised.curve, promised.stated = curve, price
             if doc.get("treatment", "auto") == "catch_up":
                 promised.catch_up(day, price)
             else:
@@ -840,7 +860,11 @@ class Earnings:
             amount = Fraction(line["amount"])
             self._move("position", owner, day, amount)
             if "obligation" in line:
-                found.append(Covering(doc["id"], line, self.promised[line["obligation"]], day, own=False))
+                promised = self.promised[line["obligation"]]
+                found.append(Covering(doc["id"], line, promised, day, own=False))
+                billed = self._billed([promised])
+                if promised.contract and billed > max(promised.price, promised.stated):
+                    self.as_one.add(promised.contract)
                 continue
             if amount < 0:
                 start, end = _day(line["start"]), _day(line["end"])
@@ -887,21 +911,34 @@ class Earnings:
             line = next(line for line in self.lines[doc["invoice"]] if line.id == asked["line"])
             amount = Fraction(asked["amount"])
             self._move("position", owner, day, -amount)
-            beyond = Fraction(0)
-            if not line.own:
-                billed = sum(
-                    other.left
-                    for others in self.lines.values()
-                    for other in others
-                    if other.promised is line.promised and not other.void
-                )
-                beyond = min(max(billed - line.promised.price, Fraction(0)), amount)
+            beyond = min(self._beyond(line), amount)
             line.left -= amount
             line.covers -= amount
             if "start" in asked:
                 line.promised.lower_over(day, amount, _day(asked["start"]), _day(asked["end"]), beyond)
             elif amount > beyond:
                 line.promised.lower(day, amount - beyond)
+
+    def _billed(self, promised: list[Promised]) -> Fraction:
+        """What bills of obligations say, less what was credited and what was given back of what was to come."""
+        return sum(
+            (
+                line.left + line.given_lost
+                for lines in self.lines.values()
+                for line in lines
+                if line.promised in promised and not line.void
+            ),
+            Fraction(0),
+        )
+
+    def _beyond(self, line: Covering) -> Fraction:
+        """What is billed beyond the price: of its obligation, or of the contract once a bill of one was for others too."""
+        if line.own:
+            return Fraction(0)
+        alike = [line.promised]
+        if line.promised.contract in self.as_one:
+            alike = [one for one in self.promised.values() if one.contract == line.promised.contract]
+        return max(self._billed(alike) - sum((one.price for one in alike), Fraction(0)), Fraction(0))
 
     # What a bill covers, and what of it is given
 
@@ -920,7 +957,7 @@ class Earnings:
         named = [other.period for other in others if other.period is not None]
         reached = sum(
             (
-                amount for (service, counts), amount in line.promised.of.items()
+                amount for service, counts, amount in line.promised.by_given()
                 if counts <= before and not any(start <= service <= end for start, end in named)
             ),
             Fraction(0),
@@ -938,50 +975,19 @@ class Earnings:
         return [(line, gross * line.left / whole) for line in lines if line.left]
 
     def _write_off(self, doc: dict[str, Any], day: date, owner: str) -> None:
-        """Of what the bill covers first what is to come, then what was earned."""
-        kept = self.given_up[doc["id"]] = {
-            "parts": [],
-            "amount": Fraction(doc["amount"]),
-            "back": Fraction(0),
-            "invoice": doc["invoice"],
-        }
-        for line, net in self._parts(doc["invoice"], kept["amount"]):
+        """Of what the bill covers first what is to come, then what was earned; what is billed beyond the price lowers none."""
+        for line, net in self._parts(doc["invoice"], Fraction(doc["amount"])):
             given = self._given(line, day)
             coming = min(
                 net, max(line.left - given if line.own else (line.covers - given) * self._not_back(line), Fraction(0))
             )
-            taken = line.promised.to_come_ends(day, coming)
+            line.promised.to_come_ends(day, coming - min(coming, self._beyond(line)))
             line.left -= net
             line.covers -= coming
             line.given_lost += net - coming
             line.bad += net - coming
             self._move("bad_debt", owner, day, net - coming)
             self._move("position", owner, day, -coming)
-            kept["parts"].append((line, net - coming, coming, taken))
-
-    def _recovery(self, doc: dict[str, Any], day: date, owner: str) -> None:
-        """In reverse order: bad debt first, then what was to come; tax in proportion."""
-        lost = self.given_up[doc["write_off"]]
-        before, lost["back"] = lost["back"], lost["back"] + Fraction(doc["amount"])
-        bad = sum(part[1] for part in lost["parts"])
-        coming = sum(part[2] for part in lost["parts"])
-
-        def back(until: Fraction) -> tuple[Fraction, Fraction]:
-            reached = (bad + coming) * until / lost["amount"]
-            return min(reached, bad), max(reached - bad, Fraction(0))
-
-        (bad_before, coming_before), (bad_now, coming_now) = back(before), back(lost["back"])
-        for line, own_bad, own_coming, taken in lost["parts"]:
-            bad_back = own_bad * (bad_now - bad_before) / bad if bad else Fraction(0)
-            coming_back = own_coming * (coming_now - coming_before) / coming if coming else Fraction(0)
-            self._move("bad_debt", owner, day, -bad_back)
-            line.given_lost -= bad_back
-            line.bad -= bad_back
-            if coming_back:
-                line.promised.comes_again(day, taken, coming_back / own_coming)
-                self._move("position", owner, day, coming_back)
-                line.covers += coming_back
-            line.left += bad_back + coming_back
 
     def _payment(self, doc: dict[str, Any], _day: date, _owner: str) -> None:
         self.payments[doc["id"]] = doc

@@ -1071,7 +1071,7 @@ def agrees(shelf: Shelf, history: History) -> str | None:
     model.tell(history.in_order())
     balances = cumulative(place.moves(by="role"))
     found = []
-    for owner in sorted(set(model.owner.values())):
+    for owner in sorted(model.owners):
         # each correction may round by itself
         within = 2 + sum(customers(history, []).get(doc["id"]) == owner for doc in history.in_order()) // 3
         for month in months():
