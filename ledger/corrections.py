@@ -34,7 +34,7 @@ from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subjec
 from ledger.redraws import Freed
 from ledger.refunds_explained import Explained
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets, all_or_nothing, record_move, unexpire
+from ledger.wallets import Wallets, all_or_nothing, expired_by, record_move
 
 _CUSTOMER = "customer"
 
@@ -110,7 +110,7 @@ class _Credit:
         """Lower what a line of prepaid credits bills: unused ones go with it, of used ones a credit lowers the price."""
         source, subject = self.invoice.source, line.subject
         grant = self.wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
-        unexpire(self.wallets, source, grant, self.on)
+        expired_by(self.wallets, source, grant, self.on)
         if kind != "void":
             self.freed += redraws.free(self.wallets, source, grant, amount + self.taken[subject], self.day)
         taken = credits_back.split(self.books, source, grant, amount, self.day, self.taken[subject])
@@ -453,11 +453,12 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
         raise Refused("grant", doc.grant, f"expected credits that were paid for, found a {grant.kind} grant")
     if doc.date < grant.effective_on:
         raise Refused("date", doc.date, f"expected {grant.effective_on}, when the credits begin, or later")
-    unexpire(wallets, source, grant, doc.date)
+    expired_by(wallets, source, grant, doc.date)
     face = grant.left if doc.amount is None else to_minor(doc.amount, grant.currency)
     if face == 0 or face > grant.left:
         left = to_text(grant.left, grant.currency)
-        raise OverApplication("amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}")
+        over = f": it expired on {grant.expires_on}" if grant.expired_face else ""
+        raise OverApplication("amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}{over}")
     money = share(grant.unused_worth, face, grant.left) if grant.proportional else share_of_order(grant, face)
     billing = _invoices_of(books, customer.customer_id, grant)
     billed.stand_together(books, customer.customer_id, billing)

@@ -25,7 +25,7 @@ from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.positions import available
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets, unexpire
+from ledger.wallets import Wallets, expired_by
 
 _CUSTOMER = "customer"
 
@@ -241,7 +241,7 @@ def _of_usage(
     rate = None if kind == "write_off" else invoice.rate
     if line.kind == "prepaid":
         grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-        unexpire(wallets, source, grant, on)
+        expired_by(wallets, source, grant, on)
         freed = redraws.free(wallets, source, grant, net + before[line.subject], day)
         wallets.freed += [(source, item) for item in freed]
         taken = credits_back.split(books, source, grant, net, day, before[line.subject])

@@ -504,6 +504,16 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
     return expired
 
 
+def expired_by(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
+    """Let a grant and its order be expired as they are on a day, for a document of it: whatever was recognised, or not yet."""
+    unexpire(wallets, source, grant, on)
+    members = [grant] if grant.paid is None else [grant.paid, *grant.paid.bonuses]
+    for item in members:
+        if item.kind != "commitment" and item.expires_on is not None and item.expires_on < on:
+            of_item = Source(source.document_id, source.customer, item.entity, item.currency)
+            expire_grant(wallets, of_item, item, item.expires_on, on)
+
+
 def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
     """Put back what expired of a grant, and of its order, for a document of a day on which it had not: it comes late.
 

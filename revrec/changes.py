@@ -123,6 +123,18 @@ class _Billed:
     to_come: int = 0
 
 
+@dataclass(slots=True)
+class _Part:
+    """A part of a correction: of its amount what is expected back, what else leaves the bill, and what of that lowers the price."""
+
+    event: Corrected
+    billed: _Billed
+    obligation: _Obligation
+    expected: int = 0
+    rest: int = 0
+    lower: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Share:
     """A part in a component: whose, its weight, how much it is now.
@@ -166,6 +178,13 @@ def _rank(event: Event | Bill) -> tuple[date, int, str, int]:
     if isinstance(event, Corrected):
         return (event.on, _CORRECTING[event.kind], f"{event.kind} {event.ref}", event.document_id)
     return (event.on, _RANKS[type(event)], "", event.document_id)
+
+
+def _together(event: Corrected, other: Event | Bill) -> bool:
+    """Whether another is a part of the same correction: of the same document, kind and day."""
+    return isinstance(other, Corrected) and (
+        (other.kind, other.document_id, other.on) == (event.kind, event.document_id, event.on)
+    )
 
 
 def fold(
@@ -288,7 +307,12 @@ class _Fold:
                 for contract in dict.fromkeys(item.contract for item in same):
                     self._modify([item for item in same if item.contract == contract])
             elif isinstance(event, Corrected):
-                self._correct(event)
+                together = [event]
+                while coming and _together(event, coming[0]):
+                    part = coming.pop(0)
+                    assert isinstance(part, Corrected), "looked at just before"
+                    together.append(part)
+                self._correct_together(together)
             else:
                 self._change(event)
         return self.folded
@@ -687,16 +711,25 @@ class _Fold:
         self.billed_as_one |= not obligation.promise.own and not usage and more > 0
         self.bills[bill.key] = _Billed(bill, bill.amount)
 
+    def _covers(self, billed: _Billed) -> int:
+        """What of the price a bill covers: less its part of what the contract's documents took off, which is not to be earned."""
+        obligation = self.obligations[billed.bill.subject]
+        terms = obligation.terms
+        if not terms.taken or billed.covers <= 0:
+            return billed.covers
+        whole = sum(max(item.covers, 0) for item in self.bills.values() if item.bill.subject == billed.bill.subject)
+        return billed.covers - share(min(terms.taken, whole), billed.covers, max(whole, terms.price + terms.taken))
+
     def _given(self, billed: _Billed, on: date) -> int:
         """What of what a bill covers is given before a day: of the period it names, else of the price in the order of the bills."""
         terms = self.obligations[billed.bill.subject].terms
         before = timedelta(days=1)
-        bill, earned = billed.bill, terms.by(on - before)
+        bill, earned, covers = billed.bill, terms.by(on - before), self._covers(billed)
         if bill.starts_on is not None and bill.ends_on is not None:
             starts, ends = terms.by(bill.starts_on - before), terms.by(bill.ends_on)
             if ends <= starts:
-                return billed.covers if on > bill.ends_on else 0
-            return share(billed.covers, min(max(earned - starts, 0), ends - starts), ends - starts)
+                return covers if on > bill.ends_on else 0
+            return share(covers, min(max(earned - starts, 0), ends - starts), ends - starts)
         of_it = [item for item in self.bills.values() if item.bill.subject == bill.subject]
         named = sorted(
             (terms.by(item.bill.starts_on - before), terms.by(item.bill.ends_on))
@@ -712,17 +745,70 @@ class _Fold:
             if item is billed:
                 break
             if item.bill.starts_on is None or item.bill.ends_on is None:
-                free -= item.covers - item.to_come
-        return min(max(free, 0), billed.covers)
+                free -= self._covers(item) - item.to_come
+        return min(max(free, 0), covers)
 
-    def _correct(self, event: Corrected) -> None:
-        """What a correction of a bill makes of the obligation, and how its amount is made up."""
-        billed = self.bills.get(event.bill)
-        if billed is None or event.amount == 0:
-            return  # of a bill of a later day, or undone whole
-        obligation = self.obligations[billed.bill.subject]
+    def _correct_together(self, events: Sequence[Corrected]) -> None:
+        """The parts of a correction, of lines and obligations: what is billed beyond the price of all goes back before any price falls."""
+        parts = [
+            _Part(event, billed, self.obligations[billed.bill.subject])
+            for event in events
+            if event.amount and (billed := self.bills.get(event.bill)) is not None
+        ]  # the others are of a bill of a later day, or undone whole
+        alike: dict[tuple[str, ...], list[_Part]] = {}
+        for part in parts:
+            alike.setdefault(self._alike(part.obligation, part.billed), []).append(part)
+        for subjects, together in alike.items():
+            if together[0].event.kind in ("credit", "return", "write_off"):
+                self._lowering(subjects, together)
+        for part in parts:
+            self._correct(part)
+
+    def _lowering(self, subjects: Sequence[str], parts: Sequence[_Part]) -> None:
+        """Decide what of each part lowers its price: what is more than is billed beyond the prices of those that count together.
+
+        A part takes what is billed beyond its own price first; what of a write-off has nothing to come there goes to the others.
+        """
+        alike = [self.obligations[subject] for subject in subjects]
+        beyond = {item.promise.subject: 0 if item.promise.own else item.beyond for item in alike}
+        left = max(sum(beyond.values()), 0)
+        expected = {item.promise.subject: item.still_expected for item in alike}
+        most: dict[str, int] = {}
+        for part in parts:
+            event, terms, subject = part.event, part.obligation.terms, part.billed.bill.subject
+            if event.kind == "write_off":
+                part.rest = min(event.amount, self._to_come(part.billed, event.on))
+                most[subject] = max(terms.price - terms.earned_before(event.on), 0)
+            else:
+                part.expected = min(event.amount, expected[subject])
+                expected[subject] -= part.expected
+                part.rest = event.amount - part.expected
+                most[subject] = most.get(subject, 0) + part.rest
+            own = min(part.rest, max(beyond[subject], 0), left)
+            beyond[subject] -= own
+            left -= own
+            part.lower = part.rest - own
+        over = min(left, sum(part.lower for part in parts))  # of what the others are billed beyond
+        if over:
+            for part, less in zip(parts, allocate(over, [part.lower for part in parts]), strict=True):
+                part.lower -= less
+        unplaced = 0
+        for part in parts:
+            wanted, subject = part.lower, part.billed.bill.subject
+            part.lower = min(wanted, most[subject])
+            most[subject] -= part.lower
+            unplaced += wanted - part.lower
+        for part in parts:
+            more = min(unplaced, most[part.billed.bill.subject])
+            most[part.billed.bill.subject] -= more
+            part.lower += more
+            unplaced -= more
+
+    def _correct(self, part: _Part) -> None:
+        """What a part of a correction makes of the obligation, and how its amount is made up."""
+        event, billed, obligation = part.event, part.billed, part.obligation
         before = obligation.terms.price
-        split = _CORRECT[event.kind](self, obligation, billed, event)
+        split = _CORRECT[event.kind](self, part)
         before_it = self.folded.splits.get((event.document_id, event.bill), Split())
         self.folded.splits[event.document_id, event.bill] = Split(
             before_it.expected + split.expected, before_it.earned + split.earned, before_it.rest + split.rest
@@ -743,44 +829,40 @@ class _Fold:
         if obligation.terms.price != before or split.expected:
             self._keep(obligation, event, "price", _REASONS[event.kind].format(event.ref), before)
 
-    def _void(self, obligation: _Obligation, _billed: _Billed, event: Corrected) -> Split:
+    def _void(self, part: _Part) -> Split:
         """A bill is no price; but an obligation that an invoice made for itself has no other, and loses it from the start."""
-        if obligation.promise.own:
-            terms = obligation.terms
-            terms.base, terms.pieces = terms.price - event.amount, []
-        return Split(rest=event.amount)
+        if part.obligation.promise.own:
+            terms = part.obligation.terms
+            terms.base, terms.pieces = terms.price - part.event.amount, []
+        return Split(rest=part.event.amount)
 
-    def _beyond(self, obligation: _Obligation, billed: _Billed) -> int:
-        """What is billed beyond the price of what a bill is for: one obligation, or all that a line of it is spread over.
+    def _alike(self, obligation: _Obligation, billed: _Billed) -> tuple[str, ...]:
+        """Whose bills and prices count together: one obligation's, or all that a line is spread over.
 
         Once a bill named one obligation for more than was agreed of it, it was for the others of the contract too: then all count as one.
         """
-        if obligation.promise.own:
-            return 0
         bill = billed.bill
-        alike = [obligation]
+        if obligation.promise.own:
+            return (bill.subject,)
         if self.billed_as_one:
-            alike = [
-                item
-                for item in self.obligations.values()
+            return tuple(
+                subject
+                for subject, item in self.obligations.items()
                 if not item.promise.own and item.terms.curve.pattern != "usage"
-            ]
-        elif any(key[:2] == (bill.invoice_id, bill.line) and key[2] != bill.subject for key in self.bills):
-            alike = [self.obligations[key[2]] for key in self.bills if key[:2] == (bill.invoice_id, bill.line)]
-        return max(sum(item.beyond for item in alike), 0)
+            )
+        of_line = tuple(key[2] for key in self.bills if key[:2] == (bill.invoice_id, bill.line))
+        return of_line if len(of_line) > 1 else (bill.subject,)
 
-    def _credit(self, obligation: _Obligation, billed: _Billed, event: Corrected) -> Split:
+    def _credit(self, part: _Part) -> Split:
         """What is expected back first, then what was promised over its period, what is billed beyond the price, and the price."""
-        expected = min(event.amount, obligation.still_expected)
-        rest = event.amount - expected
-        beyond = self._beyond(obligation, billed)
-        lower = 0 if event.rebill else max(rest - beyond, 0)
-        terms = obligation.terms
+        event, rest = part.event, part.rest
+        lower = 0 if event.rebill else part.lower
+        terms = part.obligation.terms
         if lower and event.starts_on is not None and terms.curve.pattern == "progress":
             terms.base -= lower  # no day of it is promised: it is for what was given
         elif not event.rebill and event.starts_on is not None and event.ends_on is not None:
             ended = terms.end(event.starts_on, event.ends_on, rest)
-            over = max(rest - ended - beyond, 0)
+            over = max(part.lower - ended, 0)
             lower = ended + over
             if over:
                 at = terms.reached(event.ends_on)
@@ -788,30 +870,32 @@ class _Fold:
         elif lower:
             terms.spread(-lower)
         terms.lowered += lower
-        return Split(expected=expected, rest=rest)
+        return Split(expected=part.expected, rest=rest)
 
-    def _write_off(self, obligation: _Obligation, billed: _Billed, event: Corrected) -> Split:
-        """Of what the bill covers, what is to come is given up first: it leaves the price; then what was earned: bad debt."""
-        to_come = max(billed.covers - self._given(billed, event.on), 0)
-        covers = billed.covers - billed.gone
+    def _to_come(self, billed: _Billed, on: date) -> int:
+        """What of what a bill covers is still to come on a day, and its money did not go back."""
+        to_come = max(self._covers(billed) - self._given(billed, on), 0)
+        covers = self._covers(billed) - billed.gone
         if billed.refunded and covers > 0:  # money went back of it, evenly
             to_come = share(to_come, max(covers - billed.refunded, 0), covers)
-        rest = min(event.amount, to_come)
-        gives_up = max(rest - self._beyond(obligation, billed), 0)
-        terms = obligation.terms
-        gives_up = min(gives_up, max(terms.price - terms.earned_before(event.on), 0))
-        terms.give_up(event.on, gives_up)
-        terms.lowered += gives_up
-        return Split(earned=event.amount - rest, rest=rest)
+        return to_come
 
-    def _give_back(self, obligation: _Obligation, billed: _Billed, event: Corrected) -> Split:
+    def _write_off(self, part: _Part) -> Split:
+        """Of what the bill covers, what is to come is given up first: it leaves the price; then what was earned: bad debt."""
+        terms = part.obligation.terms
+        terms.give_up(part.event.on, part.lower)
+        terms.lowered += part.lower
+        return Split(earned=part.event.amount - part.rest, rest=part.rest)
+
+    def _give_back(self, part: _Part) -> Split:
         """What is expected back first; of the rest, what of the bill is given is shown beside revenue, in proportion.
 
         What was not given ends where the bill was its only price; a contract's price stays.
         """
+        obligation, billed, event = part.obligation, part.billed, part.event
         expected = min(event.amount, obligation.still_expected)
         amount = event.amount - expected
-        covers = billed.covers - billed.gone
+        covers = self._covers(billed) - billed.gone
         given = self._given(billed, event.on) - billed.gone
         earned = share(amount, min(max(given, 0), covers), covers) if covers > 0 else amount
         if obligation.promise.own:
@@ -822,7 +906,7 @@ class _Fold:
         return Split(expected, earned, amount - earned)
 
 
-_CORRECT: Mapping[str, Callable[[_Fold, _Obligation, _Billed, Corrected], Split]] = {
+_CORRECT: Mapping[str, Callable[[_Fold, _Part], Split]] = {
     "void": _Fold._void,
     "credit": _Fold._credit,
     "return": _Fold._credit,
