@@ -41,6 +41,25 @@ def break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date
         wallets.touch(grant)
 
 
+def is_late(wallets: Wallets, source: Source, grant: Grant, on: date) -> bool:
+    """Whether anything of a grant that is earned in proportion to use is of a later day: draws, breakage, or what took credits away."""
+    if not grant.proportional or grant.kind == "commitment":
+        return False
+    books = wallets.books
+    account = AccountKey(source.entity, "customer_credits", source.currency, grant.subject)
+    return any(day > on and net for day, net in books.history(grant.customer_id, account).items())
+
+
+def break_by_days(wallets: Wallets, source: Source, grant: Grant, day: date) -> bool:
+    """Earn expected breakage of what is used on a day; where it comes late, what later days earned is told anew, and True returned."""
+    late = is_late(wallets, source, grant, day)
+    if late:
+        _catch_up(wallets, source, grant, day)
+    else:
+        break_in_proportion(wallets, source, grant, day)
+    return late
+
+
 def break_of_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
     """Earn expected breakage of what is billed of a grant on a day, or comes in after all, once it was used."""
     if grant.proportional and grant.kind != "commitment" and grant.drawn:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from ledger import commitments
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.breakage import break_in_proportion
+from ledger.breakage import break_by_days, break_in_proportion
 from ledger.grants import NET_GRANT, Grant, grant_accounts, money_back
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER, RULES
@@ -263,7 +263,7 @@ def _return_credits(wallets: Wallets, source: Source, grant: Grant, face: int, p
     if grant.expires_on is not None and grant.expires_on < day:
         _expire_again(wallets, source, grant, paid, face, credits_back, day)
     else:
-        break_in_proportion(wallets, source, grant, day)
+        break_by_days(wallets, source, grant, day)
     if paid is not None:
         books.net(source, grant_accounts(source, paid.ref), NET_GRANT, day)
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from ledger import commitments, documents, given_back, journal
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.breakage import break_in_proportion
+from ledger.breakage import break_by_days, is_late
 from ledger.errors import ConflictingDocument, OverApplication, Overdrawn, UnknownReference, WrongParty
 from ledger.given_back import Piece
 from ledger.grants import NET_GRANT, Draw, Grant, breakage_due, draw_movements, grant_accounts, plan_draws, unbroken
@@ -369,16 +369,16 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
     if paid is not None:
         paid.drawn += draw.money
         wallets.touch(paid)
-    break_in_proportion(wallets, source, grant, on)
+    late = break_by_days(wallets, source, grant, day)
     wallets.touch(grant)
-    if not ordered and paid is not None:
+    if (late or not ordered) and paid is not None:
         wallets.books.net(source, grant_accounts(source, paid.ref), NET_GRANT, day)
 
 
 def _give_breakage_back(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
-    """Before a draw: put back breakage that it shows not to be any."""
+    """Before a draw: put back breakage that it shows not to be any; where it comes late that is told by days, after it."""
     grant = draw.grant
-    if not grant.expected_breakage or grant.expired_face or grant.kind == "commitment":
+    if not grant.expected_breakage or grant.expired_face or grant.kind == "commitment" or is_late(wallets, source, grant, on):
         return
     excess = grant.broken - breakage_due(grant, grant.drawn_face + draw.face, grant.drawn + draw.money)
     if excess > 0:
