@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from sqlalchemy import text
+
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, Refused
 from ledger.grants import Grant
 from ledger.money import to_text
 from ledger.positions import History, available, balance
+from ledger.rulebook import RULES
 from ledger.usage_lines import NET_USAGE, overage_accounts, usage_subject
 from ledger.wallets import Wallets
 
@@ -50,28 +53,51 @@ def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: 
 
 
 def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str, most: int, day: date) -> None:
-    """Usage under a commitment fell that was billed: where its shortfall was billed too, that bill is due as shortfall."""
+    """Usage under a commitment fell whose shortfall was billed: what that bill covers of it, or other bills do, is due as shortfall."""
     books, customer_id = wallets.books, source.customer.customer_id
     billed = [(key, history) for key, history in _shortfalls(books, source, grant) if history]
     if not billed:
         return
     key, history = billed[0]
     on = max(day, min(history))
-    keys = overage_accounts(source, product)
-    raised = min(most, grant.left, max(available(books.history(customer_id, keys[0]), on), 0))
-    if raised <= 0:
-        return
     usage, subject = usage_subject(product), grant.subject
+    most = min(most, grant.left)
+    again = min(most, _covered(books, source, grant, usage))
+    ahead = max(available(books.history(customer_id, overage_accounts(source, product)[0]), on), 0)
+    raised = min(most - again, ahead)
+    if again + raised <= 0:
+        return
     books.post(
         source,
         on,
         [
+            Movement("shortfall.used_returned", again, usage, subject, key.product),
             Movement("shortfall.raised", raised, usage, subject, key.product),
-            Movement("expire.shortfall_raised", raised, subject, subject),
+            Movement("expire.shortfall_raised", again + raised, subject, subject),
         ],
     )
-    grant.expired_face += raised
+    grant.expired_face += again + raised
     wallets.touch(grant)
+    if again:
+        books.net(source, overage_accounts(source, product), NET_USAGE, on - timedelta(days=1))
+
+
+def _covered(books: Books, source: Source, grant: Grant, usage: str) -> int:
+    """What of a product's usage under a commitment the bill of its shortfall covers, because it came after."""
+    books.flush()
+    covered = books.connection.scalar(
+        text(
+            "select coalesce(sum(case when p.rule = :used then p.amount else -p.amount end), 0) from posting p"
+            " join account u on u.customer_id = p.customer_id and u.account_id in (p.debit_account, p.credit_account)"
+            " join account s on s.customer_id = p.customer_id and s.account_id in (p.debit_account, p.credit_account)"
+            " where p.customer_id = :customer_id and p.rule in (:used, :returned) and u.subject = :usage and s.subject = :subject"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "usage": usage, "subject": grant.subject,
+            "used": RULES["shortfall.used"].number, "returned": RULES["shortfall.used_returned"].number,
+        },
+    )  # fmt: skip
+    return max(int(covered or 0), 0)
 
 
 def bill_shortfall(

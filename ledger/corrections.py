@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from sqlalchemy import text
@@ -52,6 +53,7 @@ class _Credit:
         self.on = on or day
         self.open_amount = open_amount
         self.kind = "return"
+        self.rebill = False
         self.movements: list[Movement] = []
         self.freed: list[Freed] = []
         self.taken: Counter[str] = Counter()
@@ -160,7 +162,7 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
         if line.kind == "prepaid" and amount:
             grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             grant.fundings.append((credit.day, -amount))
-        if line.kind == "shortfall" and amount:
+        if line.kind == "shortfall" and amount and (credit.kind == "void" or credit.rebill):  # else it is a lower price
             commitment = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             unused = min(amount, commitment.expired_face)
             commitment.expired_face -= unused
@@ -239,6 +241,9 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     books, source = wallets.books, invoice.source
     on = _counted(invoice, on)
     day = books.open_day(source.entity, on)
+    customer_id = source.customer.customer_id
+    again = receivables.prorated_by(books, customer_id, invoice.invoice_id)
+    invoice = _before_own_proration(invoice, again)
     left = invoice.gross
     if left == 0:
         raise Refused(field, invoice.ref, "is voided or credited in full already")
@@ -257,8 +262,6 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         )
     # what lines credited is billed again first, so that the rest is credited whole
     credits_ = [line for line in invoice.lines if line.net < 0]
-    customer_id = source.customer.customer_id
-    again = receivables.prorated_by(books, customer_id, invoice.invoice_id)
     decided = obligations.decide(wallets, customer_id, source.document_id, [
         *(
             Correction(source.document_id, by, "proration", part.invoice_id, part.line, part.subject, part.amount, on,
@@ -292,6 +295,13 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     coupons.take_back(books, source, invoice.invoice_id, day)
     _finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
     decided.keep()
+
+
+def _before_own_proration(invoice: BilledInvoice, again: Sequence[Prorated]) -> BilledInvoice:
+    """An invoice with its lines as they were before lines of the same one credited them: both are taken back."""
+    back = Counter({part.line: part.amount for part in again if part.invoice_id == invoice.invoice_id})
+    lines = [replace(line, net=line.net + back[line.line]) if back[line.line] else line for line in invoice.lines]
+    return replace(invoice, lines=lines)
 
 
 def _own(line: Line, again: Sequence[Prorated]) -> bool:
@@ -410,6 +420,7 @@ def _credit(
     ])  # fmt: skip
     _require_left(invoice, credited, explained)
     credit = _Credit(wallets, invoice, day, due, on)
+    credit.rebill = doc.rebill
     for asked, line, net, taxes in parts:
         if billed.is_of_terms(line):
             credit.take_back(line, net, decided, "credit")

@@ -1442,6 +1442,14 @@ _RULES = (
         "ASC 606-10-25-4",
     ),
     Rule(
+        749,
+        "shortfall.used_returned",
+        "unbilled_receivable",
+        "revenue",
+        "Usage under a commitment fell that the bill of its shortfall had covered: so much of that bill is shortfall again.",
+        "ASC 606-10-55-48",
+    ),
+    Rule(
         701,
         "manual",
         "",

@@ -46,8 +46,15 @@ def separate(books: Books, document_id: int, through: date) -> None:
         reduced = _reduced(books, customer_id, subject)
         deferred, _, _ = obligation_keys(first.entity, first.currency, subject, "")
         kept: AccountKey = refund_key(first.entity, first.currency, subject)
-        for month in months_between(begins, month_start(through)):
-            last = month_end(month)
+        ends = {month_end(month) for month in months_between(begins, month_start(through))}
+        given = {day for day in books.history(customer_id, kept) if begins <= day <= max(ends)}
+        for last in sorted(ends | given):
+            if last not in ends:  # between month ends only what was given back by then is made good
+                short = -balance(books.history(customer_id, kept), last)
+                if short > 0:
+                    day = max(last, first_open)
+                    books.post(source, day, [Movement("refund_liability.expected", short, subject, subject)])
+                continue
             expected = next((row.refund_minor for row in reversed(versions) if row.from_day <= last), 0)
             given_back = sum(amount for day, amount in reduced if day <= last)
             billed_ahead = balance(books.history(customer_id, deferred), last)

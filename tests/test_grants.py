@@ -299,13 +299,18 @@ def test_late_usage_of_a_closed_month_draws_on_credits_that_expired_since(cli: C
     assert _verified(cli)["2026-04"] == {"breakage_revenue": "-5.00", "revenue": "5.00"}
 
 
-def test_what_is_written_off_before_an_expiry_is_posted_does_not_break(cli: Cli) -> None:
-    """Credits of 10 expire in January; before recognition posts that, their invoice is written off in April: nothing is earned."""
+@pytest.mark.parametrize("recognised", [False, True])
+def test_what_is_written_off_after_an_expiry_broke_by_then(cli: Cli, recognised: bool) -> None:
+    """Credits of 10 expire in January, posted already or not; in April their invoice is written off: all was earned, 10 are bad debt."""
     cli.post(
         *parties(), grant("G", "10.00", expires_on="2026-01-16"), invoice("I", "2026-01-08", prepaid("10.00")),
-        {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-04-05", "reason": "bankrupt", "approved_by": "ann"},
     )  # fmt: skip
+    if recognised:
+        cli.ok("recognize", "--through", "2026-03")
+    cli.post({"type": "write_off", "id": "W", "invoice": "I", "date": "2026-04-05", "reason": "bankrupt", "approved_by": "ann"})
     cli.ok("recognize", "--through", "2026-04")
     cli.ok("verify")
     held = {row["role"]: (row["debit"], row["credit"]) for row in cli.report("trial-balance")}
-    assert {role: sides for role, sides in held.items() if sides != ("0.00", "0.00")} == {}
+    assert {role: sides for role, sides in held.items() if sides != ("0.00", "0.00")} == {
+        "bad_debt": ("10.00", "0.00"), "breakage_revenue": ("0.00", "10.00")
+    }  # fmt: skip
