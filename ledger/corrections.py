@@ -419,6 +419,7 @@ def _credit(
         ),
     ])  # fmt: skip
     _require_left(invoice, credited, explained)
+    _require_promised(decided, parts, [index for index, _ in asked_lines])
     credit = _Credit(wallets, invoice, day, due, on)
     credit.rebill = doc.rebill
     for asked, line, net, taxes in parts:
@@ -434,6 +435,24 @@ def _credit(
     refunds_explained.post(books, invoice, explained)
     decided.keep()
     return credited
+
+
+def _require_promised(
+    decided: Decided, parts: Sequence[tuple[documents.CreditNoteLine, Line, int, list[TaxPart]]], places: Sequence[int]
+) -> None:
+    """Raise Refused where a line's period is wholly outside of what was ever promised: nothing of it can end."""
+    for index, (asked, line, _, _) in zip(places, parts, strict=True):
+        if asked.start is None or asked.end is None:
+            continue
+        terms = [decided.term(subject) for subject, _ in billed.by_obligation(line, line.net)]
+        known = [term for term in terms if term is not None]
+        if len(known) < len(terms) or not known or any(asked.start <= last and first <= asked.end for first, last in known):
+            continue
+        first, last = min(first for first, _ in known), max(last for _, last in known)
+        raise Refused(
+            f"lines.{index}.start", asked.start,
+            f"expected a period of what line {line.line} is for, {first} to {last}; without one it is a lower price",
+        )  # fmt: skip
 
 
 def _require_left(invoice: BilledInvoice, credited: Mapping[str, int], explained: Sequence[Explained]) -> None:

@@ -87,6 +87,9 @@ class Decided(Protocol):
     def share(self, invoice_id: int, line: str, subject: str, *, of: int | None = None, undoing: int = 0) -> Shares:
         """How a line's amount is made up: of the document's own correction, of what it undoes of another, or of one in the books."""
 
+    def term(self, subject: str) -> tuple[date, date] | None:
+        """The first and last day on which what a bill is for was ever promised; None where it is not earned over days."""
+
     def keep(self) -> None:
         """Keep what becomes of the terms, once the corrections are posted."""
 

@@ -156,7 +156,8 @@ def _given(
             if billed.is_of_terms(line) and by_line[line.line]:
                 net, _ = lowered_by(by_line[line.line], line)
                 corrections += [
-                    Correction(document_id, by, kind, invoice.invoice_id, line.line, subject, part, on)
+                    # not before its receivable counts, as a credit note of it
+                    Correction(document_id, by, kind, invoice.invoice_id, line.line, subject, part, max(on, invoice.recorded_on))
                     for subject, part in billed.by_obligation(line, net)
                 ]
     customer_id = of[0][0].source.customer.customer_id if of else 0

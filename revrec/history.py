@@ -24,6 +24,7 @@ from ledger.wallets import Wallets
 from revrec import happened
 from revrec.changes import Beside, Folded, Split, Version, fold
 from revrec.events import Bill, Combined, Corrected, Event, Modified, Promise, Taken, Terminated, Undone
+from revrec.schedules import PERIODIC
 from revrec.terms import Curve, Progress
 from revrec.versions import Party, find_contract
 
@@ -441,6 +442,15 @@ class Decided:
             if split is not None:
                 return Shares(split.expected, split.earned, split.rest)
         return Shares(0, 0, 0)
+
+    def term(self, subject: str) -> tuple[date, date] | None:
+        """The first and last day on which what a bill is for was ever promised; None where it is not earned over days."""
+        curves = [
+            version.terms.curve for _, folded in self.histories for version in folded.versions.get(subject, [])
+        ]
+        if not curves or any(curve.pattern not in PERIODIC for curve in curves):
+            return None
+        return min(curve.starts_on for curve in curves), max(curve.last_day for curve in curves)
 
     def keep(self) -> None:
         """Keep the terms that come of them, and post what is decided differently of others: after their own movements."""

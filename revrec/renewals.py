@@ -34,7 +34,7 @@ def post_renewal(wallets: Wallets, doc: ContractRenewal, document_id: int) -> in
     books = wallets.books
     contract = find_contract(books, doc.contract, doc.date)
     source = contract.source(books, document_id, doc.date)
-    items = [_renewed(books, contract, renewal, index) for index, renewal in enumerate(doc.obligations)]
+    items = [_renewed(books, contract, renewal, index, doc.date) for index, renewal in enumerate(doc.obligations)]
     refuse_overlaps([(index, item) for index, (item, _) in enumerate(items)])
     new = [
         (new_obligation(books, source, f"obligations.{index}", item), price)
@@ -61,10 +61,10 @@ def _promise(contract: Agreed, new: NewObligation, price: int, document_id: int,
     return Promise(subject, contract.ref, new.item.product, curve, price, new.ssp, on, document_id)
 
 
-def _renewed(books: Books, contract: Agreed, renewal: Renewal, index: int) -> tuple[ContractObligation, int]:
-    """A renewed obligation and its price."""
+def _renewed(books: Books, contract: Agreed, renewal: Renewal, index: int, on: date) -> tuple[ContractObligation, int]:
+    """A renewed obligation and its price, by its terms on a day."""
     field = f"obligations.{index}"
-    standing = standing_of(books, contract, renewal.renews)
+    standing = standing_of(books, contract, renewal.renews, on)
     if standing is None:
         raise UnknownReference(
             f"{field}.renews", renewal.renews, f"expected the id of an obligation of contract {contract.ref}"
@@ -108,7 +108,7 @@ def post_termination(wallets: Wallets, doc: ContractTermination, document_id: in
     contract = find_contract(books, doc.contract, doc.date)
     source = contract.source(books, document_id, doc.date)
     ends = last_day(doc)
-    open_ = [standing for standing in all_standing(books.connection, contract) if not standing.ended]
+    open_ = [standing for standing in all_standing(books.connection, contract, doc.date) if not standing.ended]
     if not open_:
         raise Refused("contract", doc.contract, "expected one of which something goes on: all of it is cancelled")
     penalty = None

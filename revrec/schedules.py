@@ -14,6 +14,10 @@ from fractions import Fraction
 from ledger.money import share
 
 
+# The patterns by which an obligation is earned over days.
+PERIODIC = ("daily", "monthly", "monthly_prorated")
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """How and from when to when an obligation is satisfied; `ends_on` is the last day counted."""

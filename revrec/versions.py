@@ -112,30 +112,33 @@ _STANDING = """
                    and p.percent is not null) as percent,
            o.ssp_minor as ssp, coalesce(v.price_minor, o.price_minor) as price,
            coalesce((select t.treatment from obligation_terms t where t.customer_id = o.customer_id and t.edition = v.edition
-                     and t.subject = 'obligation:' || o.ref and t.treatment = any(:ended) limit 1),
+                     and t.subject = 'obligation:' || o.ref and t.treatment = any(:ended)
+                     and (cast(:on as date) is null or t.from_day <= :on) limit 1),
                     v.treatment, o.treatment, '') as treatment
     from obligation o
     left join lateral (
         select * from obligation_terms v where v.customer_id = o.customer_id and v.subject = 'obligation:' || o.ref
-        order by edition desc, version desc, segment desc limit 1
+          and v.edition = (select max(l.edition) from obligation_terms l where l.customer_id = v.customer_id and l.subject = v.subject)
+          and (cast(:on as date) is null or v.from_day <= :on)
+        order by version desc, segment desc limit 1
     ) v on true
     where o.customer_id = :customer_id and o.contract_id = :contract_id"""
 
 
-def standing_of(books: Books, contract: Agreed, ref: str) -> Standing | None:
-    """An obligation of a contract as its last version has it, or None where the contract has none of that id."""
+def standing_of(books: Books, contract: Agreed, ref: str, on: date | None = None) -> Standing | None:
+    """An obligation of a contract as its last version has it, or as it is on a day; None where the contract has none of that id."""
     row = books.connection.execute(
         text(f"{_STANDING} and o.ref = :ref"),
-        {"customer_id": contract.customer_id, "contract_id": contract.contract_id, "ref": ref, "ended": list(ENDED)},
+        {"customer_id": contract.customer_id, "contract_id": contract.contract_id, "ref": ref, "ended": list(ENDED), "on": on},
     ).first()
     return None if row is None else Standing(*row)
 
 
-def all_standing(connection: Connection, contract: Agreed) -> list[Standing]:
-    """Every obligation of a contract as its last version has it, by id."""
+def all_standing(connection: Connection, contract: Agreed, on: date | None = None) -> list[Standing]:
+    """Every obligation of a contract as its last version has it, or as it is on a day, by id."""
     rows = connection.execute(
         text(f"{_STANDING} order by o.ref"),
-        {"customer_id": contract.customer_id, "contract_id": contract.contract_id, "ended": list(ENDED)},
+        {"customer_id": contract.customer_id, "contract_id": contract.contract_id, "ended": list(ENDED), "on": on},
     )
     return [Standing(*row) for row in rows]
 
