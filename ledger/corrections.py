@@ -446,7 +446,11 @@ def _require_promised(
             continue
         terms = [decided.term(subject) for subject, _ in billed.by_obligation(line, line.net)]
         known = [term for term in terms if term is not None]
-        if len(known) < len(terms) or not known or any(asked.start <= last and first <= asked.end for first, last in known):
+        if (
+            len(known) < len(terms)
+            or not known
+            or any(asked.start <= last and first <= asked.end for first, last in known)
+        ):
             continue
         first, last = min(first for first, _ in known), max(last for _, last in known)
         raise Refused(
@@ -488,7 +492,9 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     if face == 0 or face > grant.left:
         left = to_text(grant.left, grant.currency)
         over = f": it expired on {grant.expires_on}" if grant.expired_face else ""
-        raise OverApplication("amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}{over}")
+        raise OverApplication(
+            "amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}{over}"
+        )
     money = share(grant.unused_worth, face, grant.left) if grant.proportional else share_of_order(grant, face)
     billing = _invoices_of(books, customer.customer_id, grant)
     billed.stand_together(books, customer.customer_id, billing)

@@ -157,7 +157,16 @@ def _given(
                 net, _ = lowered_by(by_line[line.line], line)
                 corrections += [
                     # not before its receivable counts, as a credit note of it
-                    Correction(document_id, by, kind, invoice.invoice_id, line.line, subject, part, max(on, invoice.recorded_on))
+                    Correction(
+                        document_id,
+                        by,
+                        kind,
+                        invoice.invoice_id,
+                        line.line,
+                        subject,
+                        part,
+                        max(on, invoice.recorded_on),
+                    )
                     for subject, part in billed.by_obligation(line, net)
                 ]
     customer_id = of[0][0].source.customer.customer_id if of else 0

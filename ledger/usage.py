@@ -378,7 +378,12 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
 def _give_breakage_back(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
     """Before a draw: put back breakage that it shows not to be any; where it comes late that is told by days, after it."""
     grant = draw.grant
-    if not grant.expected_breakage or grant.expired_face or grant.kind == "commitment" or is_late(wallets, source, grant, on):
+    if (
+        not grant.expected_breakage
+        or grant.expired_face
+        or grant.kind == "commitment"
+        or is_late(wallets, source, grant, on)
+    ):
         return
     excess = grant.broken - breakage_due(grant, grant.drawn_face + draw.face, grant.drawn + draw.money)
     if excess > 0:

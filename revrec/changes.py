@@ -85,6 +85,7 @@ class _Obligation:
     ssp: int | None
     treatment: str
     stated: int  # the price its documents state, without components
+    agreed: int  # what of it is its own, once what is not sold at stand-alone prices is shared
     expected_back: Counter[str] = field(default_factory=Counter)  # by component that is a refund
     given_back: int = 0
     billed: int = 0
@@ -331,7 +332,7 @@ class _Fold:
 
     def _promise(self, promise: Promise) -> _Obligation:
         terms = plain(promise.curve, promise.price, self.progress.get(promise.subject, ()))
-        made = _Obligation(promise, terms, promise.ssp, promise.treatment, promise.price)
+        made = _Obligation(promise, terms, promise.ssp, promise.treatment, promise.price, promise.price)
         self.obligations[promise.subject] = made
         first = min(promise.known_on, promise.curve.starts_on)
         self.folded.versions[promise.subject] = [
@@ -371,7 +372,7 @@ class _Fold:
         for subject, (since, price) in event.prices.items():
             obligation = self.obligations[subject]
             before = obligation.terms.price
-            obligation.stated = price
+            obligation.stated = obligation.agreed = price
             obligation.terms = plain(obligation.promise.curve, price, obligation.terms.progress)
             self._keep(obligation, event, "combined", event.reason, before, since)
 
@@ -446,6 +447,7 @@ class _Fold:
         obligation.ssp = obligation.ssp if item.ssp is None else item.ssp
         if same:
             return  # agreed as it was: nothing changes
+        obligation.agreed = item.price
         if item.treatment == "catch_up":
             self._open_all(obligation)
             obligation.terms = replace(
@@ -463,7 +465,7 @@ class _Fold:
     def _require_at_least(self, obligation: _Obligation, event: Event, price: int) -> None:
         earned = obligation.terms.earned_before(event.on)
         if price < earned and event.document_id == self.checked:
-            raise TooLittle(obligation.promise.subject, earned - self._on_top(obligation))
+            raise TooLittle(obligation.promise.subject, earned, self._on_top(obligation))
 
     def _pooled(
         self,
@@ -532,6 +534,7 @@ class _Fold:
                 obligation.ssp = obligation.ssp if item.ssp is None else item.ssp
             terms.settle(day)
             terms.go_on(day, curve, part)
+            obligation.agreed = terms.price - self._on_top(obligation)
             self._keep(obligation, event, "prospective", reason, before)
         for (new, _), part in zip(apart, parts[len(pooled) :], strict=True):
             made = self._promise(replace(new.promise, price=part, treatment="prospective", reason=reason))
@@ -707,7 +710,7 @@ class _Fold:
         obligation.billed += bill.amount
         usage = obligation.terms.curve.pattern == "usage"
         # of one that ended, what was agreed may still be billed
-        more = min(obligation.beyond, obligation.billed - obligation.stated)
+        more = min(obligation.beyond, obligation.billed - obligation.agreed)
         self.billed_as_one |= not obligation.promise.own and not usage and more > 0
         self.bills[bill.key] = _Billed(bill, bill.amount)
 
@@ -925,12 +928,16 @@ _REASONS = {
 
 
 class TooLittle(Exception):
-    """A modification's price is below what is earned of the obligation already: the least it can be, in minor units."""
+    """A modification's price is below what is earned of the obligation already, in minor units.
 
-    def __init__(self, subject: str, least: int) -> None:
-        super().__init__(f"{subject}: at least {least}")
+    What lies on top of the price that it states, below zero where bills' corrections or the contract's documents took it off, counts.
+    """
+
+    def __init__(self, subject: str, earned: int, on_top: int) -> None:
+        super().__init__(f"{subject}: at least {earned - on_top}")
         self.subject = subject
-        self.least = least
+        self.earned = earned
+        self.on_top = on_top
 
 
 def _taken_as_agreed(added: Added, unknown: Sequence[str]) -> str:

@@ -445,9 +445,7 @@ class Decided:
 
     def term(self, subject: str) -> tuple[date, date] | None:
         """The first and last day on which what a bill is for was ever promised; None where it is not earned over days."""
-        curves = [
-            version.terms.curve for _, folded in self.histories for version in folded.versions.get(subject, [])
-        ]
+        curves = [version.terms.curve for _, folded in self.histories for version in folded.versions.get(subject, [])]
         if not curves or any(curve.pattern not in PERIODIC for curve in curves):
             return None
         return min(curve.starts_on for curve in curves), max(curve.last_day for curve in curves)

@@ -97,7 +97,12 @@ def _check_cancelled(books: Books, contract: Agreed, doc: ContractModification) 
 def _too_little(doc: ContractModification, little: TooLittle, currency: str) -> Refused:
     ref = little.subject.removeprefix("obligation:")
     index = next(index for index, item in enumerate(doc.obligations) if item.id == ref)
+    least, earned = to_text(little.earned - little.on_top, currency), to_text(little.earned, currency)
+    taken = (
+        f", and {to_text(-little.on_top, currency)} was credited, given up or taken off" if little.on_top < 0 else ""
+    )
+    on_top = f", less {to_text(little.on_top, currency)} of components on top" if little.on_top > 0 else ""
     return Refused(
         f"obligations.{index}.price", str(doc.obligations[index].price),
-        f"expected at least {to_text(little.least, currency)}, what is earned of it before {doc.date}",
+        f"expected at least {least}: {earned} is earned of it before {doc.date}{taken}{on_top}",
     )  # fmt: skip

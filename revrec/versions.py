@@ -129,7 +129,13 @@ def standing_of(books: Books, contract: Agreed, ref: str, on: date | None = None
     """An obligation of a contract as its last version has it, or as it is on a day; None where the contract has none of that id."""
     row = books.connection.execute(
         text(f"{_STANDING} and o.ref = :ref"),
-        {"customer_id": contract.customer_id, "contract_id": contract.contract_id, "ref": ref, "ended": list(ENDED), "on": on},
+        {
+            "customer_id": contract.customer_id,
+            "contract_id": contract.contract_id,
+            "ref": ref,
+            "ended": list(ENDED),
+            "on": on,
+        },
     ).first()
     return None if row is None else Standing(*row)
 

@@ -827,6 +827,7 @@ class _Telling:
         for one, alone in zip(left, worth, strict=True):
             before = one.price - one.left(day)
             one.prospective(day, before + pool * alone / together - one.on_top)
+            one.stated = one.agreed
         for item, _, alone in apart:
             self._promise(owner, contract, item, pool * alone / together, day)
 

@@ -307,7 +307,16 @@ def test_what_is_written_off_after_an_expiry_broke_by_then(cli: Cli, recognised:
     )  # fmt: skip
     if recognised:
         cli.ok("recognize", "--through", "2026-03")
-    cli.post({"type": "write_off", "id": "W", "invoice": "I", "date": "2026-04-05", "reason": "bankrupt", "approved_by": "ann"})
+    cli.post(
+        {
+            "type": "write_off",
+            "id": "W",
+            "invoice": "I",
+            "date": "2026-04-05",
+            "reason": "bankrupt",
+            "approved_by": "ann",
+        }
+    )
     cli.ok("recognize", "--through", "2026-04")
     cli.ok("verify")
     held = {row["role"]: (row["debit"], row["credit"]) for row in cli.report("trial-balance")}
