@@ -13,7 +13,6 @@ from fractions import Fraction
 
 from ledger.money import share
 
-
 # The patterns by which an obligation is earned over days.
 PERIODIC = ("daily", "monthly", "monthly_prorated")
 
