@@ -51,8 +51,8 @@ class Line:
     net: int
     taxes: list[LineTax] = field(default_factory=list)
     first: int = 0  # what it billed at first
-    # of one that bills a contract as a whole: what is left of each obligation's part
-    parts: list[tuple[str, int]] = field(default_factory=list)
+    # of one that bills a contract as a whole: of each obligation's part what is left, and what it was at first
+    parts: list[tuple[str, int, int]] = field(default_factory=list)
 
     @property
     def gross(self) -> int:
@@ -204,12 +204,12 @@ def _read_parts(books: Books, place: dict[str, int], lines: dict[str, Line]) -> 
         text(
             "select p.line, p.subject, p.amount_minor - coalesce((select sum(x.amount_minor) from line_change x where"
             " x.customer_id = p.customer_id and x.invoice_id = p.invoice_id and x.line = p.line and x.subject = p.subject), 0)::bigint"
-            " as left_minor from invoice_line_part p where p.customer_id = :customer_id and p.invoice_id = :invoice_id order by 1, 2"
+            " as left_minor, p.amount_minor from invoice_line_part p where p.customer_id = :customer_id and p.invoice_id = :invoice_id order by 1, 2"
         ),
         place,
     )
     for row in rows:
-        lines[row.line].parts.append((row.subject, row.left_minor))
+        lines[row.line].parts.append((row.subject, row.left_minor, row.amount_minor))
 
 
 def parts(wallets: Wallets, document_id: int, invoice: BilledInvoice) -> list[BilledInvoice]:
@@ -242,7 +242,7 @@ def net_sides(books: Books, source: Source, lines: Sequence[Line], day: date) ->
         if line.kind in PLAIN_KINDS:
             continue
         if line.parts:
-            for subject, _ in line.parts:
+            for subject, _, _ in line.parts:
                 books.net(source, *obligation_sides(source, subject), day)
             continue
         keys, rules = sides(source, line)
@@ -263,18 +263,36 @@ def is_of_terms(line: Line) -> bool:
 
 
 def by_obligation(line: Line, amount: int) -> list[tuple[str, int]]:
-    """What of an amount of a line is of which obligation: of one that bills a contract, by what is left of each part."""
+    """What of an amount of a line is of which obligation: of one that bills a contract as the bill is, as far as it is left.
+
+    So it does not matter what else was taken off before. What takes off all takes what is left of each part.
+    """
     if not line.parts:
         return [(line.subject, amount)]
-    whole, found, reached, before = sum(left for _, left in line.parts), [], 0, 0
-    for subject, left in line.parts:
-        reached += left
+    left = [part for _, part, _ in line.parts]
+    if amount >= sum(left):
+        found = shares(amount, left)
+    else:
+        found = shares(amount, [first for _, _, first in line.parts])
+        over = sum(max(part - there, 0) for part, there in zip(found, left, strict=True))
+        found = [min(part, there) for part, there in zip(found, left, strict=True)]
+        for place, there in enumerate(left):
+            more = min(over, there - found[place])
+            found[place] += more
+            over -= more
+    return [(subject, part) for (subject, _, _), part in zip(line.parts, found, strict=True) if part]
+
+
+def shares(amount: int, left: Sequence[int]) -> list[int]:
+    """An amount split by what is left of each, cumulatively rounded, summing exactly."""
+    whole = sum(left)
+    found, reached, before = [], 0, 0
+    for there in left:
+        reached += there
         now = share(amount, reached, whole) if whole else 0
-        if now != before:
-            found.append((subject, now - before))
+        found.append(now - before)
         before = now
     return found
-
 
 def record(
     books: Books, source: Source, invoice: BilledInvoice, line: Line, kind: str, amount: int, **more: object

@@ -575,15 +575,3 @@ def lowered_by(amount: int, line: Line) -> tuple[int, list[TaxPart]]:
 def charged(lines: list[Line]) -> list[Line]:
     """The lines that charge something: what is given up or back of an invoice is of these."""
     return [line for line in lines if line.net >= 0]
-
-
-def shares(amount: int, left: list[int]) -> list[int]:
-    """A gross amount split over lines by what is left of each, summing exactly."""
-    whole = sum(left)
-    found, reached, before = [], 0, 0
-    for there in left:
-        reached += there
-        now = share(amount, reached, whole)
-        found.append(now - before)
-        before = now
-    return found

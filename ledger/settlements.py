@@ -18,7 +18,7 @@ from sqlalchemy import text
 from ledger import billed, credits_back, documents, redraws, usage_lines
 from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.corrections import charged, lowered_by, shares
+from ledger.corrections import charged, lowered_by
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
@@ -121,9 +121,9 @@ def _by_line(books: Books, invoice: BilledInvoice, amount: int, on: date) -> dic
     """A gross amount of an invoice by the lines it is of: by what was left of them on a day, as far as that is there still."""
     lines = charged(invoice.lines)
     later = billed.taken_later(books, invoice, on)
-    by_then = shares(amount, [line.gross + later[line.line] for line in lines]) if later.total() else []
+    by_then = billed.shares(amount, [line.gross + later[line.line] for line in lines]) if later.total() else []
     if not by_then or any(part > line.gross for line, part in zip(lines, by_then, strict=True)):
-        by_then = shares(amount, [line.gross for line in lines])
+        by_then = billed.shares(amount, [line.gross for line in lines])
     return {line.line: part for line, part in zip(lines, by_then, strict=True)}
 
 
