@@ -134,6 +134,7 @@ class _Part:
     expected: int = 0
     rest: int = 0
     lower: int = 0
+    others: list[tuple[_Obligation, int]] = field(default_factory=list)  # whose prices a write-off lowers too
 
 
 @dataclass(frozen=True, slots=True)
@@ -806,6 +807,13 @@ class _Fold:
             most[part.billed.bill.subject] -= more
             part.lower += more
             unplaced -= more
+        if unplaced and parts[0].event.kind == "write_off":
+            for item in sorted(alike, key=lambda item: item.promise.ref):  # the bill was for them too
+                there = max(item.terms.price - item.terms.earned_before(parts[0].event.on), 0)
+                more = min(unplaced, most.get(item.promise.subject, there))
+                if more:
+                    parts[-1].others.append((item, more))
+                unplaced -= more
 
     def _correct(self, part: _Part) -> None:
         """What a part of a correction makes of the obligation, and how its amount is made up."""
@@ -885,10 +893,15 @@ class _Fold:
 
     def _write_off(self, part: _Part) -> Split:
         """Of what the bill covers, what is to come is given up first: it leaves the price; then what was earned: bad debt."""
-        terms = part.obligation.terms
-        terms.give_up(part.event.on, part.lower)
+        event, terms = part.event, part.obligation.terms
+        terms.give_up(event.on, part.lower)
         terms.lowered += part.lower
-        return Split(earned=part.event.amount - part.rest, rest=part.rest)
+        for other, amount in part.others:
+            before = other.terms.price
+            other.terms.give_up(event.on, amount)
+            other.terms.lowered += amount
+            self._keep(other, event, "price", _REASONS["write_off"].format(event.ref), before)
+        return Split(earned=event.amount - part.rest, rest=part.rest)
 
     def _give_back(self, part: _Part) -> Split:
         """What is expected back first; of the rest, what of the bill is given is shown beside revenue, in proportion.

@@ -590,12 +590,12 @@ class Promised:
         self.agreed = self.price - self.on_top
         self.ended = True
 
-    def to_come_ends(self, day: date, amount: Fraction) -> None:
-        """A part of what is to come is given up: the rest of it is earned over what remains."""
+    def to_come_ends(self, day: date, amount: Fraction) -> Fraction:
+        """A part of what is to come is given up: the rest of it is earned over what remains. What is more than there is is returned."""
         # what a credit note of the same day took off what was given is not to come
         coming = {key: value for key, value in self.of.items() if key[1] >= day and (key[0] >= day or value > 0)}
         whole = sum(coming.values(), Fraction(0))
-        amount = min(amount, max(whole, Fraction(0)))
+        asked, amount = amount, min(amount, max(whole, Fraction(0)))
         taken = {key: value * amount / whole for key, value in coming.items()} if amount else {}
         for key, value in taken.items():
             self.of[key] -= value
@@ -603,6 +603,7 @@ class Promised:
         for (service, _), value in taken.items():
             if service in self.edition:
                 self.edition[service] -= value
+        return asked - amount
 
     def lower(self, day: date, amount: Fraction, until: date = date.max) -> None:
         """A lower price: what was given of it is earned less at once, spread as the price is since its last modification.
@@ -936,10 +937,13 @@ class _Telling:
         """What is billed beyond the price: of its obligation, or of the contract once a bill of one was for others too."""
         if line.own:
             return Fraction(0)
-        alike = [line.promised]
-        if line.promised.contract in self.as_one:
-            alike = [one for one in self.promised.values() if one.contract == line.promised.contract]
+        alike = self._alike(line)
         return max(self._billed(alike) - sum((one.price for one in alike), Fraction(0)), Fraction(0))
+
+    def _alike(self, line: Covering) -> list[Promised]:
+        if line.promised.contract in self.as_one:
+            return [one for _, one in sorted(self.promised.items()) if one.contract == line.promised.contract]
+        return [line.promised]
 
     # What a bill covers, and what of it is given
 
@@ -982,7 +986,9 @@ class _Telling:
             coming = min(
                 net, max(line.left - given if line.own else (line.covers - given) * self._not_back(line), Fraction(0))
             )
-            line.promised.to_come_ends(day, coming - min(coming, self._beyond(line)))
+            more = line.promised.to_come_ends(day, coming - min(coming, self._beyond(line)))
+            for other in self._alike(line) if not line.own else ():
+                more = other.to_come_ends(day, more)  # the bill was for them too
             line.left -= net
             line.covers -= coming
             line.given_lost += net - coming
