@@ -294,6 +294,7 @@ def shares(amount: int, left: Sequence[int]) -> list[int]:
         before = now
     return found
 
+
 def record(
     books: Books, source: Source, invoice: BilledInvoice, line: Line, kind: str, amount: int, **more: object
 ) -> None:

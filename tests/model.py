@@ -685,26 +685,39 @@ class Earnings:
     ROLES = ("revenue", "bad_debt", "refunds", "disputes", "position")
 
     def tell(self, documents: list[dict[str, Any]]) -> None:
-        self._recoveries = [doc for doc in documents if doc["type"] == "recovery"]
+        self._recoveries = sorted((doc for doc in documents if doc["type"] == "recovery"), key=lambda doc: doc["date"])
         self._documents = [doc for doc in documents if doc["type"] != "recovery"]
         self._told: dict[tuple[str, ...], _Telling] = {}
         self.owners = set(self._by(date.max).owner.values())
 
     def _by(self, day: date) -> _Telling:
-        """The history without what was recovered by a day: bad debt first, then what was to come, as a smaller write-off is."""
+        """The history without what was recovered by a day."""
         known = [doc for doc in self._recoveries if _day(doc["date"]) <= day]
+        return self._by_recoveries(known)
+
+    def _by_recoveries(self, known: list[dict[str, Any]]) -> _Telling:
         key = tuple(doc["id"] for doc in known)
         if key not in self._told:
-            back: defaultdict[str, Fraction] = defaultdict(Fraction)
-            for doc in known:
-                back[doc["write_off"]] += Fraction(doc["amount"])
-            self._told[key] = _Telling(
-                [
-                    doc | {"amount": Fraction(doc["amount"]) - back[doc["id"]]} if doc["type"] == "write_off" else doc
-                    for doc in self._documents
-                ]
-            )
+            before = self._by_recoveries(known[:-1]) if known else None
+            lost = before.lost | self._left(before, known[-1]) if before else {}
+            self._told[key] = _Telling(self._documents, lost)
         return self._told[key]
+
+    def _left(self, before: _Telling, recovery: dict[str, Any]) -> dict[str, dict[str, Fraction]]:
+        """What is still written off of each line after a recovery: it brings in bad debt of all lines first, then what was to come."""
+        ref = recovery["write_off"]
+        written = next(doc for doc in self._documents if doc["id"] == ref)
+        lost, bad = before.lost[ref], before.bad[ref]
+        first = self._by_recoveries([]).lost[ref]
+        amount = Fraction(recovery["amount"]) * sum(first.values()) / Fraction(written["amount"])
+        left = dict(lost)
+        for most in (bad, {line: lost[line] - bad[line] for line in lost}):
+            whole = sum(most.values(), Fraction(0))
+            now = min(amount, whole)
+            amount -= now
+            for line, there in most.items():
+                left[line] -= now * there / whole if whole else 0
+        return {ref: left}
 
     def balances(self, owner: str, by: date) -> dict[str, Fraction]:
         """What has come together by a day."""
@@ -722,7 +735,10 @@ class _Telling:
         "credit_note", "dispute", "refund", "write_off",
     )  # fmt: skip
 
-    def __init__(self, documents: list[dict[str, Any]]) -> None:
+    def __init__(self, documents: list[dict[str, Any]], lost: dict[str, dict[str, Fraction]]) -> None:
+        # of each write-off what it takes of each line, net of tax, where something of it was recovered; and what of that was given
+        self.lost: dict[str, dict[str, Fraction]] = dict(lost)
+        self.bad: dict[str, dict[str, Fraction]] = {}
         self.promised: dict[str, Promised] = {}
         self.lines: dict[str, list[Covering]] = {}
         self.owner: dict[str, str] = {}
@@ -981,7 +997,12 @@ class _Telling:
 
     def _write_off(self, doc: dict[str, Any], day: date, owner: str) -> None:
         """Of what the bill covers first what is to come, then what was earned; what is billed beyond the price lowers none."""
-        for line, net in self._parts(doc["invoice"], Fraction(doc["amount"])):
+        lost = self.lost.setdefault(
+            doc["id"], {line.id: net for line, net in self._parts(doc["invoice"], Fraction(doc["amount"]))}
+        )
+        bad = self.bad[doc["id"]] = {}
+        for line in self.lines[doc["invoice"]]:
+            net = lost.get(line.id, Fraction(0))
             given = self._given(line, day)
             coming = min(
                 net, max(line.left - given if line.own else (line.covers - given) * self._not_back(line), Fraction(0))
@@ -993,6 +1014,7 @@ class _Telling:
             line.covers -= coming
             line.given_lost += net - coming
             line.bad += net - coming
+            bad[line.id] = net - coming
             self._move("bad_debt", owner, day, net - coming)
             self._move("position", owner, day, -coming)
 
