@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, NestedTransaction, text
 
@@ -102,6 +102,9 @@ class Source:
     rate: Fraction | None = None
 
 
+# The facts that say that something happened to an obligation: to its terms, or to what bills of it.
+_TOUCHING = ("line_change", "obligation_terms")
+
 _DOCUMENT_KEY_TAIL = struct.Struct(">iqiq")
 _DOCUMENT_HEAD = struct.Struct(">hiqiq")
 _DOCUMENT_TAIL = struct.Struct(">iq")
@@ -182,11 +185,14 @@ class Books:
         self.postings_written = 0
         # of customers, the obligations that something happened to, as far as they were looked up
         self.touched: dict[int, set[str]] = {}
+        self.touching: dict[int, set[str]] = {}  # and those of which that is gathered
         self._customers: dict[str, Customer] = {}
         self._entities: dict[str, EntityTerms] = {}
         self._products: set[str] = set()
         self._first_open: dict[str, date] = {}
         self._accounts: dict[int, dict[AccountKey, int]] = {}
+        # of customers, what they have contract liabilities of, with how many accounts were looked at
+        self._liable: dict[int, tuple[int, set[str]]] = {}
         self._histories: dict[tuple[int, int], History] = {}
         self._unwritten: dict[int, list[tuple[date, int]]] = {}
         self._entries: list[Entry | Plain] = []
@@ -313,6 +319,11 @@ class Books:
             return found
         account_id = self.number("account_number", at_least=len(self._entries) // 4 + 4)
         known[key] = account_id
+        count, liable = self._liable.get(customer_id, (-1, set()))
+        if count == len(known) - 1:
+            if key.role == "deferred_revenue":
+                liable.add(key.subject)
+            self._liable[customer_id] = (len(known), liable)
         self._new_accounts.append(
             (customer_id, account_id, key.entity, key.role, key.currency, key.subject, key.product)
         )
@@ -325,6 +336,15 @@ class Books:
     def has_account(self, customer_id: int, key: AccountKey) -> bool:
         """Whether the customer has that sub-ledger account."""
         return key in self._known_accounts(customer_id)
+
+    def is_promised(self, customer_id: int, subject: str) -> bool:
+        """Whether the customer has a contract liability of a subject, with whatever entity and in whatever currency."""
+        known = self._known_accounts(customer_id)
+        count, liable = self._liable.get(customer_id, (-1, set()))
+        if count != len(known):
+            liable = {key.subject for key in known if key.role == "deferred_revenue"}
+            self._liable[customer_id] = (len(known), liable)
+        return subject in liable
 
     def product_of(self, customer_id: int, entity: str, currency: str, subject: str) -> str | None:
         """The product that what a subject is about is sold as, by its revenue account."""
@@ -765,6 +785,8 @@ class Books:
 
     def add_row(self, table: str, **values: object) -> None:
         """Gather a row of facts for one of the sub-ledgers' tables."""
+        if table in _TOUCHING:
+            self.touching.setdefault(cast("int", values["customer_id"]), set()).add(cast("str", values["subject"]))
         self._rows.setdefault(table, []).append(values)
 
     def remember(self, kind: str, ref: str, fact: object) -> None:
@@ -909,3 +931,5 @@ class Books:
         self._ways = {}
         self._histories = {}
         self._foreign = {}
+        self.touched = {}
+        self.touching = {}

@@ -558,8 +558,8 @@ def _invoices_of(books: Books, customer_id: int, grant: Grant) -> list[str]:
     rows = books.connection.scalars(
         text(
             "select i.ref from invoice_line l join invoice i using (customer_id, invoice_id) "
-            "where l.customer_id = :customer_id and l.subject = :subject group by i.invoice_id, i.ref "
-            "order by i.invoice_id desc"
+            "where l.customer_id = :customer_id and l.subject = :subject group by i.issued_on, i.ref "
+            "order by i.issued_on desc, i.ref desc"
         ),
         {"customer_id": customer_id, "subject": grant.subject},
     )

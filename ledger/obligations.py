@@ -10,7 +10,8 @@ from typing import Protocol
 
 from sqlalchemy import text
 
-from ledger.books import AccountKey, Books, Movement, Source
+from ledger.books import AccountKey, Books, Customer, Movement, Source
+from ledger.errors import ConflictingDocument
 from ledger.positions import available, balance
 from ledger.rulebook import RECOGNISING
 from ledger.wallets import Wallets
@@ -21,6 +22,12 @@ NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 def obligation_subject(ref: str) -> str:
     """The subject of an obligation's accounts."""
     return f"obligation:{ref}"
+
+
+def require_free(books: Books, customer: Customer, field_name: str, ref: str) -> None:
+    """Raise ConflictingDocument for an obligation's id that the customer has already, of a contract or of an invoice's line."""
+    if books.is_promised(customer.customer_id, obligation_subject(ref)):
+        raise ConflictingDocument(field_name, ref, f"an obligation of {customer.ref} has this id already")
 
 
 def obligation_keys(

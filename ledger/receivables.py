@@ -32,6 +32,7 @@ from ledger.obligations import (
     obligation_keys,
     obligation_sides,
     obligation_subject,
+    require_free,
 )
 from ledger.taxes import Rounding, Tax, default_codes, find_codes, line_taxes, tax_movements
 from ledger.usage_lines import NET_USAGE, bill_usage, is_taken, note, overage_accounts, settle, usage_subject
@@ -478,6 +479,7 @@ def _bill_service(billing: _Billing, line: documents.InvoiceLine, amount: int) -
     own = own_obligation(billing.doc, line)
     if own is None:
         return _bill_contract(billing, line, amount)
+    require_free(billing.wallets.books, billing.source.customer, "id", own.subject.removeprefix("obligation:"))
     if amount < 0:
         return _credit_line(billing, line, own, -amount)
     return own.subject, bill_obligation(amount, 0, billing.subject, own.subject)
@@ -493,36 +495,40 @@ def _credit_line(billing: _Billing, line: documents.InvoiceLine, own: OwnObligat
 
 
 _COVERING = """
-    select l.subject from invoice_line l join invoice i using (customer_id, invoice_id)
+    select l.subject, l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = l.customer_id
+                                                 and x.invoice_id = l.invoice_id and x.line = l.line), 0)::bigint as left_minor
+    from invoice_line l join invoice i using (customer_id, invoice_id)
     where l.customer_id = :customer_id and l.own_obligation and l.amount_minor > 0 and l.product = :product and i.entity = :entity
       and i.currency = :currency and l.starts_on <= :starts_on and l.ends_on >= :ends_on and i.issued_on <= :issued_on
-      and l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = l.customer_id
-                                     and x.invoice_id = l.invoice_id and x.line = l.line), 0) >= :amount
-    order by l.starts_on desc, i.issued_on desc, i.ref desc, l.line desc limit 1"""
+    order by l.starts_on desc, i.issued_on desc, i.ref desc, l.line desc"""
 
 
 def _covering(billing: _Billing, line: documents.InvoiceLine, amount: int) -> str | None:
     """The line that one below zero corrects: the latest of the product whose period covers its own, of earlier invoices first."""
     books, source = billing.wallets.books, billing.source
     books.flush()
-    before = sum(taken for _, _, taken in billing.below)
-    found: str | None = books.connection.scalar(
+    before: Counter[str] = Counter()
+    for _, subject, taken in billing.below:
+        before[subject] += taken
+    rows = books.connection.execute(
         text(_COVERING),
         {
-            "customer_id": source.customer.customer_id, "product": line.product, "entity": source.entity, "amount": amount + before,
+            "customer_id": source.customer.customer_id, "product": line.product, "entity": source.entity,
             "currency": source.currency, "starts_on": line.start, "ends_on": line.end, "issued_on": billing.doc.issued_on,
         },
     )  # fmt: skip
-    if found is not None:
-        return found
+    for row in rows:
+        if row.left_minor - before[row.subject] >= amount:
+            return str(row.subject)
     for other in billing.doc.lines:
         if (
             other.kind == "service" and other.amount > 0 and other.product == line.product and other.entity == line.entity
             and other.start is not None and other.end is not None and line.start is not None and line.end is not None
             and other.start <= line.start and other.end >= line.end
-            and to_minor(other.amount, source.currency) >= amount + before
         ):  # fmt: skip
-            return obligation_subject(f"{billing.doc.id}/{other.id}")
+            subject = obligation_subject(f"{billing.doc.id}/{other.id}")
+            if to_minor(other.amount, source.currency) - before[subject] >= amount:
+                return subject
     return None
 
 
@@ -641,9 +647,10 @@ def prorated(
         text(
             "select l.invoice_id, l.line, l.product, l.amount_minor - coalesce((select sum(x.amount_minor)"
             " from line_change x where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id"
-            "  and x.line = l.line and x.subject = l.subject), 0)::bigint as left_minor from obligation_bill l "
+            "  and x.line = l.line and x.subject = l.subject), 0)::bigint as left_minor"
+            " from obligation_bill l left join invoice i using (customer_id, invoice_id) "
             "where l.customer_id = :customer_id and l.subject = :subject and l.amount_minor > 0 "
-            "order by l.invoice_id = :last, l.invoice_id desc, l.line"
+            "order by l.invoice_id = :last, i.issued_on desc, i.ref desc, l.line"
         ),
         {"customer_id": customer_id, "subject": subject, "last": last},
     ).all()

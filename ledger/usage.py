@@ -64,11 +64,7 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
         if amount:
             _draw_plainly(wallets, source, doc, plain, amount)
         return customer.customer_id
-    for grant in grants:
-        if grant.proportional and grant.expired_face:
-            unexpire(wallets, source, grant, doc.date)  # what breaks with use is told by the day of the use
     draws, overage = plan_draws(grants, doc.product, doc.date, amount)
-    committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
     if overage and customer.overage == "refuse":
         raise Overdrawn(
             stated,
@@ -77,6 +73,12 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
             f"credits of {doc.customer} for {doc.product} on {doc.date}; usage comes to "
             f"{to_text(amount, doc.currency)} and the customer's terms refuse overage",
         )
+    late = [grant for grant in grants if grant.proportional and grant.expired_face]
+    for grant in late:
+        unexpire(wallets, source, grant, doc.date)  # what breaks with use is told by the day of the use
+    if late:
+        draws, overage = plan_draws(grants, doc.product, doc.date, amount)
+    committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
     meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
     _post_draws(wallets, source, doc.date, doc.product, draws, overage + committed)
     return customer.customer_id

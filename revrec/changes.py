@@ -174,9 +174,9 @@ _CORRECTING = {"void": 6, "credit": 7, "return": 7, "refund": 8, "dispute": 8, "
 
 
 def _rank(event: Event | Bill) -> tuple[date, int, str, int]:
-    """Where an event comes: by its day; on one day by what it is, then as it came in, corrections by their names."""
+    """Where an event comes: by its day; on one day by what it is, then bills and their corrections by their names, others as they came in."""
     if isinstance(event, Bill):
-        return (event.on, 5, "", event.invoice_id)
+        return (event.on, 5, event.ref, event.invoice_id)
     if isinstance(event, Corrected):
         return (event.on, _CORRECTING[event.kind], f"{event.kind} {event.ref}", event.document_id)
     return (event.on, _RANKS[type(event)], "", event.document_id)

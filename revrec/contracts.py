@@ -8,9 +8,9 @@ from datetime import date
 from itertools import pairwise
 
 from ledger.books import AccountKey, Books, Source
-from ledger.errors import ConflictingDocument, InvalidDocument, Unbalanced, UnknownReference
+from ledger.errors import InvalidDocument, Unbalanced, UnknownReference
 from ledger.money import allocate, to_decimal, to_minor, to_text, within_limit
-from ledger.obligations import obligation_keys, obligation_subject
+from ledger.obligations import obligation_keys, obligation_subject, require_free
 from ledger.wallets import Wallets
 from revrec import financing
 from revrec.catalogue import Catalogue, range_of
@@ -244,8 +244,7 @@ def new_obligation(books: Books, source: Source, field: str, item: ContractOblig
     """An obligation as a document gives it in a field. Raises where its product is unknown or its id is taken."""
     books.require_product(item.product, f"{field}.product")
     keys = obligation_keys(source.entity, source.currency, obligation_subject(item.id), item.product)
-    if books.has_account(source.customer.customer_id, keys[0]):
-        raise ConflictingDocument(f"{field}.id", item.id, f"an obligation of {source.customer.ref} has this id already")
+    require_free(books, source.customer, f"{field}.id", item.id)
     ssp = None if item.ssp is None else to_minor(item.ssp, source.currency, f"{field}.ssp")
     return NewObligation(item, keys, ssp, worths(item, source.currency, field))
 

@@ -299,6 +299,7 @@ class Progress(Document):
     """
 
     type: Literal["progress"]
+    contract: Ref | None = None
     obligation: Ref
     date: Day
     percent: NumberFromZero | None = None

@@ -129,6 +129,7 @@ class Bill:
     amount: int
     starts_on: date | None
     ends_on: date | None
+    ref: str = ""
 
     @property
     def key(self) -> tuple[int, str, str]:

@@ -175,12 +175,12 @@ def _of_lines(books: Books, party: Party, subjects: Sequence[str]) -> History:
 
 
 _BILLS = """
-    select b.invoice_id, b.line, b.subject, i.issued_on, b.amount_minor, b.starts_on, b.ends_on
+    select b.invoice_id, b.line, b.subject, i.issued_on, b.amount_minor, b.starts_on, b.ends_on, i.ref
     from obligation_bill b join invoice i using (customer_id, invoice_id)
     where b.customer_id = :customer_id and b.subject = any(:subjects) order by b.invoice_id, b.line"""
 _CORRECTIONS = """
     select x.document_id, coalesce(d.ref, n.ref) as ref,
-           greatest(coalesce(d.dated_on, n.recorded_on, n.issued_on), i.recorded_on, i.issued_on,
+           greatest(coalesce(d.dated_on, n.issued_on), n.recorded_on, i.recorded_on, i.issued_on,
                     -- what a document undoes of one of a later day it undoes on that day
                     (select u.dated_on from document u where u.customer_id = x.customer_id and u.document_id = x.undoes)) as on_day, x.kind, x.invoice_id, x.line, x.subject,
            x.amount_minor, x.starts_on, x.ends_on, x.rebill, x.undoes
@@ -230,7 +230,7 @@ def touched(books: Books, customer_id: int) -> set[str]:
                 {"customer_id": customer_id},
             )
         )
-    return known
+    return known | books.touching.get(customer_id, set())
 
 
 def differing(
@@ -284,7 +284,6 @@ def keep(books: Books, history: History, folded: Folded, document_id: int) -> No
     for _, rows in differing(books, history, folded):
         for values in rows:
             books.add_row("obligation_terms", **values, edition_by=document_id)
-    books.touched.pop(history.party.customer_id, None)
 
 
 _COMPARED = (

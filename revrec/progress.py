@@ -68,13 +68,7 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
     """Take progress in. Raises Refused beyond an obligation's quantity, or for one that progress does not measure."""
     books = wallets.books
     books.flush()
-    of: str | None = books.connection.scalar(
-        text("select t.ref from obligation o join contract t using (customer_id, contract_id) where o.ref = :ref"),
-        {"ref": doc.obligation},
-    )
-    if of is None:
-        raise UnknownReference("obligation", doc.obligation, "expected the id of an obligation of a contract")
-    contract = find_contract(books, of)
+    contract = find_contract(books, _contract_of(books, doc))
     source = contract.source(books, document_id, doc.date)
     standing = standing_of(books, contract, doc.obligation)
     assert standing is not None, "found just before"
@@ -104,6 +98,23 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
     if changed:  # what was given by the day of a change says what was left of it
         history.refold(books, contract.party, [standing.subject], document_id)
     return contract.customer_id
+
+
+def _contract_of(books: Books, doc: Progress) -> str:
+    """The contract whose obligation it is. Raises where there is none, or several customers have one and none is named."""
+    found = books.connection.scalars(
+        text(
+            "select t.ref from obligation o join contract t using (customer_id, contract_id)"
+            " where o.ref = :ref and (cast(:contract as text) is null or t.ref = :contract) order by t.ref"
+        ),
+        {"ref": doc.obligation, "contract": doc.contract},
+    ).all()
+    if not found:
+        of = "a contract" if doc.contract is None else f"contract {doc.contract}"
+        raise UnknownReference("obligation", doc.obligation, f"expected the id of an obligation of {of}")
+    if len(found) > 1:
+        raise Refused("contract", "missing", f"expected one of {', '.join(found)}: each has an obligation {doc.obligation}")
+    return str(found[0])
 
 
 def _agreed(connection: Connection, customer_id: int, subject: str) -> dict[str, int]:
