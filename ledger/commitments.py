@@ -146,9 +146,9 @@ def settle_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -> 
 
 
 def take_back(
-    books: Books, source: Source, grant: Grant, amount: int, day: date, product: str, kind: str
-) -> list[tuple[str, int, str, str]]:
-    """What a shortfall's bill that is voided or credited takes back: by rule, amount, subject and product.
+    books: Books, source: Source, grant: Grant, amount: int, day: date, product: str, kind: str, invoice: str
+) -> tuple[list[tuple[str, int, str, str]], list[Movement]]:
+    """What a shortfall's bill that is voided or credited takes back: by rule, amount, subject and product; and what moves before.
 
     First its own revenue. What it had covered of usage, or of what was earned with use, a void leaves to be billed again, and a
     credit takes out of revenue.
@@ -164,10 +164,37 @@ def take_back(
     else:
         found.append(("credit.shortfall", earned, grant.subject, ""))
     left -= earned
-    used = next(iter(_products(books, source, grant)), None)
-    if left and used is not None:
-        rule = "credit.unbilled" if kind == "void" else "credit.usage"
-        found.append((rule, left, usage_subject(used), "" if kind == "void" else used))
-    elif left:
+    rule = "credit.unbilled" if kind == "void" else "credit.usage"
+    moved: list[Movement] = []
+    for used in _products(books, source, grant):
+        usage = usage_subject(used)
+        after = min(left, _covered(books, source, grant, usage))
+        if kind == "void":
+            moved.append(Movement("shortfall.used_returned", after, usage, grant.subject, product))
+            found.append(("credit.shortfall", after, grant.subject, product))
+        else:
+            found.append((rule, after, usage, used))
+        left -= after
+        at_once = min(left, _covered_by(books, source, invoice, usage))
+        found.append((rule, at_once, usage, "" if kind == "void" else used))
+        left -= at_once
+    if left:
         found.append(("credit.shortfall", left, grant.subject, product))
-    return found
+    return found, moved
+
+
+def _covered_by(books: Books, source: Source, invoice: str, usage: str) -> int:
+    """What of a product's usage the bill of a shortfall itself covered, because it had come before and was not billed."""
+    covered = books.connection.scalar(
+        text(
+            "select coalesce(sum(p.amount), 0) from posting p"
+            " join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account"
+            " join account k on k.customer_id = p.customer_id and k.account_id = p.credit_account"
+            " where p.customer_id = :customer_id and p.rule = :rule and d.subject = :invoice and k.subject = :usage"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "rule": RULES["invoice.shortfall_used"].number, "invoice": invoice,
+            "usage": usage,
+        },
+    )  # fmt: skip
+    return int(covered or 0)

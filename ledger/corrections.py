@@ -83,9 +83,11 @@ class _Credit:
             return
         if line.kind == "shortfall":
             grant = self.wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            for rule, part, subject, product in commitments.take_back(
-                self.books, source, grant, amount, self.day, line.product or "", kind
-            ):
+            found, moved = commitments.take_back(
+                self.books, source, grant, amount, self.day, line.product or "", kind, invoice_subject(self.invoice.ref)
+            )
+            self.movements += moved
+            for rule, part, subject, product in found:
                 self.add(rule, part, subject, product)
             return
         if line.kind in billed.PLAIN_KINDS:

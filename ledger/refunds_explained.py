@@ -18,6 +18,7 @@ from ledger.billed import BilledInvoice, Line, LineTax, TaxPart
 from ledger.books import AccountKey, Books, Movement
 from ledger.money import allocate, share
 from ledger.obligations import Correction, earned_ahead
+from ledger.receivables import BETWEEN
 from ledger.taxes import tax_subject
 
 _CUSTOMER = "customer"
@@ -39,7 +40,12 @@ class Refunded:
 
 
 def later_refunds(books: Books, invoice: BilledInvoice, on: date) -> list[Refunded]:
-    """Refunds of an invoice's lines of a day or later, as far as they are not explained yet; the first in order of their days."""
+    """Refunds of an invoice's lines of a day or later, as far as they are not explained yet; the first in order of their days.
+
+    None of an invoice over several entities: what each of them gave back stays a concession of its own.
+    """
+    if invoice.master is not None or any(line.kind == BETWEEN for line in invoice.lines):
+        return []
     place = {"customer_id": invoice.source.customer.customer_id, "invoice_id": invoice.invoice_id, "on": on}
     found: dict[int, Refunded] = {}
     rows = books.connection.execute(
