@@ -42,12 +42,14 @@ def break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date
 
 
 def is_late(wallets: Wallets, source: Source, grant: Grant, on: date) -> bool:
-    """Whether anything of a grant that is earned in proportion to use is of a later day: draws, breakage, or what took credits away."""
-    if not grant.proportional or grant.kind == "commitment":
+    """Whether anything of a grant that is earned in proportion to use is of a later day: draws, estimates, or what took credits away."""
+    if not grant.proportional:
         return False
-    books = wallets.books
-    account = AccountKey(source.entity, "customer_credits", source.currency, grant.subject)
-    return any(day > on and net for day, net in books.history(grant.customer_id, account).items())
+    if grant.estimated_on is not None and grant.estimated_on > on:
+        return True
+    role = "unbilled_receivable" if grant.kind == "commitment" else "customer_credits"
+    account = AccountKey(source.entity, role, source.currency, grant.subject)
+    return any(day > on and net for day, net in wallets.books.history(grant.customer_id, account).items())
 
 
 def break_by_days(wallets: Wallets, source: Source, grant: Grant, day: date) -> bool:
@@ -87,21 +89,15 @@ def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, do
     if doc.date < grant.effective_on or (grant.expires_on is not None and doc.date > grant.expires_on):
         until = f" to {grant.expires_on}" if grant.expires_on is not None else " on"
         raise Refused("date", doc.date, f"expected a day from {grant.effective_on}{until}, while it is used")
-    books.flush()
-    later: Any = books.connection.scalar(
-        text(
-            "select max(effective_on) from breakage_estimate where customer_id = :customer_id and grant_id = :grant_id"
-            " and effective_on > :date"
-        ),
-        {"customer_id": customer.customer_id, "grant_id": grant.grant_id, "date": doc.date},
-    )
     books.add_row(
         "breakage_estimate",
         customer_id=customer.customer_id, document_id=document_id, ref=doc.id, grant_id=grant.grant_id,
         effective_on=doc.date, expected_breakage=doc.expected_breakage, reason=doc.reason,
     )  # fmt: skip
-    if later is None:
+    if grant.estimated_on is None or grant.estimated_on <= doc.date:
         grant.expected_breakage = Fraction(doc.expected_breakage)
+        grant.estimated_on = doc.date
+    if not grant.expired_face:
         _catch_up(wallets, source, grant, books.open_day(grant.entity, doc.date))
     return customer.customer_id
 
@@ -112,10 +108,11 @@ _BY_DAY = """
            sum(moved)::bigint as moved, sum(broken)::bigint as broken
     from (
         select p.effective_on as day,
-               case r.code when 'draw.credits' then p.amount when 'draw.credits_returned' then -p.amount else 0 end as face,
+               case when r.code in ('draw.credits', 'draw.commitment') then p.amount
+                    when r.code in ('draw.credits_returned', 'draw.commitment_returned') then -p.amount else 0 end as face,
                case when k.role = 'revenue' then p.amount when d.role = 'revenue' then -p.amount else 0 end as drawn,
                0 as moved_face, 0 as moved,
-               case when r.code not like 'break.%' then 0 when k.role = 'breakage_revenue' then p.amount else -p.amount end as broken
+               case when r.code in ('break.prepaid', 'break.commitment') then p.amount when r.code like 'break.%' then -p.amount else 0 end as broken
         from posting p join rule r on r.number = p.rule
         join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account
         join account k on k.customer_id = p.customer_id and k.account_id = p.credit_account
@@ -126,24 +123,39 @@ _BY_DAY = """
 
 
 def _catch_up(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
-    """What was earned is as if the new estimate had held from the start, from a day on: what was used later, on its days."""
-    if grant.kind == "commitment" or grant.expired_face:
-        break_in_proportion(wallets, source, grant, day)
-        return
-    wallets.books.flush()
-    rows: Sequence[Any] = wallets.books.connection.execute(
-        text(_BY_DAY), {"customer_id": grant.customer_id, "subject": grant.subject, "grant_id": grant.grant_id}
-    ).all()
+    """What was earned is told anew from a day on: what was used by each day counts by the estimate of that day."""
+    books = wallets.books
+    books.flush()
+    place = {"customer_id": grant.customer_id, "subject": grant.subject, "grant_id": grant.grant_id}
+    rows: Sequence[Any] = books.connection.execute(text(_BY_DAY), place).all()
+    estimates: Sequence[Any] = books.connection.execute(text(_ESTIMATES), place).all()
+    committed = grant.kind == "commitment"
+    account = AccountKey(source.entity, "unbilled_receivable", source.currency, grant.subject)
+    earn, correct = _RULES[committed]
     step_before = 0
-    for on in sorted({day, *(row.day for row in rows if row.day > day)}):
+    first_open = books.first_open_day(grant.entity)
+    estimated = [max(row.effective_on, first_open) for row in estimates]
+    for on in sorted({day, *(later for later in (*(row.day for row in rows), *estimated) if later > day)}):
         by_then = [row for row in rows if row.day <= on]
         face, drawn, moved_face, moved, broken = (sum(row[place] for row in by_then) for place in range(1, 6))
-        then = replace(grant, moved_face=moved_face, moved=moved)
-        most = max(grant.funded(on) - drawn, 0)
-        step = min(breakage_due(then, face, drawn), most) - broken - step_before
+        rate = [row.expected_breakage for row in estimates if row.effective_on <= on][-1]
+        then = replace(grant, moved_face=moved_face, moved=moved, expected_breakage=Fraction(rate))
+        due = breakage_due(then, face, drawn)
+        if not committed:
+            due = min(due, max(grant.funded(on) - drawn, 0))
+        step = due - broken - step_before
+        if step < 0 and committed:
+            step = -min(-step, max(available(books.history(grant.customer_id, account), on), 0))
         if step:
-            rule = "break.prepaid" if step > 0 else "break.prepaid_corrected"
-            wallets.books.post(source, on, [Movement(rule, abs(step), grant.subject, grant.subject)])
+            books.post(source, on, [Movement(earn if step > 0 else correct, abs(step), grant.subject, grant.subject)])
             step_before += step
     grant.broken += step_before
     wallets.touch(grant)
+
+
+# The first estimate of a grant's breakage, and those that came after: of one day the last to arrive holds.
+_ESTIMATES = """
+    select effective_on, expected_breakage, 0::bigint as number from credit_grant where customer_id = :customer_id and grant_id = :grant_id
+    union all
+    select effective_on, expected_breakage, document_id from breakage_estimate where customer_id = :customer_id and grant_id = :grant_id
+    order by effective_on, number"""

@@ -63,6 +63,7 @@ class Grant:
     proportional: bool = False
     voided_face: int = 0
     voided: int = 0
+    estimated_on: date | None = None  # the last day of which its breakage was estimated anew
     lead: Grant | None = field(default=None, repr=False, compare=False)
     bonuses: list[Grant] = field(default_factory=list, repr=False, compare=False)
 

@@ -197,7 +197,8 @@ class Wallets:
                 " b.moved_minor, b.returned_on, g.expected_breakage as expected_first,"
                 " coalesce((select e.expected_breakage from breakage_estimate e where e.customer_id = g.customer_id"
                 "  and e.grant_id = g.grant_id order by e.effective_on desc, e.document_id desc limit 1),"
-                "  g.expected_breakage) as expected_now, coalesce(v.face, 0)::bigint as voided_face,"
+                "  g.expected_breakage) as expected_now, (select max(e.effective_on) from breakage_estimate e"
+                "  where e.customer_id = g.customer_id and e.grant_id = g.grant_id) as estimated_on, coalesce(v.face, 0)::bigint as voided_face,"
                 " coalesce(v.amount, 0)::bigint as voided "
                 "from credit_grant g join grant_balance b using (customer_id, grant_id) "
                 "left join (select customer_id, grant_id, sum(face_minor) as face, sum(amount_minor) as amount from grant_move"
@@ -234,6 +235,7 @@ class Wallets:
                         row.expected_first > 0,
                         row.voided_face,
                         row.voided,
+                        row.estimated_on,
                     )
                 )
             )

@@ -113,7 +113,9 @@ def _contract_of(books: Books, doc: Progress) -> str:
         of = "a contract" if doc.contract is None else f"contract {doc.contract}"
         raise UnknownReference("obligation", doc.obligation, f"expected the id of an obligation of {of}")
     if len(found) > 1:
-        raise Refused("contract", "missing", f"expected one of {', '.join(found)}: each has an obligation {doc.obligation}")
+        raise Refused(
+            "contract", "missing", f"expected one of {', '.join(found)}: each has an obligation {doc.obligation}"
+        )
     return str(found[0])
 
 
