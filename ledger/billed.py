@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
-from ledger.money import share
+from ledger.money import share, to_text
 from ledger.obligations import obligation_sides
 from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, add_change, invoice_subject
@@ -210,6 +210,25 @@ def _read_parts(books: Books, place: dict[str, int], lines: dict[str, Line]) -> 
     )
     for row in rows:
         lines[row.line].parts.append((row.subject, row.left_minor, row.amount_minor))
+
+
+def taken_by(books: Books, invoice: BilledInvoice, line: str) -> str:
+    """What took something of a line since it was billed, as words to follow what is left of it."""
+    rows = books.connection.execute(
+        text(
+            "select coalesce(d.type, 'invoice') as type, coalesce(d.ref, n.ref) as ref, sum(x.amount_minor)::bigint as amount"
+            " from line_change x left join document d using (customer_id, document_id)"
+            " left join invoice n on n.customer_id = x.customer_id and n.invoice_id = x.document_id"
+            " where x.customer_id = :customer_id and x.invoice_id = :invoice_id and x.line = :line"
+            " group by x.document_id, 1, 2 having sum(x.amount_minor) <> 0 order by x.document_id"
+        ),
+        {"customer_id": invoice.source.customer.customer_id, "invoice_id": invoice.invoice_id, "line": line},
+    ).all()
+    told = [
+        f"{row.type} {row.ref} {'took' if row.amount > 0 else 'gave back'} {to_text(abs(row.amount), invoice.source.currency)}"
+        for row in rows
+    ]
+    return f": {', '.join(told)}" if told else ""
 
 
 def parts(wallets: Wallets, document_id: int, invoice: BilledInvoice) -> list[BilledInvoice]:

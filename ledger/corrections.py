@@ -404,7 +404,8 @@ def _credit(
             raise OverApplication(
                 f"{field}.amount",
                 f"{asked.amount} {source.currency}",
-                f"expected at most {to_text(stated, source.currency)}, what is left of the line",
+                f"expected at most {to_text(stated, source.currency)}, what is left of the line"
+                + billed.taken_by(books, invoice, line.line),
             )
         taxes = billed.tax_parts(line, amount, stated)
         net = amount - sum(part.amount for part in taxes if part.tax.included)
@@ -420,7 +421,7 @@ def _credit(
             for asked, line, net, _ in parts if billed.is_of_terms(line) for subject, part in billed.by_obligation(line, net)
         ),
     ])  # fmt: skip
-    _require_left(invoice, credited, explained)
+    _require_left(books, invoice, credited, explained)
     _require_promised(decided, parts, [index for index, _ in asked_lines])
     credit = _Credit(wallets, invoice, day, due, on)
     credit.rebill = doc.rebill
@@ -461,7 +462,9 @@ def _require_promised(
         )  # fmt: skip
 
 
-def _require_left(invoice: BilledInvoice, credited: Mapping[str, int], explained: Sequence[Explained]) -> None:
+def _require_left(
+    books: Books, invoice: BilledInvoice, credited: Mapping[str, int], explained: Sequence[Explained]
+) -> None:
     """Raise OverApplication where a line would be credited beyond what is left of it, and of refunds that the credit explains."""
     for line in invoice.lines:
         back = sum(item.gross for item in explained if item.line.line == line.line)
@@ -470,7 +473,8 @@ def _require_left(invoice: BilledInvoice, credited: Mapping[str, int], explained
             currency = invoice.source.currency
             raise OverApplication(
                 "lines", f"{to_text(amount, currency)} {currency}",
-                f"expected at most {to_text(line.gross + back, currency)}, what is left of line {line.line}",
+                f"expected at most {to_text(line.gross + back, currency)}, what is left of line {line.line}"
+                + billed.taken_by(books, invoice, line.line),
             )  # fmt: skip
 
 

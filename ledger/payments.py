@@ -60,6 +60,24 @@ def _receivable_key(invoice: Invoice) -> AccountKey:
     return AccountKey(invoice.entity, "accounts_receivable", invoice.currency, invoice_subject(invoice.ref))
 
 
+def _taken_later(books: Books, customer_id: int, invoice: Invoice, day: date) -> str:
+    """Which documents of later days in the books settle a part of an invoice, as words to follow what is due of it."""
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select d.type, d.ref, min(e.effective_on) as on_day, sum(p.amount)::bigint as amount from account a"
+            " join posting p on p.customer_id = a.customer_id and p.credit_account = a.account_id"
+            " join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id"
+            " join document d on d.customer_id = e.customer_id and d.document_id = e.document_id"
+            " where a.customer_id = :customer_id and a.role = 'accounts_receivable' and a.subject = :subject and e.effective_on > :day"
+            " group by 1, 2 order by 3, 2 limit 3"
+        ),
+        {"customer_id": customer_id, "subject": invoice_subject(invoice.ref), "day": day},
+    ).all()
+    told = [f"{row.type} {row.ref} takes {to_text(row.amount, invoice.currency)} on {row.on_day}" for row in rows]
+    return f", as {', '.join(told)}" if told else ""
+
+
 def _settlement(
     books: Books, source: Source, item: documents.PaymentApplication | documents.Application, on: date
 ) -> Settlement:
@@ -76,7 +94,8 @@ def _settlement(
         raise OverApplication(
             "amount",
             f"{to_text(amount, invoice.currency)} {invoice.currency}",
-            f"expected at most {to_text(due, invoice.currency)}, what is due of invoice {invoice.ref} on {day}",
+            f"expected at most {to_text(due, invoice.currency)}, what is due of invoice {invoice.ref} on {day}"
+            + _taken_later(books, source.customer.customer_id, invoice, day),
         )
     if invoice.currency == source.currency:
         if item.paid is not None:

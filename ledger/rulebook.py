@@ -1507,8 +1507,10 @@ BY_ARRIVAL = (
     "Over which lines what is given up of an invoice, or charged back, is split: by what is left of each, of earlier days what has arrived.",
     "Printed invoice numbers: without gaps, in the order in which invoices were accepted.",
     "Which invoice redeems a coupon that is good for one, or starts the months of one that repeats.",
-    "Which line one below zero corrects, where it names none: the latest by date that covers its days, of those that have arrived.",
-    "Which of two modifications of one obligation on one day holds: the one that arrived later.",
+    "Which bill a line below zero corrects: the latest by date, of those that have arrived; one that names none, of those that cover its days.",
+    "Which of two modifications of one obligation, or estimates of one component or breakage, on one day holds: the one that arrived later.",
+    "How a bill of a whole contract is shared: by the prices of its obligations on its day, as far as what sets these has arrived.",
+    "Whether a refund of credits, or of an invoice over several entities, is of what a note of an earlier day left: where it had arrived.",
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _RULES}

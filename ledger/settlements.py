@@ -382,6 +382,12 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         require_at_most(amount, payment.left - disputed, source.currency, f"what is left of payment {doc.payment}")
         movements.append(Movement("dispute.opened", amount, subject, rail))
     else:
+        if not disputed:
+            raise Refused(
+                "payment",
+                doc.payment,
+                f"expected one of which something is disputed on {day}{_disputes(books, source, doc)}",
+            )
         require_at_most(amount, disputed, source.currency, f"what of payment {doc.payment} is disputed on {day}")
         if doc.status == "won":
             movements.append(Movement("dispute.won", amount, rail, subject))
@@ -394,6 +400,19 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         _post_parts(wallets, others, doc.date, "dispute", subject, decided)
         decided.keep()
     return source.customer.customer_id
+
+
+def _disputes(books: Books, source: Source, doc: documents.Dispute) -> str:
+    """What became of a payment's disputes by now, as words to follow that nothing is disputed."""
+    rows = books.connection.execute(
+        text(
+            "select ref, dated_on, body::json ->> 'status' as status from document where customer_id = :customer_id"
+            " and type = 'dispute' and body::json ->> 'payment' = :payment order by dated_on, document_id"
+        ),
+        {"customer_id": source.customer.customer_id, "payment": doc.payment},
+    ).all()
+    told = ", ".join(f"{row.ref} was {row.status} on {row.dated_on}" for row in rows)
+    return f": {told}" if told else ", opened before"
 
 
 def _lost(

@@ -175,7 +175,7 @@ def _of_lines(books: Books, party: Party, subjects: Sequence[str]) -> History:
 
 
 _BILLS = """
-    select b.invoice_id, b.line, b.subject, i.issued_on, b.amount_minor, b.starts_on, b.ends_on, i.ref
+    select b.invoice_id, b.line, b.subject, coalesce(i.recorded_on, i.issued_on), b.amount_minor, b.starts_on, b.ends_on, i.ref
     from obligation_bill b join invoice i using (customer_id, invoice_id)
     where b.customer_id = :customer_id and b.subject = any(:subjects) order by b.invoice_id, b.line"""
 _CORRECTIONS = """

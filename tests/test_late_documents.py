@@ -1,0 +1,323 @@
+"""Documents that come late, in any order and in one file or several: the books are told by days. Figures by hand."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli, lines
+from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, usage
+
+Document = dict[str, Any]
+YEAR = ("2026-01-01", "2026-12-31")
+SERVICE = contract("K", "2026-01-01", obligation("O", "1200.00", *YEAR))
+
+
+def _bill(ref: str, day: str, amount: str, line: str = "1", **more: str) -> Document:
+    return invoice(ref, day, {"id": line, "kind": "service", "obligation": "O", "amount": amount, **more})
+
+
+def _write_off(invoice_: str, day: str, **more: str) -> Document:
+    return {
+        "type": "write_off",
+        "id": f"W-{invoice_}",
+        "invoice": invoice_,
+        "date": day,
+        "reason": "gone",
+        "approved_by": "ann",
+        **more,
+    }
+
+
+def _totals(cli: Cli, *roles: str) -> dict[str, Decimal]:
+    """What all of it comes to, by role, once everything is recognised and the books hold."""
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    found = dict.fromkeys(roles, Decimal(0))
+    for month in cli.summary().values():
+        for role in roles:
+            found[role] += Decimal(month.get(role, "0"))
+    return found
+
+
+def _estimate(ref: str, day: str, rate: str) -> Document:
+    return {
+        "type": "breakage_estimate",
+        "id": ref,
+        "customer": "globex",
+        "grant": "G",
+        "date": day,
+        "expected_breakage": rate,
+        "reason": "use",
+    }
+
+
+# 20 of 90: 2.22 of 10; by March 40 of 80: 10.00 of 20; 60: 15.00; by June 60 of 95: 3.16 of 5; 70: 3.68
+_BROKEN = {
+    "2026-01": "2.22",
+    "2026-03": "7.78",
+    "2026-05": "5.00",
+    "2026-06": "-11.84",
+    "2026-07": "0.52",
+    "2026-12": "26.32",
+}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(5)))[::13])
+def test_breakage_counts_by_the_estimate_of_each_day(cli: Cli, order: tuple[int, ...]) -> None:
+    late = [
+        usage("U2", "20", "2026-03-10"), _estimate("E1", "2026-03-31", "0.20"),
+        usage("U3", "20", "2026-05-10"), _estimate("E2", "2026-06-30", "0.05"),
+        usage("U4", "10", "2026-07-10"),
+    ]  # fmt: skip
+    cli.post(
+        *parties(), grant("G", "100.00", "2026-01-01", expires_on="2026-12-31", breakage="proportional", expected_breakage="0.10"),
+        invoice("J", "2026-01-02", prepaid("100.00")), usage("U1", "20", "2026-01-10"),
+    )  # fmt: skip
+    for number in order:
+        cli.post(late[number])
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    broken = {month: roles["breakage_revenue"] for month, roles in cli.summary().items() if "breakage_revenue" in roles}
+    assert broken == _BROKEN
+
+
+def test_late_usage_never_takes_breakage_back_before_it_was_earned(cli: Cli) -> None:
+    """100 at 20 %: 56 of March came first (14.00), of which 50 went with their bill; January's 34 of 90 that are left: 8.50."""
+    cli.post(
+        *parties(), grant("G", "100.00", "2026-01-01", expires_on="2026-04-30", breakage="proportional", expected_breakage="0.20"),
+        invoice("J", "2026-01-01", prepaid("100.00")), _write_off("J", "2026-03-31", amount="50.00"),
+        {"type": "recovery", "id": "R", "write_off": "W-J", "date": "2026-04-10", "rail": "wire", "amount": "40.00"},
+        usage("U3", "56", "2026-03-05"), usage("U1", "40", "2026-01-20"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-04")
+    cli.ok("verify")
+    assert cli.summary()["2026-01"]["breakage_revenue"] == "8.50"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize(
+    ("bills", "of", "bad_debt", "revenue"),
+    [
+        # 182 of 365 days: I1 covers 600.00 of which 598.36 is given
+        ((_bill("I1", "2026-01-01", "600.00"), _bill("I2", "2026-01-01", "600.00")), "I1", "598.36", "1198.36"),
+        ((_bill("I1", "2026-01-01", "600.00"), _bill("I2", "2026-02-01", "600.00")), "I2", "0.00", "600.00"),
+    ],
+)
+def test_what_a_bill_covers_is_told_by_the_bills_dates_and_ids(
+    cli: Cli, bills: tuple[Document, Document], of: str, bad_debt: str, revenue: str, order: tuple[int, ...]
+) -> None:
+    documents = [*bills, _write_off(of, "2026-07-02")]
+    if order.index(2) < order.index([doc["id"] for doc in bills].index(of)):
+        pytest.skip("a bill is written off once it is there")
+    cli.post(*parties(), SERVICE, *(documents[number] for number in order))
+    assert _totals(cli, "bad_debt", "revenue") == {"bad_debt": Decimal(bad_debt), "revenue": Decimal(revenue)}
+
+
+@pytest.mark.parametrize("files", [1, 2, 4])
+def test_a_bill_that_follows_a_correction_counts_in_one_file_as_in_several(cli: Cli, files: int) -> None:
+    """January's bill of 600 covers the first half year, February's what is to come: given up in July, it is no bad debt."""
+    documents = [
+        SERVICE,
+        _bill("I1", "2026-02-01", "600.00"),
+        _write_off("I1", "2026-07-02"),
+        _bill("I0", "2026-01-01", "600.00"),
+    ]
+    cli.post(*parties())
+    for start in range(0, 4, 4 // files):
+        cli.post(*documents[start : start + 4 // files])
+    assert _totals(cli, "bad_debt", "revenue") == {"bad_debt": Decimal(0), "revenue": Decimal(600)}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_line_below_zero_corrects_the_latest_bill_by_date(cli: Cli, order: tuple[int, int]) -> None:
+    """300 less of February's 600, whichever bill arrived first; January's can still be voided."""
+    bills = [_bill("I1", "2026-01-01", "600.00"), _bill("I2", "2026-02-01", "600.00")]
+    down = invoice(
+        "I3", "2026-03-01", {"id": "1", "kind": "service", "obligation": "O", "amount": "-300.00"},
+        {"id": "2", "kind": "service", "product": "seats", "amount": "300.00", "start": "2026-03-01", "end": "2026-03-31"},
+    )  # fmt: skip
+    cli.post(*parties(), SERVICE, *(bills[number] for number in order), down)
+    assert "300.00, what is left of the line" in cli.refuse(
+        {
+            "type": "credit_note",
+            "id": "N",
+            "invoice": "I2",
+            "date": "2026-04-01",
+            "lines": [{"line": "1", "amount": "300.01"}],
+        }
+    )
+    cli.post({"type": "invoice_void", "id": "V", "invoice": "I1", "date": "2026-04-01", "reason": "wrong"})
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+
+
+def test_lines_below_zero_of_two_products_each_correct_their_own(cli: Cli) -> None:
+    def line(number: str, product: str, amount: str, start: str) -> Document:
+        return {
+            "id": number,
+            "kind": "service",
+            "product": product,
+            "amount": amount,
+            "start": start,
+            "end": "2026-12-31",
+        }
+
+    cli.post(
+        *parties(), invoice("I1", "2026-01-01", line("1", "seats", "30.00", "2026-01-01"), line("2", "tokens", "30.00", "2026-01-01")),
+        invoice("I2", "2026-07-01", line("1", "seats", "-15.00", "2026-07-01"), line("2", "tokens", "-15.00", "2026-07-01"),
+                line("3", "seats", "100.00", "2026-07-01")),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    # never both a liability and an asset of a product: 181 days of 365 of 30.00 are 14.88, 0.12 of each is left over for the rest
+    assert all("unbilled_receivable" not in month for month in cli.summary().values())
+    assert _totals(cli, "revenue")["revenue"] == Decimal("130.00")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_counts_only_once_it_is_due_corrects_then(cli: Cli, order: tuple[int, int]) -> None:
+    """Unconditional receivables: the bill counts on 1 March, the one below zero on 15 May, the write-off between the two."""
+    below = invoice(
+        "I2", "2026-01-15", {"id": "1", "kind": "service", "obligation": "O", "amount": "-300.00"},
+        {"id": "2", "kind": "service", "obligation": "O", "amount": "400.00"}, due_on="2026-05-15",
+    )  # fmt: skip
+    documents = [_write_off("I1", "2026-04-01", amount="600.00"), below]
+    cli.post(
+        *parties(), SERVICE | {"receivable": "unconditional"},
+        invoice("I1", "2026-01-01", {"id": "1", "kind": "service", "obligation": "O", "amount": "1200.00"}, due_on="2026-03-01"),
+        *(documents[number] for number in order),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    # April: 90 of 365 days are 295.89; 600.00 of 904.11 that are to come are given up, and 304.11 x 30 / 275 = 33.18
+    assert cli.summary()["2026-04"]["revenue"] == "33.18"
+
+
+def test_a_shortfalls_bill_is_taken_back_by_the_product_it_covered(cli: Cli) -> None:
+    """100 of shortfall, 40 of it tokens that came late; 10 of seats came after the term: voided, 40 and 10 are to be billed."""
+    cli.post(
+        *parties(), grant("G", "100.00", "2026-01-01", kind="commitment", expires_on="2026-01-31"),
+        invoice("I", "2026-01-31", {"id": "1", "kind": "shortfall", "grant": "G", "product": "tokens", "amount": "100.00"}),
+        usage("U1", "40", "2026-01-10"), usage("U2", "10", "2026-03-05", product="seats"),
+        {"type": "invoice_void", "id": "V", "invoice": "I", "date": "2026-04-02", "reason": "wrong"},
+    )  # fmt: skip
+    assert _totals(cli, "revenue", "unbilled_receivable") == {
+        "revenue": Decimal(50),
+        "unbilled_receivable": Decimal(50),
+    }
+    cli.post(
+        invoice("J", "2026-04-03", {"id": "1", "kind": "usage", "product": "tokens", "amount": "40.00"},
+                {"id": "2", "kind": "usage", "product": "seats", "amount": "10.00"})
+    )  # fmt: skip
+    assert _totals(cli, "unbilled_receivable", "deferred_revenue") == {
+        "unbilled_receivable": Decimal(0),
+        "deferred_revenue": Decimal(0),
+    }
+
+
+def test_an_obligations_id_is_its_customers_whatever_made_it(cli: Cli) -> None:
+    """One that stands with another entity, and one of a line of an invoice that has not come yet."""
+    cli.post(
+        *parties(), {"type": "entity", "id": "eu", "name": "Acme EU", "currency": "USD"},
+        contract("K", "2026-01-01", obligation("I1/1", "1200.00", *YEAR)),
+    )  # fmt: skip
+    other = contract("K2", "2026-01-01", obligation("I1/1", "1200.00", *YEAR), entity="eu")
+    assert "obligations.0.id = I1/1: an obligation of globex has this id already" in cli.refuse(other)
+    line = {
+        "id": "1",
+        "kind": "service",
+        "product": "seats",
+        "amount": "31.00",
+        "start": "2026-01-01",
+        "end": "2026-01-31",
+    }
+    assert "lines.0.id = I1/1: an obligation of globex has this id already" in cli.refuse(
+        invoice("I1", "2026-01-01", line)
+    )
+
+
+def test_progress_of_an_obligation_of_several_customers_names_its_contract(cli: Cli) -> None:
+    build = {"id": "O", "product": "seats", "price": "100.00", "start": "2026-01-01", "pattern": "progress"}
+    cli.post(
+        *parties(), {"type": "customer", "id": "acme", "name": "Acme"}, contract("K", "2026-01-01", build),
+        contract("K2", "2026-01-01", build, customer="acme"),
+    )  # fmt: skip
+    said = {"type": "progress", "id": "p", "obligation": "O", "date": "2026-02-01", "percent": "60"}
+    assert "contract = missing: expected one of K, K2: each has an obligation O" in cli.refuse(said)
+    assert "expected the id of an obligation of contract X" in cli.refuse(said | {"contract": "X"})
+    cli.post(said | {"contract": "K2"}, said | {"id": "p2", "contract": "K", "percent": "20"})
+    assert _totals(cli, "revenue")["revenue"] == Decimal(80)
+
+
+def test_refused_usage_leaves_credits_expired_as_they_were(cli: Cli) -> None:
+    """30 of 100 used, 70 expired: 80 more of January are refused beside a note that is not, and nothing of it is left."""
+    cli.post(
+        *parties(), {"type": "customer", "id": "acme", "name": "Acme", "overage": "refuse"},
+        grant("G", "100.00", expires_on="2026-01-31", breakage="proportional", expected_breakage="0.10", customer="acme"),
+        invoice("J", "2026-01-02", prepaid("100.00"), customer="acme"), usage("U", "30", "2026-01-10", customer="acme"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-02")
+    refused = cli.run(
+        "post",
+        "--keep-going",
+        "-",
+        stdin=lines([usage("V", "80", "2026-01-20", customer="acme"), usage("X", "1", "2026-01-20")]),
+    )
+    assert "expected at most 70.00 USD of usage" in refused.stderr
+    assert _totals(cli, "revenue", "breakage_revenue", "customer_credits") == {
+        "revenue": Decimal(31), "breakage_revenue": Decimal(70), "customer_credits": Decimal(0)
+    }  # fmt: skip
+
+
+def test_a_period_that_was_never_promised_can_not_be_credited(cli: Cli) -> None:
+    cli.post(*parties(), SERVICE, _bill("I1", "2026-01-01", "1200.00"))
+    note = {"type": "credit_note", "id": "N", "invoice": "I1", "date": "2026-03-01"}
+    outside = note | {"lines": [{"line": "1", "amount": "31.00", "start": "2027-01-01", "end": "2027-01-31"}]}
+    assert (
+        "lines.0.start = 2027-01-01: expected a period of what line 1 is for, 2026-01-01 to 2026-12-31"
+        in cli.refuse(outside)
+    )
+    ended = {"type": "contract_termination", "id": "T", "contract": "K", "date": "2026-07-01", "reason": "moved"}
+    after = note | {
+        "date": "2026-07-02",
+        "lines": [{"line": "1", "amount": "31.00", "start": "2026-08-01", "end": "2026-08-31"}],
+    }
+    cli.post(ended, after)  # it was promised until then
+    cli.ok("verify")
+
+
+def test_messages_say_what_took_it(cli: Cli) -> None:
+    """What is not due, or not left of a line, names the documents that took it."""
+    note = {
+        "type": "credit_note",
+        "id": "N",
+        "invoice": "I1",
+        "date": "2026-03-01",
+        "lines": [{"line": "1", "amount": "1000.00"}],
+    }
+    paid = payment("P", "300.00", "2026-02-01", ("I1", "300.00"))
+    cli.post(*parties(), SERVICE, _bill("I1", "2026-01-01", "1200.00"), note)
+    assert (
+        "expected at most 200.00, what is due of invoice I1 on 2026-02-01, as credit_note N takes 1000.00 on 2026-03-01"
+        in cli.refuse(paid)
+    )
+    assert "what is left of the line: credit_note N took 1000.00" in cli.refuse(note | {"id": "N2"})
+    cli.post(payment("Q", "200.00", "2026-03-02", ("I1", "200.00")))
+    opened = {
+        "type": "dispute",
+        "id": "D",
+        "payment": "Q",
+        "date": "2026-03-03",
+        "amount": "200.00",
+        "status": "opened",
+    }
+    won = opened | {"id": "D2", "date": "2026-03-09", "status": "won"}
+    assert "payment = Q: expected one of which something is disputed on 2026-03-09, opened before" in cli.refuse(won)
+    cli.post(opened, won)
+    assert "disputed on 2026-03-10: D was opened on 2026-03-03, D2 was won on 2026-03-09" in cli.refuse(
+        won | {"id": "D3", "date": "2026-03-10", "status": "lost"}
+    )
