@@ -513,7 +513,7 @@ def expired_by(wallets: Wallets, source: Source, grant: Grant, on: date) -> None
     for item in members:
         if item.kind != "commitment" and item.expires_on is not None and item.expires_on < on:
             of_item = Source(source.document_id, source.customer, item.entity, item.currency)
-            expire_grant(wallets, of_item, item, item.expires_on, on)
+            expire_grant(wallets, of_item, item, item.expires_on, wallets.books.open_day(item.entity, on))
 
 
 def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:

@@ -441,9 +441,13 @@ class Teller:
             # all that is due is known once the others are
             amount = self.one_of(left, self.part(left))
             self._give_up(
-                bill, amount, *(told if amount == left else ()), last=max(day_of(doc) for doc in [bill.doc, *told])
+                bill,
+                amount,
+                *(told if amount == left or len(bill.doc["lines"]) > 1 else ()),
+                last=max(day_of(doc) for doc in [bill.doc, *told]),
             )
-        self._back(bill, paid)
+        # over which lines money that goes back is split is told by what has arrived
+        self._back(bill, paid, *(told[len(paid) :] if len(bill.doc["lines"]) > 1 else ()))
 
     def _give_up(self, bill: Bill, cents: int, *needs: Document, last: str) -> None:
         day = self.later(date.fromisoformat(last))
@@ -480,7 +484,7 @@ class Teller:
             bill.doc, *needs,
         )  # fmt: skip
 
-    def _back(self, bill: Bill, paid: list[Document]) -> None:
+    def _back(self, bill: Bill, paid: list[Document], *needs: Document) -> None:
         """Money of what was paid goes back, or is disputed."""
         for payment in paid:
             left = round(Fraction(payment["amount"]) * 100)
@@ -492,18 +496,18 @@ class Teller:
                         "type": "refund", "id": self.ref("B"), "payment": payment["id"], "amount": text_of(cents),
                         "date": self.later(date.fromisoformat(payment["date"])).isoformat(), "invoice": bill.doc["id"],
                     },
-                    payment,
+                    payment, *needs,
                 )  # fmt: skip
             if left > 0 and self.likely(0.25, "dispute"):
-                self._dispute(payment, self.one_of(left, self.part(left)))
+                self._dispute(payment, self.one_of(left, self.part(left)), *needs)
 
-    def _dispute(self, payment: Document, cents: int) -> None:
+    def _dispute(self, payment: Document, cents: int, *needs: Document) -> None:
         about = {"type": "dispute", "payment": payment["id"]}
         day = self.later(date.fromisoformat(payment["date"]))
         opened = self.tell(
             about | {"id": self.ref("D"), "date": day.isoformat(), "amount": text_of(cents), "status": "opened"},
-            payment,
-        )
+            payment, *needs,
+        )  # fmt: skip
         if self.likely(0.85):
             some = self.part(cents) if self.likely(0.2) else cents
             self.tell(

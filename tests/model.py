@@ -582,11 +582,12 @@ class Promised:
         self.of[day, day] -= before
         self._spread(agreed + self.on_top, date.min, day)
 
-    def stop(self, last: date) -> None:
+    def stop(self, last: date, day: date = date.max) -> None:
         """Nothing is promised after a day: what is given until then is earned as it was."""
         for key in [key for key in self.of if key[0] > last]:
             del self.of[key]
-        self.edition = {}
+        # with notice the price is still spread over what is given until then
+        self.edition = {service: amount for service, amount in self.edition.items() if day <= last and service <= last}
         self.agreed = self.price - self.on_top
         self.ended = True
 
@@ -866,7 +867,7 @@ class _Telling:
         last = _day(doc["ends"]) if "ends" in doc else day - timedelta(days=1)
         for one in self.promised.values():
             if one.contract == doc["contract"] and not one.ended:
-                one.stop(last)
+                one.stop(last, day)
 
     # Bills
 
