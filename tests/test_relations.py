@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -197,7 +198,7 @@ def test_histories_are_mostly_accepted_and_of_all_kinds(shelf: Shelf) -> None:
 # 1. The order of arrival does not matter
 
 
-def arrival(shelf: Shelf, history: History) -> str | None:
+def arrival(shelf: Shelf, history: History, *, within: int = 0) -> str | None:
     by_date, by_chance = shelf.places(2)
     history = accepted(by_date, history)
     documents = history.shuffled(str(history.seed))
@@ -205,7 +206,7 @@ def arrival(shelf: Shelf, history: History) -> str | None:
     if refused:
         return f"refused in another order: {told(refused)}\n\narrived: {arrived(documents)}"
     by_date.recognize()
-    found = difference(by_date.moves(), by_chance.moves(), names=("by date", "by chance"))
+    found = difference(by_date.moves(), by_chance.moves(), within=within, names=("by date", "by chance"))
     return found and f"{found}\n\narrived: {arrived(documents)}"
 
 
@@ -217,7 +218,7 @@ def test_the_order_of_arrival_does_not_matter(shelf: Shelf, number: int) -> None
 # 2. When revenue is recognised, and months are closed, changes nothing else
 
 
-def along_the_way(shelf: Shelf, history: History) -> str | None:
+def along_the_way(shelf: Shelf, history: History, *, within: int = 0) -> str | None:
     chance = random.Random(history.seed)  # noqa: S311
     once, often = shelf.places(2)
     history = accepted(once, history)
@@ -234,7 +235,7 @@ def along_the_way(shelf: Shelf, history: History) -> str | None:
     if refused:
         return f"refused where months were recognised: {told(refused)}\n\narrived: {arrived(documents)}"
     once.recognize()
-    found = difference(once.moves(), often.moves(), names=("once", "along the way"))
+    found = difference(once.moves(), often.moves(), within=within, names=("once", "along the way"))
     return found and f"{found}\n\narrived: {arrived(documents)}\nrecognised {', '.join(runs)}"
 
 
@@ -285,7 +286,12 @@ _SHARED_ANEW = ("refund", "dispute", "write_off", "recovery", "consideration_pay
 
 @held_by_histories
 def test_neither_matters_at_rates_that_move(shelf: Shelf, number: int) -> None:
-    hold(shelf, in_pounds(tell(number, "contract", "invoices", whole=0.0)), arrival if number % 2 else along_the_way)
+    # a month whose amounts stay is not posted anew for the cent that the schedule's formula rounds otherwise in the entity's currency
+    hold(
+        shelf,
+        in_pounds(tell(number, "contract", "invoices", whole=0.0)),
+        partial(arrival if number % 2 else along_the_way, within=2),
+    )
 
 
 # 3. What undoes itself leaves nothing but its history
