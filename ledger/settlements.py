@@ -89,6 +89,8 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
         if part:
             reached[move.source] -= part
             reached[move.target] = reached.get(move.target, 0) + part
+    for given in _given_back(books, row.customer_id, ref):
+        reached[given.invoice] = max(reached.get(given.invoice, 0) - given.amount, 0)
     returned = sum(to_minor(documents.decimal_of(amount), body["currency"]) for amount in back)
     paid = to_minor(documents.decimal_of(body["amount"]), body["currency"])
     return _Payment(
@@ -115,6 +117,23 @@ def require_not_before(on: date, earliest: date, what: str) -> None:
     """Raise Refused for a date before the first that can be."""
     if on < earliest:
         raise Refused("date", on, f"expected {earliest}, {what}, or later")
+
+
+def _given_back(books: Books, customer_id: int, payment: str) -> Sequence[Any]:
+    """What refunds and lost disputes of a payment gave back of each invoice it settled, with taxes."""
+    return books.connection.execute(
+        text(
+            "with back as (select document_id from document where customer_id = :customer_id and type in ('refund', 'dispute')"
+            "  and body::json ->> 'payment' = :payment) "
+            "select i.ref as invoice, sum(x.amount)::bigint as amount from ("
+            " select invoice_id, document_id, undoes, amount_minor as amount from line_change"
+            "  where customer_id = :customer_id and kind in ('refund', 'dispute')"
+            " union all select invoice_id, document_id, undoes, -tax_minor from line_tax where customer_id = :customer_id"
+            ") x join invoice i on i.customer_id = :customer_id and i.invoice_id = x.invoice_id "
+            "where coalesce(nullif(x.undoes, 0), x.document_id) in (select document_id from back) group by 1"
+        ),
+        {"customer_id": customer_id, "payment": payment},
+    ).all()
 
 
 def _by_line(books: Books, invoice: BilledInvoice, amount: int, on: date) -> dict[str, int]:
@@ -295,7 +314,11 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     if doc.invoice is not None:
         settled = tuple(item for item in settled if item[0] == doc.invoice)
         if not settled:
-            raise Refused("invoice", doc.invoice, f"expected an invoice that payment {doc.payment} settled")
+            left = ", ".join(f"{to_text(part, source.currency)} of {of}" for of, part in payment.settled) or "nothing"
+            raise Refused(
+                "invoice", doc.invoice,
+                f"expected an invoice of which payment {doc.payment} settles something that did not go back: it settles {left}",
+            )  # fmt: skip
         # what a credit note of it left with the customer goes back first
         from_balance = min(
             amount, _unapplied(books, source, day), _left_by_credits(books, source, doc.invoice, doc.date)

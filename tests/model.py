@@ -381,6 +381,8 @@ class Model:
             if moved:
                 reached[source] -= moved
                 reached[target] = reached.get(target, 0) + moved
+        for ref, amount in payment.setdefault("back", {}).items():
+            reached[ref] = max(reached.get(ref, 0) - amount, 0)
         return {ref: amount for ref, amount in reached.items() if amount}
 
     def _give_back(self, payment: dict[str, Any], amount: int, day: str) -> None:
@@ -389,6 +391,7 @@ class Model:
             lines = self.invoices[ref]["lines"]
             of_invoice = min(amount, paid, sum(line.gross for line in lines))
             self._split(lines, of_invoice, day)
+            payment["back"][ref] = payment["back"].get(ref, 0) + of_invoice
             amount -= of_invoice
         self._draw_again()
         assert amount == 0, "never more than was settled"

@@ -312,9 +312,15 @@ def test_the_net_of_a_full_refund_in_mid_month(cli: Cli) -> None:
         ),
         (refund("R", "X", "2019-02-01", "1.00"), "payment = X: expected the id of a payment posted before"),
         (refund("R", "P", "2018-12-01", "1.00"), "date = 2018-12-01: expected 2019-01-02, when payment P came in"),
-        (refund("R", "P", "2019-02-01", "1.00", invoice="J"), "expected an invoice that payment P settled"),
+        (
+            refund("R", "P", "2019-02-01", "1.00", invoice="J"),
+            "expected an invoice of which payment P settles something that did not go back: it settles 30.00 of I",
+        ),
         (dispute("D", "2019-02-01", "30.01", "opened"), "expected at most 30.00, what is left of payment P"),
-        (dispute("D", "2019-02-01", "1.00", "lost"), "expected at most 0.00, what of payment P is disputed"),
+        (
+            dispute("D", "2019-02-01", "1.00", "lost"),
+            "payment = P: expected one of which something is disputed on 2019-02-01, opened before",
+        ),
         (write_off("W", "I", "2019-02-01", amount="60.01"), "expected at most 60.00, what is due of invoice I"),
         (write_off("W", "I", "2019-02-01", reason=""), "reason = "),
         (recovery("RC", "2019-02-01", "1.00"), "write_off = W: expected the id of a write-off posted before"),
@@ -378,3 +384,18 @@ def test_a_line_may_name_its_obligation_s_product(cli: Cli) -> None:
     )
     assert cli.summary()["2026-01"]["deferred_revenue"] == "80.00"
     assert "all" in cli.ok("verify")
+
+
+@pytest.mark.parametrize("amounts", [("100.00",), ("40.00", "60.00"), ("70.00", "30.00")])
+def test_a_payment_gives_back_no_more_of_an_invoice_than_it_settled(cli: Cli, amounts: tuple[str, ...]) -> None:
+    """P of 100 settled 40 of I, whose rest Q paid, and 60 of J: all of it goes back, at once or in two."""
+    cli.post(
+        *parties(), invoice("I", "2019-01-01", one_time("100.00")), invoice("J", "2019-01-01", one_time("60.00")),
+        payment("P", "100.00", "2019-01-02", ("I", "40.00"), ("J", "60.00")), payment("Q", "60.00", "2019-01-02", ("I", "60.00")),
+        *(refund(f"R{place}", "P", "2019-02-01", part) for place, part in enumerate(amounts)),
+    )  # fmt: skip
+    assert "expected at most 0.00, what is left of payment P" in cli.refuse(
+        refund("R", "P", "2019-02-02", "1.00", invoice="I")
+    )
+    cli.post(refund("RQ", "Q", "2019-02-03", "60.00", invoice="I"))  # what Q paid of it is there still
+    cli.ok("verify")
