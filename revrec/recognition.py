@@ -107,7 +107,7 @@ _NEEDED = f"""
     ), moved as (
         select t.customer_id, t.subject, t.revenue_account,
                greatest(date_trunc('month', s.effective_on)::date, t.first_open) as month,
-               max(s.effective_on) filter (where s.rule <> all(:recognising)) as last_moved_on, max(s.effective_on) as recognised_on,
+               max(s.effective_on) filter (where s.rule <> all(:recognising) and s.rule <> all(:exchange)) as last_moved_on, max(s.effective_on) as recognised_on,
                {_SUMS},
                coalesce(-sum(s.net) filter (where s.rule = any(:netting)), 0)::bigint as netted,
                sum(s.functional) filter (where s.rule <> all(:exchange)) as billed_functional,

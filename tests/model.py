@@ -856,7 +856,8 @@ class _Telling:
         for item in doc["obligations"]:
             old = self.products[item["renews"]]
             start = item.get("start") or (_day(old["end"]) + timedelta(days=1)).isoformat()
-            price = Fraction(item["price"]) if "price" in item else self.promised[item["renews"]].agreed
+            # at the price that its documents state, however it is shared
+            price = Fraction(item.get("price", old.get("price", self.promised[item["renews"]].agreed)))
             fields = (
                 {name: value for name, value in old.items() if name != "ssp"} | {"ssp": item["ssp"]}
                 if "ssp" in item
