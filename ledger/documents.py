@@ -120,6 +120,7 @@ def _role(value: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX), AfterValidator(_printable)]
+Name = Annotated[Text, Field(min_length=1)]
 Ref = Annotated[str, Field(min_length=1, max_length=REF_LENGTH_MAX), AfterValidator(_printable), AfterValidator(_ref)]
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Currency = Annotated[str, AfterValidator(_currency)]
@@ -171,7 +172,7 @@ class Entity(Document):
     """
 
     type: Literal["entity"]
-    name: Text
+    name: Name
     currency: Currency
     country: Text | None = None
     time_zone: Text = "UTC"
@@ -194,7 +195,7 @@ class Customer(Document):
     """Who is billed. `overage` says whether usage beyond all credits is billed or refused."""
 
     type: Literal["customer"]
-    name: Text
+    name: Name
     country: Text | None = None
     tax_id: Text | None = None
     overage: Literal["bill", "refuse"] = "bill"
@@ -251,7 +252,7 @@ class Product(Document):
     """What is sold."""
 
     type: Literal["product"]
-    name: Text
+    name: Name
 
 
 class TaxCode(Document):
@@ -262,7 +263,7 @@ class TaxCode(Document):
     """
 
     type: Literal["tax_code"]
-    name: Text
+    name: Name
     rate: NumberFromZero | None = None
     fixed: NumberFromZero | None = None
     inclusive: bool = False
@@ -285,7 +286,7 @@ class Coupon(Document):
     """
 
     type: Literal["coupon"]
-    name: Text
+    name: Name
     percent: PositiveNumber | None = None
     amount: PositiveNumber | None = None
     currency: Currency | None = None
@@ -327,7 +328,7 @@ class GlAccount(Document):
     role: Annotated[str, AfterValidator(_role)]
     product: Ref | None = None
     code: Text
-    name: Text
+    name: Name
 
 
 class Grant(Party):

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import chain
 from typing import Any, Self
 
@@ -38,7 +37,6 @@ from ledger.beside import Lines, Rows
 from ledger.books import Books, Plainly
 from ledger.documents import Document
 from ledger.errors import (
-    ClosedPeriod,
     ConflictingDocument,
     InvalidDocument,
     Problem,
@@ -48,6 +46,7 @@ from ledger.errors import (
     shortened,
 )
 from ledger.lanes import Lanes
+from ledger.late import require_open
 from ledger.wallets import Wallets
 
 # Many enough for what a batch costs to be little a document, few enough to stay in memory, whatever their size.
@@ -388,7 +387,7 @@ class _Intake:
             if before is not None:
                 raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
             if self.refuse_late:
-                _require_open(self.books, doc)
+                require_open(self.books, doc)
             customer_id = self.types[item.type].post(self.wallets, doc, number)
         except Refused as refusal:
             if self._undo(decides_first=decides_first) or not usage_alone:
@@ -463,18 +462,6 @@ class _Intake:
             self.lanes.close()
             self.books.forget()
             self.wallets.forget()
-
-
-def _require_open(books: Books, doc: Document) -> None:
-    """Raise ClosedPeriod for a document dated in a closed month of its entity."""
-    if not isinstance(doc, documents.Party) or doc.dated_on is None:
-        return
-    lines = doc.lines if isinstance(doc, documents.Invoice) else ()
-    for entity in dict.fromkeys([doc.entity, *(line.entity for line in lines if line.entity is not None)]):
-        first_open = books.first_open_day(entity)
-        if doc.dated_on < first_open:
-            closed = first_open - timedelta(days=1)
-            raise ClosedPeriod(doc.dated_by, doc.dated_on, f"the books of {entity} are closed through {closed}")
 
 
 def _because(refusal: Refused, refused: Mapping[tuple[str, str], int]) -> Refused:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from ledger import documents
+from ledger.approval import require_second
 from ledger.books import HOUSE, HOUSE_REF, AccountKey, Books, Movement, Source
 from ledger.chart import ROLES
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -38,8 +39,7 @@ _RAILS = ("card", "ach", "wire", "check", "external")
 def post_manual_entry(wallets: Wallets, doc: documents.ManualEntry, document_id: int) -> int:
     """Post the lines as given. Raises Refused without a second person, or where a line would overdraw what it names."""
     books = wallets.books
-    if doc.approved_by.strip().casefold() == books.posted_by.strip().casefold():
-        raise Refused("approved_by", doc.approved_by, f"expected somebody else than who posts it, {books.posted_by}")
+    require_second(books, doc.approved_by)
     by_customer: dict[str, list[Movement]] = {}
     taken: _Taken = {}
     for index, line in enumerate(doc.lines):

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import billed, credits_back, documents, redraws, usage_lines
+from ledger.approval import require_second
 from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
@@ -480,6 +481,7 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     """Give up what is due of an invoice, or a part: of what it covers first what is to come, the rest is bad debt."""
     invoice = billed.find(wallets, document_id, doc.invoice)
     books, source = wallets.books, invoice.source
+    require_second(books, doc.approved_by)
     require_not_before(doc.date, invoice.recorded_on, f"when invoice {doc.invoice} counts from")
     day = books.open_day(source.entity, doc.date)
     due = billed.due(books, invoice, day)

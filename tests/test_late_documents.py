@@ -321,3 +321,55 @@ def test_messages_say_what_took_it(cli: Cli) -> None:
     assert "disputed on 2026-03-10: D was opened on 2026-03-03, D2 was won on 2026-03-09" in cli.refuse(
         won | {"id": "D3", "date": "2026-03-10", "status": "lost"}
     )
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"type": "credit_note", "invoice": "I1", "lines": [{"line": "1", "amount": "1.00"}]},
+        {"type": "write_off", "invoice": "I1", "amount": "1.00", "reason": "gone", "approved_by": "ann"},
+        {"type": "refund", "payment": "P", "amount": "1.00"},
+        {"type": "contract_termination", "contract": "K", "reason": "moved"},
+        {"type": "consideration_payable", "contract": "K", "amount": "1.00", "reason": "shelf"},
+        {"type": "contract_cost", "contract": "K", "amount": "1.00", "end": "2026-12-31"},
+        {"type": "breakage_estimate", "customer": "globex", "grant": "G", "expected_breakage": "0.20", "reason": "use"},
+        {"type": "grant_return", "customer": "globex", "grant": "G", "reason": "left"},
+    ],
+    ids=lambda doc: doc["type"],
+)
+def test_refuse_late_refuses_what_names_an_entity_by_something_else(cli: Cli, late: Document) -> None:
+    """The entity is the contract's, the invoice's, the payment's or the grant's; without the option they count in the open month."""
+    credits_ = grant("G", "10.00", expires_on="2026-12-31", breakage="proportional", expected_breakage="0.10")
+    cli.post(
+        *parties(), SERVICE, _bill("I1", "2026-01-01", "1200.00"), payment("P", "10.00", "2026-01-02", ("I1", "10.00")), credits_,
+        invoice("J", "2026-01-02", prepaid("10.00")),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-02")
+    for month in ("2026-01", "2026-02"):
+        cli.ok("close", month)
+    doc = {"id": "X", "date": "2026-02-10", **late}
+    told = cli.refused("post", "--refuse-late", "-", stdin=lines([doc]))
+    assert "date = 2026-02-10: the books of us are closed through 2026-02-28" in told
+    cli.post(doc)
+    cli.ok("verify")
+
+
+def test_who_posts_a_write_off_has_not_approved_it(cli: Cli) -> None:
+    cli.post(*parties(), SERVICE, _bill("I1", "2026-01-01", "1200.00"))
+    told = cli.refuse(_write_off("I1", "2026-02-01") | {"approved_by": "Tester"})
+    assert "approved_by = Tester: expected somebody else than who posts it, tester" in told
+
+
+def test_the_checklist_of_an_entity_waits_for_its_own_entries(cli: Cli) -> None:
+    cli.post(
+        *parties(),
+        {"type": "entity", "id": "eu", "name": "Acme EU", "currency": "USD"},
+        SERVICE,
+        _bill("I1", "2026-01-01", "1200.00"),
+    )
+    assert "revenue is recognised: entries due: 1" in cli.run("close", "2026-01", "--check", "--entity", "us").output
+    assert "entries due" not in cli.run("close", "2026-01", "--check", "--entity", "eu").output
+
+
+def test_a_name_is_not_empty(cli: Cli) -> None:
+    assert "name = " in cli.refuse({"type": "customer", "id": "x", "name": ""})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from ledger import periods, revaluation
 from ledger.dates import month_end, month_start, month_text
@@ -67,7 +67,7 @@ def _recognised(engine: Engine, entity: str, month: date, by: str) -> tuple[Item
     watched: list[Item] = []
 
     def run(connection: Connection) -> int:
-        entries = recognize(connection, month, by).entries
+        entries = recognize(connection, month, by).entries and _entries_of(connection, entity)
         watched.extend(_watched(connection, entity, month_end(month), month_end(month)))
         return entries
 
@@ -76,6 +76,19 @@ def _recognised(engine: Engine, entity: str, month: date, by: str) -> tuple[Item
         with engine.connect() as connection:
             watched.extend(_watched(connection, entity, month_end(month), None))
     return recognised, watched
+
+
+def _entries_of(connection: Connection, entity: str) -> int:
+    """How many entries of an entity the run posted that was tried just now."""
+    found = connection.scalar(
+        text(
+            "select count(distinct (e.customer_id, e.entry_id)) from entry e join posting p using (customer_id, entry_id)"
+            " join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account"
+            " where e.document_id = (select max(document_id) from document where type = 'recognition') and a.entity = :entity"
+        ),
+        {"entity": entity},
+    )
+    return int(found or 0)
 
 
 def _tried(engine: Engine, name: str, run: Callable[[Connection], int]) -> Item:
