@@ -27,10 +27,31 @@ def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
+class _Bare(str):
+    """A number that stands in a document without quotation marks."""
+
+    __slots__ = ()
+
+
 def _no_number(text: str) -> NoReturn:
-    raise InvalidDocument("", text[:NUMBER_DIGITS_MAX], f"{text[:NUMBER_DIGITS_MAX]}: expected numbers as strings")
+    raise _BareNumberError(text[:NUMBER_DIGITS_MAX])
 
 
+class _BareNumberError(Exception):
+    """A number was read that is not a string."""
+
+
+def _place(value: Any, path: str = "") -> str | None:
+    """Where in a document the first bare number stands: its path of fields."""
+    if isinstance(value, _Bare):
+        return path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next(
+        (found for name, part in inner if (found := _place(part, f"{path}.{name}".lstrip("."))) is not None), None
+    )
+
+
+_FINDING = json.JSONDecoder(parse_float=_Bare, parse_constant=_Bare)
 _DECODER = json.JSONDecoder(object_pairs_hook=_no_repeated_keys, parse_float=_no_number, parse_constant=_no_number)
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -52,6 +73,9 @@ def read_line(line: str | bytes) -> dict[str, Any]:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidDocument("", text[:60], f"expected JSON: {error.msg} at character {error.pos + 1}") from None
+    except _BareNumberError as error:
+        field = _place(_FINDING.decode(text)) or ""
+        raise InvalidDocument(field, str(error), f'expected numbers as strings, such as "{error}"') from None
     except RecursionError:
         raise InvalidDocument("", "nested too deeply", "expected JSON nested a few levels deep") from None
     except ValueError as error:  # integers of thousands of digits

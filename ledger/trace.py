@@ -204,6 +204,8 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
             {"customer_id": row.customer_id, "ref": ref},
         )
         results += [_document_step(connection, "invoice", part, 0) for part in list(parts)]
+    if kind == "contract":
+        results += _changes(connection, row.customer_id, row.document_id, made)
     results += _later_entries(connection, row.customer_id, row.document_id, made)
     sources = _named_by(connection, kind, ref, depth=0)
     if kind == "invoice":
@@ -223,9 +225,30 @@ def _trace_obligation(connection: Connection, ref: str) -> Trace:
         raise UnknownReference("obligation", ref, "expected the id of an obligation in the books")
     entries = _on_subjects(connection, row.customer_id, [subject])
     title = f"obligation {ref}: {row.product}, {row.pattern}, {row.starts_on} to {row.ends_on}"
+    changes = _changes(connection, row.customer_id, 0, [subject])
+    made = [step for step in changes if step.kind != "contract"]
     return Trace(
-        "obligation", ref, title, (), tuple(_makers(connection, subject, 0)), tuple(_entry_step(e, 0) for e in entries)
+        "obligation",
+        ref,
+        title,
+        (),
+        tuple(_makers(connection, subject, 0)),
+        (*made, *(_entry_step(e, 0) for e in entries)),
     )
+
+
+def _changes(connection: Connection, customer_id: int, document_id: int, subjects: Sequence[str]) -> list[Step]:
+    """The documents that changed what obligations earn by when, by their dates, whether they post anything or not."""
+    rows = connection.execute(
+        text(
+            "select distinct d.type, d.ref, d.dated_on, d.document_id, d.body from obligation_terms v"
+            " join document d on d.customer_id = v.customer_id and d.document_id = v.document_id"
+            " where v.customer_id = :customer_id and v.subject = any(:subjects) and d.document_id <> :document_id"
+            " order by d.dated_on, d.document_id"
+        ),
+        {"customer_id": customer_id, "subjects": list(subjects), "document_id": document_id},
+    )
+    return [Step(row.type, row.ref, _describe(row), 0) for row in rows if row.type != "invoice"]
 
 
 def _entry_step(entry: EntryFacts, depth: int) -> Step:
@@ -245,7 +268,7 @@ def _describe(row: Any) -> str:
     elif row.type == "usage":
         words.append(f"{body['quantity']} {body['product']} at {body['unit_price']} {body['currency']}")
     elif "amount" in body:
-        words.append(f"{body['amount']} {body['currency']}")
+        words.append(" ".join(filter(None, [body["amount"], body.get("currency")])))
     elif row.type == "invoice":
         lines = body["lines"]
         words.append(f"{len(lines)} line{'s' if len(lines) > 1 else ''}, due {body['due_on']}")

@@ -32,7 +32,11 @@ def _line(document: dict[str, Any]) -> bytes:
         (b'{"type": ["usage"], "id": "x"}', "expected one of entity"),
         (b'{"a":' * 100_000, "expected JSON"),
         (b'{"type": "usage", "id": NaN}', "expected numbers as strings"),
-        (b'{"type": "usage", "id": 1.5}', "expected numbers as strings"),
+        (b'{"type": "usage", "id": 1.5}', "id = 1.5: expected numbers as strings"),
+        (
+            b'{"type": "invoice", "lines": [{}, {"amount": 10.5}]}',
+            'lines.1.amount = 10.5: expected numbers as strings, such as "10.5"',
+        ),
         (b'{"type": "usage", "id": ' + b"9" * 5000 + b"}", "expected JSON"),
         (b'{"type": "usage", "id": "a\\u0000b"}', "without NUL"),
         (b'{"x": "' + b"y" * 1_100_000 + b'"}', "expected a document of at most 1,000,000 bytes"),

@@ -100,3 +100,22 @@ def test_a_document_whose_id_is_a_number(cli: Cli) -> None:
 def test_what_is_not_there(cli: Cli) -> None:
     for ref in ("nothing", "invoice:X", "999", "obligation:x", "entry:x"):
         assert "refused" in cli.refused("trace", ref)
+
+
+def test_from_a_contract_to_what_changed_it(cli: Cli) -> None:
+    """A termination posts nothing, and says what of the contract is earned: it is in the chain, by its date."""
+    cli.post(
+        *parties(), contract("K", "2026-01-01", obligation("K/seats", "1200.00", "2026-01-01", "2026-12-31")),
+        {"type": "consideration_payable", "id": "P", "contract": "K", "date": "2026-02-01", "amount": "12.00", "reason": "shelf"},
+        {"type": "contract_termination", "id": "T", "contract": "K", "date": "2026-07-01", "reason": "moved"},
+    )  # fmt: skip
+    of_contract = _refs(_trace(cli, "contract:K")["led_to"])
+    assert [ref for ref in of_contract if not ref.startswith("entry ")] == [
+        "consideration_payable P",
+        "contract_termination T",
+    ]
+    of_obligation = _refs(_trace(cli, "obligation:K/seats")["led_to"])
+    assert [ref for ref in of_obligation if not ref.startswith("entry ")] == [
+        "consideration_payable P",
+        "contract_termination T",
+    ]
