@@ -735,16 +735,15 @@ class _Fold:
                 return covers if on > bill.ends_on else 0
             return share(covers, min(max(earned - starts, 0), ends - starts), ends - starts)
         of_it = [item for item in self.bills.values() if item.bill.subject == bill.subject]
-        named = sorted(
-            (terms.by(item.bill.starts_on - before), terms.by(item.bill.ends_on))
-            for item in of_it
-            if item.bill.starts_on is not None and item.bill.ends_on is not None and item.covers > 0
-        )
-        reached = free = 0
-        for starts, ends in named:
-            free += max(min(starts, earned) - reached, 0)
-            reached = max(reached, ends)
-        free += max(earned - reached, 0)
+        free = earned
+        for item in of_it:  # what was given of other bills' own periods, as far as they cover it, is not of this one
+            other = item.bill
+            if other.starts_on is None or other.ends_on is None:
+                continue
+            starts, ends = terms.by(other.starts_on - before), terms.by(other.ends_on)
+            within = min(max(earned - starts, 0), max(ends - starts, 0))
+            free -= min(share(max(self._covers(item), 0), within, ends - starts), within) if within else 0
+        free = max(free, 0)
         for item in of_it:
             if item is billed:
                 break
@@ -807,13 +806,24 @@ class _Fold:
             most[part.billed.bill.subject] -= more
             part.lower += more
             unplaced -= more
-        if unplaced and parts[0].event.kind == "write_off":
-            for item in sorted(alike, key=lambda item: item.promise.ref):  # the bill was for them too
-                there = max(item.terms.price - item.terms.earned_before(parts[0].event.on), 0)
-                more = min(unplaced, most.get(item.promise.subject, there))
-                if more:
-                    parts[-1].others.append((item, more))
-                unplaced -= more
+        if unplaced and parts[0].event.kind == "write_off" and not parts[0].obligation.promise.own:
+            self._give_up_elsewhere(alike, parts, most, unplaced)
+
+    def _give_up_elsewhere(
+        self, alike: Sequence[_Obligation], parts: Sequence[_Part], most: Mapping[str, int], amount: int
+    ) -> None:
+        """Give up what is to come of others that a bill was for too; where nothing is to come of any, it was given."""
+        on = parts[0].event.on
+        for item in sorted(alike, key=lambda item: item.promise.ref):
+            there = max(item.terms.price - item.terms.earned_before(on), 0)
+            more = min(amount, most.get(item.promise.subject, there))
+            if more:
+                parts[-1].others.append((item, more))
+            amount -= more
+        for part in reversed(parts):
+            given = min(amount, part.rest)
+            part.rest -= given
+            amount -= given
 
     def _correct(self, part: _Part) -> None:
         """What a part of a correction makes of the obligation, and how its amount is made up."""

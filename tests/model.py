@@ -980,14 +980,16 @@ class _Telling:
             other for lines in self.lines.values() for other in lines
             if other.promised is line.promised and not other.void and other.issued <= day
         ]  # fmt: skip
-        named = [other.period for other in others if other.period is not None]
-        reached = sum(
-            (
-                amount for service, counts, amount in line.promised.by_given()
-                if counts <= before and not any(start <= service <= end for start, end in named)
-            ),
-            Fraction(0),
-        )  # fmt: skip
+        reached = line.promised.earned(before)
+        for other in others:
+            if other.period is not None:
+                start, end = other.period
+                there = sum(
+                    (amount for service, counts, amount in line.promised.by_given() if counts <= before and start <= service <= end),
+                    Fraction(0),
+                )  # fmt: skip
+                reached -= min(other.covers * line.promised.given(before, start, end), max(there, Fraction(0)))
+        reached = max(reached, Fraction(0))
         for other in sorted((other for other in others if other.period is None), key=lambda other: other.issued):
             if other is line:
                 break
@@ -1015,6 +1017,7 @@ class _Telling:
             more = line.promised.to_come_ends(day, coming - min(coming, self._beyond(line)))
             for other in self._alike(line) if not line.own else ():
                 more = other.to_come_ends(day, more)  # the bill was for them too
+            coming -= more if not line.own else 0  # nothing of it is to come anywhere: it was given
             line.left -= net
             line.covers -= coming
             line.given_lost += net - coming
