@@ -596,8 +596,8 @@ class Promised:
 
     def to_come_ends(self, day: date, amount: Fraction) -> Fraction:
         """A part of what is to come is given up: the rest of it is earned over what remains. What is more than there is is returned."""
-        # what a credit note of the same day took off what was given is not to come
-        coming = {key: value for key, value in self.of.items() if key[1] >= day and (key[0] >= day or value > 0)}
+        # what was given is not to come, though it counts only now: of a bill, or a modification, of this day
+        coming = {key: value for key, value in self.of.items() if key[0] >= day and key[1] >= day}
         whole = sum(coming.values(), Fraction(0))
         asked, amount = amount, min(amount, max(whole, Fraction(0)))
         taken = {key: value * amount / whole for key, value in coming.items()} if amount else {}
@@ -973,7 +973,10 @@ class _Telling:
         before = day - timedelta(days=1)
         if line.own:
             # its price is what it bills: what is not to come of it is given
-            return line.promised.earned(before) - line.given_lost
+            given = (
+                amount for (service, counts), amount in line.promised.of.items() if service <= before and counts <= day
+            )
+            return sum(given, Fraction(0)) - line.given_lost
         if line.period is not None:
             return line.covers * line.promised.given(before, *line.period)
         others = [
