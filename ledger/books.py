@@ -259,6 +259,7 @@ class Books:
         """A customer that was just taken in."""
         self._customers[customer.ref] = customer
         self._accounts[customer.customer_id] = {}
+        self.touched[customer.customer_id] = set()
 
     def know_entity(self, terms: EntityTerms) -> None:
         """An entity that was just taken in."""
