@@ -929,6 +929,7 @@ class Books:
         """Let go of what was learnt about accounts, to bound memory in a long run; call after `flush`."""
         assert not self._entries, "flush before forgetting"
         self._accounts = {}
+        self._liable = {}
         self._ways = {}
         self._histories = {}
         self._foreign = {}

@@ -138,7 +138,10 @@ def _catch_up(wallets: Wallets, source: Source, grant: Grant, day: date) -> None
     for on in sorted({day, *(later for later in (*(row.day for row in rows), *estimated) if later > day)}):
         by_then = [row for row in rows if row.day <= on]
         face, drawn, moved_face, moved, broken = (sum(row[place] for row in by_then) for place in range(1, 6))
-        rate = [row.expected_breakage for row in estimates if row.effective_on <= on][-1]
+        by_day = [row for row in estimates if row.effective_on <= on] or estimates[
+            :1
+        ]  # usage may fall before the credits begin
+        rate = by_day[-1].expected_breakage
         then = replace(grant, moved_face=moved_face, moved=moved, expected_breakage=Fraction(rate))
         due = breakage_due(then, face, drawn)
         if not committed:

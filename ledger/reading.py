@@ -51,6 +51,14 @@ def _place(value: Any, path: str = "") -> str | None:
     )
 
 
+def _first_bare(text: str) -> str:
+    """The field of the first bare number of a document; none where the rest of it is no JSON that can be read."""
+    try:
+        return _place(_FINDING.decode(text)) or ""
+    except (ValueError, RecursionError):
+        return ""
+
+
 _FINDING = json.JSONDecoder(parse_float=_Bare, parse_constant=_Bare)
 _DECODER = json.JSONDecoder(object_pairs_hook=_no_repeated_keys, parse_float=_no_number, parse_constant=_no_number)
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -74,8 +82,9 @@ def read_line(line: str | bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InvalidDocument("", text[:60], f"expected JSON: {error.msg} at character {error.pos + 1}") from None
     except _BareNumberError as error:
-        field = _place(_FINDING.decode(text)) or ""
-        raise InvalidDocument(field, str(error), f'expected numbers as strings, such as "{error}"') from None
+        raise InvalidDocument(
+            _first_bare(text), str(error), f'expected numbers as strings, such as "{error}"'
+        ) from None
     except RecursionError:
         raise InvalidDocument("", "nested too deeply", "expected JSON nested a few levels deep") from None
     except ValueError as error:  # integers of thousands of digits

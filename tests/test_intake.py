@@ -33,6 +33,7 @@ def _line(document: dict[str, Any]) -> bytes:
         (b'{"a":' * 100_000, "expected JSON"),
         (b'{"type": "usage", "id": NaN}', "expected numbers as strings"),
         (b'{"type": "usage", "id": 1.5}', "id = 1.5: expected numbers as strings"),
+        (b'{"type": "usage", "quantity": 1.5, "x": ', "expected numbers as strings"),
         (
             b'{"type": "invoice", "lines": [{}, {"amount": 10.5}]}',
             'lines.1.amount = 10.5: expected numbers as strings, such as "10.5"',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,7 +254,7 @@ def test_progress_of_an_obligation_of_several_customers_names_its_contract(cli: 
     assert _totals(cli, "revenue")["revenue"] == Decimal(80)
 
 
-def test_refused_usage_leaves_credits_expired_as_they_were(cli: Cli) -> None:
+def test_refused_usage_leaves_credits_expired_as_they_were(cli: Cli, tmp_path: Path) -> None:
     """30 of 100 used, 70 expired: 80 more of January are refused beside a note that is not, and nothing of it is left."""
     cli.post(
         *parties(), {"type": "customer", "id": "acme", "name": "Acme", "overage": "refuse"},
@@ -264,6 +265,8 @@ def test_refused_usage_leaves_credits_expired_as_they_were(cli: Cli) -> None:
     refused = cli.run(
         "post",
         "--keep-going",
+        "--rejects",
+        str(tmp_path / "rejects"),
         "-",
         stdin=lines([usage("V", "80", "2026-01-20", customer="acme"), usage("X", "1", "2026-01-20")]),
     )
@@ -373,3 +376,22 @@ def test_the_checklist_of_an_entity_waits_for_its_own_entries(cli: Cli) -> None:
 
 def test_a_name_is_not_empty(cli: Cli) -> None:
     assert "name = " in cli.refuse({"type": "customer", "id": "x", "name": ""})
+
+
+def test_usage_may_fall_before_the_credits_that_it_gives_back(cli: Cli) -> None:
+    """40 used in February, which broke for 10.00 at 20 %; a fall of 20 of January gives these back: 20 of 80 break for 5.00."""
+    cli.post(
+        *parties(), grant("G", "100.00", "2026-02-01", expires_on="2026-12-31", breakage="proportional", expected_breakage="0.20"),
+        invoice("J", "2026-02-01", prepaid("100.00")), usage("U", "40", "2026-02-10"),
+    )  # fmt: skip
+    fall = {
+        name: value for name, value in usage("V", "20", "2026-01-10").items() if name not in ("quantity", "unit_price")
+    }
+    cli.post(fall | {"amount": "-20.00"})
+    cli.ok("recognize", "--through", "2026-03")
+    cli.ok("verify")
+    assert _broken(cli) == Decimal("5.00")
+
+
+def _broken(cli: Cli) -> Decimal:
+    return sum((Decimal(month.get("breakage_revenue", "0")) for month in cli.summary().values()), Decimal(0))
