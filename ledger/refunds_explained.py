@@ -146,7 +146,8 @@ def explained(
 
 def _taken_of(taken: int, given: dict[str, int], left: dict[str, int]) -> dict[str, int]:
     """Which lines what is taken of a refund is of: what is more than is left of one first, then so that the rest is spread by that."""
-    rest = _spread(sum(given.values()) - taken, left)
+    spread = billed.shares(sum(given.values()) - taken, list(left.values()))
+    rest = dict(zip(left, spread, strict=True))
     wanted = {line: max(before - rest[line], 0) for line, before in given.items()}
     if sum(wanted.values()) == taken:
         return wanted
@@ -158,16 +159,6 @@ def _taken_of(taken: int, given: dict[str, int], left: dict[str, int]) -> dict[s
         still -= found[line]
     more = allocate(still, [wanted[line] - found[line] for line in given]) if still else [0] * len(given)
     return {line: found[line] + part for line, part in zip(given, more, strict=True)}
-
-
-def _spread(amount: int, left: dict[str, int]) -> dict[str, int]:
-    whole, found, reached, before = sum(left.values()), {}, 0, 0
-    for line, there in left.items():
-        reached += there
-        now = share(amount, reached, whole) if whole > 0 else 0
-        found[line] = now - before
-        before = now
-    return found
 
 
 def corrections(of: Sequence[Explained], invoice: BilledInvoice, document_id: int, by: str) -> list[Correction]:
