@@ -315,10 +315,18 @@ def shares(amount: int, left: Sequence[int]) -> list[int]:
 
 
 def record(
-    books: Books, source: Source, invoice: BilledInvoice, line: Line, kind: str, amount: int, **more: object
+    books: Books,
+    source: Source,
+    invoice: BilledInvoice,
+    line: Line,
+    kind: str,
+    amount: int,
+    elsewhere: Sequence[tuple[str, int]] = (),
+    **more: object,
 ) -> None:
-    """Gather that a document lowers a line by an amount net of tax."""
-    for place, (subject, part) in enumerate(by_obligation(line, amount)):
+    """Gather that a document lowers a line by an amount net of tax, and what of it lowers what is `elsewhere` than the line's."""
+    amount -= sum(part for _, part in elsewhere)
+    for place, (subject, part) in enumerate([*by_obligation(line, amount), *elsewhere]):
         if part:
             of = {"part": place, **more}
             add_change(books, source, invoice.invoice_id, line.line, kind, part, line.product, subject, of)

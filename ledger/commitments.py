@@ -6,6 +6,7 @@ covered by that bill, and usage that falls after it was billed is due as shortfa
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 
 from sqlalchemy import text
@@ -146,19 +147,33 @@ def settle_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -> 
 
 
 def take_back(
-    books: Books, source: Source, grant: Grant, amount: int, day: date, product: str, kind: str, invoice: str
+    books: Books,
+    source: Source,
+    grant: Grant,
+    amount: int,
+    day: date,
+    product: str,
+    kind: str,
+    invoice: str,
+    taken: Counter[str],
 ) -> tuple[list[tuple[str, int, str, str]], list[Movement]]:
     """What a shortfall's bill that is voided or credited takes back: by rule, amount, subject and product; and what moves before.
 
     First its own revenue. What it had covered of usage, or of what was earned with use, a void leaves to be billed again, and a
-    credit takes out of revenue.
+    credit takes out of revenue; what earlier credits took of the same is not there any more, nor what `taken` says of other lines.
     """
     customer_id = source.customer.customer_id
-    own = AccountKey(source.entity, "revenue", source.currency, grant.subject, product)
-    first = min(amount, max(balance(books.history(customer_id, own), day), 0))
+
+    def held(product: str) -> int:
+        key = AccountKey(source.entity, "revenue", source.currency, grant.subject, product)
+        return max(balance(books.history(customer_id, key), day) - taken[f"{grant.subject} {product}"], 0)
+
+    first = min(amount, held(product))
+    taken[f"{grant.subject} {product}"] += first
     found = [("credit.shortfall", first, grant.subject, product)]
     left = amount - first
-    earned = min(left, grant.broken)
+    earned = min(left, grant.broken, held(""))
+    taken[f"{grant.subject} "] += earned
     if kind == "void":
         found.append(("credit.unbilled", earned, grant.subject, ""))
     else:
@@ -168,19 +183,35 @@ def take_back(
     moved: list[Movement] = []
     for used in _products(books, source, grant):
         usage = usage_subject(used)
-        after = min(left, _covered(books, source, grant, usage))
+        credited = _credited(books, source, grant, usage)
+        covered = _covered(books, source, grant, usage)
+        after = min(left, max(covered - credited, 0))
         if kind == "void":
             moved.append(Movement("shortfall.used_returned", after, usage, grant.subject, product))
             found.append(("credit.shortfall", after, grant.subject, product))
         else:
             found.append((rule, after, usage, used))
         left -= after
-        at_once = min(left, _covered_by(books, source, invoice, usage))
+        at_once = min(left, _covered_by(books, source, invoice, usage) - max(credited - covered, 0))
         found.append((rule, at_once, usage, "" if kind == "void" else used))
         left -= at_once
     if left:
         found.append(("credit.shortfall", left, grant.subject, product))
     return found, moved
+
+
+def _credited(books: Books, source: Source, grant: Grant, usage: str) -> int:
+    """What credit notes took already of a product's usage that bills of a commitment's shortfall covered."""
+    books.flush()
+    credited = books.connection.scalar(
+        text(
+            "select coalesce(sum(x.amount_minor), 0) from line_change x"
+            " join invoice_line l using (customer_id, invoice_id, line)"
+            " where x.customer_id = :customer_id and x.subject = :usage and l.subject = :subject"
+        ),
+        {"customer_id": source.customer.customer_id, "usage": usage, "subject": grant.subject},
+    )
+    return int(credited or 0)
 
 
 def _covered_by(books: Books, source: Source, invoice: str, usage: str) -> int:

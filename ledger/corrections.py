@@ -6,7 +6,7 @@ recognition takes the earned share out of revenue (606-10-32-43). A correction n
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -57,6 +57,7 @@ class _Credit:
         self.movements: list[Movement] = []
         self.freed: list[Freed] = []
         self.taken: Counter[str] = Counter()
+        self.covered: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         self.taking = Taking(self.books, invoice.source, day)
 
     def add(self, rule: str, amount: int, subject: str, product: str = "") -> None:
@@ -84,11 +85,14 @@ class _Credit:
         if line.kind == "shortfall":
             grant = self.wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             found, moved = commitments.take_back(
-                self.books, source, grant, amount, self.day, line.product or "", kind, invoice_subject(self.invoice.ref)
-            )
+                self.books, source, grant, amount, self.day, line.product or "", kind, invoice_subject(self.invoice.ref),
+                self.taken,
+            )  # fmt: skip
             self.movements += moved
             for rule, part, subject, product in found:
                 self.add(rule, part, subject, product)
+                if rule == "credit.usage" and part:
+                    self.covered[line.line].append((subject, part))
             return
         if line.kind in billed.PLAIN_KINDS:
             self.add(f"credit.{line.kind}", amount, line.subject, line.product or "")
@@ -432,7 +436,7 @@ def _credit(
             credit.lower(line, net, "credit")
         credit.untax(taxes)
         more = {"starts_on": asked.start, "ends_on": asked.end, "rebill": doc.rebill}
-        billed.record(books, source, invoice, line, "credit", net, **more)
+        billed.record(books, source, invoice, line, "credit", net, credit.covered[line.line], **more)
         billed.record_taxes(books, source, invoice, line, taxes)
     _finish(wallets, credit, on, [(line, net) for _, line, net, _ in parts])
     refunds_explained.post(books, invoice, explained)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
@@ -169,3 +170,28 @@ def test_what_is_not_earned_in_proportion_has_no_estimate(cli: Cli) -> None:
     cli.post(*parties(), grant("G", "100.00"))
     assert "expected a grant with breakage proportional" in cli.refuse(estimate("e", "0.1", "2026-01-01", "G"))
     assert "expected a share below 1" in cli.refuse(estimate("e", "1", "2026-01-01", "G"))
+
+
+@pytest.mark.parametrize("notes", [("90.00",), ("60.00", "30.00"), ("45.00", "30.00", "15.00")])
+@pytest.mark.parametrize("late", [False, True])
+def test_credits_of_a_shortfall_take_each_product_it_covered_once(cli: Cli, notes: tuple[str, ...], late: bool) -> None:
+    """100 of shortfall cover 40 of tokens and 30 of seats, used in its term; 90 credited: 30 of its own, 30 of seats, 30 of tokens.
+
+    The 10 that are left are revenue of tokens, however many notes there were; the last note leaves none of it.
+    """
+    used = [usage("u1", "40.00", "2026-01-10"), usage("u2", "30.00", "2026-01-12", product="seats")]
+    bill = invoice("S", "2026-01-31", shortfall("100.00"))
+    cli.post(*parties(), COMMITMENT, *([bill, *used] if late else [*used, bill]))
+    for number, value in enumerate([*notes, "10.00"]):
+        cli.post({"type": "credit_note", "id": f"N{number}", "invoice": "S", "date": f"2026-02-0{number + 1}",
+                  "lines": [{"line": "1", "amount": value}]})  # fmt: skip
+        cli.ok("verify")
+        left = {"2026-01": "100.00", "2026-02": str(Decimal(-90) if number < len(notes) else Decimal(-100)) + ".00"}
+        if number >= len(notes) - 1:
+            assert {month: row["revenue"] for month, row in cli.summary().items()} == left
+            assert _by_product(cli) == ({"tokens": "10.00"} if number < len(notes) else {})
+
+
+def _by_product(cli: Cli) -> dict[str, str]:
+    rows = cli.report("disaggregation", "--by", "year")
+    return {row["product"]: row["total"] for row in rows if Decimal(row["total"])}
