@@ -135,12 +135,12 @@ def _bring_back(
 
 
 def recover(
-    wallets: Wallets, source: Source, write_off: int, before: int, after: int, on: date, rail: str
+    wallets: Wallets, source: Source, write_off: int, before: int, after: int, on: date, rail: str, of: str
 ) -> list[Movement]:
     """Money for prepaid credits whose bill was written off comes in: what of them went with it can be used again.
 
     `before` and `after` are how much of what the write-off (its document) took of unused credits was recovered until now,
-    and now. What it had taken goes back in the order of the grants.
+    and now. What it had taken goes back in the order of the grants. `of` tells the recoveries apart that one document changes.
     """
     books = wallets.books
     customer_id = source.customer.customer_id
@@ -169,7 +169,7 @@ def recover(
             continue
         faces = [(item, share(face, upto[1], money) - share(face, upto[0], money)) for item, face in items]
         lead = items[0][0]
-        _bring_back(wallets, source, faces, part, "recovered", on, line)
+        _bring_back(wallets, source, faces, part, "recovered", on, f"{line}{of}")
         movements.append(Movement("recovery.credits", part, rail, lead.subject))
         lead.fundings.append((books.open_day(source.entity, on), part))
     assert after <= whole, "no more is recovered of credits than was taken"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any
 
 from sqlalchemy import text
@@ -35,14 +35,22 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     require_at_most(amount, written - before, row.currency, f"what of write-off {doc.write_off} is not recovered")
     rail = f"rail:{doc.rail}"
     movements, owed_again = _taxes(books, row, document_id, rail, (before, before + amount, written))
-    written_off = _written_off(books, row.customer_id, row.document_id)
-    back = _recovered(wallets, doc, document_id, row, written_off, amount - owed_again, obligations)
+    lines = _written_off(books, row.customer_id, row.document_id)
+    recoveries = [
+        *_recoveries(books, row, lines),
+        _Recovery(document_id, doc.date, rail, amount - owed_again, [0] * len(lines)),
+    ]
+    _split(wallets, doc, document_id, row, lines, recoveries, obligations)
+    _recover_plain(wallets, source, row, lines, recoveries)
+    (recovery,) = (item for item in recoveries if item.document_id == document_id)
+    back = [(line, part) for line, part in zip(lines, recovery.parts, strict=True) if part]
+    later = [item for item in recoveries if item is not recovery]
+    moved = _move_later(books, source, row.document_id, lines, later)
     taking = Taking(books, source, books.open_day(row.entity, doc.date))
     decided = obligations.decide(wallets, row.customer_id, document_id, [
         Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, part, doc.date, undoes=row.document_id)
         for line, part in back if line.of_terms
     ])  # fmt: skip
-    movements += _recovered_credits(wallets, source, row, written_off, back, doc)
     for number, (line, part) in enumerate(back):
         if line.of_terms:
             share_ = decided.share(line.invoice_id, line.line, line.subject, undoing=row.document_id)
@@ -54,9 +62,12 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     for line, _ in back:
         if line.of_terms:
             books.net(source, *obligation_sides(source, line.subject), taking.day)
-        elif line.subject.startswith("grant:"):
+    for line in lines:
+        if line.subject.startswith("grant:"):
             grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             break_of_billed(wallets, source, grant, taking.day)
+    for subject, on in moved:
+        books.net(source, *obligation_sides(source, subject), books.open_day(row.entity, on))
     decided.keep()
     return source.customer.customer_id
 
@@ -141,14 +152,13 @@ def _taxes(
 
 @dataclass(frozen=True, slots=True)
 class _WrittenOff:
-    """What a write-off took of a line and was not recovered yet, net of tax."""
+    """What a write-off took of a line, net of tax."""
 
     invoice_id: int
     line: str
     product: str | None
     subject: str
     of_terms: bool
-    left: int
     whole: int
 
 
@@ -156,72 +166,153 @@ def _written_off(books: Books, customer_id: int, document_id: int) -> list[_Writ
     rows = books.connection.execute(
         text(
             "select x.invoice_id, x.line, max(x.product) as product, x.subject,"
-            " x.subject like 'obligation:%' and bool_and(l.kind <> all(:plain)) as of_terms, sum(x.amount_minor)::bigint as amount,"
-            " coalesce(sum(x.amount_minor) filter (where x.kind = 'write_off'), 0)::bigint as whole "
+            " x.subject like 'obligation:%' and bool_and(l.kind <> all(:plain)) as of_terms, sum(x.amount_minor)::bigint as whole "
             "from line_change x join invoice_line l using (customer_id, invoice_id, line) where x.customer_id = :customer_id"
-            " and ((x.document_id = :document_id and x.kind = 'write_off') or x.undoes = :document_id) "
-            "group by 1, 2, 4 order by 1, 2"
+            " and x.document_id = :document_id and x.kind = 'write_off' group by 1, 2, 4 order by 1, 2"
         ),
         {"customer_id": customer_id, "document_id": document_id, "plain": list(billed.PLAIN_KINDS)},
     )
     return [_WrittenOff(*row) for row in rows]
 
 
-def _recovered(
+@dataclass(slots=True)
+class _Recovery:
+    """What a recovery of a write-off brought in net of tax: by line as it stands in the books, and as all of them make it."""
+
+    document_id: int
+    on: date
+    rail: str
+    amount: int
+    stands: list[int] = field(default_factory=list)
+    parts: list[int] = field(default_factory=list)
+    rows: int = 0
+
+
+def _recoveries(books: Books, write_off: Any, lines: Sequence[_WrittenOff]) -> list[_Recovery]:
+    """The recoveries of a write-off that are in the books, in the order of their dates."""
+    rows = books.connection.execute(
+        text(
+            "select x.document_id, d.dated_on, d.body::json ->> 'rail' as rail, x.invoice_id, x.line, x.subject,"
+            " -sum(x.amount_minor)::bigint as amount, max(x.part) as last from line_change x"
+            " join document d using (customer_id, document_id)"
+            " where x.customer_id = :customer_id and x.kind = 'recovery' and x.undoes = :document_id"
+            " group by 1, 2, 3, 4, 5, 6 order by d.dated_on, x.document_id"
+        ),
+        {"customer_id": write_off.customer_id, "document_id": write_off.document_id},
+    ).all()
+    places = {(line.invoice_id, line.line, line.subject): place for place, line in enumerate(lines)}
+    found: dict[int, _Recovery] = {}
+    for row in rows:
+        rail = f"rail:{row.rail}"
+        item = found.setdefault(row.document_id, _Recovery(row.document_id, row.dated_on, rail, 0, [0] * len(lines)))
+        item.stands[places[row.invoice_id, row.line, row.subject]] += row.amount
+        item.amount += row.amount
+        item.rows = max(item.rows, row.last + 1)
+    return list(found.values())
+
+
+def _split(
     wallets: Wallets,
     doc: documents.Recovery,
     document_id: int,
     write_off: Any,
     lines: Sequence[_WrittenOff],
-    amount: int,
+    recoveries: list[_Recovery],
     obligations: Obligations,
-) -> list[tuple[_WrittenOff, int]]:
-    """What of an amount recovered is of which line: bad debt first, then what was to come."""
+) -> None:
+    """Say what of each recovery is of which line, in the order of their dates: bad debt first, then what was to come."""
+    recoveries.sort(key=lambda item: (item.on, item.document_id))
     asked = obligations.decide(wallets, write_off.customer_id, document_id, [
         Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, 0, doc.date, undoes=write_off.document_id)
         for line in lines if line.of_terms
     ])  # fmt: skip
     # of credits not used, and of what bills none, bad debt comes first too
     unused = credits_back.written_off(wallets.books, write_off.customer_id, write_off.document_id)
-    plain = max(sum(line.left for line in lines if not line.of_terms) - unused, 0)
-    bad_debts = []
+    plain = max(sum(line.whole for line in lines if not line.of_terms) - unused, 0)
+    lost = []
     for line in lines:
         if line.of_terms:
-            lost = asked.share(line.invoice_id, line.line, line.subject, of=write_off.document_id).earned
-            bad_debts.append(min(lost, line.left))
+            bill = (line.invoice_id, line.line, line.subject)
+            bad = asked.share(*bill, of=write_off.document_id).earned
+            bad += sum(
+                asked.share(*bill, of=item.document_id, undoing=write_off.document_id).earned for item in recoveries
+            )
+            lost.append(min(bad, line.whole))
         else:
-            bad_debts.append(min(line.left, plain))
-            plain -= bad_debts[-1]
-    parts = Counter[int]()
-    for most in (bad_debts, [line.left - bad for line, bad in zip(lines, bad_debts, strict=True)]):
-        now = min(amount, sum(most))
-        amount -= now
-        # as each line's is of all of it
-        if now:
-            parts.update(dict(enumerate(allocate(now, most))))
-    return [(line, parts[place]) for place, line in enumerate(lines) if parts[place]]
+            lost.append(min(line.whole, plain))
+            plain -= lost[-1]
+    left = [lost, [line.whole - bad for line, bad in zip(lines, lost, strict=True)]]
+    for item in recoveries:
+        item.parts = [0] * len(lines)
+        amount = item.amount
+        for most in left:
+            now = min(amount, sum(most))
+            amount -= now
+            # as each line's is of all of it
+            for place, part in enumerate(allocate(now, most) if now else []):
+                item.parts[place] += part
+                most[place] -= part
 
 
-def _recovered_credits(
-    wallets: Wallets,
-    source: Source,
-    write_off: Any,
-    lines: Sequence[_WrittenOff],
-    back: Sequence[tuple[_WrittenOff, int]],
-    doc: documents.Recovery,
-) -> list[Movement]:
-    """What of a recovery is of lines that bill no obligation: bad debt first, then prepaid credits that were not used."""
-    rail = f"rail:{doc.rail}"
-    now = sum(part for line, part in back if not line.of_terms)
-    whole = sum(line.whole for line in lines if not line.of_terms)
-    before = whole - sum(line.left for line in lines if not line.of_terms)
+def _move_later(
+    books: Books, source: Source, write_off: int, lines: Sequence[_WrittenOff], recoveries: Sequence[_Recovery]
+) -> list[tuple[str, date]]:
+    """Take later recoveries over to other lines, where an earlier one came after them; returns which obligations moved, and when."""
+    moved = []
+    for item in recoveries:
+        movements = []
+        of = replace(source, document_id=item.document_id)
+        for line, stood, part in zip(lines, item.stands, item.parts, strict=True):
+            more = part - stood
+            if not more:
+                continue
+            if line.of_terms:
+                movements += [
+                    Movement("recovery.deferred", max(more, 0), item.rail, line.subject),
+                    Movement("recovery.elsewhere", max(-more, 0), line.subject, item.rail),
+                ]
+                moved.append((line.subject, item.on))
+            change = {"undoes": write_off, "part": item.rows}
+            add_change(books, of, line.invoice_id, line.line, "recovery", -more, line.product, line.subject, change)
+            item.rows += 1
+        books.post(source, item.on, movements)
+    return moved
+
+
+def _recover_plain(
+    wallets: Wallets, source: Source, write_off: Any, lines: Sequence[_WrittenOff], recoveries: Sequence[_Recovery]
+) -> None:
+    """Post what recoveries are of lines that bill no obligation: bad debt first, then prepaid credits that were not used."""
+    places = [place for place, line in enumerate(lines) if not line.of_terms]
+    whole = sum(lines[place].whole for place in places)
     taken = credits_back.written_off(wallets.books, source.customer.customer_id, write_off.document_id)
-    reached = [min(max(point - (whole - taken), 0), taken) for point in (before, before + now)]
-    movements = []
-    if taken:
-        movements = credits_back.recover(wallets, source, write_off.document_id, reached[0], reached[1], doc.date, rail)
-    credits_ = sum(movement.amount for movement in movements if movement.rule == "recovery.credits")
-    return [*movements, Movement("recovery.bad_debt", now - credits_, rail, invoice_subject(write_off.invoice))]
+    invoice = invoice_subject(write_off.invoice)
+
+    def credits_of(plain: int) -> int:
+        return min(max(plain - (whole - taken), 0), taken)
+
+    stands = [sum(item.stands[place] for place in places) for item in recoveries]
+    parts = [sum(item.parts[place] for place in places) for item in recoveries]
+    reached = credits_of(sum(stands))
+    for place, item in enumerate(recoveries):
+        steps = [
+            credits_of(sum(amounts[: place + 1])) - credits_of(sum(amounts[:place])) for amounts in (stands, parts)
+        ]
+        more = max(steps[1] - steps[0], 0)
+        movements = []
+        if more:
+            after = reached + more
+            of = "" if item.document_id == source.document_id else f" of {item.document_id}"
+            movements += credits_back.recover(
+                wallets, source, write_off.document_id, reached, after, item.on, item.rail, of
+            )
+            reached = after
+        bad_debt = parts[place] - stands[place] - more
+        movements += [
+            Movement("recovery.bad_debt", max(bad_debt, 0), item.rail, invoice),
+            Movement("recovery.bad_debt_elsewhere", max(-bad_debt, 0), invoice, item.rail),
+        ]
+        wallets.books.post(source, item.on, movements)
 
 
 def _deferred_again(taking: Taking, rail: str, subject: str, amount: int) -> list[Movement]:

@@ -735,6 +735,22 @@ _RULES = (
         "ASC 606-10-45-3",
     ),
     Rule(
+        486,
+        "recovery.elsewhere",
+        "deferred_revenue",
+        "cash",
+        "An earlier recovery came late: of this one, that much is for another line of the bill.",
+        "ASC 606-10-45-2",
+    ),
+    Rule(
+        487,
+        "recovery.bad_debt_elsewhere",
+        "bad_debt",
+        "cash",
+        "An earlier recovery came late: of this one, that much is for another line of the bill, or for credits.",
+        "ASC 326-20-35-8",
+    ),
+    Rule(
         491,
         "decided.write_off",
         "bad_debt",

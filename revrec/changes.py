@@ -8,7 +8,7 @@ that gives up or gives back leaves how much of its amount was earned. Nothing he
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -249,7 +249,9 @@ def _join(whole: Folded, found: Folded, since: date | None, until: date | None, 
     was = Counter[tuple[int, tuple[int, str, str]]]()
     for item in whole.beside:
         was[item.document_id, item.bill] += item.amount
-    by_undoing = {(event.undoes, event.bill): event for event in undone}
+    by_undone: defaultdict[tuple[int, tuple[int, str, str]], Counter[int]] = defaultdict(Counter)
+    for event in undone:
+        by_undone[event.undoes, event.bill][event.document_id] += event.amount
     now = {(item.document_id, item.bill): item for item in found.beside if since is not None and item.on <= since}
     for key in [] if since is None else [*was, *(key for key in now if key not in was)]:
         assert since is not None, "nothing is undone before"
@@ -257,13 +259,20 @@ def _join(whole: Folded, found: Folded, since: date | None, until: date | None, 
         if reached != was[key]:
             like = now.get(key) or next(item for item in whole.beside if (item.document_id, item.bill) == key)
             whole.beside.append(replace(like, on=since, amount=reached - was[key]))
-    for event in by_undoing.values():
-        before = whole.splits.get((event.undoes, event.bill), Split())
-        after = found.splits.get((event.undoes, event.bill), Split())
-        whole.undone[event.document_id, event.undoes, event.bill] = Split(
-            before.expected - after.expected, before.earned - after.earned, before.rest - after.rest
-        )
-        whole.splits[event.undoes, event.bill] = after
+    for place, documents in by_undone.items():
+        before, after = whole.splits.get(place, Split()), found.splits.get(place, Split())
+        left = Split(before.expected - after.expected, before.earned - after.earned, before.rest - after.rest)
+        *earlier, last = documents
+        # what several documents undo on one day is of the first of them first, and what was earned before all else
+        for number in earlier:
+            amount = documents[number]
+            earned = min(amount, left.earned)
+            expected = min(amount - earned, left.expected)
+            part = Split(expected, earned, amount - earned - expected)
+            left = Split(left.expected - part.expected, left.earned - part.earned, left.rest - part.rest)
+            whole.undone[number, *place] = part
+        whole.undone[last, *place] = left
+        whole.splits[place] = after
     whole.beside += [item for item in found.beside if later(item.on)]
     for place, split in found.splits.items():
         whole.splits.setdefault(place, split)

@@ -197,8 +197,8 @@ def _read_bills(books: Books, history: History) -> None:
     history.bills = [Bill(*row) for row in books.connection.execute(text(_BILLS), place)]
     for row in books.connection.execute(text(_CORRECTIONS), place):
         correction = Correction(
-            row.document_id, row.ref, row.kind, row.invoice_id, row.line, row.subject, row.amount_minor, row.on_day,
-            row.starts_on, row.ends_on, row.rebill, row.undoes,
+            row.document_id, row.ref, row.kind, row.invoice_id, row.line, row.subject,
+            -row.amount_minor if row.undoes else row.amount_minor, row.on_day, row.starts_on, row.ends_on, row.rebill, row.undoes,
         )  # fmt: skip
         history.events.append(_event(correction))
 
@@ -207,7 +207,7 @@ def _event(item: Correction) -> Event:
     """A correction of a bill as it happened to what it bills."""
     bill = (item.invoice_id, item.line, item.subject)
     if item.undoes:
-        return Undone(item.on, item.document_id, item.ref, item.undoes, bill, abs(item.amount))
+        return Undone(item.on, item.document_id, item.ref, item.undoes, bill, item.amount)
     kind: Any = "credit" if item.kind == "proration" else item.kind
     return Corrected(
         item.on, item.document_id, item.ref, kind, bill, item.amount, item.starts_on, item.ends_on, item.rebill
@@ -434,7 +434,7 @@ class Decided:
         bill = (invoice_id, line, subject)
         for _, folded in self.histories:
             split: Split | None = (
-                folded.undone.get((self.document_id, undoing, bill))
+                folded.undone.get((self.document_id if of is None else of, undoing, bill))
                 if undoing
                 else folded.splits.get((self.document_id if of is None else of, bill))
             )

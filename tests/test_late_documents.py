@@ -395,3 +395,73 @@ def test_usage_may_fall_before_the_credits_that_it_gives_back(cli: Cli) -> None:
 
 def _broken(cli: Cli) -> Decimal:
     return sum((Decimal(month.get("breakage_revenue", "0")) for month in cli.summary().values()), Decimal(0))
+
+
+def _recovered(ref: str, day: str, amount: str) -> Document:
+    return {"type": "recovery", "id": ref, "write_off": "W-I", "date": day, "rail": "wire", "amount": amount}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("whole", [False, True], ids=["lines", "contract"])
+@pytest.mark.parametrize("between", [False, True], ids=["at once", "recognised"])
+def test_recoveries_put_back_bad_debt_first_of_all_lines(
+    cli: Cli, whole: bool, between: bool, order: tuple[int, ...]
+) -> None:
+    """600 given and 10 months of 40, billed and written off in April: 600 + 120 are bad debt, 280 to come.
+
+    Of 300 in May all is bad debt; of 400 and 300 on one day of June 420 are, and 280 to come: 120 of them given by then.
+    """
+    billed = (
+        [{"id": "1", "kind": "service", "contract": "K", "amount": "1000.00"}]
+        if whole
+        else [
+            {"id": "1", "kind": "service", "obligation": "A", "amount": "600.00"},
+            {"id": "2", "kind": "service", "obligation": "B", "amount": "400.00"},
+        ]
+    )
+    given = {"id": "A", "product": "tokens", "start": "2026-01-10", "pattern": "point_in_time", "price": "600.00"}
+    cli.post(
+        *parties(),
+        contract("K", "2026-01-01", given, obligation("B", "400.00", "2026-01-01", "2026-10-31", pattern="monthly")),
+        invoice("I", "2026-01-05", *billed), _write_off("I", "2026-04-01"),
+    )  # fmt: skip
+    recoveries = [_recovered("R1", "2026-05-10", "300.00"), _recovered("R2", "2026-06-10", "400.00"),
+                  _recovered("R3", "2026-06-10", "300.00")]  # fmt: skip
+    for place in order:
+        cli.post(recoveries[place])
+        if between:
+            cli.ok("recognize", "--through", "2026-06")
+    cli.ok("recognize", "--through", "2026-06")
+    cli.ok("verify")
+    found = cli.summary()
+    assert [found[f"2026-0{month}"].get("bad_debt", "0.00") for month in (4, 5, 6)] == ["720.00", "-300.00", "-420.00"]
+    assert [found[f"2026-0{month}"].get("revenue", "0.00") for month in (4, 5, 6)] == ["0.00", "0.00", "120.00"]
+    assert found["2026-06"]["deferred_revenue"] == "160.00"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_recoveries_of_services_usage_and_credits_are_split_by_their_days(cli: Cli, order: tuple[int, ...]) -> None:
+    """Written off in April: of 400 for ten months 120, of usage 100, of 200 of credits 50 used: 270 bad debt, 430 to come.
+
+    150 in May: bad debt. 200 in June: 120 bad debt, and 80 of 430 to come. 350 in July: to come.
+    """
+    cli.post(
+        *parties(), grant("G", "200.00", products=["tokens"]), usage("U", "50.00", "2026-01-10"),
+        contract("K", "2026-01-01", obligation("B", "400.00", "2026-01-01", "2026-10-31", pattern="monthly")),
+        usage("V", "100.00", "2026-01-11", product="seats"),
+        invoice("I", "2026-01-31", {"id": "1", "kind": "service", "obligation": "B", "amount": "400.00"},
+                {"id": "2", "kind": "usage", "product": "seats", "amount": "100.00"}, prepaid("200.00", line="3")),
+        _write_off("I", "2026-04-01"),
+    )  # fmt: skip
+    recoveries = [_recovered("R1", "2026-05-10", "150.00"), _recovered("R2", "2026-06-10", "200.00"),
+                  _recovered("R3", "2026-07-10", "350.00")]  # fmt: skip
+    for place in order:
+        cli.post(recoveries[place])
+        cli.ok("verify")
+    cli.ok("recognize", "--through", "2026-07")
+    cli.ok("verify")
+    found = cli.summary()
+    bad_debt = [found[f"2026-0{month}"].get("bad_debt", "0.00") for month in (4, 5, 6, 7)]
+    assert bad_debt == ["270.00", "-150.00", "-120.00", "0.00"]
+    # of 80 in June, 280/430 are of the service, 52.09: three of its seven months are given, 22.32 (52.09 x 120 / 280)
+    assert found["2026-06"]["revenue"] == "22.32"
