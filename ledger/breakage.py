@@ -15,7 +15,7 @@ from ledger.books import AccountKey, Movement, Source
 from ledger.errors import Refused
 from ledger.grants import Grant, breakage_due
 from ledger.positions import available
-from ledger.wallets import Wallets
+from ledger.wallets import Wallets, unexpire
 
 # Of credits that are paid for, and of a commitment, whose shortfall will be billed: what earns, and what takes it back.
 _RULES = {False: ("break.prepaid", "break.prepaid_corrected"), True: ("break.commitment", "break.commitment_corrected")}
@@ -63,16 +63,12 @@ def break_by_days(wallets: Wallets, source: Source, grant: Grant, day: date) -> 
 
 
 def break_of_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
-    """Earn expected breakage of what is billed of a grant on a day, or comes in after all, once it was used."""
-    if grant.proportional and grant.kind != "commitment" and grant.drawn:
-        books, customer_id = wallets.books, grant.customer_id
-        used = [
-            on
-            for key in books.accounts_of(customer_id, "revenue", grant.subject)
-            for on, net in books.history(customer_id, key).items()
-            if net
-        ]
-        break_in_proportion(wallets, source, grant, max([day, *used]))
+    """Earn expected breakage of what is billed of a grant on a day, or comes in after all, once it was used: on each later day."""
+    if not grant.proportional or grant.kind == "commitment" or not grant.drawn:
+        return
+    unexpire(wallets, source, grant, day)
+    if not grant.expired_face:
+        _catch_up(wallets, source, grant, day)
 
 
 def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, document_id: int) -> int:
@@ -97,8 +93,8 @@ def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, do
     if grant.estimated_on is None or grant.estimated_on <= doc.date:
         grant.expected_breakage = Fraction(doc.expected_breakage)
         grant.estimated_on = doc.date
-    if not grant.expired_face:
-        _catch_up(wallets, source, grant, books.open_day(grant.entity, doc.date))
+    unexpire(wallets, source, grant, doc.date)
+    _catch_up(wallets, source, grant, books.open_day(grant.entity, doc.date))
     return customer.customer_id
 
 
@@ -135,7 +131,8 @@ def _catch_up(wallets: Wallets, source: Source, grant: Grant, day: date) -> None
     step_before = 0
     first_open = books.first_open_day(grant.entity)
     estimated = [max(row.effective_on, first_open) for row in estimates]
-    for on in sorted({day, *(later for later in (*(row.day for row in rows), *estimated) if later > day)}):
+    billed = [on for on, _ in grant.fundings]
+    for on in sorted({day, *(later for later in (*(row.day for row in rows), *estimated, *billed) if later > day)}):
         by_then = [row for row in rows if row.day <= on]
         face, drawn, moved_face, moved, broken = (sum(row[place] for row in by_then) for place in range(1, 6))
         by_day = [row for row in estimates if row.effective_on <= on] or estimates[

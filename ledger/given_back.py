@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from ledger import commitments
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.breakage import break_by_days, break_in_proportion
+from ledger.breakage import break_by_days
 from ledger.grants import NET_GRANT, Grant, grant_accounts, money_back
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER, RULES
@@ -202,7 +202,7 @@ def return_pieces(wallets: Wallets, source: Source, product: str, on: date, piec
     if overage:
         _return_overage(wallets, source, product, on, overage)
     for grant in committed:
-        break_in_proportion(wallets, source, grant, day)
+        break_by_days(wallets, source, grant, day)
         commitments.raise_shortfall(wallets, source, grant, product, by_subject[grant.subject], day)
 
 

@@ -1,7 +1,7 @@
 """Months in which revenue is below zero and no document says why.
 
 Revenue falls below zero where a price was lowered, or less was given than was reported: by a credit note, a void, a modification, a
-termination, an estimate, a write-off, a payment to the customer, usage corrected, progress estimated anew, a bonus that shares the
+termination, an estimate (of breakage too), a write-off, a payment to the customer, usage corrected, progress estimated anew, a bonus that shares the
 price, a manual entry. Such a document is dated in the month, or late: in a closed month, so that this is the first open one. A refund
 is none: it is shown beside revenue.
 """
@@ -22,7 +22,7 @@ from ledger.reports import Column, Filters, Report, sides
 LATELY = 10_000
 _LOWERING = (
     "credit_note", "invoice_void", "contract_modification", "contract_termination", "contract_renewal", "estimate", "consideration_payable",
-    "write_off", "recovery", "progress", "grant", "grant_return", "contract", "invoice", "usage", "manual_entry",
+    "write_off", "recovery", "progress", "breakage_estimate", "grant", "grant_return", "contract", "invoice", "usage", "manual_entry",
 )  # fmt: skip
 _REVENUE = ("revenue", "breakage_revenue")
 
@@ -103,7 +103,7 @@ _FOUND = f"""
           and (exists (select from contract t where t.customer_id = m.customer_id and coalesce(t.package, t.ref) = m.package
                        and t.ref in (d.body::jsonb ->> 'contract', d.body::jsonb ->> 'combined_with'))
                or 'obligation:' || (d.body::jsonb ->> 'obligation') = m.about
-               or (m.about = 'usage' and d.type in ('grant', 'grant_return'))
+               or (m.about = 'usage' and d.type in ('grant', 'grant_return', 'breakage_estimate'))
                or exists (select from obligation_version v where v.customer_id = m.customer_id and v.document_id = d.document_id
                           and v.subject = m.about)
                or exists (select from line_change x where x.customer_id = m.customer_id and x.document_id = d.document_id

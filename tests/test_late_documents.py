@@ -67,19 +67,23 @@ _BROKEN = {
 }
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(5)))[::13])
-def test_breakage_counts_by_the_estimate_of_each_day(cli: Cli, order: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("order", list(itertools.permutations(range(6)))[::47])
+@pytest.mark.parametrize("between", [False, True], ids=["at once", "expired between"])
+def test_breakage_counts_by_the_estimate_of_each_day(cli: Cli, order: tuple[int, ...], between: bool) -> None:
     late = [
         usage("U2", "20", "2026-03-10"), _estimate("E1", "2026-03-31", "0.20"),
         usage("U3", "20", "2026-05-10"), _estimate("E2", "2026-06-30", "0.05"),
-        usage("U4", "10", "2026-07-10"),
+        usage("U4", "10", "2026-07-10"), invoice("J", "2026-01-02", prepaid("100.00")),
     ]  # fmt: skip
     cli.post(
         *parties(), grant("G", "100.00", "2026-01-01", expires_on="2026-12-31", breakage="proportional", expected_breakage="0.10"),
-        invoice("J", "2026-01-02", prepaid("100.00")), usage("U1", "20", "2026-01-10"),
+        usage("U1", "20", "2026-01-10"),
     )  # fmt: skip
     for number in order:
         cli.post(late[number])
+        if between:
+            cli.ok("recognize", "--through", "2026-12")
+    assert cli.report("below-zero") == []
     cli.ok("recognize", "--through", "2026-12")
     cli.ok("verify")
     broken = {month: roles["breakage_revenue"] for month, roles in cli.summary().items() if "breakage_revenue" in roles}
