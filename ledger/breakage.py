@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -54,7 +55,12 @@ def is_late(wallets: Wallets, source: Source, grant: Grant, on: date) -> bool:
 
 def break_by_days(wallets: Wallets, source: Source, grant: Grant, day: date) -> bool:
     """Earn expected breakage of what is used on a day; where it comes late, what later days earned is told anew, and True returned."""
-    late = is_late(wallets, source, grant, day)
+    billed = (
+        grant.expired_face > 0
+    )  # of credits all of it is over, of a commitment that bill covers what was earned by its day
+    if billed and grant.kind != "commitment":
+        return False
+    late = is_late(wallets, source, grant, day) or (billed and grant.proportional)
     if late:
         _catch_up(wallets, source, grant, day)
     else:
@@ -98,59 +104,118 @@ def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, do
     return customer.customer_id
 
 
-# What was drawn of a grant by a day, in credits and in money, what left it otherwise, and what broke with use.
+# What was drawn of a grant by a day, in credits and in money, what left it otherwise, what broke with use; and of a commitment what
+# was billed as shortfall, and what that counts of what broke.
 _BY_DAY = """
     select day, sum(face)::bigint as face, sum(drawn)::bigint as drawn, sum(moved_face)::bigint as moved_face,
-           sum(moved)::bigint as moved, sum(broken)::bigint as broken
+           sum(moved)::bigint as moved, sum(broken)::bigint as broken, sum(short)::bigint as short, sum(counted)::bigint as counted
     from (
         select p.effective_on as day,
                case when r.code in ('draw.credits', 'draw.commitment') then p.amount
                     when r.code in ('draw.credits_returned', 'draw.commitment_returned') then -p.amount else 0 end as face,
                case when k.role = 'revenue' then p.amount when d.role = 'revenue' then -p.amount else 0 end as drawn,
                0 as moved_face, 0 as moved,
-               case when r.code in ('break.prepaid', 'break.commitment') then p.amount when r.code like 'break.%' then -p.amount else 0 end as broken
+               case when r.code in ('break.prepaid', 'break.commitment') then p.amount when r.code like 'break.%' then -p.amount else 0 end as broken,
+               case when r.code in ('expire.shortfall', 'expire.shortfall_raised') then p.amount
+                    when r.code like 'expire.shortfall%' then -p.amount else 0 end as short,
+               case when r.code like 'break.%' then 0 when k.role = 'unbilled_receivable' and k.subject = :subject then p.amount
+                    when d.role = 'unbilled_receivable' and d.subject = :subject then -p.amount else 0 end as counted
         from posting p join rule r on r.number = p.rule
         join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account
         join account k on k.customer_id = p.customer_id and k.account_id = p.credit_account
         where p.customer_id = :customer_id and :subject in (d.subject, k.subject)
         union all
-        select effective_on, 0, 0, face_minor, amount_minor, 0 from grant_move where customer_id = :customer_id and grant_id = :grant_id
+        select effective_on, 0, 0, face_minor, amount_minor, 0, 0, 0 from grant_move where customer_id = :customer_id and grant_id = :grant_id
     ) x group by 1 order by 1"""
 
 
 def _catch_up(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
     """What was earned is told anew from a day on: what was used by each day counts by the estimate of that day."""
+    told = _told(wallets, grant, day)
+    posted = Counter[date]()
+    if grant.kind == "commitment":
+        _cover(wallets, source, grant, told, posted, lower=True)
+    grant.broken += _break(wallets, source, grant, told)
+    if grant.kind == "commitment":
+        _cover(wallets, source, grant, told, posted, lower=False)
+    wallets.touch(grant)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What of a grant should be earned as breakage by a day, and what is; and how much of it a shortfall's bill covers."""
+
+    on: date
+    due: int
+    broken: int
+    due_covered: int
+    covered: int
+
+
+def _told(wallets: Wallets, grant: Grant, day: date) -> list[_Told]:
+    """What should be earned of a grant by a day, and by each later one on which anything of it changes."""
     books = wallets.books
     books.flush()
     place = {"customer_id": grant.customer_id, "subject": grant.subject, "grant_id": grant.grant_id}
     rows: Sequence[Any] = books.connection.execute(text(_BY_DAY), place).all()
     estimates: Sequence[Any] = books.connection.execute(text(_ESTIMATES), place).all()
-    committed = grant.kind == "commitment"
-    account = AccountKey(source.entity, "unbilled_receivable", source.currency, grant.subject)
-    earn, correct = _RULES[committed]
-    step_before = 0
     first_open = books.first_open_day(grant.entity)
     estimated = [max(row.effective_on, first_open) for row in estimates]
     billed = [on for on, _ in grant.fundings]
+    told = []
     for on in sorted({day, *(later for later in (*(row.day for row in rows), *estimated, *billed) if later > day)}):
         by_then = [row for row in rows if row.day <= on]
-        face, drawn, moved_face, moved, broken = (sum(row[place] for row in by_then) for place in range(1, 6))
-        by_day = [row for row in estimates if row.effective_on <= on] or estimates[
-            :1
-        ]  # usage may fall before the credits begin
-        rate = by_day[-1].expected_breakage
-        then = replace(grant, moved_face=moved_face, moved=moved, expected_breakage=Fraction(rate))
+        face, drawn, moved_face, moved, broken, short, covered = (
+            sum(row[place] for row in by_then) for place in range(1, 8)
+        )
+        # usage may fall before the credits begin
+        (*_, rate) = [row for row in estimates if row.effective_on <= on] or estimates[:1]
+        then = replace(grant, moved_face=moved_face, moved=moved, expected_breakage=Fraction(rate.expected_breakage))
         due = breakage_due(then, face, drawn)
-        if not committed:
+        if grant.kind != "commitment":
             due = min(due, max(grant.funded(on) - drawn, 0))
-        step = due - broken - step_before
+        told.append(_Told(on, due, broken, min(due, max(short, 0)), covered))
+    return told
+
+
+def _break(wallets: Wallets, source: Source, grant: Grant, told: Sequence[_Told]) -> int:
+    """Earn what is due by each day, or put back what is too much; returns what that comes to."""
+    books = wallets.books
+    account = AccountKey(source.entity, "unbilled_receivable", source.currency, grant.subject)
+    committed = grant.kind == "commitment"
+    earn, correct = _RULES[committed]
+    before = 0
+    for day in told:
+        step = day.due - day.broken - before
         if step < 0 and committed:
-            step = -min(-step, max(available(books.history(grant.customer_id, account), on), 0))
+            step = -min(-step, max(available(books.history(grant.customer_id, account), day.on), 0))
         if step:
-            books.post(source, on, [Movement(earn if step > 0 else correct, abs(step), grant.subject, grant.subject)])
-            step_before += step
-    grant.broken += step_before
-    wallets.touch(grant)
+            movement = Movement(earn if step > 0 else correct, abs(step), grant.subject, grant.subject)
+            books.post(source, day.on, [movement])
+            before += step
+    return before
+
+
+def _cover(
+    wallets: Wallets, source: Source, grant: Grant, told: Sequence[_Told], posted: Counter[date], *, lower: bool
+) -> None:
+    """Let a shortfall's bill cover less of what was earned by each day, or more: as much as there is of its revenue."""
+    books, customer_id = wallets.books, grant.customer_id
+    keys = books.accounts_of(customer_id, "revenue", grant.subject)
+    # that of no product holds what use earned, too
+    keys.sort(key=lambda key: (not key.product, key.product))
+    for day in told:
+        step = day.due_covered - day.covered - sum(amount for on, amount in posted.items() if on <= day.on)
+        if not step or (step < 0) != lower:
+            continue
+        for key in keys:
+            history = books.history(customer_id, key)
+            part = step if lower else min(step, max(available(history, day.on), 0))
+            if history and part:
+                rule = "shortfall.earned_returned" if lower else "shortfall.earned"
+                books.post(source, day.on, [Movement(rule, abs(part), grant.subject, grant.subject, key.product)])
+                posted[day.on] += part
+                break
 
 
 # The first estimate of a grant's breakage, and those that came after: of one day the last to arrive holds.

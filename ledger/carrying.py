@@ -39,6 +39,8 @@ ENTERED_AT_RATE = frozenset(
         "credit.unbilled",
         "credit.deferred_to_balance",
         "credit.unbilled_to_balance",
+        "shortfall.used",
+        "shortfall.earned",
     )
 )
 _GAINS = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.gain."))

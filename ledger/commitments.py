@@ -7,11 +7,13 @@ covered by that bill, and usage that falls after it was billed is due as shortfa
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from sqlalchemy import text
 
 from ledger.books import AccountKey, Books, Movement, Source
+from ledger.breakage import break_by_days
 from ledger.errors import OverApplication, Refused
 from ledger.grants import Grant
 from ledger.money import to_text
@@ -22,17 +24,45 @@ from ledger.wallets import Wallets
 
 
 def _shortfalls(books: Books, source: Source, grant: Grant) -> list[tuple[AccountKey, History]]:
-    """The revenue accounts of what was billed of a commitment's shortfall, each with what it took by day."""
+    """The revenue accounts of what was billed of a commitment's shortfall, each with what it took by day.
+
+    That of no product comes last: what is earned with use is in it, too.
+    """
     customer_id = source.customer.customer_id
-    return [(key, books.history(customer_id, key)) for key in books.accounts_of(customer_id, "revenue", grant.subject)]
+    keys = sorted(
+        books.accounts_of(customer_id, "revenue", grant.subject), key=lambda key: (not key.product, key.product)
+    )
+    found = [(key, books.history(customer_id, key)) for key in keys]
+    return [(key, history) for key, history in found if history]
+
+
+_SHORT = """
+    select effective_on, sum(case when code in ('expire.shortfall', 'expire.shortfall_raised') then amount else -amount end)::bigint as face
+    from posting p join rule r on r.number = p.rule and r.code like 'expire.shortfall%'
+    where p.customer_id = :customer_id and exists (select from account a where a.customer_id = p.customer_id
+        and a.account_id = p.debit_account and a.subject = :subject)
+    group by 1 order by 1"""
+
+
+def _billed_from(books: Books, source: Source, grant: Grant) -> date | None:
+    """The first day from which on a shortfall of a commitment is billed; None where none is."""
+    books.flush()
+    place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
+    stands, since = 0, None
+    for row in books.connection.execute(text(_SHORT), place):
+        stands += row.face
+        since = None if stands <= 0 else since or row.effective_on
+    return since
 
 
 def _products(books: Books, source: Source, grant: Grant) -> list[str]:
-    """The products a commitment covers of which the customer has used something beyond all grants."""
+    """The products a commitment covers of which the customer has used something beyond all grants, or was billed for it."""
     subjects = {
-        key.subject for key in books.accounts_of(source.customer.customer_id, "unbilled_receivable")
+        key.subject
+        for role in ("unbilled_receivable", "deferred_revenue")
+        for key in books.accounts_of(source.customer.customer_id, role)
         if (key.entity, key.currency) == (source.entity, source.currency) and key.subject.startswith("usage:")
-    }  # fmt: skip
+    }
     products = sorted(subject.removeprefix("usage:") for subject in subjects)
     return [product for product in products if grant.products is None or product in grant.products]
 
@@ -42,8 +72,12 @@ def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: 
     books = wallets.books
     usage = usage_subject(product)
     first: date | None = None
+    since = _billed_from(books, source, grant)
+    since = day if since is None else max(day, since)
     for key, history in _shortfalls(books, source, grant):
-        on = next((later for later in sorted({day, *history}) if later >= day and available(history, later) > 0), None)
+        on = next(
+            (later for later in sorted({since, *history}) if later >= since and available(history, later) > 0), None
+        )
         part = 0 if on is None else min(amount, available(history, on))
         if on is not None and part:
             books.post(source, on, [Movement("shortfall.used", part, grant.subject, usage, key.product)])
@@ -56,11 +90,11 @@ def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: 
 def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str, most: int, day: date) -> None:
     """Usage under a commitment fell whose shortfall was billed: what that bill covers of it, or other bills do, is due as shortfall."""
     books, customer_id = wallets.books, source.customer.customer_id
-    billed = [(key, history) for key, history in _shortfalls(books, source, grant) if history]
-    if not billed:
+    billed, since = _shortfalls(books, source, grant), _billed_from(books, source, grant)
+    if not billed or since is None:
         return
-    key, history = billed[0]
-    on = max(day, min(history))
+    key, _ = billed[0]
+    on = max(day, since)
     usage, subject = usage_subject(product), grant.subject
     most = min(most, grant.left)
     again = min(most, _covered(books, source, grant, usage))
@@ -140,10 +174,62 @@ def bill_shortfall(
     return movements
 
 
-def settle_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
-    """After a shortfall was billed: usage that had been billed and fell before is due as shortfall."""
-    for product in _products(wallets.books, source, grant):
+def settle_billed(wallets: Wallets, source: Source, product: str, day: date) -> None:
+    """After usage of a product was billed: settle the commitments that cover it."""
+    for grant in wallets.grants(source.customer.customer_id):
+        of = (grant.kind, grant.entity, grant.currency)
+        if of == ("commitment", source.entity, source.currency) and (
+            grant.products is None or product in grant.products
+        ):
+            settle(wallets, source, grant, day)
+
+
+def settle(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
+    """Once a shortfall was billed: what is billed ahead of use is due as shortfall, as far as the commitment goes, or covers other usage.
+
+    So a liability of one product never stands beside an asset of another that the same commitment covers, whatever came first.
+    """
+    if not grant.expired_face:
+        return
+    raised = grant.expired_face
+    products = _products(wallets.books, source, grant)
+    for product in products:
         raise_shortfall(wallets, source, grant, product, grant.left, day)
+    _cover_by_others(wallets.books, source, grant, products)
+    if grant.expired_face != raised:
+        break_by_days(wallets, source, grant, day)
+
+
+def _cover_by_others(books: Books, source: Source, grant: Grant, products: Sequence[str]) -> None:
+    """Let what is billed ahead of one product's use, when the shortfall is billed, cover what is used of others and not billed."""
+    customer_id = source.customer.customer_id
+    billed, since = _shortfalls(books, source, grant), _billed_from(books, source, grant)
+    if not billed or since is None:
+        return
+    shortfall, subject = billed[0][0], grant.subject
+    on = books.open_day(source.entity, since)
+
+    def stands(side: int) -> dict[str, int]:
+        found = {
+            product: available(books.history(customer_id, overage_accounts(source, product)[side]), on)
+            for product in products
+        }
+        return {product: amount for product, amount in found.items() if amount > 0}
+
+    ahead, unbilled = stands(0), stands(1)
+    for product in ahead:
+        for other in unbilled:
+            part = min(ahead[product], unbilled[other])
+            if part and other != product:
+                movements = [
+                    Movement("shortfall.raised", part, usage_subject(product), subject, shortfall.product),
+                    Movement("shortfall.used", part, subject, usage_subject(other), shortfall.product),
+                ]
+                books.post(source, on, movements)
+                ahead[product] -= part
+                unbilled[other] -= part
+                for each in (product, other):
+                    books.net(source, overage_accounts(source, each), NET_USAGE, on - timedelta(days=1))
 
 
 def take_back(

@@ -202,8 +202,9 @@ def return_pieces(wallets: Wallets, source: Source, product: str, on: date, piec
     if overage:
         _return_overage(wallets, source, product, on, overage)
     for grant in committed:
-        break_by_days(wallets, source, grant, day)
         commitments.raise_shortfall(wallets, source, grant, product, by_subject[grant.subject], day)
+        commitments.settle(wallets, source, grant, day)
+        break_by_days(wallets, source, grant, day)
 
 
 def _return_overage(wallets: Wallets, source: Source, product: str, on: date, amount: int) -> None:

@@ -379,12 +379,13 @@ def _net(billing: _Billing, line: documents.InvoiceLine) -> None:
         elif line.discount is not None:
             note(wallets, source, line.product)
         wallets.books.net(source, overage_accounts(source, line.product), NET_USAGE, day)
+        commitments.settle_billed(wallets, source, line.product, day)
     elif line.kind == "prepaid" and line.grant and wallets.grant(source.customer.customer_id, line.grant).drawn:
         wallets.books.net(source, grant_accounts(source, line.grant), NET_GRANT, day)
         break_of_billed(wallets, source, wallets.grant(source.customer.customer_id, line.grant), day)
     elif line.kind == "shortfall" and line.grant:
         grant = wallets.grant(source.customer.customer_id, line.grant)
-        commitments.settle_billed(wallets, source, grant, day)
+        commitments.settle(wallets, source, grant, day)
     elif line.obligation is not None or line.contract is not None:
         parts = billing.parts.get(line.id) or [(obligation_subject(line.obligation or ""), 0)]
         for subject, _ in parts:

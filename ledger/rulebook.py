@@ -1466,6 +1466,22 @@ _RULES = (
         "ASC 606-10-55-48",
     ),
     Rule(
+        750,
+        "shortfall.earned",
+        "revenue",
+        "unbilled_receivable",
+        "The bill of a commitment's shortfall covers what use, told of late, had earned of it before.",
+        "ASC 606-10-45-4",
+    ),
+    Rule(
+        751,
+        "shortfall.earned_returned",
+        "unbilled_receivable",
+        "revenue",
+        "Less was earned of a commitment with use than its shortfall's bill had covered: so much of that bill is shortfall again.",
+        "ASC 606-10-55-48",
+    ),
+    Rule(
         701,
         "manual",
         "",

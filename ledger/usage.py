@@ -73,7 +73,7 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
             f"credits of {doc.customer} for {doc.product} on {doc.date}; usage comes to "
             f"{to_text(amount, doc.currency)} and the customer's terms refuse overage",
         )
-    late = [grant for grant in grants if grant.proportional and grant.expired_face]
+    late = [grant for grant in grants if grant.proportional and grant.expired_face and grant.kind != "commitment"]
     for grant in late:
         unexpire(wallets, source, grant, doc.date)  # what breaks with use is told by the day of the use
     if late:
@@ -178,6 +178,7 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
     for grant, part in covered:
         if part:
             commitments.cover(wallets, source, grant, product, part, day)
+        commitments.settle(wallets, source, grant, day)
 
 
 def draw_again(wallets: Wallets, source: Source, grants: Sequence[Grant], product: str, on: date, amount: int) -> None:

@@ -522,6 +522,8 @@ def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
     The next recognition lets what is left then expire again, on the same day.
     """
     paid = grant.paid
+    if grant.kind == "commitment":  # it does not expire: its shortfall is billed
+        return
     members = [grant] if paid is None else [paid, *paid.bonuses]
     late = [item for item in members if item.expires_on is not None and on <= item.expires_on and item.expired_face]
     books = wallets.books

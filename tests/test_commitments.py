@@ -195,3 +195,76 @@ def test_credits_of_a_shortfall_take_each_product_it_covered_once(cli: Cli, note
 def _by_product(cli: Cli) -> dict[str, str]:
     rows = cli.report("disaggregation", "--by", "year")
     return {row["product"]: row["total"] for row in rows if Decimal(row["total"])}
+
+
+def _summary(cli: Cli, months: int, *roles: str) -> dict[str, tuple[str, ...]]:
+    """Roles by month, once all is recognised and holds."""
+    cli.ok("recognize", "--through", f"2026-{months:02}")
+    cli.ok("verify")
+    found = cli.summary()
+    return {month: tuple(found[month].get(role, "0.00") for role in roles) for month in sorted(found)}
+
+
+@pytest.mark.parametrize("order", [order for order in permutations(range(4)) if order.index(0) < order.index(3)])
+def test_what_is_billed_ahead_of_use_is_due_as_shortfall_whichever_bill_came_first(
+    cli: Cli, order: tuple[int, ...]
+) -> None:
+    """60 used and billed, 40 of shortfall; 10 fall: 50 were used, and 50 are shortfall."""
+    documents = [
+        usage("u", "60.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("60.00")),
+        invoice("S", "2026-03-01", shortfall("40.00")), amount("fall", "-10.00", "2026-02-05"),
+    ]  # fmt: skip
+    cli.post(*parties(), grant("K", "100.00", kind="commitment", expires_on="2026-02-28"))
+    for place in order:
+        cli.post(documents[place])
+    assert _summary(cli, 3, "revenue", "deferred_revenue") == {
+        "2026-01": ("60.00", "0.00"), "2026-02": ("-10.00", "10.00"), "2026-03": ("50.00", "-10.00"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("late", range(4))
+def test_a_shortfalls_bill_covers_each_product_as_it_was_used_and_billed(cli: Cli, late: int) -> None:
+    """45 of tokens used and 40 billed, 26 of seats used and 20 billed; 40 of 100 are billed as shortfall: it covers 5 and 6."""
+    documents = [
+        usage("u1", "40.00", "2026-01-10"), usage("u2", "20.00", "2026-01-11", product="seats"),
+        invoice("I", "2026-01-31", billed_usage("40.00")),
+        invoice("J", "2026-01-31", billed_usage("20.00") | {"product": "seats"}),
+        invoice("S", "2026-03-01", shortfall("40.00")),
+        usage("u3", "6.00", "2026-02-15", product="seats"), usage("u4", "5.00", "2026-02-16"),
+    ]  # fmt: skip
+    cli.post(*parties(), grant("K", "100.00", kind="commitment", expires_on="2026-02-28"))
+    for document in [*documents[:late], *documents[late + 1 :], documents[late]]:
+        cli.post(document)
+        cli.ok("recognize", "--through", "2026-03")
+    assert _summary(cli, 3, "revenue", "unbilled_receivable", "deferred_revenue") == {
+        "2026-01": ("60.00", "0.00", "0.00"), "2026-02": ("11.00", "11.00", "0.00"), "2026-03": ("29.00", "-11.00", "0.00"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4)))[::3])
+@pytest.mark.parametrize("estimated", [False, True])
+def test_breakage_of_a_commitment_is_told_by_days_once_its_shortfall_was_billed(
+    cli: Cli, order: tuple[int, ...], estimated: bool
+) -> None:
+    """1000, of which 20 % are not expected to be used: with 400 used 500 are earned, with 500 of 800 it is 625, with the bill 1000.
+
+    Where 10 % are expected from 15 March on, 500 of 900 used earn 55.56 beyond use: 500 + 55.56 - 500 in March.
+    """
+    documents = [
+        usage("u1", "400.00", "2026-02-10"), usage("u2", "100.00", "2026-03-10"),
+        invoice("U", "2026-04-01", billed_usage("500.00")), invoice("S", "2026-07-02", shortfall("500.00")),
+    ]  # fmt: skip
+    if estimated:
+        documents.append(estimate("E", "0.1", "2026-03-15", "K"))
+    cli.post(
+        *parties(),
+        grant("K", "1000.00", kind="commitment", expires_on="2026-06-30", breakage="proportional", expected_breakage="0.2"),
+    )  # fmt: skip
+    for place in [*order, *range(4, len(documents))]:
+        cli.post(documents[place])
+        cli.ok("recognize", "--through", "2026-07")
+    march, july = ("55.56", "444.44") if estimated else ("125.00", "375.00")
+    assert _summary(cli, 7, "revenue", "deferred_revenue") == {
+        "2026-02": ("500.00", "0.00"), "2026-03": (march, "0.00"), "2026-04": ("0.00", "0.00"), "2026-07": (july, "0.00"),
+    }  # fmt: skip
+    assert cli.report("standing") == []
