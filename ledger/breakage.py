@@ -199,20 +199,20 @@ def _break(wallets: Wallets, source: Source, grant: Grant, told: Sequence[_Told]
 def _cover(
     wallets: Wallets, source: Source, grant: Grant, told: Sequence[_Told], posted: Counter[date], *, lower: bool
 ) -> None:
-    """Let a shortfall's bill cover less of what was earned by each day, or more: as much as there is of its revenue."""
+    """Let a shortfall's bill cover what was earned by each day, as far as there is of its revenue; at first only `lower` it."""
     books, customer_id = wallets.books, grant.customer_id
     keys = books.accounts_of(customer_id, "revenue", grant.subject)
     # that of no product holds what use earned, too
     keys.sort(key=lambda key: (not key.product, key.product))
     for day in told:
         step = day.due_covered - day.covered - sum(amount for on, amount in posted.items() if on <= day.on)
-        if not step or (step < 0) != lower:
+        if not step or (lower and step > 0):
             continue
         for key in keys:
             history = books.history(customer_id, key)
-            part = step if lower else min(step, max(available(history, day.on), 0))
+            part = min(step, max(available(history, day.on), 0))
             if history and part:
-                rule = "shortfall.earned_returned" if lower else "shortfall.earned"
+                rule = "shortfall.earned_returned" if part < 0 else "shortfall.earned"
                 books.post(source, day.on, [Movement(rule, abs(part), grant.subject, grant.subject, key.product)])
                 posted[day.on] += part
                 break

@@ -44,14 +44,15 @@ _SHORT = """
     group by 1 order by 1"""
 
 
-def _billed_from(books: Books, source: Source, grant: Grant) -> date | None:
-    """The first day from which on a shortfall of a commitment is billed; None where none is."""
+def _billed_from(books: Books, source: Source, grant: Grant, *, ever: bool = False) -> date | None:
+    """The first day from which on a shortfall of a commitment is billed, or on which one ever was; None where none is."""
     books.flush()
     place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
     stands, since = 0, None
     for row in books.connection.execute(text(_SHORT), place):
         stands += row.face
-        since = None if stands <= 0 else since or row.effective_on
+        if stands > 0 or not ever:
+            since = None if stands <= 0 else since or row.effective_on
     return since
 
 
@@ -72,7 +73,7 @@ def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: 
     books = wallets.books
     usage = usage_subject(product)
     first: date | None = None
-    since = _billed_from(books, source, grant)
+    since = _billed_from(books, source, grant, ever=True)
     since = day if since is None else max(day, since)
     for key, history in _shortfalls(books, source, grant):
         on = next(
@@ -254,7 +255,9 @@ def take_back(
         key = AccountKey(source.entity, "revenue", source.currency, grant.subject, product)
         return max(balance(books.history(customer_id, key), day) - taken[f"{grant.subject} {product}"], 0)
 
-    first = min(amount, held(product))
+    # what use earned is of no product, and is taken after the bill's own
+    own = held(product) if product else max(held("") - max(grant.broken, 0), 0)
+    first = min(amount, own)
     taken[f"{grant.subject} {product}"] += first
     found = [("credit.shortfall", first, grant.subject, product)]
     left = amount - first
