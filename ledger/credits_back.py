@@ -176,13 +176,13 @@ def recover(
     return movements
 
 
-def written_off(books: Books, customer_id: int, write_off: int) -> int:
-    """What a write-off took of unused credits, in money."""
-    found = books.connection.scalar(
+def written_off(books: Books, customer_id: int, write_off: int) -> dict[str, int]:
+    """What a write-off took of unused credits, in money, by line of the bill."""
+    rows = books.connection.execute(
         text(
-            "select coalesce(sum(amount_minor), 0) from grant_move where customer_id = :customer_id"
-            " and document_id = :write_off and kind = 'write_off'"
+            "select line, sum(amount_minor)::bigint as amount from grant_move where customer_id = :customer_id"
+            " and document_id = :write_off and kind = 'write_off' group by 1"
         ),
         {"customer_id": customer_id, "write_off": write_off},
     )
-    return int(found or 0)
+    return {row.line: row.amount for row in rows}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import text
 
-from ledger import billed, credits_back, documents
+from ledger import billed, credits_back, documents, usage_lines
 from ledger.books import Books, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.errors import Refused, UnknownReference
 from ledger.money import allocate, share, to_minor
-from ledger.obligations import Correction, Obligations, Taking, earned_ahead, obligation_sides
+from ledger.obligations import Correction, Decided, Obligations, Taking, earned_ahead, obligation_sides
 from ledger.receivables import add_change, invoice_subject
 from ledger.settlements import require_at_most, require_not_before
 from ledger.taxes import tax_subject
@@ -40,8 +41,9 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
         *_recoveries(books, row, lines),
         _Recovery(document_id, doc.date, rail, amount - owed_again, [0] * len(lines)),
     ]
-    _split(wallets, doc, document_id, row, lines, recoveries, obligations)
-    _recover_plain(wallets, source, row, lines, recoveries)
+    lost = _split(wallets, source, doc, row, lines, recoveries, obligations)
+    _recover_usage(wallets, source, lines, recoveries)
+    _recover_plain(wallets, source, row, lines, lost, recoveries)
     (recovery,) = (item for item in recoveries if item.document_id == document_id)
     back = [(line, part) for line, part in zip(lines, recovery.parts, strict=True) if part]
     later = [item for item in recoveries if item is not recovery]
@@ -159,6 +161,7 @@ class _WrittenOff:
     product: str | None
     subject: str
     of_terms: bool
+    is_usage: bool
     whole: int
 
 
@@ -166,7 +169,8 @@ def _written_off(books: Books, customer_id: int, document_id: int) -> list[_Writ
     rows = books.connection.execute(
         text(
             "select x.invoice_id, x.line, max(x.product) as product, x.subject,"
-            " x.subject like 'obligation:%' and bool_and(l.kind <> all(:plain)) as of_terms, sum(x.amount_minor)::bigint as whole "
+            " x.subject like 'obligation:%' and bool_and(l.kind <> all(:plain)) as of_terms,"
+            " bool_and(l.kind = 'usage') as is_usage, sum(x.amount_minor)::bigint as whole "
             "from line_change x join invoice_line l using (customer_id, invoice_id, line) where x.customer_id = :customer_id"
             " and x.document_id = :document_id and x.kind = 'write_off' group by 1, 2, 4 order by 1, 2"
         ),
@@ -213,35 +217,25 @@ def _recoveries(books: Books, write_off: Any, lines: Sequence[_WrittenOff]) -> l
 
 def _split(
     wallets: Wallets,
+    source: Source,
     doc: documents.Recovery,
-    document_id: int,
     write_off: Any,
     lines: Sequence[_WrittenOff],
     recoveries: list[_Recovery],
     obligations: Obligations,
-) -> None:
-    """Say what of each recovery is of which line, in the order of their dates: bad debt first, then what was to come."""
+) -> list[int]:
+    """Say what of each recovery is of which line, in the order of their dates: bad debt first, then what was to come.
+
+    Returns what of each line is bad debt.
+    """
+    document_id = source.document_id
     recoveries.sort(key=lambda item: (item.on, item.document_id))
     asked = obligations.decide(wallets, write_off.customer_id, document_id, [
         Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, 0, doc.date, undoes=write_off.document_id)
         for line in lines if line.of_terms
     ])  # fmt: skip
-    # of credits not used, and of what bills none, bad debt comes first too
-    unused = credits_back.written_off(wallets.books, write_off.customer_id, write_off.document_id)
-    plain = max(sum(line.whole for line in lines if not line.of_terms) - unused, 0)
-    lost = []
-    for line in lines:
-        if line.of_terms:
-            bill = (line.invoice_id, line.line, line.subject)
-            bad = asked.share(*bill, of=write_off.document_id).earned
-            bad += sum(
-                asked.share(*bill, of=item.document_id, undoing=write_off.document_id).earned for item in recoveries
-            )
-            lost.append(min(bad, line.whole))
-        else:
-            lost.append(min(line.whole, plain))
-            plain -= lost[-1]
-    left = [lost, [line.whole - bad for line, bad in zip(lines, lost, strict=True)]]
+    lost = _lost(wallets.books, source, asked, write_off, lines, recoveries)
+    left = [list(lost), [line.whole - bad for line, bad in zip(lines, lost, strict=True)]]
     for item in recoveries:
         item.parts = [0] * len(lines)
         amount = item.amount
@@ -252,6 +246,42 @@ def _split(
             for place, part in enumerate(allocate(now, most) if now else []):
                 item.parts[place] += part
                 most[place] -= part
+    return lost
+
+
+def _lost(
+    books: Books,
+    source: Source,
+    asked: Decided,
+    write_off: Any,
+    lines: Sequence[_WrittenOff],
+    recoveries: Sequence[_Recovery],
+) -> list[int]:
+    """What of each line that was written off is bad debt: what was given, or used, by then."""
+    customer_id, number = write_off.customer_id, write_off.document_id
+    unused = credits_back.written_off(books, customer_id, number)
+    on = books.connection.scalar(
+        text("select min(effective_on) from entry where customer_id = :customer_id and document_id = :document_id"),
+        {"customer_id": customer_id, "document_id": number},
+    )
+    used: dict[str, int] = {}
+    lost = []
+    for line in lines:
+        bill = (line.invoice_id, line.line, line.subject)
+        if line.of_terms:
+            bad = asked.share(*bill, of=number).earned
+            bad += sum(asked.share(*bill, of=item.document_id, undoing=number).earned for item in recoveries)
+        elif line.is_usage:
+            assert line.product is not None, "a usage line names its product"
+            if line.product not in used:
+                used[line.product] = usage_lines.lost_on(books, source, line.product, on)
+            bad = used[line.product]
+        else:
+            bad = line.whole - unused.get(line.line, 0)
+        lost.append(max(min(bad, line.whole), 0))
+        if line.is_usage and line.product is not None:
+            used[line.product] -= lost[-1]
+    return lost
 
 
 def _move_later(
@@ -279,35 +309,61 @@ def _move_later(
     return moved
 
 
-def _recover_plain(
-    wallets: Wallets, source: Source, write_off: Any, lines: Sequence[_WrittenOff], recoveries: Sequence[_Recovery]
+def _recover_usage(
+    wallets: Wallets, source: Source, lines: Sequence[_WrittenOff], recoveries: Sequence[_Recovery]
 ) -> None:
-    """Post what recoveries are of lines that bill no obligation: bad debt first, then prepaid credits that were not used."""
-    places = [place for place, line in enumerate(lines) if not line.of_terms]
-    whole = sum(lines[place].whole for place in places)
-    taken = credits_back.written_off(wallets.books, source.customer.customer_id, write_off.document_id)
+    """Post what recoveries are of usage: it is billed again, and days tell what of it is less bad debt, and what is to come."""
+    books = wallets.books
+    products: set[str] = set()
+    for item in recoveries:
+        movements = []
+        for line, stood, part in zip(lines, item.stands, item.parts, strict=True):
+            if line.is_usage and line.product is not None and part != stood:
+                products.add(line.product)
+                movements += [
+                    Movement("recovery.deferred", max(part - stood, 0), item.rail, line.subject),
+                    Movement("recovery.elsewhere", max(stood - part, 0), line.subject, item.rail),
+                ]
+        books.post(source, item.on, movements)
+    for product in sorted(products):
+        usage_lines.settle(books, source, product)
+        first = min(books.open_day(source.entity, item.on) for item in recoveries)
+        keys = usage_lines.overage_accounts(source, product)
+        books.net(source, keys, usage_lines.NET_USAGE, first - timedelta(days=1))
+
+
+def _recover_plain(
+    wallets: Wallets,
+    source: Source,
+    write_off: Any,
+    lines: Sequence[_WrittenOff],
+    lost: Sequence[int],
+    recoveries: Sequence[_Recovery],
+) -> None:
+    """Post what recoveries are of other lines that bill no obligation: bad debt first, then prepaid credits that were not used."""
+    places = [place for place, line in enumerate(lines) if not line.of_terms and not line.is_usage]
     invoice = invoice_subject(write_off.invoice)
+    stood, now = Counter[int](), Counter[int]()
 
-    def credits_of(plain: int) -> int:
-        return min(max(plain - (whole - taken), 0), taken)
+    def credits_of(parts: Counter[int]) -> int:
+        return sum(max(parts[place] - lost[place], 0) for place in places)
 
-    stands = [sum(item.stands[place] for place in places) for item in recoveries]
-    parts = [sum(item.parts[place] for place in places) for item in recoveries]
-    reached = credits_of(sum(stands))
-    for place, item in enumerate(recoveries):
-        steps = [
-            credits_of(sum(amounts[: place + 1])) - credits_of(sum(amounts[:place])) for amounts in (stands, parts)
-        ]
-        more = max(steps[1] - steps[0], 0)
+    reached = sum(max(sum(item.stands[place] for item in recoveries) - lost[place], 0) for place in places)
+    for item in recoveries:
+        before = (credits_of(stood), credits_of(now))
+        for place in places:
+            stood[place] += item.stands[place]
+            now[place] += item.parts[place]
+        more = max((credits_of(now) - before[1]) - (credits_of(stood) - before[0]), 0)
         movements = []
         if more:
-            after = reached + more
             of = "" if item.document_id == source.document_id else f" of {item.document_id}"
+            after = reached + more
             movements += credits_back.recover(
                 wallets, source, write_off.document_id, reached, after, item.on, item.rail, of
             )
             reached = after
-        bad_debt = parts[place] - stands[place] - more
+        bad_debt = sum(item.parts[place] - item.stands[place] for place in places) - more
         movements += [
             Movement("recovery.bad_debt", max(bad_debt, 0), item.rail, invoice),
             Movement("recovery.bad_debt_elsewhere", max(-bad_debt, 0), invoice, item.rail),

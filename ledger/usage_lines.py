@@ -31,7 +31,7 @@ _FROM_LIABILITY = {
     "credit": ("credit.usage_ahead", "credit.usage_ahead_to_balance"),
     "refund": ("refund.deferred", "refund.explained_deferred"),
     "dispute": ("dispute.deferred",),
-    "write_off": ("write_off.deferred",),
+    "write_off": ("write_off.deferred", "recovery.deferred", "recovery.elsewhere"),
 }
 _DIRECTLY = {
     "credit": ("credit.usage", "credit.usage_to_balance"),
@@ -254,6 +254,14 @@ def _borne(days: Mapping[date, _Day]) -> dict[date, Counter[str]]:
             beyond -= part
         found[day] = Counter(borne)
     return found
+
+
+def lost_on(books: Books, source: Source, product: str, day: date) -> int:
+    """What bills of a product's usage that were written off on a day are of bad debt: of what was used by then."""
+    _write(books)
+    found = _borne({on: moved for on, moved in _days(books, source, product).items() if on <= day})
+    before = [borne["write_off"] for on, borne in found.items() if on < day]
+    return found[day]["write_off"] - (before[-1] if before else 0) if day in found else 0
 
 
 def _find_rebates(books: Books, source: Source, product: str) -> None:
