@@ -115,7 +115,8 @@ _BY_DAY = """
                     when r.code in ('draw.credits_returned', 'draw.commitment_returned') then -p.amount else 0 end as face,
                case when k.role = 'revenue' then p.amount when d.role = 'revenue' then -p.amount else 0 end as drawn,
                0 as moved_face, 0 as moved,
-               case when r.code in ('break.prepaid', 'break.commitment') then p.amount when r.code like 'break.%' then -p.amount else 0 end as broken,
+               case when k.role = 'breakage_revenue' or r.code = 'break.commitment' then p.amount
+                    when d.role = 'breakage_revenue' or r.code = 'break.commitment_corrected' then -p.amount else 0 end as broken,
                case when r.code in ('expire.shortfall', 'expire.shortfall_raised') then p.amount
                     when r.code like 'expire.shortfall%' then -p.amount else 0 end as short,
                case when r.code like 'break.%' then 0 when k.role = 'unbilled_receivable' and k.subject = :subject then p.amount

@@ -142,7 +142,7 @@ class _Credit:
         """Lower what a usage line bills: rebates that were expected, then what is billed ahead of use, the rest is revenue."""
         assert line.product is not None, "a usage line names its product"
         source, product = self.invoice.source, line.product
-        taken = usage_lines.take(self.books, source, product, amount, self.day, "credit", self.taking.released)
+        taken = usage_lines.take(self.books, source, product, amount, self.day, self.taking.released)
         for obligation, part in taken.rebates:
             self.movements.append(Movement("refund_liability.released", part, obligation, obligation))
             self.add("credit.rebate", part, obligation)

@@ -1466,6 +1466,22 @@ _RULES = (
         "ASC 606-10-55-48",
     ),
     Rule(
+        752,
+        "write_off.rebate",
+        "deferred_revenue",
+        "accounts_receivable",
+        "What will not be paid for usage had been expected to be given back.",
+        "ASC 606-10-32-10",
+    ),
+    Rule(
+        753,
+        "write_off.rebate_found",
+        "deferred_revenue",
+        "unbilled_receivable",
+        "What was written off of usage had been expected to be given back: it leaves the refund liability.",
+        "ASC 606-10-32-10",
+    ),
+    Rule(
         750,
         "shortfall.earned",
         "revenue",

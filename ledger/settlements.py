@@ -290,7 +290,7 @@ def _of_usage(
         ]
     if line.kind != "usage" or line.product is None:  # an opening, or a shortfall: what it is of was earned
         return [Movement(earned_rule, net, line.subject, to, rate=rate)]
-    of_usage = usage_lines.take(books, source, line.product, net, day, kind, before)
+    of_usage = usage_lines.take(books, source, line.product, net, day, before)
     movements = [
         Movement(earned_rule, of_usage.used, line.subject, to, rate=rate),
         Movement(f"{kind}.deferred", of_usage.ahead, line.subject, to),
@@ -523,7 +523,7 @@ def _write_off(
         if billed.is_of_terms(line):
             for subject, _ in billed.by_obligation(line, net):
                 share_ = decided.share(invoice.invoice_id, line.line, subject)
-                held, rest, release = taking.out_of(subject, share_.rest, 0)
+                held, rest, release = taking.out_of(subject, share_.expected + share_.rest, share_.expected)
                 movements += [
                     *release,
                     Movement("write_off.deferred", held, subject, to),

@@ -23,8 +23,6 @@ NET_USAGE = ("usage.settled", "usage.unsettled")
 
 # What takes a bill back, in the order in which those of one day count.
 TAKINGS = ("credit", "refund", "dispute", "write_off")
-# What was expected to be given back is a rebate, however it is given.
-_REBATES = ("credit", "refund", "dispute")
 
 _USED = ("usage.overage", "usage.billed_ahead", "usage.overage_returned", "usage.ahead_returned")
 _FROM_LIABILITY = {
@@ -118,14 +116,14 @@ class Taken:
     used: int
 
 
-def take(books: Books, source: Source, product: str, amount: int, day: date, kind: str, before: Counter[str]) -> Taken:
+def take(books: Books, source: Source, product: str, amount: int, day: date, before: Counter[str]) -> Taken:
     """Split what is taken back of a usage line on a day, by what is in the books; `before` is added to.
 
     It holds what earlier lines of the same document took, by subject.
     """
     given: list[tuple[str, int]] = []
     left = amount
-    for subject, expected in rebates(books, source, product, day) if kind in _REBATES else ():
+    for subject, expected in rebates(books, source, product, day):
         part = min(left, max(expected - before[subject], 0))
         if part:
             before[subject] += part
@@ -211,7 +209,7 @@ def settle_rebates(books: Books, source: Source, product: str) -> None:
             " and i.entity = :entity and i.currency = :currency)"
         ),
         {
-            "customer_id": source.customer.customer_id, "subject": usage_subject(product), "kinds": list(_REBATES),
+            "customer_id": source.customer.customer_id, "subject": usage_subject(product), "kinds": list(TAKINGS),
             "entity": source.entity, "currency": source.currency,
         },
     )  # fmt: skip
@@ -273,7 +271,7 @@ def _find_rebates(books: Books, source: Source, product: str) -> None:
         days = _days(books, source, product) if days is None else days
         key = AccountKey(source.entity, "refund_liability", source.currency, obligation)
         for day in sorted(days):
-            for kind in _REBATES:
+            for kind in TAKINGS:
                 history = books.history(source.customer.customer_id, key)
                 on = max(day if available(history, day) > 0 else month_end(day), first_open)
                 part = min(max(days[day].taken[kind], 0), max(available(history, on), 0))

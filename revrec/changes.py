@@ -75,6 +75,10 @@ class Version:
     refund: int
     terms: Terms
 
+    def same(self, other: Version) -> bool:
+        """Whether another has the same terms, and as much is expected to be given back."""
+        return self.terms.same(other.terms) and self.refund == other.refund
+
 
 @dataclass(slots=True)
 class _Obligation:
@@ -237,7 +241,7 @@ def _join(whole: Folded, found: Folded, since: date | None, until: date | None, 
     for subject, versions in found.versions.items():
         kept = whole.versions.setdefault(subject, [])
         standing = [version for version in versions if since is None or version.from_day <= since]
-        if since is not None and standing and kept and not standing[-1].terms.same(kept[-1].terms):
+        if since is not None and standing and kept and not standing[-1].same(kept[-1]):
             change = standing[-1].terms.price - kept[-1].terms.price
             document_id = undone[0].document_id
             reason = f"{undone[0].ref} undoes what changed it"
@@ -249,9 +253,6 @@ def _join(whole: Folded, found: Folded, since: date | None, until: date | None, 
     was = Counter[tuple[int, tuple[int, str, str]]]()
     for item in whole.beside:
         was[item.document_id, item.bill] += item.amount
-    by_undone: defaultdict[tuple[int, tuple[int, str, str]], Counter[int]] = defaultdict(Counter)
-    for event in undone:
-        by_undone[event.undoes, event.bill][event.document_id] += event.amount
     now = {(item.document_id, item.bill): item for item in found.beside if since is not None and item.on <= since}
     for key in [] if since is None else [*was, *(key for key in now if key not in was)]:
         assert since is not None, "nothing is undone before"
@@ -259,6 +260,17 @@ def _join(whole: Folded, found: Folded, since: date | None, until: date | None, 
         if reached != was[key]:
             like = now.get(key) or next(item for item in whole.beside if (item.document_id, item.bill) == key)
             whole.beside.append(replace(like, on=since, amount=reached - was[key]))
+    _join_undone(whole, found, undone)
+    whole.beside += [item for item in found.beside if later(item.on)]
+    for place, split in found.splits.items():
+        whole.splits.setdefault(place, split)
+
+
+def _join_undone(whole: Folded, found: Folded, undone: Sequence[Undone]) -> None:
+    """Say how what was undone on a day is made up, and what is left of it."""
+    by_undone: defaultdict[tuple[int, tuple[int, str, str]], Counter[int]] = defaultdict(Counter)
+    for event in undone:
+        by_undone[event.undoes, event.bill][event.document_id] += event.amount
     for place, documents in by_undone.items():
         before, after = whole.splits.get(place, Split()), found.splits.get(place, Split())
         left = Split(before.expected - after.expected, before.earned - after.earned, before.rest - after.rest)
@@ -273,9 +285,6 @@ def _join(whole: Folded, found: Folded, since: date | None, until: date | None, 
             whole.undone[number, *place] = part
         whole.undone[last, *place] = left
         whole.splits[place] = after
-    whole.beside += [item for item in found.beside if later(item.on)]
-    for place, split in found.splits.items():
-        whole.splits.setdefault(place, split)
 
 
 class _Fold:
@@ -364,7 +373,7 @@ class _Fold:
         self.folded.versions[obligation.promise.subject].append(
             Version(
                 obligation.promise.subject, from_day or event.on, event.document_id, treatment, reason,
-                obligation.terms.price - before, sum(obligation.expected_back.values()), obligation.terms.copy(),
+                obligation.terms.price - before, obligation.still_expected, obligation.terms.copy(),
             )
         )  # fmt: skip
 
@@ -789,7 +798,10 @@ class _Fold:
         for part in parts:
             event, terms, subject = part.event, part.obligation.terms, part.billed.bill.subject
             if event.kind == "write_off":
-                part.rest = min(event.amount, self._to_come(part.billed, event.on))
+                to_come = self._to_come(part.billed, event.on)
+                part.expected = min(event.amount, expected[subject], to_come)
+                expected[subject] -= part.expected
+                part.rest = min(event.amount, to_come) - part.expected
                 most[subject] = max(terms.price - terms.earned_before(event.on), 0)
             else:
                 part.expected = min(event.amount, expected[subject])
@@ -911,7 +923,7 @@ class _Fold:
         return to_come
 
     def _write_off(self, part: _Part) -> Split:
-        """Of what the bill covers, what is to come is given up first: it leaves the price; then what was earned: bad debt."""
+        """What is expected back first; then, of what the bill covers, what is to come, which leaves the price; what was earned is bad debt."""
         event, terms = part.event, part.obligation.terms
         terms.give_up(event.on, part.lower)
         terms.lowered += part.lower
@@ -920,7 +932,7 @@ class _Fold:
             other.terms.give_up(event.on, amount)
             other.terms.lowered += amount
             self._keep(other, event, "price", _REASONS["write_off"].format(event.ref), before)
-        return Split(earned=event.amount - part.rest, rest=part.rest)
+        return Split(part.expected, event.amount - part.expected - part.rest, part.rest)
 
     def _give_back(self, part: _Part) -> Split:
         """What is expected back first; of the rest, what of the bill is given is shown beside revenue, in proportion.
@@ -930,7 +942,7 @@ class _Fold:
         obligation, billed, event = part.obligation, part.billed, part.event
         expected = min(event.amount, obligation.still_expected)
         amount = event.amount - expected
-        covers = self._covers(billed) - billed.gone
+        covers = self._covers(billed) - billed.gone - expected
         given = self._given(billed, event.on) - billed.gone
         earned = share(amount, min(max(given, 0), covers), covers) if covers > 0 else amount
         if obligation.promise.own:

@@ -43,7 +43,7 @@ def separate(books: Books, document_id: int, through: date) -> None:
         begins = max(month_start(first.first_day), month_start(first_open))
         if begins > through:
             continue
-        reduced = _reduced(books, customer_id, subject)
+        reduced = _reduced(books, customer_id, subject) if first.pattern == "usage" else []
         deferred, _, _ = obligation_keys(first.entity, first.currency, subject, "")
         kept: AccountKey = refund_key(first.entity, first.currency, subject)
         ends = {month_end(month) for month in months_between(begins, month_start(through))}
@@ -68,7 +68,7 @@ def separate(books: Books, document_id: int, through: date) -> None:
 
 
 def _reduced(books: Books, customer_id: int, subject: str) -> list[tuple[date, int]]:
-    """What was credited, refunded or written off of an obligation, by day."""
+    """What of usage was credited, refunded or written off that had been expected to be, by day: others' versions say so."""
     rows = books.connection.execute(
         text(
             "select p.effective_on, sum(case when p.debit_account = a.account_id then p.amount else -p.amount end)::bigint as amount "

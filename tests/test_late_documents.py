@@ -469,3 +469,116 @@ def test_recoveries_of_services_usage_and_credits_are_split_by_their_days(cli: C
     assert bad_debt == ["270.00", "-150.00", "-120.00", "0.00"]
     # of 80 in June, 280/430 are of the service, 52.09: three of its seven months are given, 22.32 (52.09 x 120 / 280)
     assert found["2026-06"]["revenue"] == "22.32"
+
+
+# 1200 for the year, billed and not paid; from February 120 are expected to be given back: 100, 80 and four times 90 by June
+_EXPECTED = (
+    {"type": "estimate", "id": "E", "contract": "K", "component": "rebate", "date": "2026-02-01", "method": "most_likely",
+     "refund": True, "scenarios": [{"amount": "-120.00", "probability": "1"}]},
+    _bill("I", "2026-01-05", "1200.00"),
+)  # fmt: skip
+_MONTHLY = contract("K", "2026-01-01", obligation("O", "1200.00", *YEAR, pattern="monthly"))
+
+
+@pytest.mark.parametrize("late", range(3))
+def test_what_was_expected_to_be_given_back_of_a_bill_written_off_was_never_lost(cli: Cli, late: int) -> None:
+    """540 were given by July: so much is bad debt. 120 were expected back, 540 are to come."""
+    documents = [*_EXPECTED, _write_off("I", "2026-07-01")]
+    cli.post(*parties(), _MONTHLY)
+    for document in [*documents[:late], *documents[late + 1 :], documents[late]] if late != 1 else documents:
+        cli.post(document)
+        cli.ok("recognize", "--through", "2026-07")
+    assert cli.summary()["2026-07"] == {
+        "accounts_receivable": "-1200.00", "bad_debt": "540.00", "deferred_revenue": "-540.00", "refund_liability": "-120.00",
+    }  # fmt: skip
+    assert _totals(cli, "deferred_revenue", "refund_liability", "unbilled_receivable", "revenue", "bad_debt") == {
+        "deferred_revenue": Decimal(0), "refund_liability": Decimal(0), "unbilled_receivable": Decimal(0),
+        "revenue": Decimal(540), "bad_debt": Decimal(540),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("undone", ["recovery", "billed again"])
+def test_what_is_expected_to_be_given_back_stands_again_with_its_bill(cli: Cli, undone: str) -> None:
+    """Written off and recovered, or voided and billed again: 120 are expected back of it as before."""
+    cli.post(*parties(), _MONTHLY, *_EXPECTED)
+    cli.ok("recognize", "--through", "2026-06")
+    if undone == "recovery":
+        cli.post(_write_off("I", "2026-07-01"))
+        cli.ok("recognize", "--through", "2026-07")
+        cli.post(_recovered("R", "2026-08-01", "1200.00"))
+    else:
+        cli.post({"type": "invoice_void", "id": "V", "invoice": "I", "date": "2026-07-01", "reason": "wrong"})
+        cli.ok("recognize", "--through", "2026-07")
+        cli.post(_bill("J", "2026-08-01", "1200.00"))
+    assert _totals(cli, "deferred_revenue", "refund_liability", "revenue", "bad_debt") == {
+        "deferred_revenue": Decimal(0), "refund_liability": Decimal(120), "revenue": Decimal(1080), "bad_debt": Decimal(0),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("amounts", [("180.00",), ("120.00", "60.00"), ("90.00", "90.00")])
+def test_a_refund_beyond_what_was_expected_is_of_the_price(cli: Cli, amounts: tuple[str, ...]) -> None:
+    """180 of 1200 go back on 1 May: 120 were expected, of 60 more 60 x 360 / 1080 = 20 are given, and 40 to come."""
+    cli.post(*parties(), _MONTHLY, *_EXPECTED, payment("P", "1200.00", "2026-01-20", ("I", "1200.00")))
+    cli.ok("recognize", "--through", "2026-04")
+    for number, amount in enumerate(amounts):
+        cli.post({"type": "refund", "id": f"R{number}", "payment": "P", "date": "2026-05-01", "amount": amount})
+    cli.ok("recognize", "--through", "2026-05")
+    may = cli.summary()["2026-05"]
+    assert (may["refunds"], may["refund_liability"], may["revenue"]) == ("20.00", "-120.00", "90.00")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_credit_note_leaves_what_else_is_expected_whenever_its_refund_came(cli: Cli, late: bool) -> None:
+    """Of 120 expected back a note gives 100, and a refund pays them out: 20 are still expected."""
+    note = {
+        "type": "credit_note",
+        "id": "N",
+        "invoice": "I",
+        "date": "2026-04-10",
+        "lines": [{"line": "1", "amount": "100.00"}],
+    }
+    refund = {"type": "refund", "id": "R", "payment": "P", "date": "2026-05-01", "amount": "100.00"}
+    cli.post(*parties(), _MONTHLY, *_EXPECTED, payment("P", "1200.00", "2026-01-20", ("I", "1200.00")))
+    for document in (refund, note) if late else (note, refund):
+        cli.post(document)
+        cli.ok("recognize", "--through", "2026-06")
+    assert _totals(cli, "deferred_revenue", "refund_liability", "refunds", "customer_balance", "revenue") == {
+        "deferred_revenue": Decimal(0), "refund_liability": Decimal(20), "refunds": Decimal(0), "customer_balance": Decimal(0),
+        "revenue": Decimal(1080),
+    }  # fmt: skip
+
+
+def test_a_usage_bill_written_off_takes_its_rebate_with_it(cli: Cli) -> None:
+    """1000 used and billed, 50 expected back: 950 are bad debt."""
+    usage_term = {"id": "O", "product": "tokens", "start": "2026-01-01", "end": "2026-12-31", "pattern": "usage"}
+    expected = _EXPECTED[0] | {
+        "date": "2026-01-31",
+        "obligations": ["O"],
+        "scenarios": [{"amount": "-50.00", "probability": "1"}],
+    }
+    cli.post(
+        *parties(), contract("K", "2026-01-01", usage_term), usage("U", "1000", "2026-01-10"), expected,
+        invoice("I", "2026-01-31", {"id": "1", "kind": "usage", "product": "tokens", "amount": "1000.00"}),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-02")
+    cli.post(_write_off("I", "2026-03-01"))
+    assert _totals(cli, "revenue", "bad_debt", "refund_liability", "deferred_revenue") == {
+        "revenue": Decimal(950), "bad_debt": Decimal(950), "refund_liability": Decimal(0), "deferred_revenue": Decimal(0),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_billed_ahead_of_use_and_recovered_is_to_come_again(cli: Cli, late: bool) -> None:
+    """360 used of 400 billed; of 150 written off 40 were ahead of use, and 110 bad debt; recovered, 40 are ahead again."""
+    used = usage("U2", "60", "2026-01-20")
+    cli.post(
+        *parties(), usage("U1", "300", "2026-01-10"),
+        invoice("I", "2026-01-31", {"id": "1", "kind": "usage", "product": "tokens", "amount": "400.00"}),
+        *([] if late else [used]), _write_off("I", "2026-02-05", amount="150.00"), *([used] if late else []),
+    )  # fmt: skip
+    cli.post(_recovered("R", "2026-03-05", "100.00"), _recovered("S", "2026-03-06", "50.00"))
+    assert _totals(cli, "bad_debt", "deferred_revenue", "revenue") == {
+        "bad_debt": Decimal(0), "deferred_revenue": Decimal(40), "revenue": Decimal(360),
+    }  # fmt: skip
+    assert cli.summary()["2026-02"]["bad_debt"] == "110.00"
+    assert cli.summary()["2026-03"]["bad_debt"] == "-110.00"
