@@ -38,7 +38,7 @@ def split(books: Books, source: Source, grant: Grant, amount: int, day: date, be
     held = max(available(books.history(source.customer.customer_id, credits_key), day) - before, 0)
     unused = min(amount, held, max(grant.price_left, 0))
     # of what is earned in proportion to use, what unused credits were expected to break for
-    most = max(grant.unused_worth - unused, 0) if grant.proportional else amount
+    most = max(grant.unused_worth - unused, 0) if grant.proportional and not grant.expired_face else amount
     broken = min(amount - unused, max(grant.broken, 0), most)
     return Taken(unused, broken, amount - unused - broken)
 

@@ -568,13 +568,35 @@ def _require_billed(billing: _Billing, subject: str, amount: int) -> None:
         if other.obligation is not None and obligation_subject(other.obligation) == subject and other.amount > 0
     )
     before = sum(taken for _, of, taken in billing.below if of == subject)
-    most = max(billed_of(books, source.customer.customer_id, subject) + here - before, expected)
+    used = _billed_of_usage(billing, subject) if billed_of(books, source.customer.customer_id, subject) == 0 else 0
+    most = max(billed_of(books, source.customer.customer_id, subject) + here - before, expected, used - before)
     if amount > most:
         raise OverApplication(
             "amount",
             f"-{to_text(amount, source.currency)} {source.currency}",
             f"expected at most {to_text(most, source.currency)} taken back, what was billed of {subject}",
         )
+
+
+def _billed_of_usage(billing: _Billing, subject: str) -> int:
+    """What is billed of the usage an obligation is about, in earlier invoices and this one: a rebate gives back of it."""
+    source = billing.source
+    billed = billing.wallets.books.connection.execute(
+        text(
+            "select o.product, coalesce((select sum(l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x"
+            "  where x.customer_id = l.customer_id and x.invoice_id = l.invoice_id and x.line = l.line), 0))"
+            " from invoice_line l join invoice i using (customer_id, invoice_id) where l.customer_id = o.customer_id"
+            " and l.subject = 'usage:' || o.product and i.entity = o.entity and i.currency = o.currency), 0)::bigint"
+            " + coalesce((select sum(l.amount_minor) from invoice_line l where l.customer_id = o.customer_id"
+            "  and l.subject = o.subject and l.amount_minor < 0), 0)::bigint as amount"
+            " from performance_obligation o where o.customer_id = :customer_id and o.subject = :subject and o.pattern = 'usage'"
+        ),
+        {"customer_id": source.customer.customer_id, "subject": subject},
+    ).first()
+    if billed is None:
+        return 0
+    here = [line.amount for line in billing.doc.lines if line.kind == "usage" and line.product == billed.product]
+    return int(billed.amount) + sum(to_minor(amount, source.currency) for amount in here)
 
 
 _BILL = {

@@ -19,11 +19,11 @@ from ledger.errors import ConflictingDocument, OverApplication, Overdrawn, Unkno
 from ledger.given_back import Piece
 from ledger.grants import NET_GRANT, Draw, Grant, breakage_due, draw_movements, grant_accounts, plan_draws, unbroken
 from ledger.journal import Entry
-from ledger.money import exact_sum, round_minor, to_text, within_limit
+from ledger.money import exact_sum, round_minor, share, to_text, within_limit
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER
 from ledger.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
-from ledger.wallets import Meter, Wallets, all_or_nothing, unexpire
+from ledger.wallets import Meter, Wallets, all_or_nothing, broken_by_expiry, unexpire
 
 
 def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
@@ -352,10 +352,16 @@ def _return_expired(wallets: Wallets, source: Source, draw: Draw) -> None:
     assert grant.expires_on is not None, "only credits that expired are returned"
     books = wallets.books
     if paid is not None:
-        last_billed = max([grant.expires_on, *(day for day, _ in paid.fundings)])
-        money = unbroken(paid, draw, returned)
-        books.post(source, last_billed, [Movement("expire.prepaid_corrected", money, paid.subject, paid.subject)])
-        paid.broken -= money
+        # what a void took back of a later day had not broken either
+        money = unbroken(paid, draw, returned) if paid.broken > 0 else share(draw.money, returned, draw.face)
+        stood = stands = 0
+        for day, amount in broken_by_expiry(books, source, paid).items():
+            stood += amount
+            step = max(stood - money, 0) - stands
+            stands += step
+            rule = "expire.prepaid" if step > amount else "expire.prepaid_corrected"
+            books.post(source, day, [Movement(rule, abs(step - amount), paid.subject, paid.subject)])
+        paid.broken -= stood - stands
         wallets.touch(paid)
     if grant.kept_in_memorandum:
         movement = Movement("expire.credits_corrected", returned, grant.subject, grant.subject)

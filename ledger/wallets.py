@@ -535,14 +535,14 @@ def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
         wallets.touch(item)
     if not late or paid is None or any(item.expired_face for item in members):
         return
-    for day, amount in _broken_by_expiry(books, source, paid).items():
+    for day, amount in broken_by_expiry(books, source, paid).items():
         rule = "expire.prepaid_corrected" if amount > 0 else "expire.prepaid"
         books.post(source, day, [Movement(rule, abs(amount), paid.subject, paid.subject)])
         paid.broken -= amount
     wallets.touch(paid)
 
 
-def _broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, int]:
+def broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, int]:
     """What of a grant's price broke when it expired, by day."""
     books.flush()
     rows = books.connection.execute(

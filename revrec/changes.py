@@ -568,7 +568,9 @@ class _Fold:
 
     def _terminate(self, event: Terminated) -> None:
         for obligation in self._of(event.contract):
-            if obligation.ended:
+            ends_on = obligation.terms.curve.ends_on
+            in_notice = obligation.treatment == "terminated" and ends_on is not None and ends_on > event.ends
+            if obligation.ended and not in_notice:
                 continue
             reason = f"terminated, {event.ends} is the last day: {event.reason}"
             terms, before = obligation.terms, obligation.terms.price

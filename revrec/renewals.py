@@ -108,9 +108,10 @@ def post_termination(wallets: Wallets, doc: ContractTermination, document_id: in
     contract = find_contract(books, doc.contract, doc.date)
     source = contract.source(books, document_id, doc.date)
     ends = last_day(doc)
-    open_ = [standing for standing in all_standing(books.connection, contract, doc.date) if not standing.ended]
-    if not open_:
-        raise Refused("contract", doc.contract, "expected one of which something goes on: all of it is cancelled")
+    if not any(standing.goes_on_after(ends) for standing in all_standing(books.connection, contract, doc.date)):
+        raise Refused(
+            "contract", doc.contract, f"expected one of which something goes on after {ends}: all of it ends by then"
+        )
     penalty = None
     if doc.penalty is not None:
         at_once = ends < doc.date

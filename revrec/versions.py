@@ -79,6 +79,10 @@ class Standing:
         """Whether nothing of it can change any more."""
         return self.treatment in ENDED
 
+    def goes_on_after(self, day: date) -> bool:
+        """Whether a termination that ends it on a day changes anything: it has not ended, or its notice runs longer."""
+        return not self.ended or (self.treatment == "terminated" and self.ends_on is not None and self.ends_on > day)
+
 
 def find_contract(books: Books, ref: str, on: date | None = None, field: str = "contract") -> Agreed:
     """A contract by its id, for a document dated `on`, its customer locked; what was gathered is written first, so that it can be read.
@@ -113,7 +117,7 @@ _STANDING = """
            o.ssp_minor as ssp, coalesce(v.price_minor, o.price_minor) as price,
            coalesce((select t.treatment from obligation_terms t where t.customer_id = o.customer_id and t.edition = v.edition
                      and t.subject = 'obligation:' || o.ref and t.treatment = any(:ended)
-                     and (cast(:on as date) is null or t.from_day <= :on) limit 1),
+                     and (cast(:on as date) is null or t.from_day <= :on) order by t.version desc limit 1),
                     v.treatment, o.treatment, '') as treatment
     from obligation o
     left join lateral (

@@ -582,3 +582,110 @@ def test_what_was_billed_ahead_of_use_and_recovered_is_to_come_again(cli: Cli, l
     }  # fmt: skip
     assert cli.summary()["2026-02"]["bad_debt"] == "110.00"
     assert cli.summary()["2026-03"]["bad_debt"] == "-110.00"
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_a_line_gives_a_rebate_on_usage_whether_it_was_recognised_or_not(cli: Cli, between: bool) -> None:
+    """50 are expected back of 1000 that were used and billed; a line of -50 gives them."""
+    usage_term = {"id": "O", "product": "tokens", "start": "2026-01-01", "end": "2026-12-31", "pattern": "usage"}
+    expected = _EXPECTED[0] | {
+        "date": "2026-01-31",
+        "obligations": ["O"],
+        "scenarios": [{"amount": "-50.00", "probability": "1"}],
+    }
+    rebate = {"id": "2", "kind": "service", "obligation": "O", "amount": "-50.00"}
+    seats = {"id": "1", "kind": "one_time", "product": "seats", "amount": "400.00"}
+    cli.post(
+        *parties(), contract("K", "2026-01-01", usage_term), usage("U", "1000", "2026-01-10"),
+        invoice("I", "2026-01-31", {"id": "1", "kind": "usage", "product": "tokens", "amount": "1000.00"}), expected,
+    )  # fmt: skip
+    if between:
+        cli.ok("recognize", "--through", "2026-02")
+    cli.post(invoice("R", "2026-03-31", seats, rebate))
+    assert _totals(cli, "revenue", "refund_liability", "accounts_receivable", "deferred_revenue") == {
+        "revenue": Decimal(1350), "refund_liability": Decimal(0), "accounts_receivable": Decimal(1350), "deferred_revenue": Decimal(0),
+    }  # fmt: skip
+    much = {"id": "1", "kind": "one_time", "product": "seats", "amount": "2000.00"}
+    assert "expected at most 950.00 taken back" in cli.refuse(
+        invoice("R3", "2026-04-30", much, rebate | {"amount": "-950.01"})
+    )
+
+
+@pytest.mark.parametrize("taken", ["credited", "voided", "billed again"])
+@pytest.mark.parametrize("late", [False, True])
+def test_usage_before_an_expiry_was_none_of_what_broke_whatever_became_of_the_bill(
+    cli: Cli, taken: str, late: bool
+) -> None:
+    """300 of 1000 used in March: 700 break in June; 200 credited in August are of those, and a void leaves 300 to bill."""
+    used = usage("U", "300", "2026-03-01")
+    void = {"type": "invoice_void", "id": "V", "invoice": "I", "date": "2026-08-05", "reason": "wrong"}
+    then = {
+        "credited": [{"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-08-05",
+                      "lines": [{"line": "1", "amount": "200.00"}]}],
+        "voided": [void],
+        "billed again": [void, invoice("J", "2026-08-06", prepaid("1000.00"))],
+    }[taken]  # fmt: skip
+    cli.post(
+        *parties(), grant("G", "1000.00", "2026-01-01", expires_on="2026-06-30"),
+        invoice("I", "2026-01-01", prepaid("1000.00")), *([] if late else [used]),
+    )  # fmt: skip
+    for document in [*then, *([used] if late else [])]:
+        cli.ok("recognize", "--through", "2026-09")
+        cli.post(document)
+    cli.ok("recognize", "--through", "2026-09")
+    cli.ok("verify")
+    found = cli.summary()
+    broken = {"credited": "-200.00", "voided": "-700.00", "billed again": "0.00"}[taken]
+    assert (found["2026-03"]["revenue"], found["2026-06"]["breakage_revenue"]) == ("300.00", "700.00")
+    august = found.get("2026-08", {})
+    assert august.get("breakage_revenue", "0.00") == broken
+    assert august.get("unbilled_receivable", "0.00") == ("300.00" if taken == "voided" else "0.00")
+
+
+def test_a_credit_of_credits_that_expired_takes_breakage_first_where_it_was_earned_with_use_too(cli: Cli) -> None:
+    """600 of 1000 used, 400 broke: of 500 credited 400 were breakage, and 100 a lower price of what was used."""
+    cli.post(
+        *parties(), grant("G", "1000.00", "2026-01-01", expires_on="2026-06-30", breakage="proportional", expected_breakage="0.2"),
+        invoice("I", "2026-01-01", prepaid("1000.00")), usage("U1", "400", "2026-02-01"), usage("U2", "200", "2026-05-01"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-07")
+    for number, value in enumerate(("300.00", "200.00")):
+        cli.post(
+            {
+                "type": "credit_note",
+                "id": f"N{number}",
+                "invoice": "I",
+                "date": "2026-08-10",
+                "lines": [{"line": "1", "amount": value}],
+            }
+        )
+    august = cli.summary()["2026-08"]
+    assert (august["breakage_revenue"], august["revenue"]) == ("-400.00", "-100.00")
+    cli.ok("verify")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(2))))
+def test_a_contract_in_its_notice_may_end_sooner(cli: Cli, order: tuple[int, ...]) -> None:
+    """Notice given in July for the end of September; ended on 1 August all the same: 7 months of 100."""
+    ends = [
+        {
+            "type": "contract_termination",
+            "id": "T1",
+            "contract": "K",
+            "date": "2026-07-01",
+            "ends": "2026-09-30",
+            "reason": "leaves",
+        },
+        {"type": "contract_termination", "id": "T2", "contract": "K", "date": "2026-08-01", "reason": "leaves at once"},
+    ]
+    cli.post(*parties(), _MONTHLY, *(ends[place] for place in order))
+    assert _totals(cli, "revenue") == {"revenue": Decimal(700)}
+    again = {
+        "type": "contract_termination",
+        "id": "T3",
+        "contract": "K",
+        "date": "2026-08-15",
+        "ends": "2026-08-31",
+        "reason": "late",
+    }
+    assert "expected one of which something goes on after 2026-08-31: all of it ends by then" in cli.refuse(again)
