@@ -1558,6 +1558,8 @@ BY_ARRIVAL = (
     "Which bill a line below zero corrects: the latest by date, of those that have arrived; one that names none, of those that cover its days.",
     "Which of two modifications of one obligation, or estimates of one component or breakage, on one day holds: the one that arrived later.",
     "How a bill of a whole contract is shared: by the prices of its obligations on its day, as far as what sets these has arrived.",
+    "Which product's usage the bill of a commitment's shortfall covers, where it does not cover all: the one that arrived later.",
+    "Over which lines recoveries of a write-off are split: by their days, and by what was known of the loss when the last of them arrived.",
     "Whether a refund of credits, or of an invoice over several entities, is of what a note of an earlier day left: where it had arrived.",
 )
 

@@ -520,6 +520,7 @@ class Promised:
         ssp: int | None = None,
     ) -> None:
         self.contract, self.ssp = contract, ssp
+        self.said = price  # by its documents, whatever pooling made of it
         self.agreed = self.stated = price  # `stated` last by a document: of one that ended, it may still be billed
         # what credit notes and write-offs take off the price lies on top of what later modifications state
         self.on_top = Fraction(0)
@@ -817,10 +818,10 @@ class _Telling:
             curve = weights(item.get("pattern", "daily"), _day(item["start"]), _day(item.get("end", item["start"])))
             promised.ssp = _whole(item["ssp"]) if "ssp" in item else promised.ssp
             self.products[item["id"]] = self.products[item["id"]] | item
-            if curve == promised.curve and cents(item["price"]) == round(promised.agreed * 100):
+            if curve == promised.curve and cents(item["price"]) == round(promised.said * 100):
                 # what states the terms that hold changes nothing: what undoes itself leaves nothing
                 continue
-            promised.curve, promised.stated = curve, price
+            promised.curve, promised.stated, promised.said = curve, price, price
             if doc.get("treatment", "auto") == "catch_up":
                 promised.catch_up(day, price)
             else:
@@ -851,6 +852,7 @@ class _Telling:
             one.stated = one.agreed
         for item, _, alone in apart:
             self._promise(owner, contract, item, pool * alone / together, day)
+            self.promised[item["id"]].said = Fraction(item["price"])
 
     def _contract_renewal(self, doc: dict[str, Any], day: date, owner: str) -> None:
         for item in doc["obligations"]:
