@@ -43,6 +43,9 @@ ENTERED_AT_RATE = frozenset(
         "shortfall.earned",
     )
 )
+_DECIDED_LESS = frozenset(
+    rule.number for rule in RULES.values() if rule.code.startswith("decided.") and "_less_" in rule.code
+)
 _GAINS = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.gain."))
 _LOSSES = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.loss."))
 # Revaluations are taken back on the next day: no average has a part in them.
@@ -476,6 +479,7 @@ class ForeignAccounts:
             (self._places[credit].role, held[credit]),
             at_day=at_day,
             entered=entered,
+            decided=group.key[0] in _DECIDED_LESS,
         )
         return sign * found.functional, {debit: found.debit_correction, credit: found.credit_correction}
 

@@ -114,12 +114,13 @@ def value(
     *,
     at_day: Callable[[int], int],
     entered: bool,
+    decided: bool = False,
 ) -> Valued:
     """What moving an amount between two accounts, each a role and what it holds, counts for.
 
     `at_rate` converts at the document's rate. `entered` says that the amount enters at that rate whatever it leaves
     (an invoice, money coming in); otherwise it enters at what it leaves for. Money that is not there leaves `at_day`, at
-    the rate of the day.
+    the rate of the day. Where it is `decided` otherwise, what stood beside revenue leaves as it came.
     """
     leaves: dict[str, int] = {}
     for side, (role, carrying), change in (("debit", debit, amount), ("credit", credit, -amount)):
@@ -131,7 +132,7 @@ def value(
     # Income and expense take the value of what stands against them.
     if len(leaves) == 2:
         for side, (role, _) in (("debit", debit), ("credit", credit)):
-            if not on_balance_sheet(role) and len(leaves) == 2:
+            if on_balance_sheet(role) == decided and len(leaves) == 2:
                 del leaves[side]
     if entered or not leaves:
         functional = at_rate(amount)
