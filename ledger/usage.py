@@ -73,7 +73,7 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
             f"credits of {doc.customer} for {doc.product} on {doc.date}; usage comes to "
             f"{to_text(amount, doc.currency)} and the customer's terms refuse overage",
         )
-    late = [grant for grant in grants if grant.proportional and grant.expired_face and grant.kind != "commitment"]
+    late = [draw.grant for draw in draws if draw.grant.proportional and draw.grant.expired_face]
     for grant in late:
         unexpire(wallets, source, grant, doc.date)  # what breaks with use is told by the day of the use
     if late:

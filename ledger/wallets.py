@@ -535,10 +535,14 @@ def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
         wallets.touch(item)
     if not late or paid is None or any(item.expired_face for item in members):
         return
+    stood = 0
     for day, amount in broken_by_expiry(books, source, paid).items():
-        rule = "expire.prepaid_corrected" if amount > 0 else "expire.prepaid"
-        books.post(source, day, [Movement(rule, abs(amount), paid.subject, paid.subject)])
-        paid.broken -= amount
+        # a void took back what was earned with use, too: that stays
+        step = max(stood + amount, 0) - stood
+        stood += step
+        rule = "expire.prepaid_corrected" if step > 0 else "expire.prepaid"
+        books.post(source, day, [Movement(rule, abs(step), paid.subject, paid.subject)])
+        paid.broken -= step
     wallets.touch(paid)
 
 

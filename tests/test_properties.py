@@ -455,7 +455,10 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
         or (doc.get("contract") in promised and doc["type"] == "grant")
         for doc in accepted
     )
+    financed = {item["id"] for doc in accepted if "financing" in doc for item in doc["obligations"]}
     for row in rows:
+        if row.lowered and row.subject.removeprefix("obligation:") in financed:
+            continue  # its price has interest in it that no bill has
         agreed = row.price_minor if other else contracts.get(row.subject.removeprefix("obligation:"))
         price = agreed if agreed is not None else (row.billed or 0)
         # what takes back a bill beyond the agreed price does not lower the price
