@@ -246,7 +246,9 @@ class Model:
         return f"obligation:{line.get('obligation') or ref + '/' + line['id']}"
 
     def _invoice(self, doc: dict[str, Any]) -> None:
-        if "supersedes" in doc:
+        if "supersedes" in doc and any(
+            line.gross for line in self.invoices[doc["supersedes"]]["lines"]
+        ):  # else a void did
             self._take_back(doc["supersedes"], doc["issued_on"])
         lines = [Line(line, self._subject(doc["id"], line)) for line in doc["lines"]]
         self.invoices[doc["id"]] = {"issued": doc["issued_on"], "lines": lines}

@@ -98,6 +98,14 @@ def _nonzero(amounts: dict[str, int]) -> dict[str, int]:
 @given(files=_history())
 def test_every_balance_after_every_document(fresh: Any, files: list[list[dict[str, Any]]]) -> None:  # noqa: F811
     documents = [known for file in files for doc in file if (known := _known(doc)) is not None]
+    # what a recovery is of usage, days tell: held by hand in tests/test_late_documents.py
+    of_usage = {
+        doc["id"]
+        for doc in documents
+        if doc["type"] == "invoice" and any(line["kind"] == "usage" for line in doc["lines"])
+    }
+    lost = {doc["id"] for doc in documents if doc["type"] == "write_off" and doc["invoice"] in of_usage}
+    documents = [doc for doc in documents if doc["type"] != "recovery" or doc["write_off"] not in lost]
     note("\n".join(map(json.dumps, documents)))
     engine = fresh()
     _post(engine, [*parties(), OTHER, VAT])
