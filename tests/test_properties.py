@@ -433,6 +433,8 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
             " where x.customer_id = o.customer_id and x.subject = o.subject and not x.own_obligation), 0) as lowered,"
             " coalesce((select sum(x.amount_minor) from line_change x where x.subject = o.subject"
             " and x.own_obligation), 0) as negative,"
+            " coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = o.customer_id and x.subject = o.subject"
+            " and x.kind = 'void'), 0) as voided,"
             " (select sum(l.amount_minor) from invoice_line l where l.subject = o.subject) as billed"
             " from performance_obligation o left join account a on a.customer_id = o.customer_id"
             " and a.subject = o.subject and a.role in ('revenue', 'refunds', 'disputes', 'bad_debt')"
@@ -462,8 +464,11 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
         agreed = row.price_minor if other else contracts.get(row.subject.removeprefix("obligation:"))
         price = agreed if agreed is not None else (row.billed or 0)
         # what takes back a bill beyond the agreed price does not lower the price
-        beyond = 0 if agreed is None else max((row.billed or 0) - agreed, 0)
-        assert row.earned == price - max(row.lowered - beyond, 0) - row.negative, row.subject
+        beyond = 0 if agreed is None else max((row.billed or 0) - row.voided - agreed, 0)
+        lowered = (
+            row.lowered if agreed is None else row.lowered - row.voided
+        )  # a void of a contract's bill lowers no price
+        assert row.earned == price - max(lowered - beyond, 0) - row.negative, row.subject
 
 
 def _cents(amount: str) -> int:
