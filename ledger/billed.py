@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -265,7 +265,8 @@ def net_sides(books: Books, source: Source, lines: Sequence[Line], day: date) ->
                 books.net(source, *obligation_sides(source, subject), day)
             continue
         keys, rules = sides(source, line)
-        books.net(source, keys, rules, day)
+        # a void of credits that draw on a later day leaves them an asset on its own day, beside what is billed of them
+        books.net(source, keys, rules, day - timedelta(days=1) if line.kind == "prepaid" else day)
 
 
 def held(books: Books, source: Source, line: Line, day: date) -> int:

@@ -1552,6 +1552,7 @@ BY_ARRIVAL = (
     "Which grant a usage drew on: decided when it arrives, of the credits that are left then; later documents leave it as it was.",
     "Which of two documents over one limit is refused: what an invoice has open, a payment has left, a grant has unused.",
     "Which unused credits go with a bill of them that is taken back: those of its order that have arrived.",
+    "What a write-off that names no amount gives up: what is due of the invoice when it arrives.",
     "Over which lines what is given up of an invoice, or charged back, is split: by what is left of each, of earlier days what has arrived.",
     "Printed invoice numbers: without gaps, in the order in which invoices were accepted.",
     "Which invoice redeems a coupon that is good for one, or starts the months of one that repeats.",

@@ -407,3 +407,15 @@ def test_a_rebate_leaves_its_refund_liability_however_it_is_given(cli: Cli, back
     assert months["2026-04"] == {"refund_liability": "-2500.00", **given, **lower}
     assert "2026-05" not in months
     cli.ok("verify")
+
+
+def test_a_void_of_credits_that_draw_on_a_later_day_leaves_nothing_beside_an_asset(cli: Cli) -> None:
+    """3.43 billed in January and drawn in June; voided in February: nothing is billed until June, and then it is an asset."""
+    cli.post(
+        *parties(), grant("G", "3.43", "2026-03-31"), usage("U", "3.43", "2026-06-09"), invoice("I", "2026-01-03", prepaid("3.43")),
+        {"type": "invoice_void", "id": "V", "invoice": "I", "date": "2026-02-20", "reason": "wrong"},
+    )  # fmt: skip
+    cli.ok("verify")
+    found = cli.summary()
+    assert found["2026-02"] == {"accounts_receivable": "-3.43", "customer_credits": "-3.43"}
+    assert found["2026-06"] == {"revenue": "3.43", "unbilled_receivable": "3.43"}
