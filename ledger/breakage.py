@@ -55,9 +55,8 @@ def is_late(wallets: Wallets, source: Source, grant: Grant, on: date) -> bool:
 
 def break_by_days(wallets: Wallets, source: Source, grant: Grant, day: date) -> bool:
     """Earn expected breakage of what is used on a day; where it comes late, what later days earned is told anew, and True returned."""
-    billed = (
-        grant.expired_face > 0
-    )  # of credits all of it is over, of a commitment that bill covers what was earned by its day
+    # credits that expired are over; the bill of a commitment's shortfall covers what was earned by its day
+    billed = grant.expired_face > 0
     if billed and grant.kind != "commitment":
         return False
     late = is_late(wallets, source, grant, day) or (billed and grant.proportional)

@@ -179,9 +179,8 @@ def settle_billed(wallets: Wallets, source: Source, product: str, day: date) -> 
     """After usage of a product was billed: settle the commitments that cover it."""
     for grant in wallets.grants(source.customer.customer_id):
         of = (grant.kind, grant.entity, grant.currency)
-        if of == ("commitment", source.entity, source.currency) and (
-            grant.products is None or product in grant.products
-        ):
+        covers = grant.products is None or product in grant.products
+        if covers and of == ("commitment", source.entity, source.currency):
             settle(wallets, source, grant, day)
 
 

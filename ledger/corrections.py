@@ -85,8 +85,8 @@ class _Credit:
         if line.kind == "shortfall":
             grant = self.wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             found, moved = commitments.take_back(
-                self.books, source, grant, amount, self.day, line.product or "", kind, invoice_subject(self.invoice.ref),
-                self.taken,
+                self.books, source, grant, amount, self.day, line.product or "", "void" if self.rebill else kind,
+                invoice_subject(self.invoice.ref), self.taken,
             )  # fmt: skip
             self.movements += moved
             for rule, part, subject, product in found:

@@ -204,9 +204,8 @@ def _money(grant: Grant, face: int, before: Iterable[Draw]) -> int:
     if paid.proportional or (not paid.bonuses and not paid.moved_face and not paid.moved):
         price, faces = paid.price - paid.moved, paid.face - paid.moved_face
         return max(share(price, paid.drawn_face + face, faces) - paid.drawn, 0)
-    if (
-        face > grant.left and not paid.bonuses
-    ):  # of credits that expired: whatever was credited of them since, they were worth their price
+    # credits that expired were worth their price, whatever was credited of them since
+    if face > grant.left and not paid.bonuses:
         gone = paid.face - paid.left - paid.expired_face
         return share(paid.price, gone + face, paid.face) - share(paid.price, gone, paid.face)
     earlier = [draw for draw in before if draw.grant.paid is paid]

@@ -268,3 +268,17 @@ def test_breakage_of_a_commitment_is_told_by_days_once_its_shortfall_was_billed(
         "2026-02": ("500.00", "0.00"), "2026-03": (march, "0.00"), "2026-04": ("0.00", "0.00"), "2026-07": (july, "0.00"),
     }  # fmt: skip
     assert cli.report("standing") == []
+
+
+def test_a_shortfalls_bill_credited_to_be_billed_again_leaves_what_it_covered(cli: Cli) -> None:
+    """100 of shortfall cover 40 of tokens that came late: credited to be billed again, 40 were earned, and are to be billed."""
+    cli.post(
+        *parties(), COMMITMENT, invoice("S", "2026-01-31", shortfall("100.00")), usage("u", "40.00", "2026-01-10"),
+        {"type": "credit_note", "id": "N", "invoice": "S", "date": "2026-02-01", "rebill": True,
+         "lines": [{"line": "1", "amount": "100.00"}]},
+    )  # fmt: skip
+    assert _summary(cli, 2, "revenue", "unbilled_receivable", "accounts_receivable") == {
+        "2026-01": ("100.00", "0.00", "100.00"), "2026-02": ("-60.00", "40.00", "-100.00"),
+    }  # fmt: skip
+    cli.post(invoice("T", "2026-02-02", shortfall("60.00"), billed_usage("40.00", line="2")))
+    assert _left(cli) == "0.00"
