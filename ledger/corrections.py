@@ -72,9 +72,12 @@ class _Credit:
     def lower(self, line: Line, amount: int, kind: str) -> None:
         """Lower what a line bills, by a `void`, a `credit` or a `return` of credits.
 
-        Out of the contract liability up to its balance, the rest out of the asset.
+        Out of the contract liability up to its balance, the rest out of the asset. A credit to `rebill` takes the bill back
+        as a void does: the price of what was used stays.
         """
         source = self.invoice.source
+        if self.rebill:
+            kind = "void"
         self.kind = kind
         if line.kind == "prepaid" and kind != "return":
             self._lower_credits(line, amount, kind)
@@ -85,7 +88,7 @@ class _Credit:
         if line.kind == "shortfall":
             grant = self.wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             found, moved = commitments.take_back(
-                self.books, source, grant, amount, self.day, line.product or "", "void" if self.rebill else kind,
+                self.books, source, grant, amount, self.day, line.product or "", kind,
                 invoice_subject(self.invoice.ref), self.taken,
             )  # fmt: skip
             self.movements += moved
@@ -106,7 +109,7 @@ class _Credit:
 
     def take_back(self, line: Line, amount: int, decided: Decided, kind: str) -> None:
         """Take back what a line bills of obligations: out of the contract liability up to its balance, the rest out of the asset."""
-        self.kind = kind
+        self.kind = "void" if self.rebill else kind
         for subject, part in billed.by_obligation(line, amount):
             expected = decided.share(self.invoice.invoice_id, line.line, subject).expected
             held, rest, release = self.taking.out_of(subject, part, expected)
@@ -168,7 +171,7 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
         if line.kind == "prepaid" and amount:
             grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             grant.fundings.append((credit.day, -amount))
-        if line.kind == "shortfall" and amount and (credit.kind == "void" or credit.rebill):  # else it is a lower price
+        if line.kind == "shortfall" and amount and credit.kind == "void":  # else it is a lower price
             commitment = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             unused = min(amount, commitment.expired_face)
             commitment.expired_face -= unused

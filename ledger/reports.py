@@ -182,7 +182,7 @@ _CREDITS_EXPIRE = (
     "expire.shortfall_raised",
 )  # fmt: skip
 # By these a lower price of credits that were used, or expired, takes back what they had earned.
-_PRICE_FALLS = ("credit.used", "credit.used_to_balance", "break.returned")
+_PRICE_FALLS = ("credit.used", "credit.used_to_balance", "credit.used_after_all", "break.returned")
 
 
 def wallet(connection: Connection, filters: Filters) -> Report:

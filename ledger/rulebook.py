@@ -1362,6 +1362,14 @@ _RULES = (
         "ASC 606-10-32-43",
     ),
     Rule(
+        754,
+        "credit.used_after_all",
+        "revenue",
+        "breakage_revenue",
+        "Usage from before credits expired arrived after their bill was credited: of that, so much was of used ones.",
+        "ASC 606-10-32-43",
+    ),
+    Rule(
         735,
         "grant.restored_credits",
         "memo_credits_issued",

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import commitments, documents, given_back, journal
+from ledger import commitments, credits_back, documents, given_back, journal
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.breakage import break_by_days, is_late
 from ledger.errors import ConflictingDocument, OverApplication, Overdrawn, UnknownReference, WrongParty
@@ -353,7 +353,12 @@ def _return_expired(wallets: Wallets, source: Source, draw: Draw) -> None:
     books = wallets.books
     if paid is not None:
         # what a void took back of a later day had not broken either
-        money = unbroken(paid, draw, returned) if paid.broken > 0 else share(draw.money, returned, draw.face)
+        lowered, of_broken = credits_back.lowered(wallets, source, paid) if paid.moved else (0, {})
+        of_expiry = sum(of_broken.values())
+        if paid.broken + of_expiry > 0:
+            money = unbroken(paid, draw, returned, lowered, of_expiry)
+        else:
+            money = share(draw.money, returned, draw.face)
         stood = stands = 0
         for day, amount in broken_by_expiry(books, source, paid).items():
             stood += amount
@@ -377,6 +382,7 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
     grant.drawn_face += draw.face
     if paid is not None:
         paid.drawn += draw.money
+        credits_back.used_after_all(wallets, source, paid)
         wallets.touch(paid)
     late = break_by_days(wallets, source, grant, day)
     wallets.touch(grant)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.money import to_minor
+from ledger.money import share, to_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +186,14 @@ def bills_of_usage(connection: Connection, customer_id: int, document_id: int) -
 
 def _line(row: Any, currency: str) -> UsageLine:
     """A line with the usage it bills: what it charges without tax, what it discounts, less what may be billed anew."""
-    amount = row.amount_minor - row.rebilled
+    amount = row.amount_minor
     if row.discount is not None:
         charged = to_minor(Decimal(row.amount), currency)
         discount = to_minor(Decimal(row.discount), currency)
         # a tax that the amount includes is in its discount too
         amount += round(discount * row.amount_minor / charged) if charged else discount
+    if row.rebilled:
+        amount -= share(amount, row.rebilled, row.amount_minor)
     start, end = (None if day is None else date.fromisoformat(day) for day in (row.starts, row.ends))
     return UsageLine(row.invoice_id, row.ref, row.line, currency, row.issued_on, amount, start, end, row.taken_back)
 

@@ -7,7 +7,7 @@ less by it. That is told by days alone. Whatever comes late, `settle` finds it a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.dates import month_end
+from ledger.money import share
 from ledger.positions import available, balance
 from ledger.rulebook import BY_NUMBER
 from ledger.wallets import Wallets
@@ -335,22 +336,38 @@ def _days(books: Books, source: Source, product: str) -> dict[date, _Day]:
     return days
 
 
-def _discounts(books: Books, place: Mapping[str, object]) -> Sequence[tuple[date, int]]:
-    """What was taken off usage lines, by the day of their bill, and put back by those that were voided."""
-    rows = books.connection.execute(
+def _discounts(books: Books, place: Mapping[str, object]) -> list[tuple[date, int]]:
+    """What was taken off usage lines, by the day of their bill, and put back where that was taken back, to be billed again."""
+    given = (
+        "given as (select l.customer_id, l.invoice_id, l.line, l.amount_minor, l.discount_minor from invoice_line l"
+        " join invoice i using (customer_id, invoice_id) where l.customer_id = :customer_id and l.subject = :subject"
+        " and l.discount_minor > 0 and i.entity = :entity and i.currency = :currency)"
+    )
+    billed = books.connection.execute(
         text(
-            "with given as (select l.*, i.entity from invoice_line l join invoice i using (customer_id, invoice_id)"
-            "  where l.customer_id = :customer_id and l.subject = :subject and l.discount_minor > 0"
-            "  and i.entity = :entity and i.currency = :currency) "
-            "select e.effective_on, g.discount_minor as amount from given g"
+            f"with {given} select e.effective_on, g.discount_minor from given g"
             " join lateral (select min(effective_on) as effective_on from entry e where e.customer_id = g.customer_id"
             "  and e.document_id = g.invoice_id) e on true"
-            " union all "
-            "select e.effective_on, -g.discount_minor from given g join line_change x on x.customer_id = g.customer_id"
-            " and x.invoice_id = g.invoice_id and x.line = g.line and x.kind = 'void'"
-            " join lateral (select max(effective_on) as effective_on from entry e where e.customer_id = x.customer_id"
-            "  and e.document_id = x.document_id) e on true"
         ),
         place,
     )
-    return [(row.effective_on, row.amount) for row in rows]
+    back = books.connection.execute(
+        text(
+            f"with {given} select e.effective_on, g.invoice_id, g.line, g.discount_minor, g.amount_minor as whole,"
+            " x.kind = 'void' as voided, x.amount_minor as amount from given g"
+            " join line_change x on x.customer_id = g.customer_id and x.invoice_id = g.invoice_id and x.line = g.line"
+            "  and (x.kind = 'void' or x.rebill)"
+            " join lateral (select max(effective_on) as effective_on from entry e where e.customer_id = x.customer_id"
+            "  and e.document_id = x.document_id) e on true order by x.document_id"
+        ),
+        place,
+    )
+    found = [(row.effective_on, row.discount_minor) for row in billed]
+    rebilled, put_back = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    for row in back:
+        line = (row.invoice_id, row.line)
+        rebilled[line] += row.amount
+        reached = row.discount_minor if row.voided else share(row.discount_minor, rebilled[line], row.whole)
+        found.append((row.effective_on, put_back[line] - reached))
+        put_back[line] = reached
+    return found

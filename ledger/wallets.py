@@ -139,7 +139,7 @@ class Wallets:
             rows = self.books.connection.execute(
                 text(
                     "select i.entity, i.currency, x.subject from line_change x join invoice i using (customer_id, invoice_id)"
-                    " where x.customer_id = :customer_id and x.subject like :usage and x.kind <> 'void' "
+                    " where x.customer_id = :customer_id and x.subject like :usage and x.kind <> 'void' and not x.rebill "
                     "union select i.entity, i.currency, l.subject from invoice_line l join invoice i"
                     " using (customer_id, invoice_id) where l.customer_id = :customer_id and l.subject like :usage"
                     " and l.discount_minor > 0"

@@ -119,10 +119,12 @@ class _Billed:
     """A bill while events are folded: what of it still covers something, and what of that was given up or back as earned.
 
     Of a contract's bill, `refunded` money went back and the price stays: evenly of what it covers, of which `to_come` was not given.
+    What it billed beyond what was agreed of its obligation is for `others` of the contract.
     """
 
     bill: Bill
     covers: int
+    others: int = 0
     gone: int = 0
     refunded: int = 0
     to_come: int = 0
@@ -138,7 +140,7 @@ class _Part:
     expected: int = 0
     rest: int = 0
     lower: int = 0
-    others: list[tuple[_Obligation, int]] = field(default_factory=list)  # whose prices a write-off lowers too
+    others: list[tuple[_Obligation, int]] = field(default_factory=list)  # whose prices it lowers too
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,8 @@ def fold(
     where an event can't be what it is, TooLittle for a price below what is earned of it by the document that is `checked`; where
     that came by others, the difference is taken off at once.
     """
-    events, promises, bills = list(events), list(promises), list(bills)
+    promises = list(promises)
+    events, bills = _once_promised(list(events), list(bills))
     undone = [event for event in events if isinstance(event, Undone)]
     days = sorted({event.on for event in undone})
     whole = Folded()
@@ -215,6 +218,31 @@ def fold(
         found = _Fold(promises, progress or {}, checked, currency).run(_as_known(events, since), bills, until)
         _join(whole, found, since, until, [event for event in undone if event.on == since])
     return whole
+
+
+def _once_promised(events: list[Event], bills: list[Bill]) -> tuple[list[Event], list[Bill]]:
+    """Bills of what is promised on a later day, with what corrects them: they count from that day on."""
+    since = {
+        promise.subject: event.on
+        for event in events
+        for promise in (
+            [added.promise for added in event.added]
+            if isinstance(event, Modified)
+            else [event.penalty]
+            if isinstance(event, Terminated) and event.penalty is not None
+            else ()
+        )
+    }
+    early = {bill.key: since[bill.subject] for bill in bills if bill.on < since.get(bill.subject, bill.on)}
+    return (
+        [
+            replace(event, on=max(event.on, early[event.bill]))
+            if isinstance(event, Corrected) and event.bill in early
+            else event
+            for event in events
+        ],
+        [replace(bill, on=early.get(bill.key, bill.on)) for bill in bills],
+    )
 
 
 def _as_known(events: Sequence[Event], on: date | None) -> list[Event]:
@@ -732,8 +760,9 @@ class _Fold:
         usage = obligation.terms.curve.pattern == "usage"
         # of one that ended, what was agreed may still be billed
         more = min(obligation.beyond, obligation.billed - obligation.agreed)
-        self.billed_as_one |= not obligation.promise.own and not usage and more > 0
-        self.bills[bill.key] = _Billed(bill, bill.amount)
+        for_others = not obligation.promise.own and not usage and more > 0
+        self.billed_as_one |= for_others
+        self.bills[bill.key] = _Billed(bill, bill.amount, min(more, bill.amount) if for_others else 0)
 
     def _covers(self, billed: _Billed) -> int:
         """What of the price a bill covers: less its part of what the contract's documents took off, which is not to be earned."""
@@ -744,30 +773,33 @@ class _Fold:
         whole = sum(max(item.covers, 0) for item in self.bills.values() if item.bill.subject == billed.bill.subject)
         return billed.covers - share(min(terms.taken, whole), billed.covers, max(whole, terms.price + terms.taken))
 
+    def _period(self, billed: _Billed) -> tuple[int, int] | None:
+        """What is earned before and by the end of the period that a bill names; None where that earns nothing, or it names none."""
+        terms, bill = self.obligations[billed.bill.subject].terms, billed.bill
+        if bill.starts_on is None or bill.ends_on is None:
+            return None
+        starts, ends = terms.by(bill.starts_on - timedelta(days=1)), terms.by(bill.ends_on)
+        return (starts, ends) if ends > starts else None
+
     def _given(self, billed: _Billed, on: date) -> int:
         """What of what a bill covers is given before a day: of the period it names, else of the price in the order of the bills."""
         terms = self.obligations[billed.bill.subject].terms
-        before = timedelta(days=1)
-        bill, earned, covers = billed.bill, terms.by(on - before), self._covers(billed)
-        if bill.starts_on is not None and bill.ends_on is not None:
-            starts, ends = terms.by(bill.starts_on - before), terms.by(bill.ends_on)
-            if ends <= starts:
-                return covers if on > bill.ends_on else 0
+        earned, covers = terms.by(on - timedelta(days=1)), self._covers(billed)
+        if period := self._period(billed):
+            starts, ends = period
             return share(covers, min(max(earned - starts, 0), ends - starts), ends - starts)
-        of_it = [item for item in self.bills.values() if item.bill.subject == bill.subject]
         free = earned
-        for item in of_it:  # what was given of other bills' own periods, as far as they cover it, is not of this one
-            other = item.bill
-            if other.starts_on is None or other.ends_on is None:
+        in_order = True
+        for item in self.bills.values():
+            if item.bill.subject != billed.bill.subject:
                 continue
-            starts, ends = terms.by(other.starts_on - before), terms.by(other.ends_on)
-            within = min(max(earned - starts, 0), max(ends - starts, 0))
-            free -= min(share(max(self._covers(item), 0), within, ends - starts), within) if within else 0
-        free = max(free, 0)
-        for item in of_it:
-            if item is billed:
-                break
-            if item.bill.starts_on is None or item.bill.ends_on is None:
+            in_order &= item is not billed
+            if other := self._period(item):
+                # what was given of other bills' own periods, as far as they cover it, is not of this one
+                starts, ends = other
+                within = min(max(earned - starts, 0), ends - starts)
+                free -= min(share(max(self._covers(item), 0), within, ends - starts), within) if within else 0
+            elif in_order:
                 free -= self._covers(item) - item.to_come
         return min(max(free, 0), covers)
 
@@ -829,8 +861,33 @@ class _Fold:
             most[part.billed.bill.subject] -= more
             part.lower += more
             unplaced -= more
-        if unplaced and parts[0].event.kind == "write_off" and not parts[0].obligation.promise.own:
+        if parts[0].obligation.promise.own:
+            return
+        if parts[0].event.kind != "write_off":
+            self._lower_elsewhere(alike, parts)
+        elif unplaced:
             self._give_up_elsewhere(alike, parts, most, unplaced)
+
+    def _lower_elsewhere(self, alike: Sequence[_Obligation], parts: Sequence[_Part]) -> None:
+        """Lower the prices of others that bills were for too, as they were for them; and no price below nothing before theirs are."""
+        left = {item.promise.subject: max(item.terms.price, 0) for item in alike}
+        for part in parts:
+            bill, subject = part.billed.bill, part.billed.bill.subject
+            if part.event.starts_on is not None:
+                continue
+            theirs = share(part.lower, part.billed.others, bill.amount) if part.billed.others else 0
+            own = min(part.lower - theirs, left[subject])
+            others = sorted(
+                (item for item in alike if item.promise.subject != subject), key=lambda item: item.promise.ref
+            )
+            there = [left[item.promise.subject] for item in others]
+            elsewhere = min(part.lower - own, sum(there))
+            part.lower -= elsewhere
+            left[subject] -= own
+            for item, amount in zip(others, allocate(elsewhere, there) if elsewhere else there, strict=True):
+                if elsewhere and amount:
+                    left[item.promise.subject] -= amount
+                    part.others.append((item, amount))
 
     def _give_up_elsewhere(
         self, alike: Sequence[_Obligation], parts: Sequence[_Part], most: Mapping[str, int], amount: int
@@ -874,8 +931,11 @@ class _Fold:
             self._keep(obligation, event, "price", _REASONS[event.kind].format(event.ref), before)
 
     def _void(self, part: _Part) -> Split:
-        """A bill is no price; but an obligation that an invoice made for itself has no other, and loses it from the start."""
-        if part.obligation.promise.own:
+        """A bill is no price; but an obligation that an invoice made for itself has no other, and loses it from the start.
+
+        Not where it is to be billed again.
+        """
+        if part.obligation.promise.own and not part.event.rebill:
             terms = part.obligation.terms
             terms.base, terms.pieces = terms.price - part.event.amount, []
         return Split(rest=part.event.amount)
@@ -900,11 +960,11 @@ class _Fold:
     def _credit(self, part: _Part) -> Split:
         """What is expected back first, then what was promised over its period, what is billed beyond the price, and the price."""
         event, rest = part.event, part.rest
-        lower = 0 if event.rebill else part.lower
+        lower = part.lower
         terms = part.obligation.terms
         if lower and event.starts_on is not None and terms.curve.pattern == "progress":
             terms.base -= lower  # no day of it is promised: it is for what was given
-        elif not event.rebill and event.starts_on is not None and event.ends_on is not None:
+        elif event.starts_on is not None and event.ends_on is not None:
             ended = terms.end(event.starts_on, event.ends_on, rest)
             over = max(part.lower - ended, 0)
             lower = ended + over
@@ -914,6 +974,11 @@ class _Fold:
         elif lower:
             terms.spread(-lower)
         terms.lowered += lower
+        for other, amount in part.others:
+            before = other.terms.price
+            other.terms.spread(-amount)
+            other.terms.lowered += amount
+            self._keep(other, event, "price", _REASONS["credit"].format(event.ref), before)
         return Split(expected=part.expected, rest=rest)
 
     def _to_come(self, billed: _Billed, on: date) -> int:

@@ -209,6 +209,8 @@ def _event(item: Correction) -> Event:
     if item.undoes:
         return Undone(item.on, item.document_id, item.ref, item.undoes, bill, item.amount)
     kind: Any = "credit" if item.kind == "proration" else item.kind
+    if item.rebill:
+        kind = "void"  # it takes the bill back, and not the price
     return Corrected(
         item.on, item.document_id, item.ref, kind, bill, item.amount, item.starts_on, item.ends_on, item.rebill
     )

@@ -718,7 +718,7 @@ class Earnings:
         first = self._by_recoveries([]).lost[ref]
         amount = Fraction(recovery["amount"]) * sum(first.values()) / Fraction(written["amount"])
         left = dict(lost)
-        for most in (bad, {line: lost[line] - bad[line] for line in lost}):
+        for most in (bad, {line: lost[line] - bad.get(line, 0) for line in lost}):
             whole = sum(most.values(), Fraction(0))
             now = min(amount, whole)
             amount -= now

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import billed_usage, contract, grant, invoice, parties, payment, prepaid, promotion, usage
+from tests.samples import (
+    billed_usage,
+    contract,
+    grant,
+    invoice,
+    obligation,
+    parties,
+    payment,
+    prepaid,
+    promotion,
+    usage,
+)
 
 REASON = {"reason": "because"}
 
@@ -419,3 +430,98 @@ def test_a_void_of_credits_that_draw_on_a_later_day_leaves_nothing_beside_an_ass
     found = cli.summary()
     assert found["2026-02"] == {"accounts_receivable": "-3.43", "customer_credits": "-3.43"}
     assert found["2026-06"] == {"revenue": "3.43", "unbilled_receivable": "3.43"}
+
+
+def _rebill(ref: str, value: str, day: str) -> dict[str, Any]:
+    return credit(ref, value, day) | {"rebill": True}
+
+
+@pytest.mark.parametrize("first", ["70.00", "100.00"])
+def test_usage_credited_to_be_billed_again_keeps_its_revenue(cli: Cli, first: str) -> None:
+    """100.00 billed, 60.00 of it used: what is credited leaves what is ahead of use first, the rest is to be billed again."""
+    cli.post(
+        *parties(), usage("u", "60.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("100.00")),
+        _rebill("N", first, "2026-02-10"), usage("v", "20.00", "2026-02-20"),
+    )  # fmt: skip
+    asset = Decimal(first) - 20
+    assert cli.summary() == {
+        "2026-01": {"accounts_receivable": "100.00", "deferred_revenue": "40.00", "revenue": "60.00"},
+        "2026-02": {
+            "accounts_receivable": f"-{first}", "deferred_revenue": "-40.00", "revenue": "20.00", "unbilled_receivable": f"{asset:.2f}",
+        },
+    }  # fmt: skip
+    cli.post(invoice("J", "2026-03-05", billed_usage(f"{asset:.2f}")))
+    assert _total(cli) == {"accounts_receivable": "80.00", "revenue": "80.00"}
+    assert cli.report("standing") == []
+
+
+def test_used_credits_credited_to_be_billed_again_keep_their_revenue(cli: Cli) -> None:
+    """80.00 of 100.00 used: of 50.00 credited 20.00 were unused and go, 30.00 of used ones are to be billed again."""
+    cli.post(
+        *parties(), grant("G", "100.00"), invoice("I", "2026-01-05", prepaid("100.00")), usage("u", "80.00", "2026-01-10"),
+        _rebill("N", "50.00", "2026-02-10"), usage("v", "15.00", "2026-02-20"),
+    )  # fmt: skip
+    assert cli.summary()["2026-02"] == {
+        "accounts_receivable": "-50.00", "customer_credits": "-20.00", "revenue": "15.00", "unbilled_receivable": "45.00",
+    }  # fmt: skip
+    # 30.00 of the next bill are for what was used, 20.00 bring the credits back, of which 15.00 are drawn
+    cli.post(
+        invoice("J", "2026-03-05", prepaid("50.00"), billed_usage("15.00", line="2")), usage("w", "15.00", "2026-03-20")
+    )
+    assert _total(cli) == {"accounts_receivable": "115.00", "customer_credits": "5.00", "revenue": "110.00"}
+
+
+def test_a_note_to_bill_again_counts_once_over_lines_of_all_kinds(cli: Cli) -> None:
+    """A note over a month of a contract, 60.00 of usage and credits half used takes back no revenue, in whichever order its lines are."""
+    lines = [
+        {"id": "a", "kind": "service", "obligation": "c/seats", "amount": "31.00"},
+        billed_usage("60.00", line="b"),
+        prepaid("100.00") | {"id": "c"},
+    ]
+    cli.post(
+        *parties(), {"type": "product", "id": "gpu", "name": "GPU"},
+        contract("c", "2026-01-01", obligation("c/seats", "31.00", "2026-01-01", "2026-01-31")),
+        grant("G", "100.00", products=["gpu"]), usage("u", "60.00", "2026-01-10"), usage("g", "50.00", "2026-01-10", product="gpu"),
+        invoice("I", "2026-01-31", *lines),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    earned = cli.summary()["2026-01"]["revenue"]
+    assert earned == "141.00"
+    for ref, order in (("N", (0, 1, 2)), ("M", (2, 1, 0))):
+        note = credit(ref, "0", "2026-02-01", of="I" if ref == "N" else "J") | {"rebill": True}
+        cli.post(note | {"lines": [{"line": lines[place]["id"], "amount": lines[place]["amount"]} for place in order]})
+        cli.post(invoice("J" if ref == "N" else "K", "2026-02-01", *lines))
+    cli.ok("recognize", "--through", "2026-02")
+    assert _total(cli) == {"accounts_receivable": "191.00", "customer_credits": "50.00", "revenue": "141.00"}
+    assert {row["grant"]: row["left"] for row in cli.report("wallet")} == {"G": "50.00"}
+
+
+def test_a_discount_goes_with_what_is_to_be_billed_again(cli: Cli) -> None:
+    """100.00 used, billed at 10.00 less: 45.00 of the 90.00 credited to be billed again leave 50.00 to bill, and half of the discount."""
+    cli.post(
+        *parties(), usage("u", "100.00", "2026-01-10"),
+        invoice("I", "2026-01-31", discounted("90.00", "100", "10.00")), _rebill("N", "45.00", "2026-02-10"),
+    )  # fmt: skip
+    assert cli.summary() == {
+        "2026-01": {"accounts_receivable": "90.00", "revenue": "90.00"},
+        "2026-02": {"accounts_receivable": "-45.00", "revenue": "5.00", "unbilled_receivable": "50.00"},
+    }
+    cli.post(invoice("J", "2026-02-20", discounted("45.00", "50", "5.00")))
+    assert _total(cli) == {"accounts_receivable": "90.00", "revenue": "90.00"}
+
+
+def test_what_is_expected_to_be_given_back_stays_where_a_bill_is_wrong(cli: Cli) -> None:
+    """Of 100.00 20.00 are expected to be given back: a note of 50.00 to bill again leaves the price, and the 20.00."""
+    cli.post(
+        *parties(),
+        contract("c", "2026-01-01", obligation("c/seats", "100.00", "2026-01-01", "2026-01-31")),
+        {"type": "estimate", "id": "E", "contract": "c", "component": "rebate", "date": "2026-01-01", "method": "most_likely",
+         "refund": True, "scenarios": [{"amount": "-20.00", "probability": "1"}]},
+        invoice("I", "2026-01-01", {"id": "1", "kind": "service", "obligation": "c/seats", "amount": "100.00"}),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-01")
+    before = cli.summary()["2026-01"]
+    cli.post(_rebill("N", "50.00", "2026-02-01"), _rebill("M", "50.00", "2026-02-01"))
+    cli.ok("recognize", "--through", "2026-02")
+    assert before["revenue"] == "80.00"
+    assert _total(cli)["revenue"] == "80.00"

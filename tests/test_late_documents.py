@@ -689,3 +689,81 @@ def test_a_contract_in_its_notice_may_end_sooner(cli: Cli, order: tuple[int, ...
         "reason": "late",
     }
     assert "expected one of which something goes on after 2026-08-31: all of it ends by then" in cli.refuse(again)
+
+
+_RENEWED = (
+    contract("K", "2026-01-01", obligation("O", "120.00", "2026-01-01", "2026-04-30", pattern="monthly")),
+    {"type": "contract_renewal", "id": "R", "contract": "K", "date": "2026-02-01",
+     "obligations": [{"id": "O2", "renews": "O", "end": "2026-08-31", "price": "120.00"}]},
+)  # fmt: skip
+_ADDED = (
+    _RENEWED[0],
+    {"type": "contract_modification", "id": "R", "contract": "K", "date": "2026-02-01", "treatment": "prospective",
+     "obligations": [obligation("O2", "120.00", "2026-05-01", "2026-08-31", pattern="monthly")]},
+)  # fmt: skip
+_LEFT_WITH_PENALTY = (
+    _RENEWED[0],
+    {"type": "contract_termination", "id": "R", "contract": "K", "date": "2026-03-01", "ends": "2026-04-30", "reason": "left",
+     "penalty": {"id": "O2", "product": "seats", "amount": "120.00"}},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("agreed", [_RENEWED, _ADDED, _LEFT_WITH_PENALTY], ids=["renewal", "modification", "penalty"])
+@pytest.mark.parametrize("between", [True, False])
+def test_what_is_billed_before_it_is_promised_counts_once_it_is(
+    cli: Cli, agreed: tuple[Document, ...], between: bool
+) -> None:
+    """Billed on 20 January, credited 30.00 on 25 January, 40.00 written off on 1 September: all of it was given by then."""
+    cli.post(*parties(), *agreed)
+    later = [
+        _bill("I", "2026-01-20", "120.00", obligation="O2"),
+        {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-01-25", "lines": [{"line": "1", "amount": "30.00"}]},
+        _write_off("I", "2026-09-01", amount="40.00"),
+    ]  # fmt: skip
+    for document in later:
+        cli.post(document)
+        cli.ok("verify")
+        if between:
+            cli.ok("recognize", "--through", "2026-03")
+    assert _totals(cli, "revenue", "bad_debt", "deferred_revenue", "accounts_receivable") == {
+        "revenue": Decimal(210), "bad_debt": Decimal(40), "deferred_revenue": Decimal(0), "accounts_receivable": Decimal(50),
+    }  # fmt: skip
+
+
+def test_money_back_of_what_was_cancelled_is_of_what_is_not_given_whatever_period_its_bill_named(cli: Cli) -> None:
+    """Cancelled before anything was given, then billed 150.00 for days gone by, of which 80.00 go back: nothing of it was earned."""
+    cli.post(
+        *parties(), SERVICE,
+        {"type": "contract_modification", "id": "M", "contract": "K", "date": "2026-01-01", "cancel": ["O"]},
+        _bill("I", "2026-03-01", "150.00", start="2026-03-01", end="2026-03-31"),
+        payment("P", "150.00", "2026-03-02", ("I", "150.00")),
+        {"type": "refund", "id": "F", "payment": "P", "invoice": "I", "date": "2026-04-14", "amount": "80.00"},
+    )  # fmt: skip
+    assert _totals(cli, "revenue", "refunds", "deferred_revenue") == {
+        "revenue": Decimal(0), "refunds": Decimal(0), "deferred_revenue": Decimal(70),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("renewed_last", "between"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_note_on_a_bill_of_the_whole_contract_lowers_what_it_was_for(
+    cli: Cli, renewed_last: bool, between: bool
+) -> None:
+    """360.00 for 120.00 of this year and 240.00 of two more, which were promised after the bill: half of each is credited."""
+    renewal = {"type": "contract_renewal", "id": "R", "contract": "K", "date": "2026-02-01",
+               "obligations": [{"id": "O2", "renews": "O", "end": "2028-12-31", "price": "240.00"}]}  # fmt: skip
+    note = {
+        "type": "credit_note",
+        "id": "N",
+        "invoice": "I",
+        "date": "2026-07-10",
+        "lines": [{"line": "1", "amount": "180.00"}],
+    }
+    bill = invoice("I", "2026-01-01", {"id": "1", "kind": "service", "contract": "K", "amount": "360.00"})
+    cli.post(*parties(), contract("K", "2026-01-01", obligation("O", "120.00", *YEAR, pattern="monthly")))
+    for document in [bill, note, renewal] if renewed_last else [bill, renewal, note]:
+        cli.post(document)
+        if between:
+            cli.ok("recognize", "--through", "2026-08")
+    assert _totals(cli, "revenue", "deferred_revenue") == {"revenue": Decimal(60), "deferred_revenue": Decimal(120)}
+    cli.ok("recognize", "--through", "2028-12")
+    assert {row["obligation"]: row["recognised"] for row in cli.report("schedule")} == {"O": "5.00", "O2": "5.00"}  # a month

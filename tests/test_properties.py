@@ -435,7 +435,12 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
             " and x.own_obligation), 0) as negative,"
             " coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = o.customer_id and x.subject = o.subject"
             " and x.kind = 'void'), 0) as voided,"
-            " (select sum(l.amount_minor) from invoice_line l where l.subject = o.subject) as billed"
+            " (select sum(l.amount_minor) from invoice_line l where l.subject = o.subject) as billed,"
+            " coalesce(sum(case when p.credit_account = a.account_id then p.amount else -p.amount end)"
+            "  filter (where a.role = 'revenue'), 0) as revenue,"
+            " (select count(distinct l.invoice_id) from invoice_line l where l.subject = o.subject) as bills,"
+            " exists (select from line_change x where x.customer_id = o.customer_id and x.subject = o.subject"
+            "  and x.kind = 'write_off') as written_off"
             " from performance_obligation o left join account a on a.customer_id = o.customer_id"
             " and a.subject = o.subject and a.role in ('revenue', 'refunds', 'disputes', 'bad_debt')"
             " left join posting p on a.account_id in (p.debit_account, p.credit_account)"
@@ -461,7 +466,11 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
     for row in rows:
         if row.lowered and row.subject.removeprefix("obligation:") in financed:
             continue  # its price has interest in it that no bill has
-        agreed = row.price_minor if other else contracts.get(row.subject.removeprefix("obligation:"))
+        assert row.revenue == row.price_minor, row.subject
+        agreed = contracts.get(row.subject.removeprefix("obligation:"))
+        # what of a bill leaves the price where not all is billed, or one is billed after another was written off, is held elsewhere
+        if other or (row.written_off and row.bills > 1):
+            continue
         price = agreed if agreed is not None else (row.billed or 0)
         # what takes back a bill beyond the agreed price does not lower the price
         beyond = 0 if agreed is None else max((row.billed or 0) - row.voided - agreed, 0)

@@ -317,7 +317,7 @@ def cents_of(amount: str) -> int:
 
 
 def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
-    """A bill is taken back, by a void or by the one that replaces it, and issued again; what was about it is about the new one."""
+    """A bill is taken back, by a void, by a note or by the one that replaces it, and issued again; what was about it is about the new one."""
     chosen = [
         bill
         for bill in history.of("invoice")
@@ -373,6 +373,17 @@ def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
         ),
     )
     own = next(item.needs for item in history.told if item.doc is bill)
+    # what a line alone agreed has no other price than its bill
+    of_others = all(
+        line["kind"] in ("usage", "shortfall") or {"obligation", "contract"} & set(line) for line in bill["lines"]
+    )
+    if of_others and all(cents_of(line["amount"]) > 0 for line in bill["lines"]) and chance.random() < 0.5:
+        note = {
+            "type": "credit_note", "id": "@note", "invoice": bill["id"], "date": on, "rebill": True,
+            "lines": [{"line": line["id"], "amount": text_of(cents_of(line["amount"]) - cents_of(line.get("discount") or "0"))}
+                      for line in bill["lines"]],
+        }  # fmt: skip
+        return history, renamed.plus(Told(note, need(bill)), Told(again, own | need(note))), on[:7]
     if chance.random() < 0.5:
         return history, renamed.plus(Told(again | {"supersedes": bill["id"]}, own | need(bill))), on[:7]
     void = {"type": "invoice_void", "id": "@void", "invoice": bill["id"], "date": on, "reason": "wrong"}
