@@ -14,10 +14,11 @@ from sqlalchemy import Connection, text
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
+from ledger.line_changes import add_change
 from ledger.money import share, to_text
 from ledger.obligations import obligation_sides
 from ledger.positions import available, balance
-from ledger.receivables import BETWEEN, add_change, invoice_subject
+from ledger.receivables import BETWEEN, invoice_subject
 from ledger.taxes import tax_subject
 from ledger.usage_lines import NET_USAGE, overage_accounts
 from ledger.wallets import Wallets

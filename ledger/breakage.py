@@ -14,9 +14,10 @@ from sqlalchemy import text
 from ledger import documents
 from ledger.books import AccountKey, Movement, Source
 from ledger.errors import Refused
+from ledger.expiry import unexpire
 from ledger.grants import Grant, breakage_due
 from ledger.positions import available
-from ledger.wallets import Wallets, unexpire
+from ledger.wallets import Wallets
 
 # Of credits that are paid for, and of a commitment, whose shortfall will be billed: what earns, and what takes it back.
 _RULES = {False: ("break.prepaid", "break.prepaid_corrected"), True: ("break.commitment", "break.commitment_corrected")}
@@ -163,7 +164,11 @@ def _told(wallets: Wallets, grant: Grant, day: date) -> list[_Told]:
     estimated = [max(row.effective_on, first_open) for row in estimates]
     billed = [on for on, _ in grant.fundings]
     told = []
-    for on in sorted({day, *(later for later in (*(row.day for row in rows), *estimated, *billed) if later > day)}):
+    # what is left after the last day of prepaid credits breaks then
+    last = date.max if grant.kind == "commitment" or grant.expires_on is None else grant.expires_on
+    for on in sorted(
+        {day, *(later for later in (*(row.day for row in rows), *estimated, *billed) if day < later <= last)}
+    ):
         by_then = [row for row in rows if row.day <= on]
         face, drawn, moved_face, moved, broken, short, covered = (
             sum(row[place] for row in by_then) for place in range(1, 8)

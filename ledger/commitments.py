@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from sqlalchemy import text
@@ -16,6 +17,7 @@ from ledger.books import AccountKey, Books, Movement, Source
 from ledger.breakage import break_by_days
 from ledger.errors import OverApplication, Refused
 from ledger.grants import Grant
+from ledger.line_changes import add_change
 from ledger.money import to_text
 from ledger.positions import History, available, balance
 from ledger.rulebook import RULES
@@ -26,14 +28,32 @@ from ledger.wallets import Wallets
 def _shortfalls(books: Books, source: Source, grant: Grant) -> list[tuple[AccountKey, History]]:
     """The revenue accounts of what was billed of a commitment's shortfall, each with what it took by day.
 
-    That of no product comes last: what is earned with use is in it, too.
+    That of no product comes last: what is earned with use is in it, too, and not counted.
     """
     customer_id = source.customer.customer_id
     keys = sorted(
         books.accounts_of(customer_id, "revenue", grant.subject), key=lambda key: (not key.product, key.product)
     )
-    found = [(key, books.history(customer_id, key)) for key in keys]
-    return [(key, history) for key, history in found if history]
+    found = []
+    for key in keys:
+        history = dict(books.history(customer_id, key))
+        if not key.product and grant.broken:
+            books.flush()
+            for row in books.connection.execute(
+                text(_WITH_USE), {"customer_id": customer_id, "subject": grant.subject}
+            ):
+                history[row.effective_on] = history.get(row.effective_on, 0) - row.amount
+        if any(history.values()):
+            found.append((key, history))
+    return found
+
+
+_WITH_USE = """
+    select p.effective_on, sum(case when r.code = 'break.commitment' then p.amount else -p.amount end)::bigint as amount
+    from posting p join rule r on r.number = p.rule and r.code like 'break.commitment%'
+    where p.customer_id = :customer_id and exists (select from account a where a.customer_id = p.customer_id
+        and a.account_id in (p.debit_account, p.credit_account) and a.subject = :subject)
+    group by 1"""
 
 
 _SHORT = """
@@ -69,23 +89,76 @@ def _products(books: Books, source: Source, grant: Grant) -> list[str]:
 
 
 def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: int, day: date) -> None:
-    """Usage under a commitment arrived whose shortfall was billed: so much of that bill covers it, nothing more is due."""
+    """Usage under a commitment arrived whose shortfall was billed: so much of that bill covers it, nothing more is due.
+
+    What was credited of that bill, and not to be billed again, is of what it covers once nothing of its own is left.
+    """
     books = wallets.books
     usage = usage_subject(product)
     first: date | None = None
     since = _billed_from(books, source, grant, ever=True)
     since = day if since is None else max(day, since)
     for key, history in _shortfalls(books, source, grant):
-        on = next(
-            (later for later in sorted({since, *history}) if later >= since and available(history, later) > 0), None
-        )
-        part = 0 if on is None else min(amount, available(history, on))
-        if on is not None and part:
-            books.post(source, on, [Movement("shortfall.used", part, grant.subject, usage, key.product)])
-            first = on if first is None else min(first, on)
-            amount -= part
+        stands = Counter(history)
+        for on in sorted({since, *history}):
+            part = min(amount, max(available(stands, on), 0)) if on >= since else 0
+            if part:
+                books.post(source, on, [Movement("shortfall.used", part, grant.subject, usage, key.product)])
+                stands[on] -= part
+                first = on if first is None else min(first, on)
+                amount -= part
+    for note in _notes(books, source, grant) if amount else ():
+        part = min(amount, note.amount)
+        books.post(source, note.on, [Movement("shortfall.credit_used", part, usage, usage, product)])
+        of = replace(source, document_id=note.document_id)
+        for place, (subject, more) in enumerate([(grant.subject, -part), (usage, part)], note.parts):
+            add_change(books, of, note.invoice_id, note.line, "credit", more, product, subject, {"part": place})
+        first = note.on if first is None else min(first, note.on)
+        amount -= part
     if first is not None:
         books.net(source, overage_accounts(source, product), NET_USAGE, first - timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A credit note on a shortfall's bill, and what of it is of what was not used."""
+
+    document_id: int
+    invoice_id: int
+    line: str
+    on: date
+    amount: int
+    parts: int
+
+
+def _notes(books: Books, source: Source, grant: Grant) -> list[_Note]:
+    """Credit notes on bills of a commitment's shortfall that are not to be billed again, the last first."""
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select x.document_id, x.invoice_id, x.line, d.dated_on,"
+            " coalesce(sum(x.amount_minor) filter (where x.subject = :subject), 0)::bigint as amount, max(x.part) + 1 as parts"
+            " from line_change x join document d using (customer_id, document_id)"
+            " join invoice_line l on l.customer_id = x.customer_id and l.invoice_id = x.invoice_id and l.line = x.line"
+            " where x.customer_id = :customer_id and x.kind = 'credit' and not x.rebill and l.subject = :subject and l.kind = 'shortfall'"
+            " group by 1, 2, 3, 4 order by d.dated_on desc, x.document_id desc"
+        ),
+        {"customer_id": source.customer.customer_id, "subject": grant.subject},
+    )
+    return [_Note(*row) for row in rows if row.amount > 0]
+
+
+def billed_again(wallets: Wallets, source: Source, grant: Grant) -> int:
+    """What credit notes took of a commitment's shortfall that is to be billed again: a bill of its day covers what was used by then."""
+    wallets.books.flush()
+    credited = wallets.books.connection.scalar(
+        text(
+            "select coalesce(sum(amount_minor), 0) from line_change where customer_id = :customer_id and subject = :subject"
+            " and kind = 'credit' and rebill"
+        ),
+        {"customer_id": source.customer.customer_id, "subject": grant.subject},
+    )
+    return int(credited or 0)
 
 
 def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str, most: int, day: date) -> None:
@@ -142,7 +215,7 @@ def bill_shortfall(
     """What a shortfall line moves: what was earned of it with use, usage it covers that is not billed, the rest is revenue.
 
     `before` is what earlier lines of the same invoice billed of it. Raises Refused for what is no commitment, OverApplication
-    beyond what is left of it, unless the rest is all that was used of it and is not billed.
+    beyond what is left of it and what was used of it and is not billed.
     """
     customer_id = source.customer.customer_id
     if grant.kind != "commitment":
@@ -159,19 +232,23 @@ def bill_shortfall(
     # a bill made before late usage arrived covers that usage, all of it that is not billed
     more = amount - short
     if more:
-        used = [
-            (product, max(available(books.history(customer_id, overage_accounts(source, product)[1]), day), 0))
-            for product in _products(books, source, grant)
-        ]
-        if more != sum(part for _, part in used) or more > grant.drawn_face:
+        products = _products(books, source, grant)
+        ahead, used = (
+            [max(available(books.history(customer_id, overage_accounts(source, product)[side]), day), 0) for product in products]
+            for side in (0, 1)
+        )  # fmt: skip
+        most = max(min(sum(used) - sum(ahead), grant.drawn_face), 0)
+        if more > most:
+            with_used = f", with {to_text(most, source.currency)} that was used of it and is not billed" if most else ""
             raise OverApplication(
                 "amount",
                 f"{to_text(amount, source.currency)} {source.currency}",
-                f"expected at most {to_text(left, source.currency)}, what is left of commitment {grant.ref}",
+                f"expected at most {to_text(left + most, source.currency)}, what is left of commitment {grant.ref}{with_used}",
             )
-        movements += [
-            Movement("invoice.shortfall_used", part, invoice, usage_subject(product)) for product, part in used
-        ]
+        for covered, stands in zip(products, used, strict=True):
+            part = min(more, stands)
+            movements.append(Movement("invoice.shortfall_used", part, invoice, usage_subject(covered)))
+            more -= part
     return movements
 
 
@@ -193,8 +270,9 @@ def settle(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
         return
     raised = grant.expired_face
     products = _products(wallets.books, source, grant)
+    again = billed_again(wallets, source, grant)
     for product in products:
-        raise_shortfall(wallets, source, grant, product, grant.left, day)
+        raise_shortfall(wallets, source, grant, product, max(grant.left - again, 0), day)
     _cover_by_others(wallets.books, source, grant, products)
     if grant.expired_face != raised:
         break_by_days(wallets, source, grant, day)
@@ -272,7 +350,7 @@ def take_back(
     for used in _products(books, source, grant):
         usage = usage_subject(used)
         credited = _credited(books, source, grant, usage)
-        covered = _covered(books, source, grant, usage)
+        covered = _covered(books, source, grant, usage) + _conceded(books, source, usage)
         after = min(left, max(covered - credited, 0))
         if kind == "void":
             moved.append(Movement("shortfall.used_returned", after, usage, grant.subject, product))
@@ -286,6 +364,18 @@ def take_back(
     if left:
         found.append(("credit.shortfall", left, grant.subject, product))
     return found, moved
+
+
+def _conceded(books: Books, source: Source, usage: str) -> int:
+    """What of a product's usage came after the bill that covers it was credited."""
+    conceded = books.connection.scalar(
+        text(
+            "select coalesce(sum(p.amount), 0) from posting p join account k on k.customer_id = p.customer_id"
+            " and k.account_id = p.credit_account where p.customer_id = :customer_id and p.rule = :rule and k.subject = :usage"
+        ),
+        {"customer_id": source.customer.customer_id, "rule": RULES["shortfall.credit_used"].number, "usage": usage},
+    )
+    return int(conceded or 0)
 
 
 def _credited(books: Books, source: Source, grant: Grant, usage: str) -> int:

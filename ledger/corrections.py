@@ -27,7 +27,9 @@ from ledger import (
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.expiry import expired_by
 from ledger.grants import Grant, share_of_order
+from ledger.line_changes import add_change
 from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.positions import balance
@@ -35,7 +37,7 @@ from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subjec
 from ledger.redraws import Freed
 from ledger.refunds_explained import Explained
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets, all_or_nothing, expired_by, record_move
+from ledger.wallets import Wallets, all_or_nothing, record_move
 
 _CUSTOMER = "customer"
 
@@ -286,7 +288,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     for line in credits_:
         _bill_again(books, invoice, line, on, day)
     for part in again:
-        receivables.add_change(
+        add_change(
             books, source, part.invoice_id, part.line, "proration", -part.amount, part.product, part.subject,
             {"undoes": invoice.invoice_id},
         )  # fmt: skip

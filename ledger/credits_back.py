@@ -86,46 +86,6 @@ def lower_used(wallets: Wallets, source: Source, grant: Grant, taken: Taken, on:
     return [Movement("break.returned", taken.broken, grant.subject, grant.subject)]
 
 
-def lowered(wallets: Wallets, source: Source, grant: Grant) -> tuple[int, dict[date, int]]:
-    """What notes lowered the price of credits by that were used, or expired; and of what broke, by day."""
-    wallets.books.flush()
-    place = {"customer_id": source.customer.customer_id, "grant_id": grant.grant_id, "subject": grant.subject}
-    whole = wallets.books.connection.scalar(
-        text(
-            "select coalesce(sum(amount_minor), 0)::bigint from grant_move where customer_id = :customer_id and grant_id = :grant_id"
-            " and kind = 'credit' and line like '%/used'"
-        ),
-        place,
-    )
-    rows = wallets.books.connection.execute(
-        text(
-            "select p.effective_on, sum(case when r.code = 'break.returned' then p.amount else -p.amount end)::bigint as amount"
-            " from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account)"
-            " join rule r on r.number = p.rule where a.customer_id = :customer_id and a.subject = :subject"
-            " and a.role = 'breakage_revenue' and r.code in ('break.returned', 'credit.used_after_all')"
-            " group by 1 having sum(case when r.code = 'break.returned' then p.amount else -p.amount end) > 0 order by 1"
-        ),
-        place,
-    )
-    return int(whole or 0), {row.effective_on: row.amount for row in rows}
-
-
-def used_after_all(wallets: Wallets, source: Source, grant: Grant) -> None:
-    """After credits were found used that had expired: of what notes took of what broke, so much was of used ones, the last first."""
-    if grant.broken >= 0:
-        return
-    _, of_broken = lowered(wallets, source, grant)
-    for day in sorted(of_broken, reverse=True):
-        part = min(of_broken[day], -grant.broken)
-        wallets.books.post(source, day, [
-            Movement("credit.used_after_all", amount, grant.subject, grant.subject, product)
-            for product, amount in revenue_by_product(wallets.books, source, grant, part)
-        ])  # fmt: skip
-        grant.broken += part
-        grant.drawn -= part
-    wallets.touch(grant)
-
-
 def revenue_by_product(books: Books, source: Source, grant: Grant, amount: int) -> list[tuple[str, int]]:
     """An amount of what a grant earned, split by product as its revenue is."""
     customer_id = source.customer.customer_id

@@ -16,11 +16,12 @@ from sqlalchemy import text
 from ledger import commitments
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.breakage import break_by_days
+from ledger.expiry import expire_grant, unexpire
 from ledger.grants import NET_GRANT, Grant, grant_accounts, money_back
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER, RULES
 from ledger.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
-from ledger.wallets import Wallets, expire_grant, unexpire
+from ledger.wallets import Wallets
 
 # Entries are read so many at a time, more each time: most usage that falls gives back what was used lately.
 _AT_ONCE = 64

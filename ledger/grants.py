@@ -132,6 +132,10 @@ class Grant:
             case "break.prepaid_corrected" | "break.commitment_corrected":
                 self.broken += amount
                 face = 0
+            case "credit.used_after_all":
+                self.broken -= amount
+                self.drawn += amount
+                face = 0
             case "expire.shortfall_used":
                 self.expired_face += amount
                 face = 0
@@ -279,18 +283,14 @@ def money_back(grant: Grant, face: int) -> int:
     return share(paid.drawn, face, used)
 
 
-def unbroken(grant: Grant, draw: Draw, returned: int, lowered: int = 0, lowered_broken: int = 0) -> int:
-    """How much of the breakage posted for a paid grant a late draw, with so many expired credits, shows to be wrong.
-
-    Notes `lowered` its price after it expired, of which so much was of what broke: it had broken none the less.
-    """
-    money, broken = draw.money, grant.broken + lowered_broken
+def unbroken(grant: Grant, draw: Draw, returned: int) -> int:
+    """How much of the breakage posted for a paid grant a late draw, with so many expired credits, shows to be wrong."""
+    money = draw.money
     if grant.bonuses:  # what of the order did not expire keeps its share of the price
-        return min(share(money, returned, draw.face), broken)
-    funded, drawn = grant.funded() + lowered, grant.drawn + lowered - lowered_broken
-    covered = min(money, max(funded - drawn, 0))
-    left = max(funded - drawn - broken, 0)
-    return min(max(covered - left, 0), broken)
+        return min(share(money, returned, draw.face), grant.broken)
+    covered = min(money, max(grant.funded() - grant.drawn, 0))
+    left = max(grant.funded() - grant.drawn - grant.broken, 0)
+    return min(max(covered - left, 0), grant.broken)
 
 
 def draw_movements(draw: Draw, billed: int, product: str) -> list[Movement]:

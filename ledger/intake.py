@@ -45,6 +45,7 @@ from ledger.errors import (
     UnknownReference,
     shortened,
 )
+from ledger.expiry import expire_again
 from ledger.lanes import Lanes
 from ledger.late import require_open
 from ledger.wallets import Wallets
@@ -389,6 +390,7 @@ class _Intake:
             if self.refuse_late:
                 require_open(self.books, doc)
             customer_id = self.types[item.type].post(self.wallets, doc, number)
+            expire_again(self.wallets)
         except Refused as refusal:
             if self._undo(decides_first=decides_first) or not usage_alone:
                 self.lanes.close()

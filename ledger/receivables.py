@@ -22,6 +22,7 @@ from ledger.errors import (
     WrongParty,
 )
 from ledger.grants import NET_GRANT, bill_grant, grant_accounts
+from ledger.line_changes import add_change
 from ledger.money import exact_product, round_minor, share, to_minor, to_text, within_limit
 from ledger.obligations import (
     Correction,
@@ -608,43 +609,6 @@ _BILL = {
     "one_time": _bill_service,
     BETWEEN: _bill_between,
 }
-
-
-def add_change(
-    books: Books,
-    source: Source,
-    invoice_id: int,
-    line: str,
-    kind: str,
-    amount: int,
-    product: str | None,
-    subject: str,
-    more: Mapping[str, object] | None = None,
-) -> None:
-    """Gather that a document lowers a line of an invoice by an amount net of tax; over which period, or what it undoes."""
-    books.add_row(
-        "line_change",
-        **{
-            "customer_id": source.customer.customer_id,
-            "document_id": source.document_id,
-            "invoice_id": invoice_id,
-            "line": line,
-            "kind": kind,
-            "amount_minor": amount,
-            "product": product,
-            "subject": subject,
-            "own_obligation": False,
-            "starts_on": None,
-            "ends_on": None,
-            "deferred_account": None,
-            "unbilled_account": None,
-            "revenue_account": None,
-            "rebill": False,
-            "undoes": 0,
-            "part": 0,
-            **(more or {}),
-        },
-    )
 
 
 @dataclass(frozen=True, slots=True)

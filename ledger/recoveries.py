@@ -14,9 +14,10 @@ from ledger import billed, credits_back, documents, usage_lines
 from ledger.books import Books, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.errors import Refused, UnknownReference
+from ledger.line_changes import add_change
 from ledger.money import allocate, share, to_minor
 from ledger.obligations import Correction, Decided, Obligations, Taking, earned_ahead, obligation_sides
-from ledger.receivables import add_change, invoice_subject
+from ledger.receivables import invoice_subject
 from ledger.settlements import require_at_most, require_not_before
 from ledger.taxes import tax_subject
 from ledger.wallets import Wallets

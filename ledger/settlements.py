@@ -21,12 +21,13 @@ from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
 from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.expiry import expired_by
 from ledger.money import to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.positions import available
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets, expired_by
+from ledger.wallets import Wallets
 
 _CUSTOMER = "customer"
 

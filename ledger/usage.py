@@ -12,10 +12,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import commitments, credits_back, documents, given_back, journal
+from ledger import commitments, documents, given_back, journal
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.breakage import break_by_days, is_late
 from ledger.errors import ConflictingDocument, OverApplication, Overdrawn, UnknownReference, WrongParty
+from ledger.expiry import broken_by_expiry, unexpire
 from ledger.given_back import Piece
 from ledger.grants import NET_GRANT, Draw, Grant, breakage_due, draw_movements, grant_accounts, plan_draws, unbroken
 from ledger.journal import Entry
@@ -23,7 +24,7 @@ from ledger.money import exact_sum, round_minor, share, to_text, within_limit
 from ledger.positions import balance
 from ledger.rulebook import BY_NUMBER
 from ledger.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
-from ledger.wallets import Meter, Wallets, all_or_nothing, broken_by_expiry, unexpire
+from ledger.wallets import Meter, Wallets, all_or_nothing
 
 
 def post_usage(wallets: Wallets, doc: documents.Usage, document_id: int) -> int:
@@ -73,15 +74,21 @@ def _post(wallets: Wallets, source: Source, doc: documents.Usage) -> int:
             f"credits of {doc.customer} for {doc.product} on {doc.date}; usage comes to "
             f"{to_text(amount, doc.currency)} and the customer's terms refuse overage",
         )
-    late = [draw.grant for draw in draws if draw.grant.proportional and draw.grant.expired_face]
+    late = [draw.grant for draw in draws if draw.grant.expired_face and _is_told_anew(draw.grant)]
     for grant in late:
-        unexpire(wallets, source, grant, doc.date)  # what breaks with use is told by the day of the use
+        unexpire(wallets, source, grant, doc.date)
     if late:
         draws, overage = plan_draws(grants, doc.product, doc.date, amount)
     committed = sum(draw.face for draw in draws if draw.grant.kind == "commitment")
     meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
     _post_draws(wallets, source, doc.date, doc.product, draws, overage + committed)
     return customer.customer_id
+
+
+def _is_told_anew(grant: Grant) -> bool:
+    """Whether what expired is put back before a late draw: what breaks with use is told by its day, and so is what notes took since."""
+    paid = grant.paid
+    return grant.proportional or (paid is not None and (paid.moved > 0 or paid.returned_on is not None))
 
 
 def _beyond(doc: documents.Usage, meter: Meter) -> OverApplication:
@@ -154,7 +161,7 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
         _return_expired(wallets, source, draw)
     billed = _billed_by(books, source, draws, day)
     movements = [m for draw, part in zip(draws, billed, strict=True) for m in draw_movements(draw, part, product)]
-    covered = [(draw.grant, max(draw.face - draw.grant.left, 0)) for draw in draws if draw.grant.kind == "commitment"]
+    covered = [(draw.grant, _covered(wallets, source, draw)) for draw in draws if draw.grant.kind == "commitment"]
     for grant, part in covered:
         movements.append(Movement("expire.shortfall_used", part, grant.subject, grant.subject))
         grant.expired_face -= part
@@ -179,6 +186,15 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
         if part:
             commitments.cover(wallets, source, grant, product, part, day)
         commitments.settle(wallets, source, grant, day)
+
+
+def _covered(wallets: Wallets, source: Source, draw: Draw) -> int:
+    """What of a draw on a commitment its shortfall's bill covers: what is not left, but to be billed again, is not left for it either."""
+    grant = draw.grant
+    if not grant.expired_face:
+        return 0
+    left = max(grant.left - commitments.billed_again(wallets, source, grant), 0)
+    return min(max(draw.face - left, 0), grant.expired_face)
 
 
 def draw_again(wallets: Wallets, source: Source, grants: Sequence[Grant], product: str, on: date, amount: int) -> None:
@@ -353,12 +369,8 @@ def _return_expired(wallets: Wallets, source: Source, draw: Draw) -> None:
     books = wallets.books
     if paid is not None:
         # what a void took back of a later day had not broken either
-        lowered, of_broken = credits_back.lowered(wallets, source, paid) if paid.moved else (0, {})
-        of_expiry = sum(of_broken.values())
-        if paid.broken + of_expiry > 0:
-            money = unbroken(paid, draw, returned, lowered, of_expiry)
-        else:
-            money = share(draw.money, returned, draw.face)
+        # what a void took back of a later day had not broken either
+        money = unbroken(paid, draw, returned) if paid.broken > 0 else share(draw.money, returned, draw.face)
         stood = stands = 0
         for day, amount in broken_by_expiry(books, source, paid).items():
             stood += amount
@@ -382,7 +394,6 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
     grant.drawn_face += draw.face
     if paid is not None:
         paid.drawn += draw.money
-        credits_back.used_after_all(wallets, source, paid)
         wallets.touch(paid)
     late = break_by_days(wallets, source, grant, day)
     wallets.touch(grant)

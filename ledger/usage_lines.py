@@ -6,7 +6,7 @@ less by it. That is told by days alone. Whatever comes late, `settle` finds it a
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -16,6 +16,7 @@ from sqlalchemy import text
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.dates import month_end
 from ledger.money import share
+from ledger.obligations import obligation_sides, refund_key
 from ledger.positions import available, balance
 from ledger.rulebook import BY_NUMBER
 from ledger.wallets import Wallets
@@ -90,21 +91,12 @@ def ahead(books: Books, source: Source, product: str, day: date) -> int:
 def rebates(books: Books, source: Source, product: str, day: date) -> list[tuple[str, int]]:
     """What stands as a refund liability for a product's usage on a day and on every later one, by obligation."""
     customer_id = source.customer.customer_id
-    liabilities = [
-        key for key in books.accounts_of(customer_id, "refund_liability")
-        if (key.entity, key.currency) == (source.entity, source.currency)
-    ]  # fmt: skip
-    if not liabilities:
+    if not books.accounts_of(customer_id, "refund_liability"):
         return []
-    subjects = books.connection.scalars(
-        text(
-            "select subject from performance_obligation where customer_id = :customer_id and product = :product"
-            " and pattern = 'usage' and subject = any(:subjects) order by subject"
-        ),
-        {"customer_id": customer_id, "product": product, "subjects": [key.subject for key in liabilities]},
-    )
-    keys = {key.subject: key for key in liabilities}
-    found = [(subject, available(books.history(customer_id, keys[subject]), day)) for subject in subjects]
+    found = [
+        (subject, available(books.history(customer_id, refund_key(source.entity, source.currency, subject)), day))
+        for subject in _with_rebates(books, source, product)
+    ]
     return [(subject, amount) for subject, amount in found if amount > 0]
 
 
@@ -264,28 +256,126 @@ def lost_on(books: Books, source: Source, product: str, day: date) -> int:
 
 
 def _find_rebates(books: Books, source: Source, product: str) -> None:
-    """What was taken back of usage in a month in which it stood as a refund liability leaves that."""
-    subject = usage_subject(product)
-    days = None
+    """Let what is taken back of usage be of what was expected to be, by days: whatever came first, and however much was recognised.
+
+    A refund liability of the month counts from its end. Where less is expected later than was given, the rest is of what was used.
+    """
+    usage = usage_subject(product)
+    days: dict[date, _Day] | None = None
     first_open = books.first_open_day(source.entity)
-    for obligation, _ in rebates(books, source, product, date.max):
+    for obligation in _with_rebates(books, source, product):
         days = _days(books, source, product) if days is None else days
-        key = AccountKey(source.entity, "refund_liability", source.currency, obligation)
-        for day in sorted(days):
+        expected, found = _expected_and_found(books, source, obligation)
+        for on, kinds in found.items():  # taken back of usage is all of it, whatever was found to be expected
+            day = days.setdefault(on, _Day())
+            day.taken.update(kinds)
+        target = _given_of(days, expected)
+        kept = refund_key(source.entity, source.currency, obligation)
+        known: Counter[str] = Counter()
+        should: Counter[str] = Counter()
+        for on in sorted({*target, *found, first_open}):
+            known.update(found.get(on, {}))
+            should.update(target.get(on, {}))
+            if on < first_open:
+                continue
+            movements = []
             for kind in TAKINGS:
-                history = books.history(source.customer.customer_id, key)
-                on = max(day if available(history, day) > 0 else month_end(day), first_open)
-                part = min(max(days[day].taken[kind], 0), max(available(history, on), 0))
-                if part:
-                    days[day].taken[kind] -= part
-                    books.post(
-                        source,
-                        on,
-                        [
-                            Movement("refund_liability.released", part, obligation, obligation),
-                            Movement(f"{kind}.rebate_found", part, obligation, subject),
-                        ],
-                    )
+                step = should[kind] - known[kind]
+                known[kind] += step
+                if step > 0:
+                    movements += [
+                        Movement("refund_liability.released", step, obligation, obligation),
+                        Movement(f"{kind}.rebate_found", step, obligation, usage),
+                    ]
+                elif step < 0:
+                    # owed again as far as it is still expected
+                    owed = sum(amount for day, amount in expected.items() if day <= on) - sum(should.values())
+                    short = max(owed, 0) - balance(books.history(source.customer.customer_id, kept), on)
+                    movements += [
+                        Movement(f"{kind}.rebate_returned", -step, usage, obligation),
+                        Movement("refund_liability.expected", min(-step, max(short, 0)), obligation, obligation),
+                    ]
+            if movements:
+                books.post(source, on, movements)
+                keys, rules = obligation_sides(source, obligation)
+                books.net(source, keys, rules, on - timedelta(days=1))
+        for on, kinds in target.items():  # the next obligation's are of the rest
+            days.setdefault(on, _Day()).taken.subtract(kinds)
+
+
+def _with_rebates(books: Books, source: Source, product: str) -> list[str]:
+    """The obligations of a product's usage of which something was ever expected to be given back."""
+    place = {
+        "customer_id": source.customer.customer_id, "product": product, "entity": source.entity, "currency": source.currency,
+    }  # fmt: skip
+    return list(books.connection.scalars(text(_REBATING), place))
+
+
+_REBATING = """
+    select subject from performance_obligation o
+    where customer_id = :customer_id and product = :product and entity = :entity and currency = :currency and pattern = 'usage'
+      and exists (select from obligation_terms t where t.customer_id = o.customer_id and t.subject = o.subject and t.refund_minor <> 0)
+    order by subject"""
+
+
+def _expected_and_found(
+    books: Books, source: Source, obligation: str
+) -> tuple[dict[date, int], dict[date, Counter[str]]]:
+    """By day, by how much what is expected to be given back of an obligation moved; and what of it was found to be, by kind."""
+    rows = books.connection.execute(
+        text(
+            "select p.effective_on, p.rule, sum(case when p.credit_account = a.account_id then p.amount else -p.amount end)::bigint as owed"
+            " from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account)"
+            " where a.customer_id = :customer_id and a.subject = :subject and a.entity = :entity and a.currency = :currency"
+            " and a.role in ('deferred_revenue', 'unbilled_receivable', 'refund_liability') group by 1, 2"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "subject": obligation, "entity": source.entity, "currency": source.currency,
+        },
+    )  # fmt: skip
+    expected: Counter[date] = Counter()
+    found: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        kind, _, what = BY_NUMBER[row.rule].code.partition(".")
+        if kind in TAKINGS and what.startswith("rebate"):
+            found[row.effective_on][kind] -= row.owed
+        else:
+            expected[row.effective_on] += row.owed
+    return dict(expected), dict(found)
+
+
+def _given_of(days: Mapping[date, _Day], expected: Mapping[date, int]) -> dict[date, Counter[str]]:
+    """What of all that was taken back of usage is of what was expected to be, by day and kind, in the order of the days.
+
+    What is recovered of a write-off is of what was lost first.
+    """
+    given: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    reached, taken = Counter[str](), Counter[str]()
+    order: list[str] = []
+    for day in sorted({*days, *expected}):
+        stands = sum(amount for on, amount in expected.items() if on <= day)
+        over = sum(reached.values()) - max(stands, 0)
+        for kind in reversed(order):
+            part = min(max(over, 0), reached[kind])
+            if part:
+                given[day][kind] -= part
+                reached[kind] -= part
+                over -= part
+        for kind in TAKINGS if day in days else ():
+            amount = days[day].taken[kind]
+            taken[kind] += amount
+            if amount < 0:
+                part = -min(max(-amount - (taken[kind] - amount - reached[kind]), 0), reached[kind])
+                on = day
+            else:
+                on = day if stands > sum(reached.values()) else month_end(day)
+                by_then = sum(more for other, more in expected.items() if other <= on)
+                part = min(amount, max(by_then - sum(reached.values()), 0))
+            if part:
+                given[on][kind] += part
+                reached[kind] += part
+                order.append(kind)
+    return dict(given)
 
 
 def _days(books: Books, source: Source, product: str) -> dict[date, _Day]:
@@ -322,7 +412,7 @@ def _days(books: Books, source: Source, product: str) -> dict[date, _Day]:
                 day.taken[kind] += row.debited
                 day.borne[kind] += row.debited
                 break
-            if code == f"{kind}.rebate_found":
+            if code in (f"{kind}.rebate_found", f"{kind}.rebate_returned"):
                 day.taken[kind] -= row.position
                 break
         else:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from ledger import documents, orders
 from ledger.books import Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
-from ledger.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, arrange, grant_subject, share_of_order
+from ledger.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, arrange, grant_subject
 from ledger.money import to_minor, to_text
 from ledger.rulebook import RULES
 
@@ -131,6 +131,10 @@ class Wallets:
         self._usage_taken: dict[int, set[tuple[str, str, str]]] = {}
         # usage whose credits went with their bill, to be drawn again once that is posted
         self.freed: list[tuple[Source, Any]] = []
+        # grants, with their orders, that had expired and were put back for a document of an earlier day; and through which day
+        self.unexpired: dict[int, tuple[Source, Grant, date]] = {}
+        # of them, what notes of later days had taken of what they earned, put back too
+        self.noted: dict[int, list[Any]] = {}
 
     def usage_taken(self, customer_id: int) -> set[tuple[str, str, str]]:
         """Of what usage something was taken back, or given at a discount: entity, currency and subject. To be added to."""
@@ -318,6 +322,8 @@ class Wallets:
         self._meters = {}
         self._orders = {}
         self._usage_taken = {}
+        self.unexpired = {}
+        self.noted = {}
 
 
 def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int, right: int = 0) -> int:
@@ -479,131 +485,3 @@ def record_move(
         amount_minor=money,
         line=line,
     )
-
-
-def expire(wallets: Wallets, document_id: int, through: date) -> int:
-    """Post the expiry of every grant whose last day is up to `through`; returns how many posted anything.
-
-    What is left of the credits goes; money billed for them and not earned becomes breakage revenue (the remote
-    method, ASC 606-10-55-48), dated on the last day, or on the invoice's where that came later.
-    """
-    due = wallets.books.connection.execute(
-        text(
-            "select distinct c.ref from credit_grant g join grant_balance b using (customer_id, grant_id) "
-            "join customer c using (customer_id) where g.expires_on <= :through and g.kind <> 'commitment' "
-            "and (b.drawn_face_minor + b.expired_face_minor + b.moved_face_minor < b.face_minor or not g.free) "
-            "order by c.ref"
-        ),
-        {"through": through},
-    )
-    expired = 0
-    for ref in list(due.scalars()):
-        customer = wallets.books.customer(ref)
-        for grant in wallets.grants(customer.customer_id):
-            if grant.kind != "commitment" and grant.expires_on is not None and grant.expires_on <= through:
-                source = Source(document_id, customer, grant.entity, grant.currency)
-                expired += expire_grant(wallets, source, grant, grant.expires_on, through)
-    return expired
-
-
-def expired_by(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
-    """Let a grant and its order be expired as they are on a day, for a document of it: whatever was recognised, or not yet."""
-    unexpire(wallets, source, grant, on)
-    members = [grant] if grant.paid is None else [grant.paid, *grant.paid.bonuses]
-    for item in members:
-        if item.kind != "commitment" and item.expires_on is not None and item.expires_on < on:
-            of_item = Source(source.document_id, source.customer, item.entity, item.currency)
-            expire_grant(wallets, of_item, item, item.expires_on, wallets.books.open_day(item.entity, on))
-
-
-def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
-    """Put back what expired of a grant, and of its order, for a document of a day on which it had not: it comes late.
-
-    The next recognition lets what is left then expire again, on the same day.
-    """
-    paid = grant.paid
-    if grant.kind == "commitment":  # it does not expire: its shortfall is billed
-        return
-    members = [grant] if paid is None else [paid, *paid.bonuses]
-    late = [item for item in members if item.expires_on is not None and on <= item.expires_on and item.expired_face]
-    books = wallets.books
-    for item in late:
-        if item.kept_in_memorandum:
-            moved = Movement("expire.credits_corrected", item.expired_face, item.subject, item.subject)
-            books.post(source, item.expires_on or on, [moved])
-        item.expired_face = 0
-        wallets.touch(item)
-    if not late or paid is None or any(item.expired_face for item in members):
-        return
-    stood = 0
-    for day, amount in broken_by_expiry(books, source, paid).items():
-        # a void took back what was earned with use, too: that stays
-        step = max(stood + amount, 0) - stood
-        stood += step
-        rule = "expire.prepaid_corrected" if step > 0 else "expire.prepaid"
-        books.post(source, day, [Movement(rule, abs(step), paid.subject, paid.subject)])
-        paid.broken -= step
-    wallets.touch(paid)
-
-
-def broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, int]:
-    """What of a grant's price broke when it expired, by day."""
-    books.flush()
-    rows = books.connection.execute(
-        text(
-            "select p.effective_on, sum(case when p.debit_account = a.account_id then p.amount else -p.amount end)::bigint as amount "
-            "from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account) "
-            "where a.customer_id = :customer_id and a.subject = :subject and a.role = 'customer_credits' and p.rule = any(:rules) "
-            "group by 1 having sum(case when p.debit_account = a.account_id then p.amount else -p.amount end) <> 0 order by 1"
-        ),
-        {
-            "customer_id": source.customer.customer_id, "subject": grant.subject,
-            "rules": [RULES["expire.prepaid"].number, RULES["expire.prepaid_corrected"].number],
-        },
-    )  # fmt: skip
-    return {row.effective_on: row.amount for row in rows}
-
-
-def expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> bool:
-    """Expire what is left; what is billed of a grant after it expired breaks on the day it is billed."""
-    subject = grant.subject
-    face = grant.left
-    if face and grant.kept_in_memorandum:
-        wallets.books.post(source, expires_on, [Movement("expire.credits", face, subject, subject)])
-    if grant.paid is None:
-        broken = 0
-    elif grant.paid is not grant or grant.bonuses:
-        broken = _break_part(wallets, source, grant, grant.paid, face, expires_on)
-    else:
-        broken = _break_all(wallets, source, grant, expires_on, through)
-    grant.expired_face += face
-    if face or broken:
-        wallets.touch(grant)
-    return bool(face or broken)
-
-
-def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> int:
-    """Break what is paid for and not used, as far as nothing later took the money back."""
-    broken = 0
-    days = sorted({day for day, _ in grant.fundings if day > expires_on})
-    for day in (expires_on, *(day for day in days if day <= through)):
-        still = min(grant.funded(later) for later in (day, *(later for later in days if later > day)))
-        money = max(still - grant.drawn - grant.broken, 0)
-        on = max(day, grant.returned_on or day)
-        wallets.books.post(source, on, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
-        grant.broken += money
-        broken += money
-    return broken
-
-
-def _break_part(wallets: Wallets, source: Source, grant: Grant, paid: Grant, face: int, expires_on: date) -> int:
-    """Expire credits of an order: their share of its price, all of it with the last of them."""
-    others = sum(item.left for item in (paid, *paid.bonuses) if item is not grant)
-    money = paid.price_left if others == 0 else share_of_order(paid, face)
-    money = min(money, max(paid.funded() - paid.drawn - paid.broken, 0))
-    day = max([expires_on, paid.returned_on or expires_on, *(day for day, _ in paid.fundings)])
-    wallets.books.post(source, day, [Movement("expire.prepaid", money, paid.subject, paid.subject)])
-    paid.broken += money
-    if money:
-        wallets.touch(paid)
-    return money

@@ -14,7 +14,7 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
-from ledger import alerts, journal, locks, periods, reading, wallets
+from ledger import alerts, expiry, journal, locks, periods, reading
 from ledger.books import HOUSE, Books
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
@@ -366,10 +366,10 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     books = Books(connection, posted_by)
     document_id = books.number("document_number")
     history.fold_old(books, document_id)
-    expired = wallets.expire(ledger_wallets := Wallets(books), document_id, last_day)
+    expired = expiry.expire(wallets := Wallets(books), document_id, last_day)
     books.flush()
-    ledger_wallets.flush()
-    alerts.watch(ledger_wallets)
+    wallets.flush()
+    alerts.watch(wallets)
     costs.amortise(books, document_id, last_day)
     financing.accrue(books, document_id, last_day)
     books.flush()

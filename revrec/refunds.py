@@ -43,6 +43,8 @@ def separate(books: Books, document_id: int, through: date) -> None:
         begins = max(month_start(first.first_day), month_start(first_open))
         if begins > through:
             continue
+        if first.pattern == "usage":
+            usage_lines.settle_rebates(books, source, first.product)
         reduced = _reduced(books, customer_id, subject) if first.pattern == "usage" else []
         deferred, _, _ = obligation_keys(first.entity, first.currency, subject, "")
         kept: AccountKey = refund_key(first.entity, first.currency, subject)
@@ -63,8 +65,6 @@ def separate(books: Books, document_id: int, through: date) -> None:
             if step:
                 rule = "refund_liability.expected" if step > 0 else "refund_liability.released"
                 books.post(source, max(last, first_open), [Movement(rule, abs(step), subject, subject)])
-        if first.pattern == "usage":
-            usage_lines.settle_rebates(books, source, first.product)
 
 
 def _reduced(books: Books, customer_id: int, subject: str) -> list[tuple[date, int]]:

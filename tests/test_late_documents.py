@@ -766,4 +766,7 @@ def test_a_note_on_a_bill_of_the_whole_contract_lowers_what_it_was_for(
             cli.ok("recognize", "--through", "2026-08")
     assert _totals(cli, "revenue", "deferred_revenue") == {"revenue": Decimal(60), "deferred_revenue": Decimal(120)}
     cli.ok("recognize", "--through", "2028-12")
-    assert {row["obligation"]: row["recognised"] for row in cli.report("schedule")} == {"O": "5.00", "O2": "5.00"}  # a month
+    assert {row["obligation"]: row["recognised"] for row in cli.report("schedule")} == {
+        "O": "5.00",
+        "O2": "5.00",
+    }  # a month
