@@ -14,7 +14,7 @@ from sqlalchemy import text
 from ledger import documents
 from ledger.books import AccountKey, Movement, Source
 from ledger.errors import Refused
-from ledger.expiry import unexpire
+from ledger.expiry import expire_again, unexpire
 from ledger.grants import Grant, breakage_due
 from ledger.positions import available
 from ledger.wallets import Wallets
@@ -75,6 +75,15 @@ def break_of_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -
     unexpire(wallets, source, grant, day)
     if not grant.expired_face:
         _catch_up(wallets, source, grant, day)
+
+
+def tell_again(wallets: Wallets) -> None:
+    """Once a document is posted: tell anew what was put back for it, breakage of later days and what had expired."""
+    late, wallets.late = wallets.late, {}
+    for source, grant, day in late.values():
+        if not grant.expired_face:
+            _catch_up(wallets, source, grant, day)
+    expire_again(wallets)
 
 
 def post_breakage_estimate(wallets: Wallets, doc: documents.BreakageEstimate, document_id: int) -> int:

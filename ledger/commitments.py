@@ -215,7 +215,7 @@ def bill_shortfall(
     """What a shortfall line moves: what was earned of it with use, usage it covers that is not billed, the rest is revenue.
 
     `before` is what earlier lines of the same invoice billed of it. Raises Refused for what is no commitment, OverApplication
-    beyond what is left of it and what was used of it and is not billed.
+    beyond what is left of it, unless the rest is all that was used of it and is not billed.
     """
     customer_id = source.customer.customer_id
     if grant.kind != "commitment":
@@ -238,12 +238,12 @@ def bill_shortfall(
             for side in (0, 1)
         )  # fmt: skip
         most = max(min(sum(used) - sum(ahead), grant.drawn_face), 0)
-        if more > most:
-            with_used = f", with {to_text(most, source.currency)} that was used of it and is not billed" if most else ""
+        if more != most:  # more than is short is a mistake, unless it is all that is to be billed
+            all_of_it = f", or {to_text(left + most, source.currency)} with all that was used of it and is not billed"
             raise OverApplication(
                 "amount",
                 f"{to_text(amount, source.currency)} {source.currency}",
-                f"expected at most {to_text(left + most, source.currency)}, what is left of commitment {grant.ref}{with_used}",
+                f"expected at most {to_text(left, source.currency)}, what is left of commitment {grant.ref}{all_of_it if most else ''}",
             )
         for covered, stands in zip(products, used, strict=True):
             part = min(more, stands)

@@ -46,11 +46,38 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
 def expired_by(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
     """Let a grant and its order be expired as they are on a day, for a document of it: whatever was recognised, or not yet."""
     unexpire(wallets, source, grant, on)
+    _put_back_breakage(wallets, source, grant, on)
     members = [grant] if grant.paid is None else [grant.paid, *grant.paid.bonuses]
     for item in members:
         if item.kind != "commitment" and item.expires_on is not None and item.expires_on < on:
             of_item = Source(source.document_id, source.customer, item.entity, item.currency)
             expire_grant(wallets, of_item, item, item.expires_on, wallets.books.open_day(item.entity, on))
+
+
+def _put_back_breakage(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
+    """Put back what a grant earned as breakage with use of later days: it is told anew once the document is posted."""
+    if not grant.proportional or grant.kind == "commitment" or not grant.broken or grant.grant_id in wallets.late:
+        return
+    wallets.books.flush()
+    day = wallets.books.open_day(source.entity, on)
+    rows = wallets.books.connection.execute(
+        text(_WITH_USE), {"customer_id": source.customer.customer_id, "subject": grant.subject, "day": day}
+    )
+    for row in rows:
+        rule = "break.prepaid_corrected" if row.amount > 0 else "break.prepaid"
+        movement = Movement(rule, abs(row.amount), grant.subject, grant.subject)
+        wallets.books.post(source, row.effective_on, [movement])
+        grant.broken -= row.amount
+        wallets.late[grant.grant_id] = (source, grant, day)
+        wallets.touch(grant)
+
+
+_WITH_USE = """
+    select p.effective_on, sum(case when r.code = 'break.prepaid' then p.amount else -p.amount end)::bigint as amount
+    from posting p join rule r on r.number = p.rule and r.code in ('break.prepaid', 'break.prepaid_corrected')
+    where p.customer_id = :customer_id and p.effective_on > :day and exists (select from account a
+        where a.customer_id = p.customer_id and a.account_id in (p.debit_account, p.credit_account) and a.subject = :subject)
+    group by 1 having sum(case when r.code = 'break.prepaid' then p.amount else -p.amount end) <> 0 order by 1"""
 
 
 def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
@@ -133,24 +160,29 @@ def expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: dat
 
 
 def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> int:
-    """Break what is paid for and not used, as far as nothing later took the money back: a note on what was used or broke did not."""
-    broken = 0
+    """Break what is paid for and not used: what notes took of what was used, or broke, was paid for all the same.
+
+    By each day on which something was paid, all that should have broken by then, whatever did already.
+    """
     anew = grant.grant_id not in wallets.noted
     if anew:
         _put_back_notes(wallets, source, grant)
     notes = wallets.noted.get(grant.grant_id, ())
     days = sorted({day for day, _ in grant.fundings if day > expires_on})
+    known = broken_by_expiry(wallets.books, source, grant) if days and grant.broken else {}
+    known = {day: amount for day, amount in known.items() if amount > 0}  # what a void took is told by it
+    with_use = grant.broken - sum(known.values())
+    # a void says itself what it takes; what usage gives back later breaks then
+    first = None if any(note.voids for note in notes) else grant.returned_on
+    broken = 0
     for day in (expires_on, *(day for day in days if day <= through)):
         for note in notes:
             if note.on <= day:
                 note.count(grant.broken)
-        still = min(
-            grant.funded(later) + sum(note.counted for note in notes if note.on <= later)
-            for later in (day, *(later for later in days if later > day))
-        )
-        money = max(still - grant.drawn - grant.broken, 0)
-        # a void says itself what it takes; what usage gives back later breaks then
-        on = day if any(note.voids for note in notes) else max(day, grant.returned_on or day)
+        paid = grant.funded(day) + sum(note.counted for note in notes if note.on <= day)
+        on = max(day, first or day)
+        by_then = with_use + sum(amount for other, amount in known.items() if other <= on) + broken
+        money = max(paid - grant.drawn - by_then, 0)
         wallets.books.post(source, on, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
         grant.broken += money
         broken += money

@@ -35,6 +35,7 @@ from ledger import (
 )
 from ledger.beside import Lines, Rows
 from ledger.books import Books, Plainly
+from ledger.breakage import tell_again
 from ledger.documents import Document
 from ledger.errors import (
     ConflictingDocument,
@@ -45,7 +46,6 @@ from ledger.errors import (
     UnknownReference,
     shortened,
 )
-from ledger.expiry import expire_again
 from ledger.lanes import Lanes
 from ledger.late import require_open
 from ledger.wallets import Wallets
@@ -390,7 +390,7 @@ class _Intake:
             if self.refuse_late:
                 require_open(self.books, doc)
             customer_id = self.types[item.type].post(self.wallets, doc, number)
-            expire_again(self.wallets)
+            tell_again(self.wallets)
         except Refused as refusal:
             if self._undo(decides_first=decides_first) or not usage_alone:
                 self.lanes.close()

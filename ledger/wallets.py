@@ -133,7 +133,9 @@ class Wallets:
         self.freed: list[tuple[Source, Any]] = []
         # grants, with their orders, that had expired and were put back for a document of an earlier day; and through which day
         self.unexpired: dict[int, tuple[Source, Grant, date]] = {}
-        # of them, what notes of later days had taken of what they earned, put back too
+        # grants of which breakage with use of later days than a document's was put back, and from which day it is told anew
+        self.late: dict[int, tuple[Source, Grant, date]] = {}
+        # of those, what notes of later days had taken of what they earned, put back too
         self.noted: dict[int, list[Any]] = {}
 
     def usage_taken(self, customer_id: int) -> set[tuple[str, str, str]]:
@@ -323,6 +325,7 @@ class Wallets:
         self._orders = {}
         self._usage_taken = {}
         self.unexpired = {}
+        self.late = {}
         self.noted = {}
 
 
