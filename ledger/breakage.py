@@ -17,6 +17,7 @@ from ledger.errors import Refused
 from ledger.expiry import expire_again, unexpire
 from ledger.grants import Grant, breakage_due
 from ledger.positions import available
+from ledger.shortfalls import shortfalls
 from ledger.wallets import Wallets
 
 # Of credits that are paid for, and of a commitment, whose shortfall will be billed: what earns, and what takes it back.
@@ -214,20 +215,17 @@ def _cover(
     wallets: Wallets, source: Source, grant: Grant, told: Sequence[_Told], posted: Counter[date], *, lower: bool
 ) -> None:
     """Let a shortfall's bill cover what was earned by each day, as far as there is of its revenue; at first only `lower` it."""
-    books, customer_id = wallets.books, grant.customer_id
-    keys = books.accounts_of(customer_id, "revenue", grant.subject)
-    # that of no product holds what use earned, too
-    keys.sort(key=lambda key: (not key.product, key.product))
+    books = wallets.books
     for day in told:
         step = day.due_covered - day.covered - sum(amount for on, amount in posted.items() if on <= day.on)
         if not step or (lower and step > 0):
             continue
-        for key in keys:
-            history = books.history(customer_id, key)
+        billed = [(key.product, history) for key, history in shortfalls(books, grant)]
+        for product, history in billed if step > 0 else billed[:1] or [("", {})]:
             part = min(step, max(available(history, day.on), 0))
-            if history and part:
+            if part:
                 rule = "shortfall.earned_returned" if part < 0 else "shortfall.earned"
-                books.post(source, day.on, [Movement(rule, abs(part), grant.subject, grant.subject, key.product)])
+                books.post(source, day.on, [Movement(rule, abs(part), grant.subject, grant.subject, product)])
                 posted[day.on] += part
                 break
 

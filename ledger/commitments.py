@@ -19,42 +19,11 @@ from ledger.errors import OverApplication, Refused
 from ledger.grants import Grant
 from ledger.line_changes import add_change
 from ledger.money import to_text
-from ledger.positions import History, available, balance
+from ledger.positions import available, balance
 from ledger.rulebook import RULES
+from ledger.shortfalls import shortfalls
 from ledger.usage_lines import NET_USAGE, overage_accounts, usage_subject
 from ledger.wallets import Wallets
-
-
-def _shortfalls(books: Books, source: Source, grant: Grant) -> list[tuple[AccountKey, History]]:
-    """The revenue accounts of what was billed of a commitment's shortfall, each with what it took by day.
-
-    That of no product comes last: what is earned with use is in it, too, and not counted.
-    """
-    customer_id = source.customer.customer_id
-    keys = sorted(
-        books.accounts_of(customer_id, "revenue", grant.subject), key=lambda key: (not key.product, key.product)
-    )
-    found = []
-    for key in keys:
-        history = dict(books.history(customer_id, key))
-        if not key.product and grant.broken:
-            books.flush()
-            for row in books.connection.execute(
-                text(_WITH_USE), {"customer_id": customer_id, "subject": grant.subject}
-            ):
-                history[row.effective_on] = history.get(row.effective_on, 0) - row.amount
-        if any(history.values()):
-            found.append((key, history))
-    return found
-
-
-_WITH_USE = """
-    select p.effective_on, sum(case when r.code = 'break.commitment' then p.amount else -p.amount end)::bigint as amount
-    from posting p join rule r on r.number = p.rule and r.code like 'break.commitment%'
-    where p.customer_id = :customer_id and exists (select from account a where a.customer_id = p.customer_id
-        and a.account_id in (p.debit_account, p.credit_account) and a.subject = :subject)
-    group by 1"""
-
 
 _SHORT = """
     select effective_on, sum(case when code in ('expire.shortfall', 'expire.shortfall_raised') then amount else -amount end)::bigint as face
@@ -98,7 +67,7 @@ def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: 
     first: date | None = None
     since = _billed_from(books, source, grant, ever=True)
     since = day if since is None else max(day, since)
-    for key, history in _shortfalls(books, source, grant):
+    for key, history in shortfalls(books, grant):
         stands = Counter(history)
         for on in sorted({since, *history}):
             part = min(amount, max(available(stands, on), 0)) if on >= since else 0
@@ -149,22 +118,28 @@ def _notes(books: Books, source: Source, grant: Grant) -> list[_Note]:
 
 
 def billed_again(wallets: Wallets, source: Source, grant: Grant) -> int:
-    """What credit notes took of a commitment's shortfall that is to be billed again: a bill of its day covers what was used by then."""
+    """What credit notes took of a commitment's shortfall that is still to be billed again: it is not left for what was used before."""
     wallets.books.flush()
-    credited = wallets.books.connection.scalar(
-        text(
-            "select coalesce(sum(amount_minor), 0) from line_change where customer_id = :customer_id and subject = :subject"
-            " and kind = 'credit' and rebill"
-        ),
-        {"customer_id": source.customer.customer_id, "subject": grant.subject},
+    place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
+    return max(int(wallets.books.connection.scalar(text(_AGAIN), place) or 0), 0)
+
+
+_AGAIN = """
+    with noted as (
+        select x.amount_minor, d.dated_on from line_change x join document d using (customer_id, document_id)
+        where x.customer_id = :customer_id and x.subject = :subject and x.kind = 'credit' and x.rebill
     )
-    return int(credited or 0)
+    select sum(amount_minor) - coalesce((
+        select sum(l.amount_minor) from invoice_line l join invoice i using (customer_id, invoice_id)
+        where l.customer_id = :customer_id and l.kind = 'shortfall' and l.subject = :subject
+          and i.issued_on >= (select min(dated_on) from noted)), 0)
+    from noted"""
 
 
 def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str, most: int, day: date) -> None:
     """Usage under a commitment fell whose shortfall was billed: what that bill covers of it, or other bills do, is due as shortfall."""
     books, customer_id = wallets.books, source.customer.customer_id
-    billed, since = _shortfalls(books, source, grant), _billed_from(books, source, grant)
+    billed, since = shortfalls(books, grant), _billed_from(books, source, grant)
     if not billed or since is None:
         return
     key, _ = billed[0]
@@ -189,6 +164,44 @@ def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str
     wallets.touch(grant)
     if again:
         books.net(source, overage_accounts(source, product), NET_USAGE, on - timedelta(days=1))
+
+
+def unraise(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
+    """No bill of a commitment's shortfall stands any more: what others had billed ahead of use is ahead of it again."""
+    books = wallets.books
+    books.flush()
+    place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
+    if not grant.expired_face or int(books.connection.scalar(text(_STANDING), place) or 0) > 0:
+        return
+    for row in books.connection.execute(text(_RAISED), place).all():
+        for key, history in shortfalls(books, grant):
+            part = min(row.amount, grant.expired_face, max(available(history, day), 0))
+            if not part:
+                continue
+            books.post(source, day, [
+                Movement("shortfall.unraised", part, grant.subject, row.subject, key.product),
+                Movement("expire.shortfall_corrected", part, grant.subject, grant.subject),
+            ])  # fmt: skip
+            grant.expired_face -= part
+            wallets.touch(grant)
+            sides = overage_accounts(source, row.subject.removeprefix("usage:"))
+            books.net(source, sides, NET_USAGE, day - timedelta(days=1))
+            break
+
+
+# What is billed of a commitment's shortfall, less what was taken back to be billed again.
+_STANDING = """
+    select sum(l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = l.customer_id
+        and x.invoice_id = l.invoice_id and x.line = l.line and (x.kind = 'void' or x.rebill)), 0))
+    from invoice_line l where l.customer_id = :customer_id and l.kind = 'shortfall' and l.subject = :subject"""
+# What usage bills are ahead of use that counts as shortfall, by usage.
+_RAISED = f"""
+    select u.subject, sum(case when p.rule = {RULES["shortfall.raised"].number} then p.amount else -p.amount end)::bigint as amount
+    from posting p
+    join account u on u.customer_id = p.customer_id and u.account_id in (p.debit_account, p.credit_account) and u.role = 'deferred_revenue'
+    join account s on s.customer_id = p.customer_id and s.account_id in (p.debit_account, p.credit_account) and s.subject = :subject
+    where p.customer_id = :customer_id and p.rule in ({RULES["shortfall.raised"].number}, {RULES["shortfall.unraised"].number})
+    group by 1 having sum(case when p.rule = {RULES["shortfall.raised"].number} then p.amount else -p.amount end) > 0 order by 1"""
 
 
 def _covered(books: Books, source: Source, grant: Grant, usage: str) -> int:
@@ -281,7 +294,7 @@ def settle(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
 def _cover_by_others(books: Books, source: Source, grant: Grant, products: Sequence[str]) -> None:
     """Let what is billed ahead of one product's use, when the shortfall is billed, cover what is used of others and not billed."""
     customer_id = source.customer.customer_id
-    billed, since = _shortfalls(books, source, grant), _billed_from(books, source, grant)
+    billed, since = shortfalls(books, grant), _billed_from(books, source, grant)
     if not billed or since is None:
         return
     shortfall, subject = billed[0][0], grant.subject

@@ -180,6 +180,7 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
             wallets.touch(commitment)
             corrected = Movement("expire.shortfall_corrected", unused, line.subject, line.subject)
             books.post(source, on, [corrected])
+            commitments.unraise(wallets, source, commitment, credit.day)
         if line.kind == "usage" and amount and line.product is not None:
             usage_lines.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
     billed.net_sides(books, source, [line for line, _ in lowered], credit.day)

@@ -1410,6 +1410,14 @@ _RULES = (
         "ASC 606-10-32-10",
     ),
     Rule(
+        760,
+        "shortfall.unraised",
+        "revenue",
+        "deferred_revenue",
+        "No bill of a commitment's shortfall stands any more: what was billed ahead of its use is a liability again.",
+        "ASC 606-10-45-2",
+    ),
+    Rule(
         735,
         "grant.restored_credits",
         "memo_credits_issued",

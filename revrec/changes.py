@@ -119,12 +119,11 @@ class _Billed:
     """A bill while events are folded: what of it still covers something, and what of that was given up or back as earned.
 
     Of a contract's bill, `refunded` money went back and the price stays: evenly of what it covers, of which `to_come` was not given.
-    What it billed beyond what was agreed of its obligation is for `others` of the contract.
     """
 
     bill: Bill
     covers: int
-    others: int = 0
+    voided: int = 0
     gone: int = 0
     refunded: int = 0
     to_come: int = 0
@@ -760,9 +759,20 @@ class _Fold:
         usage = obligation.terms.curve.pattern == "usage"
         # of one that ended, what was agreed may still be billed
         more = min(obligation.beyond, obligation.billed - obligation.agreed)
-        for_others = not obligation.promise.own and not usage and more > 0
-        self.billed_as_one |= for_others
-        self.bills[bill.key] = _Billed(bill, bill.amount, min(more, bill.amount) if for_others else 0)
+        self.billed_as_one |= not obligation.promise.own and not usage and more > 0
+        self.bills[bill.key] = _Billed(bill, bill.amount)
+
+    def _for_others(self, billed: _Billed) -> int:
+        """What of a bill is for others of the contract: what it bills beyond what was agreed of its obligation, in the order of the bills."""
+        subject = billed.bill.subject
+        reached = 0
+        for item in self.bills.values():
+            if item.bill.subject == subject:
+                amount = max(item.bill.amount - item.voided, 0)
+                reached += amount
+                if item is billed:
+                    return max(min(reached - self.obligations[subject].agreed, amount), 0)
+        return 0
 
     def _covers(self, billed: _Billed) -> int:
         """What of the price a bill covers: less its part of what the contract's documents took off, which is not to be earned."""
@@ -875,7 +885,8 @@ class _Fold:
             bill, subject = part.billed.bill, part.billed.bill.subject
             if part.event.starts_on is not None:
                 continue
-            theirs = share(part.lower, part.billed.others, bill.amount) if part.billed.others else 0
+            for_others = self._for_others(part.billed)
+            theirs = share(part.lower, for_others, bill.amount - part.billed.voided) if for_others else 0
             own = min(part.lower - theirs, left[subject])
             others = sorted(
                 (item for item in alike if item.promise.subject != subject), key=lambda item: item.promise.ref
@@ -935,6 +946,7 @@ class _Fold:
 
         Not where it is to be billed again.
         """
+        part.billed.voided += part.event.amount
         if part.obligation.promise.own and not part.event.rebill:
             terms = part.obligation.terms
             terms.base, terms.pieces = terms.price - part.event.amount, []

@@ -282,3 +282,112 @@ def test_a_shortfalls_bill_credited_to_be_billed_again_leaves_what_it_covered(cl
     }  # fmt: skip
     cli.post(invoice("T", "2026-02-02", shortfall("60.00"), billed_usage("40.00", line="2")))
     assert _left(cli) == "0.00"
+
+
+def _note(ref: str, day: str, value: str, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "credit_note",
+        "id": ref,
+        "invoice": "S",
+        "date": day,
+        "lines": [{"line": "1", "amount": value}],
+        **more,
+    }
+
+
+_TERM = grant("K", "100.00", "2026-01-01", kind="commitment", expires_on="2026-03-31")
+_TERM_WITH_USE = _TERM | {"breakage": "proportional", "expected_breakage": "0.5"}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [order for order in permutations(range(5)) if order.index(2) < order.index(3) < order.index(4)],
+)
+@pytest.mark.parametrize("how", ["void", "rebill"])
+def test_a_shortfalls_bill_that_was_taken_back_and_billed_again_covers_late_usage_once(
+    cli: Cli, how: str, order: tuple[int, ...]
+) -> None:
+    """30.00 and 20.00 used, 30.00 billed of it, 70.00 billed twice and taken back once: 20.00 of use and 50.00 of shortfall."""
+    back = {"type": "invoice_void", "id": "V", "invoice": "S", "date": "2026-04-10", "reason": "wrong"}
+    taken = back if how == "void" else _note("N", "2026-04-10", "70.00", rebill=True)
+    documents = [
+        usage("u", "30.00", "2026-01-10"), usage("v", "20.00", "2026-03-05"), invoice("S", "2026-04-01", shortfall("70.00")),
+        taken, invoice("T", "2026-05-01", shortfall("70.00")),
+    ]  # fmt: skip
+    cli.post(*parties(), _TERM, invoice("I", "2026-01-31", billed_usage("30.00")))
+    for place in order:
+        cli.post(documents[place])
+        cli.ok("verify")
+    found = _summary(cli, 5, "revenue", "unbilled_receivable")
+    assert {month: moved for month, moved in found.items() if moved != ("0.00", "0.00")} == {
+        "2026-01": ("30.00", "0.00"), "2026-03": ("20.00", "20.00"), "2026-05": ("50.00", "-20.00"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_what_was_credited_of_a_shortfall_is_not_billed_again_where_usage_comes_after(cli: Cli, late: bool) -> None:
+    """50.00 of shortfall, 25.00 credited; 40.00 of use come late: 10.00 of the note are shortfall, 15.00 lower the use's revenue."""
+    used = usage("v", "40.00", "2026-03-15")
+    cli.post(*parties(), _TERM, usage("u", "50.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("50.00")))
+    for document in [
+        *([] if late else [used]), invoice("S", "2026-04-01", shortfall("50.00")), _note("N", "2026-04-10", "25.00"),
+        *([used] if late else []),
+    ]:  # fmt: skip
+        cli.post(document)
+    assert _summary(cli, 4, "revenue", "unbilled_receivable") == {
+        "2026-01": ("50.00", "0.00"), "2026-03": ("40.00", "40.00"), "2026-04": ("-15.00", "-40.00"),
+    }  # fmt: skip
+    cli.ok("verify")
+    cli.post(_note("M", "2026-04-20", "25.00"))  # all that is left of the bill
+    assert _total(cli)["revenue"] == "50.00"
+    cli.ok("verify")
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_late_usage_of_a_shortfall_that_is_to_be_billed_again_in_part(cli: Cli, at: int) -> None:
+    """70.00 billed cover 20.00 of use; 20.00 of its shortfall are credited to be billed again, and are."""
+    documents = [
+        invoice("S", "2026-04-01", shortfall("70.00")), _note("N", "2026-04-10", "20.00", rebill=True), usage("v", "20.00", "2026-03-05"),
+        invoice("T", "2026-05-01", shortfall("20.00")),
+    ]  # fmt: skip
+    rest = [0, 1, 3]
+    rest.insert(at, 2)
+    cli.post(*parties(), _TERM, usage("u", "30.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("30.00")))
+    for place in rest:
+        cli.post(documents[place])
+    assert _summary(cli, 5, "revenue", "unbilled_receivable") == {
+        "2026-01": ("30.00", "0.00"), "2026-03": ("20.00", "20.00"), "2026-04": ("30.00", "-20.00"), "2026-05": ("20.00", "0.00"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_late_usage_of_a_commitment_earned_with_use_whose_shortfall_was_billed_again(cli: Cli, late: int) -> None:
+    """25.00 and 15.00 used, as much is earned with it: nothing of that is April's, where the shortfall was billed and taken back."""
+    usages = [usage("u", "25.00", "2026-01-10"), usage("v", "15.00", "2026-03-10")]
+    bills = [
+        invoice("S", "2026-04-01", shortfall("75.00")),
+        {"type": "invoice_void", "id": "V", "invoice": "S", "date": "2026-04-10", "reason": "wrong"},
+        invoice("T", "2026-05-01", shortfall("75.00")),
+    ]  # fmt: skip
+    cli.post(*parties(), _TERM_WITH_USE, usages[0], invoice("I", "2026-01-31", billed_usage("25.00")))
+    for document in [*bills[: late + 1], usages[1], *bills[late + 1 :]]:
+        cli.post(document)
+        cli.ok("recognize", "--through", "2026-05")
+        cli.ok("verify")
+    found = _summary(cli, 5, "revenue", "unbilled_receivable")
+    assert {month: moved for month, moved in found.items() if moved != ("0.00", "0.00")} == {
+        "2026-01": ("50.00", "25.00"), "2026-03": ("30.00", "30.00"), "2026-05": ("20.00", "-55.00"),
+    }  # fmt: skip
+
+
+def test_all_that_is_to_be_billed_of_a_commitment_is_less_what_is_billed_ahead(cli: Cli) -> None:
+    cli.post(
+        *parties(), _TERM, usage("u", "30.00", "2026-01-10"), usage("v", "20.00", "2026-01-10", product="seats"),
+        invoice("I", "2026-01-31", billed_usage("40.00")),
+    )  # fmt: skip
+    assert (
+        "expected at most 50.00, what is left of commitment K, or 60.00 with all that was used of it and is not billed"
+        in cli.refuse(invoice("S", "2026-04-01", shortfall("70.00")))
+    )
+    cli.post(invoice("S", "2026-04-01", shortfall("60.00")))
+    assert _total(cli) == {"accounts_receivable": "100.00", "revenue": "100.00"}

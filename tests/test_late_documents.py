@@ -770,3 +770,212 @@ def test_a_note_on_a_bill_of_the_whole_contract_lowers_what_it_was_for(
         "O": "5.00",
         "O2": "5.00",
     }  # a month
+
+
+def _taken_back(ref: str, day: str, amount: str, **more: Any) -> Document:
+    return {
+        "type": "credit_note",
+        "id": ref,
+        "invoice": "I",
+        "date": day,
+        "lines": [{"line": "1", "amount": amount}],
+        **more,
+    }
+
+
+@pytest.mark.parametrize("credited", ["30.00", "50.00", "70.00"])
+@pytest.mark.parametrize("breakage", ["on_expiry", "proportional"])
+@pytest.mark.parametrize("late", [0, 1, 2, None])
+def test_usage_from_before_an_expiry_is_told_whatever_notes_took_since(
+    cli: Cli, credited: str, breakage: str, late: int | None
+) -> None:
+    """60.00 of 100.00 are used by March, so 40.00 break: a note of May takes these first, then of what was used."""
+    terms = {"expires_on": "2026-03-31"} | (
+        {"breakage": breakage, "expected_breakage": "0.2"} if breakage != "on_expiry" else {}
+    )
+    documents = [
+        usage("u", "40.00", "2026-01-10"), usage("v", "20.00", "2026-02-20"), _taken_back("N", "2026-05-01", credited),
+    ]  # fmt: skip
+    cli.post(*parties(), grant("G", "100.00", **terms), invoice("I", "2026-01-01", prepaid("100.00")))
+    for document in documents if late is None else [*documents[:late], *documents[late + 1 :], documents[late]]:
+        cli.post(document)
+        cli.ok("recognize", "--through", "2026-06")
+        cli.ok("verify")
+    found = cli.summary()
+    of_broken = min(Decimal(credited), Decimal(40))
+    assert _totals(cli, "revenue", "breakage_revenue", "customer_credits", "unbilled_receivable") == {
+        "revenue": 60 - (Decimal(credited) - of_broken), "breakage_revenue": 40 - of_broken,
+        "customer_credits": Decimal(0), "unbilled_receivable": Decimal(0),
+    }  # fmt: skip
+    assert (found["2026-01"]["revenue"], found["2026-02"]["revenue"]) == ("40.00", "20.00")
+    assert Decimal(found["2026-05"].get("breakage_revenue", "0")) == -of_broken
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_a_void_after_an_expiry_takes_what_broke_and_its_next_bill_breaks_it_again(
+    cli: Cli, order: tuple[int, ...]
+) -> None:
+    """60.00 of 100.00 used: 50.00 of the bill to be billed again are 40.00 that broke and 10.00 used, and so is the next bill."""
+    documents = [
+        usage("u", "40.00", "2026-01-10"), usage("v", "20.00", "2026-02-20"), _taken_back("N", "2026-05-01", "50.00", rebill=True),
+        invoice("J", "2026-06-15", prepaid("50.00")),
+    ]  # fmt: skip
+    if order.index(3) < order.index(2):
+        return  # nothing is to be billed again yet
+    cli.post(*parties(), grant("G", "100.00", expires_on="2026-03-31"), invoice("I", "2026-01-01", prepaid("100.00")))
+    for place in order:
+        cli.post(documents[place])
+        cli.ok("recognize", "--through", "2026-07")
+        cli.ok("verify")
+    assert _by_month(cli, "breakage_revenue", "unbilled_receivable") == {
+        "2026-03": {"breakage_revenue": "40.00"}, "2026-05": {"breakage_revenue": "-40.00", "unbilled_receivable": "10.00"},
+        "2026-06": {"breakage_revenue": "40.00", "unbilled_receivable": "-10.00"},
+    }  # fmt: skip
+
+
+def _by_month(cli: Cli, *roles: str) -> dict[str, dict[str, str]]:
+    found = {
+        month: {role: moved[role] for role in roles if moved.get(role, "0.00") != "0.00"}
+        for month, moved in cli.summary().items()
+    }
+    return {month: moved for month, moved in found.items() if moved}
+
+
+@pytest.mark.parametrize("late", range(4))
+def test_breakage_by_a_later_estimate_is_told_anew_for_a_note_of_an_earlier_day(cli: Cli, late: int) -> None:
+    """40.00 of 100.00 used, 20.00 not expected to be: 10.00 in January. A note of 30.00 leaves 70.00, of which 14.00: still 10.00.
+
+    From March half is not expected to be used: 35.00 are, which is all used, so what is left breaks.
+    """
+    documents = [
+        invoice("I", "2026-01-01", prepaid("100.00")), usage("u", "40.00", "2026-01-10"), _taken_back("N", "2026-02-01", "30.00"),
+        _estimate("E", "2026-03-01", "0.5"),
+    ]  # fmt: skip
+    cli.post(
+        *parties(), grant("G", "100.00", expires_on="2026-04-30", breakage="proportional", expected_breakage="0.2")
+    )
+    for document in [*documents[:late], *documents[late + 1 :], documents[late]] if late else documents:
+        cli.post(document)
+        cli.ok("recognize", "--through", "2026-06")
+    assert _by_month(cli, "breakage_revenue") == {
+        "2026-01": {"breakage_revenue": "10.00"}, "2026-03": {"breakage_revenue": "20.00"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_credits_that_come_back_expire_on_their_last_day_whichever_recovery_came_first(
+    cli: Cli, order: tuple[int, ...]
+) -> None:
+    """Of 100.00 written off 40.00 were used: 15.00 and 25.00 of 50.00 bring that back, 25.00 break in March, 30.00 of May then."""
+    recovered = [
+        {"type": "recovery", "id": f"R{number}", "write_off": "W-I", "date": day, "rail": "wire", "amount": amount}
+        for number, (day, amount) in enumerate(
+            [("2026-02-15", "15.00"), ("2026-03-10", "50.00"), ("2026-05-05", "30.00")]
+        )
+    ]
+    cli.post(
+        *parties(), grant("G", "100.00", expires_on="2026-03-31"), invoice("I", "2026-01-01", prepaid("100.00")),
+        usage("u", "40.00", "2026-01-10"), _write_off("I", "2026-02-01"),
+    )  # fmt: skip
+    for place in order:
+        cli.post(recovered[place])
+        cli.ok("recognize", "--through", "2026-06")
+    assert _by_month(cli, "breakage_revenue", "bad_debt") == {
+        "2026-02": {"bad_debt": "25.00"}, "2026-03": {"bad_debt": "-25.00", "breakage_revenue": "25.00"},
+        "2026-05": {"breakage_revenue": "30.00"},
+    }  # fmt: skip
+
+
+_USED = contract(
+    "K", "2026-01-01", {"id": "O", "product": "tokens", "start": "2026-01-01", "end": "2026-12-31", "pattern": "usage"}
+)
+
+
+def _rebate(ref: str, day: str, amount: str) -> Document:
+    return {"type": "estimate", "id": ref, "contract": "K", "component": "rebate", "date": day, "amount": amount, "refund": True,
+            "reason": "volume", "obligations": ["O"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("kind", ["note", "refund", "write_off"])
+def test_what_was_expected_back_of_usage_goes_to_what_took_it_first_by_days(
+    cli: Cli, kind: str, order: tuple[int, ...]
+) -> None:
+    """10.00 of 100.00 were expected back: of 15.00 in February and 15.00 in March the first takes that, and 5.00 of revenue."""
+    first = {
+        "note": _taken_back("N", "2026-02-20", "15.00"),
+        "refund": {
+            "type": "refund",
+            "id": "F",
+            "payment": "P",
+            "invoice": "I",
+            "date": "2026-02-20",
+            "amount": "15.00",
+        },
+        "write_off": _write_off("I", "2026-02-20", amount="15.00"),
+    }[kind]
+    paid = [payment("P", "60.00", "2026-02-01", ("I", "60.00"))]
+    documents = [_rebate("E", "2026-01-31", "-10.00"), first, _taken_back("M", "2026-03-20", "15.00")]
+    bill = invoice("I", "2026-01-31", {"id": "1", "kind": "usage", "product": "tokens", "amount": "100.00"})
+    cli.post(*parties(), _USED, usage("U", "100.00", "2026-01-10"), bill, *paid)
+    for place in order:
+        cli.post(documents[place])
+        cli.ok("recognize", "--through", "2026-04")
+        cli.ok("verify")
+    role = {"note": "revenue", "refund": "refunds", "write_off": "bad_debt"}[kind]
+    less = "-5.00" if kind == "note" else "5.00"
+    assert _by_month(cli, "revenue", "refunds", "bad_debt", "refund_liability") == {
+        "2026-01": {"revenue": "90.00", "refund_liability": "10.00"}, "2026-02": {role: less, "refund_liability": "-10.00"},
+        "2026-03": {"revenue": "-15.00"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("between", [True, False])
+def test_what_is_expected_back_of_usage_falls_after_it_was_given(
+    cli: Cli, between: bool, order: tuple[int, ...]
+) -> None:
+    """25.00 paid back in February, 10.00 of it expected; from March 4.00 are: 6.00 more were earned, and are shown beside it."""
+    documents = [
+        _rebate("E", "2026-01-31", "-10.00"), _rebate("E2", "2026-03-31", "-4.00"),
+        {"type": "refund", "id": "F", "payment": "P", "invoice": "I", "date": "2026-02-15", "amount": "25.00"},
+    ]  # fmt: skip
+    bill = invoice("I", "2026-01-31", {"id": "1", "kind": "usage", "product": "tokens", "amount": "100.00"})
+    cli.post(
+        *parties(),
+        _USED,
+        usage("U", "100.00", "2026-01-10"),
+        bill,
+        payment("P", "100.00", "2026-02-01", ("I", "100.00")),
+    )
+    for place in order:
+        cli.post(documents[place])
+        if between:
+            cli.ok("recognize", "--through", "2026-04")
+    cli.ok("recognize", "--through", "2026-04")
+    assert _by_month(cli, "revenue", "refunds", "refund_liability", "unbilled_receivable", "deferred_revenue") == {
+        "2026-01": {"revenue": "90.00", "refund_liability": "10.00"}, "2026-02": {"refunds": "15.00", "refund_liability": "-10.00"},
+        "2026-03": {"revenue": "6.00", "refunds": "6.00"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("between", [True, False])
+def test_a_recovery_of_usage_brings_back_what_was_expected_back_after_the_bad_debt(cli: Cli, between: bool) -> None:
+    """30.00 written off are 20.00 expected back and 10.00 lost: of 28.00 recovered 18.00 are expected back again."""
+    cli.post(
+        *parties(), _USED, usage("U", "100.00", "2026-01-10"), _rebate("E", "2026-02-28", "-20.00"),
+        invoice("I", "2026-01-31", {"id": "1", "kind": "usage", "product": "tokens", "amount": "100.00"}),
+    )  # fmt: skip
+    later = [
+        _write_off("I", "2026-03-10", amount="30.00"),
+        _recovered("R", "2026-03-20", "28.00"),
+        usage("V", "10.00", "2026-04-10"),
+    ]
+    for document in later:
+        cli.post(document)
+        if between:
+            cli.ok("recognize", "--through", "2026-05")
+    assert _totals(cli, "bad_debt", "refund_liability", "deferred_revenue", "unbilled_receivable", "revenue") == {
+        "bad_debt": Decimal(0), "refund_liability": Decimal(18), "deferred_revenue": Decimal(0), "unbilled_receivable": Decimal(10),
+        "revenue": Decimal(90),
+    }  # fmt: skip
