@@ -1607,7 +1607,9 @@ _RULES = (
 BY_ARRIVAL = (
     "Which grant a usage drew on: decided when it arrives, of the credits that are left then; later documents leave it as it was.",
     "Which of two documents over one limit is refused: what an invoice has open, a payment has left, a grant has unused.",
-    "Which unused credits go with a bill of them that is taken back: those of its order that have arrived.",
+    "Which unused credits go with a bill of them that is taken back: those of its order that have arrived; and what of it is of used ones.",
+    "What credits earn that are drawn, or given back, after a note lowered their price: its part of what was left of it then.",
+    "In another currency, at which rate usage stands that a bill covered which was taken back: what arrives after it at its own.",
     "What a write-off that names no amount gives up: what is due of the invoice when it arrives.",
     "Over which lines what is given up of an invoice, or charged back, is split: by what is left of each, of earlier days what has arrived.",
     "Printed invoice numbers: without gaps, in the order in which invoices were accepted.",

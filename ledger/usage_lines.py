@@ -239,11 +239,11 @@ def _borne(days: Mapping[date, _Day]) -> dict[date, Counter[str]]:
             taken += amount
             borne[kind] += max(amount - ahead_of_use, 0) if amount >= 0 else -min(-amount, borne[kind])
         beyond = max(sum(borne.values()) - max(used, 0), 0)
+        found[day] = Counter(borne)
         for kind in ("discount", *TAKINGS):
             part = min(beyond, borne[kind])
-            borne[kind] -= part
+            found[day][kind] -= part
             beyond -= part
-        found[day] = Counter(borne)
     return found
 
 

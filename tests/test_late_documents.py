@@ -979,3 +979,24 @@ def test_a_recovery_of_usage_brings_back_what_was_expected_back_after_the_bad_de
         "bad_debt": Decimal(0), "refund_liability": Decimal(18), "deferred_revenue": Decimal(0), "unbilled_receivable": Decimal(10),
         "revenue": Decimal(90),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_note_on_usage_that_comes_after_its_write_off_was_recovered_leaves_no_asset(cli: Cli, late: bool) -> None:
+    """180.00 billed, 20.00 credited of usage, 160.00 written off and 110.00 recovered: 110.00 were earned, and nothing is to be billed."""
+    bill = invoice(
+        "I", "2026-01-31",
+        {"id": "1", "kind": "service", "product": "seats", "start": "2026-01-01", "end": "2026-04-30", "amount": "120.00"},
+        {"id": "2", "kind": "usage", "product": "tokens", "amount": "60.00"},
+    )  # fmt: skip
+    note = {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-02-10", "lines": [{"line": "2", "amount": "20.00"}]}
+    rest = [
+        _write_off("I", "2026-03-01", amount="160.00"), _recovered("R", "2026-03-15", "50.00"), _recovered("Q", "2026-03-15", "60.00"),
+    ]  # fmt: skip
+    cli.post(*parties(), usage("U", "60.00", "2026-01-10"), bill)
+    for document in [*rest, note] if late else [note, *rest]:
+        cli.post(document)
+        cli.ok("recognize", "--through", "2026-05")
+    totals = _totals(cli, "revenue", "bad_debt", "unbilled_receivable", "deferred_revenue", "accounts_receivable")
+    assert totals["revenue"] - totals["bad_debt"] == 110
+    assert (totals["unbilled_receivable"], totals["deferred_revenue"], totals["accounts_receivable"]) == (0, 0, 0)
