@@ -989,7 +989,13 @@ def test_a_note_on_usage_that_comes_after_its_write_off_was_recovered_leaves_no_
         {"id": "1", "kind": "service", "product": "seats", "start": "2026-01-01", "end": "2026-04-30", "amount": "120.00"},
         {"id": "2", "kind": "usage", "product": "tokens", "amount": "60.00"},
     )  # fmt: skip
-    note = {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-02-10", "lines": [{"line": "2", "amount": "20.00"}]}
+    note = {
+        "type": "credit_note",
+        "id": "N",
+        "invoice": "I",
+        "date": "2026-02-10",
+        "lines": [{"line": "2", "amount": "20.00"}],
+    }
     rest = [
         _write_off("I", "2026-03-01", amount="160.00"), _recovered("R", "2026-03-15", "50.00"), _recovered("Q", "2026-03-15", "60.00"),
     ]  # fmt: skip
