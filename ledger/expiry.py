@@ -179,7 +179,12 @@ def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date,
         for note in notes:
             if note.on <= day:
                 note.count(grant.broken)
-        paid = grant.funded(day) + sum(note.counted for note in notes if note.on <= day)
+        # what was taken back unused of a later day, as in a closed month, was not there to break
+        later = [] if any(note.voids for note in notes) else days
+        paid = min(
+            grant.funded(by) + sum(note.counted for note in notes if note.on <= by)
+            for by in (day, *(by for by in later if by > day))
+        )
         on = max(day, first or day)
         by_then = with_use + sum(amount for other, amount in known.items() if other <= on) + broken
         money = max(paid - grant.drawn - by_then, 0)

@@ -1006,3 +1006,19 @@ def test_a_note_on_usage_that_comes_after_its_write_off_was_recovered_leaves_no_
     totals = _totals(cli, "revenue", "bad_debt", "unbilled_receivable", "deferred_revenue", "accounts_receivable")
     assert totals["revenue"] - totals["bad_debt"] == 110
     assert (totals["unbilled_receivable"], totals["deferred_revenue"], totals["accounts_receivable"]) == (0, 0, 0)
+
+
+def test_a_note_from_before_an_expiry_that_comes_once_that_is_closed_takes_unused_credits(cli: Cli) -> None:
+    """60.00 of 100.00 used; 30.00 of the rest go with a note of February that comes in June, beside one of April for the others."""
+    cli.post(
+        *parties(), grant("G", "100.00", expires_on="2026-03-31"), invoice("I", "2026-01-01", prepaid("100.00")),
+        usage("u", "60.00", "2026-01-10"), _taken_back("N", "2026-04-10", "40.00"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-05")
+    for month in range(1, 6):
+        cli.ok("close", f"2026-{month:02}")
+    cli.post(_taken_back("M", "2026-02-10", "30.00"))
+    # 30.00 of the 40.00 that broke were gone, so 30.00 of the note of April were of what was used
+    assert _totals(cli, "revenue", "breakage_revenue", "customer_credits", "unbilled_receivable") == {
+        "revenue": Decimal(30), "breakage_revenue": Decimal(0), "customer_credits": Decimal(0), "unbilled_receivable": Decimal(0),
+    }  # fmt: skip
