@@ -172,7 +172,7 @@ def _told(wallets: Wallets, grant: Grant, day: date) -> list[_Told]:
     estimates: Sequence[Any] = books.connection.execute(text(_ESTIMATES), place).all()
     first_open = books.first_open_day(grant.entity)
     estimated = [max(row.effective_on, first_open) for row in estimates]
-    billed = [on for on, _ in grant.fundings]
+    billed = [funding.day for funding in grant.fundings]
     told = []
     # what is left after the last day of prepaid credits breaks then
     last = date.max if grant.kind == "commitment" or grant.expires_on is None else grant.expires_on

@@ -28,7 +28,7 @@ from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.expiry import expired_by
-from ledger.grants import Grant, share_of_order
+from ledger.grants import Funding, Grant, share_of_order
 from ledger.line_changes import add_change
 from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
@@ -125,7 +125,7 @@ class _Credit:
         grant = self.wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
         expired_by(self.wallets, source, grant, self.on)
         if kind != "void":
-            self.freed += redraws.free(self.wallets, source, grant, amount + self.taken[subject], self.day)
+            self.freed += redraws.free(self.wallets, source, grant, amount + self.taken[subject], self.on)
         taken = credits_back.split(self.books, source, grant, amount, self.day, self.taken[subject])
         self.taken[subject] += taken.unused
         credits_back.take_unused(self.wallets, source, grant, taken, self.day, kind, line.line)
@@ -172,7 +172,7 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
     for line, amount in lowered:
         if line.kind == "prepaid" and amount:
             grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            grant.fundings.append((credit.day, -amount))
+            grant.fundings.append(Funding(credit.day, -amount, on))
         if line.kind == "shortfall" and amount and credit.kind == "void":  # else it is a lower price
             commitment = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             unused = min(amount, commitment.expired_face)

@@ -14,7 +14,7 @@ from datetime import date
 from sqlalchemy import text
 
 from ledger.books import Books, Movement, Source
-from ledger.grants import Grant, grant_accounts
+from ledger.grants import Funding, Grant, grant_accounts
 from ledger.money import allocate, share
 from ledger.positions import available
 from ledger.wallets import Wallets, record_move
@@ -171,7 +171,7 @@ def recover(
         lead = items[0][0]
         _bring_back(wallets, source, faces, part, "recovered", on, f"{line}{of}")
         movements.append(Movement("recovery.credits", part, rail, lead.subject))
-        lead.fundings.append((books.open_day(source.entity, on), part))
+        lead.fundings.append(Funding(books.open_day(source.entity, on), part, on))
     assert after <= whole, "no more is recovered of credits than was taken"
     return movements
 

@@ -124,12 +124,13 @@ def expire_again(wallets: Wallets) -> None:
 
 
 def broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, int]:
-    """What of a grant's price broke when it expired, by day."""
+    """What of a grant's price broke when it expired, by the day of which it is, whenever that counted."""
     books.flush()
     rows = books.connection.execute(
         text(
-            "select p.effective_on, sum(case when p.debit_account = a.account_id then p.amount else -p.amount end)::bigint as amount "
+            "select e.occurred_on, sum(case when p.debit_account = a.account_id then p.amount else -p.amount end)::bigint as amount "
             "from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account) "
+            "join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id "
             "where a.customer_id = :customer_id and a.subject = :subject and a.role = 'customer_credits' and p.rule = any(:rules) "
             "group by 1 having sum(case when p.debit_account = a.account_id then p.amount else -p.amount end) <> 0 order by 1"
         ),
@@ -138,7 +139,7 @@ def broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, i
             "rules": [RULES["expire.prepaid"].number, RULES["expire.prepaid_corrected"].number],
         },
     )  # fmt: skip
-    return {row.effective_on: row.amount for row in rows}
+    return {row.occurred_on: row.amount for row in rows}
 
 
 def expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> bool:
@@ -168,24 +169,24 @@ def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date,
     if anew:
         _put_back_notes(wallets, source, grant)
     notes = wallets.noted.get(grant.grant_id, ())
-    days = sorted({day for day, _ in grant.fundings if day > expires_on})
+    days = sorted({funding.on for funding in grant.fundings if funding.on > expires_on})
     known = broken_by_expiry(wallets.books, source, grant) if days and grant.broken else {}
     known = {day: amount for day, amount in known.items() if amount > 0}  # what a void took is told by it
     with_use = grant.broken - sum(known.values())
     # a void says itself what it takes; what usage gives back later breaks then
     first = None if any(note.voids for note in notes) else grant.returned_on
+    first_open = wallets.books.first_open_day(source.entity)
     broken = 0
     for day in (expires_on, *(day for day in days if day <= through)):
         for note in notes:
             if note.on <= day:
                 note.count(grant.broken)
-        # what was taken back unused of a later day, as in a closed month, was not there to break
-        later = [] if any(note.voids for note in notes) else days
-        paid = min(
-            grant.funded(by) + sum(note.counted for note in notes if note.on <= by)
-            for by in (day, *(by for by in later if by > day))
+        paid = sum(funding.amount for funding in grant.fundings if funding.on <= day)
+        paid += sum(note.counted for note in notes if note.on <= day)
+        # nothing breaks before the books have it, as in a month that was closed when it came
+        on = max(
+            [day, first or day, *(known.day for known in grant.fundings if known.on <= day and known.day > first_open)]
         )
-        on = max(day, first or day)
         by_then = with_use + sum(amount for other, amount in known.items() if other <= on) + broken
         money = max(paid - grant.drawn - by_then, 0)
         wallets.books.post(source, on, [Movement("expire.prepaid", money, grant.subject, grant.subject)])
@@ -201,7 +202,7 @@ def _break_part(wallets: Wallets, source: Source, grant: Grant, paid: Grant, fac
     others = sum(item.left for item in (paid, *paid.bonuses) if item is not grant)
     money = paid.price_left if others == 0 else share_of_order(paid, face)
     money = min(money, max(paid.funded() - paid.drawn - paid.broken, 0))
-    day = max([expires_on, paid.returned_on or expires_on, *(day for day, _ in paid.fundings)])
+    day = max([expires_on, paid.returned_on or expires_on, *(funding.day for funding in paid.fundings)])
     wallets.books.post(source, day, [Movement("expire.prepaid", money, paid.subject, paid.subject)])
     paid.broken += money
     if money:
@@ -243,7 +244,7 @@ def _put_back_notes(wallets: Wallets, source: Source, grant: Grant) -> None:
         {"customer_id": source.customer.customer_id, "subject": grant.subject, "expires_on": grant.expires_on},
     )
     notes = wallets.noted[grant.grant_id] = [
-        Noted(row.effective_on, row.amount, row.broken, row.voids) for row in rows if row.amount > 0
+        Noted(row.occurred_on, row.amount, row.broken, row.voids) for row in rows if row.amount > 0
     ]
     for note in notes:
         grant.broken += note.broken
@@ -279,14 +280,15 @@ def _take_again(wallets: Wallets, source: Source, grant: Grant) -> None:
 
 
 _NOTED = """
-    select p.effective_on, r.code like 'expire.%' as voids,
+    select e.occurred_on, r.code like 'expire.%' as voids,
            sum(case when r.code = 'credit.used_after_all' then 0 when p.debit_account = a.account_id then p.amount else -p.amount
                end)::bigint as amount,
            coalesce(sum(case when p.debit_account = a.account_id then p.amount else -p.amount end)
                     filter (where a.role = 'breakage_revenue'), 0)::bigint as broken
     from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account)
     join rule r on r.number = p.rule
+    join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id
     where a.customer_id = :customer_id and a.subject = :subject and a.role in ('revenue', 'breakage_revenue')
       and r.code in ('credit.used', 'credit.used_to_balance', 'credit.used_after_all', 'break.returned', 'expire.prepaid_corrected', 'expire.prepaid')
-      and p.effective_on > :expires_on
+      and e.occurred_on > :expires_on
     group by 1, 2 order by 1, 2"""

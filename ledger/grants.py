@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
+from typing import NamedTuple
 
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, Refused
@@ -24,7 +25,13 @@ KIND_ORDER = {"promotional": 0, "pilot": 1, "prepaid": 2, "commitment": 3}
 _NEVER = date.max
 _LAST = 2**31
 
-Funding = tuple[date, int]
+
+class Funding(NamedTuple):
+    """What a bill was for of a grant, or took back: by the day on which it counts, and the one on which it happened."""
+
+    day: date
+    amount: int
+    on: date
 
 
 @dataclass(slots=True)
@@ -154,7 +161,7 @@ class Grant:
 
     def funded(self, through: date = _NEVER) -> int:
         """Money billed for it by invoices dated up to a day."""
-        return sum(amount for day, amount in self.fundings if day <= through)
+        return sum(funding.amount for funding in self.fundings if funding.day <= through)
 
 
 def grant_subject(ref: str) -> str:

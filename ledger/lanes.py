@@ -175,7 +175,7 @@ def _span(grants: list[Grant], chosen: Grant, product: str, day: int, first: int
 
     It covers them and is billed by then, and no grant before it covers them.
     """
-    first = max([first, days(chosen.effective_on), *(days(billed_on) for billed_on, _ in chosen.fundings)])
+    first = max([first, days(chosen.effective_on), *(days(funding.day) for funding in chosen.fundings)])
     if chosen.returned_on is not None:
         first = max(first, days(chosen.returned_on))
     if chosen.expires_on is not None:

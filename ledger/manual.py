@@ -13,7 +13,7 @@ from ledger.approval import require_second
 from ledger.books import HOUSE, HOUSE_REF, AccountKey, Books, Movement, Source
 from ledger.chart import ROLES
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.grants import NET_GRANT, grant_accounts
+from ledger.grants import NET_GRANT, Funding, grant_accounts
 from ledger.money import to_minor, to_text
 from ledger.obligations import obligation_sides
 from ledger.payments import find_invoice
@@ -54,7 +54,7 @@ def post_manual_entry(wallets: Wallets, doc: documents.ManualEntry, document_id:
     for name, movements in by_customer.items():
         source = books.source(document_id, name, doc.entity, doc.currency, doc.date)
         books.post(source, doc.date, movements)
-        _fund(wallets, source, movements, books.open_day(doc.entity, doc.date))
+        _fund(wallets, source, movements, doc.date)
     return source.customer.customer_id if len(by_customer) == 1 else HOUSE
 
 
@@ -83,13 +83,14 @@ def _movement(wallets: Wallets, source: Source, line: documents.ManualLine, on: 
     return Movement("manual", amount, debit, credit, line.product or "", roles=(line.debit, line.credit))
 
 
-def _fund(wallets: Wallets, source: Source, movements: list[Movement], day: date) -> None:
+def _fund(wallets: Wallets, source: Source, movements: list[Movement], on: date) -> None:
     """Note on grants that money for them was taken over, and let liability and asset of each thing settle each other."""
+    day = wallets.books.open_day(source.entity, on)
     before = day - timedelta(days=1)
     for movement in movements:
         kind, _, ref = movement.credit.partition(":")
         if kind == "grant":
-            wallets.grant(source.customer.customer_id, ref).fundings.append((day, movement.amount))
+            wallets.grant(source.customer.customer_id, ref).fundings.append(Funding(day, movement.amount, on))
             wallets.books.net(source, grant_accounts(source, ref), NET_GRANT, before)
         for subject in {movement.debit, movement.credit}:
             if subject.startswith("obligation:"):

@@ -28,7 +28,7 @@ def share_anew(books: Books, source: Source, paid: Grant) -> None:
     if broken < paid.broken:
         assert paid.expires_on is not None or any(item.expires_on for item in paid.bonuses), "what broke had expired"
         day = max(item.expires_on for item in pool if item.expires_on is not None and item.expired_face)
-        day = max([day, *(funded_on for funded_on, _ in paid.fundings)])
+        day = max([day, *(funding.day for funding in paid.fundings)])
         books.post(
             source, day, [Movement("expire.prepaid_corrected", paid.broken - broken, paid.subject, paid.subject)]
         )

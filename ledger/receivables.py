@@ -21,7 +21,7 @@ from ledger.errors import (
     WrongCurrency,
     WrongParty,
 )
-from ledger.grants import NET_GRANT, bill_grant, grant_accounts
+from ledger.grants import NET_GRANT, Funding, bill_grant, grant_accounts
 from ledger.line_changes import add_change
 from ledger.money import exact_product, round_minor, share, to_minor, to_text, within_limit
 from ledger.obligations import (
@@ -330,7 +330,7 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
                 wallets.touch(grant)
             else:
                 credits_back.bill_again(wallets, source, grant, billed.net, billing.day, billed.line.id)
-                grant.fundings.append((billing.day, billed.net))
+                grant.fundings.append(Funding(billing.day, billed.net, billing.terms.recorded_on))
         _add_line(books, source, doc, billed)
         for subject, amount in billing.parts.get(billed.line.id, ()):
             books.add_row(

@@ -262,7 +262,7 @@ def _lost(
     customer_id, number = write_off.customer_id, write_off.document_id
     unused = credits_back.written_off(books, customer_id, number)
     on = books.connection.scalar(
-        text("select min(effective_on) from entry where customer_id = :customer_id and document_id = :document_id"),
+        text("select dated_on from document where customer_id = :customer_id and document_id = :document_id"),
         {"customer_id": customer_id, "document_id": number},
     )
     used: dict[str, int] = {}

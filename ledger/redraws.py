@@ -29,9 +29,9 @@ _LATER = """
     join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id and e.reverses is null
     join posting q on q.customer_id = e.customer_id and q.entry_id = e.entry_id
     join account r on r.customer_id = q.customer_id and r.account_id = q.credit_account and r.role = 'revenue'
-    where a.customer_id = :customer_id and a.subject = any(:subjects) and e.effective_on > :day
+    where a.customer_id = :customer_id and a.subject = any(:subjects) and e.occurred_on > :on
       and not exists (select from entry x where x.customer_id = e.customer_id and x.reverses = e.entry_id)
-    group by 1, 2, 3 order by e.effective_on desc, e.entry_id desc"""
+    group by 1, 2, 3 order by e.occurred_on desc, e.entry_id desc"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +43,25 @@ class Freed:
     face: int
 
 
-def free(wallets: Wallets, source: Source, grant: Grant, amount: int, day: date) -> list[Freed]:
+def free(wallets: Wallets, source: Source, grant: Grant, amount: int, on: date) -> list[Freed]:
     """Let draws of later days than one give back what an amount of a grant's bill needs of unused credits; the last first.
+
+    They may have come in closed months: what they give back comes in the first open one.
 
     What was gathered is written first, where anything is needed.
     """
     books, customer_id = wallets.books, source.customer.customer_id
     credits_key, _ = grant_accounts(source, grant.ref)
     history = books.history(customer_id, credits_key)
-    needed = amount - max(available(history, day), 0)
-    if needed <= 0 or not grant.drawn or not any(later > day for later in history):
+    needed = amount - max(available(history, books.open_day(source.entity, on)), 0)
+    if needed <= 0 or not grant.drawn or not any(later > on for later in history):
         return []
     books.flush()
     pool = {item.subject: item for item in (grant, *grant.bonuses)}
     rows: list[Any] = list(
         books.connection.execute(
             text(_LATER),
-            {"customer_id": customer_id, "subjects": list(pool), "day": day, "draws": list(_DRAWS)},
+            {"customer_id": customer_id, "subjects": list(pool), "on": on, "draws": list(_DRAWS)},
         )
     )
     freed: list[Freed] = []

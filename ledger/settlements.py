@@ -22,6 +22,7 @@ from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.expiry import expired_by
+from ledger.grants import Funding
 from ledger.money import to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.positions import available
@@ -273,7 +274,7 @@ def _of_usage(
     if line.kind == "prepaid":
         grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
         expired_by(wallets, source, grant, on)
-        freed = redraws.free(wallets, source, grant, net + before[line.subject], day)
+        freed = redraws.free(wallets, source, grant, net + before[line.subject], on)
         wallets.freed += [(source, item) for item in freed]
         taken = credits_back.split(books, source, grant, net, day, before[line.subject])
         before[line.subject] += taken.unused
@@ -283,7 +284,7 @@ def _of_usage(
         grant.broken -= back
         credits_back.take_unused(wallets, source, grant, credits_back.Taken(unused, 0, 0), day, kind, line.line)
         if unused:
-            grant.fundings.append((day, -unused))
+            grant.fundings.append(Funding(day, -unused, on))
         return [
             Movement("break.returned", back, line.subject, line.subject),
             Movement(earned_rule, net - unused, line.subject, to, rate=rate),

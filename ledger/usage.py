@@ -126,10 +126,10 @@ def covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> Gr
         if grant.returned_on is not None and grant.returned_on > on:
             return None
         funded = 0
-        for day, money in grant.fundings:
-            if day > on:
+        for funding in grant.fundings:
+            if funding.day > on:
                 return None
-            funded += money
+            funded += funding.amount
         return grant if grant.drawn == grant.drawn_face and funded - grant.drawn - grant.broken >= amount else None
     return None
 
@@ -336,7 +336,7 @@ def _in_order(grant: Grant, money: int, on: date) -> bool:
     """Whether all that was billed of a grant, or given back, was by a day, and covers so much more money: no date needs a look."""
     if grant.returned_on is not None and grant.returned_on > on:
         return False
-    return all(day <= on for day, _ in grant.fundings) and grant.funded() - grant.drawn - grant.broken >= money
+    return all(funding.day <= on for funding in grant.fundings) and grant.funded() - grant.drawn - grant.broken >= money
 
 
 def _billed_by(books: Books, source: Source, draws: Sequence[Draw], on: date) -> list[int]:

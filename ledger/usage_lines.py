@@ -129,14 +129,11 @@ def take(books: Books, source: Source, product: str, amount: int, day: date, bef
 
 
 def settle_taken(wallets: Wallets, source: Source, product: str, *, lowers: bool) -> None:
-    """After a bill of usage was taken back: settle, where something of that usage was taken back before, too.
-
-    Where it `lowers` what was billed, otherwise than by a void, that is noted.
-    """
+    """After a bill of usage was taken back: settle, where that, or what was taken back before, `lowers` what was billed: no void does."""
+    if lowers:
+        note(wallets, source, product)
     if is_taken(wallets, source, product):
         settle(wallets.books, source, product)
-    elif lowers:
-        note(wallets, source, product)
 
 
 def note(wallets: Wallets, source: Source, product: str) -> None:
@@ -159,7 +156,21 @@ class _Day:
     billed: int = 0  # and whatever else moves the position of billed less used
     discount: int = 0
     taken: Counter[str] = field(default_factory=Counter)
-    borne: Counter[str] = field(default_factory=Counter)  # as posted: by which kind revenue is less, or a loss
+
+
+@dataclass(slots=True)
+class _Told:
+    """A product's usage by the days on which it happened; and what is posted, by the days on which it counts.
+
+    The two differ where something came late in a closed month: what happened is told as if no month were closed, and what
+    that changes counts in the first open one.
+    """
+
+    days: dict[date, _Day] = field(default_factory=lambda: defaultdict(_Day))
+    posted: dict[date, Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )  # borne: less revenue, or a loss
+    used: Counter[date] = field(default_factory=Counter)  # by the days on which it counts
 
 
 def settle(books: Books, source: Source, product: str) -> None:
@@ -168,26 +179,28 @@ def settle(books: Books, source: Source, product: str) -> None:
     What was gathered is written first.
     """
     _write(books)
-    _find_rebates(books, source, product)
+    changed = _find_rebates(books, source, product)
     _write(books)
-    days = _days(books, source, product)
+    told = _tell(books, source, product)
     subject = usage_subject(product)
     first_open = books.first_open_day(source.entity)
-    days.setdefault(first_open, _Day())
-    posted: Counter[str] = Counter()
-    changed: date | None = None
-    targets = _borne(days)
-    for day in sorted(days):
-        posted.update(days[day].borne)
+    target, posted = Counter[str](), Counter[str]()
+    used = 0
+    targets = _borne(told.days)
+    for day in sorted({*targets, *told.posted, *told.used, first_open}):
+        target = targets.get(day, target)
+        used += told.used[day]
+        posted.update(told.posted.get(day, {}))
         if day < first_open:
             continue
+        borne = _within(target, used)
         movements = []
-        for kind, (used, unused) in _CORRECTED.items():
-            step = targets[day][kind] - posted[kind]
+        for kind, (earned, unearned) in _CORRECTED.items():
+            step = borne[kind] - posted[kind]
             posted[kind] += step
-            movements.append(Movement(used if step > 0 else unused, abs(step), subject, subject, product))
+            movements.append(Movement(earned if step > 0 else unearned, abs(step), subject, subject, product))
         if any(movement.amount for movement in movements):
-            changed = changed or day
+            changed = min(changed or day, day)
             books.post(source, day, movements)
     if changed is not None:
         books.net(source, overage_accounts(source, product), NET_USAGE, changed - timedelta(days=1))
@@ -219,10 +232,9 @@ def _write(books: Books) -> None:
 
 
 def _borne(days: Mapping[date, _Day]) -> dict[date, Counter[str]]:
-    """By day, what of all taken back until then was used: by which revenue is less, or a loss.
+    """By day, what of all taken back until then was of what was used: revenue is less by it, or it is lost.
 
-    A discount lowers the price of what was used. Of what is taken back, what was billed ahead goes first, by days; and never
-    more than was used is borne.
+    A discount lowers the price of what was used. Of what is taken back, what was billed ahead goes first, by days.
     """
     used = billed = discount = taken = 0
     borne: Counter[str] = Counter()
@@ -238,46 +250,61 @@ def _borne(days: Mapping[date, _Day]) -> dict[date, Counter[str]]:
             ahead_of_use = max(billed - used + sum(borne.values()) - taken, 0)
             taken += amount
             borne[kind] += max(amount - ahead_of_use, 0) if amount >= 0 else -min(-amount, borne[kind])
-        beyond = max(sum(borne.values()) - max(used, 0), 0)
         found[day] = Counter(borne)
-        for kind in ("discount", *TAKINGS):
-            part = min(beyond, borne[kind])
-            found[day][kind] -= part
-            beyond -= part
     return found
+
+
+def _within(borne: Counter[str], used: int) -> Counter[str]:
+    """What of it shows: never more than is used, whatever of it comes later."""
+    beyond = max(sum(borne.values()) - max(used, 0), 0)
+    within = Counter(borne)
+    for kind in ("discount", *TAKINGS):
+        part = min(beyond, borne[kind])
+        within[kind] -= part
+        beyond -= part
+    return within
 
 
 def lost_on(books: Books, source: Source, product: str, day: date) -> int:
     """What bills of a product's usage that were written off on a day are of bad debt: of what was used by then."""
     _write(books)
-    found = _borne({on: moved for on, moved in _days(books, source, product).items() if on <= day})
-    before = [borne["write_off"] for on, borne in found.items() if on < day]
-    return found[day]["write_off"] - (before[-1] if before else 0) if day in found else 0
+    days = _tell(books, source, product).days
+    found = _borne(days)
+    if day not in found:
+        return 0
+
+    def lost(on: date) -> int:
+        return _within(found[on], sum(moved.used for other, moved in days.items() if other <= on))["write_off"]
+
+    return lost(day) - max(((on, lost(on)) for on in found if on < day), default=(day, 0))[1]
 
 
-def _find_rebates(books: Books, source: Source, product: str) -> None:
+def _find_rebates(books: Books, source: Source, product: str) -> date | None:
     """Let what is taken back of usage be of what was expected to be, by days: whatever came first, and however much was recognised.
 
     A refund liability of the month counts from its end. Where less is expected later than was given, the rest is of what was used.
+    Returns the first day on which that moved anything.
     """
     usage = usage_subject(product)
     days: dict[date, _Day] | None = None
+    changed: date | None = None
     first_open = books.first_open_day(source.entity)
     for obligation in _with_rebates(books, source, product):
-        days = _days(books, source, product) if days is None else days
-        expected, found = _expected_and_found(books, source, obligation)
-        for on, kinds in found.items():  # taken back of usage is all of it, whatever was found to be expected
-            day = days.setdefault(on, _Day())
-            day.taken.update(kinds)
-        target = _given_of(days, expected)
+        days = _tell(books, source, product).days if days is None else days
+        found = _rebates_found(books, source, obligation)
+        for on, kinds in found.happened.items():  # taken back of usage is all of it, whatever was found to be expected
+            days.setdefault(on, _Day()).taken.update(kinds)
+        targets = _given_of(days, _expected(books, source, obligation, found.recognised))
         kept = refund_key(source.entity, source.currency, obligation)
-        known: Counter[str] = Counter()
-        should: Counter[str] = Counter()
-        for on in sorted({*target, *found, first_open}):
-            known.update(found.get(on, {}))
-            should.update(target.get(on, {}))
+        known, target = Counter[str](), Counter[str]()
+        recognised = 0
+        for on in sorted({*targets, *found.posted, *found.recognised, first_open}):
+            known.update(found.posted.get(on, {}))
+            target.update(targets.get(on, {}))
+            recognised += found.recognised[on]
             if on < first_open:
                 continue
+            should = _up_to(target, recognised)
             movements = []
             for kind in TAKINGS:
                 step = should[kind] - known[kind]
@@ -289,18 +316,20 @@ def _find_rebates(books: Books, source: Source, product: str) -> None:
                     ]
                 elif step < 0:
                     # owed again as far as it is still expected
-                    owed = sum(amount for day, amount in expected.items() if day <= on) - sum(should.values())
-                    short = max(owed, 0) - balance(books.history(source.customer.customer_id, kept), on)
+                    short = max(recognised - sum(should.values()), 0)
+                    short -= balance(books.history(source.customer.customer_id, kept), on)
                     movements += [
                         Movement(f"{kind}.rebate_returned", -step, usage, obligation),
                         Movement("refund_liability.expected", min(-step, max(short, 0)), obligation, obligation),
                     ]
             if movements:
+                changed = min(changed or on, on)
                 books.post(source, on, movements)
                 keys, rules = obligation_sides(source, obligation)
                 books.net(source, keys, rules, on - timedelta(days=1))
-        for on, kinds in target.items():  # the next obligation's are of the rest
+        for on, kinds in targets.items():  # the next obligation's are of the rest
             days.setdefault(on, _Day()).taken.subtract(kinds)
+    return changed
 
 
 def _with_rebates(books: Books, source: Source, product: str) -> list[str]:
@@ -318,30 +347,79 @@ _REBATING = """
     order by subject"""
 
 
-def _expected_and_found(
-    books: Books, source: Source, obligation: str
-) -> tuple[dict[date, int], dict[date, Counter[str]]]:
-    """By day, by how much what is expected to be given back of an obligation moved; and what of it was found to be, by kind."""
+@dataclass(slots=True)
+class _Found:
+    """What was recognised as expected to be given back of an obligation, and what of all given was found to be of it, by day.
+
+    What was given is told by the days on which it happened, and by those on which it counts.
+    """
+
+    recognised: Counter[date] = field(default_factory=Counter)
+    happened: dict[date, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    posted: dict[date, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+
+def _rebates_found(books: Books, source: Source, obligation: str) -> _Found:
     rows = books.connection.execute(
         text(
-            "select p.effective_on, p.rule, sum(case when p.credit_account = a.account_id then p.amount else -p.amount end)::bigint as owed"
+            "select e.occurred_on, e.effective_on, p.rule,"
+            " sum(case when p.credit_account = a.account_id then p.amount else -p.amount end)::bigint as owed"
             " from account a join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account)"
+            " join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id"
             " where a.customer_id = :customer_id and a.subject = :subject and a.entity = :entity and a.currency = :currency"
-            " and a.role in ('deferred_revenue', 'unbilled_receivable', 'refund_liability') group by 1, 2"
+            " and a.role in ('deferred_revenue', 'unbilled_receivable', 'refund_liability') group by 1, 2, 3"
         ),
         {
             "customer_id": source.customer.customer_id, "subject": obligation, "entity": source.entity, "currency": source.currency,
         },
     )  # fmt: skip
-    expected: Counter[date] = Counter()
-    found: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    found = _Found()
     for row in rows:
         kind, _, what = BY_NUMBER[row.rule].code.partition(".")
         if kind in TAKINGS and what.startswith("rebate"):
-            found[row.effective_on][kind] -= row.owed
+            found.happened[row.occurred_on][kind] -= row.owed
+            found.posted[row.effective_on][kind] -= row.owed
         else:
-            expected[row.effective_on] += row.owed
-    return dict(expected), dict(found)
+            found.recognised[row.effective_on] += row.owed
+    return found
+
+
+def _expected(books: Books, source: Source, obligation: str, recognised: Mapping[date, int]) -> dict[date, int]:
+    """By day, by how much what is expected to be given back of an obligation moved: by its terms, as far as it was ever recognised.
+
+    What came late in a closed month is recognised in the first open one, and expected from its own day.
+    """
+    rows = books.connection.execute(
+        text(
+            "select from_day, starts_on, price_minor from obligation_version"
+            " where customer_id = :customer_id and subject = :subject order by version"
+        ),
+        {"customer_id": source.customer.customer_id, "subject": obligation},
+    )
+    by_terms = {month_end(max(row.from_day, row.starts_on)): -row.price_minor for row in rows}
+    reached: dict[date, int] = {}
+    most = None
+    for day in sorted({*by_terms, *recognised}, reverse=True):
+        stands = sum(amount for on, amount in recognised.items() if on <= day)
+        most = stands if most is None else max(most, stands)
+        expected = max(((on, amount) for on, amount in by_terms.items() if on <= day), default=(day, 0))[1]
+        reached[day] = min(expected, most)
+    moved: dict[date, int] = {}
+    before = 0
+    for day in sorted(reached):
+        moved[day] = reached[day] - before
+        before = reached[day]
+    return moved
+
+
+def _up_to(given: Counter[str], limit: int) -> Counter[str]:
+    """What was given, the first kinds first, up to a limit."""
+    left = max(limit, 0)
+    found: Counter[str] = Counter()
+    for kind in TAKINGS:
+        found[kind] = min(given[kind], left)
+        left -= found[kind]
+    return found
 
 
 def _given_of(days: Mapping[date, _Day], expected: Mapping[date, int]) -> dict[date, Counter[str]]:
@@ -378,8 +456,8 @@ def _given_of(days: Mapping[date, _Day], expected: Mapping[date, int]) -> dict[d
     return dict(given)
 
 
-def _days(books: Books, source: Source, product: str) -> dict[date, _Day]:
-    """What each day moved of a product's usage: of its accounts, and of the bills that gave a discount."""
+def _tell(books: Books, source: Source, product: str) -> _Told:
+    """What happened to a product's usage: what its accounts moved, and bills that gave a discount."""
     customer_id, subject = source.customer.customer_id, usage_subject(product)
     place = {"customer_id": customer_id, "entity": source.entity, "currency": source.currency, "subject": subject}
     rows = books.connection.execute(
@@ -387,22 +465,25 @@ def _days(books: Books, source: Source, product: str) -> dict[date, _Day]:
             "with own as materialized (select account_id, role in ('deferred_revenue', 'unbilled_receivable') as of_position"
             "  from account where customer_id = :customer_id and entity = :entity and currency = :currency"
             "  and subject = :subject), moved as ("
-            " select p.effective_on, p.rule, p.entry_id, -p.amount as position, p.amount, o.of_position, 1 as side from own o"
+            " select p.entry_id, p.rule, -p.amount as position, p.amount, o.of_position, 1 as side from own o"
             "  join posting p on p.customer_id = :customer_id and p.debit_account = o.account_id"
             " union all"
-            " select p.effective_on, p.rule, p.entry_id, p.amount, p.amount, o.of_position, -1 from own o"
+            " select p.entry_id, p.rule, p.amount, p.amount, o.of_position, -1 from own o"
             "  join posting p on p.customer_id = :customer_id and p.credit_account = o.account_id) "
-            "select effective_on, rule, coalesce(sum(position) filter (where of_position), 0)::bigint as position,"
-            " coalesce(sum(side * amount) filter (where not of_position), 0)::bigint as debited from moved group by 1, 2"
+            "select e.occurred_on, e.effective_on, rule, coalesce(sum(position) filter (where of_position), 0)::bigint as position,"
+            " coalesce(sum(side * amount) filter (where not of_position), 0)::bigint as debited"
+            " from moved join entry e on e.customer_id = :customer_id and e.entry_id = moved.entry_id group by 1, 2, 3"
         ),
         place,
     )
-    days: dict[date, _Day] = {}
+    told = _Told()
     for row in rows:
-        day = days.setdefault(row.effective_on, _Day())
+        day = told.days[row.occurred_on]
+        posted = told.posted[row.effective_on]
         code = BY_NUMBER[row.rule].code
         if code in _USED:
             day.used -= row.position
+            told.used[row.effective_on] -= row.position
             continue
         for kind in TAKINGS:
             if code in _FROM_LIABILITY[kind]:
@@ -410,7 +491,7 @@ def _days(books: Books, source: Source, product: str) -> dict[date, _Day]:
                 break
             if code in _DIRECTLY[kind]:
                 day.taken[kind] += row.debited
-                day.borne[kind] += row.debited
+                posted[kind] += row.debited
                 break
             if code in (f"{kind}.rebate_found", f"{kind}.rebate_returned"):
                 day.taken[kind] -= row.position
@@ -420,10 +501,10 @@ def _days(books: Books, source: Source, product: str) -> dict[date, _Day]:
             if corrected is None:
                 day.billed += row.position
             else:
-                day.borne[corrected] += row.position
+                posted[corrected] += row.position
     for given_on, amount in _discounts(books, place):
-        days.setdefault(given_on, _Day()).discount += amount
-    return days
+        told.days[given_on].discount += amount
+    return told
 
 
 def _discounts(books: Books, place: Mapping[str, object]) -> list[tuple[date, int]]:
@@ -435,29 +516,29 @@ def _discounts(books: Books, place: Mapping[str, object]) -> list[tuple[date, in
     )
     billed = books.connection.execute(
         text(
-            f"with {given} select e.effective_on, g.discount_minor from given g"
-            " join lateral (select min(effective_on) as effective_on from entry e where e.customer_id = g.customer_id"
+            f"with {given} select e.given_on, g.discount_minor from given g"
+            " join lateral (select min(occurred_on) as given_on from entry e where e.customer_id = g.customer_id"
             "  and e.document_id = g.invoice_id) e on true"
         ),
         place,
     )
     back = books.connection.execute(
         text(
-            f"with {given} select e.effective_on, g.invoice_id, g.line, g.discount_minor, g.amount_minor as whole,"
+            f"with {given} select e.given_on, g.invoice_id, g.line, g.discount_minor, g.amount_minor as whole,"
             " x.kind = 'void' as voided, x.amount_minor as amount from given g"
             " join line_change x on x.customer_id = g.customer_id and x.invoice_id = g.invoice_id and x.line = g.line"
             "  and (x.kind = 'void' or x.rebill)"
-            " join lateral (select max(effective_on) as effective_on from entry e where e.customer_id = x.customer_id"
+            " join lateral (select max(occurred_on) as given_on from entry e where e.customer_id = x.customer_id"
             "  and e.document_id = x.document_id) e on true order by x.document_id"
         ),
         place,
     )
-    found = [(row.effective_on, row.discount_minor) for row in billed]
+    found = [(row.given_on, row.discount_minor) for row in billed]
     rebilled, put_back = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
     for row in back:
         line = (row.invoice_id, row.line)
         rebilled[line] += row.amount
         reached = row.discount_minor if row.voided else share(row.discount_minor, rebilled[line], row.whole)
-        found.append((row.effective_on, put_back[line] - reached))
+        found.append((row.given_on, put_back[line] - reached))
         put_back[line] = reached
     return found

@@ -81,20 +81,20 @@ _FUNDINGS = """
             where customer_id = any(:customers) and kind = any(:free_kinds) and price_minor > 0
         union select customer_id, document_id from document where customer_id = any(:customers) and type = 'manual_entry'
     ), billed as materialized (
-        select p.customer_id, p.debit_account, p.credit_account, p.amount, p.effective_on
+        select p.customer_id, p.debit_account, p.credit_account, p.amount, p.effective_on, e.occurred_on
         from billing
         join lateral (
-            select customer_id, entry_id from entry
+            select customer_id, entry_id, occurred_on from entry
             where document_id = billing.document_id and customer_id + 0 = billing.customer_id
             offset 0
         ) e on true
         join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id
         where p.rule = any(:rules)
     )
-    select b.customer_id, a.subject, b.effective_on, b.amount from billed b
+    select b.customer_id, a.subject, b.effective_on, b.amount, b.occurred_on from billed b
     join account a on a.customer_id = b.customer_id and a.account_id = b.credit_account where a.subject like :grants
     union all
-    select b.customer_id, a.subject, b.effective_on, -b.amount from billed b
+    select b.customer_id, a.subject, b.effective_on, -b.amount, b.occurred_on from billed b
     join account a on a.customer_id = b.customer_id and a.account_id = b.debit_account where a.subject like :grants"""
 
 # All that changed in one statement each: a row at a time would be most of a batch's round trips.
@@ -225,8 +225,8 @@ class Wallets:
                     "rules": [RULES[code].number for code in FUNDING_RULES],
                 },
             )
-            for customer_id, subject, day, amount in funding_rows:
-                fundings.setdefault((customer_id, subject), []).append((day, amount))
+            for customer_id, subject, *funding in funding_rows:
+                fundings.setdefault((customer_id, subject), []).append(Funding(*funding))
         found: dict[int, list[Grant]] = {customer_id: [] for customer_id in customers}
         for row in rows:
             found[row.customer_id].append(
@@ -467,8 +467,8 @@ def _carry(wallets: Wallets, source: Source, carried: _Carried, grant: Grant) ->
     books.post(source, grant.effective_on, [*money, *memo])
     old.moved_face += carried.face
     old.moved += carried.money
-    old.fundings.append((day, -carried.money))
-    grant.fundings.append((day, carried.money))
+    old.fundings.append(Funding(day, -carried.money, grant.effective_on))
+    grant.fundings.append(Funding(day, carried.money, grant.effective_on))
     wallets.touch(old)
     record_move(wallets, source, old, "carried", grant.effective_on, carried.face, carried.money)
 

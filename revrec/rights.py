@@ -16,7 +16,7 @@ from sqlalchemy import text
 from ledger import documents
 from ledger.books import Books, Movement, Source
 from ledger.errors import Refused
-from ledger.grants import FREE_KINDS, grant_subject
+from ledger.grants import FREE_KINDS, Funding, grant_subject
 from ledger.money import to_minor
 from ledger.obligations import billed_ahead, obligation_sides
 from ledger.wallets import Wallets
@@ -79,7 +79,7 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
         # an invoice of a later day may be in the books already
         books.net(source, *obligation_sides(source, version.subject), day)
     plan.keep()
-    wallets.grant(customer_id, doc.id).fundings.append((day, right))
+    wallets.grant(customer_id, doc.id).fundings.append(Funding(day, right, doc.effective_on))
     return customer_id
 
 
