@@ -408,7 +408,7 @@ def _give_breakage_back(wallets: Wallets, source: Source, draw: Draw, on: date) 
         not grant.expected_breakage
         or grant.expired_face
         or grant.kind == "commitment"
-        or is_late(wallets, source, grant, on)
+        or is_late(wallets, source, grant, wallets.books.open_day(source.entity, on))
     ):
         return
     excess = grant.broken - breakage_due(grant, grant.drawn_face + draw.face, grant.drawn + draw.money)
