@@ -261,6 +261,34 @@ def closing(shelf: Shelf, history: History) -> str | None:
     return found and f"{found}\n\narrived: {arrived(documents)}\nclosed {', '.join(runs)}"
 
 
+def late(shelf: Shelf, history: History) -> str | None:
+    """Some documents that no other names come last, after the months of all of them were closed, or not closed."""
+    chance = random.Random(history.seed)  # noqa: S311
+    once, closed = shelf.places(2)
+    history = accepted(shelf.places(1)[0], history)
+    free = [item.doc for item in history.told if not history.about(item.doc["id"])]
+    chosen = chance.sample(free, min(chance.choice((1, 1, 2, 3)), len(free)))
+    if not chosen:
+        return None
+    on_time = [doc for doc in history.in_order() if doc not in chosen]
+    month = months_on(date.fromisoformat(max(map(day_of, chosen))).replace(day=1), chance.choice((0, 0, 1, 3)))
+    refused = {}
+    for place in (once, closed):
+        place.post([*history.masters, *on_time])
+        place.recognize(min(months_on(month, chance.choice((0, 2))), END))
+        if place is closed:
+            place.close(month)
+        refused[place.prefix] = place.post(chosen)
+        place.recognize()
+    told_of = f"\n\nlate: {arrived(chosen)}\nclosed through {month:%Y-%m}"
+    if not refused[once.prefix] and refused[closed.prefix]:
+        return f"refused where months were closed: {told(refused[closed.prefix])}{told_of}"
+    if refused[once.prefix]:
+        return None
+    found = difference(ends(once.moves()), ends(closed.moves()), names=("open", "closed before it came"))
+    return found and found + told_of
+
+
 @held_by_histories
 def test_recognising_along_the_way_or_once_gives_the_same(shelf: Shelf, number: int) -> None:
     hold(shelf, tell(number), along_the_way)
@@ -269,6 +297,11 @@ def test_recognising_along_the_way_or_once_gives_the_same(shelf: Shelf, number: 
 @held_by_histories
 def test_closing_along_the_way_moves_what_is_late_and_nothing_else(shelf: Shelf, number: int) -> None:
     hold(shelf, tell(number), closing)
+
+
+@held_by_histories
+def test_what_comes_late_in_closed_months_comes_to_the_same(shelf: Shelf, number: int) -> None:
+    hold(shelf, tell(number), late)
 
 
 def in_pounds(history: History) -> History:
