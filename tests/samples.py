@@ -83,6 +83,11 @@ def application(ref: str, amount: str, day: str, invoice_ref: str, **more: Any) 
     return {"type": "application", "id": ref, **PARTY, "date": day, "invoice": invoice_ref, "amount": amount, **more}
 
 
+def credit_note(ref: str, day: str, amount: str, *, invoice: str = "I", line: str = "1", **more: Any) -> dict[str, Any]:
+    lines = [{"line": line, "amount": amount}]
+    return {"type": "credit_note", "id": ref, "invoice": invoice, "date": day, "lines": lines, **more}
+
+
 def contract(ref: str, signed_on: str, *obligations: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "type": "contract",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import PARTY, billed_usage, grant, invoice, parties, prepaid, usage
+from tests.samples import PARTY, billed_usage, credit_note, grant, invoice, parties, prepaid, usage
 from tests.test_usage_amounts import _total, amount
 
 COMMITMENT = grant("K", "100.00", kind="commitment", expires_on="2026-01-31")
@@ -284,17 +284,6 @@ def test_a_shortfalls_bill_credited_to_be_billed_again_leaves_what_it_covered(cl
     assert _left(cli) == "0.00"
 
 
-def _note(ref: str, day: str, value: str, **more: Any) -> dict[str, Any]:
-    return {
-        "type": "credit_note",
-        "id": ref,
-        "invoice": "S",
-        "date": day,
-        "lines": [{"line": "1", "amount": value}],
-        **more,
-    }
-
-
 _TERM = grant("K", "100.00", "2026-01-01", kind="commitment", expires_on="2026-03-31")
 _TERM_WITH_USE = _TERM | {"breakage": "proportional", "expected_breakage": "0.5"}
 
@@ -309,7 +298,7 @@ def test_a_shortfalls_bill_that_was_taken_back_and_billed_again_covers_late_usag
 ) -> None:
     """30.00 and 20.00 used, 30.00 billed of it, 70.00 billed twice and taken back once: 20.00 of use and 50.00 of shortfall."""
     back = {"type": "invoice_void", "id": "V", "invoice": "S", "date": "2026-04-10", "reason": "wrong"}
-    taken = back if how == "void" else _note("N", "2026-04-10", "70.00", rebill=True)
+    taken = back if how == "void" else credit_note("N", "2026-04-10", "70.00", invoice="S", rebill=True)
     documents = [
         usage("u", "30.00", "2026-01-10"), usage("v", "20.00", "2026-03-05"), invoice("S", "2026-04-01", shortfall("70.00")),
         taken, invoice("T", "2026-05-01", shortfall("70.00")),
@@ -330,7 +319,7 @@ def test_what_was_credited_of_a_shortfall_is_not_billed_again_where_usage_comes_
     used = usage("v", "40.00", "2026-03-15")
     cli.post(*parties(), _TERM, usage("u", "50.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("50.00")))
     for document in [
-        *([] if late else [used]), invoice("S", "2026-04-01", shortfall("50.00")), _note("N", "2026-04-10", "25.00"),
+        *([] if late else [used]), invoice("S", "2026-04-01", shortfall("50.00")), credit_note("N", "2026-04-10", "25.00", invoice="S"),
         *([used] if late else []),
     ]:  # fmt: skip
         cli.post(document)
@@ -338,7 +327,7 @@ def test_what_was_credited_of_a_shortfall_is_not_billed_again_where_usage_comes_
         "2026-01": ("50.00", "0.00"), "2026-03": ("40.00", "40.00"), "2026-04": ("-15.00", "-40.00"),
     }  # fmt: skip
     cli.ok("verify")
-    cli.post(_note("M", "2026-04-20", "25.00"))  # all that is left of the bill
+    cli.post(credit_note("M", "2026-04-20", "25.00", invoice="S"))  # all that is left of the bill
     assert _total(cli)["revenue"] == "50.00"
     cli.ok("verify")
 
@@ -347,7 +336,7 @@ def test_what_was_credited_of_a_shortfall_is_not_billed_again_where_usage_comes_
 def test_late_usage_of_a_shortfall_that_is_to_be_billed_again_in_part(cli: Cli, at: int) -> None:
     """70.00 billed cover 20.00 of use; 20.00 of its shortfall are credited to be billed again, and are."""
     documents = [
-        invoice("S", "2026-04-01", shortfall("70.00")), _note("N", "2026-04-10", "20.00", rebill=True), usage("v", "20.00", "2026-03-05"),
+        invoice("S", "2026-04-01", shortfall("70.00")), credit_note("N", "2026-04-10", "20.00", invoice="S", rebill=True), usage("v", "20.00", "2026-03-05"),
         invoice("T", "2026-05-01", shortfall("20.00")),
     ]  # fmt: skip
     rest = [0, 1, 3]

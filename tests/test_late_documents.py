@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli, lines
-from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, usage
+from tests.samples import contract, credit_note, grant, invoice, obligation, parties, payment, prepaid, usage
 
 Document = dict[str, Any]
 YEAR = ("2026-01-01", "2026-12-31")
@@ -772,17 +772,6 @@ def test_a_note_on_a_bill_of_the_whole_contract_lowers_what_it_was_for(
     }  # a month
 
 
-def _taken_back(ref: str, day: str, amount: str, **more: Any) -> Document:
-    return {
-        "type": "credit_note",
-        "id": ref,
-        "invoice": "I",
-        "date": day,
-        "lines": [{"line": "1", "amount": amount}],
-        **more,
-    }
-
-
 @pytest.mark.parametrize("credited", ["30.00", "50.00", "70.00"])
 @pytest.mark.parametrize("breakage", ["on_expiry", "proportional"])
 @pytest.mark.parametrize("late", [0, 1, 2, None])
@@ -794,7 +783,7 @@ def test_usage_from_before_an_expiry_is_told_whatever_notes_took_since(
         {"breakage": breakage, "expected_breakage": "0.2"} if breakage != "on_expiry" else {}
     )
     documents = [
-        usage("u", "40.00", "2026-01-10"), usage("v", "20.00", "2026-02-20"), _taken_back("N", "2026-05-01", credited),
+        usage("u", "40.00", "2026-01-10"), usage("v", "20.00", "2026-02-20"), credit_note("N", "2026-05-01", credited),
     ]  # fmt: skip
     cli.post(*parties(), grant("G", "100.00", **terms), invoice("I", "2026-01-01", prepaid("100.00")))
     for document in documents if late is None else [*documents[:late], *documents[late + 1 :], documents[late]]:
@@ -817,7 +806,7 @@ def test_a_void_after_an_expiry_takes_what_broke_and_its_next_bill_breaks_it_aga
 ) -> None:
     """60.00 of 100.00 used: 50.00 of the bill to be billed again are 40.00 that broke and 10.00 used, and so is the next bill."""
     documents = [
-        usage("u", "40.00", "2026-01-10"), usage("v", "20.00", "2026-02-20"), _taken_back("N", "2026-05-01", "50.00", rebill=True),
+        usage("u", "40.00", "2026-01-10"), usage("v", "20.00", "2026-02-20"), credit_note("N", "2026-05-01", "50.00", rebill=True),
         invoice("J", "2026-06-15", prepaid("50.00")),
     ]  # fmt: skip
     if order.index(3) < order.index(2):
@@ -848,7 +837,7 @@ def test_breakage_by_a_later_estimate_is_told_anew_for_a_note_of_an_earlier_day(
     From March half is not expected to be used: 35.00 are, which is all used, so what is left breaks.
     """
     documents = [
-        invoice("I", "2026-01-01", prepaid("100.00")), usage("u", "40.00", "2026-01-10"), _taken_back("N", "2026-02-01", "30.00"),
+        invoice("I", "2026-01-01", prepaid("100.00")), usage("u", "40.00", "2026-01-10"), credit_note("N", "2026-02-01", "30.00"),
         _estimate("E", "2026-03-01", "0.5"),
     ]  # fmt: skip
     cli.post(
@@ -903,7 +892,7 @@ def test_what_was_expected_back_of_usage_goes_to_what_took_it_first_by_days(
 ) -> None:
     """10.00 of 100.00 were expected back: of 15.00 in February and 15.00 in March the first takes that, and 5.00 of revenue."""
     first = {
-        "note": _taken_back("N", "2026-02-20", "15.00"),
+        "note": credit_note("N", "2026-02-20", "15.00"),
         "refund": {
             "type": "refund",
             "id": "F",
@@ -915,7 +904,7 @@ def test_what_was_expected_back_of_usage_goes_to_what_took_it_first_by_days(
         "write_off": _write_off("I", "2026-02-20", amount="15.00"),
     }[kind]
     paid = [payment("P", "60.00", "2026-02-01", ("I", "60.00"))]
-    documents = [_rebate("E", "2026-01-31", "-10.00"), first, _taken_back("M", "2026-03-20", "15.00")]
+    documents = [_rebate("E", "2026-01-31", "-10.00"), first, credit_note("M", "2026-03-20", "15.00")]
     bill = invoice("I", "2026-01-31", {"id": "1", "kind": "usage", "product": "tokens", "amount": "100.00"})
     cli.post(*parties(), _USED, usage("U", "100.00", "2026-01-10"), bill, *paid)
     for place in order:
@@ -1006,19 +995,3 @@ def test_a_note_on_usage_that_comes_after_its_write_off_was_recovered_leaves_no_
     totals = _totals(cli, "revenue", "bad_debt", "unbilled_receivable", "deferred_revenue", "accounts_receivable")
     assert totals["revenue"] - totals["bad_debt"] == 110
     assert (totals["unbilled_receivable"], totals["deferred_revenue"], totals["accounts_receivable"]) == (0, 0, 0)
-
-
-def test_a_note_from_before_an_expiry_that_comes_once_that_is_closed_takes_unused_credits(cli: Cli) -> None:
-    """60.00 of 100.00 used; 30.00 of the rest go with a note of February that comes in June, beside one of April for the others."""
-    cli.post(
-        *parties(), grant("G", "100.00", expires_on="2026-03-31"), invoice("I", "2026-01-01", prepaid("100.00")),
-        usage("u", "60.00", "2026-01-10"), _taken_back("N", "2026-04-10", "40.00"),
-    )  # fmt: skip
-    cli.ok("recognize", "--through", "2026-05")
-    for month in range(1, 6):
-        cli.ok("close", f"2026-{month:02}")
-    cli.post(_taken_back("M", "2026-02-10", "30.00"))
-    # 30.00 of the 40.00 that broke were gone, so 30.00 of the note of April were of what was used
-    assert _totals(cli, "revenue", "breakage_revenue", "customer_credits", "unbilled_receivable") == {
-        "revenue": Decimal(30), "breakage_revenue": Decimal(0), "customer_credits": Decimal(0), "unbilled_receivable": Decimal(0),
-    }  # fmt: skip
