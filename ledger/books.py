@@ -433,6 +433,10 @@ class Books:
         """Say that the document under way is about several entities: all of it counts from the first day open in each."""
         self._together_from = max([self._together_from, *(self.first_open_day(entity) for entity in entities)])
 
+    def first_counting_day(self, entity: str) -> date:
+        """The first day on which what the document under way moves of an entity may count."""
+        return self.open_day(entity, date.min)
+
     def first_open_day(self, entity: str) -> date:
         """The first day of an entity that takes entries."""
         known = self._first_open.get(entity)

@@ -170,7 +170,7 @@ def _told(wallets: Wallets, grant: Grant, day: date) -> list[_Told]:
     place = {"customer_id": grant.customer_id, "subject": grant.subject, "grant_id": grant.grant_id}
     rows: Sequence[Any] = books.connection.execute(text(_BY_DAY), place).all()
     estimates: Sequence[Any] = books.connection.execute(text(_ESTIMATES), place).all()
-    first_open = books.first_open_day(grant.entity)
+    first_open = books.first_counting_day(grant.entity)
     estimated = [max(row.effective_on, first_open) for row in estimates]
     billed = [funding.day for funding in grant.fundings]
     told = []

@@ -175,7 +175,7 @@ def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date,
     with_use = grant.broken - sum(known.values())
     # a void says itself what it takes; what usage gives back later breaks then
     first = None if any(note.voids for note in notes) else grant.returned_on
-    first_open = wallets.books.first_open_day(source.entity)
+    first_open = wallets.books.first_counting_day(source.entity)
     broken = 0
     for day in (expires_on, *(day for day in days if day <= through)):
         for note in notes:

@@ -453,8 +453,11 @@ QUESTIONS = (
         # then revenue is ahead of it, which the next run puts right.
         _SIDES
         + """, runs as (
-               select document_id, ((body::json ->> 'through') || '-01')::date + interval '1 month' as before
-               from document where type = 'recognition'
+               -- what is of a month that was closed then counts in the first open one
+               select d.document_id, e.entity, ((d.body::json ->> 'through') || '-01')::date + interval '1 month' as before,
+                      (select case p.action when 'closed' then p.month + interval '1 month' else p.month end from period_event p
+                       where p.entity = e.entity and p.at <= d.posted_at order by p.period_event_id desc limit 1) as first_open
+               from document d cross join entity e where d.type = 'recognition'
            ), earned as (
                select customer_id, subject, sum(-net) as amount, max(effective_on) as recognised_on
                from sides where subject like 'obligation:%' and role = 'revenue' group by 1, 2
@@ -471,11 +474,12 @@ QUESTIONS = (
                from versions v join editions n using (customer_id, subject, edition)
            ), reachable as (
                select r.customer_id, r.subject, max(r.price) as most, min(r.price) as least
-               from replaced r left join earned e using (customer_id, subject)
-               where (r.by is null or not exists (select from runs where document_id > r.by
-                                                  and before > greatest(e.recognised_on, r.from_day)))
-                 and (r.until is null or not exists (select from runs where document_id >= coalesce(r.by, r.edition_by)
-                                                     and before > greatest(e.recognised_on, r.until)))
+               from replaced r join performance_obligation o using (customer_id, subject) left join earned e using (customer_id, subject)
+               where (r.by is null or not exists (select from runs where entity = o.entity and document_id > r.by
+                                                  and before > greatest(e.recognised_on, r.from_day, first_open)))
+                 and (r.until is null or not exists (select from runs where entity = o.entity
+                                                     and document_id >= coalesce(r.by, r.edition_by)
+                                                     and before > greatest(e.recognised_on, r.until, first_open)))
                group by 1, 2
            ), priced as (
                select o.subject, o.currency, e.amount, greatest(r.most, o.price_minor, case when r.subject is not null and x.first
@@ -486,7 +490,8 @@ QUESTIONS = (
                left join (select customer_id, subject, min(edition_by) as by from versions group by 1, 2) f using (customer_id, subject)
                cross join lateral (
                    -- before its terms were first changed it stood at its first price
-                   select not exists (select from runs where document_id > f.by and before > e.recognised_on) as first
+                   select not exists (select from runs where entity = o.entity and document_id > f.by
+                                      and before > greatest(e.recognised_on, first_open)) as first
                ) x
                where o.price_minor is not null
            )

@@ -343,7 +343,7 @@ def settle_beside(books: Books, source: Source, history: History, beside: Sequen
         by_day = steps[subject, kind]
         key = AccountKey(party.entity, BESIDE[kind], party.currency, subject)
         posted = dict(books.history(party.customer_id, key))  # as it was, whatever is posted here
-        first = books.first_open_day(party.entity)
+        first = books.first_counting_day(party.entity)
         days = sorted({day for day in (*by_day, *posted) if day > first} | {first})
         moved = 0
         for day in days:
