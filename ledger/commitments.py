@@ -67,6 +67,7 @@ def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: 
     first: date | None = None
     since = _billed_from(books, source, grant, ever=True)
     since = day if since is None else max(day, since)
+    books.post(source, since, [Movement("expire.shortfall_used", amount, grant.subject, grant.subject)])
     for key, history in shortfalls(books, grant):
         stands = Counter(history)
         for on in sorted({since, *history}):

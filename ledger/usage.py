@@ -163,7 +163,6 @@ def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws:
     movements = [m for draw, part in zip(draws, billed, strict=True) for m in draw_movements(draw, part, product)]
     covered = [(draw.grant, _covered(wallets, source, draw)) for draw in draws if draw.grant.kind == "commitment"]
     for grant, part in covered:
-        movements.append(Movement("expire.shortfall_used", part, grant.subject, grant.subject))
         grant.expired_face -= part
     keys = overage_accounts(source, product)
     billed_ahead = overage > 0 and books.has_account(customer_id, keys[0])

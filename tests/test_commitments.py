@@ -380,3 +380,20 @@ def test_all_that_is_to_be_billed_of_a_commitment_is_less_what_is_billed_ahead(c
     )
     cli.post(invoice("S", "2026-04-01", shortfall("60.00")))
     assert _total(cli) == {"accounts_receivable": "100.00", "revenue": "100.00"}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_left_of_a_commitment_is_told_by_days(cli: Cli, late: bool) -> None:
+    """30.00 used in January and 20.00 in March: 70.00, then 50.00 are left, until April, when 70.00 are billed: 20.00 of it cover use."""
+    used = usage("v", "20.00", "2026-03-05")
+    cli.post(
+        *parties(), _TERM, usage("u", "30.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("30.00"))
+    )
+    documents = [used, invoice("S", "2026-04-01", shortfall("70.00"))]
+    cli.post(*(reversed(documents) if late else documents))
+    found = []
+    for day in ("2026-02-28", "2026-03-31", "2026-04-30"):
+        rows = cli.report("trial-balance", "--memorandum", "--as-of", day)
+        (memo,) = (row for row in rows if row["role"] == "memo_commitments_outstanding")
+        found.append(Decimal(memo["credit"] or memo["debit"] or 0))
+    assert found == [70, 50, 0]
