@@ -160,8 +160,11 @@ QUESTIONS = (
                  and not (p.amount = 0 and ((c.role, d.role) = (r.debit, r.credit) or (d.role, c.role) = (r.debit, r.credit)))
               or r.number is null
               or (r.debit is null and not exists (
-                      select from entry x join document m using (document_id)
-                      where x.customer_id = p.customer_id and x.entry_id = p.entry_id and m.type = 'manual_entry'))""",
+                      -- itself, or what it counts for otherwise, in the entity's currency alone
+                      select from posting q join entry x using (customer_id, entry_id) join document m using (document_id)
+                      where m.type = 'manual_entry' and q.customer_id = p.customer_id and q.rule = p.rule
+                        and (q.entry_id = p.entry_id or (p.amount = 0 and q.debit_account in (p.debit_account, p.credit_account)
+                             and q.credit_account in (p.debit_account, p.credit_account)))))""",
     ),
     Question(
         "where the entity's own currency is posted, functional amounts equal amounts",

@@ -18,7 +18,7 @@ from ledger.reports import Filters
 from ledger.verify import verify
 from revrec.recognition import recognize
 from tests.conftest import Cli
-from tests.samples import application, invoice, one_time, parties, payment, service
+from tests.samples import application, grant, invoice, one_time, parties, payment, service, usage
 from tests.test_currencies import EUR, rate
 from tests.test_properties import _post, fresh  # noqa: F401 - a fixture
 
@@ -194,3 +194,33 @@ def _from_february(months: dict[tuple[str, str], int]) -> dict[tuple[str, str], 
     for (month, account), amount in months.items():
         found[max(month, "2026-02"), account] += amount
     return {place: amount for place, amount in found.items() if amount}
+
+
+def test_credits_taken_over_after_they_expired_break_at_what_they_came_in_at(cli: Cli) -> None:
+    """Of 15.80 EUR taken over 1.63 were used; 14.17 of June expire on their day, at its rate of 1.22: 17.29.
+
+    That settles what the manual entry of that day counts for, in the entity's currency alone.
+    """
+    taken_over = {
+        "type": "manual_entry", "entity": "us", "currency": "EUR", "reason": "taken over", "approved_by": "ann",
+    }  # fmt: skip
+    line = {
+        "debit": "opening_balances",
+        "credit": "customer_credits",
+        "customer": "globex",
+        "credit_subject": "grant:G",
+    }
+    cli.post(
+        *parties(), rate("2026-01-01", "1.37"), rate("2026-03-01", "1.11"), rate("2026-06-01", "1.22"),
+        grant("G", "102.90", "2026-01-15", expires_on="2026-04-26") | EUR,
+        taken_over | {"id": "M", "date": "2026-03-23", "lines": [line | {"amount": "0.83"}]},
+        usage("u", "1.63", "2026-03-15") | EUR,
+        taken_over | {"id": "N", "date": "2026-06-20", "lines": [line | {"amount": "14.97"}]},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-05")
+    for month in range(1, 6):
+        cli.ok("close", f"2026-{month:02}")
+    cli.ok("recognize", "--through", "2026-12")
+    months = _by_month(cli)
+    assert months["2026-06"]["breakage_revenue"] == "17.29"
+    assert sum(round(100 * float(moved.get("customer_credits", 0))) for moved in months.values()) == 0

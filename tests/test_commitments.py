@@ -386,9 +386,7 @@ def test_all_that_is_to_be_billed_of_a_commitment_is_less_what_is_billed_ahead(c
 def test_what_is_left_of_a_commitment_is_told_by_days(cli: Cli, late: bool) -> None:
     """30.00 used in January and 20.00 in March: 70.00, then 50.00 are left, until April, when 70.00 are billed: 20.00 of it cover use."""
     used = usage("v", "20.00", "2026-03-05")
-    cli.post(
-        *parties(), _TERM, usage("u", "30.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("30.00"))
-    )
+    cli.post(*parties(), _TERM, usage("u", "30.00", "2026-01-10"), invoice("I", "2026-01-31", billed_usage("30.00")))
     documents = [used, invoice("S", "2026-04-01", shortfall("70.00"))]
     cli.post(*(reversed(documents) if late else documents))
     found = []
