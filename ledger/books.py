@@ -210,6 +210,11 @@ class Books:
         self._ways: dict[tuple[object, ...], Way] = {}
         self._mark: _Mark | None = None
         self._together_from = FIRST_DAY
+        self._moved_to: dict[
+            int, dict[str, date]
+        ] = {}  # by customer and entity, where it is later than the first open day
+        self._moving: dict[int, dict[str, date]] = {}  # the same, of the document under way
+        self._may_move: bool | None = None
 
     # Who and what ------------------------------------------------------------------------------------------------
 
@@ -425,17 +430,25 @@ class Books:
 
     # Entries -----------------------------------------------------------------------------------------------------
 
-    def open_day(self, entity: str, on: date) -> date:
+    def open_day(self, source: Source, on: date) -> date:
         """The day itself where its month is open, else the first open day: of all entities that its document is about."""
-        return max(on, self.first_open_day(entity), self._together_from)
+        return self.counting_day(source.entity, source.customer.customer_id, on)
+
+    def counting_day(self, entity: str, customer_id: int, on: date = date.min) -> date:
+        """The day on which what happened on a day counts in an entity's books of a customer; by itself, the first that may.
+
+        Where something of the customer counts later than its month asks for, as it came while that was closed, or with another
+        entity's, no day before that is open to the customer.
+        """
+        return max(on, self.first_open_day(entity), self._together_from, self._counted_from(entity, customer_id))
 
     def together(self, entities: Iterable[str]) -> None:
         """Say that the document under way is about several entities: all of it counts from the first day open in each."""
         self._together_from = max([self._together_from, *(self.first_open_day(entity) for entity in entities)])
 
-    def first_counting_day(self, entity: str) -> date:
-        """The first day on which what the document under way moves of an entity may count."""
-        return self.open_day(entity, date.min)
+    def first_counting_day(self, source: Source) -> date:
+        """The first day on which what the document under way moves may count."""
+        return self.open_day(source, date.min)
 
     def first_open_day(self, entity: str) -> date:
         """The first day of an entity that takes entries."""
@@ -444,12 +457,23 @@ class Books:
             known = self._first_open[entity] = periods.first_open_day(self.connection, entity)
         return known
 
+    def _counted_from(self, entity: str, customer_id: int) -> date:
+        """The last day that something of a customer was moved to, and that is later than the first open one."""
+        known = self._moved_to.get(customer_id)
+        if known is None:
+            if self._may_move is None:
+                self._may_move = periods.may_move(self.connection)
+            known = self._moved_to[customer_id] = (
+                periods.moved_to(self.connection, customer_id) if self._may_move else {}
+            )
+        return known.get(entity, FIRST_DAY) if known else FIRST_DAY
+
     def post(self, source: Source, on: date, movements: Sequence[Movement]) -> None:
         """Gather an entry: what a document moves on a day. A closed month moves it into the first open one."""
         moved = [movement for movement in movements if movement.amount]
         if not moved:
             return
-        effective_on = self.open_day(source.entity, on)
+        effective_on = self.open_day(source, on)
         customer_id = source.customer.customer_id
         functional_currency = self.entity(source.entity).currency
         ways = [self.way(source, movement) for movement in moved]
@@ -466,6 +490,9 @@ class Books:
             self.see(customer_id, way, effective_on, movement.amount)
         if effective_on != on:
             self.late_documents += 1
+            if effective_on > max(on, self.first_open_day(source.entity)):
+                moving = self._moving.setdefault(customer_id, {})
+                moving[source.entity] = max(effective_on, moving.get(source.entity, effective_on))
         self._gather(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
         for entry in later:
             self._gather(entry)
@@ -538,7 +565,7 @@ class Books:
                 currency, rate = self._locked_rate(customer_id, subject.removeprefix("invoice:"))
                 return lambda amount: currencies.convert(amount, currency, functional, rate)
 
-            first_open = self.first_open_day(entity)
+            first_open = max(self.first_open_day(entity), self._counted_from(entity, customer_id))
             known = self._foreign[customer_id, entity] = ForeignAccounts(
                 self.connection, customer_id, functional, places, rate_of, locked, first_open, since
             )
@@ -555,9 +582,10 @@ class Books:
         ).one()
         return row.currency, Fraction(row.rate)
 
-    def _counting_day(self, entity: str, on: date, effective_on: date) -> date:
+    def _ordering_day(self, entity: str, customer_id: int, on: date, effective_on: date) -> date:
         """The day a movement has in the order of dates: its own, unless the books it went into are later than they had to be."""
-        return on if effective_on <= max(on, self.first_open_day(entity)) else effective_on
+        had_to = max(on, self.first_open_day(entity), self._counted_from(entity, customer_id))
+        return on if effective_on <= had_to else effective_on
 
     def _valued(
         self, source: Source, on: date, effective_on: date, ways: Sequence[Way], movements: Sequence[Movement]
@@ -565,7 +593,7 @@ class Books:
         """The postings of movements of which some are in another currency, and the entries that correct later days."""
         customer_id = source.customer.customer_id
         functional_currency = self.entity(source.entity).currency
-        day = self._counting_day(source.entity, on, effective_on)
+        day = self._ordering_day(source.entity, customer_id, on, effective_on)
         foreign = self._foreign_accounts(customer_id, source.entity, day)
         coming: list[Coming] = []
         cleared: Counter[str] = Counter()
@@ -604,7 +632,7 @@ class Books:
             Entry(
                 source.customer.customer_id,
                 source.document_id,
-                self.open_day(source.entity, day),
+                self.open_day(source, day),
                 day,
                 tuple(self._corrections(source.customer.customer_id, change)),
             )
@@ -662,7 +690,7 @@ class Books:
 
         `keys` are the accounts its postings touch.
         """
-        day = self.open_day(source.entity, entry.effective_on if on is None else on)
+        day = self.open_day(source, entry.effective_on if on is None else on)
         occurred_on = entry.occurred_on if on is None else on
         taken_back = journal.reversal(entry, entry_id, source.document_id, day, occurred_on)
         for p in taken_back.postings:
@@ -683,7 +711,7 @@ class Books:
         if not foreign:
             return []
         customer_id = taken_back.customer_id
-        day = self._counting_day(source.entity, taken_back.occurred_on, taken_back.effective_on)
+        day = self._ordering_day(source.entity, customer_id, taken_back.occurred_on, taken_back.effective_on)
         accounts = self._foreign_accounts(customer_id, source.entity, day)
         return self._correcting(source, accounts.take_back(day, foreign))
 
@@ -819,6 +847,7 @@ class Books:
     def begin(self) -> None:
         """Begin a document that may be refused: `undo` then leaves nothing of it."""
         self._together_from = FIRST_DAY
+        self._moving = {}
         self._mark = _Mark(
             len(self._documents),
             len(self._entries),
@@ -834,6 +863,12 @@ class Books:
 
     def end(self) -> None:
         """What was begun is accepted."""
+        for customer_id, moved in self._moving.items():
+            for entity, last in moved.items():
+                known = self._moved_to.setdefault(customer_id, {})
+                known[entity] = max(last, known.get(entity, last))
+                self._foreign.pop((customer_id, entity), None)
+        self._moving = {}
         mark, self._mark = self._mark, None
         if mark is not None and mark.savepoint is not None:
             mark.savepoint.commit()

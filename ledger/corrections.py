@@ -252,7 +252,7 @@ def void(wallets: Wallets, document_id: int, by: str, ref: str, on: date, field:
 def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: str, obligations: Obligations) -> None:
     books, source = wallets.books, invoice.source
     on = _counted(invoice, on)
-    day = books.open_day(source.entity, on)
+    day = books.open_day(source, on)
     customer_id = source.customer.customer_id
     again = receivables.prorated_by(books, customer_id, invoice.invoice_id)
     invoice = _before_own_proration(invoice, again)
@@ -396,7 +396,7 @@ def _credit(
     """Post what a credit note takes back of an invoice, or of a part of one; with taxes, by line."""
     books, source = wallets.books, invoice.source
     on = _counted(invoice, doc.date)
-    day = books.open_day(source.entity, on)
+    day = books.open_day(source, on)
     refunds = refunds_explained.later_refunds(books, invoice, on)
     whole = refunds_explained.restored(invoice, refunds)
     by_id = {line.line: line for line in whole.lines}
@@ -514,7 +514,7 @@ def post_grant_return(wallets: Wallets, doc: documents.GrantReturn, document_id:
     money = share(grant.unused_worth, face, grant.left) if grant.proportional else share_of_order(grant, face)
     billing = _invoices_of(books, customer.customer_id, grant)
     billed.stand_together(books, customer.customer_id, billing)
-    day = books.open_day(grant.entity, doc.date)
+    day = books.open_day(source, doc.date)
     taken = credits_back.split(books, source, grant, money, day)
     credited = taken.unused + taken.broken
     grant.moved_face += face
@@ -535,7 +535,7 @@ def _credit_return(
 ) -> None:
     """Credit what was paid for returned credits on the invoices that billed them, the last first."""
     books = wallets.books
-    day = books.open_day(grant.entity, on)
+    day = books.counting_day(grant.entity, grant.customer_id, on)
     for ref in billing:
         if credited == 0:
             break
@@ -561,7 +561,7 @@ def _return_between(wallets: Wallets, document_id: int, master: str, line_ref: s
     """What another entity credits of its part leaves what the one that collects owes it, and bills for it."""
     invoice = billed.find(wallets, document_id, master)
     books, source = wallets.books, invoice.source
-    day = books.open_day(source.entity, on)
+    day = books.open_day(source, on)
     line = next(line for line in invoice.lines if line.line == line_ref)
     credit = _Credit(wallets, invoice, day, billed.due(books, invoice, day))
     credit.lower(line, gross, "return")

@@ -171,7 +171,7 @@ def recover(
         lead = items[0][0]
         _bring_back(wallets, source, faces, part, "recovered", on, f"{line}{of}")
         movements.append(Movement("recovery.credits", part, rail, lead.subject))
-        lead.fundings.append(Funding(books.open_day(source.entity, on), part, on))
+        lead.fundings.append(Funding(books.open_day(source, on), part, on))
     assert after <= whole, "no more is recovered of credits than was taken"
     return movements
 

@@ -129,7 +129,7 @@ class Lanes:
         terms = books.entity(doc.entity)
         if doc.currency != terms.currency:
             return
-        first, last = days(books.first_open_day(doc.entity)), _LAST
+        first, last = days(books.counting_day(doc.entity, customer_id)), _LAST
         day = days(doc.date)
         grants = [g for g in wallets.grants(customer_id) if g.entity == doc.entity and g.currency == doc.currency]
         source = Source(0, books.customer(doc.customer), doc.entity, doc.currency)

@@ -56,7 +56,7 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, obl
             wallets, doc.model_copy(update={"lines": lines}), document_id, obligations, known
         )
         source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
-        coupons.record(books, source, discounts, books.open_day(doc.entity, terms.recorded_on))
+        coupons.record(books, source, discounts, books.open_day(source, terms.recorded_on))
     return customer_id
 
 

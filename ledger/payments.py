@@ -88,7 +88,7 @@ def _settlement(
     invoice = find_invoice(books, source, item.invoice)
     amount = to_minor(item.amount, invoice.currency)
     on = max(on, invoice.recorded_on)
-    day = books.open_day(source.entity, on)
+    day = books.open_day(source, on)
     due = max(available(books.history(source.customer.customer_id, _receivable_key(invoice)), day), 0)
     if amount > due:
         raise OverApplication(
@@ -175,7 +175,7 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
         if left.currency != source.currency:
             raise WrongCurrency("from_invoice", left.ref, f"is in {left.currency}, expected {source.currency}")
         on = max(settlement.on, left.recorded_on)
-        day = books.open_day(source.entity, on)
+        day = books.open_day(source, on)
         applied = _applied(books, customer_id, left, day)
         _require_enough(settlement.paid, applied, doc, f"what was applied to invoice {left.ref} by {day}")
         money = _money_of(books, customer_id, left, settlement.paid)

@@ -25,6 +25,42 @@ def first_open_day(connection: Connection, entity: str) -> date:
     return FIRST_DAY if closed is None else closed + timedelta(days=1)
 
 
+def may_move(connection: Connection) -> bool:
+    """Whether anything may count later than its month asks for: a month was opened again, or an invoice is of several entities."""
+    return bool(
+        connection.scalar(
+            text(
+                "select exists (select from period_event where action = 'reopened')"
+                " or exists (select from invoice where master is not null)"
+            )
+        )
+    )
+
+
+def moved_to(connection: Connection, customer_id: int) -> dict[str, date]:
+    """By entity, the last day to which something of a customer was moved out of a month that is open now.
+
+    It came while that was closed, and it was opened again; or it counts with what was of another entity, whose month is closed.
+    """
+    rows = connection.execute(text(_MOVED), {"customer_id": customer_id})
+    return {row.entity: row.last for row in rows}
+
+
+_MOVED = """
+    with open as materialized (
+        select e.entity, coalesce(b.closed_through + 1, '-infinity') as since from entity e left join closed_books b using (entity)
+        where exists (select from period_event p where p.entity = e.entity and p.action = 'reopened')
+           or exists (select from invoice i where i.customer_id = :customer_id and i.master is not null)
+    )
+    select o.entity, max(e.effective_on) as last
+    from open o
+    join account a on a.customer_id = :customer_id and a.entity = o.entity
+    join posting p on p.customer_id = :customer_id and p.debit_account = a.account_id
+    join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id
+    where e.effective_on > e.occurred_on and e.effective_on > o.since
+    group by 1"""
+
+
 def entities(connection: Connection) -> list[str]:
     """All entities' ids, in order."""
     return list(connection.execute(text("select entity from entity order by entity")).scalars())

@@ -218,7 +218,7 @@ def post_invoice(
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
     terms = terms or look_up(books, doc)
     # a late invoice counts from the first open day on
-    day = books.open_day(doc.entity, terms.recorded_on)
+    day = books.open_day(source, terms.recorded_on)
     billing = _Billing(wallets, books.locked(source, terms.recorded_on), doc, day, terms, master, obligations)
     discounts = coupons.uses(doc, terms.coupons)
     movements: list[Movement] = []

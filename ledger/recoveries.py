@@ -14,6 +14,7 @@ from ledger import billed, credits_back, documents, usage_lines
 from ledger.books import Books, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.errors import Refused, UnknownReference
+from ledger.grants import NET_GRANT, grant_accounts
 from ledger.line_changes import add_change
 from ledger.money import allocate, share, to_minor
 from ledger.obligations import Correction, Decided, Obligations, Taking, earned_ahead, obligation_sides
@@ -49,7 +50,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     back = [(line, part) for line, part in zip(lines, recovery.parts, strict=True) if part]
     later = [item for item in recoveries if item is not recovery]
     moved = _move_later(books, source, row.document_id, lines, later)
-    taking = Taking(books, source, books.open_day(row.entity, doc.date))
+    taking = Taking(books, source, books.open_day(source, doc.date))
     decided = obligations.decide(wallets, row.customer_id, document_id, [
         Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, part, doc.date, undoes=row.document_id)
         for line, part in back if line.of_terms
@@ -69,8 +70,10 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
         if line.subject.startswith("grant:"):
             grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
             break_of_billed(wallets, source, grant, taking.day)
+            # what was used of a bill that was voided since is to be billed: the money is for it first
+            books.net(source, grant_accounts(source, grant.ref), NET_GRANT, taking.day - timedelta(days=1))
     for subject, on in moved:
-        books.net(source, *obligation_sides(source, subject), books.open_day(row.entity, on))
+        books.net(source, *obligation_sides(source, subject), books.open_day(source, on))
     decided.keep()
     return source.customer.customer_id
 
@@ -328,7 +331,7 @@ def _recover_usage(
         books.post(source, item.on, movements)
     for product in sorted(products):
         usage_lines.settle(books, source, product)
-        first = min(books.open_day(source.entity, item.on) for item in recoveries)
+        first = min(books.open_day(source, item.on) for item in recoveries)
         keys = usage_lines.overage_accounts(source, product)
         books.net(source, keys, usage_lines.NET_USAGE, first - timedelta(days=1))
 

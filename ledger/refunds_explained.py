@@ -177,7 +177,7 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         line, movements = item.line, []
         if billed.is_of_terms(line):
             # what of it had been shown beside revenue goes back there by what is decided now
-            day = books.open_day(source.entity, item.refund.on)
+            day = books.open_day(source, item.refund.on)
             for subject, amount in billed.by_obligation(line, item.net):
                 unbilled = min(amount, earned_ahead(books, source, subject, day))
                 movements += [
@@ -205,7 +205,7 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         billed.record(books, source, invoice, line, "refund", -item.net, undoes=undoes)
         billed.record_taxes(books, source, invoice, line, item.taxes, undoes=undoes)
         # of the refund's day, too: what had been settled there is told anew
-        day = books.open_day(source.entity, item.refund.on) - timedelta(days=1)
+        day = books.open_day(source, item.refund.on) - timedelta(days=1)
         if line.kind == "usage" and line.product is not None:
             usage_lines.settle(books, source, line.product)
         if billed.is_of_terms(line) or line.kind == "usage":

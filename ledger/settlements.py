@@ -207,7 +207,7 @@ def _post_parts(
     books = wallets.books
     for part, by_line in parts:
         assert part.collector is not None, "a part has an entity that collects it"
-        day = books.open_day(part.source.entity, on)
+        day = books.open_day(part.source, on)
         movements = _give_back(wallets, part, by_line, on, kind, to, decided)
         movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, entity_subject(part.collector)))
         books.post(part.source, on, movements)
@@ -230,7 +230,7 @@ def _give_back(
     """What giving back gross amounts of an invoice's lines moves, by `refund` or `dispute`, to cash or disputed funds."""
     books, source = wallets.books, invoice.source
     movements: list[Movement] = []
-    taking = Taking(books, source, books.open_day(source.entity, on))
+    taking = Taking(books, source, books.open_day(source, on))
     for line in charged(invoice.lines):
         gross = by_line[line.line]
         if line.kind == BETWEEN:
@@ -268,7 +268,7 @@ def _of_usage(
     Unused credits go with it; of usage, what was to be given back anyway, then what was billed ahead. The rest was used.
     """
     books, source = wallets.books, invoice.source
-    day = books.open_day(source.entity, on)
+    day = books.open_day(source, on)
     earned_rule = "write_off.bad_debt" if kind == "write_off" else f"{kind}.earned"
     rate = None if kind == "write_off" else invoice.rate
     if line.kind == "prepaid":
@@ -310,7 +310,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
     require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment}")
-    day = books.open_day(source.entity, doc.date)
+    day = books.open_day(source, doc.date)
     rail = f"rail:{payment.rail}"
     from_balance = 0
     settled = payment.settled
@@ -330,7 +330,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
         from_balance = min(amount, _unapplied(books, source, day))
     if amount > from_balance:
         billed.stand_together(books, source.customer.customer_id, [ref for ref, _ in settled])
-        day = books.open_day(source.entity, doc.date)
+        day = books.open_day(source, doc.date)
     plan = _plan(wallets, document_id, settled, amount - from_balance, source.currency)
     movements = [Movement("refund.balance", from_balance, _CUSTOMER, rail)]
     split = [(invoice, _by_line(books, invoice, part, doc.date)) for invoice, part in plan]
@@ -395,7 +395,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
     if doc.status == "lost":
         billed.stand_together(books, source.customer.customer_id, [ref for ref, _ in payment.settled])
-    day = books.open_day(source.entity, doc.date)
+    day = books.open_day(source, doc.date)
     subject, rail = f"payment:{doc.payment}", f"rail:{payment.rail}"
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
@@ -485,7 +485,7 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     books, source = wallets.books, invoice.source
     require_second(books, doc.approved_by)
     require_not_before(doc.date, invoice.recorded_on, f"when invoice {doc.invoice} counts from")
-    day = books.open_day(source.entity, doc.date)
+    day = books.open_day(source, doc.date)
     due = billed.due(books, invoice, day)
     amount = due if doc.amount is None else to_minor(doc.amount, source.currency)
     if due == 0:
@@ -511,7 +511,7 @@ def _write_off(
 ) -> None:
     """Give up gross amounts of an invoice's lines."""
     books, source = wallets.books, invoice.source
-    day = books.open_day(source.entity, on)
+    day = books.open_day(source, on)
     to = invoice_subject(invoice.ref)
     movements: list[Movement] = []
     taking = Taking(books, source, day)

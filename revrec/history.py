@@ -338,12 +338,12 @@ def settle_beside(books: Books, source: Source, history: History, beside: Sequen
     party = history.party
     steps: dict[tuple[str, str], dict[date, int]] = defaultdict(lambda: defaultdict(int))
     for item in beside:
-        steps[item.subject, item.kind][books.open_day(party.entity, item.on)] += item.amount
+        steps[item.subject, item.kind][books.open_day(source, item.on)] += item.amount
     for subject, kind in product(history.subjects, BESIDE):
         by_day = steps[subject, kind]
         key = AccountKey(party.entity, BESIDE[kind], party.currency, subject)
         posted = dict(books.history(party.customer_id, key))  # as it was, whatever is posted here
-        first = books.first_counting_day(party.entity)
+        first = books.first_counting_day(source)
         days = sorted({day for day in (*by_day, *posted) if day > first} | {first})
         moved = 0
         for day in days:

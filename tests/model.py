@@ -550,12 +550,14 @@ class Promised:
             for (service, counts), amount in self.of.items()
         ]
 
+    def within(self, start: date, end: date) -> Fraction:
+        """What is earned over a period."""
+        return sum((amount for service, _, amount in self.by_given() if start <= service <= end), Fraction(0))
+
     def given(self, by: date, start: date, end: date) -> Fraction:
         """How much of what a period covers is given by a day: what is earned of it, of all that is."""
         covered = [(counts, amount) for service, counts, amount in self.by_given() if start <= service <= end]
-        whole = sum((amount for _, amount in covered), Fraction(0))
-        if whole <= 0:
-            return Fraction(int(end <= by))
+        whole = self.within(start, end)
         return min(
             max(sum((amount for counts, amount in covered if counts <= by), Fraction(0)) / whole, Fraction(0)),
             Fraction(1),
@@ -679,6 +681,11 @@ class Covering:
         self.back = Fraction(0)  # money that went back of a contract's bill
         self.period = (_day(line["start"]), _day(line["end"])) if "start" in line else None
         self.void = False
+
+    @property
+    def covered(self) -> tuple[date, date] | None:
+        """The period it names, where anything is earned over it: what was cancelled covers none, and bills go by their order."""
+        return self.period if self.period is not None and self.promised.within(*self.period) > 0 else None
 
 
 class Earnings:
@@ -981,23 +988,23 @@ class _Telling:
                 amount for (service, counts), amount in line.promised.of.items() if service <= before and counts <= day
             )
             return sum(given, Fraction(0)) - line.given_lost
-        if line.period is not None:
-            return line.covers * line.promised.given(before, *line.period)
+        if line.covered is not None:
+            return line.covers * line.promised.given(before, *line.covered)
         others = [
             other for lines in self.lines.values() for other in lines
             if other.promised is line.promised and not other.void and other.issued <= day
         ]  # fmt: skip
         reached = line.promised.earned(before)
         for other in others:
-            if other.period is not None:
-                start, end = other.period
+            if other.covered is not None:
+                start, end = other.covered
                 there = sum(
                     (amount for service, counts, amount in line.promised.by_given() if counts <= before and start <= service <= end),
                     Fraction(0),
                 )  # fmt: skip
                 reached -= min(other.covers * line.promised.given(before, start, end), max(there, Fraction(0)))
         reached = max(reached, Fraction(0))
-        for other in sorted((other for other in others if other.period is None), key=lambda other: other.issued):
+        for other in sorted((other for other in others if other.covered is None), key=lambda other: other.issued):
             if other is line:
                 break
             reached -= other.covers - other.coming_lost

@@ -91,6 +91,16 @@ class Place:
                         if closed is None or earlier > closed:
                             periods.close(connection, entity, earlier, "tester")
 
+    def reopen(self, month: date) -> None:
+        """Open a month again, and all after it."""
+        with self.engine.begin() as connection:
+            for entity in periods.entities(connection):
+                if entity.startswith(self.prefix):
+                    closed = periods.closed_through(connection, entity)
+                    while closed is not None and closed >= month:
+                        periods.reopen(connection, entity, closed.replace(day=1), "tester", "late")
+                        closed = periods.closed_through(connection, entity)
+
     def open(self, month: date) -> bool:
         with self.engine.connect() as connection:
             closed = [

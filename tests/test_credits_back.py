@@ -525,3 +525,17 @@ def test_what_is_expected_to_be_given_back_stays_where_a_bill_is_wrong(cli: Cli)
     cli.ok("recognize", "--through", "2026-02")
     assert before["revenue"] == "80.00"
     assert _total(cli)["revenue"] == "80.00"
+
+
+def test_what_comes_in_of_a_bill_that_was_voided_is_for_what_was_used_of_it(cli: Cli) -> None:
+    """20.00 of 100.00 written off, 6.00 used, the rest voided: of 17.00 that come in 6.00 are for those, and 11.00 expire."""
+    cli.post(
+        *parties(), grant("G", "100.00", expires_on="2026-06-30"), invoice("I", "2026-01-01", prepaid("100.00")),
+        write_off("W", "2026-02-23", amount="20.00"), usage("u", "6.00", "2026-03-25"), void("V", "2026-04-20"),
+        recovery("R", "17.00", "2026-04-24"),
+    )  # fmt: skip
+    cli.ok("verify")
+    assert _total(cli) == {"cash": "17.00", "customer_credits": "11.00", "revenue": "6.00"}
+    cli.ok("recognize", "--through", "2026-07")
+    cli.ok("verify")
+    assert _total(cli) == {"breakage_revenue": "11.00", "cash": "17.00", "revenue": "6.00"}

@@ -263,25 +263,37 @@ def closing(shelf: Shelf, history: History) -> str | None:
 
 
 def late(shelf: Shelf, history: History) -> str | None:
-    """Some documents that no other names come last, after the months of all of them were closed, or not closed."""
+    """Some documents that no other names come last, after the months of all of them were closed, or not closed.
+
+    Some of them come once months were opened again.
+    """
     chance = random.Random(history.seed)  # noqa: S311
     trial, once, closed = shelf.places(3)
     history = accepted(trial, history)
     free = [item.doc for item in history.told if not history.about(item.doc["id"])]
-    chosen = chance.sample(free, min(chance.choice((1, 1, 2, 3)), len(free)))
+    chosen = chance.sample(free, min(chance.choice((1, 1, 2, 3, 4)), len(free)))
     if not chosen:
         return None
     on_time = [doc for doc in history.in_order() if doc not in chosen]
     month = months_on(date.fromisoformat(max(map(day_of, chosen))).replace(day=1), chance.choice((0, 0, 1, 3)))
+    before = chance.choice((len(chosen), *range(len(chosen))))
+    again = months_on(month, -chance.choice((0, 0, 1, 2, 5)))
     refused = {}
     for place in (once, closed):
         place.post([*history.masters, *on_time])
         place.recognize(min(months_on(month, chance.choice((0, 2))), END))
         if place is closed:
             place.close(month)
-        refused[place.prefix] = place.post(chosen)
+        refused[place.prefix] = place.post(chosen[:before])
+        if before < len(chosen):
+            place.recognize(min(months_on(month, chance.choice((0, 2))), END))
+            if place is closed:
+                place.reopen(again)
+            refused[place.prefix] |= place.post(chosen[before:])
         place.recognize()
     told_of = f"\n\nlate: {arrived(chosen)}\nclosed through {month:%Y-%m}"
+    if before < len(chosen):
+        told_of += f", opened again from {again:%Y-%m} before {arrived(chosen[before:])}"
     if not refused[once.prefix] and refused[closed.prefix]:
         return f"refused where months were closed: {told(refused[closed.prefix])}{told_of}"
     if refused[once.prefix]:
