@@ -820,6 +820,8 @@ class _Fold:
             for event in events
             if event.amount and (billed := self.bills.get(event.bill)) is not None
         ]  # the others are of a bill of a later day, or undone whole
+        places = {key: number for number, key in enumerate(dict.fromkeys(part.event.bill[:2] for part in parts))}
+        parts.sort(key=lambda part: (places[part.event.bill[:2]], part.obligation.promise.ref))
         alike: dict[tuple[str, ...], list[_Part]] = {}
         for part in parts:
             alike.setdefault(self._alike(part.obligation, part.billed), []).append(part)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import contract, invoice, obligation, parties, payment, service
+from tests.samples import contract, credit_note, invoice, obligation, parties, payment, service
 
 # 60.00 of seats in January, 40.00 of tokens on 10 February, agreed for 100.00 together
 SEATS = {"id": "c/seats", "product": "seats", "start": "2026-01-01", "end": "2026-01-31", "ssp": "60.00"}
@@ -64,6 +65,38 @@ def test_credited_and_voided(cli: Cli) -> None:
     assert _months(cli) == {
         "2026-01": {"accounts_receivable": "90.00", "deferred_revenue": "36.00", "revenue": "54.00"},
         "2026-02": {"deferred_revenue": "-36.00", "revenue": "36.00"},
+    }
+
+
+def test_a_note_on_a_bill_beyond_the_contract_lowers_prices_alike_once_that_was_billed_again(cli: Cli) -> None:
+    """3328.00 billed of 3156.00, a third of it credited: the same is earned of a bill and of one that was billed again."""
+    cli.post(*parties(), {"type": "product", "id": "images", "name": "Images"})
+    seats = {"product": "seats", "pattern": "monthly"}
+
+    def post(ref: str, *, again: bool) -> None:
+        bill = {"id": "1", "kind": "service", "contract": ref, "amount": "3328.00"}
+        obligations = [
+            seats | {"id": f"{ref}/1", "start": "2026-04-23", "end": "2026-08-04", "price": "1656.00"},
+            seats
+            | {"id": f"{ref}/2", "product": "tokens", "start": "2026-04-28", "end": "2027-01-21", "price": "492.00"},
+            {"id": f"{ref}/3", "product": "images", "start": "2026-04-24", "pattern": "progress", "price": "516.00"},
+        ]
+        renewal = {
+            "type": "contract_renewal", "id": f"{ref}/R", "contract": ref, "date": "2026-05-11",
+            "obligations": [{"id": f"{ref}/4", "renews": f"{ref}/2", "end": "2027-07-21"}],
+        }  # fmt: skip
+        cli.post(contract(ref, "2026-04-23", *obligations), renewal)
+        cli.post(invoice(f"{ref}/I", "2026-05-17", bill))
+        if again:
+            cli.post(credit_note(f"{ref}/B", "2026-06-24", "3328.00", invoice=f"{ref}/I", rebill=True))
+            cli.post(invoice(f"{ref}/J", "2026-06-24", bill))
+        cli.post(credit_note(f"{ref}/N", "2026-06-27", "1109.33", invoice=f"{ref}/J" if again else f"{ref}/I"))
+
+    post("c", again=False)
+    once = {month: Decimal(moved.get("revenue", "0")) for month, moved in _months(cli, "2027-12").items()}
+    post("d", again=True)
+    assert {month: Decimal(moved.get("revenue", "0")) for month, moved in _months(cli, "2027-12").items()} == {
+        month: 2 * amount for month, amount in once.items()
     }
 
 
