@@ -3,7 +3,7 @@
 Revenue falls below zero where a price was lowered, or less was given than was reported: by a credit note, a void, a modification, a
 termination, an estimate (of breakage too), a write-off, a payment to the customer, usage corrected, progress estimated anew, a bonus that shares the
 price, a manual entry. Such a document is dated in the month, or late: in a closed month, so that this is the first open one. A refund
-is none: it is shown beside revenue.
+or a dispute is one only where it came late: what it ended of an invoice's own service was given meanwhile; else it is shown beside revenue.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ LATELY = 10_000
 _LOWERING = (
     "credit_note", "invoice_void", "contract_modification", "contract_termination", "contract_renewal", "estimate", "consideration_payable",
     "write_off", "recovery", "progress", "breakage_estimate", "grant", "grant_return", "contract", "invoice", "usage", "manual_entry",
+    "refund", "dispute",
 )  # fmt: skip
 _REVENUE = ("revenue", "breakage_revenue")
 
@@ -34,6 +35,7 @@ _LOWERS = """case d.type
         or left(d.body::jsonb ->> 'quantity', 1) = '-' or left(d.body::jsonb ->> 'unit_price', 1) = '-'
     when 'contract' then d.body::jsonb ? 'combined_with'
     when 'grant' then d.body::jsonb ? 'contract'
+    when 'refund' then d.dated_on < m.month when 'dispute' then d.dated_on < m.month
     else true end"""
 
 # Through when the books of a candidate's entity were closed at a moment.

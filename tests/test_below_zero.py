@@ -182,3 +182,23 @@ def test_a_cause_of_another_month_or_contract_is_none(cli: Cli, owner: Connectio
     _moved(owner, "obligation:C/o", "2026-02")
     assert _below(cli) == [("2026-02", "obligation:C/o", "-10.00")]
     assert PARTY["customer"] == cli.report("below-zero")[0]["customer"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_money_that_went_back_before_what_was_given_meanwhile_is_a_cause_where_it_comes_late(
+    cli: Cli, lost: bool
+) -> None:
+    """30.00 a month from January; all of it goes back on 10 January, known in April: 30.00 were given, and 60.00 earned since go."""
+    refund = {"type": "refund", "id": "R", "payment": "P", "invoice": "I", "date": "2026-01-10", "amount": "120.00"}
+    dispute = {"type": "dispute", "payment": "P", "date": "2026-01-10", "amount": "120.00"}
+    cli.post(
+        *parties(), invoice("I", "2026-01-01", service("120.00", "2026-01-01", "2026-04-30", pattern="monthly")),
+        payment("P", "120.00", "2026-01-05", ("I", "120.00")),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-04")
+    _close(cli, 3)
+    opened = [dispute | {"id": "D", "status": "opened"}, dispute | {"id": "L", "status": "lost"}]
+    cli.post(*(opened if lost else [refund]))
+    cli.ok("recognize", "--through", "2026-05")
+    assert cli.summary()["2026-04"]["revenue"] == "-60.00"
+    assert _below(cli) == []
