@@ -23,6 +23,7 @@ from ledger import (
     coupons,
     documents,
     draws,
+    issuing,
     journal,
     manual,
     parties,
@@ -31,7 +32,6 @@ from ledger import (
     reading,
     taxes,
     usage,
-    wallets,
 )
 from ledger.beside import Lines, Rows
 from ledger.books import Books, Plainly
@@ -86,8 +86,8 @@ def alone(doc: documents.Usage | documents.Invoice) -> bool:
     return doc.supersedes is None and all(line.entity in (None, doc.entity) for line in lines)
 
 
-def _of_no_contract(doc: documents.Grant) -> bool:
-    return doc.contract is None
+def _of_nothing_else(doc: documents.Grant) -> bool:
+    return doc.contract is None and doc.carried_from is None
 
 
 TYPES: Mapping[str, DocumentType] = {
@@ -99,7 +99,7 @@ TYPES: Mapping[str, DocumentType] = {
     "coupon": DocumentType(documents.Coupon, coupons.post_coupon, _always),
     "fx_rate": DocumentType(documents.FxRate, parties.post_fx_rate, _always),
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account, _always),
-    "grant": DocumentType(documents.Grant, wallets.post_grant, _of_no_contract),
+    "grant": DocumentType(documents.Grant, issuing.post_grant, _of_nothing_else),
     "grant_return": DocumentType(documents.GrantReturn, corrections.post_grant_return),
     "breakage_estimate": DocumentType(documents.BreakageEstimate, breakage.post_breakage_estimate),
     "wallet_alert": DocumentType(documents.WalletAlert, alerts.post_wallet_alert),

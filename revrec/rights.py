@@ -17,10 +17,10 @@ from ledger import documents
 from ledger.books import Books, Movement, Source
 from ledger.errors import Refused
 from ledger.grants import FREE_KINDS, Funding, grant_subject
+from ledger.issuing import post_grant as post_ledger_grant
 from ledger.money import to_minor
 from ledger.obligations import billed_ahead, obligation_sides
 from ledger.wallets import Wallets
-from ledger.wallets import post_grant as post_ledger_grant
 from revrec.changes import ENDED
 from revrec.history import Plan, read
 from revrec.history import right as right_event

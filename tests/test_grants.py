@@ -323,3 +323,29 @@ def test_what_is_written_off_after_an_expiry_broke_by_then(cli: Cli, recognised:
     assert {role: sides for role, sides in held.items() if sides != ("0.00", "0.00")} == {
         "bad_debt": ("10.00", "0.00"), "breakage_revenue": ("0.00", "10.00")
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("closed", [0, 2, 4])
+def test_credits_are_carried_on_from_a_day_before_they_expired(cli: Cli, closed: int) -> None:
+    """40.00 of 100.00 used, 60.00 expired in March as far as was known: they were carried on before, until June."""
+    cli.post(
+        *parties(), grant("P", "100.00", expires_on="2026-03-31"), invoice("I", "2026-01-01", prepaid("100.00", "P")),
+        usage("u", "40.00", "2026-01-10"),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-04")
+    for month in range(1, closed + 1):
+        cli.ok("close", f"2026-{month:02}")
+    refused = cli.refuse(grant("G", "50.00", "2026-03-01", expires_on="2026-06-30", carried_from="P"))
+    assert "expected at most 50.00 USD left of it" in refused
+    cli.post(grant("G", "60.00", "2026-03-01", expires_on="2026-06-30", carried_from="P"))
+    cli.ok("recognize", "--through", "2026-05")
+    cli.ok("verify")
+    broken = {month: moved.get("breakage_revenue", "0.00") for month, moved in cli.summary().items()}
+    assert {month: amount for month, amount in broken.items() if amount != "0.00"} == (
+        {} if closed < 3 else {"2026-03": "60.00", "2026-05": "-60.00"}
+    )
+    assert [row["left"] for row in cli.report("wallet") if row["grant"] == "G"] == ["60.00"]
+    cli.post(usage("v", "25.00", "2026-05-10"))
+    cli.ok("recognize", "--through", "2026-07")
+    cli.ok("verify")
+    assert cli.summary()["2026-06"] == {"breakage_revenue": "35.00", "customer_credits": "-35.00"}
