@@ -214,7 +214,8 @@ class Books:
             int, dict[str, date]
         ] = {}  # by customer and entity, where it is later than the first open day
         self._moving: dict[int, dict[str, date]] = {}  # the same, of the document under way
-        self._may_move: bool | None = None
+        self._reopened: bool | None = None
+        self._over_entities: set[int] = set()  # customers with invoices over several entities
 
     # Who and what ------------------------------------------------------------------------------------------------
 
@@ -225,11 +226,14 @@ class Books:
             return
         rows = self.connection.execute(
             text(
-                "select customer_id, ref, overage, tax_status, country, tax_codes from customer where ref = any(:refs)"
+                "select customer_id, ref, overage, tax_status, country, tax_codes, exists (select from invoice i"
+                " where i.customer_id = customer.customer_id and i.master is not null) as over_entities"
+                " from customer where ref = any(:refs)"
             ),
             {"refs": missing},
         ).all()
         locks.hold_customers(self.connection, (row.customer_id for row in rows))
+        self._over_entities |= {row.customer_id for row in rows if row.over_entities}
         for row in rows:
             codes = None if row.tax_codes is None else tuple(row.tax_codes)
             self._customers[row.ref] = Customer(
@@ -461,11 +465,10 @@ class Books:
         """The last day that something of a customer was moved to, and that is later than the first open one."""
         known = self._moved_to.get(customer_id)
         if known is None:
-            if self._may_move is None:
-                self._may_move = periods.may_move(self.connection)
-            known = self._moved_to[customer_id] = (
-                periods.moved_to(self.connection, customer_id) if self._may_move else {}
-            )
+            if self._reopened is None:
+                self._reopened = periods.ever_reopened(self.connection)
+            asked = self._reopened or customer_id in self._over_entities
+            known = self._moved_to[customer_id] = periods.moved_to(self.connection, customer_id) if asked else {}
         return known.get(entity, FIRST_DAY) if known else FIRST_DAY
 
     def post(self, source: Source, on: date, movements: Sequence[Movement]) -> None:

@@ -25,16 +25,9 @@ def first_open_day(connection: Connection, entity: str) -> date:
     return FIRST_DAY if closed is None else closed + timedelta(days=1)
 
 
-def may_move(connection: Connection) -> bool:
-    """Whether anything may count later than its month asks for: a month was opened again, or an invoice is of several entities."""
-    return bool(
-        connection.scalar(
-            text(
-                "select exists (select from period_event where action = 'reopened')"
-                " or exists (select from invoice where master is not null)"
-            )
-        )
-    )
+def ever_reopened(connection: Connection) -> bool:
+    """Whether a month of any entity was opened again."""
+    return bool(connection.scalar(text("select exists (select from period_event where action = 'reopened')")))
 
 
 def moved_to(connection: Connection, customer_id: int) -> dict[str, date]:

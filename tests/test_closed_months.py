@@ -14,6 +14,7 @@ from tests.samples import (
     credit_note,
     grant,
     invoice,
+    one_time,
     parties,
     payment,
     prepaid,
@@ -161,3 +162,55 @@ def test_a_note_from_before_an_expiry_takes_unused_credits(cli: Cli) -> None:
     _post(cli, documents, ["M"], 5)
     # 30.00 of the 40.00 that broke were gone, so 30.00 of the note of April were of what was used
     assert _totals(cli) == _amounts(accounts_receivable="30.00", revenue="30.00")
+
+
+def test_what_comes_after_something_late_does_not_count_before_it(cli: Cli) -> None:
+    """A bill of 10 March comes in April; March is opened again for a note, a payment and a write-off of later days.
+
+    All count in April; what was given on 10 March for 120.00 less 12.00 is earned in March, which is open, and billed in April.
+    """
+    cli.post(*parties(), invoice("J", "2026-01-05", one_time("10.00")))
+    cli.ok("recognize", "--through", "2026-03")
+    for month in range(1, 4):
+        cli.ok("close", f"2026-{month:02}")
+    cli.post(invoice("I", "2026-03-10", one_time("120.00")))
+    cli.ok("reopen", "2026-03", "--reason", "late")
+    cli.post(
+        credit_note("N", "2026-03-20", "12.00"), payment("P", "50.00", "2026-03-21", ("I", "50.00")),
+        {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-03-25", "amount": "8.00", "reason": "gone", "approved_by": "ann"},
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-04")
+    cli.ok("verify")
+    assert _totals(cli) == _amounts(accounts_receivable="60.00", revenue="118.00", bad_debt="8.00", cash="50.00")
+    assert cli.summary()["2026-03"] == {"revenue": "108.00", "unbilled_receivable": "108.00"}
+    assert cli.summary()["2026-04"]["accounts_receivable"] == "50.00"
+
+
+def test_money_a_note_over_entities_left_goes_back_where_one_of_them_is_closed(cli: Cli) -> None:
+    """120.00 and 240.00 of two entities paid; 12.00 and 24.00 credited in February, which is closed in one, and refunded after."""
+    term = {"start": "2026-01-01", "end": "2026-12-31", "pattern": "monthly", "kind": "service", "product": "seats"}
+    note = {"lines": [{"line": "1", "amount": "12.00"}, {"line": "2", "amount": "24.00"}]}
+    cli.post(
+        *parties(), {"type": "entity", "id": "eu", "name": "Acme EU", "currency": "USD"},
+        invoice("I", "2026-01-01", term | {"id": "1", "amount": "120.00"}, term | {"id": "2", "amount": "240.00", "entity": "eu"}),
+        payment("P", "360.00", "2026-01-10", ("I", "360.00")),
+    )  # fmt: skip
+    cli.ok("recognize", "--through", "2026-02")
+    for month in ("2026-01", "2026-02"):
+        cli.ok("close", month, "--entity", "eu")
+    cli.post(credit_note("N", "2026-02-15", "0.01") | note)
+    cli.post({"type": "refund", "id": "R", "payment": "P", "date": "2026-02-20", "amount": "36.00"})
+    cli.ok("recognize", "--through", "2026-03")
+    cli.ok("verify")
+
+    def stands(entity: str) -> dict[str, str]:
+        rows = cli.report("trial-balance", "--entity", entity, "--as-of", "2026-03-31")
+        return {row["role"]: amount for row in rows for amount in (row["debit"], row["credit"]) if Decimal(amount or 0)}
+
+    assert stands("us") == {
+        "cash": "324.00",
+        "deferred_revenue": "81.00",
+        "due_to_entities": "216.00",
+        "revenue": "27.00",
+    }
+    assert stands("eu") == {"deferred_revenue": "162.00", "due_from_entities": "216.00", "revenue": "54.00"}
