@@ -257,7 +257,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     again = receivables.prorated_by(books, customer_id, invoice.invoice_id)
     invoice = _before_own_proration(invoice, again)
     left = invoice.gross
-    if left == 0:
+    if left == 0 and (any(line.net != line.first for line in invoice.lines) or _is_taken_back(books, invoice)):
         raise Refused(field, invoice.ref, "is voided or credited in full already")
     # of a part, nothing is due here: the entity that collects it says whether it is paid
     due = left if invoice.master else billed.due(books, invoice, day)
@@ -282,7 +282,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         ),
         *(
             Correction(source.document_id, by, "void", invoice.invoice_id, line.line, subject, part, on)
-            for line in (*charged(invoice.lines), *credits_) if billed.is_of_terms(line) and _own(line, again)
+            for line in (*charged(invoice.lines), *credits_) if line.first and billed.is_of_terms(line) and _own(line, again)
             for subject, part in billed.by_obligation(line, line.net)
         ),
     ])  # fmt: skip
@@ -304,9 +304,34 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         credit.untax(parts)
         billed.record(books, source, invoice, line, "void", line.net)
         billed.record_taxes(books, source, invoice, line, parts)
+    _void_free(wallets, invoice, on)
     coupons.take_back(books, source, invoice.invoice_id, day)
     _finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
     decided.keep()
+
+
+def _void_free(wallets: Wallets, invoice: BilledInvoice, on: date) -> None:
+    """Note that lines which billed nothing are taken back; what usage they gave for nothing is to be billed."""
+    books, source = wallets.books, invoice.source
+    for line in invoice.lines:
+        if line.first or line.taxes:
+            continue
+        day = {"starts_on": on, "ends_on": on}
+        add_change(books, source, invoice.invoice_id, line.line, "void", 0, line.product, line.subject, day)
+        if line.kind == "usage" and line.product is not None:
+            usage_lines.settle_taken(wallets, source, line.product, lowers=False)
+
+
+def _is_taken_back(books: Books, invoice: BilledInvoice) -> bool:
+    """Whether an invoice that bills nothing was voided, or superseded."""
+    return bool(
+        books.connection.scalar(
+            text(
+                "select exists (select from line_change where customer_id = :customer_id and invoice_id = :invoice_id and kind = 'void')"
+            ),
+            {"customer_id": invoice.source.customer.customer_id, "invoice_id": invoice.invoice_id},
+        )
+    )
 
 
 def _before_own_proration(invoice: BilledInvoice, again: Sequence[Prorated]) -> BilledInvoice:
@@ -590,4 +615,4 @@ def lowered_by(amount: int, line: Line) -> tuple[int, list[TaxPart]]:
 
 def charged(lines: list[Line]) -> list[Line]:
     """The lines that charge something: what is given up or back of an invoice is of these."""
-    return [line for line in lines if line.net >= 0]
+    return [line for line in lines if line.net >= 0 and (line.first or line.taxes)]

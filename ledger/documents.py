@@ -107,12 +107,6 @@ def _not_negative(value: Decimal) -> Decimal:
     return value
 
 
-def _not_zero(value: Decimal) -> Decimal:
-    if value == 0:
-        raise ValueError("expected an amount other than 0")
-    return value
-
-
 def _role(value: str) -> str:
     if value not in ROLES:
         raise ValueError(f"expected one of {', '.join(ROLES)}")
@@ -128,7 +122,6 @@ Number = Annotated[
     Decimal, BeforeValidator(_decimal), WithJsonSchema({"type": "string", "format": "decimal", "examples": ["12.50"]})
 ]
 PositiveNumber = Annotated[Number, AfterValidator(_positive)]
-NumberNotZero = Annotated[Number, AfterValidator(_not_zero)]
 NumberFromZero = Annotated[Number, AfterValidator(_not_negative)]
 Pattern = Literal["daily", "monthly", "monthly_prorated", "point_in_time"]
 
@@ -457,7 +450,7 @@ class Usage(Party):
 
 
 class InvoiceLine(Model):
-    """One line of an invoice: its amount is before tax and after discount; below 0 it credits what it is about.
+    """One line of an invoice: its amount is before tax and after discount; below 0 it credits what it is about, 0 is for nothing.
 
     `group` and `label` say how a reader sees it: lines of a group are added up under it. A line of another `entity` is that
     one's own: the invoice's entity collects it.
@@ -466,7 +459,7 @@ class InvoiceLine(Model):
     id: Ref
     entity: Ref | None = None
     kind: Literal["service", "one_time", "prepaid", "usage", "shortfall", "opening"]
-    amount: NumberNotZero
+    amount: Number
     description: Text | None = None
     group: Text | None = None
     label: Text | None = None
@@ -509,7 +502,9 @@ class InvoiceLine(Model):
             raise ValueError("product: expected a product, or the obligation that is billed")
         if self.obligation is not None and self.pattern:
             raise ValueError(f"pattern = {self.pattern}: expected none beside obligation, which has its own")
-        if self.amount < 0 and self.kind != "service":
+        if self.amount < 0 and self.kind not in ("service", "one_time"):
+            raise ValueError(f"amount = {self.amount}: expected 0 or more on a line of kind {self.kind}")
+        if self.amount == 0 and self.kind in ("shortfall", "opening"):
             raise ValueError(f"amount = {self.amount}: expected more than 0 on a line of kind {self.kind}")
         for field in needed:
             if getattr(self, field) is None:

@@ -310,6 +310,10 @@ def _bill(billing: _Billing, line: documents.InvoiceLine, rounding: Rounding) ->
     codes = find_codes(billing.wallets.books, billing.terms.tax_codes if line.tax_codes is None else line.tax_codes)
     if line.kind in ("opening", BETWEEN):
         codes = find_codes(billing.wallets.books, line.tax_codes or ())
+    if amount == 0 and line.kind == "usage" and line.discount is not None and any(code.inclusive for code in codes):
+        raise Refused(
+            "tax_codes", line.tax_codes or "by default", "expected taxes on top of usage of which all is discounted"
+        )
     net, taxes = line_taxes(amount, codes, source.customer.tax_status, source.currency, rounding)
     if line.product is not None:
         billing.wallets.books.require_product(line.product)
@@ -413,6 +417,8 @@ def _bill_usage(billing: _Billing, line: documents.InvoiceLine, amount: int) -> 
     before = billing.billed[subject]
     books = billing.wallets.books
     discount = usage_discount(line, amount, billing.source.currency)
+    for key in overage_accounts(billing.source, line.product) if discount else ():
+        books.account(billing.source.customer.customer_id, key)  # usage that comes later looks there
     moved = bill_usage(books, billing.source, line.product, billing.day, amount, before, billing.subject, discount)
     if sum(movement.amount for movement in moved) != amount + discount:
         note(billing.wallets, billing.source, line.product)  # a part waits for the use
@@ -425,7 +431,8 @@ def usage_discount(line: documents.InvoiceLine, net: int, currency: str) -> int:
     if line.kind != "usage" or line.discount is None:
         return 0
     discount = to_minor(line.discount, currency, "discount")
-    return share(discount, net, to_minor(line.amount, currency))
+    amount = to_minor(line.amount, currency)
+    return share(discount, net, amount) if amount else discount
 
 
 def _bill_opening(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
@@ -477,7 +484,7 @@ def _bill_whole(billing: _Billing, line: documents.InvoiceLine, amount: int) -> 
 
 def _bill_service(billing: _Billing, line: documents.InvoiceLine, amount: int) -> _Moved:
     if line.contract is not None:
-        return _bill_whole(billing, line, amount)
+        return _bill_whole(billing, line, amount) if amount else (contract_subject(line.contract), [])
     own = own_obligation(billing.doc, line)
     if own is None:
         return _bill_contract(billing, line, amount)
@@ -697,8 +704,8 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
     line = billed.line
     customer_id = source.customer.customer_id
     own = own_obligation(doc, line)
-    if own is not None and billed.subject != own.subject:
-        own = None  # it corrects another's
+    if own is not None and (billed.subject != own.subject or not billed.net):
+        own = None  # it corrects another's, or is for nothing
     accounts: tuple[int | None, ...] = (None, None, None)
     if own is not None:
         assert line.product is not None, "a line with an obligation of its own names its product"

@@ -109,7 +109,7 @@ def line_taxes(
         for code, (base, tax) in zip(codes, _exact_taxes(net, codes, scale), strict=True)
     ]
     included = sum(tax.tax for tax in taxes if tax.included)
-    if abs(included) >= abs(amount):
+    if included and abs(included) >= abs(amount):
         raise InvalidDocument(
             "tax_codes", [code.code for code in inclusive], "expected taxes below the amount they are in"
         )

@@ -516,7 +516,8 @@ def _discounts(books: Books, place: Mapping[str, object]) -> list[tuple[date, in
     )
     billed = books.connection.execute(
         text(
-            f"with {given} select e.given_on, g.discount_minor from given g"
+            f"with {given} select coalesce(e.given_on, i.issued_on) as given_on, g.discount_minor from given g"
+            " join invoice i using (customer_id, invoice_id)"
             " join lateral (select min(occurred_on) as given_on from entry e where e.customer_id = g.customer_id"
             "  and e.document_id = g.invoice_id) e on true"
         ),
@@ -524,7 +525,7 @@ def _discounts(books: Books, place: Mapping[str, object]) -> list[tuple[date, in
     )
     back = books.connection.execute(
         text(
-            f"with {given} select e.given_on, g.invoice_id, g.line, g.discount_minor, g.amount_minor as whole,"
+            f"with {given} select coalesce(e.given_on, x.starts_on) as given_on, g.invoice_id, g.line, g.discount_minor, g.amount_minor as whole,"
             " x.kind = 'void' as voided, x.amount_minor as amount from given g"
             " join line_change x on x.customer_id = g.customer_id and x.invoice_id = g.invoice_id and x.line = g.line"
             "  and (x.kind = 'void' or x.rebill)"
