@@ -26,7 +26,7 @@ def _cases(name: str) -> list[dict[str, Any]]:
 
 _ALL = _cases("combinations.json")
 
-# Need documents that do not exist yet: money of another currency given back, invoices below zero or of nothing, an application
+# Need documents that do not exist yet: money of another currency given back, invoices below zero, an application
 # taken back by a document of its own, a dispute reinstated, payers that are not the owner.
 LATER = {"C06", "C07", "C09", "C40", "C42", "C43"}
 CASES = [case for case in _ALL if case["id"] not in LATER]
