@@ -210,9 +210,8 @@ class Books:
         self._ways: dict[tuple[object, ...], Way] = {}
         self._mark: _Mark | None = None
         self._together_from = FIRST_DAY
-        self._moved_to: dict[
-            int, dict[str, date]
-        ] = {}  # by customer and entity, where it is later than the first open day
+        # by customer and entity, the last day that something was moved to, where it is later than the first open one
+        self._moved_to: dict[int, dict[str, date]] = {}
         self._moving: dict[int, dict[str, date]] = {}  # the same, of the document under way
         self._reopened: bool | None = None
         self._over_entities: set[int] = set()  # customers with invoices over several entities

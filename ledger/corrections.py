@@ -314,7 +314,7 @@ def _void_free(wallets: Wallets, invoice: BilledInvoice, on: date) -> None:
     """Note that lines which billed nothing are taken back; what usage they gave for nothing is to be billed."""
     books, source = wallets.books, invoice.source
     for line in invoice.lines:
-        if line.first or line.taxes:
+        if line.first:
             continue
         day = {"starts_on": on, "ends_on": on}
         add_change(books, source, invoice.invoice_id, line.line, "void", 0, line.product, line.subject, day)
@@ -615,4 +615,4 @@ def lowered_by(amount: int, line: Line) -> tuple[int, list[TaxPart]]:
 
 def charged(lines: list[Line]) -> list[Line]:
     """The lines that charge something: what is given up or back of an invoice is of these."""
-    return [line for line in lines if line.net >= 0 and (line.first or line.taxes)]
+    return [line for line in lines if line.net >= 0 and (line.first or line.gross)]

@@ -262,8 +262,9 @@ def _return_credits(wallets: Wallets, source: Source, grant: Grant, face: int, p
         wallets.touch(paid)
     grant.drawn_face -= face
     wallets.touch(grant)
-    put_back = (paid or grant).grant_id in wallets.unexpired and grant.expires_on is not None and on <= grant.expires_on
-    if grant.expires_on is not None and grant.expires_on < day and not put_back:
+    # what was put back for the document under way expires again once it is posted
+    waits = (paid or grant).grant_id in wallets.unexpired and grant.expires_on is not None and on <= grant.expires_on
+    if grant.expires_on is not None and grant.expires_on < day and not waits:
         _expire_again(wallets, source, grant, paid, face, credits_back, day)
     else:
         break_by_days(wallets, source, grant, day)

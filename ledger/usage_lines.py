@@ -167,9 +167,7 @@ class _Told:
     """
 
     days: dict[date, _Day] = field(default_factory=lambda: defaultdict(_Day))
-    posted: dict[date, Counter[str]] = field(
-        default_factory=lambda: defaultdict(Counter)
-    )  # borne: less revenue, or a loss
+    posted: dict[date, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # less revenue, or a loss
     used: Counter[date] = field(default_factory=Counter)  # by the days on which it counts
 
 

@@ -27,6 +27,7 @@ from web import printed
 ONCE = {"type": "coupon", "id": "FREE", "name": "Free month", "percent": "100", "duration": "once"}
 NUMBERED = {"type": "entity", "id": "us", "name": "Acme AI Inc", "currency": "USD", "invoice_prefix": "US-"}
 VAT = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}
+FIXED = {"type": "tax_code", "id": "FIXED", "name": "Levy", "fixed": "1.00"}
 WITHIN = {"type": "tax_code", "id": "IN", "name": "VAT", "rate": "0.20", "inclusive": True}
 
 
@@ -75,8 +76,9 @@ def test_an_invoice_of_nothing_is_an_invoice(cli: Cli, connection: Connection) -
 
 
 @pytest.mark.parametrize("superseded", [False, True])
-def test_it_is_voided_once_and_gives_its_coupon_back(cli: Cli, superseded: bool) -> None:
-    cli.post(*parties(), ONCE, invoice("I", "2026-01-01", _free(coupon="FREE")))
+@pytest.mark.parametrize("codes", [[], ["VAT"], ["FIXED"]], ids="".join)
+def test_it_is_voided_once_and_gives_its_coupon_back(cli: Cli, codes: list[str], superseded: bool) -> None:
+    cli.post(*parties(), VAT, FIXED, ONCE, invoice("I", "2026-01-01", _free(coupon="FREE", tax_codes=codes)))
     if superseded:
         cli.post(invoice("K", "2026-01-20", one_time("5.00"), supersedes="I"))
     else:
@@ -84,6 +86,7 @@ def test_it_is_voided_once_and_gives_its_coupon_back(cli: Cli, superseded: bool)
     assert "is voided or credited in full already" in cli.refuse(_void("W", "I"))
     cli.post(invoice("J", "2026-01-21", _free(coupon="FREE")))
     cli.ok("verify")
+    assert "tax_payable" not in _total(cli)
 
 
 def test_a_free_line_beside_others_bills_nothing(cli: Cli) -> None:
@@ -108,11 +111,12 @@ def test_a_free_line_beside_others_bills_nothing(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_usage_that_is_free_lowers_what_it_earned(cli: Cli, first: bool) -> None:
+@pytest.mark.parametrize("codes", [[], ["VAT"]], ids="".join)
+def test_usage_that_is_free_lowers_what_it_earned(cli: Cli, codes: list[str], first: bool) -> None:
     """20.00 used and all of it discounted: nothing is earned, and nothing is to be billed."""
-    line = billed_usage("0.00") | {"quantity": "20", "unit_price": "1.00", "discount": "20.00"}
+    line = billed_usage("0.00") | {"quantity": "20", "unit_price": "1.00", "discount": "20.00", "tax_codes": codes}
     documents = [usage("u", "20.00", "2026-01-10"), invoice("I", "2026-01-31", line)]
-    cli.post(*parties(), *(documents if first else reversed(documents)))
+    cli.post(*parties(), VAT, *(documents if first else reversed(documents)))
     cli.ok("recognize", "--through", "2026-02")
     cli.ok("verify")
     assert _total(cli) == {}
