@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,14 @@ class Cli:
         for row in self.report("summary"):
             months.setdefault(row["month"], {})[row["account"]] = row["amount"]
         return months
+
+    def totals(self) -> dict[str, Decimal]:
+        """What all months come to together, where that is anything."""
+        found: dict[str, Decimal] = {}
+        for moved in self.summary().values():
+            for role, amount in moved.items():
+                found[role] = found.get(role, Decimal(0)) + Decimal(amount)
+        return {role: amount for role, amount in sorted(found.items()) if amount}
 
 
 def lines(documents: Any) -> str:

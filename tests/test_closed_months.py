@@ -36,14 +36,6 @@ def _post(cli: Cli, documents: list[Document], late: list[str], closed: int) -> 
     cli.ok("verify")
 
 
-def _totals(cli: Cli) -> dict[str, Decimal]:
-    found: dict[str, Decimal] = {}
-    for month in cli.summary().values():
-        for role, amount in month.items():
-            found[role] = found.get(role, Decimal(0)) + Decimal(amount)
-    return {role: amount for role, amount in found.items() if amount}
-
-
 def _amounts(**amounts: str) -> dict[str, Decimal]:
     return {role: Decimal(amount) for role, amount in amounts.items()}
 
@@ -69,7 +61,7 @@ def test_notes_on_usage_lower_what_was_used_before_them(cli: Cli, late: list[str
     if "I" in late:
         late = [*late, "N", "M"]
     _post(cli, [*parties(), *([_USED, _REBATE] if rebate else []), *_CREDITED], late, closed)
-    assert _totals(cli) == _amounts(accounts_receivable="70.00", revenue="70.00")
+    assert cli.totals() == _amounts(accounts_receivable="70.00", revenue="70.00")
 
 
 @pytest.mark.parametrize("closed", [0, 2, 4])
@@ -91,7 +83,7 @@ def test_what_was_given_back_of_usage_is_of_a_rebate_that_is_estimated_late(cli:
         "refund": _amounts(cash="75.00", revenue="90.00", refunds="15.00"),
         "write_off": _amounts(accounts_receivable="75.00", revenue="90.00", bad_debt="15.00"),
     }
-    assert _totals(cli) == expected[kind]
+    assert cli.totals() == expected[kind]
 
 
 @pytest.mark.parametrize("closed", [0, 2, 4])
@@ -103,7 +95,7 @@ def test_a_write_off_of_usage_is_of_what_was_used_before_it(cli: Cli, late: str,
         "approved_by": "ann",
     }  # fmt: skip
     _post(cli, [*parties(), _CREDITED[0], _CREDITED[1], written_off], [late], closed)
-    assert _totals(cli) == _amounts(accounts_receivable="60.00", revenue="100.00", bad_debt="40.00")
+    assert cli.totals() == _amounts(accounts_receivable="60.00", revenue="100.00", bad_debt="40.00")
 
 
 @pytest.mark.parametrize("closed", [0, 2, 3, 5])
@@ -124,7 +116,7 @@ def test_credits_that_went_with_their_bill_were_not_there_for_later_usage(
     ]  # fmt: skip
     _post(cli, documents, ["N"], closed)
     kept = _amounts(cash="70.00") if refunded else _amounts(cash="100.00", customer_balance="30.00")
-    assert _totals(cli) == _amounts(revenue="85.00", unbilled_receivable="15.00") | kept
+    assert cli.totals() == _amounts(revenue="85.00", unbilled_receivable="15.00") | kept
 
 
 @pytest.mark.parametrize("closed", [0, 2, 3, 5])
@@ -146,7 +138,7 @@ def test_what_a_note_or_a_void_takes_of_expired_credits_knows_late_usage(
          "reason": "use"},
     ]  # fmt: skip
     _post(cli, documents, late, closed)
-    assert _totals(cli) == (
+    assert cli.totals() == (
         _amounts(revenue="60.00", unbilled_receivable="60.00")
         if voided
         else _amounts(accounts_receivable="30.00", revenue="30.00")
@@ -161,7 +153,7 @@ def test_a_note_from_before_an_expiry_takes_unused_credits(cli: Cli) -> None:
     ]  # fmt: skip
     _post(cli, documents, ["M"], 5)
     # 30.00 of the 40.00 that broke were gone, so 30.00 of the note of April were of what was used
-    assert _totals(cli) == _amounts(accounts_receivable="30.00", revenue="30.00")
+    assert cli.totals() == _amounts(accounts_receivable="30.00", revenue="30.00")
 
 
 def test_what_comes_after_something_late_does_not_count_before_it(cli: Cli) -> None:
@@ -181,7 +173,7 @@ def test_what_comes_after_something_late_does_not_count_before_it(cli: Cli) -> N
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-04")
     cli.ok("verify")
-    assert _totals(cli) == _amounts(accounts_receivable="60.00", revenue="118.00", bad_debt="8.00", cash="50.00")
+    assert cli.totals() == _amounts(accounts_receivable="60.00", revenue="118.00", bad_debt="8.00", cash="50.00")
     assert cli.summary()["2026-03"] == {"revenue": "108.00", "unbilled_receivable": "108.00"}
     assert cli.summary()["2026-04"]["accounts_receivable"] == "50.00"
 

@@ -20,6 +20,7 @@ from tests.samples import (
     promotion,
     usage,
 )
+from tests.test_usage_amounts import _total
 
 REASON = {"reason": "because"}
 
@@ -50,14 +51,6 @@ def recovery(ref: str, value: str, day: str) -> dict[str, Any]:
 
 def _left(cli: Cli) -> dict[str, str]:
     return {row["grant"]: row["left"] for row in cli.report("wallet")}
-
-
-def _total(cli: Cli) -> dict[str, str]:
-    found: dict[str, Decimal] = {}
-    for accounts in cli.summary().values():
-        for account, value in accounts.items():
-            found[account] = found.get(account, Decimal(0)) + Decimal(value)
-    return {account: f"{value:.2f}" for account, value in sorted(found.items()) if value}
 
 
 def paid_grant(used: str = "30.00", **more: Any) -> list[dict[str, Any]]:

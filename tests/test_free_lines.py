@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -41,21 +40,13 @@ def _void(ref: str, of: str) -> dict[str, Any]:
     return {"type": "invoice_void", "id": ref, "invoice": of, "date": "2026-01-20", "reason": "not free"}
 
 
-def _total(cli: Cli) -> dict[str, Decimal]:
-    found: dict[str, Decimal] = {}
-    for month in cli.summary().values():
-        for role, amount in month.items():
-            found[role] = found.get(role, Decimal(0)) + Decimal(amount)
-    return {role: amount for role, amount in found.items() if amount}
-
-
 def test_an_invoice_of_nothing_is_an_invoice(cli: Cli, connection: Connection) -> None:
     documents = [doc for doc in parties() if doc["type"] != "entity"]
     cli.post(NUMBERED, *documents, VAT, ONCE, invoice("I", "2026-01-01", _free(coupon="FREE", tax_codes=["VAT"])))
     cli.post(invoice("J", "2026-01-02", service("20.00", "2026-02-01", "2026-02-28")))
     cli.ok("recognize", "--through", "2026-03")
     cli.ok("verify")
-    assert _total(cli) == {"accounts_receivable": 20, "revenue": 20}
+    assert cli.totals() == {"accounts_receivable": 20, "revenue": 20}
     seen = json.loads(cli.ok("invoice", "I", "--format", "json"))
     assert (seen["number"], seen["total"], seen["due"]) == ("US-1", "0.00", "0.00")
     assert json.loads(cli.ok("invoice", "J", "--format", "json"))["number"] == "US-2"
@@ -86,7 +77,7 @@ def test_it_is_voided_once_and_gives_its_coupon_back(cli: Cli, codes: list[str],
     assert "is voided or credited in full already" in cli.refuse(_void("W", "I"))
     cli.post(invoice("J", "2026-01-21", _free(coupon="FREE")))
     cli.ok("verify")
-    assert "tax_payable" not in _total(cli)
+    assert "tax_payable" not in cli.totals()
 
 
 def test_a_free_line_beside_others_bills_nothing(cli: Cli) -> None:
@@ -105,7 +96,7 @@ def test_a_free_line_beside_others_bills_nothing(cli: Cli) -> None:
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-05")
     cli.ok("verify")
-    total = _total(cli)
+    total = cli.totals()
     assert (total["cash"], total.get("accounts_receivable", 0)) == (13, 0)
     assert total["revenue"] == 125
 
@@ -119,10 +110,10 @@ def test_usage_that_is_free_lowers_what_it_earned(cli: Cli, codes: list[str], fi
     cli.post(*parties(), VAT, *(documents if first else reversed(documents)))
     cli.ok("recognize", "--through", "2026-02")
     cli.ok("verify")
-    assert _total(cli) == {}
+    assert cli.totals() == {}
     cli.post(_void("V", "I") | {"date": "2026-02-01"})
     cli.ok("verify")
-    assert _total(cli) == {"revenue": 20, "unbilled_receivable": 20}
+    assert cli.totals() == {"revenue": 20, "unbilled_receivable": 20}
 
 
 def test_a_discount_of_a_moment_and_one_over_its_days(cli: Cli) -> None:
@@ -142,7 +133,7 @@ def test_a_discount_of_a_moment_and_one_over_its_days(cli: Cli) -> None:
     cli.post(_void("V", "I") | {"date": "2026-02-01"})
     cli.ok("recognize", "--through", "2026-03")
     cli.ok("verify")
-    assert _total(cli) == {}
+    assert cli.totals() == {}
 
 
 @pytest.mark.parametrize(("line", "words"), [

@@ -37,11 +37,8 @@ def _totals(cli: Cli, *roles: str) -> dict[str, Decimal]:
     """What all of it comes to, by role, once everything is recognised and the books hold."""
     cli.ok("recognize", "--through", "2026-12")
     cli.ok("verify")
-    found = dict.fromkeys(roles, Decimal(0))
-    for month in cli.summary().values():
-        for role in roles:
-            found[role] += Decimal(month.get(role, "0"))
-    return found
+    found = cli.totals()
+    return {role: found.get(role, Decimal(0)) for role in roles}
 
 
 def _estimate(ref: str, day: str, rate: str) -> Document:

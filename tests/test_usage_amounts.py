@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -104,11 +103,7 @@ def test_credits_that_come_back_after_their_last_day_expire_at_once(cli: Cli) ->
 
 
 def _total(cli: Cli) -> dict[str, str]:
-    found: dict[str, Decimal] = {}
-    for accounts in cli.summary().values():
-        for account, value in accounts.items():
-            found[account] = found.get(account, Decimal(0)) + Decimal(value)
-    return {account: f"{value:.2f}" for account, value in sorted(found.items()) if value}
+    return {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
 
 
 def test_late_usage_does_not_draw_on_what_came_back_after_it(cli: Cli) -> None:
