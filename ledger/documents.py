@@ -557,6 +557,16 @@ class Invoice(Party):
         if self.due_on < self.issued_on:
             raise ValueError(f"due_on = {self.due_on}: expected issued_on ({self.issued_on}) or later")
         refuse_repeats("lines", [line.id for line in self.lines])
+        below = [
+            place
+            for place, line in enumerate(self.lines)
+            if line.kind == "one_time" and line.amount < 0 and line.obligation is None
+        ]
+        if below and any(line.kind != "one_time" for line in self.lines):
+            raise ValueError(
+                f"lines.{below[0]}.amount = {self.lines[below[0]].amount}: expected only lines of kind one_time beside it, of which it takes"
+                " off at once; of service name the days it takes off, and of usage and credits the discount"
+            )
         return self
 
 

@@ -117,12 +117,12 @@ def test_usage_that_is_free_lowers_what_it_earned(cli: Cli, codes: list[str], fi
 
 
 def test_a_discount_of_a_moment_and_one_over_its_days(cli: Cli) -> None:
-    """100.00 and -40.00 at once, 60.00 and -20.00 over two months: 60.00 + 20.00 in January, 20.00 in February."""
+    """100.00 and -40.00 at once, 60.00 and -20.00 over two months: 60.00 + 20.00 in January, 20.00 in February; not on one bill."""
     over = ("2026-01-01", "2026-02-28")
     cli.post(
         *parties(), VAT,
-        invoice("I", "2026-01-31", one_time("100.00", "1"), one_time("-40.00", "2"), service("60.00", *over, "3", pattern="monthly"),
-                service("-20.00", *over, "4", pattern="monthly")),
+        invoice("I", "2026-01-31", one_time("100.00", "1"), one_time("-40.00", "2")),
+        invoice("J", "2026-01-31", service("60.00", *over, "3", pattern="monthly"), service("-20.00", *over, "4", pattern="monthly")),
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-03")
     cli.ok("verify")
@@ -130,7 +130,10 @@ def test_a_discount_of_a_moment_and_one_over_its_days(cli: Cli) -> None:
         "2026-01": "80.00",
         "2026-02": "20.00",
     }
-    cli.post(_void("V", "I") | {"date": "2026-02-01"})
+    assert "lines.1.amount = -10.00: expected only lines of kind one_time beside it" in cli.refuse(
+        invoice("K", "2026-01-31", service("60.00", *over, "1"), one_time("-10.00", "2"))
+    )
+    cli.post(_void("V", "I") | {"date": "2026-02-01"}, _void("W", "J") | {"date": "2026-02-01"})
     cli.ok("recognize", "--through", "2026-03")
     cli.ok("verify")
     assert cli.totals() == {}
