@@ -32,7 +32,11 @@ ENTERED_AT_RATE = frozenset(
     in (
         "payment.received",
         "payment.unapplied",
+        "payment.unapplied_exchanged",
+        "payment.put_back",
         "refund.earned",
+        "refund.earned_exchanged",
+        "dispute.earned_exchanged",
         "refund.explained_earned",
         "dispute.earned",
         "credit.deferred",

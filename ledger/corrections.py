@@ -23,6 +23,7 @@ from ledger import (
     redraws,
     refunds_explained,
     usage_lines,
+    uses,
 )
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
@@ -165,8 +166,10 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
     """Post a credit, note it on grants, and let liability and asset settle each other on later days."""
     books, source = wallets.books, credit.invoice.source
     books.post(source, on, credit.movements)
-    if credit.invoice.collector is not None:
-        returned = sum(movement.amount for movement in credit.movements if movement.rule.endswith("_to_balance"))
+    returned = sum(movement.amount for movement in credit.movements if movement.rule.endswith("_to_balance"))
+    if credit.invoice.collector is None:
+        uses.leave(books, source, credit.invoice.invoice_id, returned, on)
+    else:
         collector = entity_subject(credit.invoice.collector)
         books.post(source, on, [Movement("between.returned", returned, _CUSTOMER, collector)])
     for line, amount in lowered:
@@ -458,6 +461,7 @@ def _credit(
     ])  # fmt: skip
     _require_left(books, invoice, credited, explained)
     _require_promised(decided, parts, [index for index, _ in asked_lines])
+    refunds_explained.put_back(books, invoice, explained)
     credit = _Credit(wallets, invoice, day, due, on)
     credit.rebill = doc.rebill
     for asked, line, net, taxes in parts:

@@ -598,7 +598,10 @@ class Payment(Party):
 
 
 class Application(Party):
-    """Money of the customer that was not applied yet, put onto an invoice, or moved `from_invoice` to another."""
+    """Money of the customer that was not applied yet, put onto an invoice, or moved `from_invoice` to another.
+
+    `payment` says whose it is; by default the oldest, or of an invoice what was put there last.
+    """
 
     type: Literal["application"]
     date: Day
@@ -606,6 +609,7 @@ class Application(Party):
     amount: PositiveNumber
     paid: PositiveNumber | None = None
     from_invoice: Ref | None = None
+    payment: Ref | None = None
 
     dated_by: ClassVar[str] = "date"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from ledger import documents
+from ledger import documents, uses
 from ledger.approval import require_second
 from ledger.books import HOUSE, HOUSE_REF, AccountKey, Books, Movement, Source
 from ledger.chart import ROLES
@@ -18,6 +18,7 @@ from ledger.money import to_minor, to_text
 from ledger.obligations import obligation_sides
 from ledger.payments import find_invoice
 from ledger.positions import available
+from ledger.uses import Piece
 from ledger.wallets import Wallets
 
 # The subject of what a manual entry posts to an account without saying what it is about.
@@ -54,6 +55,8 @@ def post_manual_entry(wallets: Wallets, doc: documents.ManualEntry, document_id:
     for name, movements in by_customer.items():
         source = books.source(document_id, name, doc.entity, doc.currency, doc.date)
         books.post(source, doc.date, movements)
+        for movement in movements:
+            _use(books, source, movement, doc.date)
         _fund(wallets, source, movements, doc.date)
     return source.customer.customer_id if len(by_customer) == 1 else HOUSE
 
@@ -96,6 +99,36 @@ def _fund(wallets: Wallets, source: Source, movements: list[Movement], on: date)
             if subject.startswith("obligation:"):
                 keys, rules = obligation_sides(source, subject)
                 wallets.books.net(source, keys, rules, before)
+
+
+def _use(books: Books, source: Source, movement: Movement, on: date) -> None:
+    """Gather what a line does to money on invoices and on the customer's balance: it brings it, takes it, or moves it."""
+    assert movement.roles is not None, "a manual line names its accounts"
+    places = [
+        _money_place(books, source, role, subject)
+        for role, subject in zip(movement.roles, (movement.debit, movement.credit), strict=True)
+    ]
+    pieces: list[Piece] = []
+    taken, given = places
+    if taken == uses.BALANCE:
+        pieces = uses.standing_first(lambda day: uses.on_balance(books, source, day), movement.amount, on)
+    elif taken is not None:
+        pieces = uses.standing_first(
+            lambda day: uses.on_invoice(books, source, taken, day), movement.amount, on, last=True
+        )
+    if given is None:
+        uses.give_back(books, source, pieces, on)
+        return
+    uses.move(books, source, pieces, on, given)
+    uses.bring(books, source, movement.amount - sum(piece.amount for piece in pieces), on, given)
+
+
+def _money_place(books: Books, source: Source, role: str, subject: str) -> int | None:
+    if role == "customer_balance":
+        return uses.BALANCE
+    if role == "accounts_receivable" and subject.startswith("invoice:"):
+        return find_invoice(books, source, subject.removeprefix("invoice:")).invoice_id
+    return None
 
 
 def _subject(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import text
 
-from ledger import currencies, documents
+from ledger import currencies, documents, uses
 from ledger.books import AccountKey, Books, Movement, Source
-from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongCurrency, WrongParty
+from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
 from ledger.money import share, to_minor, to_text
 from ledger.positions import available
 from ledger.receivables import CUSTOMER, Invoice, invoice_subject
+from ledger.uses import Piece
 from ledger.wallets import Wallets
 
 
@@ -24,7 +27,7 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
         row = books.connection.execute(
             text(
                 "select c.ref as customer, i.ref, i.entity, i.currency, coalesce(i.recorded_on, i.issued_on)"
-                " as recorded_on, i.rate "
+                " as recorded_on, i.invoice_id, i.rate "
                 "from document_key k "
                 "join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id "
                 "join customer c on c.customer_id = i.customer_id where k.type = 'invoice' and k.ref = :ref"
@@ -34,7 +37,7 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
         if row is None:
             raise UnknownReference(field, ref, "expected the id of an invoice posted before")
         rate = None if row.rate is None else Fraction(row.rate)
-        found = Invoice(row.customer, row.ref, row.entity, row.currency, row.recorded_on, rate)
+        found = Invoice(row.customer, row.ref, row.entity, row.currency, row.recorded_on, row.invoice_id, rate)
     if found.customer != source.customer.ref:
         raise WrongParty(field, ref, f"is an invoice of {found.customer}, expected one of {source.customer.ref}")
     if found.entity != source.entity:
@@ -114,8 +117,8 @@ def _settlement(
     return Settlement(invoice, on, day, amount, paid)
 
 
-def _settle(books: Books, source: Source, settlement: Settlement) -> None:
-    """Post a settlement; across currencies it passes the clearing account, and what rates leave over is realised."""
+def _settle(books: Books, source: Source, settlement: Settlement, pieces: Sequence[Piece]) -> None:
+    """Post a settlement by pieces of money; across currencies it passes the clearing account, and what rates leave over is realised."""
     invoice = settlement.invoice
     to = invoice_subject(invoice.ref)
     if invoice.currency == source.currency:
@@ -127,6 +130,7 @@ def _settle(books: Books, source: Source, settlement: Settlement) -> None:
             Movement("payment.applied_exchanged", settlement.amount, through, to, currency=invoice.currency),
         ]
     books.post(source, settlement.on, movements)
+    uses.exchange(books, source, pieces, settlement.on, invoice.invoice_id, invoice.currency, settlement.amount)
 
 
 def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> int:
@@ -153,8 +157,9 @@ def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> 
     rail = f"rail:{doc.rail}"
     movements = [Movement("payment.received", amount, rail, CUSTOMER), Movement("payment.fee", fee, rail, rail)]
     books.post(source, doc.date, movements)
+    piece = uses.bring(books, source, amount, doc.date)
     for settlement in settlements:
-        _settle(books, source, settlement)
+        _settle(books, source, settlement, [piece.part(settlement.paid)])
     return source.customer.customer_id
 
 
@@ -168,25 +173,34 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, brings_in=False)
     customer_id = source.customer.customer_id
     settlement = _settlement(books, source, doc, doc.date)
+    money_id = None if doc.payment is None else find_payment(books, source, doc.payment).document_id
+    of = "" if doc.payment is None else f" of payment {doc.payment}"
     if doc.from_invoice is not None:
         left = find_invoice(books, source, doc.from_invoice, "from_invoice")
         if left.ref == settlement.invoice.ref:
             raise Refused("from_invoice", doc.from_invoice, "expected another invoice than `invoice`")
-        if left.currency != source.currency:
-            raise WrongCurrency("from_invoice", left.ref, f"is in {left.currency}, expected {source.currency}")
         on = max(settlement.on, left.recorded_on)
+        pieces = [
+            piece for piece in uses.on_invoice(books, source, left.invoice_id, on)
+            if piece.paid_currency == source.currency and money_id in (None, piece.money_id)
+        ][::-1]  # fmt: skip
+        applied = sum(piece.paid for piece in pieces)
         day = books.open_day(source, on)
-        applied = _applied(books, customer_id, left, day)
-        _require_enough(settlement.paid, applied, doc, f"what was applied to invoice {left.ref} by {day}")
-        money = _money_of(books, customer_id, left, settlement.paid)
-        moved = Movement("payment.unapplied", settlement.paid, invoice_subject(left.ref), CUSTOMER, functional=money)
-        books.post(source, on, [moved])
-        _settle(books, source, replace(settlement, on=on, day=day))
+        _require_enough(settlement.paid, applied, doc, f"what{of} was applied to invoice {left.ref} by {day}")
+        back = unapply(books, source, left, uses.first_paid(pieces, settlement.paid), on)
+        _settle(books, source, replace(settlement, on=on, day=day), back)
         return customer_id
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)
     unapplied = max(available(books.history(customer_id, key), settlement.day), 0)
     _require_enough(settlement.paid, unapplied, doc, f"what {doc.customer} has unapplied on {settlement.day}")
-    _settle(books, source, settlement)
+
+    def on_balance(day: date) -> list[Piece]:
+        return [piece for piece in uses.on_balance(books, source, day) if money_id in (None, piece.money_id)]
+
+    pieces = uses.standing_first(on_balance, settlement.paid, settlement.on)
+    there = sum(piece.amount for piece in pieces)
+    _require_enough(settlement.paid, there, doc, f"what{of} {doc.customer} has unapplied on {settlement.day}")
+    _settle(books, source, settlement, pieces)
     return customer_id
 
 
@@ -199,31 +213,106 @@ def _require_enough(amount: int, most: int, doc: documents.Application, what: st
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PaymentFound:
+    """A payment in the books: its document, whose it is, and what it says."""
+
+    document_id: int
+    customer: str
+    body: Mapping[str, Any]
+
+
+def read_payment(books: Books, ref: str) -> PaymentFound:
+    """A payment by its id. Raises UnknownReference."""
+    books.flush()
+    row: Any = books.connection.execute(
+        text(
+            "select d.document_id, c.ref as customer, d.body::json as body from document_key k "
+            "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
+            "join customer c on c.customer_id = d.customer_id where k.type = 'payment' and k.ref = :ref"
+        ),
+        {"ref": ref},
+    ).first()
+    if row is None:
+        raise UnknownReference("payment", ref, "expected the id of a payment posted before")
+    return PaymentFound(row.document_id, row.customer, row.body)
+
+
+def find_payment(books: Books, source: Source, ref: str) -> PaymentFound:
+    """A payment of the source's customer and entity. Raises UnknownReference, or WrongParty where it is not theirs."""
+    found = read_payment(books, ref)
+    if found.customer != source.customer.ref:
+        raise WrongParty("payment", ref, f"is a payment of {found.customer}, expected one of {source.customer.ref}")
+    if found.body["entity"] != source.entity:
+        raise WrongParty("payment", ref, f"is of entity {found.body['entity']}, expected one of entity {source.entity}")
+    return found
+
+
+def unapply(books: Books, source: Source, invoice: Invoice, pieces: Sequence[Piece], on: date) -> list[Piece]:
+    """Take money off an invoice and put it back onto the customer's balance as it came in; returns it as it lies there.
+
+    What it counts for is what it counted for when it was applied, and its exchange difference is taken back.
+    """
+    subject = invoice_subject(invoice.ref)
+    found = []
+    for piece in pieces:
+        movements: list[Movement]
+        if piece.paid_currency == invoice.currency:
+            worth = _money_of(books, source.customer.customer_id, invoice, piece.amount)
+            movements = [
+                Movement(
+                    "payment.unapplied", piece.amount, subject, CUSTOMER, currency=invoice.currency, functional=worth
+                )
+            ]
+        else:
+            through = f"currency:{invoice.currency}>{piece.paid_currency}"
+            worth = _exchanged_of(books, source.customer.customer_id, invoice, piece)
+            movements = [
+                Movement("payment.unapplied_exchanged", piece.amount, subject, through, currency=invoice.currency, rate=invoice.rate),
+                Movement("payment.put_back", piece.paid, through, CUSTOMER, currency=piece.paid_currency, functional=worth),
+            ]  # fmt: skip
+        books.post(source, on, movements)
+        uses.add(books, source, piece, on, -1)
+        back = replace(piece, invoice_id=uses.BALANCE, currency=piece.paid_currency, amount=piece.paid)
+        uses.add(books, source, back, on)
+        found.append(back)
+    return found
+
+
 def _money_of(books: Books, customer_id: int, invoice: Invoice, amount: int) -> int:
-    """What money that stands applied to an invoice counts for in the entity's currency: it goes back as it came."""
+    """What money that stands applied to an invoice in its own currency counts for in the entity's: it goes back as it came."""
+    books.flush()
     row = books.connection.execute(
         text(
-            "select sum(sign * p.amount)::bigint as amount, sum(sign * p.functional_amount)::bigint as functional "
-            "from posting p join rule r on r.number = p.rule cross join lateral (select case"
+            "select coalesce(sum(sign * p.amount), 0)::bigint as amount, coalesce(sum(sign * p.functional_amount), 0)::bigint"
+            " as functional from posting p join rule r on r.number = p.rule cross join lateral (select case"
             "  when (r.code = 'payment.applied') = (p.credit_account = :account) then 1 else -1 end as sign) s "
             "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account) "
             "and r.code in ('payment.applied', 'payment.unapplied')"
         ),
         {"customer_id": customer_id, "account": books.account(customer_id, _receivable_key(invoice))},
     ).one()
-    return share(row.functional, amount, row.amount)
+    # what a manual entry put there counts for what the invoice does
+    return share(row.functional, amount, row.amount) if row.amount > 0 else amount
 
 
-def _applied(books: Books, customer_id: int, invoice: Invoice, on: date) -> int:
-    """How much money stands applied to an invoice by a day, and stays so."""
-    books.flush()
-    rows = books.connection.execute(
+def _exchanged_of(books: Books, customer_id: int, invoice: Invoice, piece: Piece) -> int:
+    """What money of another currency that stands applied to an invoice counted for in the entity's when it was exchanged."""
+    row = books.connection.execute(
         text(
-            "select p.effective_on, sum(case when r.code = 'payment.applied' then p.amount else -p.amount end) as net "
-            "from posting p join rule r on r.number = p.rule "
-            "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account) "
-            "and r.code in ('payment.applied', 'payment.unapplied') group by 1"
+            "select coalesce(sum(p.amount), 0)::bigint as amount, coalesce(sum(p.functional_amount), 0)::bigint as functional"
+            " from entry e join posting p using (customer_id, entry_id)"
+            " join rule r on r.number = p.rule and r.code = 'payment.exchanged' where e.customer_id = :customer_id"
+            " and e.document_id in (select u.document_id from money_use u where u.customer_id = :customer_id"
+            "  and u.money_id = :money_id and u.invoice_id = :invoice_id and u.amount_minor > 0)"
+            " and exists (select from posting a where a.customer_id = e.customer_id and a.entry_id = e.entry_id"
+            "  and a.credit_account = :account)"
         ),
-        {"customer_id": customer_id, "account": books.account(customer_id, _receivable_key(invoice))},
-    )
-    return available({row.effective_on: int(row.net) for row in rows}, on)
+        {
+            "customer_id": customer_id,
+            "money_id": piece.money_id,
+            "invoice_id": invoice.invoice_id,
+            "account": books.account(customer_id, _receivable_key(invoice)),
+        },
+    ).one()
+    return share(row.functional, piece.paid, row.amount) if row.amount > 0 else piece.paid

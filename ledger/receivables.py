@@ -53,6 +53,7 @@ class Invoice:
     entity: str
     currency: str
     recorded_on: date
+    invoice_id: int
     rate: Fraction | None = None
 
 
@@ -246,7 +247,9 @@ def post_invoice(
     of += [subject for parts in billing.parts.values() for subject, _ in parts]
     obligations.billed(wallets, source.customer.customer_id, document_id, of)
     # it is found by its document, which is written after what it posts
-    known = Invoice(source.customer.ref, doc.id, doc.entity, doc.currency, terms.recorded_on, billing.source.rate)
+    known = Invoice(
+        source.customer.ref, doc.id, doc.entity, doc.currency, terms.recorded_on, document_id, billing.source.rate
+    )
     books.remember("invoice", doc.id, known)
     return source.customer.customer_id
 

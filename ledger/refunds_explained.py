@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import text
 
-from ledger import billed, usage_lines
+from ledger import billed, usage_lines, uses
 from ledger.billed import BilledInvoice, Line, LineTax, TaxPart
 from ledger.books import AccountKey, Books, Movement
 from ledger.money import allocate, share
@@ -170,8 +170,36 @@ def corrections(of: Sequence[Explained], invoice: BilledInvoice, document_id: in
     ]  # fmt: skip
 
 
+def put_back(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
+    """Gather that the money of what is explained of refunds lies on the invoice again, of which it was given back."""
+    for refund, gross in _by_refund(of):
+        for piece in uses.given_back_of(books, invoice.source, refund.document_id, invoice.invoice_id, gross):
+            uses.add(books, invoice.source, piece, refund.on)
+
+
+def _by_refund(of: Sequence[Explained]) -> list[tuple[Refunded, int]]:
+    found: dict[int, tuple[Refunded, int]] = {}
+    for item in of:
+        _, before = found.get(item.refund.document_id, (item.refund, 0))
+        found[item.refund.document_id] = item.refund, before + item.gross
+    return list(found.values())
+
+
+def _take_off_balance(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
+    source = invoice.source
+    for refund, gross in _by_refund(of):
+        for piece in uses.given_back_of(books, source, refund.document_id, invoice.invoice_id, gross):
+            own = uses.of_money(books, source, piece.money_id, refund.on)
+            left = piece.paid
+            for item in uses.off_balance(books, source, own, refund.on, invoice.invoice_id):
+                part = item.part_paid(min(left, item.piece.paid))
+                uses.give_back_freed(books, source, [part], refund.on)
+                left -= part.piece.paid
+
+
 def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
     """Take what is explained of refunds from the customer's balance, on their days, instead of what it was given back of."""
+    _take_off_balance(books, invoice, of)
     source = invoice.source
     for item in of:
         line, movements = item.line, []

@@ -1553,6 +1553,97 @@ _RULES = (
         "Less was earned of a commitment with use than its shortfall's bill had covered: so much of that bill is shortfall again.",
         "ASC 606-10-55-48",
     ),
+    # Money that goes back in another currency than what it was put onto: over currency_exchange
+    Rule(
+        761,
+        "payment.unapplied_exchanged",
+        "accounts_receivable",
+        "currency_exchange",
+        "Money of another currency that stood applied to an invoice leaves it: the invoice is due again, at its own rate.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        762,
+        "payment.put_back",
+        "currency_exchange",
+        "customer_balance",
+        "Money of another currency that stood applied to an invoice is the customer's again, as it came in.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        763,
+        "payment.reversed",
+        "customer_balance",
+        "cash",
+        "A payment came back from the bank: it is no payment, and what it was for is due again.",
+        "ASC 405-20-40-1",
+    ),
+    Rule(
+        764,
+        "payment.reversed_exchanged",
+        "customer_balance",
+        "currency_exchange",
+        "A payment came back that had become the customer's money in another currency.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        765,
+        "payment.reversed_paid",
+        "currency_exchange",
+        "cash",
+        "A payment came back that had become the customer's money in another currency: as it was paid.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        766,
+        "refund.exchanged",
+        "currency_exchange",
+        "cash",
+        "Money is paid back in the currency it came in, for what was billed in another.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        767,
+        "refund.balance_exchanged",
+        "customer_balance",
+        "currency_exchange",
+        "The customer's money in another currency than it came in is paid back.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        768,
+        "dispute.exchanged",
+        "currency_exchange",
+        "disputed_funds",
+        "A dispute is lost about money that was put onto what is billed in another currency.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        769,
+        "dispute.balance_exchanged",
+        "customer_balance",
+        "currency_exchange",
+        "What was lost in a dispute was the customer's money in another currency.",
+        "ASC 830-20-35-1",
+    ),
+    *(
+        Rule(number + place, f"{event}.{what}_exchanged", role, "currency_exchange", why, "ASC 830-20-35-1")
+        for number, event, how in (
+            (770, "refund", "paid back in another currency than what it is given back of"),
+            (777, "dispute", "lost in another currency than what it is given back of"),
+        )
+        for place, (what, role, why) in enumerate(
+            (
+                ("earned", f"{event}s", f"Money for service already given is {how}."),
+                ("deferred", "deferred_revenue", f"Money for service not yet given is {how}."),
+                ("unbilled", "unbilled_receivable", f"Money for service earned and billed is {how}."),
+                ("credits", "customer_credits", f"Money for credits not used is {how}."),
+                ("tax", "tax_payable", f"Tax is {how}."),
+                ("rebate", "deferred_revenue", f"A rebate that was expected is {how}."),
+                ("between", "due_to_entities", f"Money for another entity's part is {how}."),
+            )
+        )
+    ),
     Rule(
         701,
         "manual",

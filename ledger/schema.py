@@ -671,6 +671,26 @@ line_change = Table(
     Index("line_change_subject", "customer_id", "subject"),
 )
 
+money_use = Table(
+    "money_use",
+    metadata,
+    _number("customer_id", key=True),
+    _number("use_id", key=True),
+    _number("document_id"),
+    _number("money_id"),
+    _number("invoice_id"),
+    _number("origin_id"),
+    _refers("entity", "entity.entity"),
+    _text("currency"),
+    _day("on_day"),
+    _number("amount_minor"),
+    _number("paid_minor"),
+    _text("paid_currency"),
+    Index("money_use_place", "customer_id", "invoice_id"),
+    Index("money_use_money", "customer_id", "money_id"),
+    Index("money_use_document", "customer_id", "document_id"),
+)
+
 coupon = Table(
     "coupon",
     metadata,

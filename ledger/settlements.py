@@ -9,25 +9,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
 from sqlalchemy import text
 
-from ledger import billed, credits_back, documents, redraws, usage_lines
+from ledger import billed, credits_back, documents, redraws, usage_lines, uses
 from ledger.approval import require_second
 from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
-from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.errors import OverApplication, Refused
 from ledger.expiry import expired_by
 from ledger.grants import Funding
 from ledger.money import to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
+from ledger.payments import read_payment
 from ledger.positions import available
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
+from ledger.uses import Freed, Piece
 from ledger.wallets import Wallets
 
 _CUSTOMER = "customer"
@@ -35,75 +36,37 @@ _CUSTOMER = "customer"
 
 @dataclass(frozen=True, slots=True)
 class _Payment:
-    """A payment found by its id: what is left of it to give back, and which invoices it settled by how much."""
+    """A payment found by its id: what is left of it to give back from a day on, and where its money lies then."""
 
     source: Source
+    document_id: int
     ref: str
     rail: str
     paid_on: date
     left: int
-    settled: tuple[tuple[str, int], ...]
+    pieces: tuple[Piece, ...]
+    invoices: Mapping[int, str]
+
+    @property
+    def settled(self) -> list[Piece]:
+        """What of it lies on invoices."""
+        return [piece for piece in self.pieces if piece.invoice_id != uses.BALANCE]
 
 
 def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Payment:
     books = wallets.books
-    books.flush()
-    row: Any = books.connection.execute(
-        text(
-            "select d.customer_id, d.document_id, d.body::json as body, c.ref as customer from document_key k "
-            "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
-            "join customer c on c.customer_id = d.customer_id where k.type = 'payment' and k.ref = :ref"
-        ),
-        {"ref": ref},
-    ).first()
-    if row is None:
-        raise UnknownReference("payment", ref, "expected the id of a payment posted before")
-    body = row.body
-    source = books.source(document_id, row.customer, body["entity"], body["currency"], on, brings_in=False)
-    settled = books.connection.execute(
-        text(
-            "select substr(a.subject, 9) as invoice, sum(p.amount)::bigint as amount from entry e "
-            "join posting p using (customer_id, entry_id) join rule r on r.number = p.rule "
-            "join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account "
-            "where e.customer_id = :customer_id and e.document_id = :document_id and r.code = 'payment.applied' "
-            "group by 1 order by min(e.entry_id)"
-        ),
-        {"customer_id": row.customer_id, "document_id": row.document_id},
+    found = read_payment(books, ref)
+    body = found.body
+    source = books.source(document_id, found.customer, body["entity"], body["currency"], on, brings_in=False)
+    pieces = uses.of_money(books, source, found.document_id, on)
+    names = books.connection.execute(
+        text("select invoice_id, ref from invoice where customer_id = :customer_id and invoice_id = any(:invoices)"),
+        {"customer_id": source.customer.customer_id, "invoices": [piece.invoice_id for piece in pieces]},
     )
-    back = books.connection.scalars(
-        text(
-            "select body::json ->> 'amount' from document where customer_id = :customer_id "
-            "and body::json ->> 'payment' = :ref "
-            "and (type = 'refund' or (type = 'dispute' and body::json ->> 'status' = 'lost'))"
-        ),
-        {"customer_id": row.customer_id, "ref": ref},
-    )
-    moved = books.connection.execute(
-        text(
-            "select body::json ->> 'from_invoice' as source, body::json ->> 'invoice' as target,"
-            " body::json ->> 'amount' as amount from document where customer_id = :customer_id "
-            "and type = 'application' and body::json ->> 'from_invoice' is not null order by document_id"
-        ),
-        {"customer_id": row.customer_id},
-    )
-    reached = {s.invoice: int(s.amount) for s in settled}
-    for move in moved:
-        part = min(reached.get(move.source, 0), to_minor(documents.decimal_of(move.amount), body["currency"]))
-        if part:
-            reached[move.source] -= part
-            reached[move.target] = reached.get(move.target, 0) + part
-    for given in _given_back(books, row.customer_id, ref):
-        reached[given.invoice] = max(reached.get(given.invoice, 0) - given.amount, 0)
-    returned = sum(to_minor(documents.decimal_of(amount), body["currency"]) for amount in back)
-    paid = to_minor(documents.decimal_of(body["amount"]), body["currency"])
-    return _Payment(
-        source,
-        ref,
-        body["rail"],
-        date.fromisoformat(body["date"]),
-        paid - returned,
-        tuple((ref, amount) for ref, amount in reached.items() if amount),
-    )
+    left = uses.left_of(books, source, found.document_id, f"payment:{ref}", on)
+    paid_on = date.fromisoformat(body["date"])
+    names_ = {row.invoice_id: row.ref for row in names}
+    return _Payment(source, found.document_id, ref, f"rail:{body['rail']}", paid_on, left, tuple(pieces), names_)
 
 
 def require_at_most(amount: int, most: int, currency: str, what: str) -> None:
@@ -120,23 +83,6 @@ def require_not_before(on: date, earliest: date, what: str) -> None:
     """Raise Refused for a date before the first that can be."""
     if on < earliest:
         raise Refused("date", on, f"expected {earliest}, {what}, or later")
-
-
-def _given_back(books: Books, customer_id: int, payment: str) -> Sequence[Any]:
-    """What refunds and lost disputes of a payment gave back of each invoice it settled, with taxes."""
-    return books.connection.execute(
-        text(
-            "with back as (select document_id from document where customer_id = :customer_id and type in ('refund', 'dispute')"
-            "  and body::json ->> 'payment' = :payment) "
-            "select i.ref as invoice, sum(x.amount)::bigint as amount from ("
-            " select invoice_id, document_id, undoes, amount_minor as amount from line_change"
-            "  where customer_id = :customer_id and kind in ('refund', 'dispute')"
-            " union all select invoice_id, document_id, undoes, -tax_minor from line_tax where customer_id = :customer_id"
-            ") x join invoice i on i.customer_id = :customer_id and i.invoice_id = x.invoice_id "
-            "where coalesce(nullif(x.undoes, 0), x.document_id) in (select document_id from back) group by 1"
-        ),
-        {"customer_id": customer_id, "payment": payment},
-    ).all()
 
 
 def _by_line(books: Books, invoice: BilledInvoice, amount: int, on: date) -> dict[str, int]:
@@ -227,14 +173,15 @@ def _give_back(
     to: str,
     decided: Decided,
 ) -> list[Movement]:
-    """What giving back gross amounts of an invoice's lines moves, by `refund` or `dispute`, to cash or disputed funds."""
+    """What giving back gross amounts of an invoice's lines moves, by `refund` or `dispute`, to cash, disputed funds, or another currency."""
     books, source = wallets.books, invoice.source
+    over = _over(to)
     movements: list[Movement] = []
     taking = Taking(books, source, books.open_day(source, on))
     for line in charged(invoice.lines):
         gross = by_line[line.line]
         if line.kind == BETWEEN:
-            movements.append(Movement(f"{kind}.between", gross, line.subject, to))
+            movements.append(Movement(f"{kind}.between{over}", gross, line.subject, to))
             billed.record(books, source, invoice, line, kind, gross)
             continue
         net, taxes = lowered_by(gross, line)
@@ -242,17 +189,17 @@ def _give_back(
             for subject, _ in billed.by_obligation(line, net):
                 share_ = decided.share(invoice.invoice_id, line.line, subject)
                 held, rest, release = taking.out_of(subject, share_.expected + share_.rest, share_.expected)
-                earned = Movement(f"{kind}.earned", share_.earned, subject, to, rate=invoice.rate)
+                earned = Movement(f"{kind}.earned{over}", share_.earned, subject, to, rate=invoice.rate)
                 movements += [
                     *release,
                     earned,  # at the invoice's rate, whatever the money was worth when it came in
-                    Movement(f"{kind}.deferred", held, subject, to),
-                    Movement(f"{kind}.unbilled", rest, subject, to),
+                    Movement(f"{kind}.deferred{over}", held, subject, to),
+                    Movement(f"{kind}.unbilled{over}", rest, subject, to),
                 ]
         else:
             movements += _of_usage(wallets, invoice, line, net, on, kind, to, taking.released)
         movements += [
-            *(Movement(f"{kind}.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
+            *(Movement(f"{kind}.tax{over}", part.amount, tax_subject(part.tax.code), to) for part in taxes),
             *billed.base_movements(taxes),
         ]
         billed.record(books, source, invoice, line, kind, net)
@@ -269,7 +216,8 @@ def _of_usage(
     """
     books, source = wallets.books, invoice.source
     day = books.open_day(source, on)
-    earned_rule = "write_off.bad_debt" if kind == "write_off" else f"{kind}.earned"
+    over = _over(to)
+    earned_rule = "write_off.bad_debt" if kind == "write_off" else f"{kind}.earned{over}"
     rate = None if kind == "write_off" else invoice.rate
     if line.kind == "prepaid":
         grant = wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
@@ -288,19 +236,28 @@ def _of_usage(
         return [
             Movement("break.returned", back, line.subject, line.subject),
             Movement(earned_rule, net - unused, line.subject, to, rate=rate),
-            Movement(f"{kind}.credits", unused, line.subject, to),
+            Movement(f"{kind}.credits{over}", unused, line.subject, to),
         ]
     if line.kind != "usage" or line.product is None:  # an opening, or a shortfall: what it is of was earned
         return [Movement(earned_rule, net, line.subject, to, rate=rate)]
     of_usage = usage_lines.take(books, source, line.product, net, day, before)
     movements = [
         Movement(earned_rule, of_usage.used, line.subject, to, rate=rate),
-        Movement(f"{kind}.deferred", of_usage.ahead, line.subject, to),
+        Movement(f"{kind}.deferred{over}", of_usage.ahead, line.subject, to),
     ]
     for obligation, part in of_usage.rebates:
         movements.append(Movement("refund_liability.released", part, obligation, obligation))
-        movements.append(Movement(f"{kind}.rebate", part, obligation, to))
+        movements.append(Movement(f"{kind}.rebate{over}", part, obligation, to))
     return movements
+
+
+def _over(to: str) -> str:
+    """How a rule's code ends where what it gives back passes into another currency."""
+    return "_exchanged" if to.startswith("currency:") else ""
+
+
+# What of an invoice goes back: the invoice, the money it is of, and the amounts of its lines, gross.
+_Split = tuple[BilledInvoice, Piece, dict[str, int]]
 
 
 def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, obligations: Obligations) -> int:
@@ -309,82 +266,143 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
-    require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment}")
-    day = books.open_day(source, doc.date)
-    rail = f"rail:{payment.rail}"
-    from_balance = 0
-    settled = payment.settled
+    require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment} on {doc.date}")
+    origin = None
     if doc.invoice is not None:
-        settled = tuple(item for item in settled if item[0] == doc.invoice)
-        if not settled:
-            left = ", ".join(f"{to_text(part, source.currency)} of {of}" for of, part in payment.settled) or "nothing"
+        origin = next((number for number, ref in payment.invoices.items() if ref == doc.invoice), None)
+        origin = _invoice_number(books, source, doc.invoice) if origin is None else origin
+        if not any(origin in (piece.invoice_id, piece.origin_id) for piece in payment.pieces):
+            settled = ", ".join(
+                f"{to_text(piece.amount, piece.currency)} of {payment.invoices[piece.invoice_id]}"
+                for piece in payment.settled
+            )
             raise Refused(
                 "invoice", doc.invoice,
-                f"expected an invoice of which payment {doc.payment} settles something that did not go back: it settles {left}",
+                f"expected an invoice of which payment {doc.payment} settles something that did not go back: it settles {settled or 'nothing'}",
             )  # fmt: skip
-        # what a credit note of it left with the customer goes back first
-        from_balance = min(
-            amount, _unapplied(books, source, day), _left_by_credits(books, source, doc.invoice, doc.date)
+    settled_ = [piece for piece in payment.settled if origin in (None, piece.invoice_id)]
+    freed = _off_balance(books, payment, amount, doc.date, origin)
+    left = amount - sum(item.piece.paid for item in freed)
+    if left:
+        billed.stand_together(
+            books, source.customer.customer_id, [payment.invoices[piece.invoice_id] for piece in settled_]
         )
-    else:
-        from_balance = min(amount, _unapplied(books, source, day))
-    if amount > from_balance:
-        billed.stand_together(books, source.customer.customer_id, [ref for ref, _ in settled])
-        day = books.open_day(source, doc.date)
-    plan = _plan(wallets, document_id, settled, amount - from_balance, source.currency)
-    movements = [Movement("refund.balance", from_balance, _CUSTOMER, rail)]
-    split = [(invoice, _by_line(books, invoice, part, doc.date)) for invoice, part in plan]
-    others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
-    decided = _given(wallets, document_id, doc.id, doc.date, "refund", [*split, *others], obligations)
-    for invoice, by_line in split:
-        movements += _give_back(wallets, invoice, by_line, doc.date, "refund", rail, decided)
-    books.post(source, doc.date, movements)
-    _net(wallets, [invoice for invoice, _ in plan], day)
-    _post_parts(wallets, others, doc.date, "refund", rail, decided)
-    decided.keep()
+    plan = _plan(wallets, document_id, payment, uses.without(settled_, freed), left)
+    split, others, decided = _decide(wallets, document_id, doc.id, doc.date, "refund", plan, obligations)
+    _go(wallets, payment, doc.date, "refund", payment.rail, freed, split, others, decided)
     return source.customer.customer_id
 
 
-def _unapplied(books: Books, source: Source, day: date) -> int:
-    key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
-    return max(available(books.history(source.customer.customer_id, key), day), 0)
-
-
-def _left_by_credits(books: Books, source: Source, invoice: str, on: date) -> int:
-    """What credit notes of an invoice, by a day, left on the customer's balance, less what refunds took of it since."""
-    found = books.connection.scalar(
-        text(
-            "with notes as (select d.customer_id, d.document_id from document d where d.customer_id = :customer_id"
-            "  and d.type = 'credit_note' and d.dated_on <= :on and d.body::json ->> 'invoice' = :invoice),"
-            " refunds as (select d.customer_id, d.document_id from document d where d.customer_id = :customer_id"
-            "  and d.type = 'refund' and d.body::json ->> 'invoice' = :invoice) "
-            "select coalesce(sum(case when r.code = 'refund.balance' then -p.amount else p.amount end), 0)::bigint"
-            " from (select *, true as note from notes union all select *, false from refunds) x "
-            "join entry e on e.customer_id = x.customer_id and e.document_id = x.document_id "
-            "join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id join rule r on r.number = p.rule "
-            "where case when x.note then r.code like 'credit.%\\_to\\_balance' else r.code = 'refund.balance' end"
-        ),
-        {"customer_id": source.customer.customer_id, "invoice": invoice, "on": on},
+def _invoice_number(books: Books, source: Source, ref: str) -> int | None:
+    found: int | None = books.connection.scalar(
+        text("select invoice_id from invoice where customer_id = :customer_id and ref = :ref"),
+        {"customer_id": source.customer.customer_id, "ref": ref},
     )
-    return max(int(found or 0), 0)
+    return found
+
+
+def _off_balance(books: Books, payment: _Payment, amount: int, on: date, origin: int | None = None) -> list[Freed]:
+    """What of an amount goes back off the customer's balance: no more than stands there."""
+    source = payment.source
+    found = []
+    there: dict[str, int] = {}
+    for item in uses.off_balance(books, source, payment.pieces, on, origin):
+        currency = item.piece.currency
+        if currency not in there:
+            there[currency] = _unapplied(books, replace(source, currency=currency), on)
+        part = item.part_paid(min(item.piece.paid, amount))
+        if part.piece.amount > there[currency]:
+            part = item.part_paid(item.piece.part(there[currency]).paid)
+        if part.piece.paid:
+            found.append(part)
+            amount -= part.piece.paid
+            there[currency] -= part.piece.amount
+    return found
+
+
+def _unapplied(books: Books, source: Source, on: date) -> int:
+    key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
+    return max(available(books.history(source.customer.customer_id, key), books.open_day(source, on)), 0)
 
 
 def _plan(
-    wallets: Wallets, document_id: int, settled: tuple[tuple[str, int], ...], amount: int, currency: str
-) -> list[tuple[BilledInvoice, int]]:
+    wallets: Wallets, document_id: int, payment: _Payment, pieces: Sequence[Piece], amount: int
+) -> list[tuple[BilledInvoice, Piece]]:
     """How much goes back of which invoice, in the order in which the payment settled them."""
     plan = []
     left = amount
-    for ref, paid in settled:
+    for piece in pieces:
         if left == 0:
             break
-        invoice = billed.find(wallets, document_id, ref)
-        part = min(left, paid, invoice.gross)
-        if part:
+        invoice = billed.find(wallets, document_id, payment.invoices[piece.invoice_id])
+        part = piece.part_paid(min(left, piece.paid))
+        if part.amount > invoice.gross:
+            part = piece.part(invoice.gross)
+        if part.paid:
             plan.append((invoice, part))
-            left -= part
-    require_at_most(amount, amount - left, currency, "what is left of what the payment settled")
+            left -= part.paid
+    currency = payment.source.currency
+    require_at_most(amount, amount - left, currency, f"what is left of what payment {payment.ref} settled")
     return plan
+
+
+def _decide(
+    wallets: Wallets,
+    document_id: int,
+    by: str,
+    on: date,
+    kind: str,
+    plan: Sequence[tuple[BilledInvoice, Piece]],
+    obligations: Obligations,
+) -> tuple[list[_Split], list[tuple[BilledInvoice, dict[str, int]]], Decided]:
+    """What of each line goes back, what of it other entities bear, and how it is made up."""
+    split = [(invoice, piece, _by_line(wallets.books, invoice, piece.amount, on)) for invoice, piece in plan]
+    others = [item for invoice, _, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
+    of = [*((invoice, by_line) for invoice, _, by_line in split), *others]
+    return split, others, _given(wallets, document_id, by, on, kind, of, obligations)
+
+
+def _go(
+    wallets: Wallets,
+    payment: _Payment,
+    on: date,
+    kind: str,
+    to: str,
+    freed: Sequence[Freed],
+    split: Sequence[_Split],
+    others: Sequence[tuple[BilledInvoice, dict[str, int]]],
+    decided: Decided,
+    movements: Sequence[Movement] = (),
+) -> None:
+    """Post that a payment's money goes back, by `refund` or `dispute`: off the balance, and of invoices."""
+    books, source = wallets.books, payment.source
+    day = books.open_day(source, on)
+    moved = list(movements)
+    exchanged: list[list[Movement]] = []
+    for item in freed:
+        if item.piece.currency == source.currency:
+            moved.append(Movement(f"{kind}.balance", item.piece.amount, _CUSTOMER, to))
+        else:
+            through = f"currency:{item.piece.currency}>{source.currency}"
+            left = Movement(
+                f"{kind}.balance_exchanged", item.piece.amount, _CUSTOMER, through, currency=item.piece.currency
+            )
+            exchanged.append([left, Movement(f"{kind}.exchanged", item.piece.paid, through, to)])
+    for invoice, piece, by_line in split:
+        if piece.currency == source.currency:
+            moved += _give_back(wallets, invoice, by_line, on, kind, to, decided)
+        else:
+            through = f"currency:{piece.currency}>{source.currency}"
+            given = _give_back(wallets, invoice, by_line, on, kind, through, decided)
+            of_invoice = [replace(movement, currency=piece.currency) for movement in given]
+            exchanged.append([*of_invoice, Movement(f"{kind}.exchanged", piece.paid, through, to)])
+    for entry in (moved, *exchanged):
+        books.post(source, on, entry)
+    uses.give_back_freed(books, source, freed, on)
+    uses.give_back(books, source, [piece for _, piece, _ in split], on)
+    _net(wallets, [invoice for invoice, _, _ in split], day)
+    _post_parts(wallets, others, on, kind, to, decided)
+    decided.keep()
 
 
 def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obligations: Obligations) -> int:
@@ -394,37 +412,38 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
     if doc.status == "lost":
-        billed.stand_together(books, source.customer.customer_id, [ref for ref, _ in payment.settled])
+        refs = [payment.invoices[piece.invoice_id] for piece in payment.settled]
+        billed.stand_together(books, source.customer.customer_id, refs)
     day = books.open_day(source, doc.date)
-    subject, rail = f"payment:{doc.payment}", f"rail:{payment.rail}"
+    subject, rail = f"payment:{doc.payment}", payment.rail
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
-    invoices: list[BilledInvoice] = []
-    others: list[tuple[BilledInvoice, dict[str, int]]] = []
-    decided: Decided | None = None
     movements = [Movement("payment.fee", fee, rail, rail)]
     if doc.status == "opened":
-        require_at_most(amount, payment.left - disputed, source.currency, f"what is left of payment {doc.payment}")
+        require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment} on {doc.date}")
         movements.append(Movement("dispute.opened", amount, subject, rail))
-    else:
-        if not disputed:
-            raise Refused(
-                "payment",
-                doc.payment,
-                f"expected one of which something is disputed on {day}{_disputes(books, source, doc)}",
-            )
-        require_at_most(amount, disputed, source.currency, f"what of payment {doc.payment} is disputed on {day}")
-        if doc.status == "won":
-            movements.append(Movement("dispute.won", amount, rail, subject))
-        else:
-            lost, invoices, others, decided = _lost(wallets, payment, doc, document_id, amount, day, obligations)
-            movements += lost
-    books.post(source, doc.date, movements)
-    _net(wallets, invoices, day)
-    if decided is not None:
-        _post_parts(wallets, others, doc.date, "dispute", subject, decided)
-        decided.keep()
+        books.post(source, doc.date, movements)
+        return source.customer.customer_id
+    if not disputed:
+        raise Refused(
+            "payment",
+            doc.payment,
+            f"expected one of which something is disputed on {day}{_disputes(books, source, doc)}",
+        )
+    require_at_most(amount, disputed, source.currency, f"what of payment {doc.payment} is disputed on {day}")
+    if doc.status == "won":
+        movements.append(Movement("dispute.won", amount, rail, subject))
+        books.post(source, doc.date, movements)
+        return source.customer.customer_id
+    # what the payment settled is lost first, then what of it was unapplied
+    plan = _reached(wallets, document_id, payment, amount)
+    left = amount - sum(piece.paid for _, piece in plan)
+    freed = _off_balance(books, payment, left, doc.date)
+    there = sum(item.piece.paid for item in freed)
+    require_at_most(left, there, source.currency, "what the customer has unapplied")
+    split, others, decided = _decide(wallets, document_id, doc.id, doc.date, "dispute", plan, obligations)
+    _go(wallets, payment, doc.date, "dispute", subject, freed, split, others, decided, movements)
     return source.customer.customer_id
 
 
@@ -441,31 +460,13 @@ def _disputes(books: Books, source: Source, doc: documents.Dispute) -> str:
     return f": {told}" if told else ", opened before"
 
 
-def _lost(
-    wallets: Wallets,
-    payment: _Payment,
-    doc: documents.Dispute,
-    document_id: int,
-    amount: int,
-    day: date,
-    obligations: Obligations,
-) -> tuple[list[Movement], list[BilledInvoice], list[tuple[BilledInvoice, dict[str, int]]], Decided]:
-    """What a lost dispute moves: what the payment settled, then what of it was unapplied; and what other entities bear."""
-    books, source = wallets.books, payment.source
-    subject = f"payment:{doc.payment}"
-    invoices = [billed.find(wallets, document_id, ref) for ref, _ in payment.settled]
-    reach = sum(min(paid, invoice.gross) for (_, paid), invoice in zip(payment.settled, invoices, strict=True))
-    of_invoices = min(amount, reach)
-    from_balance = amount - of_invoices
-    require_at_most(from_balance, _unapplied(books, source, day), source.currency, "what the customer has unapplied")
-    plan = _plan(wallets, document_id, payment.settled, of_invoices, source.currency)
-    movements = [Movement("dispute.balance", from_balance, _CUSTOMER, subject)]
-    split = [(invoice, _by_line(books, invoice, part, doc.date)) for invoice, part in plan]
-    others = [item for invoice, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
-    decided = _given(wallets, document_id, doc.id, doc.date, "dispute", [*split, *others], obligations)
-    for invoice, by_line in split:
-        movements += _give_back(wallets, invoice, by_line, doc.date, "dispute", subject, decided)
-    return movements, [invoice for invoice, _ in plan], others, decided
+def _reached(wallets: Wallets, document_id: int, payment: _Payment, amount: int) -> list[tuple[BilledInvoice, Piece]]:
+    """What of an amount the invoices that a payment settled can bear."""
+    reach = 0
+    for piece in payment.settled:
+        invoice = billed.find(wallets, document_id, payment.invoices[piece.invoice_id])
+        reach += piece.part(min(piece.amount, invoice.gross)).paid
+    return _plan(wallets, document_id, payment, payment.settled, min(amount, reach))
 
 
 def _net(wallets: Wallets, invoices: Sequence[BilledInvoice], day: date) -> None:

@@ -6,6 +6,7 @@ the promise was given already falls at once, the rest with what remains.
 
 from __future__ import annotations
 
+from ledger import uses
 from ledger.books import Movement
 from ledger.errors import Refused
 from ledger.money import to_minor, to_text, within_limit
@@ -41,5 +42,6 @@ def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id:
             Movement("payable.unbilled", part - held, version.subject, "customer"),
         ]
     books.post(source, doc.date, movements)
+    uses.bring(books, source, sum(part for _, part in taken), doc.date)
     plan.keep()
     return contract.customer_id

@@ -55,6 +55,60 @@ class Account:
         return max(min(self.on(later) for later in [day, *(known for known in self.by_day if known > day)]), 0)
 
 
+class Money:
+    """Whose money lies where: by payment, invoice ("" for the balance) and, there, the invoice that left it; oldest first."""
+
+    def __init__(self) -> None:
+        self.lying: dict[tuple[str, str, str], Account] = {}
+
+    def put(self, payment: str, invoice: str, origin: str, amount: int, day: str) -> None:
+        self.lying.setdefault((payment, invoice, origin), Account()).add(day, amount)
+
+    def standing(self, day: str, *, payment: str = "", invoice: str | None = None) -> list[list[Any]]:
+        """[place, amount] of what lies somewhere from a day on, by the day it came there."""
+        found = [
+            [place, account.available(day)]
+            for place, account in self.lying.items()
+            if payment in ("", place[0]) and invoice in (None, place[1]) and account.available(day) > 0
+        ]
+        return sorted(found, key=lambda item: min(self.lying[item[0]].by_day))
+
+    def move(
+        self, amount: int, day: str, of: str, to: tuple[str, str], *, last: bool = False, payment: str = ""
+    ) -> None:
+        """Take from an invoice, or the balance, what lies there on the day; where that is not enough, what lies there at all."""
+        for known in (day, FOR_EVER):
+            pieces = self.standing(known, invoice=of, payment=payment)
+            if sum(there for _, there in pieces) >= amount:
+                break
+        for place, there in reversed(pieces) if last else pieces:
+            part = min(there, amount)
+            if part:
+                self.put(*place, -part, day)
+                self.put(place[0], *to, part, day)
+                amount -= part
+        assert amount == 0, "never more than lies there"
+
+    def off_balance(self, payment: str, amount: int, day: str) -> int:
+        """Take a payment's money off the balance, or what changes places with it: what an invoice left that it settles."""
+        whole = amount
+        for place, there in self.standing(day, payment=payment, invoice=""):
+            part = min(there, amount)
+            self.put(*place, -part, day)
+            amount -= part
+        for own, settled in self.standing(day, payment=payment):
+            lying = settled
+            for place, there in self.standing(day, invoice=""):
+                if own[1] and place[0] != payment and place[2] == own[1]:
+                    part = min(there, lying, amount)
+                    self.put(*place, -part, day)
+                    self.put(place[0], own[1], "", part, day)
+                    self.put(*own, -part, day)
+                    lying -= part
+                    amount -= part
+        return whole - amount
+
+
 class Line:
     """What an invoice line still bills, and of its tax."""
 
@@ -81,7 +135,7 @@ class Model:
         self.recovered: Counter[str] = Counter()  # by invoice
         self.invoices: dict[str, dict[str, Any]] = {}
         self.payments: dict[str, dict[str, Any]] = {}
-        self.moves: list[tuple[str, str, int]] = []
+        self.money = Money()
         self.write_offs: dict[str, dict[str, Any]] = {}
         self.grants: dict[str, dict[str, Any]] = {}
         self.usage: dict[str, dict[str, Any]] = {}
@@ -313,6 +367,7 @@ class Model:
         settled = min(total, self.due[ref].available(day))
         self.due[ref].add(day, -settled)
         self.balance.add(day, total - settled)
+        self.money.move(total - settled, day, ref, ("", ref), last=True)
 
     def _take_back(self, ref: str, day: str) -> None:
         invoice = self.invoices[ref]
@@ -349,51 +404,41 @@ class Model:
         self.cash += amount - cents(doc.get("fee", "0"))
         self.fees += cents(doc.get("fee", "0"))
         self.balance.add(doc["date"], amount)
-        settled: Counter[str] = Counter()
+        self.money.put(doc["id"], "", "", amount, doc["date"])
         for item in doc.get("applications", ()):
-            self._settle(item["invoice"], cents(item["amount"]), doc["date"])
-            settled[item["invoice"]] += cents(item["amount"])
-        assert sum(settled.values()) <= amount
-        self.payments[doc["id"]] = {"day": doc["date"], "left": amount, "settled": settled}
+            self._settle(item["invoice"], cents(item["amount"]), doc["date"], doc["id"])
+        self.payments[doc["id"]] = {"day": doc["date"], "left": amount}
 
-    def _settle(self, ref: str, amount: int, day: str) -> None:
+    def _settle(self, ref: str, amount: int, day: str, payment: str = "") -> None:
         day = max(day, self.invoices[ref]["issued"])
         assert amount <= self.due[ref].available(day), "never more than is due"
         self.due[ref].add(day, -amount)
         self.balance.add(day, -amount)
+        self.money.move(amount, day, "", (ref, ""), payment=payment)
 
     def _application(self, doc: dict[str, Any]) -> None:
         amount = cents(doc["amount"])
         day = max(doc["date"], self.invoices[doc["invoice"]]["issued"])
         if "from_invoice" in doc:
             day = max(day, self.invoices[doc["from_invoice"]]["issued"])
-            self.moves.append((doc["from_invoice"], doc["invoice"], amount))
             self.due[doc["from_invoice"]].add(day, amount)
-            self.balance.add(day, amount)
-        else:
-            assert amount <= self.balance.available(day), "never more than the customer has"
-        self.balance.add(day, -amount)
-        self.due[doc["invoice"]].add(day, -amount)
+            self.due[doc["invoice"]].add(day, -amount)
+            self.money.move(amount, day, doc["from_invoice"], (doc["invoice"], ""), last=True)
+            return
+        assert amount <= self.balance.available(day), "never more than the customer has"
+        self._settle(doc["invoice"], amount, day)
 
-    def _reached(self, payment: dict[str, Any]) -> dict[str, int]:
-        """Which invoices a payment settles by now, wherever it was moved."""
-        reached: dict[str, int] = dict(payment["settled"])
-        for source, target, amount in self.moves:
-            moved = min(reached.get(source, 0), amount)
-            if moved:
-                reached[source] -= moved
-                reached[target] = reached.get(target, 0) + moved
-        for ref, amount in payment.setdefault("back", {}).items():
-            reached[ref] = max(reached.get(ref, 0) - amount, 0)
-        return {ref: amount for ref, amount in reached.items() if amount}
+    def _reached(self, payment: str, day: str) -> dict[str, int]:
+        """Which invoices a payment settles from a day on, by how much."""
+        return {place[1]: amount for place, amount in self.money.standing(day, payment=payment) if place[1]}
 
-    def _give_back(self, payment: dict[str, Any], amount: int, day: str) -> None:
+    def _give_back(self, payment: str, amount: int, day: str) -> None:
         """Money of what a payment settled goes back: of each line in proportion to what is left of it."""
-        for ref, paid in self._reached(payment).items():
+        for ref, paid in self._reached(payment, day).items():
             lines = self.invoices[ref]["lines"]
             of_invoice = min(amount, paid, sum(line.gross for line in lines))
             self._split(lines, of_invoice, day)
-            payment["back"][ref] = payment["back"].get(ref, 0) + of_invoice
+            self.money.put(payment, ref, "", -of_invoice, day)
             amount -= of_invoice
         self._draw_again()
         assert amount == 0, "never more than was settled"
@@ -414,9 +459,10 @@ class Model:
         assert amount <= payment["left"]
         payment["left"] -= amount
         self.cash -= amount
-        unapplied = min(amount, self.balance.available(doc["date"]))
+        most = min(amount, self.balance.available(doc["date"]))
+        unapplied = self.money.off_balance(doc["payment"], most, doc["date"])
         self.balance.add(doc["date"], -unapplied)
-        self._give_back(payment, amount - unapplied, doc["date"])
+        self._give_back(doc["payment"], amount - unapplied, doc["date"])
 
     def _dispute(self, doc: dict[str, Any]) -> None:
         payment, amount = self.payments[doc["payment"]], cents(doc["amount"])
@@ -434,12 +480,14 @@ class Model:
         payment["left"] -= amount
         reach = sum(
             min(paid, sum(line.gross for line in self.invoices[ref]["lines"]))
-            for ref, paid in self._reached(payment).items()
+            for ref, paid in self._reached(doc["payment"], doc["date"]).items()
         )
         of_invoices = min(amount, reach)
         assert amount - of_invoices <= self.balance.available(doc["date"])
-        self.balance.add(doc["date"], of_invoices - amount)
-        self._give_back(payment, of_invoices, doc["date"])
+        self._give_back(doc["payment"], of_invoices, doc["date"])
+        rest = amount - of_invoices
+        assert self.money.off_balance(doc["payment"], rest, doc["date"]) == rest
+        self.balance.add(doc["date"], -rest)
 
     def _write_off(self, doc: dict[str, Any]) -> None:
         due = self.due[doc["invoice"]].available(doc["date"])

@@ -1,0 +1,311 @@
+"""Whose money lies where: of what came in, how much is on which invoice, or on the customer's balance, by rows that documents write.
+
+Money is named by the document that brought it: a payment, a recovery, a manual entry, a document that owes it. Where it lies it
+has that place's currency; beside it stands what it is of the money that came in. A document takes it from one place and puts it
+onto another, or gives it back, each a row; what stands of a piece on a day is the least its rows leave of it from that day on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger.books import Books, Source
+from ledger.dates import LAST_DAY
+from ledger.money import share
+from ledger.positions import available
+
+# The place of money that lies on no invoice: the customer's balance.
+BALANCE = 0
+_NUMBERS = 64  # so many are fetched at once
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Money of one document at one place: `amount` in the place's currency, `paid` what it is of the money that came in.
+
+    `origin_id` is the invoice that left it on the balance, by a credit note or the like; 0 where none did.
+    """
+
+    money_id: int
+    invoice_id: int
+    origin_id: int
+    entity: str
+    currency: str
+    amount: int
+    paid: int
+    paid_currency: str
+    since: date
+
+    def part(self, amount: int) -> Piece:
+        """So much of it, in the place's currency."""
+        return replace(self, amount=amount, paid=share(self.paid, amount, self.amount))
+
+    def part_paid(self, paid: int) -> Piece:
+        """So much of it, of the money that came in."""
+        return replace(self, amount=share(self.amount, paid, self.paid), paid=paid)
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Money that can leave the balance: as it lies there, or what changes places with it: `lying` on an invoice, `other` here."""
+
+    piece: Piece
+    lying: Piece | None = None
+    other: Piece | None = None
+
+    def part_paid(self, paid: int) -> Freed:
+        """So much of it, of the money that came in."""
+        piece = self.piece.part_paid(paid)
+        if self.lying is None or self.other is None:
+            return Freed(piece)
+        lying = replace(self.lying, amount=piece.amount, paid=paid)
+        return Freed(piece, lying, self.other.part(piece.amount))
+
+
+def add(books: Books, source: Source, piece: Piece, on: date, sign: int = 1) -> None:
+    """Gather that a document puts money at a place, or with a sign of -1 takes it from there."""
+    if not piece.amount and not piece.paid:
+        return
+    books.add_row(
+        "money_use",
+        customer_id=source.customer.customer_id,
+        use_id=books.number("money_use_number", at_least=_NUMBERS),
+        document_id=source.document_id,
+        money_id=piece.money_id,
+        invoice_id=piece.invoice_id,
+        origin_id=piece.origin_id,
+        entity=piece.entity,
+        currency=piece.currency,
+        on_day=on,
+        amount_minor=sign * piece.amount,
+        paid_minor=sign * piece.paid,
+        paid_currency=piece.paid_currency,
+    )
+
+
+def bring(books: Books, source: Source, amount: int, on: date, invoice_id: int = BALANCE, origin_id: int = 0) -> Piece:
+    """Gather that the source's document brings money, and where it lies."""
+    piece = Piece(
+        source.document_id, invoice_id, origin_id, source.entity, source.currency, amount, amount, source.currency, on
+    )
+    add(books, source, piece, on)
+    return piece
+
+
+def move(books: Books, source: Source, pieces: Iterable[Piece], on: date, invoice_id: int, origin_id: int = 0) -> None:
+    """Gather that a document takes money from where it lies and puts it onto an invoice, or the balance, in the same currency."""
+    for piece in pieces:
+        add(books, source, piece, on, -1)
+        add(books, source, replace(piece, invoice_id=invoice_id, origin_id=origin_id), on)
+
+
+def exchange(
+    books: Books, source: Source, pieces: Sequence[Piece], on: date, invoice_id: int, currency: str, amount: int
+) -> None:
+    """Gather that a document puts money onto an invoice of another currency, where it comes to an amount altogether."""
+    whole = sum(piece.amount for piece in pieces)
+    reached = before = 0
+    for piece in pieces:
+        reached += piece.amount
+        now = share(amount, reached, whole)
+        add(books, source, piece, on, -1)
+        there = replace(piece, invoice_id=invoice_id, origin_id=0, currency=currency, amount=now - before)
+        add(books, source, there, on)
+        before = now
+
+
+def give_back(books: Books, source: Source, pieces: Iterable[Piece], on: date) -> None:
+    """Gather that a document gives money back."""
+    for piece in pieces:
+        add(books, source, piece, on, -1)
+
+
+def first(pieces: Sequence[Piece], amount: int) -> list[Piece]:
+    """Of pieces, in their order, so much as comes to an amount in their places' currency; less where there is less."""
+    found = []
+    for piece in pieces:
+        part = min(piece.amount, amount)
+        if part > 0:
+            found.append(piece.part(part))
+            amount -= part
+    return found
+
+
+def first_paid(pieces: Sequence[Piece], paid: int) -> list[Piece]:
+    """Of pieces, in their order, so much as comes to an amount of the money that came in; less where there is less."""
+    found = []
+    for piece in pieces:
+        part = min(piece.paid, paid)
+        if part > 0:
+            found.append(piece.part_paid(part))
+            paid -= part
+    return found
+
+
+def on_balance(books: Books, source: Source, on: date) -> list[Piece]:
+    """What lies on the customer's balance in the source's currency on a day and stays there, the oldest money first."""
+    return _standing(
+        books, source, "invoice_id = 0 and entity = :entity and currency = :currency", on,
+        entity=source.entity, currency=source.currency,
+    )  # fmt: skip
+
+
+def on_invoice(books: Books, source: Source, invoice_id: int, on: date) -> list[Piece]:
+    """What lies on an invoice on a day and stays there, in the order in which it was put there."""
+    return _standing(books, source, "invoice_id = :invoice_id", on, invoice_id=invoice_id)
+
+
+def of_money(books: Books, source: Source, money_id: int, on: date) -> list[Piece]:
+    """Where the money of a document lies on a day and stays, in the order in which it was put there."""
+    return _standing(books, source, "money_id = :money_id", on, money_id=money_id)
+
+
+def _standing(books: Books, source: Source, where: str, on: date, **parameters: Any) -> list[Piece]:
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select u.money_id, u.invoice_id, u.origin_id, u.entity, u.currency, u.paid_currency, min(u.on_day) as since,"
+            " array_agg(u.on_day) as days, array_agg(u.amount_minor) as amounts, array_agg(u.paid_minor) as paid"
+            f" from money_use u where u.customer_id = :customer_id and {where}"
+            " group by 1, 2, 3, 4, 5, 6 having sum(u.amount_minor) > 0 or sum(u.paid_minor) > 0 order by min(u.use_id)"
+        ),
+        {"customer_id": source.customer.customer_id, **parameters},
+    ).all()
+    found = []
+    for row in rows:
+        amount = available(_by_day(row.days, row.amounts), on)
+        paid = available(_by_day(row.days, row.paid), on)
+        if amount > 0 or paid > 0:
+            where_ = (row.money_id, row.invoice_id, row.origin_id, row.entity, row.currency)
+            found.append(Piece(*where_, amount, paid, row.paid_currency, row.since))
+    return sorted(found, key=lambda piece: piece.since)
+
+
+def _by_day(days: Sequence[date], amounts: Sequence[int]) -> dict[date, int]:
+    net: dict[date, int] = {}
+    for day, amount in zip(days, amounts, strict=True):
+        net[day] = net.get(day, 0) + amount
+    return net
+
+
+def standing_first(
+    pieces: Callable[[date], Sequence[Piece]], amount: int, on: date, *, last: bool = False
+) -> list[Piece]:
+    """So much as comes to an amount of what stands somewhere on a day, or where its days leave less, of what stands there now."""
+    for day in (on, LAST_DAY):
+        found = pieces(day)
+        taken = first(found[::-1] if last else found, amount)
+        if sum(piece.amount for piece in taken) == amount:
+            return taken
+    return taken
+
+
+def leave(books: Books, source: Source, invoice_id: int, amount: int, on: date) -> None:
+    """Gather that a document leaves an amount of what lies on an invoice with the customer: what was put there last."""
+    if not amount:
+        return
+    pieces = standing_first(lambda day: on_invoice(books, source, invoice_id, day), amount, on, last=True)
+    move(books, source, pieces, on, BALANCE, invoice_id)
+    # what no document brought that is known here, it brings itself
+    bring(books, source, amount - sum(piece.amount for piece in pieces), on, origin_id=invoice_id)
+
+
+def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, origin: int | None = None) -> list[Freed]:
+    """What of a document's money can leave the balance: what lies there, then what others' does that it can change places with.
+
+    Money of others that an invoice left changes places with money that lies on that invoice; what no payment brought, with any.
+    `own` is where the money lies; of an `origin` only what that invoice left.
+    """
+    found = [Freed(piece) for piece in own if piece.invoice_id == BALANCE and origin in (None, piece.origin_id)]
+    on_invoices = [piece for piece in own if piece.invoice_id != BALANCE and origin in (None, piece.invoice_id)]
+    if not on_invoices:
+        return found
+    mine = {piece.money_id for piece in own}
+    for currency in dict.fromkeys(piece.currency for piece in on_invoices):
+        others = [
+            piece for piece in on_balance(books, replace(source, currency=currency), on) if piece.money_id not in mine
+        ]
+        unpaid = _brought_by_no_payment(books, source, others) if origin is None else set()
+        for place, lying in enumerate(on_invoices):
+            left = lying
+            for index, other in enumerate(others):
+                if lying.currency == currency and (other.origin_id == lying.invoice_id or other.money_id in unpaid):
+                    most = min(left.amount, other.amount)
+                    if most > 0:
+                        found.append(
+                            Freed(replace(left.part(most), invoice_id=BALANCE), left.part(most), other.part(most))
+                        )
+                        left = replace(left, amount=left.amount - most, paid=left.paid - left.part(most).paid)
+                        others[index] = replace(
+                            other, amount=other.amount - most, paid=other.paid - other.part(most).paid
+                        )
+            on_invoices[place] = left
+    return found
+
+
+def _brought_by_no_payment(books: Books, source: Source, pieces: Sequence[Piece]) -> set[int]:
+    rows = books.connection.scalars(
+        text(
+            "select document_id from document where customer_id = :customer_id and document_id = any(:documents)"
+            " and type not in ('payment', 'recovery')"
+        ),
+        {"customer_id": source.customer.customer_id, "documents": [piece.money_id for piece in pieces]},
+    )
+    return set(rows)
+
+
+def give_back_freed(books: Books, source: Source, freed: Iterable[Freed], on: date) -> None:
+    """Gather that a document gives money back off the balance, and what changes places for it."""
+    for item in freed:
+        if item.lying is None or item.other is None:
+            add(books, source, item.piece, on, -1)
+            continue
+        add(books, source, item.lying, on, -1)
+        move(books, source, [item.other], on, item.lying.invoice_id)
+
+
+def without(pieces: Sequence[Piece], freed: Iterable[Freed]) -> list[Piece]:
+    """What lies on invoices, less what changes places with money on the balance."""
+    found = {piece.invoice_id: piece for piece in pieces}
+    for item in freed:
+        if item.lying is not None and item.lying.invoice_id in found:
+            piece = found[item.lying.invoice_id]
+            rest = replace(piece, amount=piece.amount - item.lying.amount, paid=piece.paid - item.lying.paid)
+            found[item.lying.invoice_id] = rest
+    return [piece for piece in found.values() if piece.paid]
+
+
+def left_of(books: Books, source: Source, money_id: int, disputed: str, on: date) -> int:
+    """What can go back of a document's money from a day on, in its own currency: what did not, and is not disputed."""
+    rows = books.connection.execute(
+        text(
+            "select day, sum(net)::bigint from ("
+            " select on_day as day, paid_minor as net from money_use where customer_id = :customer_id and money_id = :money_id"
+            " union all select e.occurred_on, case when p.debit_account = a.account_id then -p.amount else p.amount end from account a"
+            " join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account)"
+            " join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id"
+            " where a.customer_id = :customer_id and a.role = 'disputed_funds' and a.subject = :disputed) x group by 1"
+        ),
+        {"customer_id": source.customer.customer_id, "money_id": money_id, "disputed": disputed},
+    )
+    return max(available({row[0]: row[1] for row in rows}, on), 0)
+
+
+def given_back_of(books: Books, source: Source, document_id: int, invoice_id: int, amount: int) -> list[Piece]:
+    """What a document gave back of what lay on an invoice, so much as comes to an amount, as it lay there before."""
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select money_id, invoice_id, 0 as origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
+            " -sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use"
+            " where customer_id = :customer_id and document_id = :document_id and invoice_id = :invoice_id and money_id <> document_id"
+            " group by 1, 2, 3, 4, 5, 8 having sum(amount_minor) < 0 order by min(use_id)"
+        ),
+        {"customer_id": source.customer.customer_id, "document_id": document_id, "invoice_id": invoice_id},
+    )
+    return first([Piece(*row) for row in rows], amount)

@@ -1,0 +1,30 @@
+-- Whose money lies where: what of which payment is on which invoice, or on the customer's balance.
+
+create sequence money_use_number;
+
+create table money_use (
+    customer_id bigint not null,
+    use_id bigint not null,
+    document_id bigint not null,
+    money_id bigint not null,
+    invoice_id bigint not null,
+    origin_id bigint not null,
+    entity text not null references entity (entity),
+    currency text not null,
+    on_day date not null,
+    amount_minor bigint not null,
+    paid_minor bigint not null,
+    paid_currency text not null,
+    primary key (customer_id, use_id)
+);
+comment on table money_use is 'That a document puts money at a place, or takes it from there (below 0).';
+comment on column money_use.money_id is 'The document that brought the money: a payment, a recovery, ...';
+comment on column money_use.invoice_id is 'The invoice it lies on; 0 for the customer''s balance.';
+comment on column money_use.origin_id is 'On the balance: the invoice that left it there; 0 where none did.';
+comment on column money_use.amount_minor is 'In the currency of the place.';
+comment on column money_use.paid_minor is 'What it is of the money that came in, in `paid_currency`.';
+create index money_use_place on money_use (customer_id, invoice_id);
+create index money_use_money on money_use (customer_id, money_id);
+create index money_use_document on money_use (customer_id, document_id);
+create trigger never_changed before update or delete on money_use for each row execute function refuse_change();
+create trigger never_emptied before truncate on money_use for each statement execute function refuse_change();
