@@ -527,12 +527,14 @@ class ForeignAccounts:
             for account, place in self._places.items()
             if place.role == _CLEARING and place.subject == subject and place.currency != self._functional
         ]
-        into = subject.rpartition(">")[2]
+        into, undone = currencies.read_clearing(subject)
         account = next((a for a in found if self._places[a].currency == into), found[0])
         gain, loss = kept.gains.get(account, 0), kept.losses.get(account, 0)
         realised = gain - loss - left
-        change.gains[account] += max(realised, 0) - gain
-        change.losses[account] += max(-realised, 0) - loss
+        # what is undone takes back the loss of the exchange, or its gain
+        gained, lost = (min(realised, 0), -max(realised, 0)) if undone else (max(realised, 0), max(-realised, 0))
+        change.gains[account] += gained - gain
+        change.losses[account] += lost - loss
 
     @staticmethod
     def _carry_on(coming: Sequence[Coming], change: Change, deltas: dict[int, Carrying]) -> None:

@@ -146,6 +146,20 @@ def value(
     return Valued(functional, corrections.get("debit", 0), -corrections.get("credit", 0))
 
 
+_UNDONE = "/undone"
+
+
+def clearing_subject(from_currency: str, into: str, *, undone: bool = False) -> str:
+    """What a clearing account is about through which one currency is exchanged for another; or what was so exchanged is `undone`."""
+    return f"currency:{from_currency}>{into}{_UNDONE * undone}"
+
+
+def read_clearing(subject: str) -> tuple[str, bool]:
+    """(the currency exchanged into, whether an exchange is undone) of what a clearing account is about."""
+    into = subject.rpartition(">")[2]
+    return into.removesuffix(_UNDONE), into.endswith(_UNDONE)
+
+
 def as_decimal(rate: Fraction) -> Decimal:
     """A rate as the database keeps it."""
     with localcontext() as context:

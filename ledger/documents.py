@@ -614,6 +614,45 @@ class Application(Party):
     dated_by: ClassVar[str] = "date"
 
 
+class Unapplication(Document):
+    """Money taken off an invoice again, that an `application` or a `payment` put there: it is the customer's, the invoice is due."""
+
+    type: Literal["unapplication"]
+    application: Ref | None = None
+    payment: Ref | None = None
+    invoice: Ref | None = None
+    date: Day
+    amount: PositiveNumber | None = None
+    reason: Text | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Unapplication:
+        if (self.application is None) == (self.payment is None):
+            raise ValueError(
+                f"application = {self.application or 'missing'}: expected an application, or a payment and the invoice it was put onto"
+            )
+        if (self.payment is None) != (self.invoice is None):
+            raise ValueError(f"invoice = {self.invoice or 'missing'}: expected beside payment, and only there")
+        return self
+
+
+class PaymentReversal(Document):
+    """A payment that came back, by an ACH or SEPA return, a bounced cheque or a charge that failed after all: it is no payment.
+
+    What it settled is due again; `fee` is what the bank takes for it.
+    """
+
+    type: Literal["payment_reversal"]
+    payment: Ref
+    date: Day
+    reason: Annotated[Text, Field(min_length=1)]
+    fee: PositiveNumber | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+
 class InvoiceVoid(Document):
     """An unpaid invoice taken back whole."""
 

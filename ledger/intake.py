@@ -30,6 +30,7 @@ from ledger import (
     payments,
     personal,
     reading,
+    reversals,
     taxes,
     usage,
 )
@@ -106,6 +107,8 @@ TYPES: Mapping[str, DocumentType] = {
     "usage": DocumentType(documents.Usage, usage.post_usage, alone),
     "payment": DocumentType(documents.Payment, payments.post_payment, _always),
     "application": DocumentType(documents.Application, payments.post_application, _always),
+    "unapplication": DocumentType(documents.Unapplication, reversals.post_unapplication),
+    "payment_reversal": DocumentType(documents.PaymentReversal, reversals.post_payment_reversal),
     "manual_entry": DocumentType(documents.ManualEntry, manual.post_manual_entry),
 }
 

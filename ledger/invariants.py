@@ -447,8 +447,10 @@ QUESTIONS = (
                           and d.document_id = case when t.undoes <> 0 then t.undoes else t.document_id end
                      where t.document_id <> t.invoice_id) x group by 1, 2
            ), left_there as (
-               select customer_id, origin_id as invoice_id, sum(amount_minor) as net from money_use u
-               where origin_id <> 0 and amount_minor > 0 group by 1, 2
+               select u.customer_id, u.origin_id as invoice_id, sum(u.amount_minor) as net
+               from money_use u join document d using (customer_id, document_id)
+               where u.origin_id <> 0 and u.amount_minor > 0 and d.type not in ('application', 'unapplication', 'payment_reversal')
+               group by 1, 2
            ), known as (
                select customer_id, invoice_id, sum(amount_minor) as net from money_use where invoice_id <> 0 group by 1, 2
            )

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from ledger import currencies, documents, uses
 from ledger.books import AccountKey, Books, Movement, Source
+from ledger.currencies import clearing_subject
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
 from ledger.money import share, to_minor, to_text
 from ledger.positions import available
@@ -73,7 +74,7 @@ def _taken_later(books: Books, customer_id: int, invoice: Invoice, day: date) ->
             " join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id"
             " join document d on d.customer_id = e.customer_id and d.document_id = e.document_id"
             " where a.customer_id = :customer_id and a.role = 'accounts_receivable' and a.subject = :subject and e.effective_on > :day"
-            " group by 1, 2 order by 3, 2 limit 3"
+            " group by 1, 2 having sum(p.amount) > 0 order by 3, 2 limit 3"
         ),
         {"customer_id": customer_id, "subject": invoice_subject(invoice.ref), "day": day},
     ).all()
@@ -117,14 +118,14 @@ def _settlement(
     return Settlement(invoice, on, day, amount, paid)
 
 
-def _settle(books: Books, source: Source, settlement: Settlement, pieces: Sequence[Piece]) -> None:
+def settle(books: Books, source: Source, settlement: Settlement, pieces: Sequence[Piece]) -> None:
     """Post a settlement by pieces of money; across currencies it passes the clearing account, and what rates leave over is realised."""
     invoice = settlement.invoice
     to = invoice_subject(invoice.ref)
     if invoice.currency == source.currency:
         movements = [Movement("payment.applied", settlement.amount, CUSTOMER, to)]
     else:
-        through = f"currency:{source.currency}>{invoice.currency}"
+        through = clearing_subject(source.currency, invoice.currency)
         movements = [
             Movement("payment.exchanged", settlement.paid, CUSTOMER, through),
             Movement("payment.applied_exchanged", settlement.amount, through, to, currency=invoice.currency),
@@ -159,7 +160,7 @@ def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> 
     books.post(source, doc.date, movements)
     piece = uses.bring(books, source, amount, doc.date)
     for settlement in settlements:
-        _settle(books, source, settlement, [piece.part(settlement.paid)])
+        settle(books, source, settlement, [piece.part(settlement.paid)])
     return source.customer.customer_id
 
 
@@ -180,15 +181,15 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
         if left.ref == settlement.invoice.ref:
             raise Refused("from_invoice", doc.from_invoice, "expected another invoice than `invoice`")
         on = max(settlement.on, left.recorded_on)
-        pieces = [
-            piece for piece in uses.on_invoice(books, source, left.invoice_id, on)
-            if piece.paid_currency == source.currency and money_id in (None, piece.money_id)
-        ][::-1]  # fmt: skip
-        applied = sum(piece.paid for piece in pieces)
+        lying = [
+            piece for piece in uses.on_invoice(books, source, left.invoice_id, on) if money_id in (None, piece.money_id)
+        ]
+        there = [item for item in applied(books, source, lying[::-1]) if item.currency == source.currency]
         day = books.open_day(source, on)
-        _require_enough(settlement.paid, applied, doc, f"what{of} was applied to invoice {left.ref} by {day}")
-        back = unapply(books, source, left, uses.first_paid(pieces, settlement.paid), on)
-        _settle(books, source, replace(settlement, on=on, day=day), back)
+        most = sum(item.amount for item in there)
+        _require_enough(settlement.paid, most, doc, f"what{of} was applied to invoice {left.ref} by {day}")
+        back = unapply(books, source, left, _first(there, settlement.paid), on)
+        settle(books, source, replace(settlement, on=on, day=day), back)
         return customer_id
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)
     unapplied = max(available(books.history(customer_id, key), settlement.day), 0)
@@ -198,10 +199,20 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
         return [piece for piece in uses.on_balance(books, source, day) if money_id in (None, piece.money_id)]
 
     pieces = uses.standing_first(on_balance, settlement.paid, settlement.on)
-    there = sum(piece.amount for piece in pieces)
-    _require_enough(settlement.paid, there, doc, f"what{of} {doc.customer} has unapplied on {settlement.day}")
-    _settle(books, source, settlement, pieces)
+    most = sum(piece.amount for piece in pieces)
+    _require_enough(settlement.paid, most, doc, f"what{of} {doc.customer} has unapplied on {settlement.day}")
+    settle(books, source, settlement, pieces)
     return customer_id
+
+
+def _first(of: Sequence[Applied], amount: int) -> list[Applied]:
+    found = []
+    for item in of:
+        part = min(item.amount, amount)
+        if part > 0:
+            found.append(item.part(part))
+            amount -= part
+    return found
 
 
 def _require_enough(amount: int, most: int, doc: documents.Application, what: str) -> None:
@@ -248,16 +259,56 @@ def find_payment(books: Books, source: Source, ref: str) -> PaymentFound:
     return found
 
 
-def unapply(books: Books, source: Source, invoice: Invoice, pieces: Sequence[Piece], on: date) -> list[Piece]:
-    """Take money off an invoice and put it back onto the customer's balance as it came in; returns it as it lies there.
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Money on an invoice, and what it was on the balance it came from: there it goes back, as what its `origin` left."""
+
+    piece: Piece
+    currency: str
+    amount: int
+    origin_id: int
+
+    def part(self, amount: int) -> Applied:
+        """So much of it, as it was on the balance."""
+        return replace(self, piece=self.piece.part(share(self.piece.amount, amount, self.amount)), amount=amount)
+
+
+def applied(books: Books, source: Source, pieces: Sequence[Piece]) -> list[Applied]:
+    """What money on invoices was on the balance that it came from."""
+    if not pieces:
+        return []
+    rows = books.connection.execute(
+        text(
+            "select b.money_id, p.invoice_id, b.currency, b.origin_id, -sum(b.amount_minor)::bigint as amount, -sum(b.paid_minor)::bigint as paid"
+            " from money_use b join (select distinct document_id, money_id, invoice_id from money_use"
+            "  where customer_id = :customer_id and invoice_id = any(:invoices) and amount_minor > 0) p using (document_id, money_id)"
+            " where b.customer_id = :customer_id and b.invoice_id = 0 and b.amount_minor < 0 group by 1, 2, 3, 4 order by max(b.use_id)"
+        ),
+        {"customer_id": source.customer.customer_id, "invoices": [piece.invoice_id for piece in pieces]},
+    )
+    known = {(row.money_id, row.invoice_id): row for row in rows}
+    found = []
+    for piece in pieces:
+        row = known.get((piece.money_id, piece.invoice_id))
+        currency = piece.paid_currency if row is None else row.currency
+        if currency in (piece.paid_currency, piece.currency):
+            amount = piece.paid if currency == piece.paid_currency else piece.amount
+        else:
+            amount = share(row.amount, piece.paid, row.paid) if row is not None and row.paid else piece.amount
+        found.append(Applied(piece, currency, amount, 0 if row is None else row.origin_id))
+    return found
+
+
+def unapply(books: Books, source: Source, invoice: Invoice, of: Sequence[Applied], on: date) -> list[Piece]:
+    """Take money off an invoice and put it back onto the customer's balance as it was there; returns it as it lies there.
 
     What it counts for is what it counted for when it was applied, and its exchange difference is taken back.
     """
     subject = invoice_subject(invoice.ref)
     found = []
-    for piece in pieces:
-        movements: list[Movement]
-        if piece.paid_currency == invoice.currency:
+    for item in of:
+        piece = item.piece
+        if item.currency == invoice.currency:
             worth = _money_of(books, source.customer.customer_id, invoice, piece.amount)
             movements = [
                 Movement(
@@ -265,15 +316,17 @@ def unapply(books: Books, source: Source, invoice: Invoice, pieces: Sequence[Pie
                 )
             ]
         else:
-            through = f"currency:{invoice.currency}>{piece.paid_currency}"
-            worth = _exchanged_of(books, source.customer.customer_id, invoice, piece)
+            through = clearing_subject(item.currency, invoice.currency, undone=True)
+            worth = _exchanged_of(books, source.customer.customer_id, invoice, item)
             movements = [
                 Movement("payment.unapplied_exchanged", piece.amount, subject, through, currency=invoice.currency, rate=invoice.rate),
-                Movement("payment.put_back", piece.paid, through, CUSTOMER, currency=piece.paid_currency, functional=worth),
+                Movement("payment.put_back", item.amount, through, CUSTOMER, currency=item.currency, functional=worth),
             ]  # fmt: skip
         books.post(source, on, movements)
         uses.add(books, source, piece, on, -1)
-        back = replace(piece, invoice_id=uses.BALANCE, currency=piece.paid_currency, amount=piece.paid)
+        back = replace(
+            piece, invoice_id=uses.BALANCE, origin_id=item.origin_id, currency=item.currency, amount=item.amount
+        )
         uses.add(books, source, back, on)
         found.append(back)
     return found
@@ -296,7 +349,7 @@ def _money_of(books: Books, customer_id: int, invoice: Invoice, amount: int) -> 
     return share(row.functional, amount, row.amount) if row.amount > 0 else amount
 
 
-def _exchanged_of(books: Books, customer_id: int, invoice: Invoice, piece: Piece) -> int:
+def _exchanged_of(books: Books, customer_id: int, invoice: Invoice, item: Applied) -> int:
     """What money of another currency that stands applied to an invoice counted for in the entity's when it was exchanged."""
     row = books.connection.execute(
         text(
@@ -310,9 +363,9 @@ def _exchanged_of(books: Books, customer_id: int, invoice: Invoice, piece: Piece
         ),
         {
             "customer_id": customer_id,
-            "money_id": piece.money_id,
+            "money_id": item.piece.money_id,
             "invoice_id": invoice.invoice_id,
             "account": books.account(customer_id, _receivable_key(invoice)),
         },
     ).one()
-    return share(row.functional, piece.paid, row.amount) if row.amount > 0 else piece.paid
+    return share(row.functional, item.amount, row.amount) if row.amount > 0 else item.amount

@@ -19,6 +19,7 @@ from ledger.approval import require_second
 from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
+from ledger.currencies import clearing_subject
 from ledger.errors import OverApplication, Refused
 from ledger.expiry import expired_by
 from ledger.grants import Funding
@@ -383,7 +384,7 @@ def _go(
         if item.piece.currency == source.currency:
             moved.append(Movement(f"{kind}.balance", item.piece.amount, _CUSTOMER, to))
         else:
-            through = f"currency:{item.piece.currency}>{source.currency}"
+            through = clearing_subject(item.piece.currency, source.currency)
             left = Movement(
                 f"{kind}.balance_exchanged", item.piece.amount, _CUSTOMER, through, currency=item.piece.currency
             )
@@ -392,7 +393,7 @@ def _go(
         if piece.currency == source.currency:
             moved += _give_back(wallets, invoice, by_line, on, kind, to, decided)
         else:
-            through = f"currency:{piece.currency}>{source.currency}"
+            through = clearing_subject(piece.currency, source.currency)
             given = _give_back(wallets, invoice, by_line, on, kind, through, decided)
             of_invoice = [replace(movement, currency=piece.currency) for movement in given]
             exchanged.append([*of_invoice, Movement(f"{kind}.exchanged", piece.paid, through, to)])

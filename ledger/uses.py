@@ -309,3 +309,23 @@ def given_back_of(books: Books, source: Source, document_id: int, invoice_id: in
         {"customer_id": source.customer.customer_id, "document_id": document_id, "invoice_id": invoice_id},
     )
     return first([Piece(*row) for row in rows], amount)
+
+
+def steps_of(books: Books, source: Source, money_id: int, on: date) -> list[tuple[date, list[Piece]]]:
+    """Where a document's money lies on a day, and what each later day moves of it: what leaves a place is below zero."""
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select greatest(on_day, :on) as day, invoice_id, origin_id, entity, currency, sum(amount_minor)::bigint as amount,"
+            " sum(paid_minor)::bigint as paid, paid_currency from money_use where customer_id = :customer_id and money_id = :money_id"
+            " group by 1, 2, 3, 4, 5, 8 order by 1, min(use_id)"
+        ),
+        {"customer_id": source.customer.customer_id, "money_id": money_id, "on": on},
+    )
+    found: dict[date, list[Piece]] = {}
+    for row in rows:
+        of = found.setdefault(row.day, [])
+        if row.amount or row.paid:
+            where_ = (money_id, row.invoice_id, row.origin_id, row.entity, row.currency)
+            of.append(Piece(*where_, row.amount, row.paid, row.paid_currency, row.day))
+    return list(found.items())

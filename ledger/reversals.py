@@ -1,0 +1,206 @@
+"""Money taken off invoices again: an application that was wrong, and a payment that came back and so was none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger import documents, uses
+from ledger.books import Books, Movement, Source
+from ledger.currencies import clearing_subject
+from ledger.dates import LAST_DAY
+from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.money import share, to_minor, to_text
+from ledger.payments import Settlement, applied, find_invoice, read_payment, settle, unapply
+from ledger.receivables import CUSTOMER, Invoice
+from ledger.uses import Piece
+from ledger.wallets import Wallets
+
+
+def post_unapplication(wallets: Wallets, doc: documents.Unapplication, document_id: int) -> int:
+    """Take money off an invoice and give it back to the customer's balance, as it came in: the invoice is due again.
+
+    Raises OverApplication beyond what of it still lies there.
+    """
+    books = wallets.books
+    put = _put_by(books, doc)
+    source = books.source(document_id, put.customer, put.entity, put.currency, doc.date, brings_in=False)
+    if doc.date < put.on:
+        raise Refused("date", doc.date, f"expected {put.on}, when the money was put there, or later")
+    invoice = find_invoice(books, source, put.invoice)
+    lying = {piece.money_id: piece for piece in uses.on_invoice(books, source, invoice.invoice_id, doc.date)}
+    pieces = [
+        lying[money_id].part(min(amount, lying[money_id].amount)) for money_id, amount in put.amounts.items() if money_id in lying
+    ]  # fmt: skip
+    most = sum(piece.amount for piece in pieces)
+    amount = most if doc.amount is None else to_minor(doc.amount, invoice.currency)
+    if amount > most or not most:
+        raise OverApplication(
+            "amount",
+            f"{to_text(amount, invoice.currency)} {invoice.currency}" if doc.amount else "all",
+            f"expected at most {to_text(most, invoice.currency)}, what of {put.name} lies on invoice {invoice.ref} on {doc.date}",
+        )
+    unapply(books, source, invoice, applied(books, source, uses.first(pieces[::-1], amount)), doc.date)
+    return source.customer.customer_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """What a document put onto an invoice: whose it is, since when, and how much of which money."""
+
+    name: str
+    customer: str
+    entity: str
+    currency: str
+    invoice: str
+    on: date
+    amounts: dict[int, int]
+
+
+def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
+    """What an unapplication is of. Raises UnknownReference."""
+    books.flush()
+    kind = "application" if doc.application is not None else "payment"
+    ref = doc.application if doc.application is not None else doc.payment
+    row: Any = books.connection.execute(
+        text(
+            "select d.customer_id, d.document_id, c.ref as customer, d.body::json as body from document_key k "
+            "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
+            "join customer c on c.customer_id = d.customer_id where k.type = :kind and k.ref = :ref"
+        ),
+        {"kind": kind, "ref": ref},
+    ).first()
+    if row is None:
+        raise UnknownReference(kind, ref, f"expected the id of {'an' * (kind[0] == 'a') or 'a'} {kind} posted before")
+    invoice = row.body["invoice"] if kind == "application" else doc.invoice
+    found = books.connection.execute(
+        text(
+            "select u.money_id, sum(u.amount_minor)::bigint as amount, max(u.on_day) as on_day from money_use u"
+            " join invoice i on i.customer_id = u.customer_id and i.invoice_id = u.invoice_id"
+            " where u.customer_id = :customer_id and i.ref = :invoice and u.amount_minor > 0"
+            " and (u.document_id = :document_id or (:of_payment and u.money_id = :document_id)) group by 1 order by min(u.use_id)"
+        ),
+        {
+            "customer_id": row.customer_id, "invoice": invoice, "document_id": row.document_id, "of_payment": kind == "payment",
+        },
+    ).all()  # fmt: skip
+    if not found:
+        raise Refused("invoice", invoice, f"expected an invoice that {kind} {ref} was put onto")
+    first = min(item.on_day for item in found)
+    amounts = {item.money_id: item.amount for item in found}
+    return _Put(f"{kind} {ref}", row.customer, row.body["entity"], row.body["currency"], str(invoice), first, amounts)
+
+
+def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, document_id: int) -> int:
+    """A payment came back (a return, a bounced cheque, a failed charge): it is no payment, and what it settled is due again.
+
+    Told by days: what was done with the money on later days is undone on them. Raises Refused where something of it went back
+    already, or is disputed.
+    """
+    books = wallets.books
+    found = read_payment(books, doc.payment)
+    body = found.body
+    source = books.source(document_id, found.customer, body["entity"], body["currency"], doc.date, brings_in=False)
+    paid_on = date.fromisoformat(body["date"])
+    if doc.date < paid_on:
+        raise Refused("date", doc.date, f"expected {paid_on}, when payment {doc.payment} came in, or later")
+    amount = to_minor(documents.decimal_of(body["amount"]), source.currency)
+    left = uses.left_of(books, source, found.document_id, f"payment:{doc.payment}", doc.date)
+    if left < amount:
+        raise Refused(
+            "payment", doc.payment,
+            f"expected one of which all is there, {to_text(amount, source.currency)}: {to_text(left, source.currency)} is"
+            + _gone(books, source, doc.payment),
+        )  # fmt: skip
+    rail = f"rail:{body['rail']}"
+    fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
+    for on, pieces in uses.steps_of(books, source, found.document_id, doc.date):
+        _undo(books, source, pieces, on)
+    _return(books, source, found.document_id, rail, doc.date)
+    books.post(source, doc.date, [Movement("payment.fee", fee, rail, rail)])
+    return source.customer.customer_id
+
+
+def _return(books: Books, source: Source, money_id: int, rail: str, on: date) -> None:
+    """Let money that lies on the balance again go back as it came in."""
+    pieces = uses.of_money(books, source, money_id, LAST_DAY)
+    same = sum(piece.amount for piece in pieces if piece.currency == source.currency)
+    worth = _received(books, source, money_id, same)
+    books.post(source, on, [Movement("payment.reversed", same, CUSTOMER, rail, functional=worth)])
+    for piece in pieces:
+        if piece.currency != source.currency:
+            through = clearing_subject(piece.currency, source.currency)
+            books.post(source, on, [
+                Movement("payment.reversed_exchanged", piece.amount, CUSTOMER, through, currency=piece.currency),
+                Movement("payment.reversed_paid", piece.paid, through, rail, functional=_received(books, source, money_id, piece.paid)),
+            ])  # fmt: skip
+    uses.give_back(books, source, pieces, on)
+
+
+def _received(books: Books, source: Source, money_id: int, amount: int) -> int:
+    """What an amount of a payment counted for when it came in."""
+    row = books.connection.execute(
+        text(
+            "select coalesce(sum(p.amount), 0)::bigint as amount, coalesce(sum(p.functional_amount), 0)::bigint as functional from entry e"
+            " join posting p using (customer_id, entry_id) join rule r on r.number = p.rule and r.code = 'payment.received'"
+            " where e.customer_id = :customer_id and e.document_id = :money_id"
+        ),
+        {"customer_id": source.customer.customer_id, "money_id": money_id},
+    ).one()
+    return share(row.functional, amount, row.amount) if row.amount else amount
+
+
+def _gone(books: Books, source: Source, payment: str) -> str:
+    """Which documents gave something of a payment back, or dispute it, as words to follow what is left of it."""
+    rows = books.connection.execute(
+        text(
+            "select type, ref, body::json ->> 'amount' as amount, coalesce(body::json ->> 'status', '') as status from document"
+            " where customer_id = :customer_id and type in ('refund', 'dispute', 'payment_reversal')"
+            " and body::json ->> 'payment' = :payment order by dated_on, document_id"
+        ),
+        {"customer_id": source.customer.customer_id, "payment": payment},
+    )
+    told = [" ".join(filter(None, (row.type, row.ref, row.status, row.amount))) for row in rows]
+    return f"; {', '.join(told)} took of it" if told else ""
+
+
+def _invoice_of(books: Books, source: Source, invoice_id: int) -> Invoice:
+    ref = books.connection.scalar(
+        text("select ref from invoice where customer_id = :customer_id and invoice_id = :invoice_id"),
+        {"customer_id": source.customer.customer_id, "invoice_id": invoice_id},
+    )
+    return find_invoice(books, source, str(ref))
+
+
+def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> None:
+    """Undo what was done on a day with money that did not come: what was put onto invoices comes off, what came off goes back."""
+    # what was put onto invoices on the day came off the balance, some of it as what an invoice had left there
+    came = [
+        replace(piece, amount=-piece.amount, paid=-piece.paid)
+        for piece in pieces
+        if piece.invoice_id == uses.BALANCE and piece.amount < 0
+    ]
+    for piece in pieces:
+        if piece.invoice_id == uses.BALANCE:
+            continue
+        invoice = _invoice_of(books, source, piece.invoice_id)
+        if piece.amount > 0:
+            (item,) = applied(books, source, [piece])
+            left = item.amount
+            for place, there in enumerate(came):
+                part = min(left, there.amount) if there.currency == item.currency else 0
+                if part:
+                    unapply(books, source, invoice, [replace(item.part(part), origin_id=there.origin_id)], on)
+                    came[place] = there.part(there.amount - part)
+                    left -= part
+            unapply(books, source, invoice, [item.part(left)] if left else [], on)
+        else:
+            again = replace(
+                piece, invoice_id=uses.BALANCE, origin_id=piece.invoice_id, amount=-piece.amount, paid=-piece.paid
+            )
+            of_invoice = replace(source, currency=piece.currency)
+            settle(books, of_invoice, Settlement(invoice, on, on, again.amount, again.amount), [again])
