@@ -135,22 +135,30 @@ def _bring_back(
 
 
 def recover(
-    wallets: Wallets, source: Source, write_off: int, before: int, after: int, on: date, rail: str, of: str
+    wallets: Wallets,
+    source: Source,
+    taken_by: int,
+    points: tuple[int, int],
+    on: date,
+    rule: str,
+    to: str,
+    of: str = "",
+    line: str | None = None,
 ) -> list[Movement]:
-    """Money for prepaid credits whose bill was written off comes in: what of them went with it can be used again.
+    """Money for prepaid credits whose bill was written off, or given back, comes in: what of them went with it can be used again.
 
-    `before` and `after` are how much of what the write-off (its document) took of unused credits was recovered until now,
-    and now. What it had taken goes back in the order of the grants. `of` tells the recoveries apart that one document changes.
+    `points` are how much of what the document `taken_by` took of unused credits came back until now, and now. What it had taken
+    goes back in the order of the grants, or what it had taken with one `line`. `of` tells the recoveries apart that one document changes.
     """
     books = wallets.books
     customer_id = source.customer.customer_id
     rows = books.connection.execute(
         text(
             "select g.ref, m.line, m.face_minor, m.amount_minor from grant_move m join credit_grant g using (customer_id, grant_id)"
-            " where m.customer_id = :customer_id and m.document_id = :write_off and m.kind = 'write_off'"
-            " order by m.line, m.amount_minor desc, g.grant_id"
+            " where m.customer_id = :customer_id and m.document_id = :taken_by and m.kind in ('write_off', 'refund', 'dispute')"
+            " and (cast(:line as text) is null or m.line = :line) order by m.line, m.amount_minor desc, g.grant_id"
         ),
-        {"customer_id": customer_id, "write_off": write_off},
+        {"customer_id": customer_id, "taken_by": taken_by, "line": line},
     ).all()
     whole = sum(row.amount_minor for row in rows)
     movements: list[Movement] = []
@@ -161,28 +169,28 @@ def recover(
         if row.amount_minor:
             by_lead.append((row.line, row.amount_minor, []))
         by_lead[-1][2].append((grant, row.face_minor))
-    for line, money, items in by_lead:
+    for of_line, money, items in by_lead:
         first, reached = reached, reached + money
-        upto = [min(max(point - first, 0), money) for point in (before, after)]
+        upto = [min(max(point - first, 0), money) for point in points]
         part = upto[1] - upto[0]
         if not part:
             continue
         faces = [(item, share(face, upto[1], money) - share(face, upto[0], money)) for item, face in items]
         lead = items[0][0]
-        _bring_back(wallets, source, faces, part, "recovered", on, f"{line}{of}")
-        movements.append(Movement("recovery.credits", part, rail, lead.subject))
+        _bring_back(wallets, source, faces, part, "recovered", on, f"{of_line}{of}")
+        movements.append(Movement(rule, part, to, lead.subject))
         lead.fundings.append(Funding(books.open_day(source, on), part, on))
-    assert after <= whole, "no more is recovered of credits than was taken"
+    assert points[1] <= whole, "no more is recovered of credits than was taken"
     return movements
 
 
-def written_off(books: Books, customer_id: int, write_off: int) -> dict[str, int]:
-    """What a write-off took of unused credits, in money, by line of the bill."""
+def taken_with(books: Books, customer_id: int, document_id: int) -> dict[str, int]:
+    """What a write-off, refund or lost dispute took of unused credits, in money, by line of the bill."""
     rows = books.connection.execute(
         text(
             "select line, sum(amount_minor)::bigint as amount from grant_move where customer_id = :customer_id"
-            " and document_id = :write_off and kind = 'write_off' group by 1"
+            " and document_id = :document_id and kind in ('write_off', 'refund', 'dispute') group by 1"
         ),
-        {"customer_id": customer_id, "write_off": write_off},
+        {"customer_id": customer_id, "document_id": document_id},
     )
     return {row.line: row.amount for row in rows}

@@ -710,23 +710,48 @@ class Refund(Document):
     payment: Ref
     date: Day
     amount: PositiveNumber
+    fee: PositiveNumber | None = None
     invoice: Ref | None = None
     reason: Text | None = None
 
     dated_by: ClassVar[str] = "date"
 
 
+class RefundReversal(Document):
+    """A refund that failed or was canceled: the money is there again, and lies where it was taken from."""
+
+    type: Literal["refund_reversal"]
+    refund: Ref
+    date: Day
+    reason: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"
+
+
 class Dispute(Document):
-    """A chargeback: opened, then won or lost, each a document of its own."""
+    """A chargeback: opened, then won or lost, each a document of its own; one that was lost is `reinstated` where it is won after all.
+
+    `opening` is the document that opened it, where a payment has several. `fee_refund` is what comes back of its fee.
+    """
 
     type: Literal["dispute"]
     payment: Ref
     date: Day
     amount: PositiveNumber
-    status: Literal["opened", "won", "lost"]
+    status: Literal["opened", "won", "lost", "reinstated"]
+    opening: Ref | None = None
     fee: PositiveNumber | None = None
+    fee_refund: PositiveNumber | None = None
 
     dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Dispute:
+        if self.status == "opened" and self.opening is not None:
+            raise ValueError(f"opening = {self.opening}: expected none on the dispute that is opened")
+        if self.status in ("opened", "lost") and self.fee_refund is not None:
+            raise ValueError(f"fee_refund = {self.fee_refund}: expected where the dispute is won or reinstated")
+        return self
 
 
 class WriteOff(Document):

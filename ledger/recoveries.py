@@ -263,7 +263,7 @@ def _lost(
 ) -> list[int]:
     """What of each line that was written off is bad debt: what was given, or used, by then."""
     customer_id, number = write_off.customer_id, write_off.document_id
-    unused = credits_back.written_off(books, customer_id, number)
+    unused = credits_back.taken_with(books, customer_id, number)
     on = books.connection.scalar(
         text("select dated_on from document where customer_id = :customer_id and document_id = :document_id"),
         {"customer_id": customer_id, "document_id": number},
@@ -364,7 +364,7 @@ def _recover_plain(
             of = "" if item.document_id == source.document_id else f" of {item.document_id}"
             after = reached + more
             movements += credits_back.recover(
-                wallets, source, write_off.document_id, reached, after, item.on, item.rail, of
+                wallets, source, write_off.document_id, (reached, after), item.on, "recovery.credits", item.rail, of
             )
             reached = after
         bad_debt = sum(item.parts[place] - item.stands[place] for place in places) - more

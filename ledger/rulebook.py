@@ -1644,6 +1644,66 @@ _RULES = (
             )
         )
     ),
+    # What undoes what gave money back: a refund that failed, a dispute that was won after all
+    *(
+        rule
+        for number, event, contra, how in (
+            (784, "refund_reversal", "refunds", "A refund failed: the money is there again"),
+            (809, "reinstated", "disputes", "A dispute that was lost is won after all: the money comes back"),
+        )
+        for rule in (
+            Rule(
+                number,
+                f"{event}.tax_base",
+                "memo_taxable_base",
+                "memo_taxable_contra",
+                f"{how}, and with it the taxable base.",
+                "ASC 606-10-32-2A",
+            ),
+            Rule(
+                number + 1,
+                f"{event}.exchanged",
+                "cash",
+                "currency_exchange",
+                f"{how}, in the currency in which it came in.",
+                "ASC 830-20-35-1",
+            ),
+            *(
+                Rule(
+                    number + place + offset, f"{event}.{what}{over}", debit, role, f"{how}: {why}.", "ASC 606-10-32-10"
+                )
+                for offset, over, debit in ((0, "", "cash"), (7, "_exchanged", "currency_exchange"))
+                for place, (what, role, why) in enumerate(
+                    (
+                        ("earned", contra, "what was given is not less by it"),
+                        ("deferred", "deferred_revenue", "what is to come is owed again"),
+                        ("unbilled", "unbilled_receivable", "what was earned is billed again"),
+                        ("credits", "customer_credits", "unused credits can be used again"),
+                        ("tax", "tax_payable", "its tax is owed again"),
+                        ("between", "due_to_entities", "another entity's part is owed to it again"),
+                        ("balance", "customer_balance", "it is the customer's, as it was"),
+                    ),
+                    2,
+                )
+            ),
+        )
+    ),
+    Rule(
+        826,
+        "dispute.fee_returned",
+        "cash",
+        "processing_fees",
+        "A dispute is won: its fee comes back.",
+        "policy: fees are expensed as charged",
+    ),
+    Rule(
+        825,
+        "between.reinstated",
+        "due_from_entities",
+        "cash",
+        "What was given back of this entity's part did not go, or came back: the collecting entity owes it again.",
+        "ASC 606-10-32-10",
+    ),
     Rule(
         701,
         "manual",
@@ -1717,11 +1777,12 @@ RULES: dict[str, Rule] = {rule.code: rule for rule in _RULES}
 BY_NUMBER: dict[int, Rule] = {rule.number: rule for rule in _RULES}
 
 # The rules by which later documents give back of what an obligation is billed: less of it is expected back then.
+_GIVEN = ("deferred_revenue", "unbilled_receivable", "refunds", "disputes", "bad_debt")
 GIVING_BACK = tuple(
     rule.number
     for rule in _RULES
-    if rule.code.startswith(("credit.", "refund.", "dispute.", "write_off."))
-    and rule.debit in ("deferred_revenue", "unbilled_receivable", "refunds", "disputes", "bad_debt")
+    if (rule.code.startswith(("credit.", "refund.", "dispute.", "write_off.")) and rule.debit in _GIVEN)
+    or (rule.code.startswith(("refund_reversal.", "reinstated.")) and rule.credit in _GIVEN)
 )
 
 # The rules by which one contract liability is kept apart from another: together they are what is billed and not earned.

@@ -686,6 +686,7 @@ money_use = Table(
     _number("amount_minor"),
     _number("paid_minor"),
     _text("paid_currency"),
+    Column("undoes", BigInteger, nullable=False, server_default=text("0")),
     Index("money_use_place", "customer_id", "invoice_id"),
     Index("money_use_money", "customer_id", "money_id"),
     Index("money_use_document", "customer_id", "document_id"),

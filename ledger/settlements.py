@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from sqlalchemy import text
 
@@ -20,7 +21,7 @@ from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
 from ledger.currencies import clearing_subject
-from ledger.errors import OverApplication, Refused
+from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.expiry import expired_by
 from ledger.grants import Funding
 from ledger.money import to_minor, to_text
@@ -29,6 +30,7 @@ from ledger.payments import read_payment
 from ledger.positions import available
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
+from ledger.undoing import Undone, undo
 from ledger.uses import Freed, Piece
 from ledger.wallets import Wallets
 
@@ -290,7 +292,9 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
         )
     plan = _plan(wallets, document_id, payment, uses.without(settled_, freed), left)
     split, others, decided = _decide(wallets, document_id, doc.id, doc.date, "refund", plan, obligations)
-    _go(wallets, payment, doc.date, "refund", payment.rail, freed, split, others, decided)
+    fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
+    fees = [Movement("payment.fee", fee, payment.rail, payment.rail)]
+    _go(wallets, payment, doc.date, "refund", payment.rail, freed, split, others, decided, fees)
     return source.customer.customer_id
 
 
@@ -406,8 +410,38 @@ def _go(
     decided.keep()
 
 
+def post_refund_reversal(
+    wallets: Wallets, doc: documents.RefundReversal, document_id: int, obligations: Obligations
+) -> int:
+    """A refund failed: what it took comes back, and the money lies where it was. Raises Refused where that was said already."""
+    books = wallets.books
+    books.flush()
+    row: Any = books.connection.execute(
+        text(
+            "select d.customer_id, d.document_id, d.dated_on, d.body::json as body, (select r.ref from document r"
+            "  where r.customer_id = d.customer_id and r.type = 'refund_reversal' and r.body::json ->> 'refund' = d.ref) as reversed_by"
+            " from document_key k join document d on d.customer_id = k.customer_id and d.document_id = k.document_id"
+            " where k.type = 'refund' and k.ref = :ref"
+        ),
+        {"ref": doc.refund},
+    ).first()
+    if row is None:
+        raise UnknownReference("refund", doc.refund, "expected the id of a refund posted before")
+    require_not_before(doc.date, row.dated_on, f"when {doc.refund} was paid")
+    if row.reversed_by is not None:
+        raise Refused("refund", doc.refund, f"expected one that did not fail already: {row.reversed_by} says it did")
+    payment = _find_payment(wallets, document_id, row.body["payment"], doc.date)
+    amount = to_minor(documents.decimal_of(row.body["amount"]), payment.source.currency)
+    of = Undone(row.document_id, "refund", payment.document_id, amount, (0, amount))
+    undo(wallets, payment.source, doc.id, of, doc.date, "refund_reversal", payment.rail, obligations)
+    return payment.source.customer.customer_id
+
+
 def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obligations: Obligations) -> int:
-    """A chargeback opened, won or lost; while it is open the money is disputed funds and the schedule runs on."""
+    """A chargeback opened, won or lost; while it is open the money is disputed funds and the schedule runs on.
+
+    One that was lost and is won after all puts back what the loss took.
+    """
     payment = _find_payment(wallets, document_id, doc.payment, doc.date)
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
@@ -420,17 +454,27 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
-    movements = [Movement("payment.fee", fee, rail, rail)]
+    fee_back = 0 if doc.fee_refund is None else to_minor(doc.fee_refund, source.currency, "fee_refund")
+    movements = [Movement("payment.fee", fee, rail, rail), Movement("dispute.fee_returned", fee_back, rail, rail)]
     if doc.status == "opened":
         require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment} on {doc.date}")
         movements.append(Movement("dispute.opened", amount, subject, rail))
         books.post(source, doc.date, movements)
         return source.customer.customer_id
+    known = _disputes_of(books, source, doc)
+    if doc.opening is not None:
+        disputed = min(disputed, known.open_of(doc.opening))
+    lost = known.lost(doc.opening)
+    if doc.status == "reinstated" or (doc.status == "won" and not disputed and lost):
+        of = _lost_before(books, payment, doc, amount, lost)
+        books.post(source, doc.date, movements)
+        undo(wallets, source, doc.id, of, doc.date, "reinstated", rail, obligations)
+        return source.customer.customer_id
     if not disputed:
         raise Refused(
             "payment",
             doc.payment,
-            f"expected one of which something is disputed on {day}{_disputes(books, source, doc)}",
+            f"expected one of which something is disputed on {day}{known.told()}",
         )
     require_at_most(amount, disputed, source.currency, f"what of payment {doc.payment} is disputed on {day}")
     if doc.status == "won":
@@ -448,17 +492,58 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     return source.customer.customer_id
 
 
-def _disputes(books: Books, source: Source, doc: documents.Dispute) -> str:
-    """What became of a payment's disputes by now, as words to follow that nothing is disputed."""
+@dataclass(frozen=True, slots=True)
+class _Disputed:
+    """The disputes of a payment in the books, in the order of their dates."""
+
+    rows: Sequence[Any]
+    currency: str
+
+    def _sum(self, opening: str, *status: str) -> int:
+        of = [row for row in self.rows if row.status in status and opening in {row.ref, row.opening}]
+        return sum(to_minor(documents.decimal_of(row.amount), self.currency) for row in of)
+
+    def open_of(self, opening: str) -> int:
+        """What of a dispute is open. Raises UnknownReference for one that is none of the payment's."""
+        if not any(row.ref == opening and row.status == "opened" for row in self.rows):
+            raise UnknownReference("opening", opening, "expected the id of a dispute of this payment that was opened")
+        return self._sum(opening, "opened") - self._sum(opening, "won", "lost")
+
+    def lost(self, opening: str | None) -> list[Any]:
+        """Those that were lost; of one that was opened by a document."""
+        return [row for row in self.rows if row.status == "lost" and opening in (None, row.opening)]
+
+    def told(self) -> str:
+        """What became of them by now, as words to follow that nothing is disputed."""
+        told = ", ".join(f"{row.ref} was {row.status} on {row.dated_on}" for row in self.rows)
+        return f": {told}" if told else ", opened before"
+
+
+def _disputes_of(books: Books, source: Source, doc: documents.Dispute) -> _Disputed:
     rows = books.connection.execute(
         text(
-            "select ref, dated_on, body::json ->> 'status' as status from document where customer_id = :customer_id"
+            "select document_id, ref, dated_on, body::json ->> 'status' as status, body::json ->> 'amount' as amount,"
+            " body::json ->> 'opening' as opening from document where customer_id = :customer_id"
             " and type = 'dispute' and body::json ->> 'payment' = :payment order by dated_on, document_id"
         ),
         {"customer_id": source.customer.customer_id, "payment": doc.payment},
     ).all()
-    told = ", ".join(f"{row.ref} was {row.status} on {row.dated_on}" for row in rows)
-    return f": {told}" if told else ", opened before"
+    return _Disputed(rows, source.currency)
+
+
+def _lost_before(books: Books, payment: _Payment, doc: documents.Dispute, amount: int, lost: Sequence[Any]) -> Undone:
+    """The lost dispute that is won after all: the first of which so much did not come back yet."""
+    source = payment.source
+    most = 0
+    for row in lost:
+        whole = to_minor(documents.decimal_of(row.amount), source.currency)
+        before = uses.undone_of(books, source, row.document_id)
+        if row.dated_on <= doc.date and amount <= whole - before:
+            return Undone(row.document_id, "dispute", payment.document_id, whole, (before, before + amount))
+        most = max(most, whole - before if row.dated_on <= doc.date else 0)
+    what = f"what of a dispute of payment {doc.payment} was lost by {doc.date} and did not come back"
+    require_at_most(amount, most, source.currency, what)
+    raise AssertionError("one that is large enough was found")
 
 
 def _reached(wallets: Wallets, document_id: int, payment: _Payment, amount: int) -> list[tuple[BilledInvoice, Piece]]:

@@ -29,14 +29,17 @@ TAKINGS = ("credit", "refund", "dispute", "write_off")
 _USED = ("usage.overage", "usage.billed_ahead", "usage.overage_returned", "usage.ahead_returned")
 _FROM_LIABILITY = {
     "credit": ("credit.usage_ahead", "credit.usage_ahead_to_balance"),
-    "refund": ("refund.deferred", "refund.explained_deferred"),
-    "dispute": ("dispute.deferred",),
+    "refund": (
+        "refund.deferred", "refund.deferred_exchanged", "refund.explained_deferred", "refund_reversal.deferred",
+        "refund_reversal.deferred_exchanged",
+    ),
+    "dispute": ("dispute.deferred", "dispute.deferred_exchanged", "reinstated.deferred", "reinstated.deferred_exchanged"),
     "write_off": ("write_off.deferred", "recovery.deferred", "recovery.elsewhere"),
-}
+}  # fmt: skip
 _DIRECTLY = {
     "credit": ("credit.usage", "credit.usage_to_balance"),
-    "refund": ("refund.earned", "refund.explained_earned"),
-    "dispute": ("dispute.earned",),
+    "refund": ("refund.earned", "refund.earned_exchanged", "refund.explained_earned"),
+    "dispute": ("dispute.earned", "dispute.earned_exchanged"),
     "write_off": ("write_off.bad_debt",),
 }
 # What was used, and what turned out to be billed ahead: the rules that move an amount from the one to the other, and back.

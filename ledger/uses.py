@@ -67,8 +67,8 @@ class Freed:
         return Freed(piece, lying, self.other.part(piece.amount))
 
 
-def add(books: Books, source: Source, piece: Piece, on: date, sign: int = 1) -> None:
-    """Gather that a document puts money at a place, or with a sign of -1 takes it from there."""
+def add(books: Books, source: Source, piece: Piece, on: date, sign: int = 1, undoes: int = 0) -> None:
+    """Gather that a document puts money at a place, or with a sign of -1 takes it from there; `undoes` what gave it back."""
     if not piece.amount and not piece.paid:
         return
     books.add_row(
@@ -85,6 +85,7 @@ def add(books: Books, source: Source, piece: Piece, on: date, sign: int = 1) -> 
         amount_minor=sign * piece.amount,
         paid_minor=sign * piece.paid,
         paid_currency=piece.paid_currency,
+        undoes=undoes,
     )
 
 
@@ -329,3 +330,15 @@ def steps_of(books: Books, source: Source, money_id: int, on: date) -> list[tupl
             where_ = (money_id, row.invoice_id, row.origin_id, row.entity, row.currency)
             of.append(Piece(*where_, row.amount, row.paid, row.paid_currency, row.day))
     return list(found.items())
+
+
+def undone_of(books: Books, source: Source, document_id: int) -> int:
+    """What of the money that a document gave back came back since, as it came in."""
+    books.flush()
+    found = books.connection.scalar(
+        text(
+            "select coalesce(sum(paid_minor), 0)::bigint from money_use where customer_id = :customer_id and undoes = :document_id"
+        ),
+        {"customer_id": source.customer.customer_id, "document_id": document_id},
+    )
+    return int(found or 0)

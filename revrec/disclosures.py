@@ -39,7 +39,7 @@ _LIABILITY_FLOWS = {
         "shortfall.",
         "order.",
     ),
-    "credited": ("credit.", "refund.", "dispute.", "write_off.", "recovery."),
+    "credited": ("credit.", "refund.", "dispute.", "write_off.", "recovery.", "refund_reversal.", "reinstated."),
 }
 _ASSET_FLOWS = {
     "earned": (
@@ -57,6 +57,8 @@ _ASSET_FLOWS = {
         "refund.",
         "dispute.",
         "write_off.",
+        "refund_reversal.",
+        "reinstated.",
         "usage.discount",
         "usage.credit",
         "usage.refund",

@@ -40,6 +40,9 @@ TYPES = {
     "invoice_void": DocumentType(documents.InvoiceVoid, partial(corrections.post_void, obligations=OBLIGATIONS)),
     "credit_note": DocumentType(documents.CreditNote, partial(corrections.post_credit_note, obligations=OBLIGATIONS)),
     "refund": DocumentType(documents.Refund, partial(settlements.post_refund, obligations=OBLIGATIONS)),
+    "refund_reversal": DocumentType(
+        documents.RefundReversal, partial(settlements.post_refund_reversal, obligations=OBLIGATIONS)
+    ),
     "dispute": DocumentType(documents.Dispute, partial(settlements.post_dispute, obligations=OBLIGATIONS)),
     "write_off": DocumentType(documents.WriteOff, partial(settlements.post_write_off, obligations=OBLIGATIONS)),
     "recovery": DocumentType(documents.Recovery, partial(recoveries.post_recovery, obligations=OBLIGATIONS)),

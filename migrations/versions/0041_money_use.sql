@@ -15,6 +15,7 @@ create table money_use (
     amount_minor bigint not null,
     paid_minor bigint not null,
     paid_currency text not null,
+    undoes bigint not null default 0,
     primary key (customer_id, use_id)
 );
 comment on table money_use is 'That a document puts money at a place, or takes it from there (below 0).';
@@ -23,6 +24,7 @@ comment on column money_use.invoice_id is 'The invoice it lies on; 0 for the cus
 comment on column money_use.origin_id is 'On the balance: the invoice that left it there; 0 where none did.';
 comment on column money_use.amount_minor is 'In the currency of the place.';
 comment on column money_use.paid_minor is 'What it is of the money that came in, in `paid_currency`.';
+comment on column money_use.undoes is 'The document that had given it back; 0 where none had.';
 create index money_use_place on money_use (customer_id, invoice_id);
 create index money_use_money on money_use (customer_id, money_id);
 create index money_use_document on money_use (customer_id, document_id);

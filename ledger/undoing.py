@@ -1,0 +1,337 @@
+"""What gave money back is undone: a refund that failed, a dispute that was lost and is won after all.
+
+What it took of lines comes back, made up as it was: what had been shown beside revenue is not any more, what is to come is owed
+again and earned by its terms. The money lies again where it was taken from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from fractions import Fraction
+
+from sqlalchemy import text
+
+from ledger import billed, credits_back, usage_lines, uses
+from ledger.books import Books, Movement, Source
+from ledger.breakage import break_of_billed
+from ledger.currencies import clearing_subject
+from ledger.grants import NET_GRANT, grant_accounts
+from ledger.line_changes import add_change
+from ledger.money import share
+from ledger.obligations import Correction, Decided, Obligations, earned_ahead, obligation_sides
+from ledger.receivables import BETWEEN, CUSTOMER, entity_subject
+from ledger.taxes import tax_subject
+from ledger.uses import Piece
+from ledger.wallets import Wallets
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What is undone: a refund or a lost dispute of a payment, of an amount; `points` are what of it was undone before, and is now."""
+
+    document_id: int
+    kind: str
+    money_id: int
+    amount: int
+    points: tuple[int, int]
+
+    def part(self, whole: int) -> int:
+        """What of something of it is undone now."""
+        before, now = self.points
+        return share(whole, now, self.amount) - share(whole, before, self.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What it took of a line, net of tax, and still has."""
+
+    invoice_id: int
+    invoice: str
+    entity: str
+    currency: str
+    rate: Fraction | None
+    collector: str | None
+    line: str
+    kind: str
+    product: str | None
+    subject: str
+    whole: int
+
+    @property
+    def of_terms(self) -> bool:
+        return self.subject.startswith("obligation:") and self.kind not in billed.PLAIN_KINDS
+
+
+def undo(
+    wallets: Wallets, source: Source, by: str, of: Undone, on: date, event: str, rail: str, obligations: Obligations
+) -> None:
+    """Post that what gave money back is undone, by the rules of an event, into cash; `source` is the payment's party and currency."""
+    books, customer_id = wallets.books, source.customer.customer_id
+    books.flush()
+    lines = _lines(books, customer_id, of.document_id)
+    billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
+    taxes = _taxes(books, customer_id, of.document_id)
+    posted = _posted(books, customer_id, of.document_id)
+    decided = obligations.decide(wallets, customer_id, source.document_id, [
+        Correction(source.document_id, by, event, line.invoice_id, line.line, line.subject, of.part(line.whole), on, undoes=of.document_id)
+        for line in lines if line.of_terms
+    ])  # fmt: skip
+    by_invoice: defaultdict[int, list[_Line]] = defaultdict(list)
+    for line in lines:
+        by_invoice[line.invoice_id].append(line)
+    gross = {
+        invoice_id: sum(line.whole for line in own) + sum(tax.tax for tax in taxes.get(invoice_id, ()))
+        for invoice_id, own in by_invoice.items()
+        if own[0].collector is None
+    }
+    pieces, balance = _lay(books, source, of, gross)
+    entries: list[tuple[Source, list[Movement]]] = []
+    for invoice_id, own in by_invoice.items():
+        first = own[0]
+        party = replace(source, entity=first.entity, currency=first.currency, rate=None)
+        foreign = first.collector is None and first.currency != source.currency
+        to = clearing_subject(source.currency, first.currency, undone=True) if foreign else rail
+        back = _Back(wallets, party, of, on, event, to, decided, posted)
+        movements = [movement for line in own for movement in back.of_line(line)]
+        movements += back.of_taxes(taxes.get(invoice_id, ()))
+        if foreign:
+            paid = sum(piece.paid for piece in pieces if piece.invoice_id == invoice_id)
+            movements.append(Movement(f"{event}.exchanged", paid, rail, to, currency=source.currency))
+        elif first.collector is not None:
+            claim = sum(movement.amount for movement in movements if movement.debit == rail)
+            movements.append(Movement("between.reinstated", claim, entity_subject(first.collector), rail))
+        entries.append((party, movements))
+    for piece in balance:
+        party = replace(source, currency=piece.currency)
+        if piece.currency == source.currency:
+            worth = posted.get((f"{of.kind}.balance", CUSTOMER))
+            entries.append((party, [_worth(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), worth)]))
+            continue
+        to = clearing_subject(source.currency, piece.currency, undone=True)
+        worth = posted.get((f"{of.kind}.balance_exchanged", CUSTOMER))
+        entries.append((party, [
+            _worth(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth),
+            Movement(f"{event}.exchanged", piece.paid, rail, to, currency=source.currency),
+        ]))  # fmt: skip
+    for party, movements in entries:
+        books.post(party, on, movements)
+    for piece in [*pieces, *balance]:
+        uses.add(books, source, piece, on, undoes=of.document_id)
+    _record(books, source, of, lines, taxes)
+    _settle(wallets, source, lines, on)
+    decided.keep()
+
+
+@dataclass(slots=True)
+class _Back:
+    """What the lines of an invoice get back of what is undone."""
+
+    wallets: Wallets
+    source: Source
+    of: Undone
+    on: date
+    event: str
+    to: str
+    decided: Decided
+    posted: Mapping[tuple[str, str], tuple[int, int]]
+
+    @property
+    def _over(self) -> str:
+        return "_exchanged" if self.to.startswith("currency:") else ""
+
+    def _movement(self, what: str, amount: int, subject: str, rate: Fraction | None = None) -> Movement:
+        movement = Movement(f"{self.event}.{what}{self._over}", amount, self.to, subject, rate=rate)
+        if rate is not None:
+            return movement
+        return _worth(movement, self.posted.get((f"{self.of.kind}.{what}{self._over}", subject)))
+
+    def of_line(self, line: _Line) -> list[Movement]:
+        """What a line gets back."""
+        part = self.of.part(line.whole)
+        if line.kind == BETWEEN:
+            return [self._movement("between", part, line.subject)]
+        if line.of_terms:
+            shares = self.decided.share(line.invoice_id, line.line, line.subject, undoing=self.of.document_id)
+            rest = part - shares.earned
+            day = self.wallets.books.open_day(self.source, self.on)
+            unbilled = min(rest, earned_ahead(self.wallets.books, self.source, line.subject, day))
+            return [
+                self._movement("earned", shares.earned, line.subject, line.rate),
+                self._movement("unbilled", unbilled, line.subject),
+                self._movement("deferred", rest - unbilled, line.subject),
+            ]
+        if line.kind == "usage" and line.product is not None:
+            # it is billed again; what of it was used, and what ahead of use, days tell
+            return [self._movement("deferred", part, line.subject)]
+        unused = 0
+        movements: list[Movement] = []
+        if line.kind == "prepaid":
+            whole = self._taken_with().get(line.line, 0)
+            unused = self.of.part(whole)
+            before, now = (share(whole, point, self.of.amount) for point in self.of.points)
+            movements = credits_back.recover(
+                self.wallets, self.source, self.of.document_id, (before, now), self.on,
+                f"{self.event}.credits{self._over}", self.to, line=line.line,
+            )  # fmt: skip
+        return [*movements, self._movement("earned", part - unused, line.subject, line.rate)]
+
+    def _taken_with(self) -> dict[str, int]:
+        return credits_back.taken_with(self.wallets.books, self.source.customer.customer_id, self.of.document_id)
+
+    def of_taxes(self, taxes: Iterable[_Tax]) -> list[Movement]:
+        """What of taxes is owed again."""
+        movements = []
+        for tax in taxes:
+            subject = tax_subject(tax.code)
+            movements += [
+                self._movement("tax", self.of.part(tax.tax), subject),
+                Movement(f"{self.event}.tax_base", self.of.part(tax.base), subject, subject),
+            ]
+        return movements
+
+
+def _worth(movement: Movement, posted: tuple[int, int] | None) -> Movement:
+    """A movement that counts for what the posting it undoes counted for, where that is known."""
+    if posted is None or not posted[0] or not movement.amount:
+        return movement
+    return replace(movement, functional=share(posted[1], movement.amount, posted[0]))
+
+
+def _posted(books: Books, customer_id: int, document_id: int) -> dict[tuple[str, str], tuple[int, int]]:
+    """What a document moved by each rule out of accounts of each subject, in their currency and the entity's."""
+    rows = books.connection.execute(
+        text(
+            "select r.code, a.subject, sum(p.amount)::bigint as amount, sum(p.functional_amount)::bigint as functional from entry e"
+            " join posting p using (customer_id, entry_id) join rule r on r.number = p.rule"
+            " join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account"
+            " where e.customer_id = :customer_id and e.document_id = :document_id and p.amount > 0 group by 1, 2"
+        ),
+        {"customer_id": customer_id, "document_id": document_id},
+    )
+    return {(row.code, row.subject): (row.amount, row.functional) for row in rows}
+
+
+def _lines(books: Books, customer_id: int, document_id: int) -> list[_Line]:
+    """What a document took of lines, less what a credit note explained of it."""
+    rows = books.connection.execute(
+        text(
+            "select x.invoice_id, i.ref, i.entity, i.currency, i.rate, (select m.entity from invoice m where m.customer_id = i.customer_id"
+            "  and m.ref = i.master) as collector, x.line, l.kind, max(x.product) as product, x.subject,"
+            " sum(x.amount_minor)::bigint as whole from line_change x"
+            " join invoice_line l using (customer_id, invoice_id, line) join invoice i using (customer_id, invoice_id)"
+            " join document d using (customer_id, document_id) where x.customer_id = :customer_id"
+            " and (x.document_id = :document_id or (x.undoes = :document_id and d.type = 'credit_note'))"
+            " group by 1, 2, 3, 4, 5, 6, 7, 8, 10 having sum(x.amount_minor) > 0 order by 1, 7, 10"
+        ),
+        {"customer_id": customer_id, "document_id": document_id},
+    )
+    return [
+        _Line(
+            row.invoice_id, row.ref, row.entity, row.currency, None if row.rate is None else Fraction(row.rate), row.collector,
+            row.line, row.kind, row.product, row.subject, row.whole,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Tax:
+    """What it took of a line's tax, and still has."""
+
+    line: str
+    position: int
+    code: str
+    treatment: str
+    included: bool
+    base: int
+    tax: int
+
+
+def _taxes(books: Books, customer_id: int, document_id: int) -> dict[int, list[_Tax]]:
+    rows = books.connection.execute(
+        text(
+            "select t.invoice_id, t.line, t.position, t.tax_code, t.treatment, t.included, -sum(t.base_minor)::bigint as base,"
+            " -sum(t.tax_minor)::bigint as tax from line_tax t join document d using (customer_id, document_id)"
+            " where t.customer_id = :customer_id"
+            " and (t.document_id = :document_id or (t.undoes = :document_id and d.type = 'credit_note'))"
+            " group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3"
+        ),
+        {"customer_id": customer_id, "document_id": document_id},
+    )
+    found: dict[int, list[_Tax]] = {}
+    for row in rows:
+        found.setdefault(row.invoice_id, []).append(_Tax(*row[1:]))
+    return found
+
+
+def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> tuple[list[Piece], list[Piece]]:
+    """Where the money lies again: on invoices, as far as it was given back of them, the rest on the balance, as what they left."""
+    rows = books.connection.execute(
+        text(
+            "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
+            " -sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use"
+            " where customer_id = :customer_id and document_id = :document_id and money_id = :money_id"
+            " group by 1, 2, 3, 4, 5, 8 having sum(amount_minor) < 0 order by min(use_id)"
+        ),
+        {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},
+    )
+    pieces, balance = [], []
+    for row in rows:
+        piece = Piece(*row)
+        there = min(gross.get(piece.invoice_id, 0), piece.amount)
+        on_invoice = piece.part(there)
+        left = replace(piece, amount=piece.amount - there, paid=piece.paid - on_invoice.paid)
+        if there:
+            pieces.append(_now(of, on_invoice))
+        if left.amount:
+            origin = piece.invoice_id or piece.origin_id
+            balance.append(_now(of, replace(left, invoice_id=uses.BALANCE, origin_id=origin)))
+    return pieces, balance
+
+
+def _now(of: Undone, piece: Piece) -> Piece:
+    return replace(piece, amount=of.part(piece.amount), paid=of.part(piece.paid))
+
+
+def _record(
+    books: Books, source: Source, of: Undone, lines: Sequence[_Line], taxes: Mapping[int, Sequence[_Tax]]
+) -> None:
+    for number, line in enumerate(lines):
+        amount = of.part(line.whole)
+        if amount:
+            more = {"undoes": of.document_id, "part": number}
+            add_change(books, source, line.invoice_id, line.line, of.kind, -amount, line.product, line.subject, more)
+    for invoice_id, own in taxes.items():
+        for tax in own:
+            books.add_row(
+                "line_tax",
+                customer_id=source.customer.customer_id, document_id=source.document_id, line=tax.line, position=tax.position,
+                invoice_id=invoice_id, tax_code=tax.code, treatment=tax.treatment, included=tax.included,
+                base_minor=of.part(tax.base), tax_minor=of.part(tax.tax), undoes=of.document_id,
+            )  # fmt: skip
+
+
+def _settle(wallets: Wallets, source: Source, lines: Sequence[_Line], on: date) -> None:
+    """Let what lines are about settle anew, from the day on which they got something back."""
+    books = wallets.books
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for line in lines:
+        party = replace(source, entity=line.entity, currency=line.currency, rate=None)
+        key = (line.entity, line.currency, line.subject)
+        seen[key] += 1
+        if seen[key] > 1:
+            continue
+        day = books.open_day(party, on)
+        if line.of_terms:
+            books.net(party, *obligation_sides(party, line.subject), day)
+        elif line.kind == "usage" and line.product is not None:
+            usage_lines.settle(books, party, line.product)
+            keys = usage_lines.overage_accounts(party, line.product)
+            books.net(party, keys, usage_lines.NET_USAGE, day - timedelta(days=1))
+        elif line.subject.startswith("grant:") and line.kind == "prepaid":
+            grant = wallets.grant(party.customer.customer_id, line.subject.removeprefix("grant:"))
+            break_of_billed(wallets, party, grant, day)
+            books.net(party, grant_accounts(party, grant.ref), NET_GRANT, day - timedelta(days=1))
