@@ -27,7 +27,7 @@ from ledger.rulebook import RULES
 ENTERED_AT_RATE = frozenset(
     rule.number
     for rule in RULES.values()
-    if rule.code.startswith(("invoice.", "recovery."))
+    if rule.code.startswith(("invoice.", "recovery.", "credit_void."))
     or rule.code
     in (
         "payment.received",

@@ -184,6 +184,52 @@ def recover(
     return movements
 
 
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What a credit note had taken of a grant's bill, as it comes back: unused, broken, and used credits, these by product."""
+
+    unused: int
+    broken: int
+    used: int
+    by_product: tuple[tuple[str, int], ...]
+
+
+def raise_again(wallets: Wallets, source: Source, grant: Grant, note: int, on: date, line: str) -> Raised:
+    """A credit note on a bill of credits is taken back: unused ones that went with it can be used again, used ones cost what they did."""
+    books, customer_id = wallets.books, source.customer.customer_id
+    rows = books.connection.execute(
+        text(
+            "select g.ref, m.line, m.face_minor, m.amount_minor from grant_move m join credit_grant g using (customer_id, grant_id)"
+            " where m.customer_id = :customer_id and m.document_id = :note and m.kind = 'credit'"
+            " and m.line in (:line, :used) order by m.amount_minor desc, g.grant_id"
+        ),
+        {"customer_id": customer_id, "note": note, "line": line, "used": f"{line}/used"},
+    ).all()
+    faces = [(wallets.grant(customer_id, row.ref), row.face_minor) for row in rows if row.line == line]
+    unused = sum(row.amount_minor for row in rows if row.line == line)
+    earned = books.connection.execute(
+        text(
+            "select r.code, a.product, sum(p.amount)::bigint as amount from entry e join posting p using (customer_id, entry_id)"
+            " join rule r on r.number = p.rule join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account"
+            " where e.customer_id = :customer_id and e.document_id = :note and a.subject = :subject and e.reverses is null"
+            " and r.code in ('credit.used', 'credit.used_to_balance', 'break.returned') group by 1, 2"
+        ),
+        {"customer_id": customer_id, "note": note, "subject": grant.subject},
+    ).all()
+    by_product = tuple((row.product, row.amount) for row in earned if row.code.startswith("credit."))
+    used = sum(amount for _, amount in by_product)
+    broken = sum(row.amount for row in earned if not row.code.startswith("credit."))
+    if unused or any(face for _, face in faces):
+        _bring_back(wallets, source, faces, unused, "recovered", on, line)
+    if used or broken:
+        grant.moved -= used + broken
+        grant.drawn += used
+        grant.broken += broken
+        record_move(wallets, source, grant, "recovered", on, 0, -(used + broken), f"{line}/used")
+        wallets.touch(grant)
+    return Raised(unused, broken, used, by_product)
+
+
 def taken_with(books: Books, customer_id: int, document_id: int) -> dict[str, int]:
     """What a write-off, refund or lost dispute took of unused credits, in money, by line of the bill."""
     rows = books.connection.execute(

@@ -703,6 +703,17 @@ class CreditNote(Document):
         return self
 
 
+class CreditNoteVoid(Document):
+    """A credit note taken back whole: what it credited is billed again, and its invoice due, as far as its money is not there still."""
+
+    type: Literal["credit_note_void"]
+    credit_note: Ref
+    date: Day
+    reason: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"
+
+
 class Refund(Document):
     """Money of a payment paid back: from the customer's balance, or for an invoice it had settled."""
 

@@ -1688,6 +1688,34 @@ _RULES = (
             ),
         )
     ),
+    *(
+        Rule(
+            number,
+            f"credit_void.{what}",
+            "accounts_receivable",
+            role,
+            f"A credit note is taken back: {why}.",
+            "ASC 606-10-32-43",
+        )
+        for number, what, role, why in (
+            (827, "deferred", "deferred_revenue", "what is to come is billed again"),
+            (828, "unbilled", "unbilled_receivable", "what was earned is billed again"),
+            (829, "credits", "customer_credits", "its unused credits are billed again"),
+            (830, "used", "revenue", "the price of credits that were used is what it was"),
+            (831, "usage", "deferred_revenue", "the usage is billed again; what of it was used days tell"),
+            (832, "opening", "opening_balances", "what was taken over is due again"),
+            (833, "between", "due_to_entities", "another entity's part is owed to it again"),
+            (834, "tax", "tax_payable", "its tax is owed again"),
+        )
+    ),
+    Rule(
+        835,
+        "credit_void.tax_base",
+        "memo_taxable_base",
+        "memo_taxable_contra",
+        "A credit note is taken back: what it credited is in the taxable base again.",
+        "ASC 606-10-32-2A",
+    ),
     Rule(
         826,
         "dispute.fee_returned",
@@ -1782,7 +1810,7 @@ GIVING_BACK = tuple(
     rule.number
     for rule in _RULES
     if (rule.code.startswith(("credit.", "refund.", "dispute.", "write_off.")) and rule.debit in _GIVEN)
-    or (rule.code.startswith(("refund_reversal.", "reinstated.")) and rule.credit in _GIVEN)
+    or (rule.code.startswith(("refund_reversal.", "reinstated.", "credit_void.")) and rule.credit in _GIVEN)
 )
 
 # The rules by which one contract liability is kept apart from another: together they are what is billed and not earned.

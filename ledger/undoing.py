@@ -45,7 +45,7 @@ class Undone:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class TakenLine:
     """What it took of a line, net of tax, and still has."""
 
     invoice_id: int
@@ -59,9 +59,11 @@ class _Line:
     product: str | None
     subject: str
     whole: int
+    rebill: bool
 
     @property
     def of_terms(self) -> bool:
+        """Whether it bills an obligation, whose terms say what of it is given."""
         return self.subject.startswith("obligation:") and self.kind not in billed.PLAIN_KINDS
 
 
@@ -71,15 +73,15 @@ def undo(
     """Post that what gave money back is undone, by the rules of an event, into cash; `source` is the payment's party and currency."""
     books, customer_id = wallets.books, source.customer.customer_id
     books.flush()
-    lines = _lines(books, customer_id, of.document_id)
+    lines = taken_lines(books, customer_id, of.document_id)
     billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
-    taxes = _taxes(books, customer_id, of.document_id)
+    taxes = taken_taxes(books, customer_id, of.document_id)
     posted = _posted(books, customer_id, of.document_id)
     decided = obligations.decide(wallets, customer_id, source.document_id, [
         Correction(source.document_id, by, event, line.invoice_id, line.line, line.subject, of.part(line.whole), on, undoes=of.document_id)
         for line in lines if line.of_terms
     ])  # fmt: skip
-    by_invoice: defaultdict[int, list[_Line]] = defaultdict(list)
+    by_invoice: defaultdict[int, list[TakenLine]] = defaultdict(list)
     for line in lines:
         by_invoice[line.invoice_id].append(line)
     gross = {
@@ -120,8 +122,8 @@ def undo(
         books.post(party, on, movements)
     for piece in [*pieces, *balance]:
         uses.add(books, source, piece, on, undoes=of.document_id)
-    _record(books, source, of, lines, taxes)
-    _settle(wallets, source, lines, on)
+    record(books, source, of, lines, taxes)
+    settle(wallets, source, lines, on)
     decided.keep()
 
 
@@ -148,7 +150,7 @@ class _Back:
             return movement
         return _worth(movement, self.posted.get((f"{self.of.kind}.{what}{self._over}", subject)))
 
-    def of_line(self, line: _Line) -> list[Movement]:
+    def of_line(self, line: TakenLine) -> list[Movement]:
         """What a line gets back."""
         part = self.of.part(line.whole)
         if line.kind == BETWEEN:
@@ -181,7 +183,7 @@ class _Back:
     def _taken_with(self) -> dict[str, int]:
         return credits_back.taken_with(self.wallets.books, self.source.customer.customer_id, self.of.document_id)
 
-    def of_taxes(self, taxes: Iterable[_Tax]) -> list[Movement]:
+    def of_taxes(self, taxes: Iterable[TakenTax]) -> list[Movement]:
         """What of taxes is owed again."""
         movements = []
         for tax in taxes:
@@ -214,31 +216,31 @@ def _posted(books: Books, customer_id: int, document_id: int) -> dict[tuple[str,
     return {(row.code, row.subject): (row.amount, row.functional) for row in rows}
 
 
-def _lines(books: Books, customer_id: int, document_id: int) -> list[_Line]:
-    """What a document took of lines, less what a credit note explained of it."""
+def taken_lines(books: Books, customer_id: int, document_id: int) -> list[TakenLine]:
+    """What a document took of lines, net of tax, less what a credit note explained of it."""
     rows = books.connection.execute(
         text(
             "select x.invoice_id, i.ref, i.entity, i.currency, i.rate, (select m.entity from invoice m where m.customer_id = i.customer_id"
             "  and m.ref = i.master) as collector, x.line, l.kind, max(x.product) as product, x.subject,"
-            " sum(x.amount_minor)::bigint as whole from line_change x"
+            " sum(x.amount_minor)::bigint as whole, bool_or(x.rebill) as rebill from line_change x"
             " join invoice_line l using (customer_id, invoice_id, line) join invoice i using (customer_id, invoice_id)"
             " join document d using (customer_id, document_id) where x.customer_id = :customer_id"
-            " and (x.document_id = :document_id or (x.undoes = :document_id and d.type = 'credit_note'))"
+            " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type = 'credit_note'))"
             " group by 1, 2, 3, 4, 5, 6, 7, 8, 10 having sum(x.amount_minor) > 0 order by 1, 7, 10"
         ),
         {"customer_id": customer_id, "document_id": document_id},
     )
     return [
-        _Line(
+        TakenLine(
             row.invoice_id, row.ref, row.entity, row.currency, None if row.rate is None else Fraction(row.rate), row.collector,
-            row.line, row.kind, row.product, row.subject, row.whole,
+            row.line, row.kind, row.product, row.subject, row.whole, row.rebill,
         )
         for row in rows
     ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class _Tax:
+class TakenTax:
     """What it took of a line's tax, and still has."""
 
     line: str
@@ -250,20 +252,21 @@ class _Tax:
     tax: int
 
 
-def _taxes(books: Books, customer_id: int, document_id: int) -> dict[int, list[_Tax]]:
+def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, list[TakenTax]]:
+    """What a document took of lines' taxes, by invoice, less what a credit note explained of it."""
     rows = books.connection.execute(
         text(
             "select t.invoice_id, t.line, t.position, t.tax_code, t.treatment, t.included, -sum(t.base_minor)::bigint as base,"
             " -sum(t.tax_minor)::bigint as tax from line_tax t join document d using (customer_id, document_id)"
             " where t.customer_id = :customer_id"
-            " and (t.document_id = :document_id or (t.undoes = :document_id and d.type = 'credit_note'))"
+            " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type = 'credit_note'))"
             " group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3"
         ),
         {"customer_id": customer_id, "document_id": document_id},
     )
-    found: dict[int, list[_Tax]] = {}
+    found: dict[int, list[TakenTax]] = {}
     for row in rows:
-        found.setdefault(row.invoice_id, []).append(_Tax(*row[1:]))
+        found.setdefault(row.invoice_id, []).append(TakenTax(*row[1:]))
     return found
 
 
@@ -296,13 +299,14 @@ def _now(of: Undone, piece: Piece) -> Piece:
     return replace(piece, amount=of.part(piece.amount), paid=of.part(piece.paid))
 
 
-def _record(
-    books: Books, source: Source, of: Undone, lines: Sequence[_Line], taxes: Mapping[int, Sequence[_Tax]]
+def record(
+    books: Books, source: Source, of: Undone, lines: Sequence[TakenLine], taxes: Mapping[int, Sequence[TakenTax]]
 ) -> None:
+    """Gather that lines have again what was taken of them, and of their taxes."""
     for number, line in enumerate(lines):
         amount = of.part(line.whole)
         if amount:
-            more = {"undoes": of.document_id, "part": number}
+            more = {"undoes": of.document_id, "part": number, "rebill": line.rebill}
             add_change(books, source, line.invoice_id, line.line, of.kind, -amount, line.product, line.subject, more)
     for invoice_id, own in taxes.items():
         for tax in own:
@@ -314,7 +318,7 @@ def _record(
             )  # fmt: skip
 
 
-def _settle(wallets: Wallets, source: Source, lines: Sequence[_Line], on: date) -> None:
+def settle(wallets: Wallets, source: Source, lines: Sequence[TakenLine], on: date) -> None:
     """Let what lines are about settle anew, from the day on which they got something back."""
     books = wallets.books
     seen: Counter[tuple[str, str, str]] = Counter()

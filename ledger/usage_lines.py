@@ -28,7 +28,7 @@ TAKINGS = ("credit", "refund", "dispute", "write_off")
 
 _USED = ("usage.overage", "usage.billed_ahead", "usage.overage_returned", "usage.ahead_returned")
 _FROM_LIABILITY = {
-    "credit": ("credit.usage_ahead", "credit.usage_ahead_to_balance"),
+    "credit": ("credit.usage_ahead", "credit.usage_ahead_to_balance", "credit_void.usage"),
     "refund": (
         "refund.deferred", "refund.deferred_exchanged", "refund.explained_deferred", "refund_reversal.deferred",
         "refund_reversal.deferred_exchanged",

@@ -342,3 +342,19 @@ def undone_of(books: Books, source: Source, document_id: int) -> int:
         {"customer_id": source.customer.customer_id, "document_id": document_id},
     )
     return int(found or 0)
+
+
+def left_by(books: Books, source: Source, document_id: int) -> int:
+    """What a document left on the customer's balance of what lay on invoices, in the source's currency."""
+    found = books.connection.scalar(
+        text(
+            "select coalesce(sum(amount_minor), 0)::bigint from money_use where customer_id = :customer_id"
+            " and document_id = :document_id and invoice_id = 0 and origin_id <> 0 and amount_minor > 0"
+            " and entity = :entity and currency = :currency"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "document_id": document_id, "entity": source.entity,
+            "currency": source.currency,
+        },
+    )  # fmt: skip
+    return int(found or 0)

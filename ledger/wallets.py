@@ -63,7 +63,7 @@ FUNDING_RULES = (
     "credit.unbilled_to_balance", "refund.credits", "dispute.credits", "write_off.credits", "manual",
     "grant.carried", "grant.right", "grant.right_unbilled", "credit.used", "credit.used_to_balance", "recovery.credits",
     "refund.credits_exchanged", "dispute.credits_exchanged", "refund_reversal.credits", "refund_reversal.credits_exchanged",
-    "reinstated.credits", "reinstated.credits_exchanged",
+    "reinstated.credits", "reinstated.credits_exchanged", "credit_void.credits", "credit_void.used", "credit_void.unbilled",
 )  # fmt: skip
 
 

@@ -39,7 +39,16 @@ _LIABILITY_FLOWS = {
         "shortfall.",
         "order.",
     ),
-    "credited": ("credit.", "refund.", "dispute.", "write_off.", "recovery.", "refund_reversal.", "reinstated."),
+    "credited": (
+        "credit.",
+        "refund.",
+        "dispute.",
+        "write_off.",
+        "recovery.",
+        "refund_reversal.",
+        "reinstated.",
+        "credit_void.",
+    ),
 }
 _ASSET_FLOWS = {
     "earned": (
@@ -59,6 +68,7 @@ _ASSET_FLOWS = {
         "write_off.",
         "refund_reversal.",
         "reinstated.",
+        "credit_void.",
         "usage.discount",
         "usage.credit",
         "usage.refund",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ledger import corrections, documents, masters, recoveries, settlements
+from ledger import corrections, credit_voids, documents, masters, recoveries, settlements
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType, alone
 from revrec import catalogue, consideration, contracts, costs, estimates, modifications, progress, renewals, rights
@@ -39,6 +39,9 @@ TYPES = {
     "invoice": DocumentType(documents.Invoice, partial(masters.post_invoice, obligations=OBLIGATIONS), alone),
     "invoice_void": DocumentType(documents.InvoiceVoid, partial(corrections.post_void, obligations=OBLIGATIONS)),
     "credit_note": DocumentType(documents.CreditNote, partial(corrections.post_credit_note, obligations=OBLIGATIONS)),
+    "credit_note_void": DocumentType(
+        documents.CreditNoteVoid, partial(credit_voids.post_credit_note_void, obligations=OBLIGATIONS)
+    ),
     "refund": DocumentType(documents.Refund, partial(settlements.post_refund, obligations=OBLIGATIONS)),
     "refund_reversal": DocumentType(
         documents.RefundReversal, partial(settlements.post_refund_reversal, obligations=OBLIGATIONS)

@@ -138,8 +138,68 @@ _PLAIN: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
+# What a note credits of each bill's lines, as these are stated.
+NOTES: dict[str, dict[str, str]] = {
+    "one time": {"1": "50.00"},
+    "service": {"1": "60.00"},
+    "taxed": {"1": "33.33"},
+    "contract": {"1": "100.00"},
+    "prepaid": {"1": "80.00"},
+    "prepaid, proportional": {"1": "80.00"},
+    "usage": {"1": "30.00"},
+    "usage ahead": {"1": "45.00"},
+    "several lines": {"1": "11.11", "2": "22.22"},
+    "over entities": {"1": "20.00", "2": "30.00"},
+    "in euros": {"1": "40.00"},
+}
+
+
+@pytest.mark.parametrize("paid", [False, True], ids=["open", "paid"])
+@pytest.mark.parametrize("monthly", [False, True], ids=["at once", "monthly"])
+@pytest.mark.parametrize("name", BILLS)
+def test_a_note_taken_back_leaves_nothing(cli: Cli, name: str, monthly: bool, paid: bool) -> None:
+    documents, whole = BILLS[name]
+    lines = [{"line": line, "amount": amount} for line, amount in NOTES[name].items()]
+    note = {"type": "credit_note", "id": "N", "invoice": "I", "date": "2026-02-10", "lines": lines}
+    void = {"type": "credit_note_void", "id": "W", "credit_note": "N", "date": "2026-03-10", "reason": "wrong customer"}
+    money = _paid(name, whole)
+    steps = [[*HEAD, *documents, *([money] if paid else [])], [note], [void]]
+    _books(cli, steps, ["2026-01", "2026-02", "2026-03"] if monthly else ["", "", ""])
+    if not paid:  # all of it is due again
+        cli.post({**money, "date": "2026-03-11"})
+        cli.ok("verify")
+    end = cli.totals()
+    end = {role: amount for role, amount in end.items() if role not in ("cash", "fx_gain", "fx_loss")}
+    assert {role: f"{value:.2f}" for role, value in end.items()} == _PLAIN[name]
+    assert "W did" in cli.refuse({**void, "id": "X"})
+
+
+def test_what_a_note_left_and_was_paid_back_is_due(cli: Cli) -> None:
+    cli.post(
+        *HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00"))
+    )
+    cli.post(credit_note("N", "2026-01-15", "30.00"), refund("20.00", "2026-01-20"))
+    cli.post({"type": "credit_note_void", "id": "W", "credit_note": "N", "date": "2026-02-10", "reason": "wrong"})
+    cli.ok("verify")
+    # 10 of the 30 are there still and settle I again; the 20 that went back are due
+    assert {role: f"{amount:.2f}" for role, amount in cli.totals().items()} == {
+        "accounts_receivable": "20.00", "cash": "80.00", "deferred_revenue": "100.00",
+    }  # fmt: skip
+
+
+def test_a_note_of_an_invoice_that_was_taken_back_stays(cli: Cli) -> None:
+    cli.post(*HEAD, invoice("I", "2026-01-05", one_time("100.00")), credit_note("N", "2026-01-15", "30.00"))
+    cli.post({"type": "invoice_void", "id": "V", "invoice": "I", "date": "2026-01-16", "reason": "wrong"})
+    void = {"type": "credit_note_void", "id": "W", "credit_note": "N", "date": "2026-02-10", "reason": "wrong"}
+    assert "expected one of an invoice that stands: invoice_void V took I back" in cli.refuse(void)
+    assert "expected 2026-01-15, when N was given, or later" in cli.refuse({**void, "date": "2026-01-14"})
+    assert "expected the id of a credit note posted before" in cli.refuse({**void, "credit_note": "M"})
+
+
 def test_a_refund_of_the_balance_that_fails(cli: Cli) -> None:
-    cli.post(*HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00")))
+    cli.post(
+        *HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00"))
+    )
     cli.post(credit_note("N", "2026-01-15", "30.00"))
     before = cli.totals()
     cli.post(refund("30.00", "2026-01-20"))
@@ -155,12 +215,19 @@ def test_a_refund_of_the_balance_that_fails(cli: Cli) -> None:
 
 
 def test_disputes_of_one_payment_are_told_apart(cli: Cli) -> None:
-    cli.post(*HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00")))
-    opened = {**dispute("opened", "30.00", "2026-01-20"), "id": "D1"}, {**dispute("opened", "50.00", "2026-01-21"), "id": "D2"}
+    cli.post(
+        *HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00"))
+    )
+    opened = (
+        {**dispute("opened", "30.00", "2026-01-20"), "id": "D1"},
+        {**dispute("opened", "50.00", "2026-01-21"), "id": "D2"},
+    )
     cli.post(*opened)
     lost = {**dispute("lost", "50.00", "2026-02-01", opening="D2"), "id": "L"}
     assert "expected at most 30.00" in cli.refuse({**lost, "opening": "D1"})
-    assert "opening = D3: expected the id of a dispute of this payment that was opened" in cli.refuse({**lost, "opening": "D3"})
+    assert "opening = D3: expected the id of a dispute of this payment that was opened" in cli.refuse(
+        {**lost, "opening": "D3"}
+    )
     cli.post(lost)
     back = {**dispute("reinstated", "20.00", "2026-02-10", opening="D2", fee_refund="15.00"), "id": "W"}
     assert "what of a dispute of payment P was lost by 2026-02-10" in cli.refuse({**back, "opening": "D1"})
