@@ -22,6 +22,7 @@ from sqlalchemy import Connection, text
 from adapters import selection
 from adapters.mapping import Kind, Mapping, Place, stand_in
 from adapters.selection import Entry, Part, one_rate, own_number, sides_of
+from ledger.books import MONEY_ACCOUNT
 from ledger.money import to_decimal
 
 RECEIVABLE = "accounts_receivable"
@@ -224,7 +225,8 @@ _SQL = f"""
         group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
     )
     select m.*, c.ref as customer, c.name as customer_name, e.currency as functional_currency, i.ref as invoice, i.due_on,
-           said.description, said.starts_on, said.taxed, m.body::jsonb ->> 'rail' as rail
+           said.description, said.starts_on, said.taxed, coalesce(m.body::jsonb ->> 'rail', '') as rail,
+           coalesce('{MONEY_ACCOUNT}' || (m.body::jsonb ->> 'account'), '') as cash
     from moved m
     join entity e on e.entity = m.entity
     join invoice i on i.customer_id = m.customer_id and 'invoice:' || i.ref = m.receivable
@@ -346,7 +348,7 @@ def _receipts(rows: Sequence[Any], mapping: Mapping, number_max: int) -> Sequenc
             return None
         by_rate.setdefault(rate, []).append((own_number(these[0].invoice, number_max), net))
     first = rows[0]
-    deposited, receivable = (_place(role, "", first, mapping) for role in ("cash", RECEIVABLE))
+    deposited, receivable = _place("cash", first.cash, first, mapping), _place(RECEIVABLE, "", first, mapping)
     return [
         Receipt(
             _head(first.ref if len(by_rate) == 1 else f"{first.ref}-{place}", first, rate, mapping, number_max),

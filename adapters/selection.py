@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.mapping import Kind, Mapping, Place
+from ledger.books import MONEY_ACCOUNT
 from ledger.chart import ROLES
 from ledger.errors import Problem, Unbalanced
 from ledger.money import to_decimal
@@ -161,10 +162,12 @@ def _remaining(part: Part, mapping: Mapping, journal_only: Sequence[int]) -> tup
     if not mapping.makes_documents:
         return source, parameters
     query = (
-        "select x.customer_id, x.entity, x.currency, x.product, x.effective_on, x.entry_id, x.sign, x.amount, x.functional_amount,"
-        f" case when {IS_PAID} and x.role = 'accounts_receivable' and d.document_id <> all(:journal_only) then 'cash'"
-        " else x.role end as role "
-        f"from ({source}) x{DOCUMENT_JOIN} where not (x.rule = any(:bill_rules) and d.document_id <> all(:journal_only))"
+        "select x.customer_id, x.entity, x.currency, x.effective_on, x.entry_id, x.sign, x.amount, x.functional_amount,"
+        f" case when paid.there then 'cash' else x.role end as role,"
+        f" case when paid.there then coalesce('{MONEY_ACCOUNT}' || (d.body::jsonb ->> 'account'), '') else x.product end as product "
+        f"from ({source}) x{DOCUMENT_JOIN} cross join lateral ("
+        f"  select {IS_PAID} and x.role = 'accounts_receivable' and d.document_id <> all(:journal_only) as there) paid"
+        " where not (x.rule = any(:bill_rules) and d.document_id <> all(:journal_only))"
     )
     chosen = {"bill_rules": BILL_RULES, "paid_rules": PAID_RULES, "journal_only": list(journal_only)}
     return query, parameters | chosen

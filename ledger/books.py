@@ -6,6 +6,7 @@ accounts, keep what is not yet written in view, and write everything through COP
 
 from __future__ import annotations
 
+import json
 import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,7 @@ from ledger.dates import FIRST_DAY, days
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Plain, Posting
 from ledger.positions import History, nettings
+from ledger.reading import content_hash
 from ledger.rulebook import RULES, SEPARATING
 from ledger.schema import metadata
 
@@ -33,6 +35,12 @@ HOUSE_REF = "~house"
 
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
 PRODUCT_ROLES = frozenset({"revenue"})
+# How subjects of cash begin that lies in an account of money; such an account has a code of its own where others have a product's.
+MONEY_ACCOUNT = "account:"
+# The two sides of what passes between customers: each only grows, so none is valued by what passed before.
+CLAIMED, OWED = "claimed", "owed"
+# The type of what the house keeps beside a document that moves money of others than its customer.
+BESIDE = "beside"
 
 
 class AccountKey(NamedTuple):
@@ -197,6 +205,8 @@ class Books:
         self._unwritten: dict[int, list[tuple[date, int]]] = {}
         self._entries: list[Entry | Plain] = []
         self._entry_counts: Counter[int] = Counter()  # of documents that are not gathered yet
+        # by a document under way, the number of the one beside it, the entity and the day
+        self._besides: dict[int, tuple[int, str, date]] = {}
         self._new_accounts: list[tuple[object, ...]] = []
         # documents as rows of the two tables that keep them
         self._document_keys: list[bytes] = []
@@ -308,6 +318,16 @@ class Books:
         elif rate is None and brings_in:
             self.rate(currency, terms.currency, on)
         return Source(document_id, self.customer(customer), entity, currency, None if rate is None else Fraction(rate))
+
+    def beside(self, source: Source, customer: str, on: date) -> Source:
+        """The source of what a document moves of another customer than its own, or of the house.
+
+        Entries are of their document's customer or of the house's documents: so these come from a document beside it, the house's.
+        """
+        known = self._besides.get(source.document_id)
+        if known is None:
+            known = self._besides[source.document_id] = (self.number("document_number"), source.entity, on)
+        return replace(source, document_id=known[0], customer=self.customer(customer))
 
     # Numbers -----------------------------------------------------------------------------------------------------
 
@@ -471,10 +491,51 @@ class Books:
         return known.get(entity, FIRST_DAY) if known else FIRST_DAY
 
     def post(self, source: Source, on: date, movements: Sequence[Movement]) -> None:
-        """Gather an entry: what a document moves on a day. A closed month moves it into the first open one."""
+        """Gather an entry: what a document moves on a day. A closed month moves it into the first open one.
+
+        Cash in an account in another currency than the entity's is one for all customers, held by the house at one average: what a
+        customer's entry moves of it passes to or from there.
+        """
         moved = [movement for movement in movements if movement.amount]
         if not moved:
             return
+        pooled = self._pooled(source, moved)
+        for key, net in pooled.items():
+            if net < 0:
+                self._pool(source, on, key, net)
+        self._post(source, on, moved)
+        for key, net in pooled.items():
+            if net > 0:
+                self._pool(source, on, key, net)
+
+    def _pooled(self, source: Source, moved: Sequence[Movement]) -> Counter[AccountKey]:
+        """By how much movements of a customer change accounts of money in another currency than the entity's."""
+        changed: Counter[AccountKey] = Counter()
+        if source.customer.customer_id == HOUSE:
+            return changed
+        functional_currency = self.entity(source.entity).currency
+        for movement in moved:
+            for subject, sign in ((movement.debit, 1), (movement.credit, -1)):
+                if subject.startswith(MONEY_ACCOUNT):
+                    way = self.way(source, movement)
+                    key = way.keys[0 if sign > 0 else 1]
+                    if key.role == "cash" and way.currency != functional_currency:
+                        changed[key] += sign * movement.amount
+        return changed
+
+    def _pool(self, source: Source, on: date, key: AccountKey, net: int) -> None:
+        """Pass cash that a customer's entry brought (above 0) or needs to or from the house, both sides at one rate."""
+        stated = source.rate if key.currency == source.currency else None
+        rate = self.rate(key.currency, self.entity(key.entity).currency, on) if stated is None else stated
+        house = self.beside(source, HOUSE_REF, on)
+        sides = ((source, "account.pooled_out"), (house, "account.pooled_in"))
+        if net < 0:
+            sides = ((house, "account.pooled_out"), (source, "account.pooled_in"))
+        for party, rule in sides:
+            subjects = (CLAIMED, key.subject) if rule == "account.pooled_out" else (key.subject, OWED)
+            self._post(party, on, [Movement(rule, abs(net), *subjects, currency=key.currency, rate=rate)])
+
+    def _post(self, source: Source, on: date, moved: Sequence[Movement]) -> None:
         effective_on = self.open_day(source, on)
         customer_id = source.customer.customer_id
         functional_currency = self.entity(source.entity).currency
@@ -764,6 +825,8 @@ class Books:
 
     @staticmethod
     def _movement_key(source: Source, role: str, currency: str, subject: str, product: str) -> AccountKey:
+        if role == "cash" and subject.startswith(MONEY_ACCOUNT):
+            return AccountKey(source.entity, role, currency, subject, subject)
         return AccountKey(source.entity, role, currency, subject, product if role in PRODUCT_ROLES else "")
 
     def add_plain(self, entry: Plain) -> None:
@@ -800,6 +863,12 @@ class Books:
         """Gather a document, after all it posts: what it says, as JSON, and the day it counts for, where it has one."""
         day = None if dated_on is None else days(dated_on)
         self.add_received(customer_id, document_id, type_, ref, day, body.encode(), hash_)
+        if document_id in self._besides:
+            number, entity, on = self._besides.pop(document_id)
+            name = f"{type_}:{ref}"
+            fields = {"type": BESIDE, "id": name, "entity": entity, "of": name}
+            said = json.dumps(fields, ensure_ascii=False)
+            self.add_received(HOUSE, number, BESIDE, name, days(on), said.encode(), content_hash(fields))
 
     def add_received(
         self, customer_id: int, document_id: int, type_: str, ref: str, day: int | None, body: bytes, hash_: bytes
@@ -849,6 +918,7 @@ class Books:
     def begin(self) -> None:
         """Begin a document that may be refused: `undo` then leaves nothing of it."""
         self._together_from = FIRST_DAY
+        self._besides = {}
         self._moving = {}
         self._mark = _Mark(
             len(self._documents),

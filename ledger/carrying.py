@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, text
 
 from ledger import currencies
-from ledger.chart import ROLES
+from ledger.chart import CLEARING, ROLES
 from ledger.currencies import Carrying
 from ledger.journal import Posting
 from ledger.money import share
@@ -27,7 +27,8 @@ from ledger.rulebook import RULES
 ENTERED_AT_RATE = frozenset(
     rule.number
     for rule in RULES.values()
-    if rule.code.startswith(("invoice.", "recovery.", "credit_void."))
+    if rule.code.startswith(("invoice.", "recovery.", "receipt.", "credit_void."))
+    or "customer_clearing" in (rule.debit, rule.credit)
     or rule.code
     in (
         "payment.received",
@@ -434,8 +435,8 @@ class ForeignAccounts:
             sign = group.amount or group.posted.amount
             debit, credit = group.key[1:] if sign >= 0 else group.key[:0:-1]
             roles = self._places[debit].role, self._places[credit].role
-            leaving = (roles[0] != _CLEARING and ROLES[roles[0]].sign < 0) + (
-                roles[1] != _CLEARING and ROLES[roles[1]].sign > 0
+            leaving = (roles[0] not in CLEARING and ROLES[roles[0]].sign < 0) + (
+                roles[1] not in CLEARING and ROLES[roles[1]].sign > 0
             )
             return leaving, group.key[0], self._places[debit], self._places[credit], group.given
 
@@ -501,7 +502,7 @@ class ForeignAccounts:
         """What a group counts for so that an account it empties holds nothing in either currency."""
         for account, other, sign in ((group.key[1], group.key[2], 1), (group.key[2], group.key[1], -1)):
             role = self._places[account].role
-            if not group.amount or role == _CLEARING or not currencies.on_balance_sheet(role):
+            if not group.amount or role in CLEARING or not currencies.on_balance_sheet(role):
                 continue
             if held[account].net + sign * group.amount:
                 continue

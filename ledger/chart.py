@@ -39,15 +39,18 @@ class Role:
 
 
 _ROLES = (
-    Role("cash", "asset", "debit", "rail", "1000", "Cash"),
+    Role("cash", "asset", "debit", "account or rail", "1000", "Cash"),
     Role("accounts_receivable", "asset", "debit", "invoice", "1200", "Accounts receivable"),
     Role("unbilled_receivable", "asset", "debit", "obligation", "1250", "Unbilled receivable (contract asset)"),
     Role("due_from_entities", "asset", "debit", "other entity", "1300", "Due from other entities"),
     Role("contract_costs", "asset", "debit", "cost", "1400", "Contract costs, capitalised"),
     Role("currency_exchange", "asset", "debit", "currency", "1360", "Currency exchange (clearing)"),
     Role("disputed_funds", "asset", "debit", "payment", "1350", "Disputed funds"),
+    Role("tax_withheld", "asset", "debit", "tax code", "1370", "Tax withheld by customers"),
+    Role("customer_clearing", "asset", "debit", "claimed or owed", "1380", "Between customers (clearing)"),
     Role("customer_balance", "liability", "credit", "customer", "2050", "Customer balances, unapplied"),
     Role("due_to_entities", "liability", "credit", "other entity", "2060", "Due to other entities"),
+    Role("unidentified_receipts", "liability", "credit", "receipt", "2070", "Unidentified receipts"),
     Role("tax_payable", "liability", "credit", "tax code", "2100", "Tax payable"),
     Role("customer_credits", "liability", "credit", "grant", "2150", "Customer credits (prepaid)"),
     Role("deferred_revenue", "liability", "credit", "obligation", "2200", "Deferred revenue"),
@@ -59,7 +62,7 @@ _ROLES = (
     Role("refunds", "revenue", "debit", "obligation", "4910", "Refunds (contra revenue)"),
     Role("disputes", "revenue", "debit", "obligation", "4920", "Lost disputes (contra revenue)"),
     Role("bad_debt", "expense", "debit", "obligation", "6100", "Bad debt"),
-    Role("processing_fees", "expense", "debit", "rail", "6200", "Payment processing fees"),
+    Role("processing_fees", "expense", "debit", "account or rail", "6200", "Payment processing fees"),
     Role("commissions", "expense", "debit", "cost", "6300", "Commissions"),
     Role("fulfilment_costs", "expense", "debit", "cost", "6320", "Costs to fulfil contracts"),
     Role("cost_impairment", "expense", "debit", "cost", "6310", "Impairment of contract costs"),
@@ -80,8 +83,11 @@ ROLES: dict[str, Role] = {role.name: role for role in _ROLES}
 # Items that are money or a claim to it: they are revalued at each month's end (ASC 830-10-45-18 names those that aren't).
 MONETARY = (
     "cash", "accounts_receivable", "customer_balance", "due_from_entities", "due_to_entities", "refund_liability",
-    "tax_payable", "disputed_funds",
+    "tax_payable", "disputed_funds", "tax_withheld", "unidentified_receipts",
 )  # fmt: skip
+
+# What passes from one currency, or one customer, to another: never holds anything after a document, and takes no manual entry.
+CLEARING = ("currency_exchange", "customer_clearing")
 
 # Contract liabilities: what customers were promised and have not yet received.
 CONTRACT_LIABILITIES = ("customer_credits", "deferred_revenue")

@@ -123,6 +123,7 @@ Number = Annotated[
 ]
 PositiveNumber = Annotated[Number, AfterValidator(_positive)]
 NumberFromZero = Annotated[Number, AfterValidator(_not_negative)]
+Rail = Literal["card", "ach", "wire", "check", "external"]
 Pattern = Literal["daily", "monthly", "monthly_prorated", "point_in_time"]
 
 
@@ -322,6 +323,21 @@ class GlAccount(Document):
     product: Ref | None = None
     code: Text
     name: Name
+
+
+class MoneyAccount(Document):
+    """Where an entity's money lies: an account with a bank, a processor or another, in one currency.
+
+    `code` is its own general-ledger account; it may be below zero where it may be overdrawn.
+    """
+
+    type: Literal["money_account"]
+    entity: Ref
+    name: Name
+    kind: Literal["bank", "processor", "reserve", "other"]
+    currency: Currency
+    code: Annotated[Text, Field(min_length=1)] | None = None
+    overdraft: bool = False
 
 
 class Grant(Party):
@@ -583,7 +599,8 @@ class Payment(Party):
 
     type: Literal["payment"]
     date: Day
-    rail: Literal["card", "ach", "wire", "check", "external"]
+    rail: Rail | None = None
+    account: Ref | None = None
     amount: PositiveNumber
     fee: PositiveNumber | None = None
     fx_rate: PositiveNumber | None = None
@@ -593,6 +610,7 @@ class Payment(Party):
 
     @model_validator(mode="after")
     def _consistent(self) -> Payment:
+        require_place(self.account, self.rail)
         refuse_repeats("applications", [application.invoice for application in self.applications])
         return self
 
@@ -722,6 +740,7 @@ class Refund(Document):
     date: Day
     amount: PositiveNumber
     fee: PositiveNumber | None = None
+    account: Ref | None = None
     invoice: Ref | None = None
     reason: Text | None = None
 
@@ -753,6 +772,7 @@ class Dispute(Document):
     opening: Ref | None = None
     fee: PositiveNumber | None = None
     fee_refund: PositiveNumber | None = None
+    account: Ref | None = None
 
     dated_by: ClassVar[str] = "date"
 
@@ -784,8 +804,69 @@ class Recovery(Document):
     type: Literal["recovery"]
     write_off: Ref
     date: Day
-    rail: Literal["card", "ach", "wire", "check", "external"]
+    rail: Rail | None = None
+    account: Ref | None = None
     amount: PositiveNumber
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recovery:
+        require_place(self.account, self.rail)
+        return self
+
+
+class Transfer(Document):
+    """Money moved between two accounts of an entity: a payout, a top-up, a reserve.
+
+    `amount` leaves the one; `received` is what arrives where the other is in another currency. The fee is on `fee_account`.
+    """
+
+    type: Literal["transfer"]
+    entity: Ref
+    date: Day
+    from_account: Ref
+    to_account: Ref
+    amount: PositiveNumber
+    received: PositiveNumber | None = None
+    fee: PositiveNumber | None = None
+    fee_account: Ref | None = None
+    kind: Literal["payout", "top_up", "transfer"] = "transfer"
+    description: Text | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Transfer:
+        if self.from_account == self.to_account:
+            raise ValueError(f"to_account = {self.to_account}: expected another account than from_account")
+        if self.fee_account is not None and self.fee is None:
+            raise ValueError(f"fee_account = {self.fee_account}: expected beside a fee")
+        return self
+
+
+class TransferReversal(Document):
+    """A transfer that came back whole, such as a payout that failed; its fee only where it was returned too."""
+
+    type: Literal["transfer_reversal"]
+    transfer: Ref
+    date: Day
+    fee_returned: bool = False
+    reason: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"
+
+
+class Fee(Document):
+    """What a bank or a processor charged an account, or gave back of what it had charged (`returned`)."""
+
+    type: Literal["fee"]
+    entity: Ref
+    account: Ref
+    date: Day
+    amount: PositiveNumber
+    returned: bool = False
+    description: Text | None = None
 
     dated_by: ClassVar[str] = "date"
 
@@ -815,6 +896,12 @@ class ManualEntry(Document):
     approved_by: Annotated[Text, Field(min_length=1)]
 
     dated_by: ClassVar[str] = "date"
+
+
+def require_place(account: str | None, rail: str | None) -> None:
+    """Raise ValueError where money names neither an account nor a rail."""
+    if account is None and rail is None:
+        raise ValueError("account = missing: expected the money_account that took it, or the rail it came by")
 
 
 def refuse_repeats(field: str, ids: list[str]) -> None:

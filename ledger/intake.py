@@ -26,12 +26,14 @@ from ledger import (
     issuing,
     journal,
     manual,
+    money_accounts,
     parties,
     payments,
     personal,
     reading,
     reversals,
     taxes,
+    transfers,
     usage,
 )
 from ledger.beside import Lines, Rows
@@ -100,6 +102,7 @@ TYPES: Mapping[str, DocumentType] = {
     "coupon": DocumentType(documents.Coupon, coupons.post_coupon, _always),
     "fx_rate": DocumentType(documents.FxRate, parties.post_fx_rate, _always),
     "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account, _always),
+    "money_account": DocumentType(documents.MoneyAccount, money_accounts.post_money_account, _always),
     "grant": DocumentType(documents.Grant, issuing.post_grant, _of_nothing_else),
     "grant_return": DocumentType(documents.GrantReturn, corrections.post_grant_return),
     "breakage_estimate": DocumentType(documents.BreakageEstimate, breakage.post_breakage_estimate),
@@ -109,6 +112,9 @@ TYPES: Mapping[str, DocumentType] = {
     "application": DocumentType(documents.Application, payments.post_application, _always),
     "unapplication": DocumentType(documents.Unapplication, reversals.post_unapplication),
     "payment_reversal": DocumentType(documents.PaymentReversal, reversals.post_payment_reversal),
+    "transfer": DocumentType(documents.Transfer, transfers.post_transfer, _always),
+    "transfer_reversal": DocumentType(documents.TransferReversal, transfers.post_transfer_reversal),
+    "fee": DocumentType(documents.Fee, transfers.post_fee, _always),
     "manual_entry": DocumentType(documents.ManualEntry, manual.post_manual_entry),
 }
 

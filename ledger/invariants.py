@@ -401,6 +401,24 @@ QUESTIONS = (
            join customer c using (customer_id) where net <> 0""",
     ),
     Question(
+        "what passes between customers leaves one and enters another, with every document",
+        "documents that pass money between customers",
+        "select count(distinct document_id) from entry join posting using (customer_id, entry_id) join account a using (customer_id)"
+        " where a.role = 'customer_clearing' and a.account_id in (debit_account, credit_account)",
+        """with passed as (
+               select p.customer_id, p.entry_id, a.entity, a.currency, n.currency as home, x.sign * p.amount as net,
+                      x.sign * p.functional_amount as functional
+               from account a join entity n using (entity)
+               join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account)
+               cross join lateral (select case a.account_id when p.debit_account then 1 else -1 end as sign) x
+               where a.role = 'customer_clearing'
+           )
+           select format('%s: <%s|%s>, <%s|%s>', x.of, sum(net), t.currency, sum(functional), t.home)
+           from passed t join entry e using (customer_id, entry_id) join document d using (document_id)
+           cross join lateral (select case d.type when 'beside' then d.ref else d.type || ':' || d.ref end as of) x
+           group by x.of, t.entity, t.currency, t.home having sum(net) <> 0 or sum(functional) <> 0""",
+    ),
+    Question(
         "no capitalised cost is amortised or impaired beyond what it cost, on any day",
         "costs",
         "select count(*) from contract_cost",

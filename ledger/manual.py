@@ -10,11 +10,12 @@ from datetime import date, timedelta
 
 from ledger import documents, uses
 from ledger.approval import require_second
-from ledger.books import HOUSE, HOUSE_REF, AccountKey, Books, Movement, Source
-from ledger.chart import ROLES
+from ledger.books import HOUSE, HOUSE_REF, MONEY_ACCOUNT, AccountKey, Books, Movement, Source
+from ledger.chart import CLEARING, ROLES
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.grants import NET_GRANT, Funding, grant_accounts
 from ledger.money import to_minor, to_text
+from ledger.money_accounts import find_of
 from ledger.obligations import obligation_sides
 from ledger.payments import find_invoice
 from ledger.positions import available
@@ -26,7 +27,7 @@ MANUAL = "manual"
 
 # What a manual entry may name on an account of a role, and must exist.
 _SUBJECTS = {
-    "cash": ("rail",),
+    "cash": ("account", "rail"),
     "due_from_entities": ("entity",),
     "due_to_entities": ("entity",),
     "accounts_receivable": ("invoice",),
@@ -136,6 +137,8 @@ def _subject(
 ) -> str:
     """What a side of a line is about, known. Raises UnknownReference, or Refused for what a role is not about."""
     field = f"{side}_subject"
+    if role in CLEARING:
+        raise Refused(side, role, "expected an account that may hold something: this one is cleared by documents")
     if role == "customer_balance":
         if line.customer is None:
             raise Refused("customer", "missing", "expected the customer whose balance it is")
@@ -147,7 +150,7 @@ def _subject(
     if kind not in allowed or not ref:
         expected = " or ".join(f"{name}:..." for name in allowed)
         raise Refused(field, subject, f"expected {expected or 'none'} on {role}")
-    if kind != "rail" and line.customer is None:
+    if kind not in ("account", "rail", "tax") and line.customer is None:
         raise Refused("customer", "missing", f"expected the customer whose {kind} it is")
     _REQUIRE[kind](wallets, source, line, side, subject)
     return subject
@@ -156,6 +159,11 @@ def _subject(
 def _require_rail(_wallets: Wallets, _source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
     if subject.removeprefix("rail:") not in _RAILS:
         raise Refused(f"{side}_subject", subject, f"expected rail: and one of {', '.join(_RAILS)}")
+
+
+def _require_account(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+    account = subject.removeprefix(MONEY_ACCOUNT)
+    find_of(wallets.books, account, source.entity, source.currency, f"{side}_subject")
 
 
 def _require_entity(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
@@ -190,6 +198,7 @@ def _require_obligation(wallets: Wallets, source: Source, _line: documents.Manua
 
 
 _REQUIRE = {
+    "account": _require_account,
     "rail": _require_rail,
     "entity": _require_entity,
     "invoice": _require_invoice,

@@ -15,6 +15,7 @@ from ledger.books import AccountKey, Books, Movement, Source
 from ledger.currencies import clearing_subject
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
 from ledger.money import share, to_minor, to_text
+from ledger.money_accounts import cash_of
 from ledger.positions import available
 from ledger.receivables import CUSTOMER, Invoice, invoice_subject
 from ledger.uses import Piece
@@ -155,7 +156,7 @@ def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> 
             f"{to_text(applied, doc.currency)} {doc.currency}",
             f"expected at most the payment's amount, {to_text(amount, doc.currency)}",
         )
-    rail = f"rail:{doc.rail}"
+    rail = cash_of(books, doc.entity, doc.currency, doc.account, doc.rail)
     movements = [Movement("payment.received", amount, rail, CUSTOMER), Movement("payment.fee", fee, rail, rail)]
     books.post(source, doc.date, movements)
     piece = uses.bring(books, source, amount, doc.date)

@@ -17,6 +17,7 @@ from ledger.errors import Refused, UnknownReference
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.line_changes import add_change
 from ledger.money import allocate, share, to_minor
+from ledger.money_accounts import cash_named, cash_of
 from ledger.obligations import Correction, Decided, Obligations, Taking, earned_ahead, obligation_sides
 from ledger.receivables import invoice_subject
 from ledger.settlements import require_at_most, require_not_before
@@ -36,7 +37,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     amount = to_minor(doc.amount, row.currency)
     written, before = _reached(books, row, doc)
     require_at_most(amount, written - before, row.currency, f"what of write-off {doc.write_off} is not recovered")
-    rail = f"rail:{doc.rail}"
+    rail = cash_of(books, row.entity, row.currency, doc.account, doc.rail)
     movements, owed_again = _taxes(books, row, document_id, rail, (before, before + amount, written))
     lines = _written_off(books, row.customer_id, row.document_id)
     recoveries = [
@@ -200,18 +201,18 @@ def _recoveries(books: Books, write_off: Any, lines: Sequence[_WrittenOff]) -> l
     """The recoveries of a write-off that are in the books, in the order of their dates."""
     rows = books.connection.execute(
         text(
-            "select x.document_id, d.dated_on, d.body::json ->> 'rail' as rail, x.invoice_id, x.line, x.subject,"
+            "select x.document_id, d.dated_on, d.body::json ->> 'rail' as rail, d.body::json ->> 'account' as account, x.invoice_id, x.line, x.subject,"
             " -sum(x.amount_minor)::bigint as amount, max(x.part) as last from line_change x"
             " join document d using (customer_id, document_id)"
             " where x.customer_id = :customer_id and x.kind = 'recovery' and x.undoes = :document_id"
-            " group by 1, 2, 3, 4, 5, 6 order by d.dated_on, x.document_id"
+            " group by 1, 2, 3, 4, 5, 6, 7 order by d.dated_on, x.document_id"
         ),
         {"customer_id": write_off.customer_id, "document_id": write_off.document_id},
     ).all()
     places = {(line.invoice_id, line.line, line.subject): place for place, line in enumerate(lines)}
     found: dict[int, _Recovery] = {}
     for row in rows:
-        rail = f"rail:{row.rail}"
+        rail = cash_named({"account": row.account, "rail": row.rail})
         item = found.setdefault(row.document_id, _Recovery(row.document_id, row.dated_on, rail, 0, [0] * len(lines)))
         item.stands[places[row.invoice_id, row.line, row.subject]] += row.amount
         item.amount += row.amount

@@ -15,6 +15,7 @@ from ledger.currencies import clearing_subject
 from ledger.dates import LAST_DAY
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import share, to_minor, to_text
+from ledger.money_accounts import cash_named
 from ledger.payments import Settlement, applied, find_invoice, read_payment, settle, unapply
 from ledger.receivables import CUSTOMER, Invoice
 from ledger.uses import Piece
@@ -116,7 +117,7 @@ def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, docu
             f"expected one of which all is there, {to_text(amount, source.currency)}: {to_text(left, source.currency)} is"
             + _gone(books, source, doc.payment),
         )  # fmt: skip
-    rail = f"rail:{body['rail']}"
+    rail = cash_named(body)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
     for on, pieces in uses.steps_of(books, source, found.document_id, doc.date):
         _undo(books, source, pieces, on)

@@ -115,6 +115,17 @@ gl_account = Table(
     _text("name"),
 )
 
+money_account = Table(
+    "money_account",
+    metadata,
+    _text("account", key=True),
+    _refers("entity", "entity.entity"),
+    _text("name"),
+    _text("kind"),
+    _text("currency"),
+    Column("overdraft", Boolean, nullable=False, server_default=text("false")),
+)
+
 tax_code = Table(
     "tax_code",
     metadata,

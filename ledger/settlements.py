@@ -25,6 +25,7 @@ from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.expiry import expired_by
 from ledger.grants import Funding
 from ledger.money import to_minor, to_text
+from ledger.money_accounts import cash_named, cash_of
 from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments import read_payment
 from ledger.positions import available
@@ -44,7 +45,7 @@ class _Payment:
     source: Source
     document_id: int
     ref: str
-    rail: str
+    cash: str
     paid_on: date
     left: int
     pieces: tuple[Piece, ...]
@@ -69,7 +70,7 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
     left = uses.left_of(books, source, found.document_id, f"payment:{ref}", on)
     paid_on = date.fromisoformat(body["date"])
     names_ = {row.invoice_id: row.ref for row in names}
-    return _Payment(source, found.document_id, ref, f"rail:{body['rail']}", paid_on, left, tuple(pieces), names_)
+    return _Payment(source, found.document_id, ref, cash_named(body), paid_on, left, tuple(pieces), names_)
 
 
 def require_at_most(amount: int, most: int, currency: str, what: str) -> None:
@@ -293,8 +294,9 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     plan = _plan(wallets, document_id, payment, uses.without(settled_, freed), left)
     split, others, decided = _decide(wallets, document_id, doc.id, doc.date, "refund", plan, obligations)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
-    fees = [Movement("payment.fee", fee, payment.rail, payment.rail)]
-    _go(wallets, payment, doc.date, "refund", payment.rail, freed, split, others, decided, fees)
+    cash = cash_of(books, source.entity, source.currency, doc.account, payment.cash)
+    fees = [Movement("payment.fee", fee, cash, cash)]
+    _go(wallets, payment, doc.date, "refund", cash, freed, split, others, decided, fees)
     return source.customer.customer_id
 
 
@@ -432,8 +434,9 @@ def post_refund_reversal(
         raise Refused("refund", doc.refund, f"expected one that did not fail already: {row.reversed_by} says it did")
     payment = _find_payment(wallets, document_id, row.body["payment"], doc.date)
     amount = to_minor(documents.decimal_of(row.body["amount"]), payment.source.currency)
+    cash = cash_of(books, payment.source.entity, payment.source.currency, row.body.get("account"), payment.cash)
     of = Undone(row.document_id, "refund", payment.document_id, amount, (0, amount))
-    undo(wallets, payment.source, doc.id, of, doc.date, "refund_reversal", payment.rail, obligations)
+    undo(wallets, payment.source, doc.id, of, doc.date, "refund_reversal", cash, obligations)
     return payment.source.customer.customer_id
 
 
@@ -450,7 +453,8 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         refs = [payment.invoices[piece.invoice_id] for piece in payment.settled]
         billed.stand_together(books, source.customer.customer_id, refs)
     day = books.open_day(source, doc.date)
-    subject, rail = f"payment:{doc.payment}", payment.rail
+    subject = f"payment:{doc.payment}"
+    rail = cash_of(books, source.entity, source.currency, doc.account, payment.cash)
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")

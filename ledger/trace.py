@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger import personal
+from ledger.books import BESIDE
 from ledger.entries import EntryFacts, entry_json, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
@@ -207,6 +208,12 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     if kind == "contract":
         results += _changes(connection, row.customer_id, row.document_id, made)
     results += _later_entries(connection, row.customer_id, row.document_id, made)
+    if kind == "money_account":
+        results += [
+            Step("entry", str(e.entry_id), f"{e.effective_on} {e.document}: {e.amounts()}", 1)
+            for e in _on_cash(connection, ref)
+        ]
+    results += _about(connection, kind, ref)
     sources = _named_by(connection, kind, ref, depth=0)
     if kind == "invoice":
         sources += _usage_steps(billed_by_invoice(connection, row.customer_id, row.document_id), "usage")
@@ -297,14 +304,31 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
         body[key] for key in ("invoice",) if key in body
     ]
     steps += [_document_step(connection, "invoice", invoice, depth) for invoice in named]
+    if kind == BESIDE:
+        of_type, _, of_ref = body["of"].partition(":")
+        steps.append(_document_step(connection, of_type, of_ref, depth))
+    for key, type_ in _NAMES.items():
+        if body.get(key):
+            steps.append(_document_step(connection, type_, body[key], depth))
     return steps
+
+
+# The types of the documents that these fields name.
+_NAMES = {
+    "account": "money_account", "from_account": "money_account", "to_account": "money_account", "fee_account": "money_account",
+    "transfer": "transfer",
+}  # fmt: skip
+
+
+# The types of the documents that make subjects of these kinds, one each.
+_MADE_BY = {"invoice": "invoice", "account": "money_account"}
 
 
 def _makers(connection: Connection, subject: str, depth: int) -> list[Step]:
     """The documents that made a subject: a grant with the invoices that bill it, an invoice, an obligation."""
     kind, _, ref = subject.partition(":")
-    if kind == "invoice":
-        return [_document_step(connection, "invoice", ref, depth)]
+    if kind in _MADE_BY:
+        return [_document_step(connection, _MADE_BY[kind], ref, depth)]
     if kind == "grant":
         invoices = connection.execute(
             text(
@@ -378,6 +402,36 @@ def _later_entries(connection: Connection, customer_id: int, document_id: int, s
         for e in _on_subjects(connection, customer_id, made)
         if e.entry_id not in own
     ]
+
+
+def _on_cash(connection: Connection, account: str) -> list[EntryFacts]:
+    """The first entries that move the cash of an account of money, whosever they are."""
+    return read_entries(
+        connection,
+        "(e.customer_id, e.entry_id) in (select p.customer_id, p.entry_id from account a join posting p"
+        " on p.customer_id = a.customer_id and (p.debit_account = a.account_id or p.credit_account = a.account_id)"
+        " where a.role = 'cash' and a.subject = :subject)",
+        {"subject": f"account:{account}"},
+        order="e.occurred_on, e.entry_id",
+    )
+
+
+# What later documents say of a document of the house, and which name it by its type.
+_ABOUT = {"transfer": ["transfer_reversal"]}
+
+
+def _about(connection: Connection, kind: str, ref: str) -> list[Step]:
+    """The documents that undo, or go on with, a document of the house."""
+    rows = connection.execute(
+        text(
+            "select d.type, d.ref, d.dated_on, d.body from document_key k join document d using (customer_id, document_id)"
+            " where k.type = any(:types) and d.body::json ->> :kind = :ref order by d.dated_on, d.document_id"
+        ),
+        {"types": _ABOUT.get(kind, []), "kind": kind, "ref": ref},
+    )
+    found = [Step(row.type, row.ref, _describe(row), 0) for row in rows]
+    beside = _document(connection, BESIDE, f"{kind}:{ref}")
+    return [*found, Step(BESIDE, beside.ref, "what it moves of others", 0)] if beside else found
 
 
 def _superseding(connection: Connection, row: Any) -> list[str]:

@@ -1,10 +1,11 @@
-"""What verification asks of what is promised: what must hold, and what it watches beside.
+"""What verification asks of what is promised: what must hold, and what it watches beside, of accounts of money too.
 
 What is found by watching is a warning, with its age and documents, and never a failure.
 """
 
 from __future__ import annotations
 
+from ledger import money_accounts
 from ledger.verify import Watch
 from revrec import below_zero, standing
 from revrec.kept import TERMS
@@ -20,4 +21,4 @@ BELOW_ZERO = Watch(
     below_zero.told,
 )
 HELD = (TERMS,)
-WATCHES = (STANDING, BELOW_ZERO)
+WATCHES = (STANDING, BELOW_ZERO, money_accounts.WATCH)

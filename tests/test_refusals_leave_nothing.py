@@ -64,6 +64,11 @@ BASE: list[Document] = [
     {"type": "contract_cost", "id": "CC", "contract": "C", "date": "2026-01-01", "amount": "30.00", "end": "2026-12-31"},
     {"type": "dispute", "id": "D", "payment": "P1", "date": "2026-01-25", "amount": "20.00", "status": "opened"},
     {"type": "dispute", "id": "DM", "payment": "PM", "date": "2026-01-25", "amount": "80.00", "status": "opened"},
+    *({"type": "money_account", "id": ref, "entity": "us", "name": ref, "kind": "bank", "currency": currency, "code": code}
+      for ref, currency, code in (("bank", "USD", "1010"), ("euro", "EUR", "1020"))),
+    payment("PE", "40.00", "2026-01-21", account="euro") | EUR,
+    {"type": "transfer", "id": "T", "entity": "us", "date": "2026-01-22", "from_account": "euro", "to_account": "bank", "amount": "30.00",
+     "received": "32.00", "fee": "1.00"},
     {"type": "write_off", "id": "W", "invoice": "I3", "date": "2026-01-26", "amount": "20.00", "approved_by": "c", **BECAUSE},
 ]  # fmt: skip
 
@@ -93,6 +98,13 @@ NEXT: list[Document] = [
     invoice("n", "2026-02-01", one_time("10.00"), service("9.00", "2026-02-01", "2026-02-28", "2", entity="eu")),
     invoice("n", "2026-02-01", one_time("10.00"), service("9.00", "2026-02-01", "2026-02-28", "2", entity="eu"), supersedes="I5"),
     invoice("n", "2026-02-01", one_time("10.00"), billed_usage("4.00", "2") | {"product": "seats"}, supersedes="I4"),
+    {"type": "money_account", "id": "n", "entity": "eu", "name": "N", "kind": "processor", "currency": "USD", "code": "1030", "overdraft": True},
+    {"type": "transfer", "id": "n", "entity": "us", "date": "2026-02-01", "from_account": "euro", "to_account": "bank", "amount": "5.00",
+     "received": "6.00", "fee": "0.50", "fee_account": "bank"},
+    {"type": "transfer_reversal", "id": "n", "transfer": "T", "date": "2026-02-01", "fee_returned": True, **BECAUSE},
+    {"type": "fee", "id": "n", "entity": "us", "account": "euro", "date": "2026-02-01", "amount": "5.00"},
+    payment("n", "20.00", "2026-02-01", fee="1.00", account="euro") | EUR,
+    {"type": "refund", "id": "n", "payment": "PE", "date": "2026-02-01", "amount": "10.00"},
     payment("n", "20.00", "2026-02-01", ("IC", "12.00"), fee="1.00"), payment("n", "20.00", "2026-02-01", ("I2", "12.00")) | EUR,
     payment("n", "20.00", "2026-02-01") | {"applications": [{"invoice": "I2", "amount": "10.00", "paid": "13.00"}]},
     application("n", "10.00", "2026-02-01", "IC"), application("n", "10.00", "2026-02-01", "I2") | EUR,

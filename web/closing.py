@@ -8,7 +8,7 @@ from datetime import date
 
 from sqlalchemy import Connection, Engine, text
 
-from ledger import periods, revaluation
+from ledger import money_accounts, periods, revaluation
 from ledger.dates import month_end, month_start, month_text
 from ledger.errors import Refused
 from ledger.reports import Filters
@@ -109,10 +109,11 @@ def _verified(engine: Engine) -> Item:
 
 
 def _watched(connection: Connection, entity: str, last: date, recognised: date | None) -> list[Item]:
-    """What is left standing of what has ended by a month's end, and what of its revenue is below zero without a cause."""
+    """What is left standing of what has ended by a month's end, what of its revenue is below zero without a cause, and money that is not there."""
     filters = Filters(entity=entity, as_of=last)
     left = standing.find(connection, filters, recognised=recognised)
     below = below_zero.find(connection, replace(filters, since=month_start(last)))
+    overdrawn = money_accounts.told(connection, filters)
     return [
         Item(
             "nothing is left standing of what has ended", not left,
@@ -122,5 +123,9 @@ def _watched(connection: Connection, entity: str, last: date, recognised: date |
             "no revenue is below zero without a cause", not below,
             "; ".join(f"{row['subject']} of {row['customer']}" for row in below[:_NAMED]) + (" and more" if len(below) > _NAMED else ""),
             True, "below-zero",
+        ),
+        Item(
+            "no account of money is below zero", not overdrawn,
+            "; ".join(overdrawn[:_NAMED]) + (" and more" if len(overdrawn) > _NAMED else ""), True, "money-accounts",
         ),
     ]  # fmt: skip

@@ -49,6 +49,7 @@ REPORTS: Mapping[str, str] = {
     "statement": "ledger.statements:statement",
     "dunning": "ledger.statements:dunning",
     "tax": "ledger.reports:tax",
+    "money-accounts": "ledger.money_accounts:money_accounts",
     "between-entities": "ledger.masters:between_entities",
     "discounts": "ledger.coupons:discounts",
     "exported": "adapters.delivery:exported",
@@ -61,6 +62,7 @@ GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
         ("income-statement", "What was earned and spent, by fiscal year."),
         ("balance-sheet", "What is owned and owed."),
         ("summary", "Each account's movement by month."),
+        ("money-accounts", "What banks and processors hold of ours."),
         ("between-entities", "What entities owe each other."),
     )),
     ("Revenue", (

@@ -16,7 +16,7 @@ REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
     "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "standing", "below-zero", "stand-alone-prices", "contracts", "allocation", "modifications",
     "estimates", "financing", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
-    "discounts", "between-entities", "exported",
+    "discounts", "money-accounts", "between-entities", "exported",
 )  # fmt: skip
 
 
@@ -64,7 +64,8 @@ def report(
 
     \b
     Books:        trial-balance, income-statement, balance-sheet, summary,
-                  between-entities, changes (since --known-at)
+                  money-accounts, between-entities,
+                  changes (since --known-at)
     Revenue:      revenue-waterfall, schedule, disaggregation,
                   recognition-journal, discounts, standing, below-zero
     Contracts:    contracts, deferred-rollforward, asset-rollforward,

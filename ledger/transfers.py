@@ -1,0 +1,121 @@
+"""Money that moves between an entity's own accounts, and what banks and processors charge: of no customer."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger import documents
+from ledger.books import HOUSE, HOUSE_REF, Books, Movement
+from ledger.errors import ConflictingDocument, InvalidDocument, Refused, UnknownReference
+from ledger.money import to_minor
+from ledger.money_accounts import MoneyAccount, find_of
+from ledger.wallets import Wallets
+
+
+def post_transfer(wallets: Wallets, doc: documents.Transfer, document_id: int) -> int:
+    """Move money between two accounts; between currencies at what arrived, and what rates leave over is realised."""
+    books = wallets.books
+    left = find_of(books, doc.from_account, doc.entity, field="from_account")
+    arrived = find_of(books, doc.to_account, doc.entity, field="to_account")
+    amount, received = _amounts(doc, left, arrived)
+    charged = _charged(books, doc, left)
+    _move(books, document_id, doc.date, (left, amount), (arrived, received))
+    if charged is not None:
+        _fee(books, document_id, doc.date, *charged, returned=False)
+    return HOUSE
+
+
+def _amounts(doc: documents.Transfer, left: MoneyAccount, arrived: MoneyAccount) -> tuple[int, int]:
+    """What leaves the one account, and what arrives in the other."""
+    amount = to_minor(doc.amount, left.currency)
+    if left.currency == arrived.currency:
+        if doc.received is not None:
+            raise InvalidDocument("received", doc.received, f"expected none: both accounts are in {left.currency}")
+        return amount, amount
+    if doc.received is None:
+        raise InvalidDocument("received", "missing", f"expected what arrived in {arrived.currency}")
+    return amount, to_minor(doc.received, arrived.currency, "received")
+
+
+def _charged(books: Books, doc: documents.Transfer, left: MoneyAccount) -> tuple[MoneyAccount, int] | None:
+    if doc.fee is None:
+        return None
+    account = left if doc.fee_account is None else find_of(books, doc.fee_account, doc.entity, field="fee_account")
+    return account, to_minor(doc.fee, account.currency, "fee")
+
+
+def _move(
+    books: Books, document_id: int, on: date, left: tuple[MoneyAccount, int], arrived: tuple[MoneyAccount, int]
+) -> None:
+    (from_, amount), (to, received) = left, arrived
+    source = books.source(document_id, HOUSE_REF, from_.entity, from_.currency, on, brings_in=False)
+    if from_.currency == to.currency:
+        movements = [Movement("transfer.moved", amount, to.subject, from_.subject)]
+    else:
+        through = f"currency:{from_.currency}>{to.currency}"
+        movements = [
+            Movement("transfer.exchanged", amount, through, from_.subject),
+            Movement("transfer.received", received, to.subject, through, currency=to.currency),
+        ]
+    books.post(source, on, movements)
+
+
+def _fee(books: Books, document_id: int, on: date, account: MoneyAccount, amount: int, *, returned: bool) -> None:
+    source = books.source(document_id, HOUSE_REF, account.entity, account.currency, on, brings_in=returned)
+    rule = "fee.returned" if returned else "fee.charged"
+    books.post(source, on, [Movement(rule, amount, account.subject, account.subject)])
+
+
+def post_fee(wallets: Wallets, doc: documents.Fee, document_id: int) -> int:
+    """Expense what an account was charged, or take back what came back of it."""
+    account = find_of(wallets.books, doc.account, doc.entity)
+    amount = to_minor(doc.amount, account.currency)
+    _fee(wallets.books, document_id, doc.date, account, amount, returned=doc.returned)
+    return HOUSE
+
+
+def post_transfer_reversal(wallets: Wallets, doc: documents.TransferReversal, document_id: int) -> int:
+    """Move back what a transfer moved. Raises ConflictingDocument where it came back before."""
+    books = wallets.books
+    books.flush()
+    transfer = _find(books, doc.transfer)
+    if doc.date < transfer.date:
+        raise Refused("date", doc.date, f"expected {transfer.date}, when transfer {doc.transfer} was made, or later")
+    before = books.connection.scalar(
+        text(
+            "select ref from document where customer_id = :house and type = 'transfer_reversal'"
+            " and body::json ->> 'transfer' = :transfer"
+        ),
+        {"house": HOUSE, "transfer": doc.transfer},
+    )
+    if before is not None:
+        raise ConflictingDocument(
+            "transfer", doc.transfer, f"was reversed by {before} already, expected one that stands"
+        )
+    if doc.fee_returned and transfer.fee is None:
+        raise Refused("fee_returned", "true", f"expected a transfer that had a fee: {doc.transfer} had none")
+    left = find_of(books, transfer.from_account, transfer.entity)
+    arrived = find_of(books, transfer.to_account, transfer.entity)
+    amount, received = _amounts(transfer, left, arrived)
+    charged = _charged(books, transfer, left) if doc.fee_returned else None
+    _move(books, document_id, doc.date, (arrived, received), (left, amount))
+    if charged is not None:
+        _fee(books, document_id, doc.date, *charged, returned=True)
+    return HOUSE
+
+
+def _find(books: Books, ref: str) -> documents.Transfer:
+    row: Any = books.connection.execute(
+        text(
+            "select d.body from document_key k join document d using (customer_id, document_id)"
+            " where k.type = 'transfer' and k.ref = :ref"
+        ),
+        {"ref": ref},
+    ).first()
+    if row is None:
+        raise UnknownReference("transfer", ref, "expected the id of a transfer posted before")
+    return documents.Transfer.model_validate(json.loads(row.body))

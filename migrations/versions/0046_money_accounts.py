@@ -1,0 +1,13 @@
+"""Accounts of money, and what moves between them.
+
+Revision ID: 0046
+"""
+
+from migrations.scripts import beside
+
+revision = "0046"
+down_revision = "0041"
+branch_labels = None
+depends_on = None
+
+upgrade, downgrade = beside(__file__)
