@@ -586,12 +586,28 @@ class Invoice(Party):
         return self
 
 
+class Withheld(Model):
+    """Tax that a customer withheld of what it owes, to pay it to an authority in our name."""
+
+    code: Ref
+    amount: PositiveNumber
+
+
 class PaymentApplication(Model):
-    """A part of a payment that settles an invoice; `paid` is what it takes of the money where that is another currency."""
+    """A part of a payment that settles an invoice; `paid` is what it takes of the money where that is another currency.
+
+    What the customer withheld settles the invoice beside the amount.
+    """
 
     invoice: Ref
     amount: PositiveNumber
     paid: PositiveNumber | None = None
+    withheld: Annotated[list[Withheld], Field(min_length=1, max_length=20)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PaymentApplication:
+        refuse_repeats("withheld", [part.code for part in self.withheld or ()])
+        return self
 
 
 class Payment(Party):
@@ -867,6 +883,98 @@ class Fee(Document):
     amount: PositiveNumber
     returned: bool = False
     description: Text | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+
+class RemittedTax(Model):
+    """What is remitted of a tax code; of what customers `withheld` by a code of theirs instead of money."""
+
+    code: Ref
+    amount: PositiveNumber
+    withheld: Ref | None = None
+
+
+class TaxRemittance(Document):
+    """Collected tax paid to the authority, by code, for the days of a period; in the entity's currency."""
+
+    type: Literal["tax_remittance"]
+    entity: Ref
+    date: Day
+    start: Day
+    end: Day
+    rail: Rail | None = None
+    account: Ref | None = None
+    lines: Annotated[list[RemittedTax], Field(min_length=1, max_length=1_000)]
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TaxRemittance:
+        if self.end < self.start:
+            raise ValueError(f"end = {self.end}: expected start ({self.start}) or later")
+        refuse_repeats(
+            "lines", [f"{line.code}{f' by {line.withheld}' if line.withheld else ''}" for line in self.lines]
+        )
+        if any(line.withheld is None for line in self.lines):
+            require_place(self.account, self.rail)
+        return self
+
+
+class CustomerCredit(Party):
+    """A balance given to a customer as goodwill; or what is left unused of one, taken back."""
+
+    type: Literal["customer_credit"]
+    date: Day
+    amount: PositiveNumber
+    takes_back: Ref | None = None
+    reason: Annotated[Text, Field(min_length=1)]
+
+    dated_by: ClassVar[str] = "date"
+
+
+class UnidentifiedReceipt(Document):
+    """Money that came in of which nobody knows yet who paid it; `text` is what came with it."""
+
+    type: Literal["unidentified_receipt"]
+    entity: Ref
+    currency: Currency
+    date: Day
+    rail: Rail | None = None
+    account: Ref | None = None
+    amount: PositiveNumber
+    fx_rate: PositiveNumber | None = None
+    text: Text | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> UnidentifiedReceipt:
+        require_place(self.account, self.rail)
+        return self
+
+
+class ReceiptIdentified(Document):
+    """Who an unidentified receipt turned out to be of, as a whole or in part: it is that customer's money from the day on."""
+
+    type: Literal["receipt_identified"]
+    receipt: Ref
+    customer: Ref
+    date: Day
+    amount: PositiveNumber | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+
+class ReceiptReturned(Document):
+    """An unidentified receipt, or a part of it, sent back to where it came from."""
+
+    type: Literal["receipt_returned"]
+    receipt: Ref
+    date: Day
+    amount: PositiveNumber | None = None
+    account: Ref | None = None
+    reason: Annotated[Text, Field(min_length=1)]
 
     dated_by: ClassVar[str] = "date"
 

@@ -23,6 +23,7 @@ from ledger import (
     coupons,
     documents,
     draws,
+    goodwill,
     issuing,
     journal,
     manual,
@@ -31,6 +32,8 @@ from ledger import (
     payments,
     personal,
     reading,
+    receipts,
+    remittances,
     reversals,
     taxes,
     transfers,
@@ -115,6 +118,11 @@ TYPES: Mapping[str, DocumentType] = {
     "transfer": DocumentType(documents.Transfer, transfers.post_transfer, _always),
     "transfer_reversal": DocumentType(documents.TransferReversal, transfers.post_transfer_reversal),
     "fee": DocumentType(documents.Fee, transfers.post_fee, _always),
+    "tax_remittance": DocumentType(documents.TaxRemittance, remittances.post_tax_remittance),
+    "customer_credit": DocumentType(documents.CustomerCredit, goodwill.post_customer_credit, _always),
+    "unidentified_receipt": DocumentType(documents.UnidentifiedReceipt, receipts.post_unidentified_receipt, _always),
+    "receipt_identified": DocumentType(documents.ReceiptIdentified, receipts.post_receipt_identified),
+    "receipt_returned": DocumentType(documents.ReceiptReturned, receipts.post_receipt_returned),
     "manual_entry": DocumentType(documents.ManualEntry, manual.post_manual_entry),
 }
 

@@ -19,6 +19,7 @@ from ledger.money_accounts import find_of
 from ledger.obligations import obligation_sides
 from ledger.payments import find_invoice
 from ledger.positions import available
+from ledger.taxes import require_code
 from ledger.uses import Piece
 from ledger.wallets import Wallets
 
@@ -31,6 +32,8 @@ _SUBJECTS = {
     "due_from_entities": ("entity",),
     "due_to_entities": ("entity",),
     "accounts_receivable": ("invoice",),
+    "tax_payable": ("tax",),
+    "tax_withheld": ("tax",),
     "customer_credits": ("grant",),
     "deferred_revenue": ("obligation",),
     "unbilled_receivable": ("obligation",),
@@ -62,6 +65,9 @@ def post_manual_entry(wallets: Wallets, doc: documents.ManualEntry, document_id:
     return source.customer.customer_id if len(by_customer) == 1 else HOUSE
 
 
+# What accounts of these roles hold is the entity's as a whole, whosever each part is: a line may take it from where it is not.
+_OF_THE_ENTITY = ("cash", "tax_payable", "tax_withheld")
+
 # What the lines before took out of accounts: a later line can't take it again.
 _Taken = dict[tuple[int, AccountKey], int]
 
@@ -80,7 +86,7 @@ def _movement(wallets: Wallets, source: Source, line: documents.ManualLine, on: 
     day = books.open_day(source, on)
     for side, role, subject in (("debit", line.debit, debit), ("credit", line.credit, credit)):
         key = AccountKey(source.entity, role, source.currency, subject)
-        if subject != MANUAL and role != "cash" and ROLES[role].side != side:
+        if subject != MANUAL and role not in _OF_THE_ENTITY and ROLES[role].side != side:
             before = taken.get((source.customer.customer_id, key), 0)
             _require_held(books, source, key, amount + before, day, f"{side}_subject")
             taken[source.customer.customer_id, key] = before + amount
@@ -166,6 +172,10 @@ def _require_account(wallets: Wallets, source: Source, _line: documents.ManualLi
     find_of(wallets.books, account, source.entity, source.currency, f"{side}_subject")
 
 
+def _require_tax(wallets: Wallets, _source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+    require_code(wallets.books, subject.removeprefix("tax:"), f"{side}_subject")
+
+
 def _require_entity(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
     other = subject.removeprefix("entity:")
     if wallets.books.entity(other).entity == source.entity:
@@ -200,6 +210,7 @@ def _require_obligation(wallets: Wallets, source: Source, _line: documents.Manua
 _REQUIRE = {
     "account": _require_account,
     "rail": _require_rail,
+    "tax": _require_tax,
     "entity": _require_entity,
     "invoice": _require_invoice,
     "grant": _require_grant,
@@ -209,7 +220,7 @@ _REQUIRE = {
 
 def _require_held(books: Books, source: Source, key: AccountKey, amount: int, day: date, field: str) -> None:
     held = max(available(books.history(source.customer.customer_id, key), day), 0)
-    if key.role != "cash" and amount > held:
+    if amount > held:
         raise OverApplication(
             field,
             f"{key.subject} {to_text(amount, source.currency)} {source.currency}",

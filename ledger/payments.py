@@ -20,6 +20,7 @@ from ledger.positions import available
 from ledger.receivables import CUSTOMER, Invoice, invoice_subject
 from ledger.uses import Piece
 from ledger.wallets import Wallets
+from ledger.withholding import withheld
 
 
 def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice") -> Invoice:
@@ -51,7 +52,7 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
 class Settlement:
     """Money put onto an invoice: `amount` in the invoice's currency, `paid` in the money's own, from `on`.
 
-    `day` is that or the first open one.
+    `day` is that or the first open one. What the customer withheld settles it beside the money.
     """
 
     invoice: Invoice
@@ -59,6 +60,7 @@ class Settlement:
     day: date
     amount: int
     paid: int
+    withheld: tuple[Movement, ...] = ()
 
 
 def _receivable_key(invoice: Invoice) -> AccountKey:
@@ -92,22 +94,24 @@ def _settlement(
     """
     invoice = find_invoice(books, source, item.invoice)
     amount = to_minor(item.amount, invoice.currency)
+    kept = () if isinstance(item, documents.Application) else tuple(withheld(books, item.withheld, invoice))
+    settled = amount + sum(part.amount for part in kept)
     on = max(on, invoice.recorded_on)
     day = books.open_day(source, on)
     due = max(available(books.history(source.customer.customer_id, _receivable_key(invoice)), day), 0)
-    if amount > due:
+    if settled > due:
         raise OverApplication(
             "amount",
-            f"{to_text(amount, invoice.currency)} {invoice.currency}",
+            f"{to_text(settled, invoice.currency)} {invoice.currency}",
             f"expected at most {to_text(due, invoice.currency)}, what is due of invoice {invoice.ref} on {day}"
             + _taken_later(books, source.customer.customer_id, invoice, day),
         )
     if invoice.currency == source.currency:
         if item.paid is not None:
             raise InvalidDocument("paid", item.paid, f"expected none: the invoice and the money are {source.currency}")
-        return Settlement(invoice, on, day, amount, amount)
+        return Settlement(invoice, on, day, amount, amount, kept)
     if item.paid is not None:
-        return Settlement(invoice, on, day, amount, to_minor(item.paid, source.currency, "paid"))
+        return Settlement(invoice, on, day, amount, to_minor(item.paid, source.currency, "paid"), kept)
     functional = books.entity(source.entity).currency
     if functional == invoice.currency and source.rate is not None:
         # the payment's own rate says what its money is worth
@@ -116,7 +120,7 @@ def _settlement(
     else:
         rate = books.rate(invoice.currency, source.currency, on)
         paid = currencies.convert(amount, invoice.currency, source.currency, rate)
-    return Settlement(invoice, on, day, amount, paid)
+    return Settlement(invoice, on, day, amount, paid, kept)
 
 
 def settle(books: Books, source: Source, settlement: Settlement, pieces: Sequence[Piece]) -> None:
@@ -131,7 +135,7 @@ def settle(books: Books, source: Source, settlement: Settlement, pieces: Sequenc
             Movement("payment.exchanged", settlement.paid, CUSTOMER, through),
             Movement("payment.applied_exchanged", settlement.amount, through, to, currency=invoice.currency),
         ]
-    books.post(source, settlement.on, movements)
+    books.post(source, settlement.on, [*movements, *settlement.withheld])
     uses.exchange(books, source, pieces, settlement.on, invoice.invoice_id, invoice.currency, settlement.amount)
 
 

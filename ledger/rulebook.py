@@ -1877,6 +1877,14 @@ _RULES = (
         "Money that nobody could place goes back to who sent it.",
         "ASC 405-20-40-1",
     ),
+    Rule(
+        877,
+        "tax.withheld_reopened",
+        "accounts_receivable",
+        "tax_withheld",
+        "The payment that came with withheld tax came back: the customer owes that part of the invoice again.",
+        "policy: tax withheld by customers",
+    ),
     # Currencies: functional amounts only, nothing in the account's own currency
     *(
         Rule(

@@ -147,6 +147,14 @@ def find_codes(books: Books, refs: Sequence[str]) -> list[TaxCode]:
     return found
 
 
+def require_code(books: Books, ref: str, field: str) -> None:
+    """Raise UnknownReference of a field unless it names a tax code."""
+    try:
+        find_codes(books, [ref])
+    except UnknownReference as refusal:
+        raise refusal.renamed(field) from None
+
+
 def default_codes(books: Books, customer: Customer) -> Sequence[str]:
     """The codes of a line that names none: the customer's own, else those of its country, in order of their ids."""
     if customer.tax_codes is not None:

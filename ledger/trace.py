@@ -316,12 +316,17 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
 # The types of the documents that these fields name.
 _NAMES = {
     "account": "money_account", "from_account": "money_account", "to_account": "money_account", "fee_account": "money_account",
-    "transfer": "transfer",
+    "transfer": "transfer", "receipt": "unidentified_receipt", "takes_back": "customer_credit",
 }  # fmt: skip
 
 
 # The types of the documents that make subjects of these kinds, one each.
-_MADE_BY = {"invoice": "invoice", "account": "money_account"}
+_MADE_BY = {
+    "invoice": "invoice",
+    "account": "money_account",
+    "receipt": "unidentified_receipt",
+    "credit": "customer_credit",
+}
 
 
 def _makers(connection: Connection, subject: str, depth: int) -> list[Step]:
@@ -416,18 +421,22 @@ def _on_cash(connection: Connection, account: str) -> list[EntryFacts]:
     )
 
 
-# What later documents say of a document of the house, and which name it by its type.
-_ABOUT = {"transfer": ["transfer_reversal"]}
+# Which documents undo one or go on with it, and the field in which they name it.
+_ABOUT = {
+    "transfer": ("transfer", ["transfer_reversal"]), "unidentified_receipt": ("receipt", ["receipt_identified", "receipt_returned"]),
+    "customer_credit": ("takes_back", ["customer_credit"]),
+}  # fmt: skip
 
 
 def _about(connection: Connection, kind: str, ref: str) -> list[Step]:
-    """The documents that undo, or go on with, a document of the house."""
+    """The documents that undo one, or go on with it, and what the house keeps beside it."""
+    named, types = _ABOUT.get(kind, ("", []))
     rows = connection.execute(
         text(
             "select d.type, d.ref, d.dated_on, d.body from document_key k join document d using (customer_id, document_id)"
-            " where k.type = any(:types) and d.body::json ->> :kind = :ref order by d.dated_on, d.document_id"
+            " where k.type = any(:types) and d.body::json ->> :named = :ref order by d.dated_on, d.document_id"
         ),
-        {"types": _ABOUT.get(kind, []), "kind": kind, "ref": ref},
+        {"types": types, "named": named, "ref": ref},
     )
     found = [Step(row.type, row.ref, _describe(row), 0) for row in rows]
     beside = _document(connection, BESIDE, f"{kind}:{ref}")

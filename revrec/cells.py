@@ -186,7 +186,7 @@ def _tax(row: _Row, key: str, filters: Filters) -> Figure:
         currency=row["currency"],
     )
     role, is_credit = ("tax_payable", True) if key == "tax" else ("memo_taxable_base", False)
-    return Figure((role,), is_credit, place, subject=f"tax:{row['code']}")
+    return Figure((role,), is_credit, place, flow="tax.other", subject=f"tax:{row['code']}")
 
 
 def _between(row: _Row, key: str, filters: Filters) -> Figure:

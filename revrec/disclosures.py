@@ -86,11 +86,17 @@ def _flow(rule: int, flows: Mapping[str, tuple[str, ...]]) -> str:
     return next((name for name, families in flows.items() if code.startswith(families)), "other")
 
 
-FLOWS = {"liability": _LIABILITY_FLOWS, "asset": _ASSET_FLOWS}
+# What was charged of a tax is all but these.
+_TAX_FLOWS = {"remitted": ("tax.",), "manual": ("manual",)}
+FLOWS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "liability": _LIABILITY_FLOWS,
+    "asset": _ASSET_FLOWS,
+    "tax": _TAX_FLOWS,
+}
 
 
 def rules_of(kind: str, flow: str) -> list[int]:
-    """The rules whose postings a column of a roll-forward adds up: of a `liability` or an `asset`."""
+    """The rules whose postings a column of a roll-forward adds up: of a `liability`, an `asset` or a `tax`."""
     return [number for number in BY_NUMBER if _flow(number, FLOWS[kind]) == flow]
 
 

@@ -69,6 +69,9 @@ BASE: list[Document] = [
     payment("PE", "40.00", "2026-01-21", account="euro") | EUR,
     {"type": "transfer", "id": "T", "entity": "us", "date": "2026-01-22", "from_account": "euro", "to_account": "bank", "amount": "30.00",
      "received": "32.00", "fee": "1.00"},
+    *({"type": "unidentified_receipt", "id": f"X{currency}", "entity": "us", "currency": currency, "date": "2026-01-22", "account": account, "amount": "30.00"}
+      for currency, account in (("USD", "bank"), ("EUR", "euro"))),
+    {"type": "customer_credit", "id": "GW", **PARTY, "date": "2026-01-22", "amount": "9.00", **BECAUSE},
     {"type": "write_off", "id": "W", "invoice": "I3", "date": "2026-01-26", "amount": "20.00", "approved_by": "c", **BECAUSE},
 ]  # fmt: skip
 
@@ -103,6 +106,14 @@ NEXT: list[Document] = [
      "received": "6.00", "fee": "0.50", "fee_account": "bank"},
     {"type": "transfer_reversal", "id": "n", "transfer": "T", "date": "2026-02-01", "fee_returned": True, **BECAUSE},
     {"type": "fee", "id": "n", "entity": "us", "account": "euro", "date": "2026-02-01", "amount": "5.00"},
+    {"type": "tax_remittance", "id": "n", "entity": "us", "date": "2026-02-01", "start": "2026-01-01", "end": "2026-01-31", "rail": "ach",
+     "lines": [{"code": "VAT", "amount": "5.00"}]},
+    {"type": "customer_credit", "id": "n", **PARTY, "date": "2026-02-01", "amount": "4.00", **BECAUSE},
+    {"type": "customer_credit", "id": "n", **PARTY, "date": "2026-02-01", "amount": "4.00", "takes_back": "GW", **BECAUSE},
+    {"type": "unidentified_receipt", "id": "n", "entity": "us", "currency": "EUR", "date": "2026-02-01", "account": "euro", "amount": "4.00"},
+    {"type": "receipt_identified", "id": "n", "receipt": "XEUR", "customer": "globex", "date": "2026-02-01", "amount": "4.00"},
+    {"type": "receipt_returned", "id": "n", "receipt": "XUSD", "date": "2026-02-01", **BECAUSE},
+    payment("n", "20.00", "2026-02-01") | {"applications": [{"invoice": "IC", "amount": "10.00", "withheld": [{"code": "VAT", "amount": "2.00"}]}]},
     payment("n", "20.00", "2026-02-01", fee="1.00", account="euro") | EUR,
     {"type": "refund", "id": "n", "payment": "PE", "date": "2026-02-01", "amount": "10.00"},
     payment("n", "20.00", "2026-02-01", ("IC", "12.00"), fee="1.00"), payment("n", "20.00", "2026-02-01", ("I2", "12.00")) | EUR,

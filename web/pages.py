@@ -394,12 +394,13 @@ def taxes() -> str:
         report = reports.make(connection, "tax", filters)
         figure = Figure(("tax_payable",), True, replace(filters, since=None, transaction=True))
         payable = held_by_currency(connection, replace(filters, since=None), "tax_payable")
+        left = reports.make(connection, "tax-payable", filters)
     charged: dict[str, int] = {}
     for row in report.rows:
         charged[row["currency"]] = charged.get(row["currency"], 0) + row["tax"]
     owed = {currency: -net for currency, net in payable.items()}
     return render_template(
-        "taxes.html", report=report, filters=filters, owed=owed, charged=charged, href=figure_link(figure)
+        "taxes.html", report=report, left=left, filters=filters, owed=owed, charged=charged, href=figure_link(figure)
     )
 
 

@@ -50,6 +50,8 @@ REPORTS: Mapping[str, str] = {
     "dunning": "ledger.statements:dunning",
     "tax": "ledger.reports:tax",
     "money-accounts": "ledger.money_accounts:money_accounts",
+    "unidentified-receipts": "ledger.receipts:unidentified",
+    "tax-payable": "ledger.remittances:tax_payable",
     "between-entities": "ledger.masters:between_entities",
     "discounts": "ledger.coupons:discounts",
     "exported": "adapters.delivery:exported",
@@ -63,6 +65,7 @@ GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
         ("balance-sheet", "What is owned and owed."),
         ("summary", "Each account's movement by month."),
         ("money-accounts", "What banks and processors hold of ours."),
+        ("unidentified-receipts", "Money of which nobody knows yet whose it is."),
         ("between-entities", "What entities owe each other."),
     )),
     ("Revenue", (
@@ -96,6 +99,7 @@ GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
         ("wallet-forecast", "When credits run out."),
         ("wallet-alerts", "Thresholds that were crossed."),
         ("tax", "Taxes by month and code; they tie to tax payable."),
+        ("tax-payable", "Taxes charged, remitted and set off, and what is left."),
         ("exported", "What was sent to accounting systems."),
     )),
 )  # fmt: skip

@@ -16,7 +16,7 @@ REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
     "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "standing", "below-zero", "stand-alone-prices", "contracts", "allocation", "modifications",
     "estimates", "financing", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
-    "discounts", "money-accounts", "between-entities", "exported",
+    "discounts", "money-accounts", "unidentified-receipts", "tax-payable", "between-entities", "exported",
 )  # fmt: skip
 
 
@@ -64,7 +64,8 @@ def report(
 
     \b
     Books:        trial-balance, income-statement, balance-sheet, summary,
-                  money-accounts, between-entities,
+                  money-accounts, unidentified-receipts,
+                  between-entities,
                   changes (since --known-at)
     Revenue:      revenue-waterfall, schedule, disaggregation,
                   recognition-journal, discounts, standing, below-zero
@@ -73,7 +74,8 @@ def report(
                   allocation, modifications,
                   estimates, financing, stand-alone-prices, contract-costs
     Wallets:      wallet, wallet-forecast, wallet-alerts
-    Receivables:  ar-aging, statement, dunning, tax
+    Receivables:  ar-aging, statement, dunning, tax,
+                  tax-payable
     Elsewhere:    exported (what was sent to accounting systems)
     """  # noqa: D301 - click's own mark for text that keeps its lines
     if as_of and until and as_of != until:

@@ -1,0 +1,52 @@
+"""Balances given to customers as goodwill: they pay invoices as the customer's own money does."""
+
+from __future__ import annotations
+
+from ledger import documents
+from ledger.books import AccountKey, Books, Movement, Source
+from ledger.errors import OverApplication, UnknownReference
+from ledger.money import to_minor, to_text
+from ledger.positions import available
+from ledger.receivables import CUSTOMER
+from ledger.wallets import Wallets
+
+
+def credit_subject(credit: str) -> str:
+    """The subject of what a credit lowers revenue by."""
+    return f"credit:{credit}"
+
+
+def post_customer_credit(wallets: Wallets, doc: documents.CustomerCredit, document_id: int) -> int:
+    """Give a customer a balance, or take one back as far as it is unused. Raises OverApplication beyond that."""
+    books = wallets.books
+    gives = doc.takes_back is None
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, brings_in=gives)
+    amount = to_minor(doc.amount, doc.currency)
+    if doc.takes_back is None:
+        movement = Movement("balance.given", amount, credit_subject(doc.id), CUSTOMER)
+    else:
+        _require_unused(books, source, doc, amount)
+        movement = Movement("balance.taken_back", amount, CUSTOMER, credit_subject(doc.takes_back))
+    books.post(source, doc.date, [movement])
+    return source.customer.customer_id
+
+
+def _require_unused(books: Books, source: Source, doc: documents.CustomerCredit, amount: int) -> None:
+    customer_id = source.customer.customer_id
+    day = books.open_day(source, doc.date)
+    place = (source.entity, source.currency)
+    credit = AccountKey(place[0], "promotional_credits", place[1], credit_subject(str(doc.takes_back)))
+    if not books.has_account(customer_id, credit):
+        raise UnknownReference(
+            "takes_back",
+            doc.takes_back,
+            f"expected the id of a customer_credit of {doc.customer} in {doc.currency} posted before",
+        )
+    balance = AccountKey(place[0], "customer_balance", place[1], CUSTOMER)
+    unused = max(min(available(books.history(customer_id, key), day) for key in (credit, balance)), 0)
+    if amount > unused:
+        raise OverApplication(
+            "amount",
+            f"{to_text(amount, doc.currency)} {doc.currency}",
+            f"expected at most {to_text(unused, doc.currency)}, what is unused of credit {doc.takes_back} on {day}",
+        )
