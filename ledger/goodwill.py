@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ledger import documents
+from sqlalchemy import text
+
+from ledger import documents, uses
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, UnknownReference
 from ledger.money import to_minor, to_text
@@ -28,6 +30,17 @@ def post_customer_credit(wallets: Wallets, doc: documents.CustomerCredit, docume
         _require_unused(books, source, doc, amount)
         movement = Movement("balance.taken_back", amount, CUSTOMER, credit_subject(doc.takes_back))
     books.post(source, doc.date, [movement])
+    if doc.takes_back is None:
+        uses.bring(books, source, amount, doc.date)
+    else:
+        given = books.connection.scalar(
+            text("select document_id from document_key where type = 'customer_credit' and ref = :ref"),
+            {"ref": doc.takes_back},
+        )
+        lying = uses.on_balance(books, source, doc.date)
+        uses.give_back(
+            books, source, uses.first(sorted(lying, key=lambda piece: piece.money_id != given), amount), doc.date
+        )
     return source.customer.customer_id
 
 

@@ -467,7 +467,7 @@ QUESTIONS = (
            ), left_there as (
                select u.customer_id, u.origin_id as invoice_id, sum(u.amount_minor) as net
                from money_use u join document d using (customer_id, document_id)
-               where u.origin_id <> 0 and u.amount_minor > 0 and d.type in ('credit_note', 'invoice_void', 'invoice', 'grant_return')
+               where u.origin_id <> 0 and u.amount_minor > 0 and u.money_id <> u.document_id and d.type in ('credit_note', 'invoice_void', 'invoice', 'grant_return')
                group by 1, 2
            ), known as (
                select customer_id, invoice_id, sum(amount_minor) as net from money_use where invoice_id <> 0 group by 1, 2

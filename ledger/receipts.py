@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import documents
+from ledger import documents, uses
 from ledger.between_customers import rate_of, receive
 from ledger.books import HOUSE, HOUSE_REF, OWED, AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -59,6 +59,7 @@ def post_receipt_identified(wallets: Wallets, doc: documents.ReceiptIdentified, 
     known = Movement("receipt.identified", amount, receipt.subject, OWED, rate=receipt.rate)
     books.post(receipt.source, doc.date, [known])
     receive(books, theirs, doc.date, amount, receipt.rate)
+    uses.bring(books, theirs, amount, doc.date)
     return HOUSE
 
 

@@ -20,6 +20,7 @@ from ledger.payments import Settlement, applied, find_invoice, read_payment, set
 from ledger.receivables import CUSTOMER, Invoice
 from ledger.uses import Piece
 from ledger.wallets import Wallets
+from ledger.withholding import reopened
 
 
 def post_unapplication(wallets: Wallets, doc: documents.Unapplication, document_id: int) -> int:
@@ -122,6 +123,7 @@ def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, docu
     for on, pieces in uses.steps_of(books, source, found.document_id, doc.date):
         _undo(books, source, pieces, on)
     _return(books, source, found.document_id, rail, doc.date)
+    books.post(source, doc.date, reopened(books, source.customer.customer_id, found.document_id))
     books.post(source, doc.date, [Movement("payment.fee", fee, rail, rail)])
     return source.customer.customer_id
 
