@@ -73,6 +73,12 @@ BASE: list[Document] = [
       for currency, account in (("USD", "bank"), ("EUR", "euro"))),
     {"type": "customer_credit", "id": "GW", **PARTY, "date": "2026-01-22", "amount": "9.00", **BECAUSE},
     {"type": "write_off", "id": "W", "invoice": "I3", "date": "2026-01-26", "amount": "20.00", "approved_by": "c", **BECAUSE},
+    invoice("I6", "2026-01-15", one_time("72.00") | {"tax_codes": ["VAT"]}), payment("P6", "60.00", "2026-01-20"),
+    application("A6", "60.00", "2026-01-21", "I6", payment="P6"), payment("PR", "15.00", "2026-01-20", ("I6", "15.00")),
+    {"type": "credit_note", "id": "CN6", "invoice": "I6", "date": "2026-01-22", "lines": [{"line": "1", "amount": "30.00"}]},
+    {"type": "refund", "id": "R6", "payment": "P6", "date": "2026-01-23", "amount": "20.00"},
+    {"type": "dispute", "id": "D6", "payment": "P6", "date": "2026-01-24", "amount": "9.00", "status": "opened"},
+    {"type": "dispute", "id": "D6/lost", "payment": "P6", "date": "2026-01-25", "amount": "9.00", "status": "lost", "opening": "D6"},
 ]  # fmt: skip
 
 # Documents of every kind that the base takes.
@@ -120,6 +126,14 @@ NEXT: list[Document] = [
     payment("n", "20.00", "2026-02-01") | {"applications": [{"invoice": "I2", "amount": "10.00", "paid": "13.00"}]},
     application("n", "10.00", "2026-02-01", "IC"), application("n", "10.00", "2026-02-01", "I2") | EUR,
     application("n", "10.00", "2026-02-01", "IC", from_invoice="I1"),
+    application("n", "10.00", "2026-02-01", "IC", from_invoice="I6", payment="P6"),
+    {"type": "unapplication", "id": "n", "application": "A6", "date": "2026-02-01", "amount": "4.00"},
+    {"type": "unapplication", "id": "n", "payment": "P1", "invoice": "I1", "date": "2026-02-01"},
+    {"type": "payment_reversal", "id": "n", "payment": "PR", "date": "2026-02-01", "fee": "4.00", **BECAUSE},
+    {"type": "payment_reversal", "id": "n", "payment": "PE", "date": "2026-02-01", **BECAUSE},
+    {"type": "credit_note_void", "id": "n", "credit_note": "CN6", "date": "2026-02-01", **BECAUSE},
+    {"type": "refund_reversal", "id": "n", "refund": "R6", "date": "2026-02-01", **BECAUSE},
+    {"type": "dispute", "id": "n", "payment": "P6", "date": "2026-02-01", "amount": "5.00", "status": "reinstated", "fee_refund": "1.00"},
     {"type": "invoice_void", "id": "n", "invoice": "I4", "date": "2026-02-01", **BECAUSE},
     {"type": "invoice_void", "id": "n", "invoice": "IG", "date": "2026-02-01", **BECAUSE},
     {"type": "credit_note", "id": "n", "invoice": "I1", "date": "2026-02-01", "lines": [{"line": "1", "amount": "10.00"}]},
