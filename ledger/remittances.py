@@ -127,7 +127,7 @@ def tax_payable(connection: Connection, filters: Filters) -> Report:
         text(
             "select m.*, sum(charged + manual - remitted - withheld) over ("
             "  partition by entity, currency, code order by month)::bigint as left_over from ("
-            " select x.entity, x.currency, case when x.subject like 'tax:%' then substr(x.subject, 5) else x.subject end as code,"
+            " select x.entity, x.currency, case when x.subject like 'tax:%' then substr(x.subject, 5) else '' end as code,"
             "  to_char(case when d.type = 'tax_remittance' then (d.body::json ->> 'end')::date else x.effective_on end, 'YYYY-MM') as month,"
             "  coalesce(sum(-x.sign * x.amount) filter (where x.rule <> all(:told)), 0)::bigint as charged,"
             "  coalesce(sum(-x.sign * x.amount) filter (where x.rule = :manual), 0)::bigint as manual,"

@@ -195,10 +195,39 @@ def _between(row: _Row, key: str, filters: Filters) -> Figure:
     return Figure((role,), key == "owes", place, subject=f"entity:{row['other']}")
 
 
+def _tax_left(row: _Row, key: str, filters: Filters) -> Figure | None:
+    """What was charged of a tax, or told by manual entries; a remittance is of the period it is for, whatever its day."""
+    if key not in ("charged", "manual"):
+        return None
+    first = parse_month(row["month"])
+    last = month_end(first)
+    place = Filters(
+        since=first, as_of=last if filters.as_of is None else min(last, filters.as_of), known_at=filters.known_at, entity=row["entity"],
+        currency=row["currency"], transaction=True,
+    )  # fmt: skip
+    subject = f"tax:{row['code']}" if row["code"] else "manual"
+    return Figure(("tax_payable",), True, place, flow="tax.manual" if key == "manual" else "tax.other", subject=subject)
+
+
+def _held(row: _Row, key: str, filters: Filters) -> Figure | None:
+    if key != "held":
+        return None
+    place = replace(filters, entity=row["entity"], currency=row["currency"], contract=None, transaction=True)
+    return Figure(("cash",), False, place, subject=f"account:{row['account']}")
+
+
+def _unidentified(row: _Row, key: str, filters: Filters) -> Figure | None:
+    if key != "left_over":
+        return None
+    place = replace(filters, entity=row["entity"], currency=row["currency"], contract=None, transaction=True)
+    return Figure(("unidentified_receipts",), True, place, subject=f"receipt:{row['receipt']}")
+
+
 _FIGURES: Mapping[str, Callable[[_Row, str, Filters], Figure | None]] = {
     "trial-balance": _account, "income-statement": _income, "balance-sheet": _balance, "summary": _summary,
     "revenue-waterfall": _waterfall, "deferred-rollforward": _roll_forward("liability", CONTRACT_LIABILITIES),
     "asset-rollforward": _roll_forward("asset", ("unbilled_receivable",)), "contract-balances": _contract_balance,
     "remaining-obligations": _remaining, "disaggregation": _disaggregated, "schedule": _scheduled, "wallet": _wallet,
     "unbilled": _unbilled, "tax": _tax, "between-entities": _between,
+    "tax-payable": _tax_left, "money-accounts": _held, "unidentified-receipts": _unidentified,
 }  # fmt: skip

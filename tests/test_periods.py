@@ -115,6 +115,7 @@ def test_the_checklist_says_what_the_month_waits_for_and_posts_nothing(cli: Cli)
         "ok   us: the books verify",
         "ok   us: nothing is left standing of what has ended",
         "ok   us: no revenue is below zero without a cause",
+        "ok   us: no account of money is below zero",
     ]
     assert cli.summary() == before
     cli.ok("recognize", "--through", "2026-01")

@@ -21,7 +21,7 @@ _PAGES = {
 }
 _THINGS = ("grant", "obligation")
 # Subjects that are no documents.
-_NO_PAGES = ("usage", "tax", "entity")
+_NO_PAGES = ("usage", "tax", "entity", "account", "receipt", "credit")
 _Row = Mapping[str, Any]
 
 
@@ -130,6 +130,20 @@ def _statement(row: _Row, _key: str, filters: Filters) -> str | None:
     )
 
 
+def _tax_payable(row: _Row, _key: str, filters: Filters) -> str:
+    """What is remitted, and left: the account with all that moved it."""
+    return url_for("pages.ledger_account", entity=row["entity"], role="tax_payable", as_of=filters.as_of)
+
+
+def _money_account(row: _Row, _key: str, _filters: Filters) -> str:
+    return url_for("pages.thing", kind="money_account", ref=row["account"])
+
+
+def _receipt(row: _Row, _key: str, _filters: Filters) -> str:
+    return url_for("pages.thing", kind="unidentified_receipt", ref=row["receipt"])
+
+
 _LINKS: Mapping[str, Callable[[_Row, str, Filters], str | None]] = {
     "revenue-waterfall": _waterfall, "contract-balances": _contract_balance, "remaining-obligations": _remaining, "statement": _statement,
+    "tax-payable": _tax_payable, "money-accounts": _money_account, "unidentified-receipts": _receipt,
 }  # fmt: skip
