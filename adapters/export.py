@@ -156,7 +156,8 @@ def export_again(connection: Connection, target: str, export_id: int, output: st
             "mapping", mapping.fingerprint or "missing", f"expected {wanted}, with which export {export_id} was written"
         )
     path = _place(output or kind.file)
-    parts = [month.part(filters, was.through) for month in was.months]
+    named = was.naming(connection)
+    parts = [replace(month.part(filters, was.through), **named) for month in was.months]
     with _proven(connection, kind, parts, mapping, path) as done:
         _compare(path, {name: Decimal(net) for name, net in json.loads(was.totals).items()}, done.totals)
     return Exported(path, f"export {export_id} again, {done.summary}")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -131,6 +131,11 @@ class Kept:
     at: datetime
     by: str
     months: list[Month]
+
+    def naming(self, connection: Connection) -> dict[str, Any]:
+        """As on which day, and by which documents, its customers were named."""
+        last = connection.scalar(text("select max(document_id) from document where posted_at <= :at"), {"at": self.at})
+        return {"named_on": self.at.astimezone(UTC).date(), "named_before": (last or 0) + 1}
 
 
 def find(connection: Connection, target: str, export_id: int, option: str = "again") -> Kept:

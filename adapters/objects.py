@@ -152,7 +152,7 @@ def everything(
             parties.update(_parties_of(thing))
             items.update(_items_of(thing))
             pickle.dump(thing, kept)
-        yield from _made_parties(connection, parties)
+        yield from _made_parties(connection, parts[0], parties)
         yield from (items[key] for key in sorted(items))
         kept.seek(0)
         while True:
@@ -197,16 +197,16 @@ def _items_of(thing: Made) -> Iterator[tuple[str, Item]]:
         yield from ((line.item.key, line.item) for line in thing.lines if not line.place.item)
 
 
-def _made_parties(connection: Connection, found: dict[str, tuple[str, str]]) -> Iterator[Party]:
+def _made_parties(connection: Connection, part: Part, found: dict[str, tuple[str, str]]) -> Iterator[Party]:
     """Customers in the order of their ids; of several with one name, all but the first have their id in it."""
     refs = {key: key.removeprefix(stand_in("Customer", "")).removesuffix(f" {of[1]}") for key, of in found.items()}
     rows = connection.execute(
         text(
-            "select c.ref, coalesce(c.tax_id, '') as tax_id,"
-            " exists (select from customer o where o.name = c.name and o.customer_id < c.customer_id and o.customer_id > 0) as taken "
-            "from customer c where c.ref = any(:refs)"
+            "select ref, coalesce(tax_id, '') as tax_id, taken from ("
+            " select c.ref, c.tax_id, row_number() over (partition by c.name order by c.customer_id) > 1 as taken"
+            f" from {selection.CUSTOMERS} c where c.customer_id > 0) named where ref = any(:refs)"
         ),
-        {"refs": sorted(set(refs.values()))},
+        part.naming | {"refs": sorted(set(refs.values()))},
     )
     facts = {row.ref: row for row in rows}
     for key in sorted(found):
@@ -230,7 +230,7 @@ _SQL = f"""
     from moved m
     join entity e on e.entity = m.entity
     join invoice i on i.customer_id = m.customer_id and 'invoice:' || i.ref = m.receivable
-    join customer c on c.customer_id = m.customer_id
+    join {selection.CUSTOMERS} c on c.customer_id = m.customer_id
     left join lateral (
         select string_agg(coalesce(f.line ->> 'description', f.line ->> 'label', p.name), '; ' order by f.place) as description,
                min(l.starts_on) as starts_on,
@@ -251,7 +251,7 @@ def _rows(connection: Connection, part: Part) -> Iterator[Any]:
     source, parameters = sides_of(part, RECEIVABLE)
     yield from connection.execute(
         text(_SQL.format(source=source)),
-        parameters | {"bill_rules": selection.BILL_RULES, "paid_rules": selection.PAID_RULES},
+        parameters | part.naming | {"bill_rules": selection.BILL_RULES, "paid_rules": selection.PAID_RULES},
         execution_options={"stream_results": True, "max_row_buffer": 5_000},
     )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from itertools import groupby
 from typing import Any
@@ -90,13 +90,25 @@ class Entry:
 class Part:
     """Which postings are exported: `through` and `after` are entries' numbers, where not all are.
 
-    `generation` counts the exports of the same month: beyond the first, what came late has numbers of its own.
+    `generation` counts the exports of the same month: beyond the first, what came late has numbers of its own. Customers are named
+    as on the day the export is made, `named_on`, for one that was made before by the documents there were `named_before`.
     """
 
     filters: Filters
     after: int | None = None
     through: int | None = None
     generation: int = 1
+    named_on: date = field(default_factory=lambda: datetime.now(UTC).date())
+    named_before: int | None = None
+
+    @property
+    def naming(self) -> dict[str, object]:
+        """What CUSTOMERS takes."""
+        return {"named_on": self.named_on, "named_before": self.named_before}
+
+
+# The customers as an export names them.
+CUSTOMERS = "customers_on(:named_on, :named_before)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +197,12 @@ def _rows(connection: Connection, part: Part, mapping: Mapping, journal_only: Se
             f" case when {with_customer} then c.ref else '' end as customer,"
             f" case when {with_customer} then c.name else '' end as customer_name, x.amount <> 0 as moves,"
             f" sum(x.sign * x.amount)::bigint as net, sum(x.sign * x.functional_amount)::bigint as functional "
-            f"from ({source}) x join entity e on e.entity = x.entity join customer c on c.customer_id = x.customer_id{detail.join} "
+            f"from ({source}) x join entity e on e.entity = x.entity"
+            f" join {CUSTOMERS} c on c.customer_id = x.customer_id{detail.join} "
             f"group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10{detail.apart} "
             f"order by 2{detail.apart}, 3, 4, 6, 7, 8, 10"
         ),
-        parameters | {"customer_roles": list(CUSTOMER_ROLES)},
+        parameters | part.naming | {"customer_roles": list(CUSTOMER_ROLES)},
         execution_options={"stream_results": True, "max_row_buffer": 5_000},
     )
     yield from rows

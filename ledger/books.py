@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -57,9 +57,16 @@ def _place(key: AccountKey) -> Place:
     return Place(key.role, key.currency, key.subject, key.product)
 
 
+class Changed(NamedTuple):
+    """What a customer is from a day on: values by field, None where there is no more of it."""
+
+    on: date
+    said: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer as posting rules need it."""
+    """A customer as posting rules need it: as its document says, with what changed since by day, of a day as it arrived."""
 
     customer_id: int
     ref: str
@@ -67,6 +74,35 @@ class Customer:
     tax_status: str
     country: str | None = None
     tax_codes: tuple[str, ...] | None = None
+    tax_id: str | None = None
+    terms: int | None = None
+    parent: str | None = None
+    changes: tuple[Changed, ...] = field(default=(), compare=False)
+
+    def on(self, day: date) -> Customer:
+        """The customer as it is on a day."""
+        said: dict[str, Any] = {}
+        for change in self.changes:
+            if change.on <= day:
+                said |= change.said
+        return replace(self, **said) if said else self
+
+    def changing(self, day: date, said: Mapping[str, Any]) -> Customer:
+        """The customer with one more change, the last that arrived of its day; fields that no rule needs are left out."""
+        kept = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in said.items()
+            if name in _CHANGING
+        }
+        return replace(self, changes=tuple(sorted([*self.changes, Changed(day, kept)], key=lambda change: change.on)))
+
+    def days_of(self, *fields: str) -> list[date]:
+        """The days from which changes say something of some fields, in their order."""
+        return sorted({change.on for change in self.changes if not change.said.keys().isdisjoint(fields)})
+
+
+# What of a customer may change that posting rules need.
+_CHANGING = ("overage", "tax_status", "country", "tax_codes", "tax_id", "terms", "parent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,33 +269,46 @@ class Books:
         missing = sorted({ref for ref in refs if ref not in self._customers})
         if not missing:
             return
+        locks.hold_customers(self.connection, missing)
         rows = self.connection.execute(
             text(
-                "select customer_id, ref, overage, tax_status, country, tax_codes, exists (select from invoice i"
-                " where i.customer_id = customer.customer_id and i.master is not null) as over_entities"
-                " from customer where ref = any(:refs)"
+                "select customer_id, ref, overage, tax_status, country, tax_codes, tax_id, terms, parent,"
+                " exists (select from invoice i where i.customer_id = c.customer_id and i.master is not null) as over_entities,"
+                " (select json_agg(d.body::json order by d.dated_on, d.document_id) from document d"
+                "  where d.customer_id = c.customer_id and d.type = 'customer_change') as changes"
+                " from customer c where ref = any(:refs)"
             ),
             {"refs": missing},
         ).all()
-        locks.hold_customers(self.connection, (row.customer_id for row in rows))
         self._over_entities |= {row.customer_id for row in rows if row.over_entities}
         for row in rows:
             codes = None if row.tax_codes is None else tuple(row.tax_codes)
-            self._customers[row.ref] = Customer(
-                row.customer_id, row.ref, row.overage, row.tax_status, row.country, codes
+            found = Customer(
+                row.customer_id,
+                row.ref,
+                row.overage,
+                row.tax_status,
+                row.country,
+                codes,
+                row.tax_id,
+                row.terms,
+                row.parent,
             )
+            for said in row.changes or ():
+                found = found.changing(date.fromisoformat(said["date"]), said)
+            self._customers[row.ref] = found
 
     def known_customers(self, refs: Iterable[str]) -> list[int]:
         """The numbers of those customers that were found."""
         return [self._customers[ref].customer_id for ref in refs if ref in self._customers]
 
-    def customer(self, ref: str) -> Customer:
-        """A customer by id, locked. Raises UnknownReference."""
+    def customer(self, ref: str, on: date | None = None) -> Customer:
+        """A customer by id, locked: as it is on a day, else as its document says. Raises UnknownReference."""
         if ref not in self._customers:
             self.learn_customers([ref])
         if ref not in self._customers:
             raise UnknownReference("customer", ref, "expected the id of a customer posted before")
-        return self._customers[ref]
+        return self._customers[ref] if on is None else self._customers[ref].on(on)
 
     def entity(self, ref: str) -> EntityTerms:
         """An entity by id. Raises UnknownReference."""
@@ -278,6 +327,10 @@ class Books:
         self._customers[customer.ref] = customer
         self._accounts[customer.customer_id] = {}
         self.touched[customer.customer_id] = set()
+
+    def know_change(self, customer: Customer) -> None:
+        """A customer with a change that was just taken in."""
+        self._customers[customer.ref] = customer
 
     def know_entity(self, terms: EntityTerms) -> None:
         """An entity that was just taken in."""
@@ -317,7 +370,9 @@ class Books:
                 raise InvalidDocument("fx_rate", rate, f"expected none: {currency} is the currency of entity {entity}")
         elif rate is None and brings_in:
             self.rate(currency, terms.currency, on)
-        return Source(document_id, self.customer(customer), entity, currency, None if rate is None else Fraction(rate))
+        return Source(
+            document_id, self.customer(customer, on), entity, currency, None if rate is None else Fraction(rate)
+        )
 
     def beside(self, source: Source, customer: str, on: date) -> Source:
         """The source of what a document moves of another customer than its own, or of the house.

@@ -14,6 +14,8 @@ _MONTH = re.compile(r"^(\d{4})-(\d{2})$")
 FIRST_DAY = date(1970, 1, 1)
 LAST_DAY = date(2199, 12, 31)
 
+TODAY_SQL = "(now() at time zone 'utc')::date"
+
 _EPOCH_ORDINAL = date(2000, 1, 1).toordinal()
 
 

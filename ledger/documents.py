@@ -185,19 +185,68 @@ class Contacts(Model):
     customer_success: Text | None = None
 
 
+Overage = Literal["bill", "refuse"]
+TaxStatus = Literal["taxable", "exempt", "reverse_charge"]
+NetDays = Annotated[int, Field(ge=0, le=3_650)]
+
+
 class Customer(Document):
-    """Who is billed. `overage` says whether usage beyond all credits is billed or refused."""
+    """Who is billed. `overage` says whether usage beyond all credits is billed or refused.
+
+    An invoice that does not say when it is due is due `terms` days after its date. Money of the `parent` may pay its invoices.
+    """
 
     type: Literal["customer"]
     name: Name
     country: Text | None = None
     tax_id: Text | None = None
-    overage: Literal["bill", "refuse"] = "bill"
-    tax_status: Literal["taxable", "exempt", "reverse_charge"] = "taxable"
+    overage: Overage = "bill"
+    tax_status: TaxStatus = "taxable"
     contacts: Contacts | None = None
     tax_codes: Annotated[list[Ref], Field(max_length=20)] | None = None
+    terms: NetDays | None = None
+    parent: Ref | None = None
 
     personal: ClassVar[frozenset[str]] = frozenset({"contacts"})
+
+
+class CustomerChange(Document):
+    """What a customer is from a day on, until a later change says otherwise: what is not named stays, null takes a value away.
+
+    `contacts` and `tax_codes` are replaced whole.
+    """
+
+    type: Literal["customer_change"]
+    customer: Ref
+    date: Day
+    name: Name | None = None
+    country: Text | None = None
+    tax_id: Text | None = None
+    overage: Overage | None = None
+    tax_status: TaxStatus | None = None
+    contacts: Contacts | None = None
+    tax_codes: Annotated[list[Ref], Field(max_length=20)] | None = None
+    terms: NetDays | None = None
+    parent: Ref | None = None
+
+    dated_by: ClassVar[str] = "date"
+    personal: ClassVar[frozenset[str]] = frozenset({"contacts"})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CustomerChange:
+        if not self.changed:
+            raise ValueError(
+                "name = missing: expected something that changes: a name, a country, or another of the fields"
+            )
+        for field in ("name", "overage", "tax_status"):
+            if field in self.changed and getattr(self, field) is None:
+                raise ValueError(f"{field} = null: expected a value: a customer always has one")
+        return self
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The fields it says something of, be it that there is no more of it."""
+        return frozenset(self.model_fields_set - {"type", "id", "customer", "date"})
 
 
 _Lines = Annotated[list[Annotated[Text, Field(min_length=1, max_length=100)]], Field(min_length=1, max_length=10)]
@@ -557,11 +606,11 @@ _LINE_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 class Invoice(Party):
-    """A finalised invoice."""
+    """A finalised invoice; without `due_on` it is due by the customer's terms."""
 
     type: Literal["invoice"]
     issued_on: Day
-    due_on: Day
+    due_on: Day | None = None
     lines: Annotated[list[InvoiceLine], Field(min_length=1, max_length=10_000)]
     supersedes: Ref | None = None
     fx_rate: PositiveNumber | None = None
@@ -570,7 +619,7 @@ class Invoice(Party):
 
     @model_validator(mode="after")
     def _consistent(self) -> Invoice:
-        if self.due_on < self.issued_on:
+        if self.due_on is not None and self.due_on < self.issued_on:
             raise ValueError(f"due_on = {self.due_on}: expected issued_on ({self.issued_on}) or later")
         refuse_repeats("lines", [line.id for line in self.lines])
         below = [

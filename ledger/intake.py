@@ -99,6 +99,7 @@ def _of_nothing_else(doc: documents.Grant) -> bool:
 TYPES: Mapping[str, DocumentType] = {
     "entity": DocumentType(documents.Entity, parties.post_entity, _always),
     "customer": DocumentType(documents.Customer, parties.post_customer, _always),
+    "customer_change": DocumentType(documents.CustomerChange, parties.post_customer_change, _always),
     "details": DocumentType(documents.Details, parties.post_details, _always),
     "product": DocumentType(documents.Product, parties.post_product, _always),
     "tax_code": DocumentType(documents.TaxCode, taxes.post_tax_code, _always),
@@ -372,7 +373,7 @@ class _Intake:
                 refs.setdefault(item.type, []).append(item.ref)
                 if isinstance(item.doc, documents.Usage):
                     users.add(item.doc.customer)
-                elif isinstance(item.doc, documents.Party):
+                elif isinstance(item.doc, documents.Party | documents.CustomerChange):
                     customers.add(item.doc.customer)
         # whoever posts the same documents for a customer is done before it is asked which are there
         self.books.learn_customers(customers | users)

@@ -13,6 +13,7 @@ from ledger.books import HOUSE
 from ledger.chart import ROLES
 from ledger.dates import FIRST_DAY
 from ledger.errors import Refused
+from ledger.invoices import POSTED_AS
 from ledger.journal import ENTRY_HASH_SQL, HEAD_BYTES_SQL, POSTING_BYTES_SQL
 from ledger.money import to_text
 
@@ -374,6 +375,64 @@ QUESTIONS = (
                                    join posting p using (customer_id, entry_id)
                                    where e.customer_id = i.customer_id and e.document_id = i.invoice_id
                                      and i.receivable_account in (p.debit_account, p.credit_account))""",
+    ),
+    Question(
+        "every invoice is due when its document says, else by the terms its customer had on its day, as far as they had arrived",
+        "invoices",
+        "select count(*) from invoice",
+        f"""select format('invoice %s: due on %s, expected %s', ref, due_on, coalesce(expected::text, 'a day')) from (
+               select i.ref, i.due_on, coalesce((d.body::json ->> 'due_on')::date,
+                      i.issued_on + (select h.terms from customer_on(c, i.issued_on, {POSTED_AS}) h)) as expected
+               from invoice i join customer c using (customer_id)
+               join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id) due
+           where due_on is distinct from expected""",
+    ),
+    Question(
+        "every invoice bears taxes as the status of its customer on its day says, as far as that had arrived",
+        "invoices with taxes",
+        "select count(distinct (customer_id, invoice_id)) from line_tax where document_id = invoice_id",
+        f"""select format('invoice %s: %s, expected %s', ref, treatment, expected) from (
+               select i.ref, t.treatment, case when h.customer_id is null then c.tax_status
+                      else (select o.tax_status from customer_on(c, i.issued_on, {POSTED_AS}) o) end as expected
+               from (select distinct customer_id, invoice_id, treatment from line_tax where document_id = invoice_id) t
+               join invoice i using (customer_id, invoice_id)
+               join customer c using (customer_id)
+               left join (select distinct customer_id from document where type = 'customer_change') h using (customer_id)) taxed
+           where treatment <> expected""",
+    ),
+    Question(
+        "every customer is what its document says",
+        "customers",
+        "select count(*) from customer where customer_id > 0",
+        """select format('customer %s', c.ref) from customer c
+           left join document_key k on k.type = 'customer' and k.ref = c.ref
+           left join document d on d.customer_id = k.customer_id and d.document_id = k.document_id
+           left join lateral (select d.body::jsonb as said) b on true
+           where c.customer_id > 0
+             and (c.name, c.country, c.tax_id, c.overage, c.tax_status, to_jsonb(c.tax_codes), c.terms, c.parent) is distinct from
+                 (said ->> 'name', said ->> 'country', said ->> 'tax_id', coalesce(said ->> 'overage', 'bill'),
+                  coalesce(said ->> 'tax_status', 'taxable'), nullif(said -> 'tax_codes', 'null'), (said ->> 'terms')::integer,
+                  said ->> 'parent')""",
+    ),
+    Question(
+        "no customer belongs to itself over others, on any day",
+        "customers with a parent",
+        "select count(*) from customer where parent is not null",
+        f"""with recursive days as (
+               select date '{FIRST_DAY}' as day
+               union select dated_on from document where type = 'customer_change' and body::jsonb ? 'parent'
+           ), below as (
+               select c from customer c where parent is not null or exists (select from document d
+                   where d.customer_id = c.customer_id and d.type = 'customer_change' and d.body::jsonb ? 'parent')
+           ), above as (
+               select day, h.ref, h.parent from days cross join below cross join lateral customer_on(below.c, day) h
+               where h.parent is not null
+           ), way as (
+               select day, ref, parent from above
+               union select way.day, way.ref, above.parent from way
+               join above on above.day = way.day and above.ref = way.parent
+           )
+           select format('%s on %s', ref, day) from way where parent = ref""",
     ),
     Question(
         "every entity that numbers its invoices leaves no number out",

@@ -197,6 +197,10 @@ def _plain(number: Decimal | None) -> str | None:
     return None if number is None else f"{number:f}"
 
 
+# The document that an invoice `i` was posted by: what came before it made it what it is.
+POSTED_AS = "coalesce((select m.invoice_id from invoice m where m.customer_id = i.customer_id and m.ref = i.master), i.invoice_id)"
+
+
 def read_invoice(connection: Connection, ref: str) -> Invoice:
     """An invoice in the books. Raises UnknownReference."""
     head: Any = connection.execute(
@@ -206,7 +210,8 @@ def read_invoice(connection: Connection, ref: str) -> Invoice:
             "  and v.type = 'invoice_void' and v.body::jsonb ->> 'invoice' in (i.ref, i.master))"
             " or exists (select from invoice s where s.customer_id = i.customer_id and s.supersedes in (i.ref, i.master))"
             " as voided "
-            "from invoice i join entity e using (entity) join customer c using (customer_id) "
+            "from invoice i join entity e using (entity) join customer o using (customer_id) "
+            f"cross join lateral customer_on(o, i.issued_on, {POSTED_AS}) c "
             "join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id where i.ref = :ref"
         ),
         {"ref": ref},

@@ -132,7 +132,8 @@ class Lanes:
         first, last = days(books.counting_day(doc.entity, customer_id)), _LAST
         day = days(doc.date)
         grants = [g for g in wallets.grants(customer_id) if g.entity == doc.entity and g.currency == doc.currency]
-        source = Source(0, books.customer(doc.customer), doc.entity, doc.currency)
+        customer = books.customer(doc.customer)
+        source = Source(0, customer.on(doc.date), doc.entity, doc.currency)
         grant = usage.covering(grants, doc.product, doc.date, 1)
         if grant is not None:
             way = books.way(source, Movement("draw.prepaid", 1, grant.subject, grant.subject, doc.product))
@@ -141,7 +142,7 @@ class Lanes:
                 left = min(grant.left, grant.funded() - grant.drawn - grant.broken)
                 pool = self._pools[grant.grant_id] = _Pool(grant, left)
             first, last = _span(grants, grant, doc.product, day, first, last)
-        elif usage.all_overage(books, source, grants, doc.product):
+        elif not customer.days_of("overage") and usage.all_overage(books, source, grants, doc.product):
             subject = usage_subject(doc.product)
             way = books.way(source, Movement("usage.overage", 1, subject, subject, doc.product))
             pool = _Pool(None, AMOUNT_MINOR_MAX)

@@ -30,14 +30,11 @@ def hold_books(connection: Connection) -> None:
     connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": BOOKS_LOCK})
 
 
-def hold_customers(connection: Connection, customer_ids: Iterable[int]) -> None:
+def hold_customers(connection: Connection, refs: Iterable[str]) -> None:
     """Post to these customers alone. Always in the order of their numbers, so that two posters can't deadlock."""
-    ids = sorted(set(customer_ids))
-    if ids:
-        connection.execute(
-            text("select from customer where customer_id = any(:ids) order by customer_id for no key update"),
-            {"ids": ids},
-        )
+    connection.execute(
+        text("select from customer where ref = any(:refs) order by customer_id for no key update"), {"refs": list(refs)}
+    )
 
 
 def hold_deliveries(connection: Connection) -> None:

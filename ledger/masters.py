@@ -84,7 +84,7 @@ def _post_part(
     numbered = [(index, line) for index, line in enumerate(doc.lines) if line.entity == entity]
     part = doc.model_copy(
         update={
-            "id": part_ref(doc.id, entity), "entity": entity, "supersedes": None, "fx_rate": None,
+            "id": part_ref(doc.id, entity), "entity": entity, "supersedes": None, "fx_rate": None, "due_on": terms.due_on,
             "lines": [_own(line) for _, line in numbered],
         }
     )  # fmt: skip

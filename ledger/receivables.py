@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 
 from sqlalchemy import text
 
 from ledger import commitments, coupons, credits_back, currencies, documents
-from ledger.books import AccountKey, Books, Movement, Source
+from ledger.books import AccountKey, Books, Customer, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.errors import (
     OverApplication,
@@ -117,11 +117,12 @@ def bill_obligation(amount: int, unbilled: int, invoice: str, subject: str) -> l
 class Terms:
     """What is looked up for an invoice before anything of it is gathered.
 
-    The taxes of lines that name none, its coupons, and the day its receivable counts from.
+    The taxes of lines that name none, its coupons, when it is due, and the day its receivable counts from.
     """
 
     tax_codes: Sequence[str]
     coupons: Mapping[str, coupons.Terms]
+    due_on: date
     recorded_on: date
 
 
@@ -150,14 +151,27 @@ class _Billing:
 
 
 def look_up(books: Books, doc: documents.Invoice) -> Terms:
-    """An invoice's terms. Raises UnknownReference; may write what was gathered before."""
-    customer = books.customer(doc.customer)
+    """An invoice's terms. Raises UnknownReference, Refused where nothing says when it is due; may write what was gathered before."""
+    customer = books.customer(doc.customer, doc.issued_on)
+    due_on = _due_on(customer, doc)
     return Terms(
-        default_codes(books, customer), coupons.look_up(books, doc), _recorded_on(books, customer.customer_id, doc)
+        default_codes(books, customer),
+        coupons.look_up(books, doc),
+        due_on,
+        _recorded_on(books, customer.customer_id, doc, due_on),
     )
 
 
-def _recorded_on(books: Books, customer_id: int, doc: documents.Invoice) -> date:
+def _due_on(customer: Customer, doc: documents.Invoice) -> date:
+    """The day an invoice is due on: as it says, else by the terms of its customer on its date."""
+    if doc.due_on is not None:
+        return doc.due_on
+    if customer.terms is None:
+        raise Refused("due_on", "missing", f"expected a day: customer {customer.ref} has no terms on {doc.issued_on}")
+    return doc.issued_on + timedelta(days=customer.terms)
+
+
+def _recorded_on(books: Books, customer_id: int, doc: documents.Invoice, due_on: date) -> date:
     """The day an invoice's receivable counts from: its date, or where the right is unconditional only then, its due date.
 
     Raises Refused where only some of its lines are of contracts that say so.
@@ -176,7 +190,7 @@ def _recorded_on(books: Books, customer_id: int, doc: documents.Invoice) -> date
             doc.lines[index].id,
             "expected a line of a contract with receivable unconditional, as the others are: bill it on another invoice",
         )
-    return doc.due_on
+    return due_on
 
 
 def _unconditional_contract(books: Books, customer_id: int, contract: str) -> bool:
@@ -353,7 +367,7 @@ def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
         entity=doc.entity,
         currency=doc.currency,
         issued_on=doc.issued_on,
-        due_on=doc.due_on,
+        due_on=billing.terms.due_on,
         total_minor=total,
         receivable_account=books.account(customer_id, receivable),
         supersedes=doc.supersedes,

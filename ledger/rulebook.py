@@ -1941,6 +1941,8 @@ BY_ARRIVAL = (
     "What of a credit note that is taken back is due: what it left with the customer and has gone from there by then.",
     "What a write-off that names no amount gives up: what is due of the invoice when it arrives.",
     "Over which lines what is given up of an invoice, or charged back, is split: by what is left of each, of earlier days what has arrived.",
+    "What a customer was when a document was posted: a change of its day or before that arrives later leaves it, and its due date, as it was.",
+    "Which of two changes of one field of a customer on one day holds: the one that arrived later; which is refused, of two that can't be.",
     "Printed invoice numbers: without gaps, in the order in which invoices were accepted.",
     "Which invoice redeems a coupon that is good for one, or starts the months of one that repeats.",
     "Which bill a line below zero corrects: the latest by date, of those that have arrived; one that names none, of those that cover its days.",

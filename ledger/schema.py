@@ -86,6 +86,8 @@ customer = Table(
     _text("overage", default="bill"),
     _text("tax_status", default="taxable"),
     Column("tax_codes", ARRAY(Text)),
+    Column("terms", Integer),
+    _text("parent", null=True),
 )
 
 entity = Table(
@@ -163,6 +165,7 @@ document = Table(
     Index("document_manual", "customer_id", postgresql_where=text("type = 'manual_entry'")),
     Index("document_posted", "posted_at", postgresql_using="brin"),
     Index("document_range", "document_id", postgresql_using="brin"),
+    Index("document_customer_change", "customer_id", "dated_on", postgresql_where=text("type = 'customer_change'")),
 )
 
 personal_fields = Table(

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.books import HOUSE
-from ledger.reports import AGING_BUCKETS, Column, Filters, Report, ar_aging, bucket, sides
+from ledger.reports import AGING_BUCKETS, Column, Filters, Report, ar_aging, bucket, last_day, sides
 
-# A reminder's level follows the age of what is due, and goes to a contact of the customer's document by role.
+# A reminder's level follows the age of what is due, and goes to a contact of the customer by role.
 ESCALATION = {
     AGING_BUCKETS[1][0]: (1, "billing"),
     AGING_BUCKETS[2][0]: (2, "account_executive"),
@@ -86,21 +86,10 @@ def statement(connection: Connection, filters: Filters) -> Report:
 def dunning(connection: Connection, filters: Filters) -> Report:
     """Who is owed a reminder of which overdue invoice, at which level, and to which contact it goes.
 
-    Levels follow the aging buckets; contacts are named by role on the customer's document. Data for the tool that sends.
+    Levels follow the aging buckets; contacts are named by role, as the customer has them on the day. Data for the tool that sends.
     """
     aging = ar_aging(connection, filters)
-    contacts = {
-        row.ref: row.contacts or {}
-        for row in connection.execute(
-            text(
-                # before there were personal fields, they stood in the document
-                "select c.ref, coalesce(p.fields, d.body)::json -> 'contacts' as contacts from customer c "
-                "join document_key k on k.type = 'customer' and k.ref = c.ref "
-                "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
-                "left join personal_fields p on p.customer_id = d.customer_id and p.document_id = d.document_id"
-            )
-        )
-    }
+    contacts = _contacts(connection, filters)
     found = []
     for row in aging.rows:
         if row["days_overdue"] <= 0 or row["due"] <= 0:
@@ -126,3 +115,22 @@ def dunning(connection: Connection, filters: Filters) -> Report:
         Column("contact", "Contact"),
     )
     return Report("dunning", "Reminders due", columns, tuple(found), (), aging.notes)
+
+
+def _contacts(connection: Connection, filters: Filters) -> dict[str, dict[str, str]]:
+    """The contacts of each customer on a day, by role: of its document, or the latest change that says something of them."""
+    rows = connection.execute(
+        text(
+            # before there were personal fields, they stood in the document
+            "select c.ref, (case when h.document_id is null then coalesce(p.fields, d.body) else h.fields end)::json -> 'contacts' as contacts "
+            "from customer c join document_key k on k.type = 'customer' and k.ref = c.ref "
+            "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
+            "left join personal_fields p on p.customer_id = d.customer_id and p.document_id = d.document_id "
+            "left join lateral (select n.document_id, n.fields from personal_fields n join document w using (customer_id, document_id)"
+            "  where n.customer_id = c.customer_id and n.type = 'customer_change' and n.dated_on <= :on"
+            "   and (cast(:known_at as timestamptz) is null or w.posted_at <= :known_at)"
+            "  order by n.dated_on desc, n.document_id desc limit 1) h on true"
+        ),
+        {"on": filters.as_of or last_day(connection, filters.known_at), "known_at": filters.known_at},
+    )
+    return {row.ref: row.contacts or {} for row in rows}

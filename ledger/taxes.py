@@ -190,20 +190,20 @@ def post_tax_code(wallets: Wallets, doc: documents.TaxCode, _document_id: int) -
     return HOUSE
 
 
-def require_tax_id(doc: documents.Customer) -> None:
+def require_tax_id(customer: Customer) -> None:
     """Raise InvalidDocument where a reverse-charge customer's tax id is missing or wrong for its country.
 
     The number's form and check digits are tested (python-stdnum); that it is registered is for VIES to say.
     """
-    if doc.tax_status != "reverse_charge":
+    if customer.tax_status != "reverse_charge":
         return
-    if not doc.country or not doc.tax_id:
-        missing = "tax_id" if doc.country else "country"
+    if not customer.country or not customer.tax_id:
+        missing = "tax_id" if customer.country else "country"
         raise InvalidDocument(missing, "missing", "expected for a customer with tax_status reverse_charge")
-    checker = get_cc_module(doc.country.lower(), "vat")
+    checker = get_cc_module(customer.country.lower(), "vat")
     if checker is None:
         raise InvalidDocument(
-            "country", doc.country, "expected a country whose VAT numbers are known, for reverse_charge"
+            "country", customer.country, "expected a country whose VAT numbers are known, for reverse_charge"
         )
-    if not checker.is_valid(doc.tax_id):
-        raise InvalidDocument("tax_id", doc.tax_id, f"expected a valid VAT number of {doc.country}")
+    if not checker.is_valid(customer.tax_id):
+        raise InvalidDocument("tax_id", customer.tax_id, f"expected a valid VAT number of {customer.country}")

@@ -207,6 +207,8 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
         results += [_document_step(connection, "invoice", part, 0) for part in list(parts)]
     if kind == "contract":
         results += _changes(connection, row.customer_id, row.document_id, made)
+    if kind == "customer":
+        results += customer_changes(connection, row.customer_id)
     results += _later_entries(connection, row.customer_id, row.document_id, made)
     if kind == "money_account":
         results += [
@@ -258,6 +260,18 @@ def _changes(connection: Connection, customer_id: int, document_id: int, subject
     return [Step(row.type, row.ref, _describe(row), 0) for row in rows if row.type != "invoice"]
 
 
+def customer_changes(connection: Connection, customer_id: int) -> list[Step]:
+    """The documents that changed a customer, by their dates, and of one day as they arrived."""
+    rows = connection.execute(
+        text(
+            "select type, ref, dated_on, body from document where customer_id = :customer_id and type = 'customer_change'"
+            " order by dated_on, document_id"
+        ),
+        {"customer_id": customer_id},
+    )
+    return [Step(row.type, row.ref, _describe(row)) for row in rows]
+
+
 def _entry_step(entry: EntryFacts, depth: int) -> Step:
     return Step("entry", str(entry.entry_id), f"{entry.effective_on} {entry.amounts()}", depth)
 
@@ -274,14 +288,29 @@ def _describe(row: Any) -> str:
         words.append(f"{body['product']} for {body['amount']} {body['currency']}")
     elif row.type == "usage":
         words.append(f"{body['quantity']} {body['product']} at {body['unit_price']} {body['currency']}")
+    elif row.type == "customer_change":
+        words += [_changed(field, value) for field, value in body.items() if field not in _ABOUT]
     elif "amount" in body:
         words.append(" ".join(filter(None, [body["amount"], body.get("currency")])))
     elif row.type == "invoice":
         lines = body["lines"]
-        words.append(f"{len(lines)} line{'s' if len(lines) > 1 else ''}, due {body['due_on']}")
+        due = f", due {body['due_on']}" if body.get("due_on") else ""
+        words.append(f"{len(lines)} line{'s' if len(lines) > 1 else ''}{due}")
     elif "name" in body:
         words.append(str(body["name"]))
     return ", ".join(words)
+
+
+# What of a change of a customer says which one it is of whom.
+_ABOUT = ("type", "id", "customer", "date")
+
+
+def _changed(field: str, value: object) -> str:
+    """What a change says of a field; of contacts only that they did, as they may be erased."""
+    if field == personal.COMMITMENT:
+        return "contacts"
+    shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return f"{field.replace('_', ' ')}: {'none' if shown in (None, '') else shown}"
 
 
 def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[Step]:
@@ -296,6 +325,10 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
             steps.append(_document_step(connection, "grant", line["grant"], depth))
         if line.get("obligation"):
             steps += _makers(connection, f"obligation:{line['obligation']}", depth)
+    if kind == "customer_change":
+        steps.append(_document_step(connection, "customer", body["customer"], depth))
+    if kind in ("customer", "customer_change") and body.get("parent"):
+        steps.append(_document_step(connection, "customer", body["parent"], depth))
     if body.get("master"):
         steps.append(_document_step(connection, kind, body["master"], depth))
     if body.get("supersedes"):

@@ -286,7 +286,8 @@ class _Since:
                 "select d.type || ' ' || d.ref as document, d.document_id, null as entity, nullif(c.ref, '') as customer, null as contract,"
                 " null as product, null as role, null as subject, null as from_day "
                 "from document d left join customer c on c.customer_id = d.customer_id and d.customer_id <> 0 "
-                "where d.posted_at > :signed_at and d.type in ('fx_rate', 'stand_alone_price', 'estimate', 'entity', 'customer', 'wallet_alert')"
+                "where d.posted_at > :signed_at and d.type in ('fx_rate', 'stand_alone_price', 'estimate', 'entity', 'customer',"
+                " 'customer_change', 'wallet_alert')"
                 " and (cast(:as_of as date) is null or d.dated_on is null or d.dated_on <= :as_of) order by d.document_id"
             ),
             {"signed_at": self.signed_at, "as_of": self.filters.as_of},

@@ -24,6 +24,8 @@ def books(cli: Cli) -> None:
     entity, customer, *rest = parties()
     cli.post(
         entity, customer | {"contacts": {"billing": "jane@globex.example"}}, *rest, EU, VAT, RATE, grant("G"),
+        {"type": "customer", "id": "hooli", "name": "Hooli", "parent": "globex"},
+        {"type": "customer_change", "id": "h", "customer": "hooli", "date": "2026-02-01", "tax_status": "exempt"},
         invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2", tax_codes=["VAT"])),
         usage("u1", "40.00", "2026-01-10"), usage("u2", "10.00", "2026-01-11"),
         {**usage("u2b", "12.00", "2026-01-11"), "supersedes": "u2"},
@@ -95,6 +97,11 @@ DAMAGE = {
     "a claim nobody owes": (
         "update posting set amount = amount + 1 where credit_account in (select account_id from account where role = 'due_to_entities')",
         "what an entity owes another", "owes"),
+    "a day that nobody agreed": ("update invoice set due_on = due_on + 1 where ref = 'I'", "is due when its document says", "invoice I: due on 2026-01-02"),
+    "a status that the customer did not have": (
+        "update line_tax set treatment = 'exempt'", "bears taxes as the status of its customer", "invoice I: exempt, expected taxable"),
+    "a customer of another name": ("update customer set name = 'Pied Piper' where ref = 'hooli'", "every customer is what its document", "customer hooli"),
+    "a parent of its parent": ("update customer set parent = 'hooli' where ref = 'globex'", "belongs to itself", "hooli on 1970-01-01"),
     "a tax nobody charged": ("update line_tax set tax_minor = tax_minor + 1", "tax payable and the taxable base", "tax:VAT"),
 }  # fmt: skip
 

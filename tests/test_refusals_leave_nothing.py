@@ -86,6 +86,8 @@ NEXT: list[Document] = [
     {"type": "entity", "id": "n", "name": "N", "currency": "GBP", "time_zone": "Europe/London"},
     {"type": "customer", "id": "n", "name": "N", "country": "DE", "tax_codes": ["VAT"], "contacts": {"billing": "a@example.com"}},
     {"type": "details", "id": "n", "customer": "globex", "date": "2026-02-01", "name": "Globex"},
+    {"type": "customer_change", "id": "n", "customer": "globex", "date": "2026-02-01", "name": "Globex SE", "country": "DE", "tax_id": "DE136695976",
+     "tax_status": "reverse_charge", "tax_codes": ["VAT"], "terms": 30, "parent": "initech", "contacts": {"billing": "b@example.com"}},
     {"type": "product", "id": "n", "name": "N"},
     {"type": "tax_code", "id": "n", "name": "N", "rate": "0.10"},
     {"type": "coupon", "id": "n", "name": "N", "amount": "5.00", "currency": "USD", "products": ["seats"]},

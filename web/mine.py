@@ -88,9 +88,10 @@ def page(token: str) -> str:
         used = _used(connection, customer, entity, month)
         names = connection.execute(
             text(
-                "select c.name as customer, e.name as entity from customer c, entity e where c.ref = :customer and e.entity = :entity"
+                "select h.name as customer, e.name as entity from customer c cross join lateral customer_on(c, :on) h, entity e"
+                " where c.ref = :customer and e.entity = :entity"
             ),
-            {"customer": customer, "entity": entity},
+            {"customer": customer, "entity": entity, "on": datetime.now(UTC).date()},
         ).one()
         rates = {row["currency"]: row for row in wallet_forecast(connection, filters).rows}
         today = last_day(connection)

@@ -12,9 +12,11 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from sqlalchemy import Connection, text
 
+from ledger.dates import TODAY_SQL
 from ledger.errors import UnknownReference
 from ledger.forecast import WINDOW, burn_down, lot_of
 from ledger.reports import Filters, last_day
+from ledger.trace import customer_changes
 from web import reports
 from web.api import engine
 from web.charts import Series, chart
@@ -65,7 +67,8 @@ def customers() -> str:
         )
         rows = connection.execute(
             text(
-                "with page as (select customer_id, ref, name from customer where customer_id > 0 and ref > :after order by ref limit :limit) "
+                "with page as (select c.customer_id, c.ref, h.name from customer c"
+                f" cross join lateral customer_on(c, {TODAY_SQL}) h where c.customer_id > 0 and c.ref > :after order by c.ref limit :limit) "
                 f"select page.ref as customer, page.name, s.* from page left join ({sums}) s using (customer_id) order by page.ref, s.entity, s.currency"
             ),
             {
@@ -84,7 +87,9 @@ def customer(ref: str) -> str:
     filters = _scoped(Filters(customer=ref))
     with engine().connect() as connection:
         party: Any = connection.execute(
-            text("select customer_id, ref, name, country, tax_id from customer where ref = :ref and customer_id > 0"),
+            text(
+                f"select h.* from customer c cross join lateral customer_on(c, {TODAY_SQL}) h where c.ref = :ref and c.customer_id > 0"
+            ),
             {"ref": ref},
         ).first()
         if party is None:
@@ -113,6 +118,7 @@ def customer(ref: str) -> str:
             forecast=forecast, burn=_burn(wallet.rows, forecast.rows), charts=_burn_down(connection, filters, wallet.rows, forecast.rows),
             entities=sorted({row.entity for row in invoices}), statement=reports.make(connection, "statement", filters),
             aging=reports.make(connection, "ar-aging", filters), invoices=invoices, contracts=contracts,
+            changes=customer_changes(connection, party.customer_id),
         )  # fmt: skip
 
 
@@ -184,8 +190,8 @@ def contract(ref: str) -> str:
     with engine().connect() as connection:
         found: Any = connection.execute(
             text(
-                f"select i.ref, i.entity, i.signed_on, i.currency, {_PRICES}, c.ref as customer, c.name as customer_name "
-                "from contract i join customer c using (customer_id) where i.ref = :ref"
+                f"select i.ref, i.entity, i.signed_on, i.currency, {_PRICES}, c.ref as customer, h.name as customer_name "
+                f"from contract i join customer c using (customer_id) cross join lateral customer_on(c, {TODAY_SQL}) h where i.ref = :ref"
             ),
             {"ref": ref},
         ).first()

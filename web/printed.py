@@ -120,14 +120,24 @@ def _seller(connection: Connection, entity: str, on: date) -> _Party:
     return _Party(details.get("name") or name or entity, details, None)
 
 
-def _buyer(connection: Connection, customer: str, on: date) -> _Party:
+def _buyer(connection: Connection, customer: str, on: date, before: int | None = None) -> _Party:
+    """Who a sheet of a day is for: as `details` say, else as the customer was by the documents before one of them, or all."""
     row: Any = connection.execute(
-        text("select name, tax_id from customer where ref = :ref and customer_id > 0"), {"ref": customer}
+        text(
+            "select h.name, h.tax_id from customer c cross join lateral customer_on(c, :on, :before) h"
+            " where c.ref = :ref and c.customer_id > 0"
+        ),
+        {"ref": customer, "on": on, "before": before},
     ).first()
     if row is None:
         raise UnknownReference("customer", customer, "expected the id of a customer in the books")
+    return _named(connection, customer, on, row.name, row.tax_id)
+
+
+def _named(connection: Connection, customer: str, on: date, name: str, tax_id: str | None) -> _Party:
+    """A customer as its details of a day name it, else by the name and tax id it has."""
     details = personal.details(connection, on, customer=customer)
-    return _Party(details.get("name") or row.name, details, row.tax_id)
+    return _Party(details.get("name") or name, details, tax_id)
 
 
 def print_invoice(connection: Connection, ref: str) -> Sheet:
@@ -142,7 +152,7 @@ def print_invoice(connection: Connection, ref: str) -> Sheet:
         f"Invoice {found.number or found.ref}",
         invoice=found, seller=_seller(connection, found.entity, found.issued_on),
         suppliers={entity: _seller(connection, entity, found.issued_on) for entity in entities if entity != found.entity},
-        buyer=_buyer(connection, found.customer, found.issued_on),
+        buyer=_named(connection, found.customer, found.issued_on, found.customer_name, found.customer_tax_id),
         from_day=min(starts, default=None), to_day=max(ends, default=None), taxes=_taxes(connection, found),
         subtotal=sum(group.amount for group in found.groups), notes=_notes(found), quantity=_quantity,
         settlements=_settlements(found), base=_in_books(connection, found), credits=_credits(connection, found),
@@ -287,7 +297,7 @@ def _credit(kind: str, connection: Connection, ref: str) -> Sheet:
         "credit.html",
         f"{'Credit note' if kind == 'credit_note' else 'Cancellation'} {ref}",
         kind=kind, ref=ref, date=head.dated_on, reason=head.reason, invoice=found,
-        seller=_seller(connection, found.entity, head.dated_on), buyer=_buyer(connection, found.customer, head.dated_on),
+        seller=_seller(connection, found.entity, head.dated_on), buyer=_buyer(connection, found.customer, head.dated_on, head.document_id),
         lines=[(line, amounts[line.id]) for line in lines], taxes=[(*key, *sums) for key, sums in totals.items()], total=total,
         set_off=-set_off, notes=[said for treatment, said in (("reverse_charge", REVERSE_CHARGE), ("exempt", EXEMPT)) if treatment in shown],
     )  # fmt: skip

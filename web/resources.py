@@ -17,7 +17,7 @@ from sqlalchemy import text
 from adapters import kept
 from adapters.export import TARGETS
 from ledger import periods, personal, seals
-from ledger.dates import month_text, parse_month
+from ledger.dates import TODAY_SQL, month_text, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
 from ledger.reports import Filters
@@ -63,8 +63,8 @@ class _List:
 
 _LISTS: Mapping[str, _List] = {
     "customers": _List(
-        "select c.ref as cursor, null as entity, c.ref as customer, c.ref as id, c.name, c.country, c.tax_id, c.tax_status, c.overage "
-        "from customer c where c.customer_id > 0",
+        "select c.ref as cursor, null as entity, c.ref as customer, c.ref as id, h.name, h.country, h.tax_id, h.tax_status, h.overage,"
+        f" h.terms, h.parent from customer c cross join lateral customer_on(c, {TODAY_SQL}) h where c.customer_id > 0",
         of_all=True,
     ),
     "invoices": _List(

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
+from werkzeug.exceptions import Forbidden
 
 from ledger.entries import EntryFacts
 from ledger.errors import Refused, UnknownReference
 from ledger.trace import Step, Trace
 
-# Facts about parties that every entity shares; what else is of no entity needs a key for all.
-_SHARED = ("customer", "product")
+# Facts about parties that every entity shares; what else is of no entity needs a key for all. Who bills a customer may change it.
+_SHARED = ("customer", "customer_change", "product")
 
 # The entity that a document `d` is of: its own, or that of what it names.
 ENTITY_OF = """coalesce(
@@ -38,7 +39,11 @@ ELSEWHERE = (
 
 
 def require_posted_within(connection: Connection, by: str, entities: Sequence[str]) -> None:
-    """Hold what this transaction posted to some entities: raises Refused, naming the first document that is of another, or of all."""
+    """Hold what this transaction posted to some entities: raises Refused, naming the first document that is of another, or of all.
+
+    Raises Forbidden for a change of a customer that others of the entities bill, too.
+    """
+    _require_bills_of_changed(connection, by, entities)
     row: Any = connection.execute(
         text(
             f"select d.type, d.ref, {ENTITY_OF} as entity from document d where d.posted_at = now() and d.posted_by = :by"
@@ -56,6 +61,25 @@ def require_posted_within(connection: Connection, by: str, entities: Sequence[st
         what = "it is of no one entity" if row.entity is None else f"it is of {row.entity}"
         raise Refused(
             "entity", f"{row.type} {row.ref}", f"expected documents of {shown}, for which this key is: {what}"
+        )
+
+
+def _require_bills_of_changed(connection: Connection, by: str, entities: Sequence[str]) -> None:
+    """Hold changes of customers to those whom nobody else bills, or has a contract with or credits for."""
+    row: Any = connection.execute(
+        text(
+            "select d.ref, d.body::jsonb ->> 'customer' as customer, string_agg(distinct b.entity, ', ' order by b.entity) as others "
+            "from document d join (select customer_id, entity from account union select customer_id, entity from contract"
+            "  union select customer_id, entity from credit_grant) b on b.customer_id = d.customer_id"
+            " where d.type = 'customer_change' and d.posted_at = now() and d.posted_by = :by"
+            " and b.entity <> all(cast(:entities as text[])) group by d.customer_id, d.document_id order by d.document_id limit 1"
+        ),
+        {"by": by, "entities": list(entities)},
+    ).first()
+    if row is not None:
+        raise Forbidden(
+            f"customer_change {row.ref}: expected a key for all entities that bill customer {row.customer}:"
+            f" this one is not for {row.others}"
         )
 
 

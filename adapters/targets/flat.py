@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 
 from adapters.forms import plain, read_table, sum_by_account, write_table
 from ledger.balances import gl_account_sql
+from ledger.dates import TODAY_SQL
 from ledger.errors import Refused
 from ledger.money import to_text
 from ledger.reports import Filters, narrowed
@@ -32,7 +33,7 @@ _JOURNAL_ROWS = f"""
            n.currency as functional_currency, l.functional_amount
     from journal_line l
     join entity n using (entity)
-    join customer c using (customer_id)
+    join customers_on({TODAY_SQL}) c using (customer_id)
     {_GL_JOINS}
     join document d on d.document_id = l.document_id and d.customer_id in (l.customer_id, 0)
     left join performance_obligation o on o.customer_id = l.customer_id and o.subject = l.subject
@@ -44,7 +45,7 @@ _INVOICES = (
     "invoice", "line", "issued_on", "due_on", "customer", "customer_name", "contract", "kind", "product", "subject", "pattern", "start",
     "end", "currency", "amount", "tax", "voided",
 )  # fmt: skip
-_INVOICE_ROWS = """
+_INVOICE_ROWS = f"""
     select i.ref as invoice, l.line, i.issued_on, i.due_on, c.ref as customer, c.name, coalesce(o.contract, g.contract, '') as contract,
            l.kind, coalesce(l.product, '') as product, l.subject, coalesce(l.pattern, '') as pattern, l.starts_on, l.ends_on, i.currency,
            l.amount_minor, coalesce((select sum(t.tax_minor) from line_tax t where t.customer_id = l.customer_id
@@ -53,10 +54,10 @@ _INVOICE_ROWS = """
                and h.kind = 'void') as voided
     from invoice i
     join invoice_line l using (customer_id, invoice_id)
-    join customer c using (customer_id)
+    join customers_on({TODAY_SQL}) c using (customer_id)
     left join performance_obligation o on o.customer_id = l.customer_id and o.subject = l.subject
     left join credit_grant g on g.customer_id = l.customer_id and l.subject = 'grant:' || g.ref
-    where {where}
+    where {{where}}
     order by i.issued_on, i.ref, l.line"""
 
 

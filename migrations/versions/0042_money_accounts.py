@@ -1,11 +1,11 @@
 """Accounts of money, and what moves between them.
 
-Revision ID: 0046
+Revision ID: 0042
 """
 
 from migrations.scripts import beside
 
-revision = "0046"
+revision = "0042"
 down_revision = "0041"
 branch_labels = None
 depends_on = None
