@@ -246,9 +246,9 @@ QUESTIONS = (
     Question(
         "what documents say of persons is what was posted, or was erased",
         "documents with personal fields",
-        "select count(*) from document where position('\"personal\":\"' in body) > 0 and type in ('customer', 'details')",
+        "select count(*) from document where position('\"personal\":\"' in body) > 0 and type in ('customer', 'customer_change', 'details')",
         """select format('%s %s', coalesce(d.type, p.type), coalesce(d.ref, p.ref))
-           from (select * from document where position('"personal":"' in body) > 0 and type in ('customer', 'details')) d
+           from (select * from document where position('"personal":"' in body) > 0 and type in ('customer', 'customer_change', 'details')) d
            full join personal_fields p using (customer_id, document_id)
            where d.document_id is null or p.document_id is null or (p.type, p.ref) <> (d.type, d.ref)
               or d.body::jsonb ->> 'personal' <> encode(p.commitment, 'hex')
