@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,8 +15,10 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger.books import Books
 from ledger.errors import UnknownReference
+from ledger.intake import post_lines
 from ledger.parties import is_paid_for_by
-from tests.conftest import Cli
+from revrec.intake import TYPES
+from tests.conftest import Cli, lines
 from tests.samples import contract, invoice, obligation, one_time, parties, payment, usage
 from tests.serving import MakeApp
 from web import access, printed
@@ -262,6 +265,45 @@ def test_an_invoice_says_when_it_is_due_or_its_customer_does(cli: Cli) -> None:
     }
     assert ("U" in owed["2026-02-08"], "U" in owed["2026-02-09"]) == (False, True)
     assert "checks hold" in cli.ok("verify")
+
+
+def test_an_invoice_waits_for_a_change_that_is_under_way(cli: Cli, engine: Engine) -> None:
+    """Posted at once, from two sides: what is posted second takes what the first said, once that is there."""
+    _post(cli, terms=30)
+
+    def post(connection: Connection, *documents: Document) -> None:
+        problems: list[Any] = []
+        post_lines(
+            connection,
+            [lines([one]).encode() for one in documents],
+            TYPES,
+            "t",
+            lambda problem, _: problems.append(problem),
+        )
+        assert problems == []
+
+    def bill() -> None:
+        with engine.begin() as connection:
+            post(connection, _bill("A", "2026-03-01"))
+
+    with engine.connect() as connection, ThreadPoolExecutor(1) as other:
+        post(connection, MOVES[0])
+        waiting = other.submit(bill)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        connection.commit()
+        waiting.result(30)
+    assert _said(cli, "A") == BILLS["2026-03-01"]
+
+
+def test_a_reminder_that_goes_elsewhere_is_explained(cli: Cli) -> None:
+    _post(cli, _bill("A", "2026-01-31", due_on="2026-01-31"), contacts={"billing": "old@globex.example"})
+    then = cli.now()
+    cli.post(change("m", "2026-02-01", contacts={"billing": "new@globex.example"}))
+    day = ("--as-of", "2026-02-15")
+    assert [row["contact"] for row in cli.report("dunning", *day, "--known-at", then)] == ["old@globex.example"]
+    assert [row["contact"] for row in cli.report("dunning", *day)] == ["new@globex.example"]
+    assert "customer_change m" in cli.ok("report", "dunning", *day, "--against", then)
 
 
 def test_usage_beyond_credits_is_refused_from_the_day_on(cli: Cli) -> None:
