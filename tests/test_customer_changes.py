@@ -541,6 +541,53 @@ def test_books_and_database_say_the_same_of_each_day(
             } | {"tax_codes": None if codes is None else tuple(codes)}
 
 
+WHAT = st.fixed_dictionaries(
+    {}, optional={"country": st.sampled_from([None, "DE", "FR"]), "terms": st.integers(0, 90), "tax_status": st.sampled_from(["taxable", "exempt"])}
+).filter(bool)  # fmt: skip
+
+
+@settings(max_examples=20)
+@given(
+    arriving=st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), WHAT), st.booleans()), min_size=2, max_size=12)
+)
+def test_each_invoice_takes_what_had_arrived_of_its_day(
+    cli: Cli, engine: Engine, arriving: list[tuple[int, Document | None, bool]]
+) -> None:
+    """Changes and invoices (None) in any order, in one file or several; each told by hand from what came before it."""
+    with engine.connect() as connection:
+        number = connection.scalar(text("select count(*) from customer"))
+    ref = f"c{number}"
+    if number == 1:
+        cli.post(*parties(), *CODES)
+    files: list[list[Document]] = [[customer(ref, country="DE", terms=30)]]
+    known: list[tuple[date, Document]] = []
+    wanted: dict[str, tuple[str, list[tuple[str, str, str]]]] = {}
+    for place, (ahead, what, apart) in enumerate(arriving):
+        day, name = date(2026, 1, 1) + timedelta(days=ahead), f"{ref}/{place}"
+        if apart:
+            files.append([])
+        if what is not None:
+            known.append((day, what))
+            files[-1].append(change(name, str(day), ref, **what))
+            continue
+        files[-1].append(_bill(name, str(day), ref))
+        holds: Document = {"country": "DE", "terms": 30, "tax_status": "taxable"}
+        for _, said in sorted((one for one in known if one[0] <= day), key=lambda one: one[0]):
+            holds |= said
+        tax = {"DE": "19.00", "FR": "20.00"}.get(holds["country"])
+        taxes = (
+            [(f"{holds['country']}-VAT", holds["tax_status"], tax if holds["tax_status"] == "taxable" else "0.00")]
+            if tax
+            else []
+        )
+        wanted[name] = (str(day + timedelta(days=holds["terms"])), taxes)
+    for file in files:
+        cli.post(*file)
+    found = {name: (due, taxes) for name in wanted for _, _, _, taxes, due in [_said(cli, name)]}
+    assert found == wanted
+    assert "checks hold" in cli.ok("verify")
+
+
 def test_a_trace_and_its_page_tell_what_changed(cli: Cli, make_books_app: MakeApp) -> None:
     _post(
         cli,
