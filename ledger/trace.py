@@ -289,7 +289,7 @@ def _describe(row: Any) -> str:
     elif row.type == "usage":
         words.append(f"{body['quantity']} {body['product']} at {body['unit_price']} {body['currency']}")
     elif row.type == "customer_change":
-        words += [_changed(field, value) for field, value in body.items() if field not in _ABOUT]
+        words += [_changed(field, value) for field, value in body.items() if field not in _OF_CHANGE]
     elif "amount" in body:
         words.append(" ".join(filter(None, [body["amount"], body.get("currency")])))
     elif row.type == "invoice":
@@ -302,7 +302,7 @@ def _describe(row: Any) -> str:
 
 
 # What of a change of a customer says which one it is of whom.
-_ABOUT = ("type", "id", "customer", "date")
+_OF_CHANGE = ("type", "id", "customer", "date")
 
 
 def _changed(field: str, value: object) -> str:
@@ -325,14 +325,9 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
             steps.append(_document_step(connection, "grant", line["grant"], depth))
         if line.get("obligation"):
             steps += _makers(connection, f"obligation:{line['obligation']}", depth)
-    if kind == "customer_change":
-        steps.append(_document_step(connection, "customer", body["customer"], depth))
-    if kind in ("customer", "customer_change") and body.get("parent"):
-        steps.append(_document_step(connection, "customer", body["parent"], depth))
-    if body.get("master"):
-        steps.append(_document_step(connection, kind, body["master"], depth))
-    if body.get("supersedes"):
-        steps.append(_document_step(connection, kind, body["supersedes"], depth))
+    for key in ("master", "supersedes"):
+        if body.get(key):
+            steps.append(_document_step(connection, kind, body[key], depth))
     named = [item["invoice"] for item in body.get("applications", ())] + [
         body[key] for key in ("invoice",) if key in body
     ]
@@ -340,16 +335,16 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
     if kind == BESIDE:
         of_type, _, of_ref = body["of"].partition(":")
         steps.append(_document_step(connection, of_type, of_ref, depth))
-    for key, type_ in _NAMES.items():
-        if body.get(key):
-            steps.append(_document_step(connection, type_, body[key], depth))
-    return steps
+    names = _NAMES | ({"customer": "customer"} if kind == "customer_change" else {})
+    return steps + [_document_step(connection, of, body[key], depth) for key, of in names.items() if body.get(key)]
 
 
 # The types of the documents that these fields name.
 _NAMES = {
     "account": "money_account", "from_account": "money_account", "to_account": "money_account", "fee_account": "money_account",
-    "transfer": "transfer", "receipt": "unidentified_receipt", "takes_back": "customer_credit",
+    "transfer": "transfer", "receipt": "unidentified_receipt", "takes_back": "customer_credit", "parent": "customer",
+    "payer": "customer", "payment": "payment", "application": "application", "refund": "refund", "opening": "dispute",
+    "credit_note": "credit_note", "write_off": "write_off", "recovery": "recovery",
 }  # fmt: skip
 
 
@@ -457,7 +452,10 @@ def _on_cash(connection: Connection, account: str) -> list[EntryFacts]:
 # Which documents undo one or go on with it, and the field in which they name it.
 _ABOUT = {
     "transfer": ("transfer", ["transfer_reversal"]), "unidentified_receipt": ("receipt", ["receipt_identified", "receipt_returned"]),
-    "customer_credit": ("takes_back", ["customer_credit"]),
+    "customer_credit": ("takes_back", ["customer_credit"]), "application": ("application", ["unapplication"]),
+    "payment": ("payment", ["application", "unapplication", "payment_reversal", "refund", "dispute"]),
+    "dispute": ("opening", ["dispute"]), "refund": ("refund", ["refund_reversal"]), "credit_note": ("credit_note", ["credit_note_void"]),
+    "write_off": ("write_off", ["recovery"]), "recovery": ("recovery", ["refund", "dispute"]),
 }  # fmt: skip
 
 
