@@ -17,7 +17,8 @@ class Role:
     """What a general-ledger account is for.
 
     `side` is its normal side: the side on which it increases. `subject` says what each of its sub-ledger accounts
-    is about. `memorandum` accounts stand off the balance sheet.
+    is about. `memorandum` accounts stand off the balance sheet. A `clearing` account is empty after every entry, so none is made
+    on it by hand.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Role:
     subject: str
     code: str
     title: str
+    clearing: bool = False
 
     @property
     def memorandum(self) -> bool:
@@ -44,7 +46,7 @@ _ROLES = (
     Role("unbilled_receivable", "asset", "debit", "obligation", "1250", "Unbilled receivable (contract asset)"),
     Role("due_from_entities", "asset", "debit", "other entity", "1300", "Due from other entities"),
     Role("contract_costs", "asset", "debit", "cost", "1400", "Contract costs, capitalised"),
-    Role("currency_exchange", "asset", "debit", "currency", "1360", "Currency exchange (clearing)"),
+    Role("currency_exchange", "asset", "debit", "currency", "1360", "Currency exchange (clearing)", clearing=True),
     Role("disputed_funds", "asset", "debit", "payment", "1350", "Disputed funds"),
     Role("tax_withheld", "asset", "debit", "tax code", "1370", "Tax withheld by customers"),
     Role("customer_clearing", "asset", "debit", "claimed or owed", "1380", "Between customers (clearing)"),

@@ -25,6 +25,7 @@ from ledger import (
     usage_lines,
     uses,
 )
+from ledger.approval import approve
 from ledger.billed import BilledInvoice, Line, TaxPart
 from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -450,6 +451,8 @@ def _credit(
         parts.append((asked, line, net, taxes))
     due = billed.due(books, invoice, day)
     credited = {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
+    if invoice.master is None:
+        approve(books, source, doc, sum(credited.values()), invoice.invoice_id)
     explained = refunds_explained.explained(whole, credited, refunds, max(sum(credited.values()) - due, 0))
     decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, [
         *refunds_explained.corrections(explained, invoice, source.document_id, doc.id),

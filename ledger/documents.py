@@ -773,6 +773,7 @@ class CreditNote(Document):
     rebill: bool = False
     lines: Annotated[list[CreditNoteLine], Field(min_length=1, max_length=10_000)]
     reason: Text | None = None
+    approved_by: Name | None = None
 
     dated_by: ClassVar[str] = "date"
 
@@ -808,6 +809,7 @@ class Refund(Document):
     account: Ref | None = None
     invoice: Ref | None = None
     reason: Text | None = None
+    approved_by: Name | None = None
 
     dated_by: ClassVar[str] = "date"
 
@@ -858,7 +860,7 @@ class WriteOff(Document):
     date: Day
     amount: PositiveNumber | None = None
     reason: Annotated[Text, Field(min_length=1)]
-    approved_by: Annotated[Text, Field(min_length=1)]
+    approved_by: Name | None = None
 
     dated_by: ClassVar[str] = "date"
 
@@ -1042,7 +1044,7 @@ class ManualLine(Model):
 
 
 class ManualEntry(Document):
-    """An entry as given, with a reason and a second person's approval."""
+    """An entry as given, with a reason and a second person's approval, or under a rule that stands for it."""
 
     type: Literal["manual_entry"]
     entity: Ref
@@ -1050,7 +1052,57 @@ class ManualEntry(Document):
     currency: Currency
     lines: Annotated[list[ManualLine], Field(min_length=1, max_length=10_000)]
     reason: Annotated[Text, Field(min_length=1)]
-    approved_by: Annotated[Text, Field(min_length=1)]
+    approved_by: Name | None = None
+
+    dated_by: ClassVar[str] = "date"
+
+
+class ApprovalPolicy(Document):
+    """Above how much refunds and credit notes of an entity need a second person, from a day on until there is a later one.
+
+    In its functional currency, taxes included; 0 is each of them, and what is not named none.
+    """
+
+    type: Literal["approval_policy"]
+    entity: Ref
+    date: Day
+    refund_above: NumberFromZero | None = None
+    credit_note_above: NumberFromZero | None = None
+    approved_by: Name
+
+    dated_by: ClassVar[str] = "date"
+
+
+class ApprovalRule(Document):
+    """A rule that stands for a second person: what a source posts of some kinds, up to a limit, from a day on, until a last one."""
+
+    type: Literal["approval_rule"]
+    entity: Ref
+    kinds: Annotated[list[Literal["refund", "credit_note", "write_off", "manual_entry"]], Field(min_length=1)]
+    source: Name
+    currency: Currency
+    limit: PositiveNumber
+    date: Day
+    until: Day
+    approved_by: Name
+
+    dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ApprovalRule:
+        if self.until < self.date:
+            raise ValueError(f"until = {self.until}: expected date ({self.date}) or later")
+        refuse_repeats("kinds", list(self.kinds))
+        return self
+
+
+class ApprovalRuleEnd(Document):
+    """A rule that stands for nobody any more, from a day on."""
+
+    type: Literal["approval_rule_end"]
+    rule: Ref
+    date: Day
+    reason: Name
 
     dated_by: ClassVar[str] = "date"
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from ledger import (
     alerts,
+    approval,
     beside,
     breakage,
     corrections,
@@ -125,6 +126,9 @@ TYPES: Mapping[str, DocumentType] = {
     "receipt_identified": DocumentType(documents.ReceiptIdentified, receipts.post_receipt_identified),
     "receipt_returned": DocumentType(documents.ReceiptReturned, receipts.post_receipt_returned),
     "manual_entry": DocumentType(documents.ManualEntry, manual.post_manual_entry),
+    "approval_policy": DocumentType(documents.ApprovalPolicy, approval.post_approval_policy),
+    "approval_rule": DocumentType(documents.ApprovalRule, approval.post_approval_rule),
+    "approval_rule_end": DocumentType(documents.ApprovalRuleEnd, approval.post_approval_rule_end),
 }
 
 

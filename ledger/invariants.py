@@ -731,6 +731,24 @@ QUESTIONS = (
                                  or sides.subject = 'manual'), 0))""",
     ),
     Question(
+        "write-offs and manual entries name who approved them, or have a rule that stood for one; and rules stand for what they are for",
+        "documents",
+        "select count(*) from document_key where type in ('write_off', 'manual_entry')",
+        """select format('%s %s: nobody approved it', d.type, d.ref)
+           from document_key k join document d using (customer_id, document_id)
+           left join approval_by_rule a using (customer_id, document_id)
+           where k.type in ('write_off', 'manual_entry') and a.rule is null and d.body::json ->> 'approved_by' is null
+           union all
+           select format('%s %s: approval_rule %s is not for it', d.type, d.ref, a.rule)
+           from approval_by_rule a
+           left join document d using (customer_id, document_id)
+           left join document_key k on k.type = 'approval_rule' and k.ref = a.rule
+           left join document r on r.customer_id = k.customer_id and r.document_id = k.document_id
+           where r.ref is null or d.ref is null or d.body::json ->> 'approved_by' is not null
+              or not (r.body::jsonb -> 'kinds') ? d.type
+              or d.dated_on not between r.dated_on and (r.body::json ->> 'until')::date""",
+    ),
+    Question(
         "what trial balances are read from equals the sealed postings, day by day",
         "ledger accounts and days",
         "select count(*) from daily_total",

@@ -32,6 +32,7 @@ _NAMED = {
     "payment": _said("payment", "entity"),
     "invoice": _OF_INVOICE.format(ref=":ref"),
     "write_off": _OF_INVOICE.format(ref=f"({_said('write_off', 'invoice')})"),
+    "rule": _said("approval_rule", "entity"),
     "grant": "select g.entity from credit_grant g join customer c using (customer_id) where g.ref = :ref and c.ref = :customer",
 }
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from ledger import documents, uses
-from ledger.approval import require_second
-from ledger.books import HOUSE, HOUSE_REF, MONEY_ACCOUNT, AccountKey, Books, Movement, Source
+from ledger.approval import approve
+from ledger.books import HOUSE_REF, MONEY_ACCOUNT, AccountKey, Books, Movement, Source
 from ledger.chart import CLEARING, ROLES
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.grants import NET_GRANT, Funding, grant_accounts
@@ -44,7 +44,6 @@ _RAILS = ("card", "ach", "wire", "check", "external")
 def post_manual_entry(wallets: Wallets, doc: documents.ManualEntry, document_id: int) -> int:
     """Post the lines as given. Raises Refused without a second person, or where a line would overdraw what it names."""
     books = wallets.books
-    require_second(books, doc.approved_by)
     by_customer: dict[str, list[Movement]] = {}
     taken: _Taken = {}
     for index, line in enumerate(doc.lines):
@@ -56,13 +55,17 @@ def post_manual_entry(wallets: Wallets, doc: documents.ManualEntry, document_id:
         by_customer.setdefault(source.customer.ref, []).append(movement)
     if len(by_customer) > 1 and any(m.credit.startswith("grant:") for part in by_customer.values() for m in part):
         raise Refused("lines", "several customers", "expected lines of one customer where credits are taken over")
+    if len(by_customer) > 1:
+        source = books.source(document_id, HOUSE_REF, doc.entity, doc.currency, doc.date)
+    owner = source.customer.customer_id
+    approve(books, source, doc, sum(to_minor(line.amount, doc.currency) for line in doc.lines))
     for name, movements in by_customer.items():
         source = books.source(document_id, name, doc.entity, doc.currency, doc.date)
         books.post(source, doc.date, movements)
         for movement in movements:
             _use(books, source, movement, doc.date)
         _fund(wallets, source, movements, doc.date)
-    return source.customer.customer_id if len(by_customer) == 1 else HOUSE
+    return owner
 
 
 # What accounts of these roles hold is the entity's as a whole, whosever each part is: a line may take it from where it is not.
@@ -77,6 +80,11 @@ def _movement(wallets: Wallets, source: Source, line: documents.ManualLine, on: 
     amount = to_minor(line.amount, source.currency)
     if line.product is not None:
         books.require_product(line.product)
+    for side, role in (("debit", line.debit), ("credit", line.credit)):
+        if ROLES[role].clearing:
+            raise Refused(
+                side, role, "expected no clearing account: it is empty after every entry, and takes none by hand"
+            )
     debit = _subject(wallets, source, line, "debit", line.debit, line.debit_subject)
     credit = _subject(wallets, source, line, "credit", line.credit, line.credit_subject)
     if ROLES[line.debit].memorandum != ROLES[line.credit].memorandum:

@@ -445,6 +445,16 @@ period_event = Table(
     _text("by"),
     _text("reason", default=""),
     Column("last_entry", BigInteger),
+    Column("undone", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+)
+
+approval_by_rule = Table(
+    "approval_by_rule",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("rule"),
+    Index("approval_by_rule_rule", "rule"),
 )
 
 credit_grant = Table(

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import billed, credits_back, documents, redraws, usage_lines, uses
-from ledger.approval import require_second
+from ledger.approval import approve
 from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
@@ -271,6 +271,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
     require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment} on {doc.date}")
+    approve(books, source, doc, amount)
     origin = None
     if doc.invoice is not None:
         origin = next((number for number, ref in payment.invoices.items() if ref == doc.invoice), None)
@@ -574,7 +575,6 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     """Give up what is due of an invoice, or a part: of what it covers first what is to come, the rest is bad debt."""
     invoice = billed.find(wallets, document_id, doc.invoice)
     books, source = wallets.books, invoice.source
-    require_second(books, doc.approved_by)
     require_not_before(doc.date, invoice.recorded_on, f"when invoice {doc.invoice} counts from")
     day = books.open_day(source, doc.date)
     due = billed.due(books, invoice, day)
@@ -582,6 +582,7 @@ def post_write_off(wallets: Wallets, doc: documents.WriteOff, document_id: int, 
     if due == 0:
         raise Refused("invoice", doc.invoice, f"expected something due of it on {day}")
     require_at_most(amount, due, source.currency, f"what is due of invoice {doc.invoice} on {day}")
+    approve(books, source, doc, amount, invoice.invoice_id)
     by_line = _by_line(books, invoice, amount, doc.date)
     others = _of_parts(wallets, document_id, invoice, by_line)
     of = [(invoice, by_line), *others]

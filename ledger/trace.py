@@ -222,6 +222,8 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     if kind == "usage":
         results += _usage_steps(bills_of_usage(connection, row.customer_id, row.document_id), "invoice")
         results += [Step("usage", one, "supersedes it") for one in _superseding(connection, row)]
+    if kind == "approval_rule":
+        results += _stood_for(connection, ref)
     return Trace(kind, ref, title, tuple(entries), tuple(sources), tuple(results), body)
 
 
@@ -298,6 +300,8 @@ def _describe(row: Any) -> str:
         words.append(f"{len(lines)} line{'s' if len(lines) > 1 else ''}{due}")
     elif "name" in body:
         words.append(str(body["name"]))
+    if body.get("approved_by"):
+        words.append(f"approved by {body['approved_by']}")
     return ", ".join(words)
 
 
@@ -336,7 +340,15 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
         of_type, _, of_ref = body["of"].partition(":")
         steps.append(_document_step(connection, of_type, of_ref, depth))
     names = _NAMES | ({"customer": "customer"} if kind == "customer_change" else {})
-    return steps + [_document_step(connection, of, body[key], depth) for key, of in names.items() if body.get(key)]
+    steps += [_document_step(connection, of, body[key], depth) for key, of in names.items() if body.get(key)]
+    standing = connection.scalar(
+        text("select rule from approval_by_rule where customer_id = :customer_id and document_id = :document_id"),
+        {"customer_id": row.customer_id, "document_id": row.document_id},
+    )
+    if standing is not None:
+        told = _describe(_document(connection, "approval_rule", standing))
+        steps.append(Step("approval_rule", standing, f"stood for a second person: {told}", depth))
+    return steps
 
 
 # The types of the documents that these fields name.
@@ -344,7 +356,7 @@ _NAMES = {
     "account": "money_account", "from_account": "money_account", "to_account": "money_account", "fee_account": "money_account",
     "transfer": "transfer", "receipt": "unidentified_receipt", "takes_back": "customer_credit", "parent": "customer",
     "payer": "customer", "payment": "payment", "application": "application", "refund": "refund", "opening": "dispute",
-    "credit_note": "credit_note", "write_off": "write_off", "recovery": "recovery",
+    "credit_note": "credit_note", "write_off": "write_off", "recovery": "recovery", "rule": "approval_rule",
 }  # fmt: skip
 
 
@@ -472,6 +484,20 @@ def _about(connection: Connection, kind: str, ref: str) -> list[Step]:
     found = [Step(row.type, row.ref, _describe(row), 0) for row in rows]
     beside = _document(connection, BESIDE, f"{kind}:{ref}")
     return [*found, Step(BESIDE, beside.ref, "what it moves of others", 0)] if beside else found
+
+
+def _stood_for(connection: Connection, rule: str) -> list[Step]:
+    """What ended an approved rule, and the documents that it stood for a second person of."""
+    rows = connection.execute(
+        text(
+            "(select d.type, d.ref, d.dated_on, d.body from document_key k join document d using (customer_id, document_id)"
+            " where k.type = 'approval_rule_end' and d.body::json ->> 'rule' = :rule order by d.document_id) union all "
+            "(select d.type, d.ref, d.dated_on, d.body from approval_by_rule a join document d using (customer_id, document_id)"
+            " where a.rule = :rule order by d.document_id limit :most)"
+        ),
+        {"rule": rule, "most": STEPS_MAX},
+    )
+    return [Step(row.type, row.ref, _describe(row), 0) for row in rows]
 
 
 def _superseding(connection: Connection, row: Any) -> list[str]:

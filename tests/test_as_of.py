@@ -75,6 +75,8 @@ def _until_march() -> list[dict[str, Any]]:
                  financing={"rate": "0.10", "payments": [{"date": "2027-01-31", "amount": "60.00"}]}),
         contract("S", "2026-01-01", obligation("S/o", "5.00", "2026-01-01", "2026-01-31")),
         {"type": "estimate", "id": "V0", "contract": "C", "component": "returns", "date": "2026-02-01", "amount": "-4.00", "refund": True},
+        {"type": "manual_entry", "id": "M0", "entity": "us", "currency": "USD", "date": "2026-03-20", "reason": "audit", "approved_by": "ann",
+         "lines": [{"debit": "bad_debt", "credit": "processing_fees", "amount": "1.00"}]},
         {"type": "estimate", "id": "V1", "contract": "C", "component": "bonus", "date": "2026-02-01", "amount": "12.00", "constraint": "6.00"},
     ]  # fmt: skip
 

@@ -38,6 +38,10 @@ def books(cli: Cli) -> None:
         contract("R", "2026-01-10", {"id": "R-1", "product": "seats", "price": "100.00", "start": "2026-01-10", "pattern": "point_in_time"}),
         {"type": "estimate", "id": "RE", "contract": "R", "component": "returns", "date": "2026-01-10", "amount": "-3.00", "refund": True},
         invoice("RI", "2026-01-10", {"id": "1", "kind": "service", "amount": "100.00", "obligation": "R-1"}),
+        {"type": "approval_rule", "id": "AR", "entity": "us", "kinds": ["manual_entry"], "source": "tester", "currency": "USD",
+         "limit": "1.00", "date": "2026-01-01", "until": "2199-12-31", "approved_by": "ann"},
+        {"type": "manual_entry", "id": "ME", "entity": "us", "currency": "USD", "date": "2026-01-31", "reason": "audit",
+         "lines": [{"debit": "bad_debt", "credit": "processing_fees", "amount": "1.00"}]},
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-02")
     cli.ok("close", "2025-12")
@@ -102,6 +106,10 @@ DAMAGE = {
         "update line_tax set treatment = 'exempt'", "bears taxes as the status of its customer", "invoice I: exempt, expected taxable"),
     "a customer of another name": ("update customer set name = 'Pied Piper' where ref = 'hooli'", "every customer is what its document", "customer hooli"),
     "a parent of its parent": ("update customer set parent = 'hooli' where ref = 'globex'", "belongs to itself", "hooli on 1970-01-01"),
+    "an approval taken away": ("delete from approval_by_rule", "name who approved them", "manual_entry ME: nobody approved it"),
+    "an approval by a rule for other kinds": (
+        "update document set body = replace(body, 'manual_entry', 'refund') where ref = 'AR'", "name who approved them",
+        "manual_entry ME: approval_rule AR is not for it"),
     "a tax nobody charged": ("update line_tax set tax_minor = tax_minor + 1", "tax payable and the taxable base", "tax:VAT"),
 }  # fmt: skip
 

@@ -79,6 +79,9 @@ BASE: list[Document] = [
     {"type": "refund", "id": "R6", "payment": "P6", "date": "2026-01-23", "amount": "20.00"},
     {"type": "dispute", "id": "D6", "payment": "P6", "date": "2026-01-24", "amount": "9.00", "status": "opened"},
     {"type": "dispute", "id": "D6/lost", "payment": "P6", "date": "2026-01-25", "amount": "9.00", "status": "lost", "opening": "D6"},
+    {"type": "approval_policy", "id": "AP", "entity": "us", "date": "2026-01-01", "refund_above": "450.00", "approved_by": "c"},
+    {"type": "approval_rule", "id": "AR", "entity": "us", "kinds": ["write_off"], "source": "tester", "currency": "USD", "limit": "5.00",
+     "date": "2026-01-01", "until": "2199-12-31", "approved_by": "c"},
 ]  # fmt: skip
 
 # Documents of every kind that the base takes.
@@ -151,6 +154,11 @@ NEXT: list[Document] = [
     {"type": "dispute", "id": "n", "payment": "PM", "date": "2026-02-01", "amount": "80.00", "status": "lost"},
     {"type": "write_off", "id": "n", "invoice": "IC", "date": "2026-02-01", "amount": "20.00", "approved_by": "c", **BECAUSE},
     {"type": "write_off", "id": "n", "invoice": "I2", "date": "2026-02-01", "approved_by": "c", **BECAUSE},
+    {"type": "write_off", "id": "n", "invoice": "IC", "date": "2026-02-01", "amount": "5.00", **BECAUSE},
+    {"type": "approval_policy", "id": "n", "entity": "us", "date": "2026-02-01", "credit_note_above": "50.00", "approved_by": "c"},
+    {"type": "approval_rule", "id": "n", "entity": "us", "kinds": ["refund"], "source": "feed", "currency": "EUR", "limit": "50.00",
+     "date": "2026-02-01", "until": "2026-12-31", "approved_by": "c"},
+    {"type": "approval_rule_end", "id": "n", "rule": "AR", "date": "2026-02-01", **BECAUSE},
     {"type": "recovery", "id": "n", "write_off": "W", "date": "2026-02-01", "rail": "wire", "amount": "5.00"},
     {"type": "manual_entry", "id": "n", "entity": "us", "currency": "USD", "date": "2026-02-01", "approved_by": "ann", **BECAUSE,
      "lines": [{"debit": "bad_debt", "credit": "accounts_receivable", "customer": "globex", "credit_subject": "invoice:IC", "amount": "3.00"},

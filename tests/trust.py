@@ -63,6 +63,7 @@ HELD = {
     "the terms of every obligation": "code: a document folds its contract's terms anew, and keeps what differs",
     "usage rated so far": "code: rounded cumulatively, so that a re-run posts nothing",
     "tax payable and the taxable base": "code",
+    "write-offs and manual entries name": "code: who approved it is asked before it is posted; database: the rule that stood is never changed",
     "receivables, credits, deferred revenue": "representation: a ledger account is the sum of its sub-ledger accounts",
     "what trial balances are read from": "code: the sealer alone writes totals, a block at a time",
     "what receivables are aged from": "code: the sealer alone writes totals, a block at a time",
@@ -90,7 +91,7 @@ def _books() -> Iterator[str]:
 
         database.upgrade(url)
         before = dict(os.environ)
-        os.environ |= {"TICKMARK_DATABASE_URL": url, "TICKMARK_USER": "trust"}
+        os.environ |= {"TICKMARK_DATABASE_URL": url, "TICKMARK_USER": "tester"}
         runner = CliRunner()
 
         def run(*arguments: str, stdin: str | None = None) -> object:

@@ -54,6 +54,7 @@ REPORTS: Mapping[str, str] = {
     "tax-payable": "ledger.remittances:tax_payable",
     "between-entities": "ledger.masters:between_entities",
     "discounts": "ledger.coupons:discounts",
+    "approvals": "ledger.approval:approvals",
     "exported": "adapters.delivery:exported",
 }
 
@@ -67,6 +68,7 @@ GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
         ("money-accounts", "What banks and processors hold of ours."),
         ("unidentified-receipts", "Money of which nobody knows yet whose it is."),
         ("between-entities", "What entities owe each other."),
+        ("approvals", "Who posted and who approved what gives money back or is entered by hand."),
     )),
     ("Revenue", (
         ("revenue-waterfall", "Recognised and still to come, by the month it was booked in."),

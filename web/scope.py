@@ -27,7 +27,8 @@ ENTITY_OF = """coalesce(
         where k.type = 'write_off' and k.ref = d.body::jsonb ->> 'write_off')) limit 1),
     (select o.entity from performance_obligation o where o.subject = 'obligation:' || (d.body::jsonb ->> 'obligation') limit 1),
     (select n.body::jsonb ->> 'entity' from document_key k join document n using (customer_id, document_id)
-     where (k.type, k.ref) in (('payment', d.body::jsonb ->> 'payment'), ('grant', d.body::jsonb ->> 'grant')) limit 1)
+     where (k.type, k.ref) in (('payment', d.body::jsonb ->> 'payment'), ('grant', d.body::jsonb ->> 'grant'),
+                               ('approval_rule', d.body::jsonb ->> 'rule')) limit 1)
 )"""
 
 # Whether an entry `e` moves anything of other entities.

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.forms import plain, read_table, sum_by_account, write_table
+from ledger.approval import KINDS
 from ledger.balances import gl_account_sql
 from ledger.errors import Refused
 from ledger.money import to_decimal
@@ -32,12 +33,13 @@ _LINES = f"""
     select l.entry_id, l.line, l.side, l.effective_on, l.posted_at, l.posted_by, l.rule, l.entity, l.role, l.currency, l.subject, l.product,
            l.amount, l.functional_amount, n.currency as functional_currency, n.fiscal_year_start, c.ref as customer,
            {_CODE} as code, {_TITLE} as account, d.type, d.ref,
-           case when d.type in ('manual_entry', 'write_off') then d.body end as body
+           case when d.type = any(:approved) then d.body end as body, o.rule as approval_rule
     from journal_line l
     join entity n using (entity)
     join customer c using (customer_id)
     {_GL_JOINS}
     join document d on d.document_id = l.document_id and d.customer_id in (l.customer_id, 0)
+    left join approval_by_rule o on o.customer_id = d.customer_id and o.document_id = d.document_id
     where r.kind <> 'memorandum' and {{where}}
     order by l.entry_id, l.line, l.side desc"""
 
@@ -47,7 +49,7 @@ def write(connection: Connection, path: Path, filters: Filters) -> str:
     where, parameters = narrowed(filters, since="l.effective_on", as_of="l.effective_on", entity="l.entity")
     rows = connection.execute(
         text(_LINES.replace("{where}", where)),
-        parameters,
+        parameters | {"approved": list(KINDS)},
         execution_options={"stream_results": True, "max_row_buffer": 5_000},
     )
     count = write_table(path, _FIELDS, _cells(rows), delimiter="|")
@@ -63,7 +65,8 @@ def _cells(rows: Any) -> Iterator[list[str]]:
         entry = row.entry_id
         sign = 1 if row.side == "debit" else -1
         year, period = _fiscal(row.effective_on, row.fiscal_year_start)
-        approved = json.loads(row.body).get("approved_by", "") if row.body else ""
+        rule = f"approval_rule {row.approval_rule}" if row.approval_rule else ""
+        approved = rule or (json.loads(row.body).get("approved_by") or "" if row.body else "")
         about = f"{row.account}, {row.subject}" if row.subject else row.account
         yield [
             str(row.entry_id), str(number), plain(f"{row.type} {row.ref}"), plain(about), plain(row.rule)[:_SOURCE_MAX], plain(row.entity),

@@ -1,0 +1,374 @@
+"""Who approves what another posts: second persons who are known, limits that add up, rules that stand for a person."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from tests.conftest import Cli
+from tests.samples import credit_note, invoice, one_time, parties, payment
+from tests.test_refusals_leave_nothing import _contents, _tables
+from web import access
+
+Document = dict[str, Any]
+FOR_EVER = "2199-12-31"
+OTHER = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR"}
+VAT = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.19"}
+
+# Each comes to 119.00: a refund, a note of 100.00 and its tax, what is written off of an invoice, two lines by hand.
+NEXT: dict[str, Document] = {
+    "refund": {"type": "refund", "id": "n", "payment": "P", "date": "2026-02-10", "amount": "119.00"},
+    "credit_note": credit_note("n", "2026-02-10", "100.00"),
+    "write_off": {"type": "write_off", "id": "n", "invoice": "I", "date": "2026-02-10", "amount": "119.00", "reason": "gone"},
+    "manual_entry": {
+        "type": "manual_entry", "id": "n", "entity": "us", "currency": "USD", "date": "2026-02-10", "reason": "audit",
+        "lines": [{"debit": "bad_debt", "credit": "processing_fees", "amount": "100.00"},
+                  {"debit": "bad_debt", "credit": "processing_fees", "amount": "19.00"}],
+    },
+}  # fmt: skip
+each_kind = pytest.mark.parametrize("kind", NEXT)
+
+
+def policy(ref: str = "us/1", day: str = "2026-01-01", **more: str) -> Document:
+    return {"type": "approval_policy", "id": ref, "entity": "us", "date": day, "approved_by": "ann", **more}
+
+
+def rule(*kinds: str, **more: Any) -> Document:
+    return {
+        "type": "approval_rule", "id": "A", "entity": "us", "kinds": list(kinds or NEXT), "source": "tester", "currency": "USD",
+        "limit": "119.00", "date": "2026-02-01", "until": FOR_EVER, "approved_by": "ann", **more,
+    }  # fmt: skip
+
+
+def _books(cli: Cli) -> None:
+    cli.post(
+        *parties(), OTHER, VAT, invoice("I", "2026-01-05", one_time("1000.00") | {"tax_codes": ["VAT"]}),
+        invoice("I2", "2026-01-05", one_time("1000.00")), payment("P", "1000.00", "2026-01-06"), payment("P2", "1000.00", "2026-01-06"),
+        policy(refund_above="100.00", credit_note_above="100.00"),
+    )  # fmt: skip
+
+
+def _refused(cli: Cli, connection: Connection, *documents: Document) -> str:
+    """What a refusal says; nothing of it is left in any table."""
+    tables = _tables(connection)
+    before = _contents(connection, tables)
+    told = cli.refuse(*documents)
+    connection.rollback()
+    assert _contents(connection, tables) == before
+    connection.rollback()
+    return told
+
+
+def _key(engine: Engine, name: str, role: str = "controller", *entities: str, last: date | None = None) -> int:
+    with engine.begin() as connection:
+        made = access.create(connection, name, role, "root", entities, last)
+    return int(made.split("_")[1])
+
+
+@each_kind
+@pytest.mark.parametrize(
+    "name", ["tester", "Tester", " TESTER\n", "\uff54\uff45\uff53\uff54\uff45\uff52", "te\u200bster"]
+)
+def test_who_posts_has_not_approved(cli: Cli, connection: Connection, kind: str, name: str) -> None:
+    _books(cli)
+    told = _refused(cli, connection, NEXT[kind] | {"approved_by": name})
+    assert "expected somebody else than who posts it, tester" in told
+
+
+@each_kind
+def test_without_a_second_person_it_is_refused_and_with_one_it_is_posted(
+    cli: Cli, connection: Connection, kind: str
+) -> None:
+    _books(cli)
+    assert f"{kind} n: approved_by = missing: expected who approved it" in _refused(cli, connection, NEXT[kind])
+    cli.post(NEXT[kind] | {"approved_by": "ann"})
+    (row,) = cli.report("approvals")
+    assert row | {"posted_at": ""} == {
+        "date": "2026-02-10", "document": f"{kind} n", "entity": "us", "customer": "" if kind == "manual_entry" else "globex",
+        "currency": "USD", "amount": "119.00", "posted_by": "tester", "posted_at": "", "approved_by": "ann", "rule": "",
+    }  # fmt: skip
+    assert "all" in cli.ok("verify")
+
+
+@each_kind
+def test_where_keys_are_used_who_approves_is_known_to_the_books(
+    cli: Cli, connection: Connection, engine: Engine, kind: str
+) -> None:
+    _books(cli)
+    approved = NEXT[kind] | {"approved_by": "Bo  Lee"}
+    assert cli.run("post", "-", "--dry-run", stdin=_line(approved)).exit_code == 0  # no keys: any other name
+    _key(engine, "someone else")
+    assert "approved_by = Bo  Lee: expected the name of a controller or admin of us: no key has that name" in _refused(
+        cli, connection, approved
+    )
+    _key(engine, "bo lee", "operator")
+    assert "their key is of the role operator" in _refused(cli, connection, approved)
+    _key(engine, "bo lee", "controller", "eu")
+    assert "their key is for other entities" in _refused(cli, connection, approved)
+    number = _key(engine, "bo lee", "admin", "us")
+    cli.ok("key", "revoke", str(number))
+    assert "their key is for other entities" in _refused(cli, connection, approved)
+    _key(engine, "BO LEE", "controller")  # another key of the same person holds
+    cli.post(approved)
+
+
+@each_kind
+def test_a_key_that_was_revoked_or_has_expired_approves_nothing(
+    cli: Cli, connection: Connection, engine: Engine, owner: Connection, kind: str
+) -> None:
+    _books(cli)
+    number = _key(engine, "ann")
+    cli.ok("key", "revoke", str(number))
+    assert "their key was revoked, or has expired" in _refused(cli, connection, NEXT[kind] | {"approved_by": "ann"})
+    owner.execute(
+        text(
+            "insert into api_key (name, role, hash, created_by, expires_on)"
+            " values ('cy', 'admin', sha256('x'), 'root', '2020-01-01')"
+        )
+    )
+    owner.commit()
+    assert "their key was revoked, or has expired" in _refused(cli, connection, NEXT[kind] | {"approved_by": "cy"})
+
+
+@each_kind
+def test_a_rule_in_force_stands_for_the_person_and_is_kept_with_the_document(cli: Cli, kind: str) -> None:
+    _books(cli)
+    cli.post(rule(), NEXT[kind])
+    (row,) = cli.report("approvals")
+    assert (row["document"], row["approved_by"], row["rule"]) == (f"{kind} n", "ann", "A")
+    traced = cli.ok("trace", f"{kind}:n")
+    assert "approval_rule" in traced
+    assert "stood for a second person: 2026-02-01, approved by ann" in traced
+    assert f"{kind} n" in cli.ok("trace", "approval_rule:A").replace(f"{kind}:n", f"{kind} n")
+    assert "all" in cli.ok("verify")
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"until": "2026-02-09"}, "; approval_rule A stands until 2026-02-09 only"),
+        ({"date": "2026-02-11"}, "; approval_rule A stands from 2026-02-11 on"),
+        ({"limit": "118.99"}, "; approval_rule A stands up to 118.99 USD, not for 119.00"),
+        ({"currency": "GBP"}, "; approval_rule A stands in GBP, of which there is no rate"),
+        ({"source": "stripe"}, ""),
+        ({"entity": "eu"}, ""),
+        ({"kinds": "others"}, ""),
+    ],
+    ids=["expired", "not yet", "over its limit", "no rate", "other source", "other entity", "other kinds"],
+)  # fmt: skip
+def test_a_rule_stands_for_what_it_is_for_and_no_more(
+    cli: Cli, connection: Connection, kind: str, change: Document, words: str
+) -> None:
+    _books(cli)
+    others = [name for name in NEXT if name != kind]
+    cli.post(rule() | change | ({"kinds": others} if "kinds" in change else {}))
+    told = _refused(cli, connection, NEXT[kind])
+    assert "approved_by = missing" in told
+    assert words in told
+    assert ("approval_rule A" in told) == bool(words)
+
+
+def test_a_rule_counts_on_the_day_of_the_document_and_on_the_day_it_is_posted(cli: Cli, connection: Connection) -> None:
+    """In 2020 it stood: what is posted now, dated then, is late, and no way around its end."""
+    _books(cli)
+    cli.post(rule(date="2020-01-01", until="2020-12-31"))
+    told = _refused(cli, connection, NEXT["manual_entry"] | {"date": "2020-06-01"})
+    assert "approval_rule A stands until 2020-12-31 only" in told
+
+
+def test_a_rule_is_ended(cli: Cli, connection: Connection) -> None:
+    """From the 10th on: it stands for nobody then, nor, posted after it, for what is of the 9th."""
+    _books(cli)
+    end = {"type": "approval_rule_end", "id": "E", "rule": "A", "date": "2026-02-10", "reason": "feed was sold"}
+    cli.post(rule())
+    cli.post(NEXT["manual_entry"] | {"id": "before"})
+    assert "rule = B: expected the id of an approval_rule posted before" in _refused(
+        cli, connection, end | {"rule": "B"}
+    )
+    assert "date = 2026-01-31: expected 2026-02-01, when the rule begins, or later" in _refused(
+        cli, connection, end | {"date": "2026-01-31"}
+    )
+    cli.post(end)
+    assert "stands until 2026-02-09 only" in _refused(cli, connection, NEXT["manual_entry"])
+    assert "stands until 2026-02-09 only" in _refused(cli, connection, NEXT["manual_entry"] | {"date": "2026-02-09"})
+    assert "approval_rule_end" in cli.ok("trace", "approval_rule:A")
+    assert [row["document"] for row in cli.report("approvals")] == ["manual_entry before"]
+    assert "all" in cli.ok("verify")
+
+
+def test_rules_and_policies_need_a_second_person_and_a_source_does_not_approve_its_own(
+    cli: Cli, connection: Connection, engine: Engine
+) -> None:
+    _books(cli)
+    for document in (policy("us/2", refund_above="900.00"), rule()):
+        assert "expected somebody else than who posts it" in _refused(
+            cli, connection, document | {"approved_by": "TESTER"}
+        )
+        assert "approved_by = missing" in _refused(
+            cli, connection, {k: v for k, v in document.items() if k != "approved_by"}
+        )
+    told = _refused(cli, connection, rule(source="Stripe Feed", approved_by="stripe  feed"))
+    assert "expected somebody else than the source it is a rule for" in told
+    assert "until = 2026-01-31: expected date (2026-02-01) or later" in cli.refuse(rule(until="2026-01-31"))
+    assert "expected at most 2 decimal places" in cli.refuse(rule(limit="1.001"))
+    assert "refund_above" in cli.refuse(policy("us/2", refund_above="1.001"))
+    assert "kinds = refund: expected each id once" in cli.refuse(rule("refund", "refund"))
+    _key(engine, "someone")
+    for document in (policy("us/2", refund_above="900.00"), rule()):
+        assert "no key has that name" in _refused(cli, connection, document)
+
+
+@pytest.mark.parametrize("kind", ["refund", "credit_note"])
+def test_no_limit_is_passed_in_parts(cli: Cli, connection: Connection, kind: str) -> None:
+    """70.00 and 30.00 of one payment or invoice are 100.00, which one may do; a cent more takes a second, on whatever day."""
+    _books(cli)
+    first, second, third = (
+        ({"type": "refund", "payment": "P"} if kind == "refund" else {"type": "credit_note", "invoice": "I2"})
+        | {"id": ref, "date": day}
+        | ({"amount": amount} if kind == "refund" else {"lines": [{"line": "1", "amount": amount}]})
+        for ref, day, amount in (
+            ("a", "2026-02-10", "70.00"),
+            ("b", "2026-05-01", "30.00"),
+            ("c", "2026-01-20", "0.01"),
+        )
+    )
+    elsewhere = third | {"id": "e"} | ({"payment": "P2"} if kind == "refund" else {"invoice": "I"})
+    cli.post(first, second)
+    told = _refused(cli, connection, third)
+    assert (
+        "that nobody approved come to 100.01 USD with it, and beyond 100.00 a second person is needed (approval_policy us/1)"
+        in told
+    )
+    cli.post(elsewhere, third | {"approved_by": "ann"})
+    assert "come to 100.01" in cli.refuse(third | {"id": "d"})  # what was approved is not counted
+    assert "all" in cli.ok("verify")
+
+
+def test_no_rule_s_limit_is_passed_in_parts(cli: Cli, connection: Connection) -> None:
+    _books(cli)
+    cli.post(rule("write_off"), NEXT["write_off"] | {"amount": "100.00"})
+    told = _refused(cli, connection, NEXT["write_off"] | {"id": "m", "amount": "19.01", "date": "2026-03-01"})
+    assert "approval_rule A stands up to 119.00 USD, not for 119.01" in told
+    cli.post(NEXT["write_off"] | {"id": "m", "amount": "19.00", "date": "2026-03-01"})
+    cli.post(NEXT["write_off"] | {"id": "o", "invoice": "I2"})
+
+
+def test_what_is_accepted_is_accepted_in_any_order(cli: Cli) -> None:
+    """40.00 and 60.00 that nobody approved, and 500.00 that somebody did, of one payment with a limit of 100.00."""
+    _books(cli)
+    refunds = [
+        NEXT["refund"] | {"id": "a", "amount": "40.00"},
+        NEXT["refund"] | {"id": "b", "amount": "60.00"},
+        NEXT["refund"] | {"id": "c", "amount": "500.00", "approved_by": "ann"},
+    ]
+    for order in itertools.permutations(refunds):
+        assert cli.run("post", "-", "--dry-run", stdin="".join(map(_line, order))).exit_code == 0
+
+
+def test_a_limit_is_of_the_entity_s_currency(cli: Cli, connection: Connection) -> None:
+    """90.90 EUR at 1.10 are 99.99 USD; 90.91 are 100.00, and with one cent more (90.92) 100.01."""
+    _books(cli)
+    rate = {"type": "fx_rate", "id": "r", "date": "2026-01-01", "base": "EUR", "quote": "USD", "rate": "1.10"}
+    cli.post(rate, payment("PE", "500.00", "2026-01-06") | {"currency": "EUR"})
+    refund = NEXT["refund"] | {"payment": "PE"}
+    assert "come to 100.01 USD with it" in _refused(cli, connection, refund | {"amount": "90.92"})
+    cli.post(refund | {"amount": "90.91"})
+
+
+def test_the_least_limit_of_its_day_and_of_today_holds(cli: Cli, connection: Connection) -> None:
+    """In 2020: 100.00 from January on, 200.00 from February, none named from March. Then 50.00 from April: today, too."""
+    cli.post(
+        *parties(), payment("P", "1000.00", "2020-01-06"), payment("P2", "1000.00", "2020-01-06"),
+        policy("1", "2020-01-01", refund_above="100.00"), policy("2", "2020-02-01", refund_above="200.00"), policy("3", "2020-03-01"),
+    )  # fmt: skip
+    refund = NEXT["refund"] | {"amount": "200.01"}
+    told = _refused(cli, connection, refund | {"date": "2020-02-10"})
+    assert "beyond 200.00 a second person is needed (approval_policy 2)" in told
+    assert "beyond 100.00" in _refused(cli, connection, refund | {"date": "2020-01-31"})
+    cli.post(refund | {"id": "m", "date": "2020-03-01", "amount": "900.00"})  # no limit on its day, nor today
+    cli.post(policy("4", "2020-04-01", refund_above="50.00"))
+    late = {"date": "2020-01-31", "payment": "P2", "amount": "50.01"}
+    assert "beyond 50.00 a second person is needed (approval_policy 4)" in _refused(cli, connection, refund | late)
+
+
+def test_without_a_policy_refunds_and_credit_notes_need_nobody(cli: Cli) -> None:
+    cli.post(
+        *parties(),
+        VAT,
+        invoice("I", "2026-01-05", one_time("1000.00") | {"tax_codes": ["VAT"]}),
+        payment("P", "1000.00", "2026-01-06"),
+    )
+    cli.post(NEXT["refund"], NEXT["credit_note"])
+    assert [row["approved_by"] for row in cli.report("approvals")] == ["", ""]
+
+
+def test_a_limit_of_nothing_is_for_each_of_them(cli: Cli, connection: Connection) -> None:
+    _books(cli)
+    cli.post(policy("us/2", "2026-02-01", refund_above="0.00"))
+    assert "beyond 0.00" in _refused(cli, connection, NEXT["refund"] | {"amount": "0.01"})
+
+
+def test_a_credit_note_over_entities_counts_once_and_whole(cli: Cli, connection: Connection) -> None:
+    """60.00 of our own line and 40.00 of another entity's with 7.60 of its tax: 107.60."""
+    other = {"type": "entity", "id": "de", "name": "Acme DE", "currency": "USD"}
+    _books(cli)
+    cli.post(
+        other,
+        invoice(
+            "B", "2026-01-05", one_time("500.00"), one_time("500.00", "2") | {"entity": "de", "tax_codes": ["VAT"]}
+        ),
+    )
+    note = {"type": "credit_note", "id": "n", "invoice": "B", "date": "2026-02-10",
+            "lines": [{"line": "1", "amount": "60.00"}, {"line": "2", "amount": "40.00"}]}  # fmt: skip
+    assert "come to 107.60 USD with it, and beyond 100.00" in _refused(cli, connection, note)
+    cli.post(rule("credit_note"), note)
+    (row,) = cli.report("approvals")
+    assert (row["amount"], row["rule"]) == ("107.60", "A")
+    assert "all" in cli.ok("verify")
+
+
+def test_approval_changes_nothing_of_what_is_posted(cli: Cli, url: str, engine: Engine) -> None:
+    """By a person, by a rule, or without a policy where none is needed: the same postings."""
+    found = []
+    with engine.connect() as connection:
+        _books(cli)
+        cli.post(rule(source="another"))
+        for approving in ([], [rule(id="B")]):
+            named = {} if approving else {"approved_by": "ann"}
+            documents = [*approving, *(NEXT[kind] | named | {"id": f"{kind}{len(approving)}"} for kind in NEXT)]
+            cli.post(*documents)
+            found.append(
+                connection.execute(
+                    text(
+                        "select d.type, r.code, p.amount, p.functional_amount, p.effective_on, p.line from document d"
+                        " join entry e using (document_id) join posting p on p.entry_id = e.entry_id join rule r on r.number = p.rule"
+                        " where d.type = any(:kinds) and d.ref like '%' || :number order by 1, 6, 2, 3"
+                    ),
+                    {"kinds": list(NEXT), "number": str(len(approving))},
+                ).all()
+            )
+    assert found[0]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("side", ["debit", "credit"])
+def test_clearing_accounts_take_no_manual_entry(cli: Cli, connection: Connection, side: str) -> None:
+    _books(cli)
+    other = {"debit": "credit", "credit": "debit"}[side]
+    entry = NEXT["manual_entry"] | {
+        "approved_by": "ann",
+        "lines": [{side: "currency_exchange", other: "cash", "amount": "1.00"}],
+    }
+    assert f"lines.0.{side} = currency_exchange: expected no clearing account" in _refused(cli, connection, entry)
+    assert "all" in cli.ok("verify")
+
+
+def _line(document: Document) -> str:
+    from tests.conftest import lines
+
+    return lines([document])
