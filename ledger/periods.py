@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -86,13 +88,9 @@ def time_zone(connection: Connection, entity: str) -> str | None:
     return found
 
 
-def close(connection: Connection, entity: str, month: date, by: str) -> None:
-    """Close a month: nothing posts into it, or before it, any more.
-
-    Raises ClosedPeriod where it is closed already, Refused where an earlier month with entries is still open.
-    """
+def require_closable(connection: Connection, entity: str, month: date) -> None:
+    """Raise ClosedPeriod for a month that is closed already, Refused where an earlier one with entries is still open."""
     _require_entity(connection, entity)
-    locks.hold_books(connection)
     closed = closed_through(connection, entity)
     if closed is not None and month <= closed:
         raise ClosedPeriod("month", month_text(month), f"the books of {entity} are closed through {closed} already")
@@ -103,7 +101,28 @@ def close(connection: Connection, entity: str, month: date, by: str) -> None:
             month_text(month),
             f"expected {month_text(open_before)} first: it has entries of {entity} and is open",
         )
-    _record(connection, entity, month, month_end(month), action="closed", by=by, reason="")
+
+
+def close(
+    connection: Connection, entity: str, month: date, by: str, reason: str = "", undone: Sequence[str] = ()
+) -> None:
+    """Close a month: nothing posts into it, or before it, any more. What is `undone` then is kept, with the reason.
+
+    Raises ClosedPeriod where it is closed already, Refused where an earlier month with entries is still open.
+    """
+    locks.hold_books(connection)
+    require_closable(connection, entity, month)
+    _record(connection, entity, month, month_end(month), action="closed", by=by, reason=reason, undone=undone)
+
+
+def events(connection: Connection, entity: str) -> Sequence[Any]:
+    """When and by whom months of an entity were closed and opened again, why, and what was undone; in that order."""
+    return connection.execute(
+        text(
+            "select month, action, at, by, reason, undone from period_event where entity = :entity order by period_event_id"
+        ),
+        {"entity": entity},
+    ).all()
 
 
 def reopen(connection: Connection, entity: str, month: date, by: str, reason: str) -> None:
@@ -137,7 +156,15 @@ def _first_entry_between(connection: Connection, entity: str, after: date, befor
 
 
 def _record(
-    connection: Connection, entity: str, month: date, closed: date, *, action: str, by: str, reason: str
+    connection: Connection,
+    entity: str,
+    month: date,
+    closed: date,
+    *,
+    action: str,
+    by: str,
+    reason: str,
+    undone: Sequence[str] = (),
 ) -> None:
     connection.execute(
         text(
@@ -149,8 +176,8 @@ def _record(
     # Moment and number are taken now that the books are ours alone: what others posted while we waited for them came before.
     connection.execute(
         text(
-            "insert into period_event (entity, month, action, by, reason, at, last_entry) values (:entity, :month, :action, :by, "
-            ":reason, clock_timestamp(), coalesce(pg_sequence_last_value('entry_number'), 0))"
+            "insert into period_event (entity, month, action, by, reason, undone, at, last_entry) values (:entity, :month, :action,"
+            " :by, :reason, :undone, clock_timestamp(), coalesce(pg_sequence_last_value('entry_number'), 0))"
         ),
-        {"entity": entity, "month": month, "action": action, "by": by, "reason": reason},
+        {"entity": entity, "month": month, "action": action, "by": by, "reason": reason, "undone": list(undone)},
     )

@@ -23,7 +23,7 @@ def main() -> None:
 
 
 for command in (
-    posting.post, posting.usage, posting.recognize, posting.revalue, posting.rates, posting.close, posting.reopen,
+    posting.post, posting.usage, posting.recognize, posting.revalue, posting.rates, posting.close, posting.reopen, posting.periods,
     showing.report, showing.trace, showing.invoice, showing.print_, showing.rules, exports.export, exports.connect,
     upkeep.verify, upkeep.seal, upkeep.notify, upkeep.erase, upkeep.backup, upkeep.restore, upkeep.db, serving.serve, serving.key, serving.link, serving.demo,
 ):  # fmt: skip

@@ -111,7 +111,7 @@ class Period(TypedDict):
     entity: str
     closed_through: str | None
     first_open_day: str
-    history: list[dict[str, str]]
+    history: list[dict[str, Any]]
 
 
 class Item(TypedDict):
@@ -122,6 +122,7 @@ class Item(TypedDict):
     detail: str
     warning: bool
     report: str
+    todo: str
 
 
 class Job(TypedDict):
@@ -244,9 +245,10 @@ class Tickmark:
         """What a month (2026-01) waits for before it closes."""
         return cast("list[Item]", self._read(f"periods/{quote(entity)}/{month}/checklist"))
 
-    def close_month(self, entity: str, month: str) -> Period:
-        """Close a month, and seal what is posted."""
-        return cast("Period", self._write(f"periods/{quote(entity)}", *_json({"month": month})))
+    def close_month(self, entity: str, month: str, anyway_because: str | None = None) -> Period:
+        """Close a month of which nothing is undone, or for a reason anyway, and seal what is posted."""
+        anyway = {} if anyway_because is None else {"anyway": True, "reason": anyway_because}
+        return cast("Period", self._write(f"periods/{quote(entity)}", *_json({"month": month, **anyway})))
 
     def reopen_month(self, entity: str, month: str, reason: str) -> Period:
         """Open the last closed month again."""

@@ -17,19 +17,21 @@ from adapters.delivery import exported
 from adapters.export import BOOKS, TARGETS, export_file
 from ledger import periods, revaluation, seals
 from ledger.dates import FIRST_DAY, LAST_DAY, month_end, month_start, month_text, parse_month
-from ledger.errors import Refused, UnknownReference
+from ledger.errors import ProblemList, Refused, UnknownReference
 from ledger.reports import Filters, last_day
 from revrec.recognition import recognize
 from web import jobs
 from web.api import engine
 from web.closing import Item
 from web.closing import checklist as items_of
+from web.closing import close as close_month
 from web.guard import needs, require_all_entities, require_entities, who
 from web.resources import job_file as answer_file
 
 blueprint = Blueprint("desk", __name__)
 
 AUDIT_DAYS = 30
+_EVENTS_SHOWN = 100
 # What each step of the checklist that can be run is called on its button, by its place in the list.
 _BUTTONS = {"recognize": "Recognise", "revalue": "Revalue"}
 
@@ -67,12 +69,7 @@ def close() -> str:
         given = request.args.get("month")
         first_open = periods.first_open_day(connection, chosen.entity)
         month = _month(given) if given else _next(connection, first_open)
-        events = connection.execute(
-            text(
-                "select month, action, at, by, reason from period_event where entity = :entity order by period_event_id desc limit 100"
-            ),
-            {"entity": chosen.entity},
-        ).all()
+        events = periods.events(connection, chosen.entity)[: -_EVENTS_SHOWN - 1 : -1]
         closed = periods.closed_through(connection, chosen.entity)
     return render_template(
         "close.html", entity=chosen, entities=entities, month=month, last=month_end(month), closed=closed, events=events
@@ -121,6 +118,8 @@ def run(entity: str, month: str, step: str) -> str | Response:
     said = wrong = ""
     try:
         said = _run(engine(), entity, first, step)
+    except ProblemList as several:
+        wrong = "; ".join(map(str, several.problems))
     except Refused as refused:
         wrong = str(refused)
     if not request.headers.get("HX-Request") and not wrong:
@@ -138,8 +137,8 @@ def _run(books: Engine, entity: str, month: date, step: str) -> str:
         with books.begin() as connection:
             return f"Revalued: {revaluation.revalue(connection, entity, month, by).entries:,} entries."
     if step == "close":
-        with books.begin() as connection:
-            periods.close(connection, entity, month, by)
+        anyway, reason = bool(request.form.get("anyway")), request.form.get("reason", "")
+        close_month(books, [entity], month, by, anyway=anyway, reason=reason)
         return f"{month_text(month)} is closed. {seals.seal(books, by).sentence}."
     if step == "reopen":
         with books.begin() as connection:
@@ -248,7 +247,8 @@ _EVENTS = (
     "  || replace(type, '_', ' ') as what, case when count(*) = 1 then min(ref) else min(ref) || ' to ' || max(ref) end as of,"
     "  case when count(*) = 1 then type || ':' || min(ref) else '' end as ref"
     f" from document where {_WITHIN.format(at='posted_at')} group by posted_at, posted_by, type) union all "
-    "(select at, by, action || ' ' || to_char(month, 'YYYY-MM'), entity || case when reason <> '' then ': ' || reason else '' end, ''"
+    "(select at, by, action || ' ' || to_char(month, 'YYYY-MM'), entity || case when reason <> '' then ': ' || reason else '' end"
+    "  || case when undone <> '{}' then '; undone: ' || array_to_string(undone, '; ') else '' end, ''"
     f" from period_event where {_WITHIN.format(at='at')}) union all "
     "(select sealed_at, sealed_by, 'sealed', 'entries ' || first_entry || ' to ' || last_entry, ''"
     f" from seal where {_WITHIN.format(at='sealed_at')}) union all "

@@ -24,7 +24,7 @@ from ledger.reports import Filters
 from revrec.recognition import recognize
 from web import access, jobs
 from web.api import ENTRIES_A_PAGE_MAX, engine
-from web.closing import checklist
+from web.closing import checklist, close
 from web.guard import limited, needs, require_all_entities, require_entities, who
 from web.repeats import once
 from web.sheets import sheet_answer
@@ -174,15 +174,19 @@ class ChecklistSchema(Schema):
     detail = fields.String()
     warning = fields.Boolean(metadata={"description": "Where it is not done, closing need not wait for it."})
     report = fields.String(metadata={"description": "The report that shows it, where one does."})
+    todo = fields.String(metadata={"description": "The command that does it, where one does."})
 
 
 class CloseSchema(Schema):
-    """Which month to close, or why to open the last closed one again."""
+    """Which month to close, also `anyway` where something is undone, or why to open the last closed one again."""
 
     month = fields.String(
         required=True, validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$"), metadata={"example": "2026-01"}
     )
     reopen = fields.Boolean(load_default=False)
+    anyway = fields.Boolean(
+        load_default=False, metadata={"description": "Close it with something undone; the reason is kept with that."}
+    )
     reason = fields.String(load_default="")
 
 
@@ -205,32 +209,31 @@ class Periods(MethodView):
     @blueprint.alt_response(404, response=_NOT_FOUND)
     @blueprint.alt_response(422, response=_REFUSED)
     def post(self, body: dict[str, Any], entity: str) -> dict[str, Any]:
-        """Close a month, or open the last closed one again with a reason; what is posted is sealed then."""
+        """Close a month of which nothing is undone, or anyway; or open the last closed one again, with a reason.
+
+        What is posted is sealed when it closes.
+        """
         require_entities([entity])
         month = parse_month(body["month"])
-        with engine().begin() as connection:
-            if body["reopen"]:
+        if body["reopen"]:
+            with engine().begin() as connection:
                 periods.reopen(connection, entity, month, who().name, body["reason"])
-            else:
-                periods.close(connection, entity, month, who().name)
-            found = _period(connection, entity)
-        if not body["reopen"]:
+        else:
+            close(engine(), [entity], month, who().name, anyway=body["anyway"], reason=body["reason"])
             seals.seal(engine(), who().name)
-        return found
+        with engine().connect() as connection:
+            return _period(connection, entity)
 
 
 def _period(connection: Any, entity: str) -> dict[str, Any]:
     periods.currency(connection, entity)
-    events = connection.execute(
-        text("select month, action, at, by, reason from period_event where entity = :entity order by period_event_id"),
-        {"entity": entity},
-    )
     return {
         "entity": entity, "closed_through": periods.closed_through(connection, entity),
         "first_open_day": periods.first_open_day(connection, entity),
         "history": [
-            {"month": month_text(row.month), "action": row.action, "at": row.at.isoformat(), "by": row.by, "reason": row.reason}
-            for row in events
+            {"month": month_text(row.month), "action": row.action, "at": row.at.isoformat(), "by": row.by, "reason": row.reason,
+             "undone": row.undone}
+            for row in periods.events(connection, entity)
         ],
     }  # fmt: skip
 

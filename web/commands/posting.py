@@ -198,22 +198,30 @@ def _entities(connection: Any, entity: str | None) -> list[str]:
 @click.argument("month", type=MONTH)
 @click.option("--entity", help="Close it for this entity only; all otherwise.")
 @click.option("--check", is_flag=True, help="Say what the month still waits for, and close nothing.")
-def close(month: date, entity: str | None, check: bool) -> None:
-    """Close MONTH: nothing posts into it any more, and what is posted is sealed."""
-    from ledger import periods, seals
+@click.option("--anyway", is_flag=True, help="Close it with something undone, for a --reason.")
+@click.option("--reason", default="", help="Why it is closed with something undone; kept on record with what that is.")
+def close(month: date, entity: str | None, check: bool, anyway: bool, reason: str) -> None:
+    """Close MONTH where nothing of its checklist is undone: nothing posts into it any more, and what is posted is sealed."""
+    from ledger import seals
     from ledger.database import opened
     from ledger.dates import month_text
+    from ledger.errors import ProblemList
+    from web import closing
 
     if check:
         _check_close(month, entity)
         return
     with refusals(), opened() as engine:
-        with engine.begin() as connection:
-            closed = _entities(connection, entity)
-            for name in closed:
-                periods.close(connection, name, month, author())
-        for name in closed:
-            click.echo(f"{month_text(month)} is closed for {name}")
+        with engine.connect() as connection:
+            names = _entities(connection, entity)
+        try:
+            undone = closing.close(engine, names, month, author(), anyway=anyway, reason=reason)
+        except ProblemList:
+            click.echo("something is undone: do it, or close with --anyway --reason TEXT", err=True)
+            raise
+        for name, items in undone.items():
+            told = f", undone: {'; '.join(items)}" if items else ""
+            click.echo(f"{month_text(month)} is closed for {name}{told}")
         sealed = seals.seal(engine, author())
     if sealed.entries:
         click.echo(sealed.sentence)
@@ -231,8 +239,7 @@ def _check_close(month: date, entity: str | None) -> None:
         for name in names:
             for item in checklist(engine, name, month, author()):
                 waiting += item.waits
-                detail = f": {item.detail}" if item.detail else ""
-                click.echo(f"{'ok  ' if item.done else 'WARN' if item.warning else 'TODO'} {name}: {item.name}{detail}")
+                click.echo(f"{'ok  ' if item.done else 'WARN' if item.warning else 'TODO'} {name}: {item.told}")
     if waiting:
         raise SystemExit(REFUSED)
 
@@ -253,3 +260,19 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
             periods.reopen(connection, name, month, author(), reason)
     for name in reopened:
         click.echo(f"{month_text(month)} is open again for {name}")
+
+
+@click.command()
+@click.option("--entity", help="Of this entity only; all otherwise.")
+@click.option("--format", "form", type=click.Choice(("table", "json", "csv")), default="table")
+def periods(entity: str | None, form: str) -> None:
+    """Show which months were closed and opened again: when, by whom, why, and what was undone then."""
+    from ledger.database import opened
+    from ledger.periods import currency
+    from web.closing import history
+    from web.reports import render
+
+    with refusals(), opened() as engine, engine.connect() as connection:
+        if entity is not None:
+            currency(connection, entity)
+        click.echo(render(history(connection, _entities(connection, entity)), form), nl=False)
