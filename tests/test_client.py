@@ -45,6 +45,11 @@ def test_a_month_from_documents_to_its_seal(books: Tickmark) -> None:
     assert books.close_month("us", "2026-01")["closed_through"] == "2026-01-31"
     assert books.reopen_month("us", "2026-01", "a late bill")["history"][-1]["reason"] == "a late bill"
     assert books.seal()["sealed"] == 0  # closing did
+    with pytest.raises(Refused, match="reason"):
+        books.close_month("us", "2026-01", anyway_because="")
+    closed = books.close_month("us", "2026-01", anyway_because="nothing is undone")["history"][-1]
+    assert (closed["reason"], closed["undone"]) == ("nothing is undone", [])
+    books.reopen_month("us", "2026-01", "a late bill")
     # 40.00 of usage and 31 of 365 days of 365.00
     rows = books.report("income-statement", entity="us", as_of=date(2026, 1, 31))["rows"]
     assert "71.00" in str(rows)

@@ -286,7 +286,7 @@ def test_both_sides_of_a_document_count_from_one_day(
         _master() | {"issued_on": "2026-01-10"},
     )
     cli.post(*before, payment("X", "1.00", "2026-01-02"))
-    cli.ok("close", "2026-01", "--entity", closed)
+    cli.ok("close", "2026-01", "--entity", closed, "--anyway", "--reason", "recognised later")
     assert _agreed(cli, "2026-01-31")
     january = cli.report("between-entities", "--as-of", "2026-01-31")
     cli.post(late)
