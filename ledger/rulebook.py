@@ -1950,6 +1950,7 @@ BY_ARRIVAL = (
     "How a bill of a whole contract is shared: by the prices of its obligations on its day, as far as what sets these has arrived.",
     "Which product's usage the bill of a commitment's shortfall covers, where it does not cover all: the one that arrived later.",
     "Over which lines recoveries of a write-off are split: by their days, and by what was known of the loss when the last of them arrived.",
+    "Who has to approve, and which rule stands for them: by the policies, rules and keys that are there when a document is posted.",
     "Whether a refund of credits, or of an invoice over several entities, is of what a note of an earlier day left: where it had arrived.",
 )
 

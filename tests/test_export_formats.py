@@ -589,7 +589,9 @@ def test_the_general_ledger_for_auditors_is_complete_and_balanced(cli: Cli, tmp_
     _books(cli, "Initech | Inc")
     manual = {"type": "manual_entry", "id": "m", "entity": "us", "currency": "USD", "date": "2026-02-03", "reason": "because",
               "approved_by": "Ann", "lines": [{"debit": "bad_debt", "credit": "opening_balances", "amount": "1.00"}]}  # fmt: skip
-    cli.post(manual)
+    rule = {"type": "approval_rule", "id": "R", "entity": "us", "kinds": ["manual_entry"], "source": "tester", "currency": "USD",
+            "limit": "1.00", "date": "2026-01-01", "until": "2199-12-31", "approved_by": "Ann"}  # fmt: skip
+    cli.post(manual, rule, {key: value for key, value in manual.items() if key != "approved_by"} | {"id": "by rule"})
     path = tmp_path / "gl.txt"
     cli.ok("export", "audit-gl", "--output", str(path))
     with path.open(newline="", encoding="utf-8") as file:
@@ -606,7 +608,7 @@ def test_the_general_ledger_for_auditors_is_complete_and_balanced(cli: Cli, tmp_
     numbers = [(row["Journal_ID"], row["Journal_ID_Line_Number"]) for row in rows]
     assert len(set(numbers)) == len(numbers)  # the standard's key
     approved = {row["JE_Header_Description"]: row["Approved_By"] for row in rows if row["Approved_By"]}
-    assert approved == {"manual_entry m": "Ann"}
+    assert approved == {"manual_entry m": "Ann", "manual_entry by rule": "approval_rule R"}
     euros = [row for row in rows if row["Amount_Currency"] == "EUR" and row["Amount"] == "250.10"]
     assert {row["Functional_Amount"] for row in euros} <= {"271.03", "275.14"}
     assert {(row["Fiscal_Year"], row["Accounting_Period"]) for row in rows} == {
