@@ -18,7 +18,7 @@ from ledger.entries import EntryFacts
 from ledger.errors import Refused, UnknownReference
 from ledger.money import grouped
 from ledger.reports import Filters
-from ledger.trace import STEPS_MAX, Step, Trace
+from ledger.trace import STEPS_MAX, Seen, Step, Trace
 
 # TM-us-2026-01, TM-us-20260131; of what came late .2, of another currency -EUR, of a long entry's part -3; a line of it :revenue/tokens
 _SUMMARY = re.compile(
@@ -30,13 +30,11 @@ _DOCUMENT = re.compile(r"TM-d(?P<document>\d+)-\d{6}(?:-[A-Z]{3})?(?:-\d+)?")
 _LENGTHS = (21, 50)  # of the numbers that documents have in the systems they can be sent to
 
 
-def trace(connection: Connection, ref: str) -> Trace:
+def trace(connection: Connection, ref: str, seen: Seen = lambda things: things) -> Trace:
     """Trace anything in the books, or a journal entry's number in another system (TM-us-2026-01), both ways.
 
-    Raises UnknownReference, or Refused where a bare id or number is of several things.
+    Raises UnknownReference, or Refused where a name or number is of several things that are `seen`.
     """
-    if "TM-" not in ref:
-        return _with_exports(connection, tracing.trace(connection, ref))
     if found := _ENTRY.fullmatch(ref):
         return _with_exports(connection, tracing.trace(connection, f"entry:{found['entry']}"))
     if found := _DOCUMENT.fullmatch(ref):
@@ -47,9 +45,14 @@ def trace(connection: Connection, ref: str) -> Trace:
             return _with_exports(connection, tracing.trace(connection, f"{row.type}:{row.ref}"))
     if found := _SUMMARY.fullmatch(ref):
         return _summary(connection, ref, found)
-    raise UnknownReference(
-        "ref", ref, "expected a number such as TM-us-2026-01; where that was too long for a system, its memo says which month or day it sums up"
-    )  # fmt: skip
+    try:
+        return _with_exports(connection, tracing.trace(connection, ref, seen))
+    except UnknownReference:
+        if "TM-" not in ref:
+            raise
+        raise UnknownReference(
+            "ref", ref, f"{tracing.EXPECTED}; or a number such as TM-us-2026-01: where that was too long for a system, its memo says which month or day it sums up"
+        ) from None  # fmt: skip
 
 
 def _summary(connection: Connection, ref: str, found: re.Match[str]) -> Trace:

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, text
 from ledger.errors import Refused
 from ledger.schema import metadata
 
-# Found by a document's type and id before anybody knows whose it is: spread by the id, not beside the customer's rows.
-_BY_ID = {"document_key": "ref"}
+# Found by a document's id, here or in another system, before anybody knows whose it is: spread by the id, not beside the customer's rows.
+_BY_ID = {"document_key": "ref", "external_key": "external_id"}
 # Found by a customer's id, and small: kept whole everywhere.
 _SHARED = {"customer"}
 # What its function asks of other tables, a machine can't answer for the one row it holds: `tickmark verify` asks it of all.

@@ -21,6 +21,9 @@ from ledger.money import exact_product, exponent
 
 REF_LENGTH_MAX = 200
 TEXT_LENGTH_MAX = 2_000
+LABEL_LENGTH_MAX = 255  # as long as Stripe's ids may be
+SYSTEM_LENGTH_MAX = 40
+SYSTEMS_MAX = 10
 # Quantities and prices may have any precision a meter gives; beyond this a number is a mistake or an attack.
 NUMBER_DIGITS_MAX = 40
 
@@ -90,6 +93,22 @@ def _ref(value: str) -> str:
     return value
 
 
+def _label(value: str) -> str:
+    if value != value.strip() or "\n" in value or "\t" in value:
+        raise ValueError("expected text without spaces around it, line breaks or tabs")
+    return value
+
+
+def _system(value: str) -> str:
+    # a colon stands between a system and an id in it; small letters, so that no system has two names
+    if not value or not value.isascii() or set(value) - _SYSTEM_LETTERS:
+        raise ValueError("expected a system's name of small letters, digits, _, - and ., such as stripe")
+    return value
+
+
+_SYSTEM_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.")
+
+
 def _currency(value: str) -> str:
     exponent(value)
     return value
@@ -116,6 +135,11 @@ def _role(value: str) -> str:
 Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX), AfterValidator(_printable)]
 Name = Annotated[Text, Field(min_length=1)]
 Ref = Annotated[str, Field(min_length=1, max_length=REF_LENGTH_MAX), AfterValidator(_printable), AfterValidator(_ref)]
+# What another system, or the other party, calls a document.
+Label = Annotated[
+    str, Field(min_length=1, max_length=LABEL_LENGTH_MAX), AfterValidator(_printable), AfterValidator(_label)
+]
+System = Annotated[str, Field(max_length=SYSTEM_LENGTH_MAX), AfterValidator(_system)]
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Currency = Annotated[str, AfterValidator(_currency)]
 Number = Annotated[
@@ -134,10 +158,15 @@ class Model(BaseModel):
 
 
 class Document(Model):
-    """What every document has: its type and an id that is unique within the type."""
+    """What every document has: its type and an id that is unique within the type.
+
+    It may have a `reference`, such as the number of a cheque or an order, and `external` ids, by the system that has it under each.
+    """
 
     type: str
     id: Ref
+    reference: Label | None = None
+    external: Annotated[dict[System, Label], Field(max_length=SYSTEMS_MAX)] | None = None
 
     # The field that says which day it counts for, where it has one.
     dated_by: ClassVar[str] = ""

@@ -41,9 +41,13 @@ def wallet_of(doc: documents.Usage) -> Wallet:
 
 
 def could_be_plain(docs: Sequence[documents.Document | None]) -> TypeGuard[Sequence[documents.Usage]]:
-    """Whether documents are usage of one wallet, priced per unit, each with an id of its own and none in another's place."""
-    usage = [doc for doc in docs if isinstance(doc, documents.Usage) and doc.supersedes is None and doc.amount is None]
+    """Whether documents are usage of one wallet, priced per unit, each with an id of its own alone and none in another's place."""
+    usage = [doc for doc in docs if isinstance(doc, documents.Usage) and _is_plain(doc)]
     return len(usage) == len(docs) == len({doc.id for doc in usage}) and len({wallet_of(doc) for doc in usage}) == 1
+
+
+def _is_plain(doc: documents.Usage) -> bool:
+    return doc.supersedes is None and doc.amount is None and doc.reference is None and not doc.external
 
 
 def parameters(

@@ -77,7 +77,7 @@ class UnknownReference(Refused):
 
 
 class ConflictingDocument(Refused):
-    """The same type and id was posted before with other content."""
+    """The same type and id was posted before with other content, or another document of the type has an external id of it."""
 
 
 class WrongCurrency(Refused):

@@ -34,6 +34,7 @@ from ledger import (
     personal,
     reading,
     receipts,
+    references,
     remittances,
     reversals,
     taxes,
@@ -55,6 +56,7 @@ from ledger.errors import (
 )
 from ledger.lanes import Lanes
 from ledger.late import require_open
+from ledger.references import ExternalKey
 from ledger.wallets import Wallets
 
 # Many enough for what a batch costs to be little a document, few enough to stay in memory, whatever their size.
@@ -315,6 +317,8 @@ class _Intake:
         # the hashes of documents by type and id: of those that are in the books, or came in with this batch
         self.known: dict[tuple[str, str], bytes] = {}
         self.fresh: dict[tuple[str, str], bytes] = {}
+        # which documents have the external ids of this batch
+        self.external: dict[ExternalKey, str] = {}
 
     def post(self, numbers: list[int], lines: list[bytes], rows: Rows) -> None:
         """Post a batch of lines, with their numbers and rows; it is written with the next, or by `finish`."""
@@ -368,6 +372,7 @@ class _Intake:
         refs: dict[str, list[str]] = {}
         customers: set[str] = set()
         users: set[str] = set()
+        external: list[ExternalKey] = []
         for item, row in zip(items, rows, strict=True):
             if item is None:
                 assert row is not None, "what is no row was read the long way"
@@ -375,6 +380,7 @@ class _Intake:
                 users.add(row[0][0])
             elif item.doc is not None:
                 refs.setdefault(item.type, []).append(item.ref)
+                external += references.external_keys(item.doc)
                 if isinstance(item.doc, documents.Usage):
                     users.add(item.doc.customer)
                 elif isinstance(item.doc, documents.Party | documents.CustomerChange):
@@ -384,6 +390,7 @@ class _Intake:
         # the batch before is not written yet where it was usage in bulk
         self.known = self.fresh | _known_hashes(self.books.connection, refs)
         self.fresh = {}
+        self.external = references.taken(self.books.connection, external)
         self.wallets.learn(self.books.known_customers(users))
         return sum(map(len, refs.values()))
 
@@ -409,6 +416,7 @@ class _Intake:
         try:
             if before is not None:
                 raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
+            references.require_own(doc, self.external)
             if self.refuse_late:
                 require_open(self.books, doc)
             customer_id = self.types[item.type].post(self.wallets, doc, number)
@@ -434,6 +442,8 @@ class _Intake:
             personal.keep(self.books.connection, (customer_id, number), doc, withheld)
         self.fresh[name] = item.hash
         self.books.add_document(customer_id, number, item.type, item.ref, doc.dated_on, body, item.hash)
+        references.keep(self.books, customer_id, number, doc)
+        self.external |= dict.fromkeys(references.external_keys(doc), item.ref)
         self.outcome.posted += 1
 
     def _begin(self, type_: str, doc: Document) -> bool:

@@ -85,6 +85,8 @@ def _post_part(
     part = doc.model_copy(
         update={
             "id": part_ref(doc.id, entity), "entity": entity, "supersedes": None, "fx_rate": None, "due_on": terms.due_on,
+            # what it is called elsewhere, the whole is
+            "reference": None, "external": None,
             "lines": [_own(line) for _, line in numbered],
         }
     )  # fmt: skip

@@ -149,6 +149,27 @@ document_key = Table(
     _number("document_id"),
 )
 
+external_key = Table(
+    "external_key",
+    metadata,
+    _text("system", key=True),
+    _text("external_id", key=True),
+    _text("type", key=True),
+    _text("status", key=True),
+    _number("customer_id"),
+    _number("document_id"),
+    Index("external_key_id", "external_id"),
+)
+
+document_reference = Table(
+    "document_reference",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("reference"),
+    Index("document_reference_text", "reference"),
+)
+
 document = Table(
     "document",
     metadata,

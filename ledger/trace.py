@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import personal
+from ledger import personal, references
 from ledger.books import BESIDE
 from ledger.entries import EntryFacts, entry_json, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
@@ -22,6 +22,7 @@ from ledger.money import to_text
 from ledger.usage_billed import Billed, billed_by_invoice, bills_of_usage
 
 STEPS_MAX = 200
+_NUMBER_DIGITS_MAX = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +64,57 @@ def _step_json(step: Step) -> dict[str, Any]:
     return {"kind": step.kind, "ref": step.ref, "text": step.text, "depth": step.depth}
 
 
-def trace(connection: Connection, ref: str) -> Trace:
-    """Trace an entry's number (48218), a document (invoice:INV-1, or INV-1) or an obligation.
+# What things a name may be of, each by its kind and id, are all that who asks may see.
+Seen = Callable[[Sequence[tuple[str, str]]], Sequence[tuple[str, str]]]
+EXPECTED = (
+    "expected an entry's number, a document such as invoice:INV-1, an obligation, or what a document is called"
+    " elsewhere: stripe:ch_1 or its reference"
+)
 
-    Raises UnknownReference, or Refused where a bare id is of several types.
+
+def trace(connection: Connection, ref: str, seen: Seen = lambda things: things) -> Trace:
+    """Trace an entry's number (48218), a document (invoice:INV-1, or INV-1), an obligation, or what a document is called elsewhere.
+
+    What is nobody's id here is looked for among external ids (stripe:ch_1, or ch_1) and references (reference:PO-17, or PO-17).
+    Raises UnknownReference, or Refused where it is of several things that are `seen`.
     """
-    plain = ref.replace(",", "").removeprefix("entry:")
-    if plain.isdigit() and (ref.startswith("entry:") or not _types_of(connection, ref)):
-        return _trace_entry(connection, int(plain))
     kind, _, rest = ref.partition(":")
     if kind == "obligation" and rest:
         return _trace_obligation(connection, rest)
+    number = _number(rest)
+    if kind == "entry" and number is not None:
+        return _trace_entry(connection, number)
     if rest and connection.scalar(
         text("select count(*) from document_key where type = :type and ref = :ref"), {"type": kind, "ref": rest}
     ):
         return _trace_document(connection, kind, rest)
-    types = _types_of(connection, ref)
-    if len(types) == 1:
-        return _trace_document(connection, types[0], ref)
-    if types:
-        choices = ", ".join(f"{name}:{ref}" for name in types)
-        raise Refused("ref", ref, f"several documents have this id; expected one of {choices}")
-    raise UnknownReference("ref", ref, "expected an entry's number, a document such as invoice:INV-1, or an obligation")
+    of_id = seen([(type_, ref) for type_ in _types_of(connection, ref)])
+    found = of_id or seen(_called(connection, ref))
+    if not found:
+        raise UnknownReference("ref", ref, EXPECTED)
+    if len(found) > 1:
+        choices = ", ".join(f"{kind}:{name}" for kind, name in found[:STEPS_MAX])
+        said = "documents have this id" if of_id else "things are called so"
+        raise Refused("ref", ref, f"several {said}; expected one of {choices}")
+    ((kind, name),) = found
+    return _trace_entry(connection, int(name)) if kind == "entry" else _trace_document(connection, kind, name)
 
 
 def _types_of(connection: Connection, ref: str) -> list[str]:
     rows = connection.execute(text("select type from document_key where ref = :ref order by type"), {"ref": ref})
     return list(rows.scalars())
+
+
+def _called(connection: Connection, ref: str) -> list[tuple[str, str]]:
+    """The entry of a number, and the documents that are called so elsewhere."""
+    entries = connection.scalars(text("select entry_id from entry where entry_id = :number"), {"number": _number(ref)})
+    return [*(("entry", str(entry)) for entry in entries), *references.called(connection, ref)]
+
+
+def _number(written: str) -> int | None:
+    """The number of an entry as people write it, 48,218; None for what is none."""
+    plain = written.replace(",", "")
+    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= _NUMBER_DIGITS_MAX else None
 
 
 def _document(connection: Connection, kind: str, ref: str) -> Any:
@@ -197,7 +222,8 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     entries = read_entries(connection, "e.document_id = :document_id", {"document_id": row.document_id})
     made = _made_subjects(connection, kind, ref, row)
     dated = f" of {row.dated_on}" if row.dated_on else ""
-    title = f"{kind} {ref}{dated}, posted {row.posted_at:%Y-%m-%d %H:%M:%S} UTC by {row.posted_by}"
+    called = "".join(f", {words}" for words in references.said(body))
+    title = f"{kind} {ref}{dated}{called}, posted {row.posted_at:%Y-%m-%d %H:%M:%S} UTC by {row.posted_by}"
     results = [_entry_step(entry, 0) for entry in entries]
     if kind == "invoice":
         parts = connection.scalars(
@@ -302,6 +328,7 @@ def _describe(row: Any) -> str:
         words.append(str(body["name"]))
     if body.get("approved_by"):
         words.append(f"approved by {body['approved_by']}")
+    words += references.said(body)
     return ", ".join(words)
 
 

@@ -29,7 +29,7 @@ def books(cli: Cli) -> None:
         invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2", tax_codes=["VAT"])),
         usage("u1", "40.00", "2026-01-10"), usage("u2", "10.00", "2026-01-11"),
         {**usage("u2b", "12.00", "2026-01-11"), "supersedes": "u2"},
-        payment("P", "300.00", "2026-01-15", ("I", "200.00")),
+        payment("P", "300.00", "2026-01-15", ("I", "200.00"), reference="cheque 17", external={"stripe": "ch_1"}),
         invoice("E", "2026-01-31", one_time("200.00"), entity="eu", fx_rate="0.90"),
         payment("PE", "200.00", "2026-02-03", ("E", "200.00"), entity="eu", fx_rate="0.95"),
         invoice("M", "2026-01-20", one_time("10.00"), one_time("12.00", "2") | {"entity": "eu"}),
@@ -70,6 +70,13 @@ DAMAGE = {
     "a changed address": ("update personal_fields set fields = replace(fields, 'jane', 'joan')", "what documents say of persons", "customer globex"),
     "an address without its random bytes": (
         "update personal_fields set salt = sha256('')", "what documents say of persons", "customer globex"),
+    "an external id of another document": (
+        "update external_key set document_id = (select document_id from document where ref = 'PE')", "found by its external ids", "payment P: stripe ch_1"),
+    "an external id that is gone": ("delete from external_key", "found by its external ids", "payment P: stripe ch_1"),
+    "an external id that no document has": (
+        "insert into external_key select 'adyen', external_id, type, status, customer_id, document_id from external_key",
+        "found by its external ids", "adyen ch_1"),
+    "another reference": ("update document_reference set reference = 'cheque 71'", "found by its reference", "payment P: reference cheque 17"),
     "a reversal of less": (
         "update posting set amount = amount - 1, functional_amount = functional_amount - 1 where entry_id ="
         " (select max(entry_id) from entry where reverses is not null)", "a reversal takes back exactly", "entry"),

@@ -26,7 +26,7 @@ from tests.samples import (
 )
 from web.posting import post_file
 
-# The rows that are written with every document; `document_key` alone is found by an id before its customer is known.
+# The rows that are written with every document; `document_key` and `external_key` are found by an id before its customer is known.
 JOURNAL = (
     "document",
     "account",
@@ -58,7 +58,7 @@ def test_every_key_of_the_journal_starts_with_the_customer(connection: Connectio
 
 
 def test_every_table_is_spread_or_shared_and_none_twice() -> None:
-    tables = [*distribution.by_customer(), *distribution.shared(), "document_key"]
+    tables = [*distribution.by_customer(), *distribution.shared(), "document_key", "external_key"]
     assert sorted(tables) == sorted(metadata.tables)
     # what a spread table refers to is shared, or beside it by the same customer
     for name in distribution.by_customer():
@@ -142,7 +142,7 @@ def test_the_statements_run_and_leave_keys_and_triggers_as_they_were(cli: Cli, o
     first, *others = [row for row in noted if row[1] == "customer_id"]
     assert [first[0], *(name for name, _, _ in others)] == list(distribution.by_customer())
     assert {beside for _, _, beside in others} == {first[0]}
-    assert noted[-1] == ("document_key", "ref", "none")
+    assert noted[-2:] == [("document_key", "ref", "none"), ("external_key", "external_id", "none")]
     assert owner.exec_driver_sql(distribution._FOREIGN_KEYS).all() == keys
     after = owner.exec_driver_sql(distribution._TRIGGERS).all()
     assert [row for row in triggers if row[1] != "checked"] == after

@@ -42,6 +42,8 @@ HELD = {
     "every entry names a document": "code: a document and its entries are one transaction",
     "what documents say of persons": "representation: the document has a commitment; database: it can only be erased",
     "every document is found by its id": "database: unique by type and id",
+    "every document is found by its external ids": "database: unique by system, id, type and status",
+    "every document is found by its reference": "code: it is written with the document",
     "a reversal takes back": "code; database: an entry is reversed once",
     "debits equal credits": "representation: a posting is one row of debit, credit and amount",
     "closed books took no entry": "database: an entry into a closed month is refused; a close waits for who is posting",

@@ -32,7 +32,7 @@ from web.drafts import preview
 from web.guard import limited, require_all_entities, require_entities, who
 from web.posting import How, post_file
 from web.repeats import once
-from web.scope import ELSEWHERE, require_entry, require_posted_within, require_trace
+from web.scope import ELSEWHERE, require_entry, require_posted_within, require_trace, seen_within
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 ENTRIES_A_PAGE_MAX = 500
@@ -371,9 +371,10 @@ class Traces(MethodView):
     @blueprint.response(200, TraceSchema)
     @blueprint.alt_response(404, response=HTTPStatus(404).name)
     def get(self, ref: str) -> dict[str, Any]:
-        """The chain of an entry's number, or of a document such as invoice:INV-1, both ways."""
+        """The chain of an entry's number, or of a document such as invoice:INV-1 or what it is called elsewhere (stripe:ch_1), both ways."""
         with engine().connect() as connection:
-            return require_trace(connection, tracing.trace(connection, ref), ref, who().entities).as_json()
+            found = tracing.trace(connection, ref, partial(seen_within, connection, who().entities))
+            return require_trace(connection, found, ref, who().entities).as_json()
 
 
 @blueprint.route("/invoices/<path:ref>")

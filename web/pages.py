@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -38,7 +39,7 @@ from web.charts import Series, chart
 from web.drill import drill, figure_link
 from web.guard import limited, require_all_entities, require_entities, who
 from web.picture import picture
-from web.scope import ELSEWHERE, ENTITY_OF, require_trace
+from web.scope import ELSEWHERE, ENTITY_OF, require_trace, seen_within
 from web.wording import day, money
 
 blueprint = Blueprint("pages", __name__)
@@ -361,7 +362,8 @@ def thing(kind: str, ref: str) -> str:
     """A document (or an obligation): what it says, its entries, what it comes from and what it led to."""
     with engine().connect() as connection:
         wanted = ref if kind == "export" else f"{kind}:{ref}"
-        trace = require_trace(connection, tracing.trace(connection, wanted), ref, who().entities)
+        found = tracing.trace(connection, wanted, partial(seen_within, connection, who().entities))
+        trace = require_trace(connection, found, ref, who().entities)
     return render_template("document.html", trace=trace)
 
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import Forbidden
 
 from ledger.entries import EntryFacts
 from ledger.errors import Refused, UnknownReference
-from ledger.trace import Step, Trace
+from ledger.trace import EXPECTED, Step, Trace
 
 # Facts about parties that every entity shares; what else is of no entity needs a key for all. Who bills a customer may change it.
 _SHARED = ("customer", "customer_change", "product")
@@ -84,6 +84,15 @@ def _require_bills_of_changed(connection: Connection, by: str, entities: Sequenc
         )
 
 
+def seen_within(
+    connection: Connection, entities: Sequence[str] | None, things: Sequence[tuple[str, str]]
+) -> Sequence[tuple[str, str]]:
+    """Those of several things of a name, each by its kind and id, that are of some entities alone."""
+    if entities is None:
+        return things
+    return [thing for thing in things if (_entities_of(connection, *thing) or {""}) <= set(entities)]
+
+
 def require_trace(connection: Connection, found: Trace, ref: str, entities: Sequence[str] | None) -> Trace:
     """A trace without what is of other entities. Raises UnknownReference for a thing that is of another itself."""
     if entities is None:
@@ -93,9 +102,7 @@ def require_trace(connection: Connection, found: Trace, ref: str, entities: Sequ
         line.entity for entry in found.entries for line in entry.lines
     }
     if not own or not own <= wanted:
-        raise UnknownReference(
-            "ref", ref, "expected an entry's number, a document such as invoice:INV-1, or an obligation"
-        )
+        raise UnknownReference("ref", ref, EXPECTED)
     return replace(
         found,
         sources=_within(connection, found.sources, wanted),

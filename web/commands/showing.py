@@ -109,7 +109,13 @@ def report(
 @click.argument("ref")
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table")
 def trace(ref: str, form: str) -> None:
-    """Show the whole chain of REF, both ways: an entry's number, or a document such as invoice:INV-1 or INV-1."""
+    """Show the whole chain of REF, both ways.
+
+    \b
+    REF is an entry's number, a document (invoice:INV-1, or INV-1), or what a
+    document is called elsewhere: an id of another system (stripe:ch_1, or
+    ch_1), or a reference (reference:PO-17, or PO-17).
+    """  # noqa: D301 - click's own mark for text that keeps its lines
     from adapters import traced as tracing
     from ledger.database import opened
     from web.tables import trace_text
