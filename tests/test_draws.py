@@ -62,9 +62,11 @@ def test_plain_draws_take_one_statement(cli: Cli, monkeypatch: pytest.MonkeyPatc
         ((), {}, usage("u", "1.00", "2025-12-31")),
         ((), {}, usage("u", "1.00", "2026-01-10") | {"product": "seats"}),
         ((), {}, usage("u", "1.00", "2026-01-10") | {"supersedes": "first"}),
+        ((), {}, usage("u", "1.00", "2026-01-10") | {"reference": "batch 7"}),
+        ((), {}, usage("u", "1.00", "2026-01-10") | {"external": {"meter": "e1"}}),
         (({"type": "wallet_alert", "id": "A", **PARTY, "threshold": "50.00"},), {}, usage("u", "1.00", "2026-01-10")),
     ],
-    ids=["promotion", "two grants", "discount", "expired", "too much", "before it", "other product", "superseding", "watched"],
+    ids=["promotion", "two grants", "discount", "expired", "too much", "before it", "other product", "superseding", "referring", "elsewhere", "watched"],
 )  # fmt: skip
 def test_what_is_not_plain_is_planned(
     cli: Cli,

@@ -18,7 +18,7 @@ from tests.samples import grant, invoice, parties, prepaid, promotion, service, 
 
 PROTECTED = (
     "entry", "posting", "document", "document_key", "account", "credit_grant", "invoice", "invoice_line", "contract",
-    "obligation", "period_event",
+    "obligation", "period_event", "external_key", "document_reference",
 )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def _books(cli: Cli) -> None:
         grant("G"),
         promotion("P", "5.00"),
         invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2")),
-        usage("u1", "40.00", "2026-01-10"),
+        usage("u1", "40.00", "2026-01-10", reference="batch 1", external={"meter": "e1"}),
     )
 
 
