@@ -71,19 +71,21 @@ def keep(books: Books, customer_id: int, document_id: int, doc: Document) -> Non
         books.add_row("document_reference", **of, reference=doc.reference)
 
 
-# Where documents are that are called so elsewhere: an external id with its system before it or without, or a reference.
-_CALLED = """
-    select customer_id, document_id from external_key where external_id = :called
-    union select customer_id, document_id from external_key where system = :system and external_id = :rest
-    union select customer_id, document_id from document_reference where reference in (:called, :reference)"""
+# The documents of an external id, with its system before it or without, and those of a reference.
+OF_EXTERNAL = """select customer_id, document_id from external_key where external_id = :external
+    union select customer_id, document_id from external_key where system = split_part(:external, ':', 1)
+        and external_id = substr(:external, position(':' in :external) + 1)"""
+OF_REFERENCE = "select customer_id, document_id from document_reference where reference = :reference"
 
 
 def called(connection: Connection, name: str) -> list[tuple[str, str]]:
     """The documents that are called so elsewhere, by type and id: ch_1, stripe:ch_1, or what a reference says (reference:PO-17)."""
-    system, _, rest = name.partition(":")
     rows = connection.execute(
-        text(f"select type, ref from document join ({_CALLED}) k using (customer_id, document_id) order by type, ref"),
-        {"called": name, "system": system, "rest": rest, "reference": name.removeprefix("reference:")},
+        text(
+            f"select type, ref from document join ({OF_EXTERNAL} union {OF_REFERENCE}) k using (customer_id, document_id)"
+            " order by type, ref"
+        ),
+        {"external": name, "reference": name.removeprefix("reference:")},
     )
     return [(row.type, row.ref) for row in rows]
 

@@ -19,6 +19,8 @@ from ledger.intake import Outcome, post_lines
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import grant, invoice, one_time, parties, payment, prepaid, usage
+from tests.serving import MakeApp
+from tests.test_access import bearer, key
 from tests.test_refusals_leave_nothing import BASE, NEXT, _contents, _tables
 from web.posting import How, post_file
 
@@ -58,7 +60,9 @@ def test_every_type_of_document_takes_them(cli: Cli, engine: Engine) -> None:
             }
             assert _keys(connection) == expected
             rows = connection.execute(
-                text("select type, ref, reference from document_reference join document using (customer_id, document_id)")
+                text(
+                    "select type, ref, reference from document_reference join document using (customer_id, document_id)"
+                )
             )
             assert [tuple(row) for row in rows] == [(doc["type"], doc["id"], "PO-17")]
             assert _post(connection, doc | CALLED)[0].repeated == 1
@@ -74,10 +78,11 @@ def test_every_type_of_document_takes_them(cli: Cli, engine: Engine) -> None:
 def test_all_types_at_once_are_found_and_verify(cli: Cli) -> None:
     """All that the base takes beside each other, each with the same external ids and reference."""
     cli.post(*BASE)
-    together = []
-    for doc in ONE_OF_EACH:
-        if "posted 1" in cli.run("post", "-", stdin=lines([doc | CALLED])).stdout:
-            together.append(f"{doc['type']}:{doc['id']}")
+    together = [
+        f"{doc['type']}:{doc['id']}"
+        for doc in ONE_OF_EACH
+        if "posted 1" in cli.run("post", "-", stdin=lines([doc | CALLED])).stdout
+    ]
     assert len(together) > 20  # some exclude each other: two change one contract, or one bill
     for name in ("x_1", "stripe:x_1", "06:Ünïcode 1", "crm:06:Ünïcode 1", "PO-17", "reference:PO-17"):
         said = cli.refused("trace", name)
@@ -136,12 +141,18 @@ def test_a_chargeback_is_opened_and_lost_under_one_id(cli: Cli) -> None:
 def test_of_documents_in_any_order_the_first_has_it(cli: Cli, engine: Engine) -> None:
     """Three of one id in every order, in one file and one by one, with usage in bulk between: the first is posted, the others name it."""
     cli.post(*parties(), {"type": "customer", "id": "initech", "name": "Initech"})
-    three = [_paid("P1", "ch_1"), _paid("P2", "ch_1", customer="initech"), _paid("P3", "ch_1") | {"external": {"crm": "7", "stripe": "ch_1"}}]
+    three = [
+        _paid("P1", "ch_1"),
+        _paid("P2", "ch_1", customer="initech"),
+        _paid("P3", "ch_1") | {"external": {"crm": "7", "stripe": "ch_1"}},
+    ]
     for order in permutations(three):
         for together in (True, False):
             between = [usage(f"u{n}", "1.00", "2026-01-02") for n in range(3)]
             files: list[Sequence[Document]] = (
-                [[doc for pair in zip(order, between, strict=True) for doc in pair]] if together else [[doc] for doc in order]
+                [[doc for pair in zip(order, between, strict=True) for doc in pair]]
+                if together
+                else [[doc] for doc in order]
             )
             with engine.connect() as connection:
                 told = [problem for file in files for problem in _post(connection, *file)[1]]
@@ -163,7 +174,11 @@ def test_a_refused_document_leaves_its_ids_to_others(cli: Cli, engine: Engine, t
         tables = _tables(connection)
         before = _contents(connection, tables)
     rejects = tmp_path / "rejects.jsonl"
-    refused = [_paid("P1", "ch_0"), _paid("P2", "ch_2", customer="nobody"), _paid("P3", "ch_0") | {"external": {"crm": "3", "stripe": "ch_0"}}]
+    refused = [
+        _paid("P1", "ch_0"),
+        _paid("P2", "ch_2", customer="nobody"),
+        _paid("P3", "ch_0") | {"external": {"crm": "3", "stripe": "ch_0"}},
+    ]
     cli.run("post", "-", "--keep-going", "--rejects", str(rejects), stdin=lines(refused))
     with engine.connect() as connection:
         after = _contents(connection, tables)
@@ -244,8 +259,112 @@ def test_of_two_at_once_one_is_refused(cli: Cli, engine: Engine, url: str, wins:
         assert thread.is_alive(), "it waits for who has the id"
         first.commit() if wins == "commits" else first.rollback()
     thread.join(20)
-    told = ["line 1: payment P2: external.stripe = ch_1: expected an external id that no other payment has: payment P1 has stripe ch_1"]
+    told = [
+        "line 1: payment P2: external.stripe = ch_1: expected an external id that no other payment has: payment P1 has stripe ch_1"
+    ]
     assert (posted, [str(problem) for problem in problems]) == (([0], told) if wins == "commits" else ([1], []))
     with engine.connect() as connection:
         assert [ref for *_, ref in _keys(connection)] == ["P1" if wins == "commits" else "P2"]
     assert "checks hold" in cli.ok("verify")
+
+
+def _books(cli: Cli) -> None:
+    """Two entities: us has a payment P with its refund, eu an invoice; one reference is of both, ch_1 of two systems."""
+    eu = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "USD"}
+    cli.post(
+        *parties(), eu, payment("P", "10.00", "2026-01-05", reference="PO-17", external={"stripe": "ch_1"}),
+        {"type": "refund", "id": "R", "payment": "P", "date": "2026-01-06", "amount": "4.00", "external": {"stripe": "re_1"}, "reference": "1"},
+        invoice("E", "2026-01-07", one_time("7.00"), entity="eu", reference="PO-17", external={"netsuite": "ch_1", "crm": "a:b"}),
+        invoice("PO-9", "2026-01-07", one_time("7.00")), payment("Q", "1.00", "2026-01-07", reference="PO-9"),
+    )  # fmt: skip
+
+
+def test_a_trace_finds_and_tells_them(cli: Cli) -> None:
+    _books(cli)
+    assert cli.ok("trace", "stripe:ch_1").startswith("payment P of 2026-01-05, reference PO-17, stripe ch_1, posted ")
+    assert cli.ok("trace", "re_1").startswith("refund R of 2026-01-06, reference 1, stripe re_1, posted ")
+    assert cli.ok("trace", "a:b").startswith("invoice E")
+    assert cli.ok("trace", "crm:a:b").startswith("invoice E")
+    assert "several things are called so; expected one of invoice:E, payment:P" in cli.refused("trace", "PO-17")
+    assert "several things are called so; expected one of invoice:E, payment:P" in cli.refused("trace", "ch_1")
+    assert cli.ok("trace", "netsuite:ch_1").startswith("invoice E")
+    # an id here comes before what others call so, a number may be an entry's too
+    assert cli.ok("trace", "PO-9").startswith("invoice PO-9")
+    assert cli.ok("trace", "reference:PO-9").startswith("payment Q")
+    assert "several things are called so; expected one of entry:1, refund:R" in cli.refused("trace", "1")
+    assert cli.ok("trace", "entry:1").startswith("entry 1 of 2026-01-05")
+    assert cli.ok("trace", "reference:1").startswith("refund R")
+    for nobodys in ("ch_2", "stripe:re_2", "adyen:ch_1", "po-17", "PO-1", "stripe:", ":ch_1"):
+        assert "or what a document is called elsewhere: stripe:ch_1 or its reference" in cli.refused("trace", nobodys)
+    entry = json.loads(cli.ok("trace", "entry:1", "--format", "json"))
+    assert entry["comes_from"][0] == {
+        "kind": "payment", "ref": "P", "text": "2026-01-05, 10.00 USD, reference PO-17, stripe ch_1", "depth": 0,
+    }  # fmt: skip
+    found = json.loads(cli.ok("trace", "payment:P", "--format", "json"))
+    assert (found["document"]["reference"], found["document"]["external"]) == ("PO-17", {"stripe": "ch_1"})
+
+
+def test_the_api_lists_what_is_called_so(cli: Cli, make_books_app: MakeApp, engine: Engine) -> None:
+    _books(cli)
+    client = make_books_app().test_client()
+
+    def listed(query: str, *entities: str) -> list[str]:
+        answer = client.get(f"/v1/documents?{query}", headers=bearer(key(engine, "viewer", *entities)))
+        assert answer.status_code == 200, answer.text
+        return [row["id"] for row in answer.json["rows"]]
+
+    assert listed("external=stripe:ch_1") == ["P"]
+    assert listed("external=ch_1") == ["P", "E"]
+    assert listed("reference=PO-17") == ["P", "E"]
+    assert listed("reference=PO-17&external=ch_1&entity=eu") == ["E"]
+    assert listed("reference=PO-17&external=re_1") == []
+    assert listed("external=re_1&entity=us") == ["R"]  # of its payment's entity
+    assert listed("reference=PO-17&customer=globex&limit=1") == ["P"]
+    # a key of one entity finds what is of it alone
+    assert listed("external=ch_1", "eu") == ["E"]
+    assert listed("external=re_1", "us") == ["R"]
+    assert listed("external=re_1", "eu") == []
+    (row,) = client.get("/v1/documents?external=crm:a:b", headers=bearer(key(engine, "viewer"))).json["rows"]
+    assert (row["type"], row["entity"], row["reference"]) == ("invoice", "eu", "PO-17")
+    assert row["external"] == {"netsuite": "ch_1", "crm": "a:b"}
+    assert client.get("/v1/invoices?external=ch_1", headers=bearer(key(engine, "viewer"))).status_code == 422
+    described = client.get("/openapi.json").json
+    query = {parameter["name"] for parameter in described["paths"]["/v1/documents"]["get"]["parameters"]}
+    assert {"external", "reference"} <= query
+    assert {"external", "reference"} <= described["components"]["schemas"]["Document.dispute"]["properties"].keys()
+
+
+def test_a_key_of_one_entity_traces_what_is_of_it(cli: Cli, make_books_app: MakeApp, engine: Engine) -> None:
+    """What others call so in the books of another entity is not there: neither found, nor named among several."""
+    _books(cli)
+    client = make_books_app().test_client()
+    of_us, of_eu = (bearer(key(engine, "viewer", entity)) for entity in ("us", "eu"))
+    assert client.get("/v1/trace/PO-17", headers=of_us).json["ref"] == "P"
+    assert client.get("/v1/trace/ch_1", headers=of_eu).json["ref"] == "E"
+    assert client.get("/v1/trace/1", headers=of_eu).status_code == 404
+    assert client.get("/v1/trace/stripe:ch_1", headers=of_eu).status_code == 404
+
+
+def test_the_pages_find_and_show_them(cli: Cli, make_books_app: MakeApp) -> None:
+    _books(cli)
+    client = make_books_app(open_as="tester").test_client()
+
+    def found(wanted: str) -> str:
+        answer = client.get("/find", query_string={"q": wanted})
+        return answer.headers["Location"] if answer.status_code == 302 else answer.text
+
+    assert found("stripe:ch_1") == "/documents/payment/P"
+    assert found("re_") == "/documents/refund/R"
+    assert found("CRM:A") == "/documents/invoice/E"
+    both = found("PO-17")
+    assert "reference PO-17, crm a:b, netsuite ch_1" in both
+    assert "reference PO-17, stripe ch_1" in both
+    # entry 1 and the refund whose reference is 1, entry 2 by its number alone
+    assert "/entries/1" in found("1")
+    assert "/documents/refund/R" in found("1")
+    assert found("2") == "/entries/2"
+    assert "Nothing in the books has this" in found("ch_3")
+    page = client.get("/documents/payment/P").text
+    assert "payment P of 2026-01-05, reference PO-17, stripe ch_1, posted" in page
+    assert "<dt>external</dt>" in page
+    assert "reference PO-17, stripe ch_1" in client.get("/entries/1").text

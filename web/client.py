@@ -226,9 +226,18 @@ class Tickmark:
         """An invoice as its reader sees it."""
         return cast("dict[str, Any]", self._read(f"invoices/{quote(ref)}"))
 
-    def all(self, name: List, *, entity: str | None = None, customer: str | None = None) -> Iterator[dict[str, Any]]:
-        """Every row of a list, page after page."""
-        query = {key: value for key, value in (("entity", entity), ("customer", customer)) if value is not None}
+    def all(
+        self,
+        name: List,
+        *,
+        entity: str | None = None,
+        customer: str | None = None,
+        external: str | None = None,
+        reference: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Every row of a list, page after page; of documents, those that are called so in another system (stripe:ch_1), or refer so."""
+        given = {"entity": entity, "customer": customer, "external": external, "reference": reference}
+        query = {key: value for key, value in given.items() if value is not None}
         after: str | None = None
         while True:
             page: Any = self._read(name, query | {"limit": "500"} | ({} if after is None else {"after": after}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from adapters import traced as tracing
 from adapters.workbook import write_report
-from ledger import entries, periods, seals
+from ledger import entries, periods, references, seals
 from ledger.balances import GlAccounts, held_by_currency
 from ledger.chart import ROLES
 from ledger.dates import month_end, month_start, parse_month
@@ -48,6 +49,7 @@ LATEST = 6
 JOURNAL_PAGE = 100
 ACCOUNT_LINES = 2_000
 CHART_MONTHS = 12
+FIND_LENGTH_MAX = 300
 
 
 blueprint.add_app_template_filter(day, "day")
@@ -627,36 +629,50 @@ def docs() -> str:
     return render_template("docs.html", spec=current_app.extensions["tickmark.openapi"].to_dict())
 
 
+# Documents that have a text in their id, or in what they are called elsewhere: those first of which it is all.
+_FOUND = f"""
+    select d.type, d.ref, d.body, k.place < 2 as exact from document d join (
+        select customer_id, document_id, min(place) as place from (
+            select customer_id, document_id, case ref when :exact then 0 else 2 end as place from document_key where ref ilike :like
+            union all
+            select customer_id, document_id, case when :exact in (external_id, system || ':' || external_id) then 1 else 2 end
+            from external_key where system || ':' || external_id ilike :like
+            union all
+            select customer_id, document_id, case reference when :exact then 1 else 2 end
+            from document_reference where reference ilike :like
+        ) named group by 1, 2
+    ) k using (customer_id, document_id)
+    where cast(:entities as text[]) is null or {ENTITY_OF} = any(:entities)
+    order by k.place, d.type, d.ref limit 51"""
+
+
 @blueprint.get("/find")
 def find() -> str | BaseResponse:
-    """What the search box names: an entry's number, a document's id, a customer."""
-    wanted = request.args.get("q", "").strip()[:200]
+    """What the search box names: an entry's number, a document's id, its reference or its id in another system, a customer."""
+    wanted = request.args.get("q", "").strip()[:FIND_LENGTH_MAX]
     with engine().connect() as connection:
-        if wanted:
-            plain = wanted.replace(",", "")
-            if plain.isdigit() and len(plain) < 19:
-                found = connection.scalar(
-                    text(f"select entry_id from entry e where entry_id = :id and (:all or not {ELSEWHERE})"),
-                    {"id": int(plain), "all": who().entities is None, "entities": list(who().entities or ())},
-                )
-                if found:
-                    return redirect(url_for("pages.entry", entry_id=found))
+        entry = None
+        plain = wanted.replace(",", "")
+        if plain.isascii() and plain.isdigit() and len(plain) < 19:
+            entry = connection.scalar(
+                text(f"select entry_id from entry e where entry_id = :id and (:all or not {ELSEWHERE})"),
+                {"id": int(plain), "all": who().entities is None, "entities": list(who().entities or ())},
+            )
         pattern = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         rows = connection.execute(
-            text(
-                "select d.type, d.ref from document_key k join document d using (customer_id, document_id)"
-                f" where k.ref ilike :like and (cast(:entities as text[]) is null or {ENTITY_OF} = any(:entities)) "
-                "order by (d.ref = :exact) desc, d.type, d.ref limit 51"
-            ),
+            text(_FOUND),
             {
                 "like": f"%{pattern}%",
                 "exact": wanted,
                 "entities": None if who().entities is None else list(who().entities or ()),
             },
         ).all()
-    if len(rows) == 1:
+    if entry and not any(row.exact for row in rows):
+        return redirect(url_for("pages.entry", entry_id=entry))
+    if len(rows) == 1 and not entry:
         return redirect(url_for("pages.thing", kind=rows[0].type, ref=rows[0].ref))
-    return render_template("find.html", wanted=wanted, rows=rows[:50], more=len(rows) > 50)
+    found = [(row.type, row.ref, ", ".join(references.said(json.loads(row.body)))) for row in rows[:50]]
+    return render_template("find.html", wanted=wanted, entry=entry, rows=found, more=len(rows) > 50)
 
 
 def refused(error: Refused) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from adapters import kept
 from adapters.export import TARGETS
-from ledger import periods, personal, seals
+from ledger import periods, personal, references, seals
 from ledger.dates import TODAY_SQL, month_text, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
@@ -27,6 +27,7 @@ from web.api import ENTRIES_A_PAGE_MAX, engine
 from web.closing import checklist, close
 from web.guard import limited, needs, require_all_entities, require_entities, who
 from web.repeats import once
+from web.scope import ENTITY_OF
 from web.sheets import sheet_answer
 
 blueprint = Blueprint("resources", __name__, url_prefix="/v1", description="Lists, and the work of a month's end.")
@@ -42,6 +43,15 @@ class PageQuerySchema(Schema):
     limit = fields.Integer(load_default=100, validate=validate.Range(min=1, max=ENTRIES_A_PAGE_MAX))
     entity = fields.String(load_default=None)
     customer = fields.String(load_default=None)
+
+
+class DocumentQuerySchema(PageQuerySchema):
+    """A page of the list of documents, or of those that are called so elsewhere."""
+
+    external = fields.String(
+        load_default=None, metadata={"description": "An id that another system has for it: stripe:ch_1, or ch_1"}
+    )
+    reference = fields.String(load_default=None, metadata={"description": "The reference it bears"})
 
 
 class PageSchema(Schema):
@@ -61,6 +71,11 @@ class _List:
     of_all: bool = False  # whether its rows are of no entity
 
 
+_DOCUMENTS = (
+    "select d.document_id as cursor, {entity} as entity, d.body::jsonb ->> 'customer' as customer, d.document_id as number,"
+    " d.type, d.ref as id, d.dated_on, d.body::jsonb ->> 'reference' as reference, d.body::jsonb -> 'external' as external,"
+    " d.posted_at, d.posted_by from document d"
+)
 _LISTS: Mapping[str, _List] = {
     "customers": _List(
         "select c.ref as cursor, null as entity, c.ref as customer, c.ref as id, h.name, h.country, h.tax_id, h.tax_status, h.overage,"
@@ -94,16 +109,27 @@ _LISTS: Mapping[str, _List] = {
         " from account a join customer c using (customer_id)",
         numbered=True,
     ),
-    "documents": _List(
-        "select d.document_id as cursor, d.body::jsonb ->> 'entity' as entity, d.body::jsonb ->> 'customer' as customer, d.document_id as number,"
-        " d.type, d.ref as id, d.dated_on, d.posted_at, d.posted_by from document d",
-        numbered=True,
-    ),
+    "documents": _List(_DOCUMENTS.format(entity="d.body::jsonb ->> 'entity'"), numbered=True),
 }  # fmt: skip
 
 
+def _chosen(name: str, query: Mapping[str, Any]) -> _List:
+    """A list, or of documents those that are called so elsewhere: few, so that each is asked whose it is by what it names."""
+    named = [
+        f"(d.customer_id, d.document_id) in ({of})"
+        for of, wanted in (
+            (references.OF_EXTERNAL, query.get("external")),
+            (references.OF_REFERENCE, query.get("reference")),
+        )
+        if wanted is not None
+    ]
+    if not named:
+        return _LISTS[name]
+    return _List(f"{_DOCUMENTS.format(entity=ENTITY_OF)} where {' and '.join(named)}", numbered=True)
+
+
 def _page(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
-    kind = _LISTS[name]
+    kind = _chosen(name, query)
     entity = None if kind.of_all else limited(Filters(entity=query["entity"])).entity
     after = query["after"]
     if kind.numbered and after is not None and not (after.isdigit() and len(after) < 19):
@@ -116,7 +142,7 @@ def _page(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
                 " and (cast(:entity as text) is null or entity = :entity) and (cast(:customer as text) is null or customer = :customer) "
                 "order by cursor limit :limit"
             ),
-            {"after": after, "entity": entity, "customer": query["customer"], "limit": query["limit"]},
+            dict(query) | {"after": after, "entity": entity},
         ).all()
     found = [_shown(row._mapping, kind) for row in rows]
     return {"rows": found, "next": str(rows[-1].cursor) if len(rows) == query["limit"] else None}
@@ -138,7 +164,9 @@ def _listed(name: str, title: str) -> type[MethodView]:
     """The view of a list."""
 
     class Listed(MethodView):
-        @blueprint.arguments(PageQuerySchema, location="query", unknown=RAISE)
+        @blueprint.arguments(
+            DocumentQuerySchema if name == "documents" else PageQuerySchema, location="query", unknown=RAISE
+        )
         @blueprint.response(200, PageSchema)
         @blueprint.alt_response(422, response=_REFUSED)
         def get(self, query: dict[str, Any]) -> dict[str, Any]:
