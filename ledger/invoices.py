@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -116,6 +116,8 @@ class Invoice:
     taxes: tuple[TaxTotal, ...]
     total: int
     settlements: tuple[Settlement, ...]
+    reference: str | None = None
+    external: Mapping[str, str] = field(default_factory=dict)
     draft: bool = False
 
     @property
@@ -165,6 +167,7 @@ class Invoice:
                          "tax_status": self.tax_status},
             "currency": self.currency, "issued_on": self.issued_on.isoformat(), "due_on": self.due_on.isoformat(),
             "exchange_rate": None if self.rate is None else _plain(self.rate), "supersedes": self.supersedes,
+            "reference": self.reference, "external": dict(self.external),
             "groups": [
                 {"group": group.name, "amount": money(group.amount),
                  "items": [
@@ -218,13 +221,14 @@ def read_invoice(connection: Connection, ref: str) -> Invoice:
     ).first()
     if head is None:
         raise UnknownReference("invoice", ref, "expected the id of an invoice in the books")
+    body = json.loads(head.body)
     return Invoice(
         ref=head.ref, number=None if head.number is None else f"{head.invoice_prefix or ''}{head.number}",
         entity=head.entity, entity_name=head.entity_name, customer=head.customer, customer_name=head.customer_name,
         customer_tax_id=head.tax_id, tax_status=head.tax_status, currency=head.currency, issued_on=head.issued_on,
         due_on=head.due_on, rate=head.rate, supersedes=head.supersedes, voided=head.voided,
         groups=_groups(_lines(connection, head), head.currency), taxes=_taxes(connection, head), total=head.total_minor,
-        settlements=_settlements(connection, head),
+        settlements=_settlements(connection, head), reference=body.get("reference"), external=body.get("external") or {},
     )  # fmt: skip
 
 

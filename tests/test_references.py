@@ -368,3 +368,20 @@ def test_the_pages_find_and_show_them(cli: Cli, make_books_app: MakeApp) -> None
     assert "payment P of 2026-01-05, reference PO-17, stripe ch_1, posted" in page
     assert "<dt>external</dt>" in page
     assert "reference PO-17, stripe ch_1" in client.get("/entries/1").text
+
+
+def test_an_invoice_shows_them(cli: Cli, make_books_app: MakeApp, tmp_path: Path) -> None:
+    """As its reader sees it, here; what is sent bears its reference, and no ids of systems that its reader does not know."""
+    cli.post(
+        *parties(),
+        invoice("I", "2026-01-07", one_time("7.00"), reference="PO-17", external={"stripe": "in_1", "crm": "5"}),
+    )
+    assert "reference PO-17, crm 5, stripe in_1\n" in cli.ok("invoice", "I")
+    client = make_books_app(open_as="tester").test_client()
+    shown = client.get("/v1/invoices/I").json
+    assert (shown["reference"], shown["external"]) == ("PO-17", {"stripe": "in_1", "crm": "5"})
+    assert "reference PO-17, crm 5, stripe in_1." in client.get("/invoices/I").text
+    cli.ok("print", "invoice", "I", "--output", str(tmp_path / "i.html"))
+    sent = (tmp_path / "i.html").read_text()
+    assert '<th scope="row">Reference</th><td>PO-17</td>' in sent
+    assert "in_1" not in sent

@@ -183,6 +183,8 @@ class InvoiceSchema(Schema):
     due_on = fields.String()
     exchange_rate = fields.String(allow_none=True)
     supersedes = fields.String(allow_none=True)
+    reference = fields.String(allow_none=True)
+    external = fields.Dict(metadata={"description": "Its ids in other systems, by system"})
     groups = fields.List(
         fields.Dict(), metadata={"description": "Items by group, their lines, and the usage these bill"}
     )

@@ -6,6 +6,7 @@ import textwrap
 from decimal import Decimal
 from typing import Any
 
+from ledger import references
 from ledger.invoices import Invoice, Item, TaxTotal
 from ledger.money import grouped
 from ledger.reports import Column, Report
@@ -82,10 +83,12 @@ def trace_text(trace: Trace) -> str:
 def invoice_text(invoice: Invoice, *, unfold: bool = False) -> str:
     """An invoice as its reader sees it: items under their groups; unfolded, the usage behind each line."""
     currency = invoice.currency
+    called = ", ".join(references.said({"reference": invoice.reference, "external": invoice.external}))
     name = f"Invoice {invoice.number or invoice.ref}" + (f" ({invoice.ref})" if invoice.number else "")
     lines = [
         f"{name}, {invoice.status}",
         f"{invoice.entity_name} to {invoice.customer_name}, issued on {invoice.issued_on}, due on {invoice.due_on}",
+        *([called] if called else []),
         "",
     ]
     rows: list[list[str]] = []
