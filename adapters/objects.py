@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
@@ -24,6 +24,7 @@ from adapters.mapping import Kind, Mapping, Place, stand_in
 from adapters.selection import Entry, Part, one_rate, own_number, sides_of
 from ledger.books import MONEY_ACCOUNT
 from ledger.money import to_decimal
+from ledger.references import CALLED, Called
 
 RECEIVABLE = "accounts_receivable"
 
@@ -64,11 +65,17 @@ class Head:
     currency: str
     functional_currency: str
     rate: Decimal | None
+    called: Called = field(default_factory=dict)
 
     @property
     def memo(self) -> str:
         """Where it comes from."""
-        return f"Tickmark {self.source}, entity {self.entity}"
+        return selection.memo_of(self.source, self.called, self.entity)
+
+    @property
+    def reference(self) -> str:
+        """The reference its document bears; else nothing."""
+        return str(self.called.get("reference") or "")
 
     def amount(self, net: int) -> Decimal:
         """Minor units as an amount of its currency."""
@@ -217,12 +224,12 @@ def _made_parties(connection: Connection, part: Part, found: dict[str, tuple[str
 
 _SQL = f"""
     with moved as (
-        select d.document_id, x.customer_id, d.type, d.ref, d.body, x.effective_on, x.subject as receivable, x.currency, x.entity,
+        select d.document_id, x.customer_id, d.type, d.ref, d.body, {CALLED} as called, x.effective_on, x.subject as receivable, x.currency, x.entity,
                {selection.IS_PAID} as paid, o.role, o.product, o.subject,
                sum(x.sign * x.amount)::bigint as net, sum(x.sign * x.functional_amount)::bigint as functional
         from ({{source}}) x join account o on o.customer_id = x.customer_id and o.account_id = x.other_account{selection.DOCUMENT_JOIN}
         where x.rule = any(:bill_rules) or {selection.IS_PAID}
-        group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
+        group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
     )
     select m.*, c.ref as customer, c.name as customer_name, e.currency as functional_currency, i.ref as invoice, i.due_on,
            said.description, said.starts_on, said.taxed, coalesce(m.body::jsonb ->> 'rail', '') as rail,
@@ -272,7 +279,7 @@ def _head(number: str, row: Any, rate: Decimal | None, mapping: Mapping, number_
     customer, name = mapping.customer(row.customer, row.customer_name, currency)
     return Head(
         own_number(number, number_max), f"{row.type} {row.ref}", row.entity, row.effective_on, customer, name, row.currency,
-        row.functional_currency, rate,
+        row.functional_currency, rate, row.called or {},
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from ledger.books import MONEY_ACCOUNT
 from ledger.chart import ROLES
 from ledger.errors import Problem, Unbalanced
 from ledger.money import to_decimal
+from ledger.references import CALLED, Called, said
 from ledger.reports import Filters, sides
 from ledger.rulebook import RULES
 
@@ -80,6 +81,8 @@ class Entry:
     source: str
     lines: tuple[Line, ...]
     rate: Decimal | None = None
+    # what its document is called elsewhere, where it is of one
+    called: Called = field(default_factory=dict)
 
     def amount(self, line: Line) -> Decimal:
         """A line's amount without its side, in the entry's currency."""
@@ -120,6 +123,7 @@ class _Detail:
     number: str
     apart: str = ""
     join: str = ""
+    called: str = "cast(null as jsonb)"
 
 
 DOCUMENT_JOIN = (
@@ -128,11 +132,12 @@ DOCUMENT_JOIN = (
 )
 _DETAILS = {
     "entry": _Detail(
-        "d.type || ' ' || d.ref || ', entry ' || x.entry_id", "x.effective_on", "'e' || x.entry_id", ", x.entry_id", DOCUMENT_JOIN
+        "d.type || ' ' || d.ref || ', entry ' || x.entry_id", "x.effective_on", "'e' || x.entry_id", ", x.entry_id", DOCUMENT_JOIN,
+        CALLED,
     ),
     "document": _Detail(
         "d.type || ' ' || d.ref", "x.effective_on", "'d' || d.document_id || '-' || to_char(x.effective_on, 'YYMMDD')",
-        ", d.document_id", DOCUMENT_JOIN,
+        ", d.document_id", DOCUMENT_JOIN, CALLED,
     ),
     "day": _Detail(
         "to_char(x.effective_on, 'YYYY-MM-DD')", "x.effective_on", "x.entity || '-' || to_char(x.effective_on, 'YYYYMMDD')"
@@ -196,10 +201,10 @@ def _rows(connection: Connection, part: Part, mapping: Mapping, journal_only: Se
             f" x.currency, e.currency as functional_currency, x.role, x.product,"
             f" case when {with_customer} then c.ref else '' end as customer,"
             f" case when {with_customer} then c.name else '' end as customer_name, x.amount <> 0 as moves,"
-            f" sum(x.sign * x.amount)::bigint as net, sum(x.sign * x.functional_amount)::bigint as functional "
+            f" {detail.called} as called, sum(x.sign * x.amount)::bigint as net, sum(x.sign * x.functional_amount)::bigint as functional "
             f"from ({source}) x join entity e on e.entity = x.entity"
             f" join {CUSTOMERS} c on c.customer_id = x.customer_id{detail.join} "
-            f"group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10{detail.apart} "
+            f"group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11{detail.apart} "
             f"order by 2{detail.apart}, 3, 4, 6, 7, 8, 10"
         ),
         parameters | part.naming | {"customer_roles": list(CUSTOMER_ROLES)},
@@ -238,11 +243,17 @@ def entries(
                     yield replace(piece, number=entry_number(key, number_max))
 
 
+def memo_of(source: str, called: Called, entity: str) -> str:
+    """Where something that goes out comes from, with what that is called elsewhere."""
+    return ", ".join([f"Tickmark {source}", *said(called), f"entity {entity}"])
+
+
 def _made(number: str, mapping: Mapping, source: str, dated_on: date, rows: Sequence[Any]) -> Iterator[Entry]:
     home = rows[0].functional_currency
     kept: list[Any] = []
     foreign: list[Entry] = []
-    memo = f"Tickmark {source}, entity {mapping.entity}"
+    called: Called = rows[0].called or {}
+    memo = memo_of(source, called, mapping.entity)
     if mapping.in_transaction_currency:
         for (currency, moves), of_currency in groupby(
             sorted(rows, key=lambda row: (row.currency, row.moves)), lambda row: (row.currency, row.moves)
@@ -254,7 +265,16 @@ def _made(number: str, mapping: Mapping, source: str, dated_on: date, rows: Sequ
                 if rate is not None:
                     foreign.append(
                         Entry(
-                            f"{number}-{currency}", mapping.entity, dated_on, currency, home, memo, source, lines, rate
+                            f"{number}-{currency}",
+                            mapping.entity,
+                            dated_on,
+                            currency,
+                            home,
+                            memo,
+                            source,
+                            lines,
+                            rate,
+                            called,
                         )
                     )
                     continue
@@ -263,7 +283,7 @@ def _made(number: str, mapping: Mapping, source: str, dated_on: date, rows: Sequ
         kept = list(rows)
     lines = _lines(mapping, kept, functional=True)
     if lines:
-        yield Entry(number, mapping.entity, dated_on, home, home, memo, source, lines)
+        yield Entry(number, mapping.entity, dated_on, home, home, memo, source, lines, called=called)
     yield from foreign
 
 

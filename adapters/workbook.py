@@ -23,6 +23,7 @@ from ledger.chart import CONTRACT_LIABILITIES
 from ledger.dates import month_end
 from ledger.errors import Refused
 from ledger.money import exponent, to_decimal
+from ledger.references import CALLED, external_said
 from ledger.reports import Column, Filters, Report, ar_aging, last_day, sides, tax, wallet
 from revrec.disclosures import contract_balances, deferred_roll_forward
 from revrec.logs import contracts
@@ -127,6 +128,8 @@ _LINES = (
     _Column("Posted at (UTC)", 19),
     _Column("Posted by", 14),
     _Column("Reverses", 9, "number"),
+    _Column("Reference", 18),
+    _Column("External ids", 24),
 )
 
 _CODE, _TITLE, _GL_JOINS = gl_account_sql("l")
@@ -136,7 +139,7 @@ _LINES_SQL = f"""
            case when l.side = 'credit' and l.functional_amount > 0 then l.functional_amount end,
            case l.side when 'debit' then l.functional_amount else -l.functional_amount end,
            c.ref, l.subject, nullif(l.product, ''), l.currency, l.rule, d.type || ':' || d.ref, l.occurred_on,
-           to_char(l.posted_at, 'YYYY-MM-DD HH24:MI:SS'), l.posted_by, l.reverses
+           to_char(l.posted_at, 'YYYY-MM-DD HH24:MI:SS'), l.posted_by, l.reverses, {CALLED} as called
     from journal_line l
     {_GL_JOINS}
     join customer c on c.customer_id = l.customer_id
@@ -157,7 +160,8 @@ def _lines(connection: Connection, filters: Filters) -> Iterator[Any]:
         "as_of": filters.as_of,
         "known_at": filters.known_at,
     }
-    yield from connection.execute(text(_LINES_SQL), parameters, execution_options={"yield_per": 5_000})
+    for *line, called in connection.execute(text(_LINES_SQL), parameters, execution_options={"yield_per": 5_000}):
+        yield *line, (called or {}).get("reference"), ", ".join(external_said(called or {})) or None
 
 
 @dataclass(slots=True)

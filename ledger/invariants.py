@@ -16,6 +16,7 @@ from ledger.errors import Refused
 from ledger.invoices import POSTED_AS
 from ledger.journal import ENTRY_HASH_SQL, HEAD_BYTES_SQL, POSTING_BYTES_SQL
 from ledger.money import to_text
+from ledger.references import EXTERNAL, may_say
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,6 @@ from (select customer_id, debit_account as account_id, effective_on, rule, amoun
       union all
       select customer_id, credit_account, effective_on, rule, 0, amount, 0, functional from pairs) s
 group by customer_id, account_id, effective_on, rule"""
-
-
-def _has_field(name: str) -> str:
-    """Whether a document `d` may have a field, told before its JSON is read: JSON may write any letter by its number."""
-    return f"(position('\"{name}\"' in d.body) > 0 or position('\\u' in d.body) > 0)"
-
 
 _SIDES = f"""with sides as (
     select a.customer_id, a.account_id, a.entity, a.role, a.currency, a.subject, a.product, s.effective_on,
@@ -275,9 +270,8 @@ QUESTIONS = (
         f"""select format('%s %s: %s %s', type, coalesce(s.ref, 'of number ' || document_id), system, external_id)
            from (select d.customer_id, d.document_id, d.type, d.ref, coalesce(d.body::jsonb ->> 'status', '') as status,
                         e.key as system, e.value as external_id
-                 from document d
-                 cross join jsonb_each_text(case jsonb_typeof(d.body::jsonb -> 'external') when 'object' then d.body::jsonb -> 'external' end) e
-                 where {_has_field("external")}) s
+                 from document d cross join jsonb_each_text({EXTERNAL}) e
+                 where {may_say("external")}) s
            full join (select *, true as kept from external_key) k
                using (customer_id, document_id, type, status, system, external_id)
            where s.ref is null or k.kept is null""",
@@ -288,7 +282,7 @@ QUESTIONS = (
         "select count(*) from document_reference",
         f"""select format('%s: reference %s', coalesce(s.type || ' ' || s.ref, 'document ' || document_id), reference)
            from (select d.customer_id, d.document_id, d.type, d.ref, d.body::jsonb ->> 'reference' as reference from document d
-                 where {_has_field("reference")} and d.body::jsonb ->> 'reference' is not null) s
+                 where {may_say("reference")} and d.body::jsonb ->> 'reference' is not null) s
            full join (select *, true as kept from document_reference) k using (customer_id, document_id, reference)
            where s.ref is null or k.kept is null""",
     ),

@@ -15,6 +15,9 @@ from ledger.books import Books
 from ledger.documents import Document
 from ledger.errors import ConflictingDocument
 
+# What a document says it is called elsewhere: the fields `reference` and `external` of it.
+Called = Mapping[str, Any]
+
 
 class ExternalKey(NamedTuple):
     """What one document alone may be: an id in a system, of a type, with a status where the type has one."""
@@ -90,7 +93,25 @@ def called(connection: Connection, name: str) -> list[tuple[str, str]]:
     return [(row.type, row.ref) for row in rows]
 
 
-def said(body: Mapping[str, Any]) -> list[str]:
+def may_say(field: str) -> str:
+    """SQL for whether a document `d` may have a field, told before its JSON is read: JSON may write any letter by its number."""
+    return f"(position('\"{field}\"' in d.body) > 0 or position('\\u' in d.body) > 0)"
+
+
+# The external ids of a document `d` as it says them; null where it says none.
+EXTERNAL = "case jsonb_typeof(d.body::jsonb -> 'external') when 'object' then d.body::jsonb -> 'external' end"
+# What of a document `d` `said` puts into words; null where it says nothing of it.
+CALLED = (
+    f"(case when {may_say('reference')} or {may_say('external')} then"
+    f" jsonb_strip_nulls(jsonb_build_object('reference', d.body::jsonb -> 'reference', 'external', {EXTERNAL})) end)"
+)
+
+
+def said(body: Called) -> list[str]:
     """What a document says it is called elsewhere, in words."""
-    words = [f"reference {body['reference']}"] if body.get("reference") else []
-    return words + [f"{system} {external}" for system, external in sorted((body.get("external") or {}).items())]
+    return [*([f"reference {body['reference']}"] if body.get("reference") else []), *external_said(body)]
+
+
+def external_said(body: Called) -> list[str]:
+    """The ids it says other systems have for it, in words."""
+    return [f"{system} {external}" for system, external in sorted((body.get("external") or {}).items())]

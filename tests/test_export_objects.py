@@ -31,13 +31,14 @@ def books(cli: Cli) -> None:
         {"type": "customer", "id": "initech-2", "name": "Initech"},
         {"type": "tax_code", "id": "ca", "name": "California", "rate": "0.0725"},
         grant("G", expires_on="2026-02-28"), promotion("P", "5.00"),
-        invoice("I", "2026-01-01", prepaid("100.00"), _tax(service("365.00", "2026-01-01", "2026-12-31", line="2"), "ca")),
+        invoice("I", "2026-01-01", prepaid("100.00"), _tax(service("365.00", "2026-01-01", "2026-12-31", line="2"), "ca"),
+                reference="PO 17, second half", external={"stripe": "in_1", "crm": "5"}),
         invoice("E", "2026-01-05", service("250.10", "2026-01-05", "2026-03-31"), customer="initech") | EUR,
         invoice("V", "2026-01-06", service("90.00", "2026-01-06", "2026-03-31"), customer="initech-2"),
         usage("u1", "40.00", "2026-01-10"), usage("u2", "100.00", "2026-01-20"),
-        payment("PAY", "500.00", "2026-01-15", ("I", "400.00"), fee="1.00"),
+        payment("PAY", "500.00", "2026-01-15", ("I", "400.00"), fee="1.00", reference="cheque 7", external={"stripe": "ch_1"}),
         payment("PAE", "250.10", "2026-02-10", ("E", "250.10"), customer="initech") | EUR,
-        {"type": "credit_note", "id": "CN", "invoice": "I", "date": "2026-02-12", "lines": [{"line": "2", "amount": "30.00"}]},
+        {"type": "credit_note", "id": "CN", "invoice": "I", "date": "2026-02-12", "lines": [{"line": "2", "amount": "30.00"}], "reference": "RMA-3"},
         {"type": "invoice_void", "id": "VV", "invoice": "V", "date": "2026-02-13", "reason": "not ordered"},
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-03")

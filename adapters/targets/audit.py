@@ -20,6 +20,7 @@ from ledger.approval import KINDS
 from ledger.balances import gl_account_sql
 from ledger.errors import Refused
 from ledger.money import to_decimal
+from ledger.references import CALLED, said
 from ledger.reports import Filters, narrowed
 
 _FIELDS = (
@@ -33,7 +34,7 @@ _LINES = f"""
     select l.entry_id, l.line, l.side, l.effective_on, l.posted_at, l.posted_by, l.rule, l.entity, l.role, l.currency, l.subject, l.product,
            l.amount, l.functional_amount, n.currency as functional_currency, n.fiscal_year_start, c.ref as customer,
            {_CODE} as code, {_TITLE} as account, d.type, d.ref,
-           case when d.type = any(:approved) then d.body end as body, o.rule as approval_rule
+           case when d.type = any(:approved) then d.body end as body, o.rule as approval_rule, {CALLED} as called
     from journal_line l
     join entity n using (entity)
     join customer c using (customer_id)
@@ -69,7 +70,7 @@ def _cells(rows: Any) -> Iterator[list[str]]:
         approved = rule or (json.loads(row.body).get("approved_by") or "" if row.body else "")
         about = f"{row.account}, {row.subject}" if row.subject else row.account
         yield [
-            str(row.entry_id), str(number), plain(f"{row.type} {row.ref}"), plain(about), plain(row.rule)[:_SOURCE_MAX], plain(row.entity),
+            str(row.entry_id), str(number), plain(", ".join([f"{row.type} {row.ref}", *said(row.called or {})])), plain(about), plain(row.rule)[:_SOURCE_MAX], plain(row.entity),
             row.effective_on.isoformat(), row.posted_at.strftime("%Y-%m-%d"), row.posted_at.strftime("%H:%M:%S"), str(year), str(period),
             plain(row.code), str(sign * to_decimal(row.amount, row.currency)), "D" if sign > 0 else "C", row.currency,
             str(sign * to_decimal(row.functional_amount, row.functional_currency)), plain(row.posted_by), plain(approved),

@@ -19,18 +19,19 @@ from ledger.balances import gl_account_sql
 from ledger.dates import TODAY_SQL
 from ledger.errors import Refused
 from ledger.money import to_text
+from ledger.references import CALLED, external_said
 from ledger.reports import Filters, narrowed
 
 _JOURNAL = (
     "id", "data_type", "date", "document_date", "document_type", "document", "customer", "customer_name", "contract", "product",
-    "subject", "currency", "account", "account_name", "side", "amount", "functional_currency", "functional_amount",
+    "subject", "currency", "account", "account_name", "side", "amount", "functional_currency", "functional_amount", "reference", "external",
 )  # fmt: skip
 _CODE, _TITLE, _GL_JOINS = gl_account_sql("l")
 _JOURNAL_ROWS = f"""
     select l.entry_id, l.line, l.side, l.rule, l.effective_on, l.occurred_on, d.type, d.ref as document, c.ref as customer, c.name,
            coalesce(o.contract, t.contract, '') as contract, coalesce(nullif(l.product, ''), o.product, '') as product, l.subject,
            l.currency, {_CODE} as code, {_TITLE} as account, l.amount,
-           n.currency as functional_currency, l.functional_amount
+           n.currency as functional_currency, l.functional_amount, {CALLED} as called
     from journal_line l
     join entity n using (entity)
     join customers_on({TODAY_SQL}) c using (customer_id)
@@ -43,7 +44,7 @@ _JOURNAL_ROWS = f"""
 
 _INVOICES = (
     "invoice", "line", "issued_on", "due_on", "customer", "customer_name", "contract", "kind", "product", "subject", "pattern", "start",
-    "end", "currency", "amount", "tax", "voided",
+    "end", "currency", "amount", "tax", "voided", "reference", "external",
 )  # fmt: skip
 _INVOICE_ROWS = f"""
     select i.ref as invoice, l.line, i.issued_on, i.due_on, c.ref as customer, c.name, coalesce(o.contract, g.contract, '') as contract,
@@ -51,10 +52,11 @@ _INVOICE_ROWS = f"""
            l.amount_minor, coalesce((select sum(t.tax_minor) from line_tax t where t.customer_id = l.customer_id
                and t.invoice_id = l.invoice_id and t.document_id = l.invoice_id and t.line = l.line), 0)::bigint as tax,
            exists (select from line_change h where h.customer_id = l.customer_id and h.invoice_id = l.invoice_id
-               and h.kind = 'void') as voided
+               and h.kind = 'void') as voided, {CALLED} as called
     from invoice i
     join invoice_line l using (customer_id, invoice_id)
     join customers_on({TODAY_SQL}) c using (customer_id)
+    join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id
     left join performance_obligation o on o.customer_id = l.customer_id and o.subject = l.subject
     left join credit_grant g on g.customer_id = l.customer_id and l.subject = 'grant:' || g.ref
     where {{where}}
@@ -92,8 +94,14 @@ def _journal_cells(rows: Any) -> Iterator[list[str]]:
             f"{row.entry_id}-{row.line}-{row.side}", row.rule, row.effective_on.isoformat(), row.occurred_on.isoformat(), row.type,
             *(plain(part) for part in (row.document, row.customer, row.name, row.contract, row.product, row.subject)), row.currency,
             plain(row.code), plain(row.account), row.side, to_text(row.amount, row.currency), row.functional_currency,
-            to_text(row.functional_amount, row.functional_currency),
+            to_text(row.functional_amount, row.functional_currency), *_called(row),
         ]  # fmt: skip
+
+
+def _called(row: Any) -> list[str]:
+    """The reference of a row's document, and its ids in other systems."""
+    called = row.called or {}
+    return [plain(called.get("reference") or ""), plain(", ".join(external_said(called)))]
 
 
 def _invoice_cells(rows: Any) -> Iterator[list[str]]:
@@ -103,6 +111,7 @@ def _invoice_cells(rows: Any) -> Iterator[list[str]]:
             *(plain(part) for part in (row.customer, row.name, row.contract, row.kind, row.product, row.subject)), row.pattern,
             *("" if day is None else day.isoformat() for day in (row.starts_on, row.ends_on)), row.currency,
             to_text(row.amount_minor, row.currency), to_text(row.tax, row.currency), "yes" if row.voided else "no",
+            *_called(row),
         ]  # fmt: skip
 
 

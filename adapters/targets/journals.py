@@ -105,8 +105,18 @@ def _beancount_head(seen: _Seen) -> Iterator[str]:
     yield "\n"
 
 
+def _named(entry: Entry) -> Iterator[tuple[str, str]]:
+    """What an entry's document is called elsewhere, under keys that both programs take."""
+    if "reference" in entry.called:
+        yield "reference", entry.called["reference"]
+    for system, external in sorted(entry.called.get("external", {}).items()):
+        yield f"external-{system.replace('.', '-')}", external
+
+
 def _beancount_entry(entry: Entry) -> Iterator[str]:
     yield f"{entry.dated_on} * {_quoted(entry.memo)}\n  number: {_quoted(entry.number)}\n  source: {_quoted(entry.source)}\n"
+    for key, value in _named(entry):
+        yield f"  {key}: {_quoted(value)}\n"
     for line in entry.lines:
         yield f"  {account_name(line.place, line.role)}  {_amount(line, entry)}\n"
         if line.customer:
@@ -141,7 +151,8 @@ def _comment(text: str) -> str:
 
 
 def _hledger_entry(entry: Entry) -> Iterator[str]:
-    yield f"{entry.dated_on} * ({entry.number}) {_comment(entry.memo)}  ; source:{_comment(entry.source)}\n"
+    tags = ", ".join(f"{key}:{_comment(value)}" for key, value in [("source", entry.source), *_named(entry)])
+    yield f"{entry.dated_on} * ({entry.number}) {_comment(entry.memo)}  ; {tags}\n"
     for line in entry.lines:
         customer = (
             f"  ; customer:{_comment(line.customer)}, name:{_comment(line.customer_name)}" if line.customer else ""

@@ -163,8 +163,13 @@ class _Transaction(Schema):
     CustomerRef = fields.Nested(Ref, required=True)
 
 
+class _Message(Schema):
+    value = fields.String(required=True, validate=validate.Length(max=1000))
+
+
 class _CreditMemo(_Transaction):
     DocNumber = fields.String(required=True, validate=validate.Length(max=21))
+    CustomerMemo = fields.Nested(_Message)
     Line = fields.List(fields.Nested(_SalesLine), required=True)
     TxnTaxDetail = fields.Nested(_Tax)
 
@@ -251,6 +256,8 @@ def _bill(bill: Bill, mapping: Mapping) -> dict[str, Any]:
         "DocNumber": bill.head.number,
         "Line": [_sales_line(number, line, bill) for number, line in enumerate(sold, 1)],
     }
+    if bill.head.reference:
+        made["CustomerMemo"] = {"value": f"Reference {bill.head.reference}"}
     if taxes:
         code = mapping.field("tax_code")
         made["TxnTaxDetail"] = ({"TxnTaxCodeRef": {"value": code}} if code else {}) | {

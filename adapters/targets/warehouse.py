@@ -20,6 +20,7 @@ from adapters.forms import sum_by_account
 from ledger.chart import ROLES
 from ledger.errors import Refused
 from ledger.money import exponent
+from ledger.references import CALLED
 from ledger.reports import Filters, narrowed
 
 _BATCH = 50_000
@@ -63,7 +64,8 @@ _TABLES = {
         f" where {_OF_ENTITY} and {{days}} order by e.entry_id"
     ),
     "documents": (
-        "select d.type, d.ref as document, c.ref as customer, d.dated_on, d.body, d.posted_at, d.posted_by, d.hash "
+        f"select d.type, d.ref as document, c.ref as customer, d.dated_on, {CALLED} ->> 'reference' as reference,"
+        f" {CALLED} ->> 'external' as external, d.body, d.posted_at, d.posted_by, d.hash "
         "from document d join customer c using (customer_id) where d.document_id in"
         f" (select e.document_id from entry e where {_OF_ENTITY} and {{days}}) order by d.document_id"
     ),

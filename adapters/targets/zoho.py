@@ -32,6 +32,8 @@ from adapters.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Pa
 from adapters.selection import Entry, Line
 from adapters.targets.target import Objects, Target, account_cell, currency_id, either_side, write_lines
 
+_NOTES_MAX = 500  # of a journal
+_REFERENCE_MAX = 100
 # Before what a stand-in for a contact's id calls it.
 _PARTY_NOTE = "Tickmark customer "
 
@@ -55,7 +57,7 @@ class Journal(Schema):
 
     journal_date = fields.Date(required=True)
     reference_number = fields.String(required=True, validate=validate.Length(max=100))
-    notes = fields.String(validate=validate.Length(max=500))
+    notes = fields.String(validate=validate.Length(max=_NOTES_MAX))
     journal_type = fields.String(required=True, validate=validate.OneOf(["both", "cash"]))
     status = fields.String(required=True, validate=validate.OneOf(["draft", "published"]))
     currency_id = fields.String()
@@ -89,7 +91,7 @@ def _journal(entry: Entry, mapping: Mapping, refusals: Refusals) -> dict[str, An
     made: dict[str, Any] = {
         "journal_date": entry.dated_on,
         "reference_number": entry.number,
-        "notes": entry.memo,
+        "notes": entry.memo[:_NOTES_MAX],
         "journal_type": "both",
         "status": mapping.field("status", "draft"),
         "line_items": [_line(line, entry, mapping) for line in entry.lines],
@@ -153,6 +155,7 @@ class _Dated(Schema):
 
 class _Invoice(_Dated):
     currency_id = fields.String()
+    reference_number = fields.String(validate=validate.Length(max=_REFERENCE_MAX))
     invoice_number = fields.String(required=True, validate=validate.Length(max=100))
     due_date = fields.Date(required=True)
     notes = fields.String(validate=validate.Length(max=5000))
@@ -161,6 +164,7 @@ class _Invoice(_Dated):
 
 class _CreditNote(_Dated):
     currency_id = fields.String()
+    reference_number = fields.String(validate=validate.Length(max=_REFERENCE_MAX))
     creditnote_number = fields.String(required=True, validate=validate.Length(max=100))
     ignore_auto_number_generation = fields.Boolean(required=True)
     notes = fields.String(validate=validate.Length(max=5000))
@@ -215,6 +219,8 @@ def _bill(bill: Bill, mapping: Mapping, refusals: Refusals) -> dict[str, Any]:
         # its lines have no tags there
         lines = [{name: value for name, value in line.items() if name != "tags"} for line in lines]
     made = _dated(head) | currency | {"notes": head.memo, "line_items": lines}
+    if head.reference:
+        made["reference_number"] = head.reference[:_REFERENCE_MAX]
     if bill.credit:
         return made | {"creditnote_number": head.number, "ignore_auto_number_generation": True}
     return made | {"invoice_number": head.number, "due_date": bill.due_on}
