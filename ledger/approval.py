@@ -39,6 +39,8 @@ def identity(name: str) -> str:
 
 def require_second(books: Books, approved_by: str, entity: str) -> None:
     """Raise Refused where a document's approver is who posts it, or where keys are used, nobody who may approve for an entity."""
+    if not identity(approved_by):
+        raise Refused("approved_by", approved_by, "expected a name")
     if identity(approved_by) == identity(books.posted_by):
         raise Refused("approved_by", approved_by, f"expected somebody else than who posts it, {books.posted_by}")
     rows = books.connection.execute(text("select name, role, entities, revoked_at, expires_on from api_key")).all()

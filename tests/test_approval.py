@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.conftest import Cli
 from tests.samples import credit_note, invoice, one_time, parties, payment
+from tests.serving import MakeApp
+from tests.test_access import bearer, key
 from tests.test_refusals_leave_nothing import _contents, _tables
 from web import access
 
@@ -77,6 +79,12 @@ def test_who_posts_has_not_approved(cli: Cli, connection: Connection, kind: str,
     _books(cli)
     told = _refused(cli, connection, NEXT[kind] | {"approved_by": name})
     assert "expected somebody else than who posts it, tester" in told
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u200b"])
+def test_nobody_is_no_second_person(cli: Cli, connection: Connection, name: str) -> None:
+    _books(cli)
+    assert "approved_by" in _refused(cli, connection, NEXT["refund"] | {"approved_by": name})
 
 
 @each_kind
@@ -366,6 +374,38 @@ def test_clearing_accounts_take_no_manual_entry(cli: Cli, connection: Connection
     }
     assert f"lines.0.{side} = currency_exchange: expected no clearing account" in _refused(cli, connection, entry)
     assert "all" in cli.ok("verify")
+
+
+def test_a_key_of_one_entity_posts_and_sees_what_is_of_its_rules_alone(
+    cli: Cli, engine: Engine, make_books_app: MakeApp
+) -> None:
+    _books(cli)
+    cli.post(rule(source="feed"), rule(id="B", entity="eu", source="feed", currency="EUR"))
+    headers = bearer(key(engine, "operator", "us", name="feed"))
+    client = make_books_app().test_client()
+
+    def post(*documents: Document) -> Any:
+        return client.post("/v1/documents", json=list(documents), headers=headers)
+
+    end = {"type": "approval_rule_end", "id": "E", "rule": "B", "date": "2026-02-10", "reason": "x"}
+    assert "it is of eu" in post(end).text
+    assert post(*NEXT.values()).json["posted"] == 4
+    assert {row["rule"] for row in cli.report("approvals")} == {"A"}
+    led_to = client.get("/v1/trace/approval_rule:A", headers=headers).json["led_to"]
+    assert [step["kind"] for step in led_to] == list(NEXT)
+    assert client.get("/v1/trace/approval_rule:B", headers=headers).status_code == 404
+    assert post(end | {"rule": "A"}).json["posted"] == 1
+    assert "stands until 2026-02-09 only" in post(NEXT["manual_entry"] | {"id": "m"}).text
+
+
+def test_a_rule_of_a_closed_month_is_late_where_that_is_refused(cli: Cli) -> None:
+    _books(cli)
+    cli.post(rule(date="2026-01-01"))
+    cli.ok("close", "2026-01", "--entity", "us", "--anyway", "--reason", "test")
+    end = {"type": "approval_rule_end", "id": "E", "rule": "A", "date": "2026-01-31", "reason": "x"}
+    told = cli.run("post", "--refuse-late", "-", stdin=_line(end))
+    assert "approval_rule_end E: date = 2026-01-31: the books of us are closed through 2026-01-31" in told.stderr
+    cli.post(end)
 
 
 def _line(document: Document) -> str:
