@@ -1,7 +1,7 @@
 """Month-end revaluation: open money and claims in other currencies at the closing rate, reversed on the next day.
 
-Cash, receivables, customers' balances, taxes owed and disputed funds are monetary; contract liabilities and assets are not
-(ASC 830-10-45-18).
+Cash, receivables, customers' balances, unidentified receipts, taxes owed and withheld, and disputed funds are monetary; contract
+liabilities and assets are not (ASC 830-10-45-18).
 Only functional amounts move, so what is owed in its own currency stays as it is.
 """
 

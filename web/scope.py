@@ -29,6 +29,7 @@ ENTITY_OF = """coalesce(
     (select n.body::jsonb ->> 'entity' from document_key k join document n using (customer_id, document_id)
      where (k.type, k.ref) in (('payment', d.body::jsonb ->> 'payment'), ('grant', d.body::jsonb ->> 'grant'),
                                ('approval_rule', d.body::jsonb ->> 'rule')) limit 1)
+       ('transfer', d.body::jsonb ->> 'transfer'), ('unidentified_receipt', d.body::jsonb ->> 'receipt')) limit 1)
 )"""
 
 # Whether an entry `e` moves anything of other entities.
