@@ -28,8 +28,15 @@ ENTITY_OF = """coalesce(
     (select o.entity from performance_obligation o where o.subject = 'obligation:' || (d.body::jsonb ->> 'obligation') limit 1),
     (select n.body::jsonb ->> 'entity' from document_key k join document n using (customer_id, document_id)
      where (k.type, k.ref) in (('payment', d.body::jsonb ->> 'payment'), ('grant', d.body::jsonb ->> 'grant'),
-                               ('approval_rule', d.body::jsonb ->> 'rule')) limit 1)
-       ('transfer', d.body::jsonb ->> 'transfer'), ('unidentified_receipt', d.body::jsonb ->> 'receipt')) limit 1)
+                               ('approval_rule', d.body::jsonb ->> 'rule'), ('application', d.body::jsonb ->> 'application'),
+                               ('transfer', d.body::jsonb ->> 'transfer'),
+                               ('unidentified_receipt', d.body::jsonb ->> 'receipt')) limit 1),
+    (select i.entity from document_key k join document n using (customer_id, document_id)
+     join invoice i on i.customer_id = n.customer_id and i.ref = n.body::jsonb ->> 'invoice'
+     where k.type = 'credit_note' and k.ref = d.body::jsonb ->> 'credit_note' limit 1),
+    (select p.body::jsonb ->> 'entity' from document_key k join document n using (customer_id, document_id)
+     join document p on p.customer_id = n.customer_id and p.type = 'payment' and p.ref = n.body::jsonb ->> 'payment'
+     where k.type = 'refund' and k.ref = d.body::jsonb ->> 'refund' limit 1)
 )"""
 
 # Whether an entry `e` moves anything of other entities.
