@@ -6,11 +6,15 @@ nothing is left in either currency.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
+from ledger import uses
 from ledger.books import CLAIMED, OWED, Books, Movement, Source
 from ledger.receivables import CUSTOMER
+from ledger.uses import Piece
 
 
 def rate_of(books: Books, source: Source, on: date) -> Fraction | None:
@@ -21,11 +25,20 @@ def rate_of(books: Books, source: Source, on: date) -> Fraction | None:
     return books.rate(source.currency, functional, on) if source.rate is None else source.rate
 
 
-def pass_on(books: Books, source: Source, customer: str, on: date, amount: int) -> None:
-    """Move money of the source's customer to another's balance. What there is of it is for the caller to check before."""
-    rate = rate_of(books, source, on)
-    books.post(source, on, [Movement("customer.balance_out", amount, CUSTOMER, OWED, rate=rate)])
-    receive(books, books.beside(source, customer, on), on, amount, rate)
+def pass_on(books: Books, giver: Source, taker: Source, on: date, pieces: Sequence[Piece]) -> list[Piece]:
+    """Move money from one customer's balance to another's, in one currency; returns it as it lies there.
+
+    What there is of it is for the caller to check before. One of the two sources is beside the other.
+    """
+    amount = sum(piece.amount for piece in pieces)
+    rate = rate_of(books, giver, on)
+    books.post(giver, on, [Movement("customer.balance_out", amount, CUSTOMER, OWED, rate=rate)])
+    receive(books, taker, on, amount, rate)
+    found = [replace(piece, origin_id=0, since=on) for piece in pieces]
+    for piece, passed in zip(pieces, found, strict=True):
+        uses.add(books, giver, piece, on, -1)
+        uses.add(books, taker, passed, on)
+    return found
 
 
 def receive(books: Books, source: Source, on: date, amount: int, rate: Fraction | None) -> None:

@@ -689,7 +689,7 @@ class PaymentApplication(Model):
 
 
 class Payment(Party):
-    """Money received; what is not applied to invoices stays the customer's."""
+    """Money received; what is not applied to invoices stays the customer's. Its `customer` owes; a `payer` is another who paid for it."""
 
     type: Literal["payment"]
     date: Day
@@ -698,6 +698,7 @@ class Payment(Party):
     amount: PositiveNumber
     fee: PositiveNumber | None = None
     fx_rate: PositiveNumber | None = None
+    payer: Ref | None = None
     applications: list[PaymentApplication] = Field(default_factory=list)
 
     dated_by: ClassVar[str] = "date"

@@ -11,11 +11,13 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import currencies, documents, uses
+from ledger.between_customers import pass_on
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.currencies import clearing_subject
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
 from ledger.money import share, to_minor, to_text
 from ledger.money_accounts import cash_of
+from ledger.parties import is_paid_for_by
 from ledger.positions import available
 from ledger.receivables import CUSTOMER, Invoice, invoice_subject
 from ledger.uses import Piece
@@ -23,8 +25,10 @@ from ledger.wallets import Wallets
 from ledger.withholding import withheld
 
 
-def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice") -> Invoice:
-    """An invoice of the source's customer and entity. Raises where it is not known or not theirs."""
+def find_invoice(
+    books: Books, source: Source, ref: str, field: str = "invoice", paid_on: date | None = None
+) -> Invoice:
+    """An invoice of the source's customer and entity, or one that the customer may pay on a day. Raises where it is not known or not theirs."""
     found: Invoice | None = books.recall("invoice", ref)
     if found is None:
         row = books.connection.execute(
@@ -41,8 +45,15 @@ def find_invoice(books: Books, source: Source, ref: str, field: str = "invoice")
             raise UnknownReference(field, ref, "expected the id of an invoice posted before")
         rate = None if row.rate is None else Fraction(row.rate)
         found = Invoice(row.customer, row.ref, row.entity, row.currency, row.recorded_on, row.invoice_id, rate)
-    if found.customer != source.customer.ref:
-        raise WrongParty(field, ref, f"is an invoice of {found.customer}, expected one of {source.customer.ref}")
+    if found.customer != source.customer.ref and (
+        paid_on is None or not is_paid_for_by(books, found.customer, source.customer.ref, paid_on)
+    ):
+        more = (
+            ""
+            if paid_on is None
+            else ", or of a customer that belongs to it: name it as `payer` of a payment of theirs"
+        )
+        raise WrongParty(field, ref, f"is an invoice of {found.customer}, expected one of {source.customer.ref}{more}")
     if found.entity != source.entity:
         raise WrongParty(field, ref, f"is of entity {found.entity}, expected one of entity {source.entity}")
     return found
@@ -92,19 +103,20 @@ def _settlement(
 
     Raises OverApplication beyond what is due.
     """
-    invoice = find_invoice(books, source, item.invoice)
+    invoice = find_invoice(books, source, item.invoice, paid_on=on)
+    owner = books.customer(invoice.customer)
     amount = to_minor(item.amount, invoice.currency)
     kept = () if isinstance(item, documents.Application) else tuple(withheld(books, item.withheld, invoice))
     settled = amount + sum(part.amount for part in kept)
     on = max(on, invoice.recorded_on)
     day = books.open_day(source, on)
-    due = max(available(books.history(source.customer.customer_id, _receivable_key(invoice)), day), 0)
+    due = max(available(books.history(owner.customer_id, _receivable_key(invoice)), day), 0)
     if settled > due:
         raise OverApplication(
             "amount",
             f"{to_text(settled, invoice.currency)} {invoice.currency}",
             f"expected at most {to_text(due, invoice.currency)}, what is due of invoice {invoice.ref} on {day}"
-            + _taken_later(books, source.customer.customer_id, invoice, day),
+            + _taken_later(books, owner.customer_id, invoice, day),
         )
     if invoice.currency == source.currency:
         if item.paid is not None:
@@ -127,6 +139,10 @@ def settle(books: Books, source: Source, settlement: Settlement, pieces: Sequenc
     """Post a settlement by pieces of money; across currencies it passes the clearing account, and what rates leave over is realised."""
     invoice = settlement.invoice
     to = invoice_subject(invoice.ref)
+    if invoice.customer != source.customer.ref:
+        theirs = books.beside(source, invoice.customer, settlement.on)
+        pieces = pass_on(books, source, theirs, settlement.on, pieces)
+        source = theirs
     if invoice.currency == source.currency:
         movements = [Movement("payment.applied", settlement.amount, CUSTOMER, to)]
     else:
@@ -143,6 +159,8 @@ def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> 
     """Take money in, and settle the invoices it names; the rest stays the customer's."""
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, doc.fx_rate)
+    if doc.payer is not None:
+        _require_payer(books, doc)
     amount = to_minor(doc.amount, doc.currency)
     fee = 0 if doc.fee is None else to_minor(doc.fee, doc.currency, "fee")
     if fee > amount:
@@ -169,6 +187,15 @@ def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> 
     return source.customer.customer_id
 
 
+def _require_payer(books: Books, doc: documents.Payment) -> None:
+    if doc.payer == doc.customer:
+        raise Refused("payer", doc.payer, "expected another customer than `customer`, or none")
+    try:
+        books.customer(str(doc.payer))
+    except UnknownReference as unknown:
+        raise unknown.renamed("payer") from None
+
+
 def post_application(wallets: Wallets, doc: documents.Application, document_id: int) -> int:
     """Put money the customer has unapplied onto an invoice, or move what was applied to another one there.
 
@@ -182,18 +209,22 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
     money_id = None if doc.payment is None else find_payment(books, source, doc.payment).document_id
     of = "" if doc.payment is None else f" of payment {doc.payment}"
     if doc.from_invoice is not None:
-        left = find_invoice(books, source, doc.from_invoice, "from_invoice")
+        left = find_invoice(books, source, doc.from_invoice, "from_invoice", paid_on=doc.date)
         if left.ref == settlement.invoice.ref:
             raise Refused("from_invoice", doc.from_invoice, "expected another invoice than `invoice`")
         on = max(settlement.on, left.recorded_on)
-        lying = [
-            piece for piece in uses.on_invoice(books, source, left.invoice_id, on) if money_id in (None, piece.money_id)
-        ]
-        there = [item for item in applied(books, source, lying[::-1]) if item.currency == source.currency]
+        theirs = source
+        if left.customer != doc.customer:
+            theirs = books.beside(source, left.customer, on)
+        own = uses.of_customer(books, theirs, left.invoice_id, on, customer_id)
+        lying = [piece for piece in own if money_id in (None, piece.money_id)]
+        there = [item for item in applied(books, theirs, lying[::-1]) if item.currency == source.currency]
         day = books.open_day(source, on)
         most = sum(item.amount for item in there)
         _require_enough(settlement.paid, most, doc, f"what{of} was applied to invoice {left.ref} by {day}")
-        back = unapply(books, source, left, _first(there, settlement.paid), on)
+        back = unapply(books, theirs, left, _first(there, settlement.paid), on)
+        if theirs is not source:
+            back = pass_on(books, theirs, source, on, back)
         settle(books, source, replace(settlement, on=on, day=day), back)
         return customer_id
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import documents, uses
+from ledger.between_customers import pass_on
 from ledger.books import Books, Movement, Source
 from ledger.currencies import clearing_subject
 from ledger.dates import LAST_DAY
@@ -33,8 +34,9 @@ def post_unapplication(wallets: Wallets, doc: documents.Unapplication, document_
     source = books.source(document_id, put.customer, put.entity, put.currency, doc.date, brings_in=False)
     if doc.date < put.on:
         raise Refused("date", doc.date, f"expected {put.on}, when the money was put there, or later")
-    invoice = find_invoice(books, source, put.invoice)
-    lying = {piece.money_id: piece for piece in uses.on_invoice(books, source, invoice.invoice_id, doc.date)}
+    theirs = source if put.holder == put.customer else books.beside(source, put.holder, doc.date)
+    invoice = find_invoice(books, theirs, put.invoice)
+    lying = {piece.money_id: piece for piece in uses.on_invoice(books, theirs, invoice.invoice_id, doc.date)}
     pieces = [
         lying[money_id].part(min(amount, lying[money_id].amount)) for money_id, amount in put.amounts.items() if money_id in lying
     ]  # fmt: skip
@@ -46,16 +48,19 @@ def post_unapplication(wallets: Wallets, doc: documents.Unapplication, document_
             f"{to_text(amount, invoice.currency)} {invoice.currency}" if doc.amount else "all",
             f"expected at most {to_text(most, invoice.currency)}, what of {put.name} lies on invoice {invoice.ref} on {doc.date}",
         )
-    unapply(books, source, invoice, applied(books, source, uses.first(pieces[::-1], amount)), doc.date)
+    back = unapply(books, theirs, invoice, applied(books, theirs, uses.first(pieces[::-1], amount)), doc.date)
+    if theirs is not source:
+        pass_on(books, theirs, source, doc.date, back)
     return source.customer.customer_id
 
 
 @dataclass(frozen=True, slots=True)
 class _Put:
-    """What a document put onto an invoice: whose it is, since when, and how much of which money."""
+    """What a document put onto an invoice: whose it is, who owes that, since when, and how much of which money."""
 
     name: str
     customer: str
+    holder: str
     entity: str
     currency: str
     invoice: str
@@ -81,20 +86,34 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     invoice = row.body["invoice"] if kind == "application" else doc.invoice
     found = books.connection.execute(
         text(
-            "select u.money_id, sum(u.amount_minor)::bigint as amount, max(u.on_day) as on_day from money_use u"
-            " join invoice i on i.customer_id = u.customer_id and i.invoice_id = u.invoice_id"
-            " where u.customer_id = :customer_id and i.ref = :invoice and u.amount_minor > 0"
-            " and (u.document_id = :document_id or (:of_payment and u.money_id = :document_id)) group by 1 order by min(u.use_id)"
+            "select u.money_id, c.ref as holder, sum(u.amount_minor)::bigint as amount, max(u.on_day) as on_day from document_key k"
+            " join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id"
+            " join money_use u on u.customer_id = i.customer_id and u.invoice_id = i.invoice_id"
+            " join customer c on c.customer_id = i.customer_id"
+            # of an invoice of another customer, the document beside it
+            " left join document_key b on b.type = 'beside' and b.ref = :beside"
+            " where k.type = 'invoice' and k.ref = :invoice and u.amount_minor > 0"
+            " and (u.document_id in (:document_id, b.document_id) or (:of_payment and u.money_id = :document_id))"
+            " group by 1, 2 order by min(u.use_id)"
         ),
         {
-            "customer_id": row.customer_id, "invoice": invoice, "document_id": row.document_id, "of_payment": kind == "payment",
+            "invoice": invoice, "document_id": row.document_id, "of_payment": kind == "payment", "beside": f"{kind}:{ref}",
         },
     ).all()  # fmt: skip
     if not found:
         raise Refused("invoice", invoice, f"expected an invoice that {kind} {ref} was put onto")
     first = min(item.on_day for item in found)
     amounts = {item.money_id: item.amount for item in found}
-    return _Put(f"{kind} {ref}", row.customer, row.body["entity"], row.body["currency"], str(invoice), first, amounts)
+    return _Put(
+        f"{kind} {ref}",
+        row.customer,
+        found[0].holder,
+        row.body["entity"],
+        row.body["currency"],
+        str(invoice),
+        first,
+        amounts,
+    )
 
 
 def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, document_id: int) -> int:
@@ -120,6 +139,8 @@ def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, docu
         )  # fmt: skip
     rail = cash_named(body)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
+    for other in uses.with_others(books, source, found.document_id):
+        _bring_home(books, source, other, found.document_id, doc.date)
     for on, pieces in uses.steps_of(books, source, found.document_id, doc.date):
         _undo(books, source, pieces, on)
     _return(books, source, found.document_id, rail, doc.date)
@@ -177,6 +198,42 @@ def _invoice_of(books: Books, source: Source, invoice_id: int) -> Invoice:
         {"customer_id": source.customer.customer_id, "invoice_id": invoice_id},
     )
     return find_invoice(books, source, str(ref))
+
+
+def _bring_home(books: Books, source: Source, other: str, money_id: int, since: date) -> None:
+    """Undo what was done with money at another customer, day by day, and let what came there on each go back."""
+    theirs = books.beside(source, other, since)
+    for on, pieces in uses.steps_of(books, theirs, money_id, since):
+        _undo(books, theirs, pieces, on)
+        came = sum(piece.paid for piece in pieces)
+        lying = replace(pieces[0], invoice_id=uses.BALANCE, origin_id=0, currency=source.currency) if came else None
+        if lying is not None and came > 0:
+            pass_on(books, theirs, source, on, [replace(lying, amount=came, paid=came)])
+        elif lying is not None:
+            pass_on(books, source, theirs, on, [replace(lying, amount=-came, paid=-came)])
+
+
+def recall(books: Books, source: Source, money_id: int, paid: int, on: date, invoice: str | None = None) -> None:
+    """Take so much of a document's money off what it pays of other customers: their invoices are due again, and it is the payer's.
+
+    Of one invoice, where that is named. As much as there is, where that is less.
+    """
+    for other in uses.with_others(books, source, money_id):
+        theirs = books.beside(source, other, on)
+        for piece in uses.of_money(books, theirs, money_id, on):
+            back = piece.part_paid(min(piece.paid, paid))
+            if not back.paid:
+                continue
+            if piece.invoice_id != uses.BALANCE:
+                bill = _invoice_of(books, theirs, piece.invoice_id)
+                if invoice not in (None, bill.ref):
+                    continue
+                (back,) = unapply(books, theirs, bill, applied(books, theirs, [back]), on)
+            elif invoice is not None:
+                continue
+            if back.currency == source.currency:
+                pass_on(books, theirs, source, on, [back])
+                paid -= back.paid
 
 
 def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> None:

@@ -30,6 +30,7 @@ from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments import read_payment
 from ledger.positions import available
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject
+from ledger.reversals import recall
 from ledger.taxes import tax_subject
 from ledger.undoing import Undone, undo
 from ledger.uses import Freed, Piece
@@ -71,6 +72,15 @@ def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Pa
     paid_on = date.fromisoformat(body["date"])
     names_ = {row.invoice_id: row.ref for row in names}
     return _Payment(source, found.document_id, ref, cash_named(body), paid_on, left, tuple(pieces), names_)
+
+
+def _with_what_others_owed(wallets: Wallets, payment: _Payment, amount: int, on: date) -> _Payment:
+    """A payment with what it takes off other customers' invoices first, where its own money is not enough to go back."""
+    needed = amount - sum(piece.paid for piece in payment.pieces)
+    if needed <= 0:
+        return payment
+    recall(wallets.books, payment.source, payment.document_id, needed, on)
+    return _find_payment(wallets, payment.source.document_id, payment.ref, on)
 
 
 def require_at_most(amount: int, most: int, currency: str, what: str) -> None:
@@ -271,6 +281,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
     require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment} on {doc.date}")
+    payment = _with_what_others_owed(wallets, payment, amount, doc.date)
     approve(books, source, doc, amount)
     origin = None
     if doc.invoice is not None:
@@ -486,6 +497,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         movements.append(Movement("dispute.won", amount, rail, subject))
         books.post(source, doc.date, movements)
         return source.customer.customer_id
+    payment = _with_what_others_owed(wallets, payment, amount, doc.date)
     # what the payment settled is lost first, then what of it was unapplied
     plan = _reached(wallets, document_id, payment, amount)
     left = amount - sum(piece.paid for _, piece in plan)

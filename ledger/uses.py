@@ -286,7 +286,7 @@ def left_of(books: Books, source: Source, money_id: int, disputed: str, on: date
     rows = books.connection.execute(
         text(
             "select day, sum(net)::bigint from ("
-            " select on_day as day, paid_minor as net from money_use where customer_id = :customer_id and money_id = :money_id"
+            " select on_day as day, paid_minor as net from money_use where money_id = :money_id"
             " union all select e.occurred_on, case when p.debit_account = a.account_id then -p.amount else p.amount end from account a"
             " join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account)"
             " join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id"
@@ -358,3 +358,30 @@ def left_by(books: Books, source: Source, document_id: int) -> int:
         },
     )  # fmt: skip
     return int(found or 0)
+
+
+def of_customer(books: Books, source: Source, invoice_id: int, on: date, customer_id: int) -> list[Piece]:
+    """What lies on an invoice of the source's customer of money that a customer brought: its own, where it is the same, of whoever."""
+    pieces = on_invoice(books, source, invoice_id, on)
+    if source.customer.customer_id == customer_id:
+        return pieces
+    brought = set(
+        books.connection.scalars(
+            text("select document_id from document where customer_id = :customer_id and document_id = any(:documents)"),
+            {"customer_id": customer_id, "documents": [piece.money_id for piece in pieces]},
+        )
+    )
+    return [piece for piece in pieces if piece.money_id in brought]
+
+
+def with_others(books: Books, source: Source, money_id: int) -> list[str]:
+    """The customers, other than the source's, with whom something of a document's money lies."""
+    books.flush()
+    found = books.connection.scalars(
+        text(
+            "select c.ref from money_use u join customer c using (customer_id) where u.money_id = :money_id"
+            " and u.customer_id <> :customer_id group by c.ref order by c.ref"
+        ),
+        {"customer_id": source.customer.customer_id, "money_id": money_id},
+    )
+    return list(found)
