@@ -98,9 +98,9 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
         amounts = books.connection.scalars(
             text(
                 "select body::json ->> 'amount' from document where customer_id = :customer_id and type = :type"
-                " and body::json ->> 'payment' = :payment and body::json ->> 'approved_by' is null"
+                " and body::json ->> :named = :ref and body::json ->> 'approved_by' is null"
             ),
-            of | {"payment": doc.payment},
+            of | dict(zip(("named", "ref"), doc.money, strict=True)),
         )
         return sum(to_minor(documents.decimal_of(amount), source.currency) for amount in amounts)
     found = books.connection.scalar(
@@ -134,7 +134,7 @@ def _needed(books: Books, source: Source, doc: Approvable, total: int) -> str | 
     if total <= limit:
         return None
     what = (
-        f"refunds of payment {doc.payment}"
+        f"refunds of {' '.join(doc.money)}"
         if isinstance(doc, documents.Refund)
         else f"credit notes of invoice {doc.invoice}"
     )
@@ -264,9 +264,8 @@ _APPROVALS = """
         select d.body::json ->> 'entity' as entity, d.body::json ->> 'currency' as currency, null::bigint as amount
         where d.type = 'manual_entry'
         union all
-        select p.body::json ->> 'entity', p.body::json ->> 'currency', null
-        from document_key pk join document p using (customer_id, document_id)
-        where d.type = 'refund' and pk.type = 'payment' and pk.ref = d.body::json ->> 'payment'
+        (select u.entity, u.paid_currency, null::bigint from money_use u
+         where d.type = 'refund' and u.customer_id = d.customer_id and u.document_id = d.document_id limit 1)
         union all
         select i.entity, i.currency, coalesce((
             select sum(l.amount_minor) from line_change l where l.customer_id = d.customer_id and l.document_id = d.document_id

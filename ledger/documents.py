@@ -829,10 +829,15 @@ class CreditNoteVoid(Document):
 
 
 class Refund(Document):
-    """Money of a payment paid back: from the customer's balance, or for an invoice it had settled."""
+    """Money of a payment paid back: from the customer's balance, or for an invoice it had settled.
+
+    Or of a `recovery`, or of an unidentified receipt that turned out to be the customer's (`receipt`: the document that said so).
+    """
 
     type: Literal["refund"]
-    payment: Ref
+    payment: Ref | None = None
+    recovery: Ref | None = None
+    receipt: Ref | None = None
     date: Day
     amount: PositiveNumber
     fee: PositiveNumber | None = None
@@ -842,6 +847,16 @@ class Refund(Document):
     approved_by: Name | None = None
 
     dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _of_one(self) -> Refund:
+        require_one(payment=self.payment, recovery=self.recovery, receipt=self.receipt)
+        return self
+
+    @property
+    def money(self) -> tuple[str, str]:
+        """Which document brought the money: the field that names it, and its id."""
+        return _money(payment=self.payment, recovery=self.recovery, receipt=self.receipt)
 
 
 class RefundReversal(Document):
@@ -862,7 +877,8 @@ class Dispute(Document):
     """
 
     type: Literal["dispute"]
-    payment: Ref
+    payment: Ref | None = None
+    recovery: Ref | None = None
     date: Day
     amount: PositiveNumber
     status: Literal["opened", "won", "lost", "reinstated"]
@@ -875,11 +891,17 @@ class Dispute(Document):
 
     @model_validator(mode="after")
     def _consistent(self) -> Dispute:
+        require_one(payment=self.payment, recovery=self.recovery)
         if self.status == "opened" and self.opening is not None:
             raise ValueError(f"opening = {self.opening}: expected none on the dispute that is opened")
         if self.status in ("opened", "lost") and self.fee_refund is not None:
             raise ValueError(f"fee_refund = {self.fee_refund}: expected where the dispute is won or reinstated")
         return self
+
+    @property
+    def money(self) -> tuple[str, str]:
+        """Which document brought the money: the field that names it, and its id."""
+        return _money(payment=self.payment, recovery=self.recovery)
 
 
 class WriteOff(Document):
@@ -904,6 +926,7 @@ class Recovery(Document):
     rail: Rail | None = None
     account: Ref | None = None
     amount: PositiveNumber
+    fee: PositiveNumber | None = None
 
     dated_by: ClassVar[str] = "date"
 
@@ -1135,6 +1158,19 @@ class ApprovalRuleEnd(Document):
     reason: Name
 
     dated_by: ClassVar[str] = "date"
+
+
+def _money(**fields: str | None) -> tuple[str, str]:
+    return next((name, ref) for name, ref in fields.items() if ref is not None)
+
+
+def require_one(**fields: str | None) -> None:
+    """Raise ValueError unless one of some fields is given, and one only."""
+    given = [name for name, value in fields.items() if value is not None]
+    if len(given) != 1:
+        first = given[0] if given else next(iter(fields))
+        expected = " or ".join(fields)
+        raise ValueError(f"{first} = {fields[first] or 'missing'}: expected {expected}, and one of them only")
 
 
 def require_place(account: str | None, rail: str | None) -> None:

@@ -266,23 +266,34 @@ class PaymentFound:
 
     document_id: int
     customer: str
+    entity: str
+    currency: str
     body: Mapping[str, Any]
 
 
-def read_payment(books: Books, ref: str) -> PaymentFound:
-    """A payment by its id. Raises UnknownReference."""
+# The types of the documents that bring money, by the field that names one; a receipt's cash is of what it came in as.
+_BRINGING = {"payment": "payment", "recovery": "recovery", "receipt": "receipt_identified"}
+
+
+def read_payment(books: Books, ref: str, field: str = "payment") -> PaymentFound:
+    """A payment, a recovery or an identified receipt by its id. Raises UnknownReference."""
     books.flush()
     row: Any = books.connection.execute(
         text(
-            "select d.document_id, c.ref as customer, d.body::json as body from document_key k "
+            "select d.document_id, c.ref as customer, u.entity, u.currency,"
+            " d.body::jsonb || coalesce(r.body::jsonb - 'date', '{}') as body from document_key k "
             "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
-            "join customer c on c.customer_id = d.customer_id where k.type = 'payment' and k.ref = :ref"
+            "join money_use u on u.document_id = d.document_id and u.money_id = d.document_id and u.amount_minor > 0 "
+            "join customer c on c.customer_id = u.customer_id "
+            "left join document_key rk on rk.type = 'unidentified_receipt' and rk.ref = d.body::json ->> 'receipt' "
+            "left join document r on r.customer_id = rk.customer_id and r.document_id = rk.document_id "
+            "where k.type = :type and k.ref = :ref order by u.use_id limit 1"
         ),
-        {"ref": ref},
+        {"type": _BRINGING[field], "ref": ref},
     ).first()
     if row is None:
-        raise UnknownReference("payment", ref, "expected the id of a payment posted before")
-    return PaymentFound(row.document_id, row.customer, row.body)
+        raise UnknownReference(field, ref, f"expected the id of a {_BRINGING[field]} posted before")
+    return PaymentFound(row.document_id, row.customer, row.entity, row.currency, row.body)
 
 
 def find_payment(books: Books, source: Source, ref: str) -> PaymentFound:
@@ -290,8 +301,8 @@ def find_payment(books: Books, source: Source, ref: str) -> PaymentFound:
     found = read_payment(books, ref)
     if found.customer != source.customer.ref:
         raise WrongParty("payment", ref, f"is a payment of {found.customer}, expected one of {source.customer.ref}")
-    if found.body["entity"] != source.entity:
-        raise WrongParty("payment", ref, f"is of entity {found.body['entity']}, expected one of entity {source.entity}")
+    if found.entity != source.entity:
+        raise WrongParty("payment", ref, f"is of entity {found.entity}, expected one of entity {source.entity}")
     return found
 
 

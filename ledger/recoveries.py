@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import billed, credits_back, documents, usage_lines
+from ledger import billed, credits_back, documents, usage_lines, uses
 from ledger.books import Books, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.errors import Refused, UnknownReference
@@ -63,7 +63,9 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
             movements += _deferred_again(taking, rail, line.subject, part - share_.earned)
         more = {"undoes": row.document_id, "part": number}
         add_change(books, source, line.invoice_id, line.line, "recovery", -part, line.product, line.subject, more)
-    books.post(source, doc.date, movements)
+    fee = 0 if doc.fee is None else to_minor(doc.fee, row.currency, "fee")
+    books.post(source, doc.date, [*movements, Movement("payment.fee", fee, rail, rail)])
+    uses.bring(books, source, amount, doc.date, row.invoice_id)
     for line, _ in back:
         if line.of_terms:
             books.net(source, *obligation_sides(source, line.subject), taking.day)

@@ -125,7 +125,7 @@ def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, docu
     books = wallets.books
     found = read_payment(books, doc.payment)
     body = found.body
-    source = books.source(document_id, found.customer, body["entity"], body["currency"], doc.date, brings_in=False)
+    source = books.source(document_id, found.customer, found.entity, found.currency, doc.date, brings_in=False)
     paid_on = date.fromisoformat(body["date"])
     if doc.date < paid_on:
         raise Refused("date", doc.date, f"expected {paid_on}, when payment {doc.payment} came in, or later")

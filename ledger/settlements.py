@@ -45,6 +45,7 @@ class _Payment:
 
     source: Source
     document_id: int
+    field: str
     ref: str
     cash: str
     paid_on: date
@@ -53,25 +54,31 @@ class _Payment:
     invoices: Mapping[int, str]
 
     @property
+    def name(self) -> str:
+        """What brought it, and its id."""
+        return f"{self.field} {self.ref}"
+
+    @property
     def settled(self) -> list[Piece]:
         """What of it lies on invoices."""
         return [piece for piece in self.pieces if piece.invoice_id != uses.BALANCE]
 
 
-def _find_payment(wallets: Wallets, document_id: int, ref: str, on: date) -> _Payment:
+def _find_payment(wallets: Wallets, document_id: int, money: tuple[str, str], on: date) -> _Payment:
     books = wallets.books
-    found = read_payment(books, ref)
+    field_, ref = money
+    found = read_payment(books, ref, field_)
     body = found.body
-    source = books.source(document_id, found.customer, body["entity"], body["currency"], on, brings_in=False)
+    source = books.source(document_id, found.customer, found.entity, found.currency, on, brings_in=False)
     pieces = uses.of_money(books, source, found.document_id, on)
     names = books.connection.execute(
         text("select invoice_id, ref from invoice where customer_id = :customer_id and invoice_id = any(:invoices)"),
         {"customer_id": source.customer.customer_id, "invoices": [piece.invoice_id for piece in pieces]},
     )
-    left = uses.left_of(books, source, found.document_id, f"payment:{ref}", on)
+    left = uses.left_of(books, source, found.document_id, f"{field_}:{ref}", on)
     paid_on = date.fromisoformat(body["date"])
     names_ = {row.invoice_id: row.ref for row in names}
-    return _Payment(source, found.document_id, ref, cash_named(body), paid_on, left, tuple(pieces), names_)
+    return _Payment(source, found.document_id, field_, ref, cash_named(body), paid_on, left, tuple(pieces), names_)
 
 
 def _with_what_others_owed(wallets: Wallets, payment: _Payment, amount: int, on: date) -> _Payment:
@@ -80,7 +87,7 @@ def _with_what_others_owed(wallets: Wallets, payment: _Payment, amount: int, on:
     if needed <= 0:
         return payment
     recall(wallets.books, payment.source, payment.document_id, needed, on)
-    return _find_payment(wallets, payment.source.document_id, payment.ref, on)
+    return _find_payment(wallets, payment.source.document_id, (payment.field, payment.ref), on)
 
 
 def require_at_most(amount: int, most: int, currency: str, what: str) -> None:
@@ -276,11 +283,11 @@ _Split = tuple[BilledInvoice, Piece, dict[str, int]]
 
 def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, obligations: Obligations) -> int:
     """Pay money back: for the invoice named; else from the customer's balance, then for what the payment settled."""
-    payment = _find_payment(wallets, document_id, doc.payment, doc.date)
+    payment = _find_payment(wallets, document_id, doc.money, doc.date)
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
-    require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
-    require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment} on {doc.date}")
+    require_not_before(doc.date, payment.paid_on, f"when {payment.name} came in")
+    require_at_most(amount, payment.left, source.currency, f"what is left of {payment.name} on {doc.date}")
     payment = _with_what_others_owed(wallets, payment, amount, doc.date)
     approve(books, source, doc, amount)
     origin = None
@@ -294,7 +301,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
             )
             raise Refused(
                 "invoice", doc.invoice,
-                f"expected an invoice of which payment {doc.payment} settles something that did not go back: it settles {settled or 'nothing'}",
+                f"expected an invoice of which {payment.name} settles something that did not go back: it settles {settled or 'nothing'}",
             )  # fmt: skip
     settled_ = [piece for piece in payment.settled if origin in (None, piece.invoice_id)]
     freed = _off_balance(books, payment, amount, doc.date, origin)
@@ -361,7 +368,7 @@ def _plan(
             plan.append((invoice, part))
             left -= part.paid
     currency = payment.source.currency
-    require_at_most(amount, amount - left, currency, f"what is left of what payment {payment.ref} settled")
+    require_at_most(amount, amount - left, currency, f"what is left of what {payment.name} settled")
     return plan
 
 
@@ -444,7 +451,8 @@ def post_refund_reversal(
     require_not_before(doc.date, row.dated_on, f"when {doc.refund} was paid")
     if row.reversed_by is not None:
         raise Refused("refund", doc.refund, f"expected one that did not fail already: {row.reversed_by} says it did")
-    payment = _find_payment(wallets, document_id, row.body["payment"], doc.date)
+    money = next((field_, row.body[field_]) for field_ in ("payment", "recovery", "receipt") if row.body.get(field_))
+    payment = _find_payment(wallets, document_id, money, doc.date)
     amount = to_minor(documents.decimal_of(row.body["amount"]), payment.source.currency)
     cash = cash_of(books, payment.source.entity, payment.source.currency, row.body.get("account"), payment.cash)
     of = Undone(row.document_id, "refund", payment.document_id, amount, (0, amount))
@@ -457,15 +465,15 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
 
     One that was lost and is won after all puts back what the loss took.
     """
-    payment = _find_payment(wallets, document_id, doc.payment, doc.date)
+    payment = _find_payment(wallets, document_id, doc.money, doc.date)
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
-    require_not_before(doc.date, payment.paid_on, f"when payment {doc.payment} came in")
+    require_not_before(doc.date, payment.paid_on, f"when {payment.name} came in")
     if doc.status == "lost":
         refs = [payment.invoices[piece.invoice_id] for piece in payment.settled]
         billed.stand_together(books, source.customer.customer_id, refs)
     day = books.open_day(source, doc.date)
-    subject = f"payment:{doc.payment}"
+    subject = f"{payment.field}:{payment.ref}"
     rail = cash_of(books, source.entity, source.currency, doc.account, payment.cash)
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
@@ -473,7 +481,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     fee_back = 0 if doc.fee_refund is None else to_minor(doc.fee_refund, source.currency, "fee_refund")
     movements = [Movement("payment.fee", fee, rail, rail), Movement("dispute.fee_returned", fee_back, rail, rail)]
     if doc.status == "opened":
-        require_at_most(amount, payment.left, source.currency, f"what is left of payment {doc.payment} on {doc.date}")
+        require_at_most(amount, payment.left, source.currency, f"what is left of {payment.name} on {doc.date}")
         movements.append(Movement("dispute.opened", amount, subject, rail))
         books.post(source, doc.date, movements)
         return source.customer.customer_id
@@ -488,11 +496,11 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         return source.customer.customer_id
     if not disputed:
         raise Refused(
-            "payment",
-            doc.payment,
+            payment.field,
+            payment.ref,
             f"expected one of which something is disputed on {day}{known.told()}",
         )
-    require_at_most(amount, disputed, source.currency, f"what of payment {doc.payment} is disputed on {day}")
+    require_at_most(amount, disputed, source.currency, f"what of {payment.name} is disputed on {day}")
     if doc.status == "won":
         movements.append(Movement("dispute.won", amount, rail, subject))
         books.post(source, doc.date, movements)
@@ -541,9 +549,9 @@ def _disputes_of(books: Books, source: Source, doc: documents.Dispute) -> _Dispu
         text(
             "select document_id, ref, dated_on, body::json ->> 'status' as status, body::json ->> 'amount' as amount,"
             " body::json ->> 'opening' as opening from document where customer_id = :customer_id"
-            " and type = 'dispute' and body::json ->> 'payment' = :payment order by dated_on, document_id"
+            " and type = 'dispute' and body::json ->> :named = :ref order by dated_on, document_id"
         ),
-        {"customer_id": source.customer.customer_id, "payment": doc.payment},
+        {"customer_id": source.customer.customer_id, "named": doc.money[0], "ref": doc.money[1]},
     ).all()
     return _Disputed(rows, source.currency)
 
@@ -558,7 +566,7 @@ def _lost_before(books: Books, payment: _Payment, doc: documents.Dispute, amount
         if row.dated_on <= doc.date and amount <= whole - before:
             return Undone(row.document_id, "dispute", payment.document_id, whole, (before, before + amount))
         most = max(most, whole - before if row.dated_on <= doc.date else 0)
-    what = f"what of a dispute of payment {doc.payment} was lost by {doc.date} and did not come back"
+    what = f"what of a dispute of {payment.name} was lost by {doc.date} and did not come back"
     require_at_most(amount, most, source.currency, what)
     raise AssertionError("one that is large enough was found")
 

@@ -366,7 +366,7 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
     if kind == BESIDE:
         of_type, _, of_ref = body["of"].partition(":")
         steps.append(_document_step(connection, of_type, of_ref, depth))
-    names = _NAMES | ({"customer": "customer"} if kind == "customer_change" else {})
+    names = _NAMES | _NAMES_OF.get(kind, {})
     steps += [_document_step(connection, of, body[key], depth) for key, of in names.items() if body.get(key)]
     standing = connection.scalar(
         text("select rule from approval_by_rule where customer_id = :customer_id and document_id = :document_id"),
@@ -378,7 +378,8 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
     return steps
 
 
-# The types of the documents that these fields name.
+# The types of the documents that these fields name; and of some types.
+_NAMES_OF = {"customer_change": {"customer": "customer"}, "refund": {"receipt": "receipt_identified"}}
 _NAMES = {
     "account": "money_account", "from_account": "money_account", "to_account": "money_account", "fee_account": "money_account",
     "transfer": "transfer", "receipt": "unidentified_receipt", "takes_back": "customer_credit", "parent": "customer",

@@ -176,3 +176,142 @@ def test_service_is_split_by_what_the_money_lies_on(cli: Cli) -> None:
     bill = invoice("I", "2026-01-01", service("31.00", "2026-01-01", "2026-01-31"))
     paid = [payment("P", "31.00", "2026-01-02"), application("A", "31.00", "2026-01-03", "I")]
     assert _recognised(cli, bill, *paid, refund("31.00", "2026-01-11")) == {"refunds": "10.00", "revenue": "10.00"}
+
+
+WRITTEN_OFF = [
+    sold(),
+    {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-02-01", "reason": "gone", "approved_by": "ann"},
+    {
+        "type": "recovery",
+        "id": "Y",
+        "write_off": "W",
+        "date": "2026-03-01",
+        "rail": "wire",
+        "amount": "40.00",
+        "fee": "1.00",
+    },
+]
+
+
+def test_what_was_recovered_can_be_paid_back(cli: Cli) -> None:
+    back = {"type": "refund", "id": "R", "recovery": "Y", "date": "2026-03-10", "amount": "40.00", "fee": "0.50"}
+    end = _recognised(cli, *WRITTEN_OFF, back)
+    assert end == {
+        "bad_debt": "60.00",
+        "cash": "-1.50",
+        "processing_fees": "1.50",
+        "refunds": "40.00",
+        "revenue": "100.00",
+    }
+    assert "expected at most 0.00, what is left of recovery Y on 2026-03-11" in cli.refuse(
+        {**back, "id": "S", "date": "2026-03-11"}
+    )
+    assert "payment = Y: expected the id of a payment posted before" in cli.refuse(refund("1.00", of="Y", ref="S"))
+    assert "expected payment or recovery or receipt, and one of them only" in cli.refuse({**back, "id": "S", "payment": "P"})
+
+
+def test_what_was_recovered_can_be_lost_and_won_after_all(cli: Cli) -> None:
+    of = {"recovery": "Y", "payment": None}
+    gone = [
+        dispute("opened", "40.00", "2026-03-05"),
+        dispute("lost", "40.00", "2026-03-10"),
+        dispute("reinstated", "40.00", "2026-03-20"),
+    ]
+    documents = [{key: value for key, value in {**doc, **of}.items() if value is not None} for doc in gone]
+    end = _recognised(cli, *WRITTEN_OFF, *documents[:2])
+    assert end == {
+        "bad_debt": "60.00",
+        "cash": "-1.00",
+        "disputes": "40.00",
+        "processing_fees": "1.00",
+        "revenue": "100.00",
+    }
+    cli.post(documents[2])
+    cli.ok("recognize", "--through", "2026-06")
+    cli.ok("verify")
+    totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+    assert totals == {"bad_debt": "60.00", "cash": "39.00", "processing_fees": "1.00", "revenue": "100.00"}
+
+
+def test_what_a_receipt_turned_out_to_be_can_go_back(cli: Cli) -> None:
+    came = {
+        "type": "unidentified_receipt",
+        "id": "X",
+        "entity": "us",
+        "currency": "USD",
+        "date": "2026-01-10",
+        "rail": "wire",
+        "amount": "70.00",
+    }
+    known = {"type": "receipt_identified", "id": "X/globex", "receipt": "X", "customer": "globex", "date": "2026-01-12"}
+    put = application("A", "50.00", "2026-01-13", "I")
+    back = {"type": "refund", "id": "R", "receipt": "X/globex", "date": "2026-02-01", "amount": "70.00"}
+    assert _recognised(cli, sold(), came, known, put, back) == {
+        "accounts_receivable": "50.00", "refunds": "50.00", "revenue": "100.00",
+    }  # fmt: skip
+
+
+GROUP = [
+    {"type": "customer", "id": "mum", "name": "Parent"},
+    {"type": "customer", "id": "child", "name": "Child", "parent": "mum"},
+]
+THEIRS = {**sold("T", "100.00"), "customer": "child"}
+MUMS = {**payment("P", "130.00", "2026-01-20", ("T", "100.00")), "customer": "mum"}
+
+
+def _due(cli: Cli) -> dict[str, str]:
+    return {row["invoice"]: row["due"] for row in cli.report("ar-aging", "--as-of", "2026-06-30") if "invoice" in row}
+
+
+def test_a_parent_pays_its_subsidiary(cli: Cli) -> None:
+    assert _recognised(cli, *GROUP, THEIRS, MUMS) == {
+        "cash": "130.00",
+        "customer_balance": "30.00",
+        "revenue": "100.00",
+    }
+    # a subsidiary doesn't pay for its parent, and globex for nobody
+    own = {**sold("M", "10.00"), "customer": "mum"}
+    cli.post(own, {**payment("C", "10.00", "2026-02-01"), "customer": "child"}, payment("G", "10.00", "2026-02-01"))
+    for who in ("child", "globex"):
+        said = cli.refuse({**application("A", "10.00", "2026-02-02", "M"), "customer": who})
+        assert f"is an invoice of mum, expected one of {who}, or of a customer that belongs to it" in said
+    # it is named as who paid
+    cli.post({**payment("N", "10.00", "2026-02-03", ("M", "10.00")), "customer": "mum", "payer": "globex"})
+    cli.ok("verify")
+    assert "payer = nobody: expected the id of a customer" in cli.refuse(
+        {**payment("O", "1.00", "2026-02-03"), "payer": "nobody"}
+    )
+    assert "expected another customer than `customer`" in cli.refuse(
+        {**payment("O", "1.00", "2026-02-03"), "payer": "globex"}
+    )
+
+
+BACK: dict[str, list[dict[str, Any]]] = {
+    "refund": [refund("130.00")],
+    "lost": [dispute("opened", "130.00", "2026-02-01"), dispute("lost", "130.00", "2026-02-10")],
+    "reversal": [{"type": "payment_reversal", "id": "B", "payment": "P", "date": "2026-02-01", "reason": "R01"}],
+    "late reversal": [{"type": "payment_reversal", "id": "B", "payment": "P", "date": "2026-01-20", "reason": "R01"}],
+    "unapplication": [{"type": "unapplication", "id": "U", "payment": "P", "invoice": "T", "date": "2026-02-01"}, refund("130.00", "2026-02-02")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", BACK)
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "applied later"])
+def test_what_a_parent_paid_goes_back_and_is_due_again(cli: Cli, how: str, later: bool) -> None:
+    money = [MUMS]
+    if later:
+        put = {**application("A", "100.00", "2026-01-21", "T"), "customer": "mum"}
+        money = [{**MUMS, "applications": []}, put]
+    back = list(BACK[how])
+    if later and how == "unapplication":
+        back[0] = {"type": "unapplication", "id": "U", "application": "A", "date": "2026-02-01"}
+    end = _recognised(cli, *GROUP, THEIRS, *money, *back)
+    assert end == {"accounts_receivable": "100.00", "revenue": "100.00"}
+    assert _due(cli) == {"T": "100.00"}
+
+
+@pytest.mark.parametrize("how", ["refund", "reversal", "late reversal", "lost"])
+def test_of_what_a_note_left_with_a_subsidiary_the_parent_gets_its_money(cli: Cli, how: str) -> None:
+    note = credit_note("C", "2026-01-25", "40.00", invoice="T")
+    end = _recognised(cli, *GROUP, THEIRS, MUMS, note, *BACK[how])
+    assert end == {"accounts_receivable": "60.00", "revenue": "60.00"}
