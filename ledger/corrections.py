@@ -27,14 +27,14 @@ from ledger import (
 )
 from ledger.approval import approve
 from ledger.billed import BilledInvoice, Line, TaxPart
-from ledger.books import Books, Movement
+from ledger.books import AccountKey, Books, Movement
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.expiry import expired_by
 from ledger.grants import Funding, Grant, share_of_order
 from ledger.line_changes import add_change
 from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
-from ledger.positions import balance
+from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subject
 from ledger.redraws import Freed
 from ledger.refunds_explained import Explained
@@ -261,15 +261,22 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     again = receivables.prorated_by(books, customer_id, invoice.invoice_id)
     invoice = _before_own_proration(invoice, again)
     left = invoice.gross
-    if left == 0 and (any(line.net != line.first for line in invoice.lines) or _is_taken_back(books, invoice)):
+    if not any(line.net for line in invoice.lines) and (
+        any(line.first for line in invoice.lines) or _is_taken_back(books, invoice)
+    ):
         raise Refused(field, invoice.ref, "is voided or credited in full already")
+    by_others = _prorated_by_others(books, invoice)
+    if by_others:
+        raise Refused(
+            field, invoice.ref,
+            f"expected an invoice whose lines no other invoice prorates, {by_others} does: credit what is left instead",
+        )  # fmt: skip
     # of a part, nothing is due here: the entity that collects it says whether it is paid
     due = left if invoice.master else billed.due(books, invoice, day)
-    if due > left:
-        raise Refused(
-            field, invoice.ref, "expected an invoice whose lines no other invoice prorates: credit what is left instead"
-        )
-    if due != left:
+    below = max(-left, 0)
+    if below and not invoice.master:
+        _require_unapplied(books, invoice, below, day, field)
+    elif due != left:
         raise Refused(
             field,
             invoice.ref,
@@ -310,8 +317,55 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         billed.record_taxes(books, source, invoice, line, parts)
     _void_free(wallets, invoice, on)
     coupons.take_back(books, source, invoice.invoice_id, day)
+    to = invoice_subject(invoice.ref)
+    if invoice.collector is not None:
+        credit.movements.append(Movement("between.claimed", below, entity_subject(invoice.collector), to))
+    else:
+        credit.movements.append(Movement("invoice.from_balance", below, _CUSTOMER, to))
     _finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
     decided.keep()
+
+
+def _prorated_by_others(books: Books, invoice: BilledInvoice) -> str:
+    """The ids of other invoices whose lines below zero are of this one's; empty where there are none."""
+    found: str | None = books.connection.scalar(
+        text(
+            "select string_agg(ref, ', ' order by ref) from (select n.ref from line_change x join invoice n"
+            " on n.customer_id = x.customer_id and n.invoice_id = coalesce(nullif(x.undoes, 0), x.document_id) "
+            "where x.customer_id = :customer_id and x.invoice_id = :invoice_id and x.kind = 'proration' and n.invoice_id <> :invoice_id "
+            "group by n.ref having sum(x.amount_minor) <> 0) y"
+        ),
+        {"customer_id": invoice.source.customer.customer_id, "invoice_id": invoice.invoice_id},
+    )
+    return found or ""
+
+
+def _require_unapplied(books: Books, invoice: BilledInvoice, below: int, day: date, field: str) -> None:
+    """Raise Refused where what an invoice below zero made the customer's money was used since: what took it is named."""
+    source = invoice.source
+    key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
+    left = max(available(books.history(source.customer.customer_id, key), day), 0)
+    if left >= below:
+        return
+    rows = books.connection.execute(
+        text(
+            "select d.type, d.ref, e.effective_on, sum(p.amount)::bigint as amount from posting p"
+            " join entry e using (customer_id, entry_id) join document d on d.customer_id = e.customer_id and d.document_id = e.document_id"
+            " where p.customer_id = :customer_id and p.debit_account = :account and e.effective_on >= :since and p.amount > 0"
+            " group by 1, 2, 3 order by 3 desc, 2 limit 3"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "account": books.account(source.customer.customer_id, key),
+            "since": invoice.recorded_on,
+        },
+    ).all()  # fmt: skip
+    currency = source.currency
+    told = ", ".join(f"{row.type} {row.ref} took {to_text(row.amount, currency)} on {row.effective_on}" for row in rows)
+    raise Refused(
+        field, invoice.ref,
+        f"expected the {to_text(below, currency)} {currency} that it made {source.customer.ref}'s money to be unapplied on {day};"
+        f" {to_text(left, currency)} is{f': {told}' if told else ''}",
+    )  # fmt: skip
 
 
 def _void_free(wallets: Wallets, invoice: BilledInvoice, on: date) -> None:

@@ -398,6 +398,7 @@ QUESTIONS = (
                                                             else -p.amount end), 0) from entry e
                                    join posting p using (customer_id, entry_id)
                                    where e.customer_id = i.customer_id and e.document_id = i.invoice_id
+                                     and p.rule <> (select number from rule where code = 'invoice.to_balance')
                                      and i.receivable_account in (p.debit_account, p.credit_account))""",
     ),
     Question(
@@ -457,6 +458,19 @@ QUESTIONS = (
                join above on above.day = way.day and above.ref = way.parent
            )
            select format('%s on %s', ref, day) from way where parent = ref""",
+    ),
+    Question(
+        "what an invoice's total is below zero became the customer's money, and nothing else did",
+        "invoices",
+        "select count(*) from invoice",
+        """with given as (
+               select e.customer_id, e.document_id as invoice_id, sum(p.amount) as amount from entry e
+               join posting p using (customer_id, entry_id)
+               where p.rule = (select number from rule where code = 'invoice.to_balance') and e.reverses is null group by 1, 2
+           )
+           select format('invoice %s of <%s|%s>: <%s|%s>', i.ref, i.total_minor, i.currency, coalesce(g.amount, 0), i.currency)
+           from invoice i left join given g using (customer_id, invoice_id)
+           where coalesce(g.amount, 0) <> greatest(-i.total_minor, 0)""",
     ),
     Question(
         "every entity that numbers its invoices leaves no number out",

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from ledger.books import HOUSE
 from ledger.errors import UnknownReference
 from ledger.money import exact_product, round_minor, to_minor, to_text
+from ledger.rulebook import RULES
 from ledger.usage_billed import billed_by_invoice
 
 
@@ -118,6 +119,7 @@ class Invoice:
     settlements: tuple[Settlement, ...]
     reference: str | None = None
     external: Mapping[str, str] = field(default_factory=dict)
+    to_balance: int = 0  # what it is below zero, as the customer's money
     draft: bool = False
 
     @property
@@ -141,17 +143,19 @@ class Invoice:
     @property
     def due(self) -> int:
         """What is still to be paid, in minor units."""
-        return self.total - self.paid - self.credited - self.written_off
+        return self.total + self.to_balance - self.paid - self.credited - self.written_off
 
     @property
     def status(self) -> str:
-        """One word for where it stands: draft, void, open, paid or settled (by credits or a write-off too)."""
+        """One word for where it stands: draft, void, open, credit (below zero), paid or settled (by credits or a write-off too)."""
         if self.draft:
             return "draft"
         if self.voided:
             return "void"
         if self.due > 0:
             return "open"
+        if self.total < 0:
+            return "credit"
         return "paid" if self.paid == self.total else "settled"
 
     def as_json(self) -> dict[str, Any]:
@@ -178,7 +182,7 @@ class Invoice:
             "taxes": [{"code": tax.code, "name": tax.name, "treatment": tax.treatment, "included": tax.included,
                        "base": money(tax.base), "tax": money(tax.tax)} for tax in self.taxes],
             "total": money(self.total), "paid": money(self.paid), "credited": money(self.credited),
-            "written_off": money(self.written_off), "due": money(self.due),
+            "written_off": money(self.written_off), "to_balance": money(self.to_balance), "due": money(self.due),
             "settlements": [{"document": one.document, "date": one.date.isoformat(), "kind": one.kind, "amount": money(one.amount)}
                             for one in self.settlements],
         }  # fmt: skip
@@ -229,7 +233,24 @@ def read_invoice(connection: Connection, ref: str) -> Invoice:
         due_on=head.due_on, rate=head.rate, supersedes=head.supersedes, voided=head.voided,
         groups=_groups(_lines(connection, head), head.currency), taxes=_taxes(connection, head), total=head.total_minor,
         settlements=_settlements(connection, head), reference=body.get("reference"), external=body.get("external") or {},
+        to_balance=_to_balance(connection, head),
     )  # fmt: skip
+
+
+# By these rules what an invoice is below zero becomes the customer's money, and is no more once it is voided.
+_OF_BALANCE = (RULES["invoice.to_balance"].number, RULES["invoice.from_balance"].number)
+
+
+def _to_balance(connection: Connection, head: Any) -> int:
+    """What of the invoice stands as the customer's money, being below zero; of a part, with who collects it."""
+    found: int = connection.scalar(
+        text(
+            "select coalesce(sum(case when p.debit_account = :account then p.amount else -p.amount end), 0)::bigint from posting p "
+            "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account) and p.rule = any(:of_balance)"
+        ),
+        {"customer_id": head.customer_id, "account": head.receivable_account, "of_balance": list(_OF_BALANCE)},
+    )
+    return found
 
 
 def _settlements(connection: Connection, head: Any) -> tuple[Settlement, ...]:
@@ -242,10 +263,13 @@ def _settlements(connection: Connection, head: Any) -> tuple[Settlement, ...]:
             "join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id "
             f"join document d on d.customer_id in (e.customer_id, {HOUSE}) and d.document_id = e.document_id "
             "where p.customer_id = :customer_id and :account in (p.debit_account, p.credit_account)"
-            " and e.document_id <> :invoice_id group by d.document_id, 1, 2, 3 order by 2, d.document_id, 3"
+            " and e.document_id <> :invoice_id and p.rule <> all(:of_balance) group by d.document_id, 1, 2, 3 order by 2, d.document_id, 3"
         ),
-        {"customer_id": head.customer_id, "account": head.receivable_account, "invoice_id": head.invoice_id},
-    )
+        {
+            "customer_id": head.customer_id, "account": head.receivable_account, "invoice_id": head.invoice_id,
+            "of_balance": list(_OF_BALANCE),
+        },
+    )  # fmt: skip
     # what a void reverses of the invoice's own entries counts as credited; a part is paid by who collects it
     kinds = {"payment": "payment", "write_off": "write_off", "between": "payment"}
     return tuple(

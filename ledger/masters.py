@@ -19,7 +19,7 @@ from ledger.errors import Refused
 from ledger.money import to_decimal
 from ledger.obligations import Obligations
 from ledger.reading import content_hash
-from ledger.receivables import BETWEEN, Terms, entity_subject, invoice_subject
+from ledger.receivables import BETWEEN, CUSTOMER, Terms, entity_subject, invoice_subject
 from ledger.reports import Column, Filters, Report, sides
 from ledger.wallets import Wallets, all_or_nothing
 
@@ -100,8 +100,14 @@ def _post_part(
         customer_id, part_id, "invoice", part.id, part.issued_on, json.dumps(fields, ensure_ascii=False), content_hash(fields)
     )  # fmt: skip
     invoice = billed.find_any(wallets, document_id, part.id)
-    claim = Movement("between.claimed", invoice.gross, entity_subject(doc.entity), invoice_subject(part.id))
-    books.post(invoice.source, terms.recorded_on, [claim])
+    other = entity_subject(doc.entity)
+    books.post(
+        invoice.source, terms.recorded_on,
+        [
+            Movement("between.claimed", max(invoice.gross, 0), other, invoice_subject(part.id)),
+            Movement("between.returned", max(-invoice.gross, 0), CUSTOMER, other),
+        ],
+    )  # fmt: skip
     return {line.line: line.gross for line in invoice.lines}
 
 

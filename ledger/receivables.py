@@ -248,8 +248,6 @@ def post_invoice(
         movements += moved
     total = sum(line.net + sum(tax.tax for tax in line.taxes) for line in lines)
     within_limit(total, doc.currency, "lines")
-    if total < 0:
-        raise Refused("lines", f"{to_text(total, doc.currency)} {doc.currency}", "expected a total of 0 or more")
     # Everything is decided; from here on nothing is refused.
     _record(billing, lines, total)
     coupons.record(books, billing.source, discounts, day)
@@ -257,6 +255,8 @@ def post_invoice(
     for line in doc.lines:
         _net(billing, line)
     _correct(billing, obligations)
+    below = Movement("invoice.to_balance", max(-total, 0), billing.subject, CUSTOMER)
+    books.post(billing.source, terms.recorded_on, [below])
     of = [line.subject for line in lines if line.line.obligation is not None and line.net > 0]
     of += [subject for parts in billing.parts.values() for subject, _ in parts]
     obligations.billed(wallets, source.customer.customer_id, document_id, of)

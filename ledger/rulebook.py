@@ -1733,6 +1733,22 @@ _RULES = (
         "ASC 606-10-32-10",
     ),
     Rule(
+        840,
+        "invoice.to_balance",
+        "accounts_receivable",
+        "customer_balance",
+        "An invoice credits more than it charges: what its total is below zero is the customer's money.",
+        "ASC 606-10-32-43",
+    ),
+    Rule(
+        841,
+        "invoice.from_balance",
+        "customer_balance",
+        "accounts_receivable",
+        "An invoice below zero is voided: what it had made the customer's money is not theirs any more.",
+        "ASC 606-10-32-43",
+    ),
+    Rule(
         701,
         "manual",
         "",
@@ -1952,6 +1968,7 @@ BY_ARRIVAL = (
     "Over which lines recoveries of a write-off are split: by their days, and by what was known of the loss when the last of them arrived.",
     "Who has to approve, and which rule stands for them: by the policies, rules and keys that are there when a document is posted.",
     "Whether a refund of credits, or of an invoice over several entities, is of what a note of an earlier day left: where it had arrived.",
+    "Whether a refund is of what an invoice below zero of an earlier day left: where it had arrived.",
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _RULES}

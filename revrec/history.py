@@ -182,7 +182,8 @@ _CORRECTIONS = """
     select x.document_id, coalesce(d.ref, n.ref) as ref,
            greatest(coalesce(d.dated_on, n.issued_on), n.recorded_on, i.recorded_on, i.issued_on,
                     -- what a document undoes of one of a later day it undoes on that day
-                    (select u.dated_on from document u where u.customer_id = x.customer_id and u.document_id = x.undoes)) as on_day, x.kind, x.invoice_id, x.line, x.subject,
+                    (select u.dated_on from document u where u.customer_id = x.customer_id and u.document_id = x.undoes),
+                    (select u.recorded_on from invoice u where u.customer_id = x.customer_id and u.invoice_id = x.undoes)) as on_day, x.kind, x.invoice_id, x.line, x.subject,
            x.amount_minor, x.starts_on, x.ends_on, x.rebill, x.undoes
     from line_change x left join document d using (customer_id, document_id)
     -- an invoice that is posted now, of which the document is written after

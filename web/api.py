@@ -175,7 +175,7 @@ class InvoiceSchema(Schema):
 
     id = fields.String()
     number = fields.String(allow_none=True)
-    status = fields.String(metadata={"description": "draft, open, paid, settled or void"})
+    status = fields.String(metadata={"description": "draft, open, paid, settled, credit (below zero) or void"})
     entity = fields.Dict()
     customer = fields.Dict()
     currency = fields.String()
@@ -193,6 +193,7 @@ class InvoiceSchema(Schema):
     paid = fields.String()
     credited = fields.String()
     written_off = fields.String()
+    to_balance = fields.String(metadata={"description": "What it is below zero, as the customer's money"})
     due = fields.String()
 
 

@@ -149,7 +149,7 @@ def print_invoice(connection: Connection, ref: str) -> Sheet:
     ends = [line.end for line in lines if line.end]
     return _made(
         "invoice.html",
-        f"Invoice {found.number or found.ref}",
+        f"{'Credit' if found.total < 0 else 'Invoice'} {found.number or found.ref}",
         invoice=found, seller=_seller(connection, found.entity, found.issued_on),
         suppliers={entity: _seller(connection, entity, found.issued_on) for entity in entities if entity != found.entity},
         buyer=_named(connection, found.customer, found.issued_on, found.customer_name, found.customer_tax_id),
@@ -219,7 +219,8 @@ def _in_books(connection: Connection, found: Invoice) -> dict[str, Any] | None:
             "from invoice i join entity n using (entity) join entry e on e.customer_id = i.customer_id and e.document_id = i.invoice_id"
             " and e.reverses is null "
             "join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"
-            " and i.receivable_account in (p.debit_account, p.credit_account) "
+            " and i.receivable_account in (p.debit_account, p.credit_account)"
+            " and p.rule <> (select number from rule where code = 'invoice.to_balance') "
             "join account a on a.customer_id = p.customer_id"
             " and a.account_id = case when p.debit_account = i.receivable_account then p.credit_account else p.debit_account end "
             "where i.ref = :ref and n.currency <> i.currency group by n.currency"

@@ -111,6 +111,7 @@ def invoice_text(invoice: Invoice, *, unfold: bool = False) -> str:
             ("Paid", invoice.paid),
             ("Credited", invoice.credited),
             ("Written off", invoice.written_off),
+            ("To the customer's balance", -invoice.to_balance),
         )
         if amount
     ]
