@@ -113,6 +113,7 @@ class EntityTerms:
     currency: str
     tax_rounding: str
     invoice_prefix: str | None = None
+    amount_tolerance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +315,9 @@ class Books:
         """An entity by id. Raises UnknownReference."""
         if ref not in self._entities:
             row = self.connection.execute(
-                text("select entity, currency, tax_rounding, invoice_prefix from entity where entity = :ref"),
+                text(
+                    "select entity, currency, tax_rounding, invoice_prefix, amount_tolerance from entity where entity = :ref"
+                ),
                 {"ref": ref},
             ).first()
             if row is None:

@@ -48,6 +48,8 @@ ENTERED_AT_RATE = frozenset(
         "credit.unbilled",
         "credit.deferred_to_balance",
         "credit.unbilled_to_balance",
+        "credit.revenue",
+        "credit.revenue_to_balance",
         "shortfall.used",
         "shortfall.earned",
     )

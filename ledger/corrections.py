@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 
 from sqlalchemy import text
 
@@ -17,6 +18,7 @@ from ledger import (
     billed,
     commitments,
     coupons,
+    credit_lines,
     credits_back,
     documents,
     receivables,
@@ -438,14 +440,18 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
 
     A line with a period of its own ends what was promised over that period. Raises OverApplication beyond what is left of a line.
     """
+    if doc.invoice is None:
+        return credit_lines.post_note(wallets.books, doc, document_id)
     invoice = billed.find(wallets, document_id, doc.invoice)
     kinds = {line.line: line for line in invoice.lines}
-    asked = list(enumerate(doc.lines))
+    asked = [(index, item) for index, item in enumerate(doc.lines) if item.line is not None]
     for index, item in asked:
+        assert item.line is not None, "only lines of the invoice are asked"
         if item.line not in kinds:
             raise UnknownReference(f"lines.{index}.line", item.line, f"expected a line of invoice {doc.invoice}")
-    if not any(kinds[item.line].kind == BETWEEN for _, item in asked):
-        _credit(wallets, invoice, doc, asked, obligations)
+    of_none = [(index, item) for index, item in enumerate(doc.lines) if item.line is None]
+    if not any(kinds[item.line or ""].kind == BETWEEN for _, item in asked):
+        _credit(wallets, invoice, doc, asked, obligations, of_none)
         return invoice.source.customer.customer_id
     with all_or_nothing(wallets):
         gross: dict[str, int] = {}
@@ -456,17 +462,18 @@ def post_credit_note(wallets: Wallets, doc: documents.CreditNote, document_id: i
                 gross |= _credit(wallets, part, doc, of_part, obligations)
         wallets.books.flush()
         # where it is collected, another entity's line falls by all of that, its taxes included
-        _credit(wallets, invoice, doc, [(index, _between(item, gross, invoice)) for index, item in asked], obligations)
+        of_whole = [(index, _between(item, gross, invoice)) for index, item in asked]
+        _credit(wallets, invoice, doc, of_whole, obligations, of_none)
     return invoice.source.customer.customer_id
 
 
 def _between(
     asked: documents.CreditNoteLine, gross: Mapping[str, int], invoice: BilledInvoice
 ) -> documents.CreditNoteLine:
-    if asked.line not in gross:
+    if asked.line is None or asked.line not in gross:
         return asked
     amount = to_decimal(gross[asked.line], invoice.source.currency)
-    return documents.CreditNoteLine.model_construct(line=asked.line, amount=amount, start=None, end=None)
+    return documents.CreditNoteLine.model_construct(line=asked.line, amount=amount)
 
 
 def _credit(
@@ -475,18 +482,20 @@ def _credit(
     doc: documents.CreditNote,
     asked_lines: Sequence[tuple[int, documents.CreditNoteLine]],
     obligations: Obligations,
+    own_lines: Sequence[tuple[int, documents.CreditNoteLine]] = (),
 ) -> dict[str, int]:
-    """Post what a credit note takes back of an invoice, or of a part of one; with taxes, by line."""
+    """Post what a credit note takes back of an invoice, or of a part of one, and what lines of its own credit; with taxes, by line."""
     books, source = wallets.books, invoice.source
     on = _counted(invoice, doc.date)
     day = books.open_day(source, on)
+    own = credit_lines.read(books, source, own_lines)
     refunds = refunds_explained.later_refunds(books, invoice, on)
     whole = refunds_explained.restored(invoice, refunds)
     by_id = {line.line: line for line in whole.lines}
     parts: list[tuple[documents.CreditNoteLine, Line, int, list[TaxPart]]] = []
     for index, asked in asked_lines:
         field = f"lines.{index}"
-        line = by_id[asked.line]
+        line = by_id[asked.line or ""]
         if line.net < 0:
             raise Refused(f"{field}.line", asked.line, "expected a line that charges something; this one credits")
         if asked.start is not None and line.kind != "service":
@@ -501,6 +510,8 @@ def _credit(
                 + billed.taken_by(books, invoice, line.line),
             )
         taxes = billed.tax_parts(line, amount, stated)
+        if asked.taxes is not None:
+            taxes = _given_parts(line, asked.taxes, source.currency, field, whole=amount == stated)
         net = amount - sum(part.amount for part in taxes if part.tax.included)
         parts.append((asked, line, net, taxes))
     due = billed.due(books, invoice, day)
@@ -530,10 +541,45 @@ def _credit(
         more = {"starts_on": asked.start, "ends_on": asked.end, "rebill": doc.rebill}
         billed.record(books, source, invoice, line, "credit", net, credit.covered[line.line], **more)
         billed.record_taxes(books, source, invoice, line, taxes)
+    for rule, amount, subject, product in credit_lines.taken(doc.id, own):
+        credit.add(rule, amount, subject, product)
+    credit.movements += credit_lines.bases(own)
+    credit_lines.record(books, source, invoice.ref, own)
     _finish(wallets, credit, on, [(line, net) for _, line, net, _ in parts])
     refunds_explained.post(books, invoice, explained)
     decided.keep()
     return credited
+
+
+def _given_parts(
+    line: Line, given: Sequence[documents.TaxGiven], currency: str, field: str, *, whole: bool
+) -> list[TaxPart]:
+    """What a note says that it takes of a line's taxes. Raises where a tax is not the line's, or is beyond what is left of it.
+
+    With all that is left of the line goes all that is left of its taxes.
+    """
+    by_code = {tax.code: (place, tax) for place, tax in enumerate(given)}
+    parts = []
+    for tax in line.taxes:
+        place, by = by_code.pop(
+            tax.code,
+            (len(given), documents.TaxGiven.model_construct(code=tax.code, base=Decimal(0), amount=Decimal(0))),
+        )
+        found = []
+        for name, stated, left in (("base", by.base, tax.base), ("amount", by.amount, tax.tax)):
+            minor = to_minor(stated, currency, f"{field}.taxes.{place}.{name}")
+            if minor > left or (whole and minor != left):
+                most = "" if whole else "at most "
+                raise OverApplication(
+                    f"{field}.taxes.{place}.{name}", f"{stated} {currency}",
+                    f"expected {most}{to_text(left, currency)}, what is left of {tax.code} on line {line.line}",
+                )  # fmt: skip
+            found.append(minor)
+        parts.append(TaxPart(tax, found[0], found[1]))
+    for code, (place, _) in by_code.items():
+        borne = ", ".join(tax.code for tax in line.taxes) or "none"
+        raise Refused(f"{field}.taxes.{place}.code", code, f"expected a tax that line {line.line} bears: {borne}")
+    return parts
 
 
 def _require_promised(

@@ -7,7 +7,7 @@ whether an amount fits its currency, and whether what a document names exists, i
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from datetime import date as CalendarDay  # noqa: N812 - documents have fields called `date`
 from decimal import Decimal, InvalidOperation
@@ -191,7 +191,8 @@ class Entity(Document):
     """A legal entity that keeps books, in its functional currency; with a prefix, it numbers its invoices without gaps.
 
     `fiscal_year_start` is the month its fiscal years begin in. Usage is billed within `bills_within` days of its last; `arrears` says
-    whether service that only an invoice tells of counts when it was billed, or when it was given.
+    whether service that only an invoice tells of counts when it was billed, or when it was given. A line's amount may differ by
+    `amount_tolerance` of its currency's smallest units from its quantity x unit price, as another system rounds.
     """
 
     type: Literal["entity"]
@@ -204,6 +205,7 @@ class Entity(Document):
     invoice_prefix: Annotated[Text, Field(max_length=40)] | None = None
     bills_within: Annotated[int, Field(ge=0, le=3_650)] = 60
     arrears: Literal["when_billed", "when_given"] = "when_billed"
+    amount_tolerance: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
 class Contacts(Model):
@@ -543,6 +545,28 @@ class Usage(Party):
         return rated_usage(self.quantity, self.unit_price, self.amount)
 
 
+class TaxGiven(Model):
+    """A tax as another system worked it out: on which base, and how much."""
+
+    code: Ref
+    base: Number
+    amount: Number
+
+
+_TaxesGiven = Annotated[list[TaxGiven], Field(min_length=1, max_length=20)]
+
+
+def _check_taxes(taxes: Sequence[TaxGiven], of: Decimal) -> None:
+    """Raise ValueError for taxes that are not each of one code, with the sign of the amount they are of."""
+    refuse_repeats("taxes", [tax.code for tax in taxes])
+    for place, tax in enumerate(taxes):
+        for name in ("base", "amount"):
+            value = getattr(tax, name)
+            if value * of < 0 or (value and not of):
+                expected = "0, as the amount is" if not of else "the sign of the amount it is of"
+                raise ValueError(f"taxes.{place}.{name} = {value}: expected {expected}")
+
+
 class InvoiceLine(Model):
     """One line of an invoice: its amount is before tax and after discount; below 0 it credits what it is about, 0 is for nothing.
 
@@ -569,6 +593,18 @@ class InvoiceLine(Model):
     end: Day | None = None
     pattern: Pattern | None = None
     tax_codes: Annotated[list[Ref], Field(max_length=20)] | None = None
+    taxes: _TaxesGiven | None = None
+
+    @model_validator(mode="after")
+    def _taxed(self) -> InvoiceLine:
+        if self.taxes is None:
+            return self
+        if self.tax_codes is not None:
+            raise ValueError(f"tax_codes = {self.tax_codes}: expected none beside taxes, which name their codes")
+        if self.kind == "opening":
+            raise ValueError("taxes: expected none on a line of kind opening: what is taken over includes its taxes")
+        _check_taxes(self.taxes, self.amount)
+        return self
 
     @model_validator(mode="after")
     def _discounted(self) -> InvoiceLine:
@@ -635,7 +671,10 @@ _LINE_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 class Invoice(Party):
-    """A finalised invoice; without `due_on` it is due by the customer's terms."""
+    """A finalised invoice; without `due_on` it is due by the customer's terms.
+
+    Its `taxes` are what each code comes to over the lines that bear it, where no line says so itself.
+    """
 
     type: Literal["invoice"]
     issued_on: Day
@@ -643,8 +682,27 @@ class Invoice(Party):
     lines: Annotated[list[InvoiceLine], Field(min_length=1, max_length=10_000)]
     supersedes: Ref | None = None
     fx_rate: PositiveNumber | None = None
+    taxes: _TaxesGiven | None = None
 
     dated_by: ClassVar[str] = "issued_on"
+
+    @model_validator(mode="after")
+    def _taxed(self) -> Invoice:
+        if self.taxes is None:
+            return self
+        refuse_repeats("taxes", [tax.code for tax in self.taxes])
+        known = {tax.code for tax in self.taxes}
+        for place, line in enumerate(self.lines):
+            if line.taxes is not None:
+                raise ValueError(f"lines.{place}.taxes: expected none beside taxes of the invoice")
+            if line.entity not in (None, self.entity):
+                raise ValueError(
+                    f"lines.{place}.entity = {line.entity}: expected taxes on the lines of an invoice over several entities"
+                )
+            for code in line.tax_codes or ():
+                if code not in known:
+                    raise ValueError(f"lines.{place}.tax_codes = {code}: expected one of the invoice's taxes")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Invoice:
@@ -778,12 +836,35 @@ class InvoiceVoid(Document):
 
 
 class CreditNoteLine(Model):
-    """What is credited of a line, as the line's amount is stated; with a period of its own, over that period."""
+    """What is credited of a line, as the line's amount is stated; with a period of its own, over that period.
 
-    line: Ref
+    Or of a `product`, and of no line: it lowers revenue at once.
+    """
+
+    line: Ref | None = None
+    product: Ref | None = None
     amount: PositiveNumber
+    description: Text | None = None
     start: Day | None = None
     end: Day | None = None
+    tax_codes: Annotated[list[Ref], Field(max_length=20)] | None = None
+    taxes: _TaxesGiven | None = None
+
+    @model_validator(mode="after")
+    def _of_one(self) -> CreditNoteLine:
+        if (self.line is None) == (self.product is None):
+            found = "missing" if self.line is None else self.line
+            raise ValueError(f"line = {found}: expected the line that is credited, or a product, one of the two")
+        refused = ("description", "tax_codes") if self.product is None else ("start",)
+        for name in refused:
+            if getattr(self, name) is not None:
+                beside = "line, which has its own" if self.product is None else "product: it counts at once"
+                raise ValueError(f"{name} = {getattr(self, name)}: expected none beside {beside}")
+        if self.taxes is not None:
+            if self.tax_codes is not None:
+                raise ValueError(f"tax_codes = {self.tax_codes}: expected none beside taxes, which name their codes")
+            _check_taxes(self.taxes, self.amount)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> CreditNoteLine:
@@ -795,10 +876,17 @@ class CreditNoteLine(Model):
 
 
 class CreditNote(Document):
-    """A part of an invoice taken back. One to `rebill` takes only the bill back: what was agreed stays, and is billed again."""
+    """A part of an invoice taken back. One to `rebill` takes only the bill back: what was agreed stays, and is billed again.
+
+    Lines of its own credit a product; a note of no invoice has only these, and names whose it is.
+    """
 
     type: Literal["credit_note"]
-    invoice: Ref
+    invoice: Ref | None = None
+    customer: Ref | None = None
+    entity: Ref | None = None
+    currency: Currency | None = None
+    fx_rate: PositiveNumber | None = None
     date: Day
     rebill: bool = False
     lines: Annotated[list[CreditNoteLine], Field(min_length=1, max_length=10_000)]
@@ -809,7 +897,19 @@ class CreditNote(Document):
 
     @model_validator(mode="after")
     def _consistent(self) -> CreditNote:
-        refuse_repeats("lines", [line.line for line in self.lines])
+        refuse_repeats("lines", [line.line for line in self.lines if line.line is not None])
+        for name in ("customer", "entity", "currency"):
+            value = getattr(self, name)
+            if (value is None) == (self.invoice is None):
+                found = "missing" if value is None else value
+                raise ValueError(f"{name} = {found}: expected on a note of no invoice, and only there")
+        if self.invoice is not None and self.fx_rate is not None:
+            raise ValueError(f"fx_rate = {self.fx_rate}: expected none beside invoice, whose rate is locked")
+        for place, line in enumerate(self.lines):
+            if self.invoice is None and line.line is not None:
+                raise ValueError(f"lines.{place}.line = {line.line}: expected a product on a note of no invoice")
+            if self.rebill and line.line is None:
+                raise ValueError(f"lines.{place}.product = {line.product}: expected a line to bill again")
         if self.rebill and any(line.start is not None for line in self.lines):
             raise ValueError(
                 "rebill = true: expected no period on its lines, which would end what was promised over it"

@@ -473,6 +473,22 @@ QUESTIONS = (
            where coalesce(g.amount, 0) <> greatest(-i.total_minor, 0)""",
     ),
     Question(
+        "every credit of no line of an invoice lowered revenue by what it says",
+        "credits of no line",
+        "select count(*) from credit_line",
+        _SIDES
+        + """, lowered as (
+               select customer_id, entity, currency, subject, product, sum(net) as amount from sides
+               where role = 'revenue' and subject like 'credit_note:%' group by 1, 2, 3, 4, 5
+           ), stated as (
+               select l.customer_id, l.entity, l.currency, 'credit_note:' || k.ref as subject, l.product, sum(l.amount_minor) as amount
+               from credit_line l join document_key k using (customer_id, document_id) group by 1, 2, 3, 4, 5
+           )
+           select format('%s, %s: <%s|%s> of <%s|%s>', subject, product, l.amount, currency, s.amount, currency)
+           from stated s full join lowered l using (customer_id, entity, currency, subject, product)
+           where s.amount is distinct from l.amount""",
+    ),
+    Question(
         "every entity that numbers its invoices leaves no number out",
         "numbered invoices",
         "select count(*) from invoice where number is not null",
@@ -759,13 +775,16 @@ QUESTIONS = (
            left join credit_grant g on g.customer_id = sides.customer_id and sides.subject = 'grant:' || g.ref
            left join performance_obligation o on o.customer_id = sides.customer_id and o.subject = sides.subject
            left join product u on sides.subject = 'usage:' || u.product
+           left join (select distinct customer_id, 'credit_note:' || k.ref as subject from credit_line
+                      join document_key k using (customer_id, document_id)) n
+               on n.customer_id = sides.customer_id and n.subject = sides.subject
            group by sides.role, sides.entity
            having (role = 'accounts_receivable' and sum(net) <> coalesce(sum(net) filter (where i.ref is not null
                                                                                            or sides.subject = 'manual'), 0))
                or (role in ('customer_credits', 'breakage_revenue')
                    and sum(net) <> coalesce(sum(net) filter (where g.ref is not null or sides.subject = 'manual'), 0))
                or (role in ('deferred_revenue', 'refund_liability', 'unbilled_receivable', 'revenue') and sum(net) <> coalesce(sum(net)
-                   filter (where o.subject is not null or u.product is not null or g.ref is not null
+                   filter (where o.subject is not null or u.product is not null or g.ref is not null or n.subject is not null
                                  or sides.subject = 'manual'), 0))""",
     ),
     Question(

@@ -36,8 +36,10 @@ def post_entity(wallets: Wallets, doc: documents.Entity, _document_id: int) -> i
         fiscal_year_start=doc.fiscal_year_start,
         bills_within=doc.bills_within,
         arrears=doc.arrears,
+        amount_tolerance=doc.amount_tolerance,
     )
-    wallets.books.know_entity(EntityTerms(doc.id, doc.currency, doc.tax_rounding, doc.invoice_prefix))
+    terms = EntityTerms(doc.id, doc.currency, doc.tax_rounding, doc.invoice_prefix, doc.amount_tolerance)
+    wallets.books.know_entity(terms)
     return HOUSE
 
 

@@ -35,7 +35,7 @@ from ledger.obligations import (
     obligation_subject,
     require_free,
 )
-from ledger.taxes import Rounding, Tax, default_codes, find_codes, line_taxes, tax_movements
+from ledger.taxes import Rounding, Tax, default_codes, find_codes, given_taxes, line_taxes, spread, tax_movements
 from ledger.usage_lines import NET_USAGE, bill_usage, is_taken, note, overage_accounts, settle, usage_subject
 from ledger.wallets import Wallets
 
@@ -75,6 +75,7 @@ class BilledLine:
     subject: str
     net: int
     taxes: tuple[Tax, ...]
+    computed: int | None = None  # what its quantity x unit price comes to, where its amount is another
 
 
 def invoice_subject(ref: str) -> str:
@@ -232,6 +233,7 @@ def post_invoice(
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
     terms = terms or look_up(books, doc)
+    doc = spread(doc)
     # a late invoice counts from the first open day on
     day = books.open_day(source, terms.recorded_on)
     billing = _Billing(wallets, books.locked(source, terms.recorded_on), doc, day, terms, master, obligations)
@@ -323,20 +325,28 @@ def _bill(billing: _Billing, line: documents.InvoiceLine, rounding: Rounding) ->
     """A line as it is posted, and what it moves."""
     source = billing.source
     amount = to_minor(line.amount, source.currency)
-    _require_product_of(line, amount, source.currency)
-    codes = find_codes(billing.wallets.books, billing.terms.tax_codes if line.tax_codes is None else line.tax_codes)
-    if line.kind in ("opening", BETWEEN):
-        codes = find_codes(billing.wallets.books, line.tax_codes or ())
+    computed = _worked_out(billing, line, amount)
+    books = billing.wallets.books
+    if line.taxes is not None:
+        codes = find_codes(books, [tax.code for tax in line.taxes], "taxes")
+    elif line.kind in ("opening", BETWEEN):
+        codes = find_codes(books, line.tax_codes or ())
+    else:
+        codes = find_codes(books, billing.terms.tax_codes if line.tax_codes is None else line.tax_codes)
     if amount == 0 and line.kind == "usage" and line.discount is not None and any(code.inclusive for code in codes):
         raise Refused(
             "tax_codes", line.tax_codes or "by default", "expected taxes on top of usage of which all is discounted"
         )
-    net, taxes = line_taxes(amount, codes, source.customer.tax_status, source.currency, rounding)
+    status = source.customer.tax_status
+    if line.taxes is None:
+        net, taxes = line_taxes(amount, codes, status, source.currency, rounding)
+    else:
+        net, taxes = given_taxes(amount, codes, line.taxes, status, source.currency, rounding)
     if line.product is not None:
-        billing.wallets.books.require_product(line.product)
+        books.require_product(line.product)
     subject, moved = _BILL[line.kind](billing, line, net)
     billing.billed[subject] += net
-    return BilledLine(line, subject, net, tuple(taxes)), [*moved, *tax_movements(taxes, billing.subject)]
+    return BilledLine(line, subject, net, tuple(taxes), computed), [*moved, *tax_movements(taxes, billing.subject)]
 
 
 def _record(billing: _Billing, lines: list[BilledLine], total: int) -> None:
@@ -701,19 +711,29 @@ def billed_of(books: Books, customer_id: int, subject: str) -> int:
     return int(found or 0)
 
 
-def _require_product_of(line: documents.InvoiceLine, amount: int, currency: str) -> None:
-    """Raise Unbalanced where a line's amount is not its quantity x unit price, less its discount."""
+def _worked_out(billing: _Billing, line: documents.InvoiceLine, amount: int) -> int | None:
+    """What a line's quantity x unit price, less its discount, comes to where its amount is another; None where it is that.
+
+    Raises Unbalanced where they differ by more than the entity's tolerance.
+    """
     if line.quantity is None or line.unit_price is None:
-        return
-    whole = round_minor(exact_product(line.quantity, line.unit_price), currency)
+        return None
+    source = billing.source
+    currency = source.currency
     discount = 0 if line.discount is None else to_minor(line.discount, currency, "discount")
-    if abs(amount) != whole - discount:
+    found = round_minor(exact_product(line.quantity, line.unit_price), currency) - discount
+    if abs(amount) == found:
+        return None
+    tolerance = billing.wallets.books.entity(source.entity).amount_tolerance
+    if abs(abs(amount) - found) > tolerance:
         less = f" less {line.discount}" if line.discount is not None else ""
+        within = f", or within {to_text(tolerance, currency)} of it" if tolerance else ""
         raise Unbalanced(
             "amount",
             f"{line.amount} {currency}",
-            f"expected {to_text(whole - discount, currency)}: {line.quantity} x {line.unit_price}{less}",
+            f"expected {to_text(found, currency)}: {line.quantity} x {line.unit_price}{less}{within}",
         )
+    return -found if amount < 0 else found
 
 
 def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: BilledLine) -> None:
@@ -745,6 +765,7 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
         unbilled_account=accounts[1],
         revenue_account=accounts[2],
         discount_minor=usage_discount(line, billed.net, doc.currency),
+        computed_minor=billed.computed,
     )
     for position, tax in enumerate(billed.taxes, 1):
         books.add_row(
@@ -759,6 +780,7 @@ def _add_line(books: Books, source: Source, doc: documents.Invoice, billed: Bill
             included=tax.included,
             base_minor=tax.base,
             tax_minor=tax.tax,
+            computed_minor=tax.computed,
             undoes=0,
         )
 

@@ -1749,6 +1749,22 @@ _RULES = (
         "ASC 606-10-32-43",
     ),
     Rule(
+        842,
+        "credit.revenue",
+        "revenue",
+        "accounts_receivable",
+        "A credit of no line, such as goodwill, settles what is due of an invoice: it lowers revenue at once.",
+        "ASC 606-10-32-25",
+    ),
+    Rule(
+        843,
+        "credit.revenue_to_balance",
+        "revenue",
+        "customer_balance",
+        "A credit of no line, such as goodwill, is the customer's money: it lowers revenue at once.",
+        "ASC 606-10-32-25",
+    ),
+    Rule(
         701,
         "manual",
         "",

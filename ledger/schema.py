@@ -103,6 +103,7 @@ entity = Table(
     Column("fiscal_year_start", SmallInteger, nullable=False, server_default=text("1")),
     Column("bills_within", Integer, nullable=False, server_default=text("60")),
     _text("arrears", default="when_billed"),
+    Column("amount_tolerance", Integer, nullable=False, server_default=text("0")),
 )
 
 product = Table("product", metadata, _text("product", key=True), _text("name"))
@@ -659,6 +660,7 @@ invoice_line = Table(
     Column("unbilled_account", BigInteger),
     Column("revenue_account", BigInteger),
     Column("discount_minor", BigInteger, nullable=False, server_default=text("0")),
+    Column("computed_minor", BigInteger),
     Index("invoice_line_obligation", "subject", postgresql_where=text("own_obligation")),
     Index("invoice_line_subject", "customer_id", "subject"),
     Index("invoice_line_ended", "ends_on", postgresql_where=text("own_obligation")),
@@ -688,8 +690,22 @@ line_tax = Table(
     Column("included", Boolean, nullable=False),
     _number("base_minor"),
     _number("tax_minor"),
+    Column("computed_minor", BigInteger),
     Column("undoes", BigInteger, primary_key=True, nullable=False, server_default=text("0"), autoincrement=False),
     Index("line_tax_invoice", "customer_id", "invoice_id"),
+)
+
+credit_line = Table(
+    "credit_line",
+    metadata,
+    _number("customer_id", key=True),
+    _number("document_id", key=True),
+    _text("line", key=True),
+    _refers("entity", "entity.entity"),
+    _text("currency"),
+    _text("invoice", null=True),
+    _refers("product", "product.product"),
+    _number("amount_minor"),
 )
 
 line_change = Table(

@@ -7,7 +7,7 @@ by line and 11.45 by invoice); everything else in the books is rounded half-even
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -17,8 +17,8 @@ from stdnum import get_cc_module
 
 from ledger import documents
 from ledger.books import HOUSE, Books, Customer, Movement
-from ledger.errors import InvalidDocument, UnknownReference
-from ledger.money import exponent
+from ledger.errors import InvalidDocument, Refused, UnknownReference
+from ledger.money import exponent, share, to_decimal, to_minor
 from ledger.wallets import Wallets
 
 
@@ -35,13 +35,17 @@ class TaxCode:
 
 @dataclass(frozen=True, slots=True)
 class Tax:
-    """What a line bears of a tax. Amounts in minor units; an untaxed customer's tax is 0, its base is kept."""
+    """What a line bears of a tax. Amounts in minor units; an untaxed customer's tax is 0, its base is kept.
+
+    `computed` is what it comes to here, where its document gives it.
+    """
 
     code: str
     treatment: str
     base: int
     tax: int
     included: bool
+    computed: int | None = None
 
 
 def tax_subject(code: str) -> str:
@@ -93,8 +97,90 @@ def line_taxes(
 
     An exempt or reverse-charge customer pays the amount as it is: base only, and the treatment says which.
     """
+    return _net_of(amount, _worked_out(amount, codes, status, currency, rounding))
+
+
+def given_taxes(
+    amount: int,
+    codes: Sequence[TaxCode],
+    given: Sequence[documents.TaxGiven],
+    status: str,
+    currency: str,
+    rounding: Rounding,
+) -> tuple[int, list[Tax]]:
+    """(net amount, taxes) of a line whose taxes its document gives, by code; what they come to here is kept beside them.
+
+    Raises Refused for a tax of a customer who bears none.
+    """
+    taxes = []
+    for place, (tax, by) in enumerate(zip(_worked_out(amount, codes, status, currency, rounding), given, strict=True)):
+        stated = to_minor(by.amount, currency, f"taxes.{place}.amount")
+        if stated and status != "taxable":
+            raise Refused(
+                f"taxes.{place}.amount", by.amount, f"expected 0: the customer's tax_status is {status}, and bears none"
+            )
+        base = to_minor(by.base, currency, f"taxes.{place}.base")
+        taxes.append(replace(tax, base=base, tax=stated, computed=tax.tax))
+    return _net_of(amount, taxes)
+
+
+def spread(doc: documents.Invoice) -> documents.Invoice:
+    """An invoice with what it gives of taxes as a whole given line by line: over those that bear a code, by their amounts.
+
+    A line that names no codes bears each. Raises Refused for a tax that no line bears.
+    """
+    if doc.taxes is None:
+        return doc
+    of_lines: list[list[documents.TaxGiven]] = [[] for _ in doc.lines]
+    for place, tax in enumerate(doc.taxes):
+        bearing = [
+            index for index, line in enumerate(doc.lines)
+            if line.kind != "opening" and (line.tax_codes is None or tax.code in line.tax_codes)
+        ]  # fmt: skip
+        amounts = [to_minor(doc.lines[index].amount, doc.currency, f"lines.{index}.amount") for index in bearing]
+        parts = {
+            name: _parts(
+                to_minor(given, doc.currency, f"taxes.{place}.{name}"), amounts, f"taxes.{place}.{name}", given
+            )
+            for name, given in (("base", tax.base), ("amount", tax.amount))
+        }
+        for at, index in enumerate(bearing):
+            base, amount = (to_decimal(parts[name][at], doc.currency) for name in ("base", "amount"))
+            of_lines[index].append(documents.TaxGiven.model_construct(code=tax.code, base=base, amount=amount))
+    lines = [
+        line.model_copy(update={"taxes": given, "tax_codes": None} if given else {"tax_codes": []})
+        for line, given in zip(doc.lines, of_lines, strict=True)
+    ]
+    return doc.model_copy(update={"lines": lines})
+
+
+def _parts(given: int, amounts: Sequence[int], field_name: str, stated: Decimal) -> list[int]:
+    """What is given of a tax by the amounts it is of, cumulatively rounded. Raises Refused where they come to nothing, or to less."""
+    whole = sum(amounts)
+    if given * whole < 0 or (given and not whole):
+        expected = "the sign of the lines that bear it" if whole else "0: the lines that bear it come to 0"
+        raise Refused(field_name, stated, f"expected {expected}")
+    sign = -1 if whole < 0 else 1
+    found, reached = [], 0
+    for amount in amounts:
+        before, reached = reached, reached + sign * amount
+        found.append(share(given, reached, abs(whole)) - share(given, before, abs(whole)) if whole else 0)
+    return found
+
+
+def _net_of(amount: int, taxes: list[Tax]) -> tuple[int, list[Tax]]:
+    included = sum(tax.tax for tax in taxes if tax.included)
+    if included and abs(included) >= abs(amount):
+        raise InvalidDocument(
+            "tax_codes", [tax.code for tax in taxes if tax.included], "expected taxes below the amount they are in"
+        )
+    return amount - included, taxes
+
+
+def _worked_out(amount: int, codes: Sequence[TaxCode], status: str, currency: str, rounding: Rounding) -> list[Tax]:
+    """What an amount bears of tax codes, in their order."""
     if status != "taxable":
-        return amount, [Tax(code.code, status, amount, 0, code.inclusive) for code in codes]
+        return [Tax(code.code, status, amount, 0, code.inclusive) for code in codes]
     # a line that credits gives back what the same line would have charged, fixed amounts included
     scale = (-1 if amount < 0 else 1) * 10 ** exponent(currency)
     inclusive = [code for code in codes if code.inclusive]
@@ -104,16 +190,10 @@ def line_taxes(
         at_zero = sum((tax for _, tax in _exact_taxes(Fraction(0), inclusive, scale)), Fraction(0))
         at_one = 1 + sum((tax for _, tax in _exact_taxes(Fraction(1), inclusive, scale)), Fraction(0))
         net = (amount - at_zero) / (at_one - at_zero)
-    taxes = [
+    return [
         Tax(code.code, status, _round(base), rounding.amount(code.code, tax), code.inclusive)
         for code, (base, tax) in zip(codes, _exact_taxes(net, codes, scale), strict=True)
     ]
-    included = sum(tax.tax for tax in taxes if tax.included)
-    if included and abs(included) >= abs(amount):
-        raise InvalidDocument(
-            "tax_codes", [code.code for code in inclusive], "expected taxes below the amount they are in"
-        )
-    return amount - included, taxes
 
 
 def tax_movements(taxes: Sequence[Tax], invoice: str) -> list[Movement]:
@@ -121,7 +201,7 @@ def tax_movements(taxes: Sequence[Tax], invoice: str) -> list[Movement]:
     movements = []
     for tax in taxes:
         subject = tax_subject(tax.code)
-        if tax.base < 0:
+        if tax.base < 0 or tax.tax < 0:
             movements.append(Movement("credit.tax", -tax.tax, subject, invoice))
             movements.append(Movement("credit.tax_base", -tax.base, subject, subject))
         else:
@@ -130,7 +210,7 @@ def tax_movements(taxes: Sequence[Tax], invoice: str) -> list[Movement]:
     return movements
 
 
-def find_codes(books: Books, refs: Sequence[str]) -> list[TaxCode]:
+def find_codes(books: Books, refs: Sequence[str], field_name: str = "tax_codes") -> list[TaxCode]:
     """Tax codes by id, in the order given. Raises UnknownReference."""
     found = []
     for ref in refs:
@@ -141,7 +221,7 @@ def find_codes(books: Books, refs: Sequence[str]) -> list[TaxCode]:
                 {"ref": ref},
             ).first()
             if row is None:
-                raise UnknownReference("tax_codes", ref, "expected the id of a tax code posted before")
+                raise UnknownReference(field_name, ref, "expected the id of a tax code posted before")
             code = TaxCode(*row)
         found.append(code)
     return found

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import personal, references
+from ledger import personal, references, stated
 from ledger.books import BESIDE
 from ledger.entries import EntryFacts, entry_json, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
@@ -245,6 +245,14 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     sources = _named_by(connection, kind, ref, depth=0)
     if kind == "invoice":
         sources += _usage_steps(billed_by_invoice(connection, row.customer_id, row.document_id), "usage")
+    if kind in ("invoice", "credit_note"):
+        sources += [
+            Step(
+                "stated", f"line {one.line}",
+                f"{one.what} {to_text(one.stated, one.currency)} {one.currency}, {to_text(one.computed, one.currency)} worked out", 0,
+            )
+            for one in stated.of_document(connection, row.customer_id, row.document_id)
+        ]  # fmt: skip
     if kind == "usage":
         results += _usage_steps(bills_of_usage(connection, row.customer_id, row.document_id), "invoice")
         results += [Step("usage", one, "supersedes it") for one in _superseding(connection, row)]

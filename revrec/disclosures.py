@@ -392,6 +392,7 @@ def disaggregation(connection: Connection, filters: Filters) -> Report:
         text(
             f"select {period_sql(filters)} as period, {', '.join(group)}, currency,"
             f" case when role = 'breakage_revenue' then 'breakage' when role <> 'revenue' then 'contra'"
+            f"  when subject like 'credit_note:%' then 'at_a_point_in_time'"
             f"  when subject like 'obligation:%' then 'obligation' else 'usage' end as kind,"
             f" (select case when o.pattern = 'point_in_time' then 'at a point in time' else 'over time' end"
             f"  from performance_obligation o where o.customer_id = f.customer_id and o.subject = f.subject) as timing,"

@@ -19,11 +19,12 @@ _AT_ONCE = (
     "exists (select from performance_obligation o where o.customer_id = f.customer_id and o.subject = f.subject"
     " and o.pattern = 'point_in_time')"
 )
+_OF_NO_LINE = "f.subject like 'credit_note:%'"  # credits of no line of an invoice
 # How revenue is earned, as the disaggregation tells it apart.
 EARNED = {
-    "usage": "f.role = 'revenue' and f.subject not like 'obligation:%'",
+    "usage": f"f.role = 'revenue' and f.subject not like 'obligation:%' and not {_OF_NO_LINE}",
     "over_time": f"{_OF_OBLIGATION} and not {_AT_ONCE}",
-    "at_a_point_in_time": f"{_OF_OBLIGATION} and {_AT_ONCE}",
+    "at_a_point_in_time": f"({_OF_OBLIGATION} and {_AT_ONCE} or f.role = 'revenue' and {_OF_NO_LINE})",
 }
 
 

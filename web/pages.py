@@ -126,7 +126,7 @@ def link_to(ref: str) -> str | None:
         return url_for("pages.entry", entry_id=int(rest.replace(",", "")))
     if kind in ("export", "line"):
         return url_for("pages.thing", kind="export", ref=rest)
-    if kind in ("more", "sealed"):
+    if kind in ("more", "sealed", "stated"):
         return None
     if kind in ("exported", "sent"):
         return url_for("desk.exports")

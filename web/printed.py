@@ -5,6 +5,7 @@ They say what the postings say; how parties are named and reached is what `detai
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -257,50 +258,73 @@ def _credit(kind: str, connection: Connection, ref: str) -> Sheet:
     """A credit note, or the void of an invoice, as it is sent: what it takes back, line by line."""
     head: Any = connection.execute(
         text(
-            "select d.customer_id, d.document_id, d.dated_on, d.body::jsonb ->> 'invoice' as invoice,"
-            " d.body::jsonb ->> 'reason' as reason from document_key k join document d using (customer_id, document_id)"
+            "select d.customer_id, d.document_id, d.dated_on, d.body from document_key k join document d using (customer_id, document_id)"
             " where k.type = :kind and k.ref = :ref"
         ),
         {"kind": kind, "ref": ref},
     ).first()
     if head is None:
         raise UnknownReference(kind, ref, f"expected the id of a document of the type {kind} in the books")
-    found = read_invoice(connection, head.invoice)
+    body = json.loads(head.body)
+    found = read_invoice(connection, body["invoice"]) if body.get("invoice") else None
     changed = connection.execute(
         text(
             "select l.line, sum(l.amount_minor)::bigint as amount from line_change l"
             " join invoice_line i on i.customer_id = l.customer_id and i.invoice_id = l.invoice_id and i.line = l.line"
-            " where l.customer_id = :customer and l.document_id = :document and i.kind <> 'between' group by 1"
+            # what it says of refunds, and of what lines below zero corrected elsewhere, is not what it takes back
+            " join invoice n on n.customer_id = l.customer_id and n.invoice_id = l.invoice_id and :invoice in (n.ref, n.master)"
+            " where l.customer_id = :customer and l.document_id = :document and i.kind <> 'between' and l.kind in ('credit', 'void')"
+            " group by 1"
+        ),
+        {"customer": head.customer_id, "document": head.document_id, "invoice": body.get("invoice")},
+    )
+    # by line of the invoice, or of the note itself
+    amounts: dict[tuple[str, bool], int] = {(row.line, False): row.amount for row in changed}
+    own = connection.execute(
+        text(
+            "select l.line, l.amount_minor, p.name from credit_line l join product p using (product)"
+            " where l.customer_id = :customer and l.document_id = :document order by length(l.line), l.line"
         ),
         {"customer": head.customer_id, "document": head.document_id},
-    )
-    amounts: dict[str, int] = {row.line: abs(row.amount) for row in changed}
+    ).all()
+    amounts |= {(row.line, True): row.amount_minor for row in own}
     taxes = connection.execute(
         text(
-            "select t.line, t.tax_code, c.name, t.treatment, t.included, -sum(t.base_minor)::bigint as base, -sum(t.tax_minor)::bigint as tax"
+            "select t.line, t.invoice_id = t.document_id as own, t.tax_code, c.name, t.treatment, t.included,"
+            " -sum(t.base_minor)::bigint as base, -sum(t.tax_minor)::bigint as tax"
             " from line_tax t join tax_code c using (tax_code) where t.customer_id = :customer and t.document_id = :document"
-            " group by t.line, t.tax_code, c.name, t.treatment, t.included order by min(t.position), 2"
+            " and t.undoes = 0 group by t.line, own, t.tax_code, c.name, t.treatment, t.included order by min(t.position), 3"
         ),
         {"customer": head.customer_id, "document": head.document_id},
     ).all()
     totals: dict[tuple[str, str, str, bool], list[int]] = {}
     for tax in taxes:
         if tax.included:
-            amounts[tax.line] = amounts.get(tax.line, 0) + tax.tax
+            amounts[tax.line, tax.own] = amounts.get((tax.line, tax.own), 0) + tax.tax
         of_code = totals.setdefault((tax.tax_code, tax.name, tax.treatment, tax.included), [0, 0])
         of_code[0] += tax.base
         of_code[1] += tax.tax
-    lines = [line for group in found.groups for item in group.items for line in item.lines if line.id in amounts]
+    billed = [] if found is None else [line for group in found.groups for item in group.items for line in item.lines]
+    lines = [
+        {"title": line.title, "start": line.start, "end": line.end, "taxes": line.taxes, "amount": amounts[line.id, False]}
+        for line in billed if (line.id, False) in amounts
+    ] + [
+        {"title": body["lines"][int(row.line) - 1].get("description") or row.name, "start": None, "end": None,
+         "taxes": [tax.tax_code for tax in taxes if tax.own and tax.line == row.line], "amount": amounts[row.line, True]}
+        for row in own
+    ]  # fmt: skip
     shown = {treatment for _, _, treatment, _ in totals}
     total = sum(amounts.values()) + sum(tax for (_, _, _, included), (_, tax) in totals.items() if not included)
-    set_off = next((-one.amount for one in found.settlements if one.document == f"{kind}:{ref}"), 0)
+    set_off = 0 if found is None else sum(one.amount for one in found.settlements if one.document == f"{kind}:{ref}")
+    entity, customer = (body["entity"], body["customer"]) if found is None else (found.entity, found.customer)
     return _made(
         "credit.html",
         f"{'Credit note' if kind == 'credit_note' else 'Cancellation'} {ref}",
-        kind=kind, ref=ref, date=head.dated_on, reason=head.reason, invoice=found,
-        seller=_seller(connection, found.entity, head.dated_on), buyer=_buyer(connection, found.customer, head.dated_on, head.document_id),
-        lines=[(line, amounts[line.id]) for line in lines], taxes=[(*key, *sums) for key, sums in totals.items()], total=total,
-        set_off=-set_off, notes=[said for treatment, said in (("reverse_charge", REVERSE_CHARGE), ("exempt", EXEMPT)) if treatment in shown],
+        found,
+        kind=kind, ref=ref, date=head.dated_on, reason=body.get("reason"), currency=body["currency"] if found is None else found.currency,
+        seller=_seller(connection, entity, head.dated_on), buyer=_buyer(connection, customer, head.dated_on, head.document_id),
+        lines=lines, taxes=[(*key, *sums) for key, sums in totals.items()], total=total,
+        set_off=set_off, notes=[said for treatment, said in (("reverse_charge", REVERSE_CHARGE), ("exempt", EXEMPT)) if treatment in shown],
     )  # fmt: skip
 
 

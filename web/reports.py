@@ -53,6 +53,7 @@ REPORTS: Mapping[str, str] = {
     "unidentified-receipts": "ledger.receipts:unidentified",
     "tax-payable": "ledger.remittances:tax_payable",
     "between-entities": "ledger.masters:between_entities",
+    "differences": "ledger.stated:differences",
     "discounts": "ledger.coupons:discounts",
     "approvals": "ledger.approval:approvals",
     "exported": "adapters.delivery:exported",
@@ -102,6 +103,7 @@ GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
         ("wallet-alerts", "Thresholds that were crossed."),
         ("tax", "Taxes by month and code; they tie to tax payable."),
         ("tax-payable", "Taxes charged, remitted and set off, and what is left."),
+        ("differences", "Amounts and taxes that documents state otherwise than they come to."),
         ("exported", "What was sent to accounting systems."),
     )),
 )  # fmt: skip

@@ -127,7 +127,7 @@ def _within(connection: Connection, steps: Sequence[Step], wanted: set[str]) -> 
 
 
 # Steps that go with what they were found at.
-_WITH_THE_REST = ("events", "more", "sealed", "exported", "sent")
+_WITH_THE_REST = ("events", "more", "sealed", "stated", "exported", "sent")
 
 
 def _entities_of(connection: Connection, kind: str, ref: str) -> set[str]:

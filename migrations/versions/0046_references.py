@@ -6,7 +6,7 @@ Revision ID: 0046
 from migrations.scripts import beside
 
 revision = "0046"
-down_revision = "0044"
+down_revision = "0045"
 branch_labels = None
 depends_on = None
 

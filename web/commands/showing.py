@@ -16,7 +16,7 @@ REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
     "contract-balances", "remaining-obligations", "disaggregation", "schedule", "unbilled", "standing", "below-zero", "stand-alone-prices", "contracts", "allocation", "modifications",
     "estimates", "financing", "contract-costs", "recognition-journal", "changes", "wallet", "wallet-forecast", "wallet-alerts", "ar-aging", "statement", "dunning", "tax",
-    "discounts", "money-accounts", "unidentified-receipts", "tax-payable", "between-entities", "approvals", "exported",
+    "discounts", "differences", "money-accounts", "unidentified-receipts", "tax-payable", "between-entities", "approvals", "exported",
 )  # fmt: skip
 
 
