@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
@@ -85,21 +85,26 @@ class BilledInvoice:
         return AccountKey(self.source.entity, "accounts_receivable", self.source.currency, invoice_subject(self.ref))
 
 
-def find(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoice") -> BilledInvoice:
+def find(
+    wallets: Wallets, document_id: int, ref: str, field_name: str = "invoice", *, corrected: bool = True
+) -> BilledInvoice:
     """An invoice by its id, for a document that names no customer.
 
     Raises UnknownReference, or Refused for another entity's part of an invoice, which changes with the whole.
     """
-    found = find_any(wallets, document_id, ref, field_name)
+    found = find_any(wallets, document_id, ref, field_name, corrected=corrected)
     if found.master is not None:
         raise Refused(field_name, ref, f"expected {found.master}, the invoice it is a part of")
     return found
 
 
-def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "invoice") -> BilledInvoice:
+def find_any(
+    wallets: Wallets, document_id: int, ref: str, field_name: str = "invoice", *, corrected: bool = True
+) -> BilledInvoice:
     """An invoice or an entity's part of one, by its id. Raises UnknownReference.
 
-    What was gathered is written first, so that everything about the invoice can be read.
+    What was gathered is written first, so that everything about the invoice can be read. Where `corrected`, what lines below zero take
+    back of its lines is told there, with their taxes, and not of such lines of its own.
     """
     books = wallets.books
     books.flush()
@@ -121,6 +126,8 @@ def find_any(wallets: Wallets, document_id: int, ref: str, field_name: str = "in
     lines = _read_lines(connection, place)
     if any(line.subject.startswith("contract:") for line in lines.values()):
         _read_parts(books, place, lines)
+    if corrected:
+        _correct(connection, place, lines)
     if row.master is not None or any(line.kind == BETWEEN for line in lines.values()):
         stand_together(books, row.customer_id, [ref])
     return BilledInvoice(
@@ -165,6 +172,78 @@ def _read_lines(connection: Connection, place: dict[str, int]) -> dict[str, Line
     for tax in taxes:
         lines[tax.line].taxes.append(LineTax(*tax[1:]))
     return lines
+
+
+_CORRECTED = """
+    select distinct coalesce(nullif(undoes, 0), document_id) as by from line_change
+    where customer_id = :customer_id and invoice_id = :invoice_id and kind = 'proration'"""
+_TAKEN = """
+    select x.subject, coalesce(nullif(x.undoes, 0), x.document_id) as by, x.invoice_id, x.line, sum(x.amount_minor)::bigint as amount
+    from line_change x where x.customer_id = :customer_id and x.kind = 'proration'
+      and (x.document_id = any(:by) or x.undoes = any(:by))
+    group by 1, 2, 3, 4 having sum(x.amount_minor) > 0 order by 2, 1, min(x.part), 3, 4"""
+_CORRECTING = """
+    select l.line, -l.amount_minor as amount, t.tax_code, t.base_minor, t.tax_minor from invoice_line l
+    left join line_tax t on t.customer_id = l.customer_id and t.invoice_id = l.invoice_id and t.document_id = l.invoice_id and t.line = l.line
+    where l.customer_id = :customer_id and l.invoice_id = :by and l.subject = :subject and l.amount_minor < 0 order by l.line, t.position"""
+
+
+def _correct(connection: Connection, place: Mapping[str, int], lines: Mapping[str, Line]) -> None:
+    """Tell what lines below zero, of this invoice or of others, take back of lines where it is taken: of the lines' taxes, too."""
+    correcting = list(connection.scalars(text(_CORRECTED), place))
+    if not correcting:
+        return
+    groups: dict[tuple[int, str], list[Any]] = {}
+    for row in connection.execute(text(_TAKEN), {"customer_id": place["customer_id"], "by": correcting}):
+        groups.setdefault((row.by, row.subject), []).append(row)
+    for (by, subject), taken in groups.items():
+        taking: dict[str, int] = {}
+        taxes: dict[str, list[Any]] = {}
+        for row in connection.execute(
+            text(_CORRECTING), {"customer_id": place["customer_id"], "by": by, "subject": subject}
+        ):
+            taking[row.line] = row.amount
+            taxes.setdefault(row.line, []).extend([row] if row.tax_code is not None else [])
+        for ref, line, reached, part in _pairs(taking, taken):
+            if line.invoice_id != place["invoice_id"]:
+                continue
+            own = lines[ref] if by == place["invoice_id"] else None
+            if own is not None:
+                own.net += part
+            for tax in taxes[ref]:
+                base, amount = (
+                    share(minor, reached + part, taking[ref]) - share(minor, reached, taking[ref])
+                    for minor in (tax.base_minor, tax.tax_minor)
+                )
+                _move_tax(tax.tax_code, base, amount, lines[line.line], own)
+
+
+def _pairs(taking: Mapping[str, int], taken: Sequence[Any]) -> Iterator[tuple[str, Any, int, int]]:
+    """(the line below zero, what it takes of, how much of it was before, how much): each in turn."""
+    refs = iter(taking)
+    ref, reached = next(refs, ""), 0
+    for row in taken:
+        left = row.amount
+        while left and ref:
+            part = min(left, taking[ref] - reached)
+            if part:
+                yield ref, row, reached, part
+            left, reached = left - part, reached + part
+            if reached == taking[ref]:
+                ref, reached = next(refs, ""), 0
+
+
+def _move_tax(code: str, base: int, amount: int, line: Line, own: Line | None) -> None:
+    """Take what is given back of a tax off the line it is of, and off the line that gave it back where that is of the same invoice."""
+    borne = next((tax for tax in line.taxes if tax.code == code), None)
+    if borne is None:
+        return
+    borne.base += base
+    borne.tax += amount
+    for tax in own.taxes if own is not None else ():
+        if tax.code == code:
+            tax.base -= base
+            tax.tax -= amount
 
 
 def taken_later(books: Books, invoice: BilledInvoice, on: date) -> Counter[str]:
@@ -232,13 +311,13 @@ def taken_by(books: Books, invoice: BilledInvoice, line: str) -> str:
     return f": {', '.join(told)}" if told else ""
 
 
-def parts(wallets: Wallets, document_id: int, invoice: BilledInvoice) -> list[BilledInvoice]:
+def parts(wallets: Wallets, document_id: int, invoice: BilledInvoice, *, corrected: bool = True) -> list[BilledInvoice]:
     """The parts of an invoice that other entities keep, which it collects."""
     refs = wallets.books.connection.scalars(
         text("select ref from invoice where customer_id = :customer_id and master = :ref order by invoice_id"),
         {"customer_id": invoice.source.customer.customer_id, "ref": invoice.ref},
     )
-    return [find_any(wallets, document_id, ref) for ref in list(refs)]
+    return [find_any(wallets, document_id, ref, corrected=corrected) for ref in list(refs)]
 
 
 def due(books: Books, invoice: BilledInvoice, day: date) -> int:

@@ -195,7 +195,7 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
 
 def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int, obligations: Obligations) -> int:
     """Take a whole invoice back. Raises Refused where money was applied to it, or nothing is left of it."""
-    invoice = billed.find(wallets, document_id, doc.invoice)
+    invoice = billed.find(wallets, document_id, doc.invoice, corrected=False)
     if not any(line.kind == BETWEEN for line in invoice.lines):
         _void(wallets, invoice, doc.id, doc.date, "invoice", obligations)
         return invoice.source.customer.customer_id
@@ -248,8 +248,8 @@ def void_superseded(
 
 def void(wallets: Wallets, document_id: int, by: str, ref: str, on: date, field: str, obligations: Obligations) -> int:
     """Take an invoice back whole by a document, the parts other entities keep of it too; returns whose it is."""
-    invoice = billed.find(wallets, document_id, ref, field)
-    for part in billed.parts(wallets, document_id, invoice):
+    invoice = billed.find(wallets, document_id, ref, field, corrected=False)
+    for part in billed.parts(wallets, document_id, invoice, corrected=False):
         _void(wallets, part, by, on, field, obligations)
     _void(wallets, invoice, by, on, field, obligations)
     return invoice.source.customer.customer_id
@@ -496,7 +496,7 @@ def _credit(
     for index, asked in asked_lines:
         field = f"lines.{index}"
         line = by_id[asked.line or ""]
-        if line.net < 0:
+        if line.first < 0:
             raise Refused(f"{field}.line", asked.line, "expected a line that charges something; this one credits")
         if asked.start is not None and line.kind != "service":
             raise Refused(f"{field}.start", asked.start, f"expected none on a line of kind {line.kind}")
@@ -722,4 +722,4 @@ def lowered_by(amount: int, line: Line) -> tuple[int, list[TaxPart]]:
 
 def charged(lines: list[Line]) -> list[Line]:
     """The lines that charge something: what is given up or back of an invoice is of these."""
-    return [line for line in lines if line.net >= 0 and (line.first or line.gross)]
+    return [line for line in lines if line.net >= 0 and (line.first > 0 or line.gross)]

@@ -157,6 +157,17 @@ def _document(draw: st.DrawFn, ref: str, context: Context) -> dict[str, Any]:
         ),
         "service": invoice(ref, day, service(amount, day, end, pattern=pattern) | taxed, due_on=end),
         "one_time": invoice(ref, day, one_time(amount) | taxed, due_on=end),
+        "below_zero": invoice(
+            ref, day, service(f"-{amount}", day, end, pattern=pattern) | taxed, service(price, day, end, "2") | taxed, due_on=end,
+        ),
+        "given": invoice(
+            ref, day, service(amount, day, end, pattern=pattern)
+            | {"taxes": [{"code": "VAT", "base": amount, "amount": draw(st.sampled_from(["0.00", "0.01", price]))}]}, due_on=end,
+        ),
+        "goodwill": {
+            "type": "credit_note", "id": ref, "customer": "globex", "entity": "us", "currency": "USD", "date": day,
+            "lines": [{"product": "seats", "amount": amount, **taxed}],
+        },
         "over_entities": invoice(
             ref, day, one_time(amount) | taxed, service(price, day, end, "2", pattern=pattern, entity="eu") | taxed, due_on=end,
         ),
@@ -224,6 +235,10 @@ def _document(draw: st.DrawFn, ref: str, context: Context) -> dict[str, Any]:
         "credit": {
             "type": "credit_note", "id": ref, "invoice": bill["id"], **named,
             "lines": [{"line": "1", "amount": owed} | ({"start": day, "end": end} if draw(st.integers(0, 3)) == 0 else {})],
+        },
+        "credit_beside": {
+            "type": "credit_note", "id": ref, "invoice": bill["id"], **named,
+            "lines": [{"line": "1", "amount": owed}, {"product": "seats", "amount": price, **taxed}],
         },
         "refund": {"type": "refund", "id": ref, "payment": paid["id"], "amount": _part(draw, paid["amount"]), "date": paid_on},
         "dispute": {
@@ -374,7 +389,15 @@ def _recognize_and_close(engine: Engine, month: date, *, close: bool) -> None:
                     periods.close(connection, "us", earlier, "tester")
 
 
-def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]]) -> None:  # noqa: C901 - one a kind
+def _tax(line: dict[str, Any]) -> int:
+    """As it is given, or 19 %, half up, a line."""
+    if "taxes" in line:
+        return sum(_cents(tax["amount"]) for tax in line["taxes"])
+    net = _cents(line["amount"]) if "tax_codes" in line else 0
+    return (1 if net > 0 else -1) * ((abs(net) * 19 * 2 + 100) // 200)
+
+
+def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]]) -> None:
     """Cash, receivables and usage against plain arithmetic over the documents, after everything is recognised."""
     replaced = {doc["supersedes"] for doc in accepted if "supersedes" in doc}
     cash = received = invoiced = applied = 0
@@ -388,10 +411,8 @@ def _assert_model_agrees(connection: Connection, accepted: list[dict[str, Any]])
             )
         elif kind == "invoice":
             corrected |= "supersedes" in doc
-            for line in doc["lines"]:
-                net = _cents(line["amount"])
-                # 19 %, half up, a line
-                invoiced += net + ((net * 19 * 2 + 100) // 200 if "tax_codes" in line else 0)
+            # what it is below zero is the customer's money
+            invoiced += max(sum(_cents(line["amount"]) + _tax(line) for line in doc["lines"]), 0)
         elif kind == "payment":
             received += _cents(doc["amount"])
             cash -= _cents(doc.get("fee", "0"))

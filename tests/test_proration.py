@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import invoice, one_time, parties, payment, prepaid, service
+from tests.samples import credit_note, invoice, one_time, parties, payment, prepaid, service
 
 
 def credited(amount: str, of: str, line: str = "9", **more: Any) -> dict[str, Any]:
@@ -133,3 +133,59 @@ def test_amounts_after_discount(cli: Cli) -> None:
     }
     cli.post(*parties(), invoice("A", "2026-04-01", line))
     assert cli.summary()["2026-04"] == {"accounts_receivable": "7.50", "deferred_revenue": "7.50"}
+
+
+def _taxed(*items: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item | {"tax_codes": ["VAT"]} for item in items]
+
+
+APRIL = ("2026-04-01", "2026-04-30")
+VAT = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}
+# 100.00 less a discount line of 20.00, and 20 %: 96.00
+DISCOUNTED = invoice("D", "2026-04-01", *_taxed(service("100.00", *APRIL), service("-20.00", *APRIL, line="2")))
+
+
+@pytest.mark.parametrize("parts", [("80.00",), ("30.00", "50.00"), ("0.01", "79.99")])
+def test_a_line_and_its_discount_are_credited_with_the_tax_of_both(cli: Cli, parts: tuple[str, ...]) -> None:
+    cli.post(*parties(), VAT, DISCOUNTED)
+    for number, amount in enumerate(parts):
+        cli.post(credit_note(f"n{number}", f"2026-04-1{number}", amount, invoice="D"))
+    cli.ok("recognize", "--through", "2026-05")
+    assert _verified(cli) == {}
+    [row] = cli.report("tax")
+    assert (row["base"], row["tax"]) == ("0.00", "0.00")
+
+
+def test_all_that_was_paid_of_a_discounted_line_goes_back(cli: Cli) -> None:
+    """Half of April is given when 96.00 go back: 40.00 of the 80.00 that it costs, and all of its tax."""
+    cli.post(*parties(), VAT, DISCOUNTED, payment("P", "96.00", "2026-04-02", ("D", "96.00")))
+    refund = {"type": "refund", "id": "R", "payment": "P", "date": "2026-04-16", "amount": "96.01"}
+    assert "expected at most 96.00, what is left of payment P" in cli.refuse(refund)
+    cli.post(refund | {"amount": "96.00"})
+    cli.ok("recognize", "--through", "2026-05")
+    assert _verified(cli) == {"2026-04": {"refunds": "40.00", "revenue": "40.00"}}
+
+
+def test_a_discount_that_another_invoice_gave_takes_its_tax_with_it(cli: Cli) -> None:
+    """50.00 and its tax of an unpaid 120.00 are credited by another invoice: what is left to credit is 50.00 and 10.00."""
+    second = invoice(
+        "E", "2026-04-16", *_taxed(service("-50.00", "2026-04-16", "2026-04-30"), service("60.00", *APRIL, line="2"))
+    )
+    cli.post(*parties(), VAT, invoice("D", "2026-04-01", *_taxed(service("100.00", *APRIL))), second)
+    cli.post(credit_note("n", "2026-04-20", "50.00", invoice="D"))
+    cli.ok("recognize", "--through", "2026-05")
+    # what D still has open is what E credited: 60.00; E charges 60.00 and 12.00 less that
+    assert _verified(cli) == {"2026-04": {"accounts_receivable": "72.00", "revenue": "60.00", "tax_payable": "12.00"}}
+
+
+def test_a_part_of_another_entity_claims_what_its_lines_come_to(cli: Cli) -> None:
+    own = [item | {"entity": "eu"} for item in (service("100.00", *APRIL), service("-20.00", *APRIL, line="2"))]
+    cli.post(*parties(), {"type": "entity", "id": "eu", "name": "Acme EU", "currency": "USD"})
+    cli.post(invoice("D", "2026-04-01", *own, one_time("10.00", line="3")))
+    cli.ok("recognize", "--through", "2026-05")
+    assert _verified(cli)["2026-04"] == {
+        "accounts_receivable": "90.00", "due_from_entities": "80.00", "due_to_entities": "80.00", "revenue": "90.00",
+    }  # fmt: skip
+    cli.post({"type": "invoice_void", "id": "v", "invoice": "D", "date": "2026-04-20", "reason": "wrong"})
+    cli.ok("recognize", "--through", "2026-05")
+    assert _verified(cli) == {}
