@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.samples import PARTY, application, credit_note, invoice, one_time, parties, payment, service
+from tests.serving import MakeApp
 from tests.test_currencies import rate
 
 VAT = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}
@@ -149,3 +150,13 @@ def test_what_is_refused(cli: Cli, note: dict[str, Any], words: str) -> None:
     cli.post(*parties(), VAT, BILLED)
     assert words in cli.refuse({key: value for key, value in note.items() if value is not None})
     assert cli.report("statement")[-1]["document"] == "invoice I"
+
+
+def test_its_pages_and_those_of_what_is_stated(cli: Cli, make_books_app: MakeApp) -> None:
+    given = _credit("5.00", taxes=[{"code": "VAT", "base": "5.00", "amount": "1.01"}])
+    cli.post(*parties(), VAT, BILLED, _note(given))
+    client = make_books_app(open_as="tester").test_client()
+    page = client.get("/documents/credit_note/G").text
+    assert "-1.01 USD, -1.00 worked out" in page
+    assert 'href="/documents/credit_note/G"' in client.get("/reports/differences").text
+    assert client.get("/customers/globex").status_code == 200

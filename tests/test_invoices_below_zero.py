@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.samples import application, contract, credit_note, invoice, obligation, one_time, parties, payment, service
+from tests.serving import MakeApp
 from tests.test_currencies import EUR, rate
 from tests.test_export_objects import exported
 
@@ -261,3 +262,14 @@ def test_it_goes_to_other_systems_as_a_bill_of_nothing_with_what_is_the_customer
         for kind, form in exported(cli, tmp_path, "zoho") if "B" in (form.get("invoice_number"), form.get("creditnote_number"))
     ]  # fmt: skip
     assert zoho == [("invoice", amounts)]
+
+
+def test_over_http_and_on_its_page(cli: Cli, make_books_app: MakeApp) -> None:
+    cli.post(*parties(), BILLED, PAID)
+    client = make_books_app(open_as="tester").test_client()
+    draft = client.post("/v1/drafts", json=DOWNGRADE).json["invoice"]
+    assert (draft["status"], draft["total"], draft["to_balance"], draft["due"]) == ("draft", "-30.00", "30.00", "0.00")
+    assert client.post("/v1/documents", json=DOWNGRADE).status_code == 200
+    assert client.get("/v1/invoices/B").json["status"] == "credit"
+    assert "To the customer" in client.get("/invoices/B").text
+    assert client.get("/documents/invoice/B").status_code == 200

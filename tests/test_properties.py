@@ -456,7 +456,8 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
             " and x.own_obligation), 0) as negative,"
             " coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = o.customer_id and x.subject = o.subject"
             " and x.kind = 'void'), 0) as voided,"
-            " (select sum(l.amount_minor) from invoice_line l where l.subject = o.subject) as billed,"
+            # one below zero that corrects another is what lowers it
+            " (select sum(l.amount_minor) from invoice_line l where l.subject = o.subject and (l.amount_minor > 0 or l.own_obligation)) as billed,"
             " coalesce(sum(case when p.credit_account = a.account_id then p.amount else -p.amount end)"
             "  filter (where a.role = 'revenue'), 0) as revenue,"
             " (select count(distinct l.invoice_id) from invoice_line l where l.subject = o.subject) as bills,"

@@ -139,7 +139,7 @@ def link_to(ref: str) -> str | None:
 @blueprint.app_template_global()
 def subject_link(subject: str) -> str | None:
     """The page of what an account is about, or None where that is no document or obligation."""
-    return link_to(subject) if subject.startswith(("grant:", "invoice:", "obligation:")) else None
+    return link_to(subject) if subject.startswith(("grant:", "invoice:", "obligation:", "credit_note:")) else None
 
 
 def _parsed(query: Mapping[str, str], name: str, kind: Callable[[str], Any], expected: str) -> Any:
