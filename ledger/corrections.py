@@ -209,13 +209,51 @@ def post_invoice(wallets: Wallets, doc: documents.Invoice, document_id: int, obl
     Both stay in the books and trace to what they bill. Raises Refused where the other can't be voided.
     """
     if doc.supersedes is None:
-        return receivables.post_invoice(wallets, doc, document_id, obligations)
+        customer_id = receivables.post_invoice(wallets, doc, document_id, obligations)
+        _explain_refunds(wallets, doc, document_id, customer_id, obligations)
+        return customer_id
     terms = receivables.look_up(wallets.books, doc)
     superseded = billed.find(wallets, document_id, doc.supersedes, "supersedes")
     require_replaceable(superseded, doc)
     with all_or_nothing(wallets):
         void_superseded(wallets, document_id, superseded, doc, obligations)
-        return receivables.post_invoice(wallets, doc, document_id, obligations, terms)
+        customer_id = receivables.post_invoice(wallets, doc, document_id, obligations, terms)
+        _explain_refunds(wallets, doc, document_id, customer_id, obligations)
+        return customer_id
+
+
+def _explain_refunds(
+    wallets: Wallets, doc: documents.Invoice, document_id: int, customer_id: int, obligations: Obligations
+) -> None:
+    """Take refunds of later days, that arrived before an invoice below zero, of what it left, where its lines are of what they gave back.
+
+    In another currency they stay what they were: its rate is not that of what was refunded.
+    """
+    books = wallets.books
+    if doc.currency != books.entity(doc.entity).currency or not any(line.amount < 0 for line in doc.lines):
+        return
+    books.flush()
+    place = {"customer_id": customer_id, "invoice_id": document_id}
+    left = -books.connection.scalar(
+        text("select total_minor from invoice where customer_id = :customer_id and invoice_id = :invoice_id"), place
+    )
+    corrected = books.connection.scalars(
+        text(
+            "select distinct i.ref from line_change x join invoice i using (customer_id, invoice_id) where x.customer_id = :customer_id"
+            " and x.document_id = :invoice_id and x.invoice_id <> :invoice_id and x.kind = 'proration' and x.undoes = 0 order by 1"
+        ),
+        place,
+    ).all()
+    for ref in corrected if left > 0 else ():
+        invoice = billed.find_any(wallets, document_id, ref)
+        refunds = refunds_explained.later_refunds(books, invoice, doc.issued_on)
+        explained = refunds_explained.explained(refunds_explained.restored(invoice, refunds), {}, refunds, max(left, 0))
+        left -= sum(item.gross for item in explained)
+        decided = obligations.decide(
+            wallets, customer_id, document_id, refunds_explained.corrections(explained, invoice, document_id, doc.id)
+        )
+        refunds_explained.post(books, invoice, explained)
+        decided.keep()
 
 
 def require_replaceable(invoice: BilledInvoice, doc: documents.Invoice) -> None:

@@ -73,6 +73,25 @@ def test_a_refund_that_names_the_invoice_takes_what_the_lines_of_it_left(cli: Cl
     assert _totals(cli) == {"cash": Decimal(60), "revenue": Decimal(70), "refunds": Decimal(10)}
 
 
+@pytest.mark.parametrize("of", [{}, {"invoice": "A"}])
+@pytest.mark.parametrize(
+    ("amount", "day", "expected"),
+    [
+        # the balance is 30.00: what is more is given back of April, which was given
+        ("12.00", "2026-05-02", {"cash": "88.00", "customer_balance": "18.00", "revenue": "70.00"}),
+        ("45.00", "2026-05-02", {"cash": "55.00", "revenue": "70.00", "refunds": "15.00"}),
+        ("30.00", "2026-04-20", {"cash": "70.00", "revenue": "70.00"}),
+    ],
+)
+def test_a_refund_is_of_what_was_left_whichever_arrived_first(
+    cli: Cli, amount: str, day: str, of: dict[str, str], expected: dict[str, str]
+) -> None:
+    cli.post(*parties(), BILLED, PAID, _refund(amount, day, **of))
+    cli.ok("recognize", "--through", "2026-05")
+    cli.post(DOWNGRADE)
+    assert _totals(cli) == {role: Decimal(total) for role, total in expected.items()}
+
+
 def test_a_void_takes_the_money_back_while_it_is_there(cli: Cli) -> None:
     cli.post(*parties(), BILLED, PAID, DOWNGRADE)
     before = cli.summary()
