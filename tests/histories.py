@@ -830,7 +830,7 @@ class Teller:
                 self.settle(bill)
 
     def _upgrade(self, bill: Bill) -> None:
-        """In the middle of the term, what is left of a line goes back, and a dearer one is charged, or a cheaper: an invoice below zero."""
+        """In the middle of the term, what is left of a line goes back, and the dearer one is charged."""
         assert bill.term is not None
         start, end = bill.term
         day = max(self.day(start, end), bill.issued)
@@ -844,12 +844,8 @@ class Teller:
         target = {"obligation": f"{bill.doc['id']}/{old['id']}"}
         if rest <= 0:
             return
-        charged = rest * 2
-        if bill.party["customer"] not in self.loose and self.likely(0.3, "downgrade"):
-            self.loose.add(bill.party["customer"])
-            charged = rest // 2
         self.bill(
-            bill.party, day, [line | target | {"cents": -rest}, line | {"product": old["product"], "cents": charged}],
+            bill.party, day, [line | target | {"cents": -rest}, line | {"product": old["product"], "cents": rest * 2}],
             *([bill.doc] if self.chances.get("upgrade_needs", 1) else []),
         )  # fmt: skip
         # what goes back of a line that was credited by another invoice is told nowhere

@@ -451,7 +451,10 @@ def _assert_obligations_agree(connection: Connection, accepted: list[dict[str, A
         text(
             "select o.subject, o.price_minor, coalesce(sum(case when p.credit_account = a.account_id then p.amount"
             " else -p.amount end), 0) as earned, coalesce((select sum(x.amount_minor) from line_change x"
-            " where x.customer_id = o.customer_id and x.subject = o.subject and not x.own_obligation), 0) as lowered,"
+            " where x.customer_id = o.customer_id and x.subject = o.subject and not x.own_obligation"
+            # a void of what corrects another line lowers nothing of its own: the other is not corrected any more
+            " and not exists (select from invoice_line n where n.customer_id = x.customer_id and n.invoice_id = x.invoice_id"
+            "  and n.line = x.line and n.amount_minor < 0 and not n.own_obligation)), 0) as lowered,"
             " coalesce((select sum(x.amount_minor) from line_change x where x.subject = o.subject"
             " and x.own_obligation), 0) as negative,"
             " coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = o.customer_id and x.subject = o.subject"
