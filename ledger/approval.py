@@ -110,6 +110,10 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
             "  where customer_id = :customer_id and invoice_id = :invoice_id and undoes = 0"
             " union all select document_id, -tax_minor from line_tax"
             "  where customer_id = :customer_id and invoice_id = :invoice_id and undoes = 0"
+            " union all select l.document_id, l.amount_minor - coalesce((select sum(t.tax_minor) from line_tax t"
+            "   where t.customer_id = l.customer_id and t.document_id = l.document_id and t.invoice_id = l.document_id"
+            "   and t.line = l.line), 0)::bigint from credit_line l join invoice i on i.customer_id = l.customer_id and i.ref = l.invoice"
+            "  where l.customer_id = :customer_id and i.invoice_id = :invoice_id"
             ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id "
             "where d.type = :type and d.body::json ->> 'approved_by' is null"
         ),

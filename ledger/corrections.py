@@ -60,6 +60,7 @@ class _Credit:
         self.open_amount = open_amount
         self.kind = "return"
         self.rebill = False
+        self.own_from: int | None = None  # where movements of the note's own lines begin
         self.movements: list[Movement] = []
         self.freed: list[Freed] = []
         self.taken: Counter[str] = Counter()
@@ -169,9 +170,11 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
     """Post a credit, note it on grants, and let liability and asset settle each other on later days."""
     books, source = wallets.books, credit.invoice.source
     books.post(source, on, credit.movements)
-    returned = sum(movement.amount for movement in credit.movements if movement.rule.endswith("_to_balance"))
+    returned = _to_balance(credit.movements)
     if credit.invoice.collector is None:
-        uses.leave(books, source, credit.invoice.invoice_id, returned, on)
+        own = 0 if credit.own_from is None else _to_balance(credit.movements[credit.own_from :])
+        uses.leave(books, source, credit.invoice.invoice_id, returned - own, on)
+        uses.bring(books, source, own, on, origin_id=credit.invoice.invoice_id)
     else:
         collector = entity_subject(credit.invoice.collector)
         books.post(source, on, [Movement("between.returned", returned, _CUSTOMER, collector)])
@@ -191,6 +194,10 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
             usage_lines.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
     billed.net_sides(books, source, [line for line, _ in lowered], credit.day)
     redraws.draw_again(wallets, source, credit.freed)
+
+
+def _to_balance(movements: Sequence[Movement]) -> int:
+    return sum(movement.amount for movement in movements if movement.rule.endswith("_to_balance"))
 
 
 def post_void(wallets: Wallets, doc: documents.InvoiceVoid, document_id: int, obligations: Obligations) -> int:
@@ -252,6 +259,7 @@ def _explain_refunds(
         decided = obligations.decide(
             wallets, customer_id, document_id, refunds_explained.corrections(explained, invoice, document_id, doc.id)
         )
+        refunds_explained.put_back(books, invoice, explained)
         refunds_explained.post(books, invoice, explained)
         decided.keep()
 
@@ -362,6 +370,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         credit.movements.append(Movement("between.claimed", below, entity_subject(invoice.collector), to))
     else:
         credit.movements.append(Movement("invoice.from_balance", below, _CUSTOMER, to))
+        uses.take_back(books, source, invoice.invoice_id, below, on)
     _finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
     decided.keep()
 
@@ -555,7 +564,7 @@ def _credit(
     due = billed.due(books, invoice, day)
     credited = {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
     if invoice.master is None:
-        approve(books, source, doc, sum(credited.values()), invoice.invoice_id)
+        approve(books, source, doc, sum(credited.values()) + sum(line.gross for line in own), invoice.invoice_id)
     explained = refunds_explained.explained(whole, credited, refunds, max(sum(credited.values()) - due, 0))
     decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, [
         *refunds_explained.corrections(explained, invoice, source.document_id, doc.id),
@@ -579,6 +588,7 @@ def _credit(
         more = {"starts_on": asked.start, "ends_on": asked.end, "rebill": doc.rebill}
         billed.record(books, source, invoice, line, "credit", net, credit.covered[line.line], **more)
         billed.record_taxes(books, source, invoice, line, taxes)
+    credit.own_from = len(credit.movements)
     for rule, amount, subject, product in credit_lines.taken(doc.id, own):
         credit.add(rule, amount, subject, product)
     credit.movements += credit_lines.bases(own)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ledger import documents
+from ledger import documents, uses
+from ledger.approval import approve
 from ledger.books import Books, Movement, Source
 from ledger.errors import Refused
 from ledger.money import to_minor
@@ -24,6 +25,11 @@ class CreditLine:
     product: str
     net: int
     taxes: tuple[Tax, ...]
+
+    @property
+    def gross(self) -> int:
+        """With its taxes."""
+        return self.net + sum(tax.tax for tax in self.taxes)
 
 
 def note_subject(ref: str) -> str:
@@ -98,10 +104,13 @@ def post_note(books: Books, doc: documents.CreditNote, document_id: int) -> int:
     assert doc.currency is not None, "checked by the document's form"
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, doc.fx_rate)
     lines = read(books, source, list(enumerate(doc.lines)))
+    total = sum(line.gross for line in lines)
+    approve(books, source, doc, total)
     movements = [
         Movement(f"{rule}_to_balance", amount, subject, CUSTOMER, product)
         for rule, amount, subject, product in taken(doc.id, lines)
     ]
     record(books, source, None, lines)
     books.post(source, doc.date, [*movements, *bases(lines)])
+    uses.bring(books, source, total, doc.date)
     return source.customer.customer_id

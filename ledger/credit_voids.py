@@ -42,7 +42,8 @@ def _find(books: Books, doc: documents.CreditNoteVoid) -> Any:
     books.flush()
     row: Any = books.connection.execute(
         text(
-            "select d.customer_id, d.document_id, d.dated_on, c.ref as customer, i.ref as invoice, i.invoice_id, i.entity, i.currency,"
+            "select d.customer_id, d.document_id, d.dated_on, c.ref as customer, exists (select from credit_line l"
+            "  where l.customer_id = d.customer_id and l.document_id = d.document_id) as own, i.ref as invoice, i.invoice_id, i.entity, i.currency,"
             " (select v.ref from document v where v.customer_id = d.customer_id and v.type = 'credit_note_void'"
             "  and v.body::json ->> 'credit_note' = d.ref) as voided_by,"
             " (select v.type || ' ' || v.ref from document v where v.customer_id = d.customer_id"
@@ -50,7 +51,7 @@ def _find(books: Books, doc: documents.CreditNoteVoid) -> Any:
             "  limit 1) as taken_back_by"
             " from document_key k join document d on d.customer_id = k.customer_id and d.document_id = k.document_id"
             " join customer c on c.customer_id = d.customer_id"
-            " join invoice i on i.customer_id = d.customer_id and i.ref = d.body::json ->> 'invoice'"
+            " left join invoice i on i.customer_id = d.customer_id and i.ref = d.body::json ->> 'invoice'"
             " where k.type = 'credit_note' and k.ref = :ref"
         ),
         {"ref": doc.credit_note},
@@ -59,6 +60,12 @@ def _find(books: Books, doc: documents.CreditNoteVoid) -> Any:
         raise UnknownReference("credit_note", doc.credit_note, "expected the id of a credit note posted before")
     if doc.date < row.dated_on:
         raise Refused("date", doc.date, f"expected {row.dated_on}, when {doc.credit_note} was given, or later")
+    if row.own:
+        raise Refused(
+            "credit_note",
+            doc.credit_note,
+            "expected one of lines of an invoice alone: bill what its own lines credit instead",
+        )
     if row.voided_by is not None:
         raise Refused(
             "credit_note", doc.credit_note, f"expected one that was not taken back already: {row.voided_by} did"

@@ -560,7 +560,7 @@ QUESTIONS = (
     ),
     Question(
         "what is known of whose money lies on invoices is what documents put there and did not give back",
-        "invoices",
+        "invoices that no line of another corrects",
         "select count(*) from invoice where master is null",
         # money put there, by its rules and by hand, and recovered; less what was left with the customer or given back of lines
         _SIDES
@@ -592,7 +592,9 @@ QUESTIONS = (
            left join changed x on x.customer_id = i.customer_id and x.invoice_id = i.invoice_id
            left join left_there l on l.customer_id = i.customer_id and l.invoice_id = i.invoice_id
            left join known k on k.customer_id = i.customer_id and k.invoice_id = i.invoice_id
-           where i.master is null and coalesce(p.net, 0) + coalesce(x.net, 0) - coalesce(l.net, 0) <> coalesce(k.net, 0)""",
+           where i.master is null and not exists (select from line_change z where z.customer_id = i.customer_id
+                                                  and z.invoice_id = i.invoice_id and z.kind = 'proration')
+             and coalesce(p.net, 0) + coalesce(x.net, 0) - coalesce(l.net, 0) <> coalesce(k.net, 0)""",
     ),
     Question(
         "no money lies anywhere below zero",

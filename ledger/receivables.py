@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from sqlalchemy import text
 
-from ledger import commitments, coupons, credits_back, currencies, documents
+from ledger import commitments, coupons, credits_back, currencies, documents, uses
 from ledger.books import AccountKey, Books, Customer, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.errors import (
@@ -259,6 +259,8 @@ def post_invoice(
     _correct(billing, obligations)
     below = Movement("invoice.to_balance", max(-total, 0), billing.subject, CUSTOMER)
     books.post(billing.source, terms.recorded_on, [below])
+    if below.amount:
+        _leave_below(billing, below.amount)
     of = [line.subject for line in lines if line.line.obligation is not None and line.net > 0]
     of += [subject for parts in billing.parts.values() for subject, _ in parts]
     obligations.billed(wallets, source.customer.customer_id, document_id, of)
@@ -268,6 +270,27 @@ def post_invoice(
     )
     books.remember("invoice", doc.id, known)
     return source.customer.customer_id
+
+
+def _leave_below(billing: _Billing, amount: int) -> None:
+    """Gather whose money it is that an invoice below zero leaves: what lies on the invoices that its lines correct, else its own."""
+    books, source = billing.wallets.books, billing.source
+    books.flush()
+    on = billing.terms.recorded_on
+    corrected = books.connection.execute(
+        text(
+            "select x.invoice_id, sum(x.amount)::bigint as amount from ("
+            " select invoice_id, amount_minor as amount from line_change where customer_id = :customer_id"
+            "  and document_id = :document_id and kind = 'proration' and undoes = 0"
+            " union all select invoice_id, -tax_minor from line_tax where customer_id = :customer_id and document_id = :document_id"
+            ") x where x.invoice_id <> :document_id group by 1 having sum(x.amount) > 0 order by 1 desc"
+        ),
+        {"customer_id": source.customer.customer_id, "document_id": source.document_id},
+    ).all()
+    left = amount
+    for row in corrected:
+        left -= uses.leave_of(books, source, row.invoice_id, min(left, row.amount), on)
+    uses.bring(books, source, left, on, origin_id=corrected[0].invoice_id if corrected else 0)
 
 
 def _correct(billing: _Billing, obligations: Obligations) -> None:

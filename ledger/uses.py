@@ -208,12 +208,42 @@ def standing_first(
 
 def leave(books: Books, source: Source, invoice_id: int, amount: int, on: date) -> None:
     """Gather that a document leaves an amount of what lies on an invoice with the customer: what was put there last."""
+    # what no document brought that is known here, it brings itself
+    bring(books, source, amount - leave_of(books, source, invoice_id, amount, on), on, origin_id=invoice_id)
+
+
+def leave_of(books: Books, source: Source, invoice_id: int, amount: int, on: date) -> int:
+    """Gather that a document leaves an amount of what lies on an invoice with the customer, as far as it is there; how much that is."""
     if not amount:
-        return
+        return 0
     pieces = standing_first(lambda day: on_invoice(books, source, invoice_id, day), amount, on, last=True)
     move(books, source, pieces, on, BALANCE, invoice_id)
-    # what no document brought that is known here, it brings itself
-    bring(books, source, amount - sum(piece.amount for piece in pieces), on, origin_id=invoice_id)
+    return sum(piece.amount for piece in pieces)
+
+
+def take_back(books: Books, source: Source, document_id: int, amount: int, on: date) -> None:
+    """Gather that what a document left with the customer, or other money there, lies again where that came from."""
+    if not amount:
+        return
+    origins = list(
+        books.connection.scalars(
+            text(
+                "select origin_id from money_use where customer_id = :customer_id and document_id = :document_id and invoice_id = 0"
+                " and amount_minor > 0 group by 1 order by min(use_id)"
+            ),
+            {"customer_id": source.customer.customer_id, "document_id": document_id},
+        )
+    )
+
+    def there(day: date) -> list[Piece]:
+        lying = on_balance(books, source, day)
+        return sorted(lying, key=lambda piece: (piece.money_id != document_id, piece.origin_id not in origins))
+
+    for piece in standing_first(there, amount, on):
+        if piece.money_id == document_id or not any(origins):
+            give_back(books, source, [piece], on)
+        else:
+            move(books, source, [piece], on, piece.origin_id if piece.origin_id in origins else origins[0])
 
 
 def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, origin: int | None = None) -> list[Freed]:
