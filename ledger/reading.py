@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ledger.documents import NUMBER_DIGITS_MAX
+from ledger.documents import NUMBER_DIGITS_MAX, Document
 from ledger.errors import InvalidDocument, Problem, ProblemList, shortened
 
 LINE_BYTES_MAX = 1_000_000
@@ -150,7 +150,11 @@ def _field_names(model: type[BaseModel], location: tuple[str | int, ...]) -> str
             if inner is None:
                 break
             here = inner
-    return ", ".join(here.model_fields)
+    return ", ".join(sorted(here.model_fields, key=_OF_ANY.__contains__))  # those of its own first
+
+
+# The fields that any document may have.
+_OF_ANY = frozenset(name for name, field in Document.model_fields.items() if not field.is_required())
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

@@ -76,37 +76,40 @@ def post_file(
         reraise=True,
     )
     start = stream.tell()
-    told = 0
-
-    def tell_once(problem: Problem, raw: bytes) -> None:
-        """Report what no earlier attempt has reported."""
-        if (problem.line or 0) > told:
-            report(problem, raw)
-
+    told = _Told(report)
     try:
         for attempt in attempts:
             with attempt:
                 stream.seek(start)
-                last = _LastLine(tell_once)
-                try:
-                    outcome, kept = _post_once(engine, stream, types, posted_by, last, how, progress)
-                finally:
-                    told = max(told, last.line)
+                told.begin()
+                outcome, kept = _post_once(engine, stream, types, posted_by, told, how, progress)
     except (psycopg.Error, DBAPIError) as error:
         raise _refused_by_database(error) from error
     return Posted(outcome, _sentence(outcome, kept=kept, dry_run=how.dry_run))
 
 
-@dataclass(slots=True)
-class _LastLine:
-    """A report that remembers the last line it was told of."""
+class _Told:
+    """A report of each line once, however many attempts it takes: a later one may refuse a line before those already told."""
 
-    report: Report
-    line: int = 0
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._lines = bytearray()  # a bit each: all of a long file may be refused
+        self._telling = -1
+
+    def begin(self) -> None:
+        """Begin another attempt."""
+        self._telling = -1
 
     def __call__(self, problem: Problem, raw: bytes) -> None:
-        self.report(problem, raw)
-        self.line = max(self.line, problem.line or 0)
+        line = problem.line or 0
+        place, bit = line >> 3, 1 << (line & 7)
+        self._lines.extend(bytes(max(place + 1 - len(self._lines), 0)))
+        if line != self._telling:  # several things may be wrong with it, one after the other
+            if self._lines[place] & bit:
+                return
+            self._telling = line
+            self._lines[place] |= bit
+        self._report(problem, raw)
 
 
 def _post_once(
