@@ -106,6 +106,12 @@ def _system(value: str) -> str:
     return value
 
 
+def _some(value: dict[str, str]) -> dict[str, str]:
+    if len(value) > SYSTEMS_MAX:
+        raise ValueError(f"expected at most {SYSTEMS_MAX} systems")
+    return value
+
+
 _SYSTEM_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.")
 
 
@@ -166,7 +172,7 @@ class Document(Model):
     type: str
     id: Ref
     reference: Label | None = None
-    external: Annotated[dict[System, Label], Field(max_length=SYSTEMS_MAX)] | None = None
+    external: Annotated[dict[System, Label], AfterValidator(_some)] | None = None
 
     # The field that says which day it counts for, where it has one.
     dated_by: ClassVar[str] = ""

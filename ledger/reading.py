@@ -102,9 +102,12 @@ def check(model: type[_Checked], fields: dict[str, Any]) -> _Checked:
         raise ProblemList([_explain(model, detail) for detail in error.errors()]) from None
 
 
+_KEY = "[key]"  # what pydantic puts behind the place of a key that is wrong
+
+
 def _explain(model: type[BaseModel], detail: Any) -> Problem:
     """A pydantic error in our words: the field's path, the value found, what was expected."""
-    field = ".".join(shortened(str(part)) for part in detail["loc"])
+    field = ".".join(shortened(str(part)) for part in detail["loc"] if part != _KEY)
     value = detail["input"]
     shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     if detail["type"] == "extra_forbidden":

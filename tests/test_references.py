@@ -23,6 +23,7 @@ from tests.samples import grant, invoice, one_time, parties, payment, prepaid, u
 from tests.serving import MakeApp
 from tests.test_access import bearer, key
 from tests.test_refusals_leave_nothing import BASE, NEXT, _contents, _tables
+from web.drafts import Draft, preview
 from web.posting import How, post_file
 
 Document = dict[str, Any]
@@ -105,11 +106,11 @@ def test_all_types_at_once_are_found_and_verify(cli: Cli) -> None:
         ({"external": {"stripe": "x" * 256}}, "at most 255 characters"),
         ({"external": {"stripe": 1}}, "external.stripe = 1"),
         ({"external": {"stripe": ["ch_1", "ch_2"]}}, "external.stripe"),
-        ({"external": {"Stripe": "ch_1"}}, "expected a system's name of small letters, digits, _, - and ., such as stripe"),
+        ({"external": {"Stripe": "ch_1"}}, "external.Stripe = Stripe: expected a system's name of small letters, digits, _, - and ., such as stripe"),
         ({"external": {"a:b": "ch_1"}}, "expected a system's name"),
         ({"external": {"": "ch_1"}}, "expected a system's name"),
         ({"external": {"s" * 41: "ch_1"}}, "at most 40 characters"),
-        ({"external": {f"s{n}": "1" for n in range(11)}}, "at most 10 items"),
+        ({"external": {f"s{n}": "1" for n in range(11)}}, "expected at most 10 systems"),
     ],
 )  # fmt: skip
 def test_what_is_none_is_refused(cli: Cli, said: Document, expected: str) -> None:
@@ -280,6 +281,24 @@ def test_of_two_at_once_one_is_refused(cli: Cli, engine: Engine, url: str, wins:
     assert "checks hold" in cli.ok("verify")
 
 
+def test_a_draft_waits_for_who_has_its_id(cli: Cli, engine: Engine) -> None:
+    """An invoice is drafted while another of its id elsewhere is being posted: it is told who has it."""
+    cli.post(*parties(), {"type": "customer", "id": "initech", "name": "Initech"})
+    drafts: list[Draft] = []
+    draft = invoice("J", "2026-01-07", one_time("7.00"), customer="initech", external={"stripe": "in_1"})
+    with engine.connect() as first:
+        _post(first, invoice("I", "2026-01-07", one_time("7.00"), external={"stripe": "in_1"}))
+        thread = threading.Thread(target=lambda: drafts.append(preview(engine, json.dumps(draft).encode(), "second")))
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive(), "it waits for who has the id"
+        first.commit()
+    thread.join(20)
+    assert [str(problem) for problem in drafts[0].problems] == [
+        "line 1: invoice J: external.stripe = in_1: expected an external id that no other invoice has: invoice I has stripe in_1"
+    ]
+
+
 def _books(cli: Cli) -> None:
     """Two entities: us has a payment P with its refund, eu an invoice; one reference is of both, ch_1 of two systems."""
     eu = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "USD"}
@@ -397,3 +416,31 @@ def test_an_invoice_shows_them(cli: Cli, make_books_app: MakeApp, tmp_path: Path
     sent = (tmp_path / "i.html").read_text()
     assert '<th scope="row">Reference</th><td>PO-17</td>' in sent
     assert "in_1" not in sent
+
+
+def test_what_others_call_documents_changes_no_figure(cli: Cli, engine: Engine) -> None:
+    """The same documents with names elsewhere and without, usage by all its ways: the same entries in the same order."""
+
+    def told(connection: Connection, *documents: Document) -> list[str]:
+        _, problems = _post(connection, *documents)
+        assert problems == []
+        rows = connection.execute(
+            text(
+                "select e.effective_on, d.ref, p.rule, p.amount, p.functional_amount, a.subject, b.subject from posting p"
+                " join entry e using (customer_id, entry_id) join document d on d.document_id = e.document_id"
+                " join account a on a.account_id = p.debit_account join account b on b.account_id = p.credit_account order by p.entry_id, p.line"
+            )
+        )
+        found = [str(tuple(row)) for row in rows]
+        connection.rollback()
+        return found
+
+    many = [usage(f"many{n}", "0.333", "2026-01-12") for n in range(30)]
+    plain = [*BASE, *many]
+    named = [doc | {"reference": f"of {doc['id']}", "external": {"crm": doc["id"]}} for doc in plain]
+    some = [doc if place % 3 else other for place, (doc, other) in enumerate(zip(plain, named, strict=True))]
+    with engine.connect() as connection:
+        expected = told(connection, *plain)
+        assert len(expected) > 40
+        assert told(connection, *named) == expected
+        assert told(connection, *some) == expected

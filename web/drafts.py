@@ -10,6 +10,7 @@ from ledger import entries, intake, invoices, reading
 from ledger.entries import EntryFacts
 from ledger.errors import InvalidDocument, Problem
 from revrec.intake import TYPES
+from web.posting import attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ def preview(engine: Engine, raw: bytes, by: str) -> Draft:
 
     Raises InvalidDocument for another kind of document.
     """
+    made: Draft = attempts()(_previewed, engine, raw, by)
+    return made
+
+
+def _previewed(engine: Engine, raw: bytes, by: str) -> Draft:
     problems: list[Problem] = []
     with engine.connect() as connection, connection.begin() as transaction:
         try:

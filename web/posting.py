@@ -35,6 +35,16 @@ def _passing(error: BaseException) -> bool:
     return isinstance(error.orig if isinstance(error, DBAPIError) else error, _PASSING)
 
 
+def attempts() -> Retrying:
+    """What tries again what another transaction was in the way of."""
+    return Retrying(
+        retry=retry_if_exception(_passing),
+        stop=stop_after_attempt(8),
+        wait=wait_random_exponential(0.05, 2),
+        reraise=True,
+    )
+
+
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:
     """Lines of a stream, none read further than one can be long: a file without line ends stays out of memory."""
     while line := stream.readline(_LINE_BYTES_READ):
@@ -69,16 +79,10 @@ def post_file(
 
     Raises Refused for what the database itself would not take; then nothing was posted.
     """
-    attempts = Retrying(
-        retry=retry_if_exception(_passing),
-        stop=stop_after_attempt(8),
-        wait=wait_random_exponential(0.05, 2),
-        reraise=True,
-    )
     start = stream.tell()
     told = _Told(report)
     try:
-        for attempt in attempts:
+        for attempt in attempts():
             with attempt:
                 stream.seek(start)
                 told.begin()
