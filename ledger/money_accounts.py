@@ -142,16 +142,13 @@ def money_accounts(connection: Connection, filters: Filters) -> Report:
     source, parameters = sides(filters, "cash")
     rows = connection.execute(
         text(
-            "select m.account, m.name, m.entity, m.kind, m.currency, coalesce(h.held, 0)::bigint as held, m.overdraft,"
-            " coalesce(h.came, 0)::bigint as came, coalesce(h.went, 0)::bigint as went from money_account m left join ("
-            "  select subject, entity, sum(sign * amount) as held, sum(amount) filter (where sign > 0) as came,"
-            f"  sum(amount) filter (where sign < 0) as went from ({source}) s"
-            "  where rule <> all(:pooling) group by 1, 2"
-            f" ) h on h.subject = '{MONEY_ACCOUNT}' || m.account and h.entity = m.entity"
-            " where (cast(:of_entity as text) is null or m.entity = :of_entity)"
-            " and (cast(:of_currency as text) is null or m.currency = :of_currency) order by m.entity, m.account"
+            "select m.account, m.name, m.entity, m.kind, m.currency, sum(s.sign * s.amount)::bigint as held,"
+            " coalesce(sum(s.amount) filter (where s.sign > 0 and s.rule <> all(:pooling)), 0)::bigint as came,"
+            " coalesce(sum(s.amount) filter (where s.sign < 0 and s.rule <> all(:pooling)), 0)::bigint as went"
+            f" from money_account m join ({source}) s on s.subject = '{MONEY_ACCOUNT}' || m.account and s.entity = m.entity"
+            " group by 1, 2, 3, 4, 5 order by m.entity, m.account"
         ),
-        {**parameters, "pooling": _POOLING, "of_entity": filters.entity, "of_currency": filters.currency},
+        {**parameters, "pooling": _POOLING},
     ).all()
     below = {row.account: row.day for row in _below_zero(connection, filters)}
     columns = (
@@ -165,5 +162,9 @@ def money_accounts(connection: Connection, filters: Filters) -> Report:
         for row in rows
     )
     return Report(
-        "money-accounts", "Accounts of money", columns, found, empty="Nothing to show: no money_account was posted."
+        "money-accounts",
+        "Accounts of money",
+        columns,
+        found,
+        empty="Nothing to show: no money_account was named by what moves money.",
     )

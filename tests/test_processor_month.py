@@ -200,7 +200,7 @@ def test_every_transaction_of_the_processor_is_in_our_account(cli: Cli) -> None:
         moved = {account: now[account] - before[account] for account in now if now[account] != before[account]}
         ours = {account: net for account, net in moved.items() if account.startswith("stripe")}
         assert ours == (dict([expected[doc["id"]]]) if doc["id"] in expected else {}), doc["id"]
-        before = now
+        before |= now
 
 
 @pytest.mark.parametrize("seed", range(4))
