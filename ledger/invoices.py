@@ -87,7 +87,7 @@ class TaxTotal:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a document took off an invoice, as a payment, a credit or a write-off; less than nothing where it brought it back."""
+    """What a document took off an invoice, as a payment, tax withheld, a credit or a write-off; less than nothing where it brought it back."""
 
     document: str
     date: date
@@ -124,8 +124,8 @@ class Invoice:
 
     @property
     def paid(self) -> int:
-        """What payments settled, in minor units."""
-        return self._settled("payment")
+        """What payments settled, and what tax customers withheld with them, in minor units."""
+        return self._settled("payment") + self._settled("withheld")
 
     @property
     def credited(self) -> int:
@@ -271,7 +271,7 @@ def _settlements(connection: Connection, head: Any) -> tuple[Settlement, ...]:
         },
     )  # fmt: skip
     # what a void reverses of the invoice's own entries counts as credited; a part is paid by who collects it
-    kinds = {"payment": "payment", "write_off": "write_off", "between": "payment"}
+    kinds = {"payment": "payment", "tax": "withheld", "write_off": "write_off", "between": "payment"}
     return tuple(
         Settlement(row.document, row.effective_on, kinds.get(row.family, "credit"), row.amount)
         for row in rows

@@ -63,6 +63,7 @@ def _books(cli: Cli) -> None:
         {"type": "fee", "id": "f", "entity": "us", "account": "euro", "date": "2026-02-16", "amount": "2.00"},
         {"type": "unidentified_receipt", "id": "X", "entity": "us", "currency": "EUR", "date": "2026-02-17", "account": "euro", "amount": "30.00"},
         {"type": "receipt_identified", "id": "X/1", "receipt": "X", "customer": "globex", "date": "2026-02-18", "amount": "12.00"},
+        {"type": "customer_credit", "id": "GW", **PARTY, "date": "2026-02-19", "amount": "5.00", "reason": "outage"},
         {"type": "tax_remittance", "id": "R", "entity": "us", "date": "2026-02-20", "start": "2026-01-01", "end": "2026-01-31", "rail": "wire",
          "lines": [{"code": "VAT", "amount": "60.00"}]},
     )  # fmt: skip

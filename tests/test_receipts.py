@@ -125,6 +125,12 @@ def test_goodwill_pays_invoices(cli: Cli) -> None:
     )
 
 
+def test_goodwill_alone_is_revenue_below_zero_that_a_document_explains(cli: Cli) -> None:
+    cli.post(*parties(), credit("c", "20.00", "2026-03-10"))
+    assert cli.report("below-zero") == []
+    assert "WARN" not in cli.ok("verify")
+
+
 def test_money_of_the_customers_own_is_not_taken_back(cli: Cli) -> None:
     cli.post(*BASE, credit("c", "20.00", "2026-01-10"), payment("p", "50.00", "2026-01-10"))
     assert "expected at most 20.00" in cli.refuse(credit("t", "20.01", "2026-01-12", takes_back="c"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import permutations
 from typing import Any
 
@@ -129,6 +130,10 @@ def test_a_customer_withholds_tax(cli: Cli) -> None:
     totals = cli.totals()
     assert (totals["tax_withheld"], totals["cash"], totals["accounts_receivable"]) == (33, 297, 220)
     assert {row["invoice"]: row["due"] for row in cli.report("ar-aging")} == {"B": "220.00"}
+    shown = json.loads(cli.ok("invoice", "A", "--format", "json"))
+    assert (shown["paid"], [(one["kind"], one["amount"]) for one in shown["settlements"]]) == (
+        "330.00", [("payment", "297.00"), ("withheld", "33.00")],
+    )  # fmt: skip
     both = [{"code": "VAT", "amount": "30.00"}, {"code": "VAT", "amount": "20.00", "withheld": "TDS"}]
     cli.post(remitted("R", "", lines=both))
     assert left(cli) == [("2026-01", "VAT", "50.00", "30.00", "20.00", "0.00")]

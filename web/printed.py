@@ -197,9 +197,10 @@ def _settlements(found: Invoice) -> list[dict[str, Any]]:
     said = []
     for one in found.settlements:
         kind, _, ref = one.document.partition(":")
+        what = "Tax withheld," if one.kind == "withheld" else _SETTLED.get(kind, kind.replace("_", " ").capitalize())
         said.append(
             {
-                "what": f"{_SETTLED.get(kind, kind.replace('_', ' ').capitalize())} {ref}",
+                "what": f"{what} {ref}",
                 "date": one.date,
                 "amount": one.amount,
             }
