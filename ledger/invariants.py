@@ -744,7 +744,7 @@ QUESTIONS = (
               or (x.customer_id is null and m.posted_minor <> coalesce(p.face, 0) + coalesce(w.face, 0))""",
     ),
     Question(
-        "tax payable of every tax code is what invoices charged and credited of it, less what was remitted or set off; and so is its base",
+        "tax payable and the taxable base of every tax code are what invoices charged and credited of it, less what was remitted or set off",
         "tax codes",
         "select count(*) from tax_code",
         _SIDES

@@ -42,6 +42,8 @@ def books(cli: Cli) -> None:
          "limit": "1.00", "date": "2026-01-01", "until": "2199-12-31", "approved_by": "ann"},
         {"type": "manual_entry", "id": "ME", "entity": "us", "currency": "USD", "date": "2026-01-31", "reason": "audit",
          "lines": [{"debit": "bad_debt", "credit": "processing_fees", "amount": "1.00"}]},
+        {"type": "unidentified_receipt", "id": "X", "entity": "us", "currency": "USD", "date": "2026-01-20", "rail": "wire", "amount": "9.00"},
+        {"type": "receipt_identified", "id": "X/1", "receipt": "X", "customer": "globex", "date": "2026-01-21"},
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-02")
     cli.ok("close", "2025-12")
@@ -117,6 +119,9 @@ DAMAGE = {
     "an approval by a rule for other kinds": (
         "update document set body = replace(body, 'manual_entry', 'refund') where ref = 'AR'", "name who approved them",
         "manual_entry ME: approval_rule AR is not for it"),
+    "money lost between customers": (
+        "update posting set amount = amount - 1, functional_amount = functional_amount - 1 where debit_account in"
+        " (select account_id from account where role = 'customer_clearing')", "what passes between customers", "receipt_identified:X/1"),
     "a tax nobody charged": ("update line_tax set tax_minor = tax_minor + 1", "tax payable and the taxable base", "tax:VAT"),
 }  # fmt: skip
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from tests.conftest import Cli
 from tests.samples import PARTY, application, invoice, one_time, parties, payment
 from tests.test_currencies import EUR, rate
+from web.scope import ENTITY_OF
 
 Document = dict[str, Any]
 BECAUSE = {"reason": "because"}
@@ -102,6 +104,24 @@ def test_in_another_currency_it_counts_as_it_came(cli: Cli) -> None:
     assert "all" in cli.ok("verify")
     cli.post(invoice("E", "2026-01-15", one_time("60.00")) | EUR, application("a", "60.00", "2026-01-15", "E") | EUR)
     assert "all" in cli.ok("verify")
+
+
+def test_each_document_is_of_an_entity(cli: Cli, connection: Connection) -> None:
+    """A key for some entities posts and finds what is of these: also what only names what is."""
+    accounts = [
+        {"type": "money_account", "id": ref, "entity": "us", "name": ref, "kind": "bank", "currency": "USD"}
+        for ref in ("a", "b")
+    ]
+    cli.post(
+        *BASE, *accounts, receipt("X", "100.00", "2026-01-10"), identified("X/1", "X", "2026-01-11", amount="30.00"),
+        returned("X/2", "X", "2026-01-11"),
+        {"type": "transfer", "id": "T", "entity": "us", "date": "2026-01-10", "from_account": "a", "to_account": "b", "amount": "1.00"},
+        {"type": "transfer_reversal", "id": "TR", "transfer": "T", "date": "2026-01-10", **BECAUSE},
+    )  # fmt: skip
+    query = f"select d.type, {ENTITY_OF} from document d where d.type ~ 'receipt|transfer'"
+    found = {(type_, entity) for type_, entity in connection.execute(text(query))}
+    types = ("unidentified_receipt", "receipt_identified", "receipt_returned", "transfer", "transfer_reversal")
+    assert found == {(type_, "us") for type_ in types}
 
 
 def credit(ref: str, amount: str, day: str, **more: Any) -> Document:

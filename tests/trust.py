@@ -56,6 +56,7 @@ HELD = {
     "no customer belongs to itself": "code: asked of each day that a parent holds",
     "every entity that numbers": "database: a counter of each entity, in the transaction that uses the number",
     "what an entity owes another": "code: both sides are posted by one document, or none",
+    "what passes between customers": "code: both sides are posted by one document, at one rate, or none",
     "no capitalised cost": "code: amortisation is what is due to date less what was posted",
     "no customer's unapplied money": "code: what may be taken on a day is the least the balance is from then on",
     "no prepaid credits fall below zero": "code: what may be taken on a day is the least the balance is from then on",
