@@ -322,11 +322,12 @@ def test_a_limit_of_nothing_is_for_each_of_them(cli: Cli, connection: Connection
 
 
 def test_a_credit_note_over_entities_counts_once_and_whole(cli: Cli, connection: Connection) -> None:
-    """60.00 of our own line and 40.00 of another entity's with 7.60 of its tax: 107.60."""
+    """60.00 of our own line and 40.00 of another entity's with 7.60 of its tax: 107.60, by the policy of who collects it."""
     other = {"type": "entity", "id": "de", "name": "Acme DE", "currency": "USD"}
     _books(cli)
     cli.post(
         other,
+        policy("de/1", credit_note_above="0.00") | {"entity": "de"},
         invoice(
             "B", "2026-01-05", one_time("500.00"), one_time("500.00", "2") | {"entity": "de", "tax_codes": ["VAT"]}
         ),
