@@ -311,6 +311,8 @@ def test_without_a_policy_refunds_and_credit_notes_need_nobody(cli: Cli) -> None
         invoice("I", "2026-01-05", one_time("1000.00") | {"tax_codes": ["VAT"]}),
         payment("P", "1000.00", "2026-01-06"),
     )
+    # another entity's is not ours
+    cli.post(OTHER, policy(refund_above="0.00", credit_note_above="0.00") | {"entity": "eu"})
     cli.post(NEXT["refund"], NEXT["credit_note"])
     assert [row["approved_by"] for row in cli.report("approvals")] == ["", ""]
 
