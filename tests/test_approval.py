@@ -187,6 +187,11 @@ def test_a_rule_counts_on_the_day_of_the_document_and_on_the_day_it_is_posted(cl
     cli.post(rule(date="2020-01-01", until="2020-12-31"))
     told = _refused(cli, connection, NEXT["manual_entry"] | {"date": "2020-06-01"})
     assert "approval_rule A stands until 2020-12-31 only" in told
+    cli.post(rule(id="B", until="2150-01-01"))
+    assert "approval_rule B stands until 2150-01-01 only" in _refused(
+        cli, connection, NEXT["manual_entry"] | {"date": "2150-01-02"}
+    )
+    cli.post(NEXT["manual_entry"] | {"date": "2150-01-01"})
 
 
 def test_a_rule_is_ended(cli: Cli, connection: Connection) -> None:
