@@ -374,7 +374,8 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
     if kind == BESIDE:
         of_type, _, of_ref = body["of"].partition(":")
         steps.append(_document_step(connection, of_type, of_ref, depth))
-    names = _NAMES | _NAMES_OF.get(kind, {})
+    own = _NAMES_OF.get(kind, {})
+    names = own | _NAMES | own
     steps += [_document_step(connection, of, body[key], depth) for key, of in names.items() if body.get(key)]
     standing = connection.scalar(
         text("select rule from approval_by_rule where customer_id = :customer_id and document_id = :document_id"),

@@ -68,6 +68,7 @@ def _until_march() -> list[dict[str, Any]]:
         payment("M", "50.00", "2026-02-20", ("I", "30.00"), fee="1.00", account="bank"),
         {"type": "unidentified_receipt", "id": "X", "entity": "us", "currency": "USD", "date": "2026-02-20", "account": "bank", "amount": "9.00"},
         invoice("E", "2026-02-01", one_time("40.00")) | FOREIGN,
+        invoice("T", "2026-02-01", one_time("10.00") | {"taxes": [{"code": "VAT", "base": "10.00", "amount": "2.01"}]}),
         invoice("B", "2026-02-01", one_time("10.00"), one_time("15.00", "2") | {"entity": "eu"}),
         contract("C", "2026-01-01", obligation("C/o", "150.00", "2026-01-01", "2026-12-31")),
         {"type": "contract_cost", "id": "K", "contract": "C", "date": "2026-01-01", "amount": "60.00", "end": "2026-12-31"},
@@ -92,6 +93,7 @@ def _afterwards(month: str) -> list[dict[str, Any]]:
     return [
         usage("v1", "30.00", day), usage("v2", "5.00", day, supersedes="u2"), grant("H", "10.00", day),
         invoice("J", day, again, billed_usage("2.00", "2")), invoice("K", day, one_time("7.00")),
+        invoice("T2", day, one_time("20.00") | {"taxes": [{"code": "VAT", "base": "20.00", "amount": "4.01"}]}),
         {"type": "invoice_void", "id": "V", "invoice": "K", "date": day, "reason": "wrong"},
         {"type": "credit_note", "id": "N", "invoice": "B", "date": day,
          "lines": [{"line": "1", "amount": "2.00"}, {"line": "2", "amount": "3.00"}]},

@@ -44,6 +44,9 @@ def books(cli: Cli) -> None:
          "lines": [{"debit": "bad_debt", "credit": "processing_fees", "amount": "1.00"}]},
         {"type": "unidentified_receipt", "id": "X", "entity": "us", "currency": "USD", "date": "2026-01-20", "rail": "wire", "amount": "9.00"},
         {"type": "receipt_identified", "id": "X/1", "receipt": "X", "customer": "globex", "date": "2026-01-21"},
+        invoice("BZ", "2026-01-22", one_time("-5.00")),
+        {"type": "credit_note", "id": "CN", "customer": "globex", "entity": "us", "currency": "USD", "date": "2026-01-23",
+         "lines": [{"product": "seats", "amount": "4.00"}]},
     )  # fmt: skip
     cli.ok("recognize", "--through", "2026-02")
     cli.ok("close", "2025-12")
@@ -122,6 +125,17 @@ DAMAGE = {
     "money lost between customers": (
         "update posting set amount = amount - 1, functional_amount = functional_amount - 1 where debit_account in"
         " (select account_id from account where role = 'customer_clearing')", "what passes between customers", "receipt_identified:X/1"),
+    "an invoice below zero that left less": (
+        f"update posting set amount = amount - 1, functional_amount = functional_amount - 1 where {_of('invoice.to_balance')}",
+        "below zero became the customer's money", "invoice BZ"),
+    "a credit of no line that says more": ("update credit_line set amount_minor = amount_minor + 1", "every credit of no line", "CN"),
+    "money that nobody brought": (
+        "update money_use set amount_minor = amount_minor + 1 where invoice_id = 0 and amount_minor > 0", "whose money lies on the customer's balance",
+        "globex with us"),
+    "money that nobody put there": (
+        "update money_use set amount_minor = amount_minor + 1 where invoice_id <> 0", "whose money lies on invoices", "invoice I of globex"),
+    "less money than none": (
+        "update money_use set amount_minor = -amount_minor where invoice_id <> 0", "no money lies anywhere below zero", "payment P of globex"),
     "a tax nobody charged": ("update line_tax set tax_minor = tax_minor + 1", "tax payable and the taxable base", "tax:VAT"),
 }  # fmt: skip
 

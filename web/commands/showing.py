@@ -75,7 +75,7 @@ def report(
                   estimates, financing, stand-alone-prices, contract-costs
     Wallets:      wallet, wallet-forecast, wallet-alerts
     Receivables:  ar-aging, statement, dunning, tax,
-                  tax-payable
+                  tax-payable, differences
     Elsewhere:    exported (what was sent to accounting systems)
     """  # noqa: D301 - click's own mark for text that keeps its lines
     if as_of and until and as_of != until:
