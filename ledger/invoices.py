@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import HOUSE
+from ledger.books import BESIDE, HOUSE
 from ledger.errors import UnknownReference
 from ledger.money import exact_product, round_minor, to_minor, to_text
 from ledger.rulebook import RULES
@@ -257,7 +257,7 @@ def _settlements(connection: Connection, head: Any) -> tuple[Settlement, ...]:
     """What was taken off the invoice's receivable: by document and day, and by the family of the rule that did."""
     rows = connection.execute(
         text(
-            "select d.type || ':' || d.ref as document, e.effective_on, split_part(r.code, '.', 1) as family,"
+            f"select case d.type when '{BESIDE}' then d.ref else d.type || ':' || d.ref end as document, e.effective_on, split_part(r.code, '.', 1) as family,"
             " sum(case when p.credit_account = :account then p.amount else -p.amount end)::bigint as amount "
             "from posting p join rule r on r.number = p.rule "
             "join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id "

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import HOUSE
+from ledger.books import BESIDE, HOUSE
 from ledger.reports import AGING_BUCKETS, Column, Filters, Report, ar_aging, bucket, last_day, sides
 
 # A reminder's level follows the age of what is due, and goes to a contact of the customer by role.
@@ -54,7 +54,7 @@ def statement(connection: Connection, filters: Filters) -> Report:
             line
             | {
                 "date": row.effective_on,
-                "document": f"{row.type} {row.ref}",
+                "document": row.ref.replace(":", " ", 1) if row.type == BESIDE else f"{row.type} {row.ref}",
                 "charged": max(row.net, 0),
                 "settled": max(-row.net, 0),
                 "balance": balances[place],

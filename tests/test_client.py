@@ -41,7 +41,7 @@ def test_a_month_from_documents_to_its_seal(books: Tickmark) -> None:
     draft = books.draft(invoice("D", "2026-01-20", service("12.00", "2026-01-20", "2026-01-20")))
     assert draft["invoice"]["total"] == "12.00"
     assert books.recognize("2026-01")["entries"] == 1
-    assert [item["done"] for item in books.checklist("us", "2026-01")] == [True] * 5
+    assert [item["done"] for item in books.checklist("us", "2026-01")] == [True] * 6
     assert books.close_month("us", "2026-01")["closed_through"] == "2026-01-31"
     assert books.reopen_month("us", "2026-01", "a late bill")["history"][-1]["reason"] == "a late bill"
     assert books.seal()["sealed"] == 0  # closing did

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -317,3 +318,14 @@ def test_of_what_a_note_left_with_a_subsidiary_the_parent_gets_its_money(cli: Cl
     note = credit_note("C", "2026-01-25", "40.00", invoice="T")
     end = _recognised(cli, *GROUP, THEIRS, MUMS, note, *BACK[how])
     assert end == {"accounts_receivable": "60.00", "revenue": "60.00"}
+
+
+def test_papers_of_a_subsidiary_name_what_its_parent_paid(cli: Cli) -> None:
+    cli.post(*HEAD, *GROUP, THEIRS, MUMS)
+    told = {row["document"]: row["settled"] for row in cli.report("statement", "--customer", "child")}
+    assert told["payment P"] == "100.00"
+    shown = json.loads(cli.ok("invoice", "T", "--format", "json"))
+    assert [(one["document"], one["kind"], one["amount"]) for one in shown["settlements"]] == [
+        ("payment:P", "payment", "100.00")
+    ]
+    assert "payment:P" in cli.ok("trace", "beside:payment:P")

@@ -189,7 +189,9 @@ def _notes(found: Invoice) -> list[str]:
 
 _SETTLED = {"payment": "Payment", "application": "From your balance", "credit_note": "Credit note", "invoice_void": "Void",
             "write_off": "Written off", "grant_return": "Credits returned", "refund": "Refund", "dispute": "Disputed",
-            "recovery": "Payment", "contract_modification": "Contract changed"}  # fmt: skip
+            "recovery": "Payment", "contract_modification": "Contract changed", "unapplication": "Taken off again",
+            "payment_reversal": "Payment returned", "credit_note_void": "Credit note taken back", "refund_reversal": "Refund returned",
+            "receipt_identified": "Payment", "customer_credit": "Goodwill"}  # fmt: skip
 
 
 def _settlements(found: Invoice) -> list[dict[str, Any]]:
