@@ -211,7 +211,7 @@ def _made_parties(connection: Connection, part: Part, found: dict[str, tuple[str
         text(
             "select ref, coalesce(tax_id, '') as tax_id, taken from ("
             " select c.ref, c.tax_id, row_number() over (partition by c.name order by c.customer_id) > 1 as taken"
-            f" from {selection.CUSTOMERS} c where c.customer_id > 0) named where ref = any(:refs)"
+            f" from {selection.CUSTOMERS} c) named where ref = any(:refs)"
         ),
         part.naming | {"refs": sorted(set(refs.values()))},
     )

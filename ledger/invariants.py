@@ -758,7 +758,9 @@ QUESTIONS = (
                where role in ('tax_payable', 'memo_taxable_base') group by 1, 2, 3
            ), charged as (
                select i.entity, i.currency, 'tax:' || tax_code as subject, sum(tax_minor) as tax, sum(base_minor) as base
-               from line_tax t join invoice i using (customer_id, invoice_id) group by 1, 2, 3
+               from line_tax t join (select customer_id, invoice_id, entity, currency from invoice
+                                     union select customer_id, document_id, entity, currency from credit_line) i
+                   using (customer_id, invoice_id) group by 1, 2, 3
            )
            select format('%s of %s: payable <%s|%s>, charged <%s|%s>, by manual entries <%s|%s>, remitted <%s|%s>; base <%s|%s>, charged on <%s|%s>',
                          subject, entity, coalesce(o.tax, 0), currency, coalesce(c.tax, 0), currency, coalesce(o.manual, 0), currency,

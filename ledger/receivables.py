@@ -259,7 +259,7 @@ def post_invoice(
     _correct(billing, obligations)
     below = Movement("invoice.to_balance", max(-total, 0), billing.subject, CUSTOMER)
     books.post(billing.source, terms.recorded_on, [below])
-    if below.amount:
+    if below.amount and billing.master is None:
         _leave_below(billing, below.amount)
     of = [line.subject for line in lines if line.line.obligation is not None and line.net > 0]
     of += [subject for parts in billing.parts.values() for subject, _ in parts]

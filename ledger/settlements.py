@@ -21,6 +21,7 @@ from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
 from ledger.currencies import clearing_subject
+from ledger.dates import LAST_DAY
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.expiry import expired_by
 from ledger.grants import Funding
@@ -70,12 +71,15 @@ def _find_payment(wallets: Wallets, document_id: int, money: tuple[str, str], on
     found = read_payment(books, ref, field_)
     body = found.body
     source = books.source(document_id, found.customer, found.entity, found.currency, on, brings_in=False)
+    left = uses.left_of(books, source, found.document_id, f"{field_}:{ref}", on)
     pieces = uses.of_money(books, source, found.document_id, on)
+    if sum(piece.paid for piece in pieces) < left:
+        # it is put onto an invoice on a later day: what goes back before that is of the invoice, too
+        pieces += uses.later_than(pieces, uses.of_money(books, source, found.document_id, LAST_DAY))
     names = books.connection.execute(
         text("select invoice_id, ref from invoice where customer_id = :customer_id and invoice_id = any(:invoices)"),
         {"customer_id": source.customer.customer_id, "invoices": [piece.invoice_id for piece in pieces]},
     )
-    left = uses.left_of(books, source, found.document_id, f"{field_}:{ref}", on)
     paid_on = date.fromisoformat(body["date"])
     names_ = {row.invoice_id: row.ref for row in names}
     return _Payment(source, found.document_id, field_, ref, cash_named(body), paid_on, left, tuple(pieces), names_)

@@ -302,13 +302,18 @@ def give_back_freed(books: Books, source: Source, freed: Iterable[Freed], on: da
 
 def without(pieces: Sequence[Piece], freed: Iterable[Freed]) -> list[Piece]:
     """What lies on invoices, less what changes places with money on the balance."""
-    found = {piece.invoice_id: piece for piece in pieces}
+    taken = {item.lying.invoice_id: item.lying for item in freed if item.lying is not None}
     for item in freed:
-        if item.lying is not None and item.lying.invoice_id in found:
-            piece = found[item.lying.invoice_id]
-            rest = replace(piece, amount=piece.amount - item.lying.amount, paid=piece.paid - item.lying.paid)
-            found[item.lying.invoice_id] = rest
-    return [piece for piece in found.values() if piece.paid]
+        if item.lying is not None and item.lying is not taken[item.lying.invoice_id]:
+            of = taken[item.lying.invoice_id]
+            taken[of.invoice_id] = replace(of, amount=of.amount + item.lying.amount, paid=of.paid + item.lying.paid)
+    found = []
+    for piece in pieces:
+        gone = taken.pop(piece.invoice_id, None)
+        rest = piece if gone is None else replace(piece, amount=piece.amount - gone.amount, paid=piece.paid - gone.paid)
+        if rest.paid:
+            found.append(rest)
+    return found
 
 
 def left_of(books: Books, source: Source, money_id: int, disputed: str, on: date) -> int:
@@ -340,6 +345,18 @@ def given_back_of(books: Books, source: Source, document_id: int, invoice_id: in
         {"customer_id": source.customer.customer_id, "document_id": document_id, "invoice_id": invoice_id},
     )
     return first([Piece(*row) for row in rows], amount)
+
+
+def later_than(pieces: Sequence[Piece], now: Sequence[Piece]) -> list[Piece]:
+    """What lies on invoices now, beyond what lay there on a day."""
+    then = {piece.invoice_id: piece for piece in pieces}
+    found = []
+    for piece in now:
+        known = then.get(piece.invoice_id)
+        if piece.invoice_id != BALANCE and piece.paid > (known.paid if known else 0):
+            rest = piece if known is None else piece.part_paid(piece.paid - known.paid)
+            found.append(rest)
+    return found
 
 
 def steps_of(books: Books, source: Source, money_id: int, on: date) -> list[tuple[date, list[Piece]]]:

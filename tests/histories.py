@@ -171,6 +171,8 @@ def _refers(doc: Document, refs: set[str]) -> bool:
             "grant",
             "cost",
             "application",
+            "refund",
+            "credit_note",
         )
     }
     named |= {item["invoice"] for item in doc.get("applications", ())}
@@ -367,7 +369,7 @@ class Teller:
         }  # fmt: skip
         return Bill(self.tell(doc, *needs), party, net, tax, term)
 
-    def pay(self, bill: Bill, cents: int, first: date | None = None, **more: Any) -> Document:
+    def pay(self, bill: Bill, cents: int, *needs: Document, first: date | None = None, **more: Any) -> Document:
         day = self.later(first or bill.issued)
         fee = {"fee": text_of(max(cents // 30, 1))} if self.likely(0.2) and cents > 30 else {}
         return self.tell(
@@ -375,14 +377,14 @@ class Teller:
                 "type": "payment", "id": self.ref("P"), **bill.party, "date": day.isoformat(), "rail": self.one_of("card", "wire"),
                 "amount": text_of(cents), "applications": [{"invoice": bill.doc["id"], "amount": text_of(cents)}], **fee, **more,
             },
-            bill.doc,
+            bill.doc, *needs,
         )  # fmt: skip
 
     def settle(self, bill: Bill, *, depth: int = 0) -> None:
         """What becomes of a bill: it is paid, credited, given up, taken back, in parts that never add up to more than it."""
         if bill.gross <= 0:
             return
-        fates = ["paid", "paid", "paid", "parts", "parts", "open", "balance", "credited_after", "overpaid"]
+        fates = ["paid", "paid", "paid", "parts", "parts", "open", "balance", "credited_after", "overpaid", "bounced"]
         if depth == 0:
             fates += ["void", "replaced"]
         if bill.party["customer"] in self.loose:
@@ -397,6 +399,17 @@ class Teller:
         elif fate != "open":
             self.loose.add(bill.party["customer"])
             getattr(self, f"_{fate}")(bill)
+
+    def _bounced(self, bill: Bill) -> None:
+        """Paid by money that came back; it may be paid again."""
+        payment = self.pay(bill, bill.gross)
+        day = self.later(date.fromisoformat(payment["date"]))
+        back = self.tell(
+            {"type": "payment_reversal", "id": self.ref("Y"), "payment": payment["id"], "date": day.isoformat(), "reason": "R01"},
+            payment,
+        )  # fmt: skip
+        if self.likely(0.6):
+            self.pay(bill, bill.gross, back, first=day)
 
     def _take_back(self, bill: Bill, *, replaced: bool) -> None:
         day = self.later(bill.issued, 60)
@@ -436,7 +449,10 @@ class Teller:
             net = min(net, round(Fraction(line["amount"]) * 100) * left // bill.gross)
             if net > 0:
                 told.append(self.credit(bill, line["id"], net))
-                left -= net + (share(net, 1, 10) + 1 if bill.tax else 0)
+                if self.likely(0.2, "note_void"):
+                    told.append(self._void_note(told[-1]))
+                else:
+                    left -= net + (share(net, 1, 10) + 1 if bill.tax else 0)
         if self.likely(0.6) and left > 0:
             # all that is due is known once the others are
             amount = self.one_of(left, self.part(left))
@@ -448,6 +464,19 @@ class Teller:
             )
         # over which lines money that goes back is split is told by what has arrived
         self._back(bill, paid, *(told[len(paid) :] if len(bill.doc["lines"]) > 1 else ()))
+
+    def _void_note(self, note: Document) -> Document:
+        day = self.later(date.fromisoformat(note["date"])).isoformat()
+        return self.tell(
+            {
+                "type": "credit_note_void",
+                "id": self.ref("X"),
+                "credit_note": note["id"],
+                "date": day,
+                "reason": "wrong",
+            },
+            note,
+        )
 
     def _give_up(self, bill: Bill, cents: int, *needs: Document, last: str) -> None:
         day = self.later(date.fromisoformat(last))
@@ -494,13 +523,23 @@ class Teller:
             if self.likely(0.2, "refund"):
                 cents = self.part(left)
                 left -= cents
-                self.tell(
+                refund = self.tell(
                     {
                         "type": "refund", "id": self.ref("B"), "payment": payment["id"], "amount": text_of(cents),
                         "date": self.later(date.fromisoformat(payment["date"])).isoformat(), "invoice": bill.doc["id"],
                     },
                     payment, *needs,
                 )  # fmt: skip
+                if self.likely(0.2, "refund_fails"):
+                    failed = self.later(date.fromisoformat(refund["date"])).isoformat()
+                    fails = {
+                        "type": "refund_reversal",
+                        "id": self.ref("Z"),
+                        "refund": refund["id"],
+                        "date": failed,
+                        "reason": "closed",
+                    }
+                    self.tell(fails, refund)
                 if several:
                     return
             if left > 0 and self.likely(0.25, "dispute"):
@@ -515,7 +554,7 @@ class Teller:
         )  # fmt: skip
         if self.likely(0.85):
             some = self.part(cents) if self.likely(0.2) else cents
-            self.tell(
+            closed = self.tell(
                 about
                 | {
                     "id": self.ref("D"), "date": self.later(day).isoformat(), "amount": text_of(some),
@@ -523,17 +562,23 @@ class Teller:
                 },
                 opened,
             )  # fmt: skip
+            if closed["status"] == "lost" and self.likely(0.2, "reinstated"):
+                after = self.later(date.fromisoformat(closed["date"])).isoformat()
+                self.tell(closed | {"id": self.ref("D"), "date": after, "status": "reinstated"}, closed)
 
     def _balance(self, bill: Bill) -> None:
         """Paid by money that came without saying for what."""
         payment = self.pay(bill, bill.gross, applications=[])
-        self.tell(
+        put = self.tell(
             {
                 "type": "application", "id": self.ref("A"), **bill.party, "date": self.later(date.fromisoformat(payment["date"])).isoformat(),
                 "invoice": bill.doc["id"], "amount": text_of(bill.gross),
             },
             bill.doc, payment,
         )  # fmt: skip
+        if self.likely(0.2, "unapplied"):
+            after = self.later(date.fromisoformat(put["date"])).isoformat()
+            self.tell({"type": "unapplication", "id": self.ref("Y"), "application": put["id"], "date": after}, put)
 
     def _overpaid(self, bill: Bill) -> None:
         """More came than was due; the rest goes back, or stays."""

@@ -429,8 +429,14 @@ class Model:
         self._settle(doc["invoice"], amount, day)
 
     def _reached(self, payment: str, day: str) -> dict[str, int]:
-        """Which invoices a payment settles from a day on, by how much."""
-        return {place[1]: amount for place, amount in self.money.standing(day, payment=payment) if place[1]}
+        """Which invoices a payment settles from a day on, by how much; and, where its money is put there later, from then on."""
+        by_then = self.money.standing(day, payment=payment)
+        found = {place[1]: amount for place, amount in by_then if place[1]}
+        if sum(amount for _, amount in by_then) < self.payments[payment]["left"]:
+            for place, amount in self.money.standing(FOR_EVER, payment=payment):
+                if place[1]:
+                    found[place[1]] = max(amount, found.get(place[1], 0))
+        return found
 
     def _give_back(self, payment: str, amount: int, day: str) -> None:
         """Money of what a payment settled goes back: of each line in proportion to what is left of it."""
@@ -736,6 +742,17 @@ class Covering:
         return self.period if self.period is not None and self.promised.within(*self.period) > 0 else None
 
 
+def _undone_by(doc: dict[str, Any], documents: list[dict[str, Any]]) -> list[str]:
+    """The documents that one undoes."""
+    if doc["type"] == "dispute" and doc["status"] == "reinstated":
+        return [one["id"] for one in documents if one.get("status") == "lost" and one["payment"] == doc["payment"]]
+    return [
+        doc[name]
+        for name in ("refund", "credit_note")
+        if doc["type"] in ("refund_reversal", "credit_note_void") and name in doc
+    ]
+
+
 class Earnings:
     """What contracts and invoices earn by month, from their documents alone.
 
@@ -748,29 +765,34 @@ class Earnings:
 
     def tell(self, documents: list[dict[str, Any]]) -> None:
         self._recoveries = sorted((doc for doc in documents if doc["type"] == "recovery"), key=lambda doc: doc["date"])
-        self._documents = [doc for doc in documents if doc["type"] != "recovery"]
-        self._told: dict[tuple[str, ...], _Telling] = {}
+        # what a document undoes is, from its day on, as if it had never been
+        self._undone = {ref: _day(doc["date"]) for doc in documents for ref in _undone_by(doc, documents)}
+        aside = ("recovery", "refund_reversal", "credit_note_void", "payment_reversal", "unapplication")
+        self._documents = [doc for doc in documents if doc["type"] not in aside and doc.get("status") != "reinstated"]
+        self._told: dict[tuple[frozenset[str], tuple[str, ...]], _Telling] = {}
         self.owners = set(self._by(date.max).owner.values())
 
     def _by(self, day: date) -> _Telling:
-        """The history without what was recovered by a day."""
+        """The history without what was recovered, or undone, by a day."""
         known = [doc for doc in self._recoveries if _day(doc["date"]) <= day]
-        return self._by_recoveries(known)
+        return self._by_recoveries(known, frozenset(ref for ref, undone_on in self._undone.items() if undone_on <= day))
 
-    def _by_recoveries(self, known: list[dict[str, Any]]) -> _Telling:
-        key = tuple(doc["id"] for doc in known)
+    def _by_recoveries(self, known: list[dict[str, Any]], undone: frozenset[str]) -> _Telling:
+        key = undone, tuple(doc["id"] for doc in known)
         if key not in self._told:
-            before = self._by_recoveries(known[:-1]) if known else None
-            lost = before.lost | self._left(before, known[-1]) if before else {}
-            self._told[key] = _Telling(self._documents, lost)
+            before = self._by_recoveries(known[:-1], undone) if known else None
+            lost = before.lost | self._left(before, known[-1], undone) if before else {}
+            self._told[key] = _Telling([doc for doc in self._documents if doc["id"] not in undone], lost)
         return self._told[key]
 
-    def _left(self, before: _Telling, recovery: dict[str, Any]) -> dict[str, dict[str, Fraction]]:
+    def _left(
+        self, before: _Telling, recovery: dict[str, Any], undone: frozenset[str]
+    ) -> dict[str, dict[str, Fraction]]:
         """What is still written off of each line after a recovery: it brings in bad debt of all lines first, then what was to come."""
         ref = recovery["write_off"]
         written = next(doc for doc in self._documents if doc["id"] == ref)
         lost, bad = before.lost[ref], before.bad[ref]
-        first = self._by_recoveries([]).lost[ref]
+        first = self._by_recoveries([], undone).lost[ref]
         amount = Fraction(recovery["amount"]) * sum(first.values()) / Fraction(written["amount"])
         left = dict(lost)
         for most in (bad, {line: lost[line] - bad.get(line, 0) for line in lost}):

@@ -60,8 +60,9 @@ def test_what_a_total_is_below_zero_is_the_customers_money(cli: Cli) -> None:
 def test_the_money_pays_another_invoice_or_goes_back(cli: Cli) -> None:
     may = invoice("C", "2026-05-01", service("25.00", "2026-05-01", "2026-05-31"))
     cli.post(*parties(), BILLED, PAID, DOWNGRADE, may, application("a", "25.00", "2026-05-02", "C"))
-    message = cli.refuse(_refund("6.00", "2026-05-03", invoice="C"))
-    assert "invoice = C: expected an invoice of which payment P settles something" in message
+    # it settles May's bill by 25.00 now
+    message = cli.refuse(_refund("26.00", "2026-05-03", invoice="C"))
+    assert "expected at most 25.00, what is left of what payment P settled" in message
     # no more than 5.00 is left of it: what goes back beyond that is of what the payment settled
     cli.post(_refund("5.00", "2026-05-03"))
     assert _totals(cli) == {"cash": Decimal(95), "revenue": Decimal(95)}

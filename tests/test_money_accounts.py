@@ -166,7 +166,7 @@ def test_an_account_below_zero_is_watched(cli: Cli) -> None:
         "WARN us: no account of money is below zero: stripe of us: -100.00 USD on 2026-01-12"
         in cli.run("close", "2026-01", "--check").output
     )
-    cli.ok("close", "2026-01")
+    cli.ok("close", "2026-01", "--anyway", "--reason", "test")
     cli.post(paid("p", "100.00", "2026-01-12", "stripe"))  # counts in February, of its own day all the same
     assert "WARN" not in cli.ok("verify")
 

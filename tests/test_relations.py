@@ -437,7 +437,10 @@ def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
 
 
 def dispute_won(history: History, chance: random.Random) -> Pair | None:
-    payments = history.of("payment")
+    payments = [
+        payment for payment in history.of("payment")
+        if not any(doc["type"] == "payment_reversal" for doc in history.about(payment["id"]))
+    ]  # fmt: skip
     if not payments:
         return None
     paid = chance.choice(payments)
@@ -928,17 +931,7 @@ def end_of_life(shelf: Shelf, history: History) -> str | None:
     shown = "\n".join(json.dumps(doc) for doc in closers).replace("@", "")
     if standing:
         return f"stands when all is over: {'; '.join(standing)}\n\nended by:\n{shown}"
-    # what came in and went out, told by the documents
-    cash: Counter[str] = Counter()
-    party = customers(history, closers)
-    for doc in [*history.in_order(), *closers]:
-        cents = cents_of(doc.get("amount", "0"))
-        if doc["type"] in ("payment", "recovery"):
-            cash[party[doc["id"]]] += cents
-        elif doc["type"] == "refund" or (doc["type"] == "dispute" and doc["status"] == "opened"):
-            cash[party[doc["id"]]] -= cents
-        elif doc["type"] == "dispute" and doc["status"] == "won":
-            cash[party[doc["id"]]] += cents
+    cash = came_and_went(history, closers)
     for customer in sorted({customer for _, customer, _ in moves}):
         held: Counter[str] = Counter()
         for (role, owner, _), by_month in moves.items():
@@ -961,6 +954,25 @@ def end_of_life(shelf: Shelf, history: History) -> str | None:
     return None
 
 
+def came_and_went(history: History, more: list[Document]) -> Counter[str]:
+    """What money came in and went out, by customer, told by the documents."""
+    cash: Counter[str] = Counter()
+    party = customers(history, more)
+    told = [*history.in_order(), *more]
+    amounts = {doc["id"]: cents_of(doc.get("amount", "0")) for doc in told}
+    for doc in told:
+        kind, status = doc["type"], doc.get("status")
+        if kind in ("payment", "recovery") or (kind == "dispute" and status in ("won", "reinstated")):
+            cash[party[doc["id"]]] += amounts[doc["id"]]
+        elif kind == "refund" or (kind == "dispute" and status == "opened"):
+            cash[party[doc["id"]]] -= amounts[doc["id"]]
+        elif kind == "payment_reversal":
+            cash[party[doc["id"]]] -= amounts[doc["payment"]]
+        elif kind == "refund_reversal":
+            cash[party[doc["id"]]] += amounts[doc["refund"]]
+    return cash
+
+
 def customers(history: History, more: list[Document]) -> dict[str, str]:
     """Whose each document is."""
     found: dict[str, str] = {}
@@ -970,7 +982,16 @@ def customers(history: History, more: list[Document]) -> dict[str, str]:
             owner = doc.get("customer") or next(
                 (
                     found[doc[name]]
-                    for name in ("contract", "invoice", "payment", "write_off", "grant")
+                    for name in (
+                        "contract",
+                        "invoice",
+                        "payment",
+                        "write_off",
+                        "grant",
+                        "refund",
+                        "credit_note",
+                        "application",
+                    )
                     if doc.get(name) in found
                 ),
                 None,
