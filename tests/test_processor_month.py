@@ -229,7 +229,7 @@ def test_what_comes_late_is_held_all_the_same(cli: Cli) -> None:
     order = _shuffled(5)
     cli.post(*order[:12])
     cli.ok("recognize", "--through", "2026-01")
-    cli.ok("close", "2026-01")
+    cli.ok("close", "2026-01", "--anyway", "--reason", "test")
     cli.post(*order[12:])
     cli.ok("recognize", "--through", "2026-02")
     _check(cli)
