@@ -239,6 +239,8 @@ def _explain_refunds(
     books = wallets.books
     if doc.currency != books.entity(doc.entity).currency or not any(line.amount < 0 for line in doc.lines):
         return
+    # the invoice is found by its document, which is written after what it posts
+    invoices = books.remembered_of("invoice")
     books.flush()
     place = {"customer_id": customer_id, "invoice_id": document_id}
     left = -books.connection.scalar(
@@ -262,6 +264,8 @@ def _explain_refunds(
         refunds_explained.put_back(books, invoice, explained)
         refunds_explained.post(books, invoice, explained)
         decided.keep()
+    for ref, fact in invoices.items():
+        books.remember("invoice", ref, fact)
 
 
 def require_replaceable(invoice: BilledInvoice, doc: documents.Invoice) -> None:
