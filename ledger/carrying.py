@@ -23,18 +23,11 @@ from ledger.journal import Posting
 from ledger.money import share
 from ledger.rulebook import RULES
 
-# What undoes others counts for what they did, and nothing is realised by it.
-_AS_IT_WAS = frozenset(
-    rule.number
-    for rule in RULES.values()
-    if rule.code.startswith(("refund_reversal.", "reinstated."))
-    or rule.code in ("payment.reversed", "payment.reversed_paid")
-)
 # What these rules move counts at the rate of its own document, whatever it settles: an invoice's rate is locked.
-ENTERED_AT_RATE = _AS_IT_WAS | frozenset(
+ENTERED_AT_RATE = frozenset(
     rule.number
     for rule in RULES.values()
-    if rule.code.startswith(("invoice.", "recovery.", "receipt.", "credit_void."))
+    if rule.code.startswith(("invoice.", "recovery.", "receipt.", "credit_void.", "refund_reversal.", "reinstated."))
     or "customer_clearing" in (rule.debit, rule.credit)
     or rule.code
     in (
@@ -42,6 +35,8 @@ ENTERED_AT_RATE = _AS_IT_WAS | frozenset(
         "payment.unapplied",
         "payment.unapplied_exchanged",
         "payment.put_back",
+        "payment.reversed",
+        "payment.reversed_paid",
         "refund.earned",
         "refund.earned_exchanged",
         "dispute.earned_exchanged",
@@ -465,7 +460,7 @@ class ForeignAccounts:
         if group.given and not entered:
             return sum(_signed(item, item.functional or 0) for item in items), {}
         fixed = posted.functional + sum(_signed(item, _entered(item)) for item in items) if entered else 0
-        if amount == 0 or group.key[0] in _AS_IT_WAS:
+        if amount == 0:
             return fixed, {}
         sign = 1 if amount > 0 else -1
         debit, credit = group.key[1:] if sign > 0 else group.key[:0:-1]
