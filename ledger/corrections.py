@@ -36,11 +36,13 @@ from ledger.grants import Funding, Grant, share_of_order
 from ledger.line_changes import add_change
 from ledger.money import share, to_decimal, to_minor, to_text
 from ledger.obligations import Correction, Decided, Obligations, Taking
+from ledger.payments import Settlement, find_invoice, settle
 from ledger.positions import available, balance
 from ledger.receivables import BETWEEN, Prorated, entity_subject, invoice_subject
 from ledger.redraws import Freed
 from ledger.refunds_explained import Explained
 from ledger.taxes import tax_subject
+from ledger.uses import Piece
 from ledger.wallets import Wallets, all_or_nothing, record_move
 
 _CUSTOMER = "customer"
@@ -173,7 +175,8 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
     returned = _to_balance(credit.movements)
     if credit.invoice.collector is None:
         own = 0 if credit.own_from is None else _to_balance(credit.movements[credit.own_from :])
-        uses.leave(books, source, credit.invoice.invoice_id, returned - own, on)
+        brought = uses.leave(books, source, credit.invoice.invoice_id, returned - own, on)
+        _settle_later(books, credit.invoice, brought, on)
         uses.bring(books, source, own, on, origin_id=credit.invoice.invoice_id)
     else:
         collector = entity_subject(credit.invoice.collector)
@@ -194,6 +197,21 @@ def _finish(wallets: Wallets, credit: _Credit, on: date, lowered: list[tuple[Lin
             usage_lines.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
     billed.net_sides(books, source, [line for line, _ in lowered], credit.day)
     redraws.draw_again(wallets, source, credit.freed)
+
+
+def _settle_later(books: Books, invoice: BilledInvoice, brought: Piece | None, on: date) -> None:
+    """Put what a credit leaves without money that lay on its invoice onto that again, on the day it is due again: its money came off."""
+    if brought is None:
+        return
+    source = invoice.source
+    history = books.history(source.customer.customer_id, invoice.receivable())
+    left = brought
+    for day in sorted(day for day in history if day > on):
+        part = min(max(available(history, day), 0), left.amount)
+        if part:
+            known = find_invoice(books, source, invoice.ref)
+            settle(books, replace(source, rate=None), Settlement(known, day, day, part, part), [left.part(part)])
+            left = left.part(left.amount - part)
 
 
 def _to_balance(movements: Sequence[Movement]) -> int:

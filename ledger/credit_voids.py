@@ -89,8 +89,8 @@ def _void(
                 "credit_note", doc.credit_note, f"expected one {what}: bill line {line.line} of {line.invoice} again instead"
             )  # fmt: skip
     billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
-    taxes = undoing.taken_taxes(books, customer_id, note.document_id)
     of = Undone(note.document_id, "credit", 0, 1, (0, 1))
+    lines, taxes = undoing.undone_now(of, lines, undoing.taken_taxes(books, customer_id, note.document_id))
     decided = obligations.decide(wallets, customer_id, document_id, [
         Correction(document_id, doc.id, "credit", line.invoice_id, line.line, line.subject, line.whole, doc.date, undoes=note.document_id)
         for line in lines if line.of_terms

@@ -204,40 +204,58 @@ def _bring_home(books: Books, source: Source, other: str, money_id: int, since: 
     """Undo what was done with money at another customer, day by day, and let what came there on each go back."""
     theirs = books.beside(source, other, since)
     for on, pieces in uses.steps_of(books, theirs, money_id, since):
-        _undo(books, theirs, pieces, on)
         came = sum(piece.paid for piece in pieces)
-        lying = replace(pieces[0], invoice_id=uses.BALANCE, origin_id=0, currency=source.currency) if came else None
-        if lying is not None and came > 0:
-            pass_on(books, theirs, source, on, [replace(lying, amount=came, paid=came)])
-        elif lying is not None:
-            pass_on(books, source, theirs, on, [replace(lying, amount=-came, paid=-came)])
+        back = _undo(books, theirs, pieces, on)
+        back += [piece for piece in pieces if piece.invoice_id == uses.BALANCE and piece.amount > 0]
+        for piece in uses.first_paid(back, came) if came > 0 else ():
+            pass_on(books, theirs, source, on, [_as_it_came(books, theirs, piece, on)])
+        if came < 0:
+            lying = replace(
+                pieces[0], invoice_id=uses.BALANCE, origin_id=0, currency=source.currency, amount=-came, paid=-came
+            )
+            pass_on(books, source, theirs, on, [lying])
 
 
-def recall(books: Books, source: Source, money_id: int, paid: int, on: date, invoice: str | None = None) -> None:
+def _as_it_came(books: Books, source: Source, piece: Piece, on: date) -> Piece:
+    """Exchange money on the balance back into the currency in which it came in."""
+    if piece.currency == piece.paid_currency:
+        return piece
+    through = clearing_subject(piece.paid_currency, piece.currency, undone=True)
+    books.post(source, on, [
+        Movement("payment.reversed_exchanged", piece.amount, CUSTOMER, through, currency=piece.currency),
+        Movement("payment.put_back", piece.paid, through, CUSTOMER, currency=piece.paid_currency),
+    ])  # fmt: skip
+    uses.add(books, source, piece, on, -1)
+    there = replace(piece, currency=piece.paid_currency, amount=piece.paid)
+    uses.add(books, source, there, on)
+    return there
+
+
+def recall(books: Books, source: Source, money_id: int, paid: int, on: date) -> None:
     """Take so much of a document's money off what it pays of other customers: their invoices are due again, and it is the payer's.
 
-    Of one invoice, where that is named. As much as there is, where that is less.
+    What is put there on a later day comes off on that. As much as there is, where that is less.
     """
     for other in uses.with_others(books, source, money_id):
         theirs = books.beside(source, other, on)
-        for piece in uses.of_money(books, theirs, money_id, on):
-            back = piece.part_paid(min(piece.paid, paid))
-            if not back.paid:
+        for piece in uses.of_money(books, theirs, money_id, LAST_DAY):
+            part = piece.part_paid(min(piece.paid, paid))
+            if not part.paid:
                 continue
+            day = max(on, piece.since)
             if piece.invoice_id != uses.BALANCE:
                 bill = _invoice_of(books, theirs, piece.invoice_id)
-                if invoice not in (None, bill.ref):
-                    continue
-                (back,) = unapply(books, theirs, bill, applied(books, theirs, [back]), on)
-            elif invoice is not None:
-                continue
-            if back.currency == source.currency:
-                pass_on(books, theirs, source, on, [back])
-                paid -= back.paid
+                (part,) = unapply(books, theirs, bill, applied(books, theirs, [part]), day)
+            pass_on(books, theirs, source, day, [_as_it_came(books, theirs, part, day)])
+            paid -= part.paid
 
 
-def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> None:
-    """Undo what was done on a day with money that did not come: what was put onto invoices comes off, what came off goes back."""
+def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> list[Piece]:
+    """Undo what was done on a day with money that did not come: what was put onto invoices comes off, what came off goes back.
+
+    Returns what is on the balance again.
+    """
+    back: list[Piece] = []
     # what was put onto invoices on the day came off the balance, some of it as what an invoice had left there
     came = [
         replace(piece, amount=-piece.amount, paid=-piece.paid)
@@ -254,13 +272,15 @@ def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> No
             for place, there in enumerate(came):
                 part = min(left, there.amount) if there.currency == item.currency else 0
                 if part:
-                    unapply(books, source, invoice, [replace(item.part(part), origin_id=there.origin_id)], on)
+                    of_origin = replace(item.part(part), origin_id=there.origin_id)
+                    back += unapply(books, source, invoice, [of_origin], on)
                     came[place] = there.part(there.amount - part)
                     left -= part
-            unapply(books, source, invoice, [item.part(left)] if left else [], on)
+            back += unapply(books, source, invoice, [item.part(left)] if left else [], on)
         else:
             again = replace(
                 piece, invoice_id=uses.BALANCE, origin_id=piece.invoice_id, amount=-piece.amount, paid=-piece.paid
             )
             of_invoice = replace(source, currency=piece.currency)
             settle(books, of_invoice, Settlement(invoice, on, on, again.amount, again.amount), [again])
+    return back

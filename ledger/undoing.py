@@ -43,6 +43,14 @@ class Undone:
         before, now = self.points
         return share(whole, now, self.amount) - share(whole, before, self.amount)
 
+    def parts(self, wholes: Sequence[int]) -> list[int]:
+        """What of several things is undone now: cumulatively, so that they come to what of all of them is."""
+        found, reached = [], 0
+        for whole in wholes:
+            found.append(self.part(reached + whole) - self.part(reached))
+            reached += whole
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class TakenLine:
@@ -60,6 +68,7 @@ class TakenLine:
     subject: str
     whole: int
     rebill: bool
+    now: int = 0
 
     @property
     def of_terms(self) -> bool:
@@ -76,9 +85,10 @@ def undo(
     lines = taken_lines(books, customer_id, of.document_id)
     billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
     taxes = taken_taxes(books, customer_id, of.document_id)
+    lines, taxes = undone_now(of, lines, taxes)
     posted = _posted(books, customer_id, of.document_id)
     decided = obligations.decide(wallets, customer_id, source.document_id, [
-        Correction(source.document_id, by, event, line.invoice_id, line.line, line.subject, of.part(line.whole), on, undoes=of.document_id)
+        Correction(source.document_id, by, event, line.invoice_id, line.line, line.subject, line.now, on, undoes=of.document_id)
         for line in lines if line.of_terms
     ])  # fmt: skip
     by_invoice: defaultdict[int, list[TakenLine]] = defaultdict(list)
@@ -152,7 +162,7 @@ class _Back:
 
     def of_line(self, line: TakenLine) -> list[Movement]:
         """What a line gets back."""
-        part = self.of.part(line.whole)
+        part = line.now
         if line.kind == BETWEEN:
             return [self._movement("between", part, line.subject)]
         if line.of_terms:
@@ -172,8 +182,9 @@ class _Back:
         movements: list[Movement] = []
         if line.kind == "prepaid":
             whole = self._taken_with().get(line.line, 0)
-            unused = self.of.part(whole)
             before, now = (share(whole, point, self.of.amount) for point in self.of.points)
+            now = min(now, before + part)
+            unused = now - before
             movements = credits_back.recover(
                 self.wallets, self.source, self.of.document_id, (before, now), self.on,
                 f"{self.event}.credits{self._over}", self.to, line=line.line,
@@ -189,7 +200,7 @@ class _Back:
         for tax in taxes:
             subject = tax_subject(tax.code)
             movements += [
-                self._movement("tax", self.of.part(tax.tax), subject),
+                self._movement("tax", tax.now, subject),
                 Movement(f"{self.event}.tax_base", self.of.part(tax.base), subject, subject),
             ]
         return movements
@@ -250,6 +261,24 @@ class TakenTax:
     included: bool
     base: int
     tax: int
+    now: int = 0
+
+
+def undone_now(
+    of: Undone, lines: Sequence[TakenLine], taxes: Mapping[int, Sequence[TakenTax]]
+) -> tuple[list[TakenLine], dict[int, list[TakenTax]]]:
+    """What of each line and tax comes back now, so that of each invoice it is what of all that was given back of it does."""
+    found: list[TakenLine] = []
+    found_taxes: dict[int, list[TakenTax]] = {}
+    for invoice_id in dict.fromkeys(line.invoice_id for line in lines):
+        own = [line for line in lines if line.invoice_id == invoice_id]
+        of_taxes = taxes.get(invoice_id, ())
+        parts = of.parts([*(line.whole for line in own), *(tax.tax for tax in of_taxes)])
+        found += [replace(line, now=part) for line, part in zip(own, parts, strict=False)]
+        found_taxes[invoice_id] = [
+            replace(tax, now=part) for tax, part in zip(of_taxes, parts[len(own) :], strict=True)
+        ]
+    return found, found_taxes
 
 
 def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, list[TakenTax]]:
@@ -304,7 +333,7 @@ def record(
 ) -> None:
     """Gather that lines have again what was taken of them, and of their taxes."""
     for number, line in enumerate(lines):
-        amount = of.part(line.whole)
+        amount = line.now
         if amount:
             more = {"undoes": of.document_id, "part": number, "rebill": line.rebill}
             add_change(books, source, line.invoice_id, line.line, of.kind, -amount, line.product, line.subject, more)
@@ -314,7 +343,7 @@ def record(
                 "line_tax",
                 customer_id=source.customer.customer_id, document_id=source.document_id, line=tax.line, position=tax.position,
                 invoice_id=invoice_id, tax_code=tax.code, treatment=tax.treatment, included=tax.included,
-                base_minor=of.part(tax.base), tax_minor=of.part(tax.tax), undoes=of.document_id,
+                base_minor=of.part(tax.base), tax_minor=tax.now, undoes=of.document_id,
             )  # fmt: skip
 
 

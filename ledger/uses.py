@@ -206,10 +206,13 @@ def standing_first(
     return taken
 
 
-def leave(books: Books, source: Source, invoice_id: int, amount: int, on: date) -> None:
-    """Gather that a document leaves an amount of what lies on an invoice with the customer: what was put there last."""
-    # what no document brought that is known here, it brings itself
-    bring(books, source, amount - leave_of(books, source, invoice_id, amount, on), on, origin_id=invoice_id)
+def leave(books: Books, source: Source, invoice_id: int, amount: int, on: date) -> Piece | None:
+    """Gather that a document leaves an amount of what lies on an invoice with the customer: what was put there last.
+
+    Returns what no document brought that is known here: that it brings itself.
+    """
+    short = amount - leave_of(books, source, invoice_id, amount, on)
+    return bring(books, source, short, on, origin_id=invoice_id) if short else None
 
 
 def leave_of(books: Books, source: Source, invoice_id: int, amount: int, on: date) -> int:
@@ -239,11 +242,27 @@ def take_back(books: Books, source: Source, document_id: int, amount: int, on: d
         lying = on_balance(books, source, day)
         return sorted(lying, key=lambda piece: (piece.money_id != document_id, piece.origin_id not in origins))
 
+    # its own money that lies on invoices by now: others' takes its place there
+    elsewhere = [piece for piece in of_money(books, source, document_id, LAST_DAY) if piece.invoice_id != BALANCE]
     for piece in standing_first(there, amount, on):
-        if piece.money_id == document_id or not any(origins):
+        if piece.money_id == document_id:
             give_back(books, source, [piece], on)
-        else:
-            move(books, source, [piece], on, piece.origin_id if piece.origin_id in origins else origins[0])
+            continue
+        if piece.origin_id in origins and piece.origin_id:
+            move(books, source, [piece], on, piece.origin_id)
+            continue
+        left = piece
+        for place, own in enumerate(elsewhere):
+            part = min(left.amount, own.amount)
+            if part:
+                give_back(books, source, [own.part(part)], on)
+                move(books, source, [left.part(part)], on, own.invoice_id)
+                elsewhere[place] = own.part(own.amount - part)
+                left = left.part(left.amount - part)
+        if left.amount and any(origins):
+            move(books, source, [left], on, next(origin for origin in origins if origin))
+        elif left.amount:
+            give_back(books, source, [left], on)
 
 
 def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, origin: int | None = None) -> list[Freed]:

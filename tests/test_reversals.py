@@ -116,3 +116,35 @@ def test_undone_in_another_currency_leaves_nothing(cli: Cli, money: dict[str, An
     cli.ok("verify")
     assert cli.totals()["accounts_receivable"] == before["accounts_receivable"]
     assert paid["cash"] == cli.totals()["cash"]
+
+
+PAID = payment("P", "100.00", "2026-01-20", ("I", "100.00"))
+NOTE = credit_note("N", "2026-02-01", "40.00")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "note late"])
+def test_a_note_of_an_earlier_day_settles_what_is_due_again(cli: Cli, late: bool) -> None:
+    back = bounced("2026-03-01")
+    cli.post(*HEAD, sold(), PAID, *((back, NOTE) if late else (NOTE, back)))
+    # 60 of the 100 are due again, and the payment is none
+    assert _totals(cli) == {"accounts_receivable": "60.00", "deferred_revenue": "60.00"}
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "note late"])
+def test_a_note_of_an_earlier_day_settles_what_was_taken_off(cli: Cli, late: bool) -> None:
+    off = unapplied("2026-03-01", payment="P", invoice="I")
+    cli.post(*HEAD, sold(), PAID, *((off, NOTE) if late else (NOTE, off)))
+    # the 40 of the note and the 60 that came off are the customer's; what is left of I is due
+    assert _totals(cli) == {
+        "accounts_receivable": "60.00", "cash": "100.00", "customer_balance": "100.00", "deferred_revenue": "60.00",
+    }  # fmt: skip
+
+
+def test_a_void_below_zero_leaves_each_payment_its_own(cli: Cli) -> None:
+    # X leaves 40 that pay a part of J; Q's 100 are there when X is voided: 40 of them are on J now, and all of Q can come back
+    cli.post(*HEAD, sold("J", "140.00"), {**sold("X"), "lines": [one_time("-40.00")]})
+    cli.post(application("A", "40.00", "2026-01-12", "J"), payment("Q", "100.00", "2026-01-20"))
+    cli.post({"type": "invoice_void", "id": "V", "invoice": "X", "date": "2026-02-05", "reason": "wrong"})
+    cli.ok("verify")
+    cli.post(bounced("2026-03-01", "Q"))
+    assert _totals(cli) == {"accounts_receivable": "140.00", "deferred_revenue": "140.00"}

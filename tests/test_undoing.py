@@ -236,3 +236,23 @@ def test_disputes_of_one_payment_are_told_apart(cli: Cli) -> None:
     cli.ok("verify")
     totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
     assert totals == {"cash": "130.00", "deferred_revenue": "100.00", "processing_fees": "-30.00"}
+
+
+def test_a_part_that_is_won_back_is_what_it_says(cli: Cli) -> None:
+    lines = [one_time(amount, str(number)) for number, amount in enumerate(("0.33", "0.33", "0.34"))]
+    cli.post(*HEAD, invoice("I", "2026-01-05", *lines), payment("P", "1.00", "2026-01-10", ("I", "1.00")))
+    cli.post(
+        dispute("opened", "1.00", "2026-01-20"),
+        dispute("lost", "1.00", "2026-01-25"),
+        dispute("reinstated", "0.50", "2026-02-01"),
+    )
+    cli.ok("verify")
+    assert {role: f"{amount:.2f}" for role, amount in cli.totals().items()} == {
+        "cash": "0.50", "deferred_revenue": "1.00", "disputes": "0.50",
+    }  # fmt: skip
+    cli.post({**dispute("reinstated", "0.50", "2026-02-02"), "id": "again"})
+    cli.ok("verify")
+    assert {role: f"{amount:.2f}" for role, amount in cli.totals().items()} == {
+        "cash": "1.00",
+        "deferred_revenue": "1.00",
+    }

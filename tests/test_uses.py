@@ -329,3 +329,36 @@ def test_papers_of_a_subsidiary_name_what_its_parent_paid(cli: Cli) -> None:
         ("payment:P", "payment", "100.00")
     ]
     assert "payment:P" in cli.ok("trace", "beside:payment:P")
+
+
+IN_EUROS = {
+    **MUMS, "amount": "90.00", "currency": "EUR", "applications": [{"invoice": "T", "amount": "100.00", "paid": "90.00"}],
+}  # fmt: skip
+BACK_IN_EUROS: dict[str, list[dict[str, Any]]] = {
+    "refund": [refund("90.00")],
+    "lost": [dispute("opened", "90.00", "2026-02-01"), dispute("lost", "90.00", "2026-02-10")],
+    "reversal": BACK["reversal"],
+}
+
+
+@pytest.mark.parametrize("how", BACK_IN_EUROS)
+def test_it_goes_back_in_the_parents_currency(cli: Cli, how: str) -> None:
+    note = credit_note("C", "2026-01-25", "40.00", invoice="T")
+    end = _recognised(cli, *GROUP, THEIRS, IN_EUROS, note, *BACK_IN_EUROS[how])
+    # what the rate brought when it was paid is taken back: nothing is left of the payment
+    assert end.pop("fx_gain", "0.00") == end.pop("fx_loss", "0.00")
+    assert end == {"accounts_receivable": "60.00", "revenue": "60.00"}
+
+
+def test_it_goes_back_on_a_day_before_it_was_put_there(cli: Cli) -> None:
+    put = {**application("A", "100.00", "2026-02-10", "T"), "customer": "mum"}
+    end = _recognised(cli, *GROUP, THEIRS, {**MUMS, "applications": []}, put, refund("130.00", "2026-02-01"))
+    assert end == {"accounts_receivable": "100.00", "revenue": "100.00"}
+
+
+def test_after_it_came_back_the_subsidiarys_money_is_its_own(cli: Cli) -> None:
+    note, back = credit_note("C", "2026-01-25", "40.00", invoice="T"), BACK["reversal"][0]
+    own = {**payment("Q", "40.00", "2026-03-05"), "customer": "child"}
+    put = {**application("A", "40.00", "2026-03-06", "T"), "customer": "child"}
+    end = _recognised(cli, *GROUP, THEIRS, MUMS, note, back, own, put, refund("40.00", "2026-03-10", of="Q"))
+    assert end == {"accounts_receivable": "20.00", "refunds": "40.00", "revenue": "60.00"}
