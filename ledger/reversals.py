@@ -238,7 +238,10 @@ def recall(books: Books, source: Source, money_id: int, paid: int, on: date) -> 
     """
     for other in uses.with_others(books, source, money_id):
         theirs = books.beside(source, other, on)
-        for piece in uses.of_money(books, theirs, money_id, LAST_DAY):
+        # what a note left with them goes first, as of the customer's own money
+        for piece in sorted(
+            uses.of_money(books, theirs, money_id, LAST_DAY), key=lambda piece: piece.invoice_id != uses.BALANCE
+        ):
             part = piece.part_paid(min(piece.paid, paid))
             if not part.paid:
                 continue

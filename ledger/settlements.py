@@ -564,7 +564,14 @@ def _lost_before(books: Books, payment: _Payment, doc: documents.Dispute, amount
     """The lost dispute that is won after all: the first of which so much did not come back yet."""
     source = payment.source
     most = 0
-    for row in lost:
+
+    # one of which just so much is left comes before others
+    def left_of(row: Any) -> int:
+        return to_minor(documents.decimal_of(row.amount), source.currency) - uses.undone_of(
+            books, source, row.document_id
+        )
+
+    for row in sorted(lost, key=lambda row: left_of(row) != amount):
         whole = to_minor(documents.decimal_of(row.amount), source.currency)
         before = uses.undone_of(books, source, row.document_id)
         if row.dated_on <= doc.date and amount <= whole - before:

@@ -15,14 +15,17 @@ from fractions import Fraction
 from sqlalchemy import text
 
 from ledger import billed, credits_back, usage_lines, uses
-from ledger.books import Books, Movement, Source
+from ledger.books import AccountKey, Books, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.currencies import clearing_subject
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.line_changes import add_change
 from ledger.money import share
 from ledger.obligations import Correction, Decided, Obligations, earned_ahead, obligation_sides
-from ledger.receivables import BETWEEN, CUSTOMER, entity_subject
+from ledger.payments import Settlement, find_invoice
+from ledger.payments import settle as put
+from ledger.positions import available
+from ledger.receivables import BETWEEN, CUSTOMER, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
 from ledger.uses import Piece
 from ledger.wallets import Wallets
@@ -99,7 +102,7 @@ def undo(
         for invoice_id, own in by_invoice.items()
         if own[0].collector is None
     }
-    pieces, balance = _lay(books, source, of, gross)
+    pieces, balance, home = _lay(books, source, of, gross, on)
     entries: list[tuple[Source, list[Movement]]] = []
     for invoice_id, own in by_invoice.items():
         first = own[0]
@@ -111,7 +114,7 @@ def undo(
         movements += back.of_taxes(taxes.get(invoice_id, ()))
         if foreign:
             paid = sum(piece.paid for piece in pieces if piece.invoice_id == invoice_id)
-            movements.append(Movement(f"{event}.exchanged", paid, rail, to, currency=source.currency))
+            movements.append(_exchanged(source, of, event, (paid, rail, to), first.currency, posted))
         elif first.collector is not None:
             claim = sum(movement.amount for movement in movements if movement.debit == rail)
             movements.append(Movement("between.reinstated", claim, entity_subject(first.collector), rail))
@@ -119,14 +122,14 @@ def undo(
     for piece in balance:
         party = replace(source, currency=piece.currency)
         if piece.currency == source.currency:
-            worth = posted.get((f"{of.kind}.balance", CUSTOMER))
+            worth = posted.get((f"{of.kind}.balance", CUSTOMER, source.entity, source.currency))
             entries.append((party, [_worth(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), worth)]))
             continue
         to = clearing_subject(source.currency, piece.currency, undone=True)
-        worth = posted.get((f"{of.kind}.balance_exchanged", CUSTOMER))
+        worth = posted.get((f"{of.kind}.balance_exchanged", CUSTOMER, source.entity, piece.currency))
         entries.append((party, [
             _worth(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth),
-            Movement(f"{event}.exchanged", piece.paid, rail, to, currency=source.currency),
+            _exchanged(source, of, event, (piece.paid, rail, to), piece.currency, posted),
         ]))  # fmt: skip
     for party, movements in entries:
         books.post(party, on, movements)
@@ -135,6 +138,52 @@ def undo(
     record(books, source, of, lines, taxes)
     settle(wallets, source, lines, on)
     decided.keep()
+    _pay_others_again(books, source, of, home, on)
+
+
+def _pay_others_again(books: Books, source: Source, of: Undone, amount: int, on: date) -> None:
+    """Put money that was taken off other customers' invoices, as it went back, onto them again, as far as they are due."""
+    if not amount:
+        return
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select i.ref, i.currency, -sum(u.amount_minor)::bigint as amount, -sum(u.paid_minor)::bigint as paid from document d"
+            " join document_key k on k.type = 'beside' and k.ref = d.type || ':' || d.ref"
+            " join money_use u on u.document_id = k.document_id and u.money_id = :money_id and u.invoice_id <> 0"
+            " join invoice i on i.customer_id = u.customer_id and i.invoice_id = u.invoice_id"
+            " where d.customer_id = :customer_id and d.document_id = :document_id group by 1, 2 having sum(u.paid_minor) < 0 order by min(u.use_id)"
+        ),
+        {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},
+    ).all()
+    for row in rows:
+        invoice = find_invoice(books, source, row.ref, paid_on=on)
+        owner = replace(source, customer=books.customer(invoice.customer))
+        key = AccountKey(source.entity, "accounts_receivable", invoice.currency, invoice_subject(invoice.ref))
+        day = books.open_day(source, on)
+        due = max(available(books.history(owner.customer.customer_id, key), day), 0)
+        paid = min(amount, row.paid)
+        there = min(share(row.amount, paid, row.paid), due)
+        paid = share(row.paid, there, row.amount)
+        if there and paid:
+            piece = Piece(of.money_id, uses.BALANCE, 0, source.entity, source.currency, paid, paid, source.currency, on)
+            put(books, source, Settlement(invoice, on, day, there, paid), [piece])
+            amount -= paid
+
+
+def _exchanged(
+    source: Source,
+    of: Undone,
+    event: str,
+    moved: tuple[int, str, str],
+    currency: str,
+    posted: Mapping[tuple[str, ...], tuple[int, int]],
+) -> Movement:
+    """What comes in of what had been exchanged, at what it counted for then."""
+    amount, rail, to = moved
+    place = (f"{of.kind}.exchanged", clearing_subject(currency, source.currency), source.entity, source.currency)
+    movement = Movement(f"{event}.exchanged", amount, rail, to, currency=source.currency)
+    return _worth(movement, posted.get(place))
 
 
 @dataclass(slots=True)
@@ -148,7 +197,7 @@ class _Back:
     event: str
     to: str
     decided: Decided
-    posted: Mapping[tuple[str, str], tuple[int, int]]
+    posted: Mapping[tuple[str, ...], tuple[int, int]]
 
     @property
     def _over(self) -> str:
@@ -158,7 +207,8 @@ class _Back:
         movement = Movement(f"{self.event}.{what}{self._over}", amount, self.to, subject, rate=rate)
         if rate is not None:
             return movement
-        return _worth(movement, self.posted.get((f"{self.of.kind}.{what}{self._over}", subject)))
+        place = (f"{self.of.kind}.{what}{self._over}", subject, self.source.entity, self.source.currency)
+        return _worth(movement, self.posted.get(place))
 
     def of_line(self, line: TakenLine) -> list[Movement]:
         """What a line gets back."""
@@ -213,18 +263,18 @@ def _worth(movement: Movement, posted: tuple[int, int] | None) -> Movement:
     return replace(movement, functional=share(posted[1], movement.amount, posted[0]))
 
 
-def _posted(books: Books, customer_id: int, document_id: int) -> dict[tuple[str, str], tuple[int, int]]:
-    """What a document moved by each rule out of accounts of each subject, in their currency and the entity's."""
+def _posted(books: Books, customer_id: int, document_id: int) -> dict[tuple[str, ...], tuple[int, int]]:
+    """What a document moved by each rule into accounts of each subject, by entity and currency; and what it counted for."""
     rows = books.connection.execute(
         text(
-            "select r.code, a.subject, sum(p.amount)::bigint as amount, sum(p.functional_amount)::bigint as functional from entry e"
+            "select r.code, a.subject, a.entity, a.currency, sum(p.amount)::bigint as amount, sum(p.functional_amount)::bigint as functional from entry e"
             " join posting p using (customer_id, entry_id) join rule r on r.number = p.rule"
             " join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account"
-            " where e.customer_id = :customer_id and e.document_id = :document_id and p.amount > 0 group by 1, 2"
+            " where e.customer_id = :customer_id and e.document_id = :document_id and p.amount > 0 group by 1, 2, 3, 4"
         ),
         {"customer_id": customer_id, "document_id": document_id},
     )
-    return {(row.code, row.subject): (row.amount, row.functional) for row in rows}
+    return {tuple(row[:4]): (row.amount, row.functional) for row in rows}
 
 
 def taken_lines(books: Books, customer_id: int, document_id: int) -> list[TakenLine]:
@@ -236,7 +286,7 @@ def taken_lines(books: Books, customer_id: int, document_id: int) -> list[TakenL
             " sum(x.amount_minor)::bigint as whole, bool_or(x.rebill) as rebill from line_change x"
             " join invoice_line l using (customer_id, invoice_id, line) join invoice i using (customer_id, invoice_id)"
             " join document d using (customer_id, document_id) where x.customer_id = :customer_id"
-            " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type = 'credit_note'))"
+            " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in ('credit_note', 'invoice')))"
             " group by 1, 2, 3, 4, 5, 6, 7, 8, 10 having sum(x.amount_minor) > 0 order by 1, 7, 10"
         ),
         {"customer_id": customer_id, "document_id": document_id},
@@ -288,7 +338,7 @@ def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, l
             "select t.invoice_id, t.line, t.position, t.tax_code, t.treatment, t.included, -sum(t.base_minor)::bigint as base,"
             " -sum(t.tax_minor)::bigint as tax from line_tax t join document d using (customer_id, document_id)"
             " where t.customer_id = :customer_id"
-            " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type = 'credit_note'))"
+            " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in ('credit_note', 'invoice')))"
             " group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3"
         ),
         {"customer_id": customer_id, "document_id": document_id},
@@ -299,8 +349,13 @@ def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, l
     return found
 
 
-def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> tuple[list[Piece], list[Piece]]:
-    """Where the money lies again: on invoices, as far as it was given back of them, the rest on the balance, as what they left."""
+def _lay(
+    books: Books, source: Source, of: Undone, gross: Mapping[int, int], on: date
+) -> tuple[list[Piece], list[Piece], int]:
+    """Where the money lies again: on invoices, as far as it was given back of them, the rest on the balance, as what they left.
+
+    What had been taken off what it paid of other customers is the payer's, and returned as an amount: it pays them again.
+    """
     rows = books.connection.execute(
         text(
             "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
@@ -321,7 +376,11 @@ def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> 
         if left.amount:
             origin = piece.invoice_id or piece.origin_id
             balance.append(_now(of, replace(left, invoice_id=uses.BALANCE, origin_id=origin)))
-    return pieces, balance
+    home = of.part(of.amount) - sum(piece.paid for piece in (*pieces, *balance))
+    if home:
+        where = (of.money_id, uses.BALANCE, 0, source.entity, source.currency)
+        balance.append(Piece(*where, home, home, source.currency, on))
+    return pieces, balance, home
 
 
 def _now(of: Undone, piece: Piece) -> Piece:

@@ -20,7 +20,7 @@ from tests.samples import (
     service,
     usage,
 )
-from tests.test_uses import HEAD, dispute, refund
+from tests.test_uses import GROUP, HEAD, MUMS, THEIRS, dispute, refund
 
 TAX = {"type": "tax_code", "id": "vat", "name": "VAT", "rate": "0.10"}
 EU = {"type": "entity", "id": "eu", "name": "Acme Europe", "currency": "USD"}
@@ -255,4 +255,59 @@ def test_a_part_that_is_won_back_is_what_it_says(cli: Cli) -> None:
     assert {role: f"{amount:.2f}" for role, amount in cli.totals().items()} == {
         "cash": "1.00",
         "deferred_revenue": "1.00",
+    }
+
+
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+@pytest.mark.parametrize("amount", ["100.00", "40.00"])
+def test_what_a_parent_paid_is_paid_again(cli: Cli, kind: str, amount: str) -> None:
+    cli.post(*HEAD, *GROUP, THEIRS, {**MUMS, "amount": "100.00"})
+    before = cli.totals()
+    cli.post(*_undone(kind, amount))
+    cli.ok("verify")
+    assert cli.totals() == before
+
+
+def test_each_currency_comes_back_as_it_went(cli: Cli) -> None:
+    # 110 EUR at 1.20 and 11,000 JPY at 0.0067, of which a tenth each is tax, paid by 205.70 USD, refunded whole and failed
+    yen = {"type": "fx_rate", "id": "y", "date": "2026-01-01", "base": "JPY", "quote": "USD", "rate": "0.0067"}
+    bills = [
+        invoice("E", "2026-01-05", {**one_time("100.00"), "tax_codes": ["vat"]}, currency="EUR"),
+        invoice("Y", "2026-01-05", {**one_time("10000"), "tax_codes": ["vat"]}, currency="JPY"),
+    ]
+    applied = [
+        {"invoice": "E", "amount": "110.00", "paid": "132.00"},
+        {"invoice": "Y", "amount": "11000", "paid": "73.70"},
+    ]
+    cli.post(*HEAD, TAX, yen, *bills, payment("P", "205.70", "2026-01-10", applications=applied))
+    before = cli.report("trial-balance")
+    cli.post(*_undone("refund", "205.70"))
+    cli.ok("verify")
+    after = {(row["account"], row["currency"]): row for row in cli.report("trial-balance")}
+    assert all(after[row["account"], row["currency"]] == row for row in before if row["account"] == "tax_payable")
+    assert "fx_gain" not in cli.totals()
+
+
+def test_an_invoice_below_zero_that_explained_a_refund_which_failed(cli: Cli) -> None:
+    bill = invoice("I", "2026-01-01", service("120.00", "2026-01-01", "2026-04-30"))
+    less = invoice("X", "2026-02-01", service("-40.00", "2026-02-01", "2026-04-30"))
+    back, failed = _undone("refund", "40.00")
+    cli.post(*HEAD, bill, payment("P", "120.00", "2026-01-02", ("I", "120.00")), back, less, failed)
+    cli.ok("verify")
+    assert {role: f"{amount:.2f}" for role, amount in cli.totals().items()} == {
+        "cash": "120.00", "customer_balance": "40.00", "deferred_revenue": "80.00",
+    }  # fmt: skip
+
+
+def test_parts_that_were_lost_are_told_apart_by_their_amounts(cli: Cli) -> None:
+    cli.post(
+        *HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00"))
+    )
+    lost = [{**dispute("lost", amount, "2026-01-25"), "id": amount} for amount in ("60.00", "40.00")]
+    back = [{**dispute("reinstated", amount, "2026-02-25"), "id": f"back {amount}"} for amount in ("40.00", "60.00")]
+    cli.post(dispute("opened", "100.00", "2026-01-20"), *lost, *back)
+    cli.ok("verify")
+    assert {role: f"{amount:.2f}" for role, amount in cli.totals().items()} == {
+        "cash": "100.00",
+        "deferred_revenue": "100.00",
     }
