@@ -139,8 +139,14 @@ def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, docu
         )  # fmt: skip
     rail = cash_named(body)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
+    beside = books.connection.scalar(
+        text("select document_id from document_key where type = 'beside' and ref = :ref"),
+        {"ref": f"payment:{doc.payment}"},
+    )
     for other in uses.with_others(books, source, found.document_id):
         _bring_home(books, source, other, found.document_id, doc.date)
+        theirs = books.beside(source, other, doc.date)
+        books.post(theirs, doc.date, reopened(books, theirs.customer.customer_id, beside or 0))
     for on, pieces in uses.steps_of(books, source, found.document_id, doc.date):
         _undo(books, source, pieces, on)
     _return(books, source, found.document_id, rail, doc.date)

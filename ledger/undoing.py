@@ -108,7 +108,7 @@ def undo(
         first = own[0]
         party = replace(source, entity=first.entity, currency=first.currency, rate=None)
         foreign = first.collector is None and first.currency != source.currency
-        to = clearing_subject(source.currency, first.currency, undone=True) if foreign else rail
+        to = clearing_subject(first.currency, source.currency, undone=True) if foreign else rail
         back = _Back(wallets, party, of, on, event, to, decided, posted)
         movements = [movement for line in own for movement in back.of_line(line)]
         movements += back.of_taxes(taxes.get(invoice_id, ()))
@@ -125,7 +125,7 @@ def undo(
             worth = posted.get((f"{of.kind}.balance", CUSTOMER, source.entity, source.currency))
             entries.append((party, [_worth(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), worth)]))
             continue
-        to = clearing_subject(source.currency, piece.currency, undone=True)
+        to = clearing_subject(piece.currency, source.currency, undone=True)
         worth = posted.get((f"{of.kind}.balance_exchanged", CUSTOMER, source.entity, piece.currency))
         entries.append((party, [
             _worth(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth),

@@ -20,7 +20,11 @@ _BALANCE = 0
 def tell(connection: sa.Connection) -> None:
     """Write where the money of every customer lies."""
     customers = connection.execute(
-        sa.text("select distinct customer_id from account where role = 'customer_balance' order by 1")
+        sa.text(
+            "select customer_id from account where role = 'customer_balance'"
+            " union select customer_id from line_change where kind = 'recovery'"
+            " union select p.customer_id from posting p join rule r on r.number = p.rule where r.code = 'manual' order by 1"
+        )
     ).scalars()
     for customer_id in list(customers):
         rows = _Replay(connection, customer_id).rows()
@@ -38,7 +42,7 @@ _MOVED = sa.text(
     """
     select e.entry_id, e.document_id, e.occurred_on, d.type, d.ref, d.body, r.code, p.amount, a.entity, a.currency,
            a.role as debit, a.subject as debit_subject, b.role as credit, b.subject as credit_subject
-    from entry e join document d using (customer_id, document_id) join posting p using (customer_id, entry_id)
+    from entry e join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0) join posting p using (customer_id, entry_id)
     join rule r on r.number = p.rule
     join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account
     join account b on b.customer_id = p.customer_id and b.account_id = p.credit_account

@@ -15,6 +15,7 @@ from tests.samples import (
     invoice,
     obligation,
     one_time,
+    parties,
     payment,
     prepaid,
     service,
@@ -311,3 +312,23 @@ def test_parts_that_were_lost_are_told_apart_by_their_amounts(cli: Cli) -> None:
         "cash": "100.00",
         "deferred_revenue": "100.00",
     }
+
+
+@pytest.mark.parametrize("last", ["bounce", "unapplication"])
+@pytest.mark.parametrize("amount", ["90.00", "45.00"])
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+def test_across_currencies_undone_twice_leaves_nothing(cli: Cli, kind: str, amount: str, last: str) -> None:
+    # 90 EUR at 1.20 for 100 USD: 8.00 gained, which the bounce takes back; at one rate nothing else is gained or lost
+    money = payment(
+        "P", "90.00", "2026-01-10", currency="EUR", applications=[{"invoice": "I", "amount": "100.00", "paid": "90.00"}]
+    )
+    rate = {"type": "fx_rate", "id": "only", "date": "2026-01-01", "base": "EUR", "quote": "USD", "rate": "1.20"}
+    end = {
+        "bounce": {"type": "payment_reversal", "id": "B", "payment": "P", "date": "2026-04-10", "reason": "R01"},
+        "unapplication": {"type": "unapplication", "id": "B", "payment": "P", "invoice": "I", "date": "2026-04-10"},
+    }[last]
+    cli.post(*parties(), rate, invoice("I", "2026-01-05", one_time("100.00")), money, *_undone(kind, amount), end)
+    cli.ok("verify")
+    left = {"cash": "108.00", "customer_balance": "108.00"} if last == "unapplication" else {}
+    totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+    assert totals == {"accounts_receivable": "100.00", **left, "deferred_revenue": "100.00"}

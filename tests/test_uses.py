@@ -362,3 +362,20 @@ def test_after_it_came_back_the_subsidiarys_money_is_its_own(cli: Cli) -> None:
     put = {**application("A", "40.00", "2026-03-06", "T"), "customer": "child"}
     end = _recognised(cli, *GROUP, THEIRS, MUMS, note, back, own, put, refund("40.00", "2026-03-10", of="Q"))
     assert end == {"accounts_receivable": "20.00", "refunds": "40.00", "revenue": "60.00"}
+
+
+def test_tax_that_was_withheld_with_it_is_due_again(cli: Cli) -> None:
+    tax = {"type": "tax_code", "id": "tds", "name": "TDS", "rate": "0.10"}
+    withheld = [{"invoice": "T", "amount": "90.00", "withheld": [{"code": "tds", "amount": "10.00"}]}]
+    money = {**MUMS, "amount": "90.00", "applications": withheld}
+    assert _recognised(cli, *GROUP, tax, THEIRS, money) == {
+        "cash": "90.00",
+        "revenue": "100.00",
+        "tax_withheld": "10.00",
+    }
+    cli.post(*BACK["reversal"])
+    cli.ok("verify")
+    assert {role: f"{amount:.2f}" for role, amount in cli.totals().items()} == {
+        "accounts_receivable": "100.00",
+        "revenue": "100.00",
+    }
