@@ -104,6 +104,9 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
         raise Refused("invoice", invoice, f"expected an invoice that {kind} {ref} was put onto")
     first = min(item.on_day for item in found)
     amounts = {item.money_id: item.amount for item in found}
+    if kind == "application":
+        for money_id, amount in _taken_off(books, str(ref)):
+            amounts[money_id] = max(amounts.get(money_id, 0) - amount, 0)
     return _Put(
         f"{kind} {ref}",
         row.customer,
@@ -114,6 +117,20 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
         first,
         amounts,
     )
+
+
+def _taken_off(books: Books, application: str) -> list[tuple[int, int]]:
+    """What other documents took off again of what an application had put onto an invoice, by money."""
+    rows = books.connection.execute(
+        text(
+            "select u.money_id, -sum(u.amount_minor)::bigint as amount from document d"
+            " left join document_key b on b.type = 'beside' and b.ref = 'unapplication:' || d.ref"
+            " join money_use u on u.document_id in (d.document_id, b.document_id) and u.invoice_id <> 0 and u.amount_minor < 0"
+            " where d.type = 'unapplication' and d.body::json ->> 'application' = :application group by 1"
+        ),
+        {"application": application},
+    )
+    return [(row.money_id, row.amount) for row in rows]
 
 
 def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, document_id: int) -> int:

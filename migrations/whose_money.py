@@ -42,7 +42,8 @@ _MOVED = sa.text(
     """
     select e.entry_id, e.document_id, e.occurred_on, d.type, d.ref, d.body, r.code, p.amount, a.entity, a.currency,
            a.role as debit, a.subject as debit_subject, b.role as credit, b.subject as credit_subject
-    from entry e join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0) join posting p using (customer_id, entry_id)
+    from entry e join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0)
+    join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id
     join rule r on r.number = p.rule
     join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account
     join account b on b.customer_id = p.customer_id and b.account_id = p.credit_account

@@ -148,3 +148,12 @@ def test_a_void_below_zero_leaves_each_payment_its_own(cli: Cli) -> None:
     cli.ok("verify")
     cli.post(bounced("2026-03-01", "Q"))
     assert _totals(cli) == {"accounts_receivable": "140.00", "deferred_revenue": "140.00"}
+
+
+def test_an_application_is_taken_back_once(cli: Cli) -> None:
+    cli.post(*HEAD, sold(), payment("P", "100.00", "2026-01-10"))
+    cli.post(application("A", "40.00", "2026-01-11", "I"), application("X", "60.00", "2026-01-12", "I"))
+    cli.post(unapplied("2026-02-05", application="A"))
+    assert "expected at most 0.00, what of application A lies on invoice I" in cli.refuse(
+        {**unapplied("2026-02-06", application="A"), "id": "V"}
+    )
