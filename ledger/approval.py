@@ -22,6 +22,7 @@ from ledger.dates import LAST_DAY
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_minor, to_text
 from ledger.reports import Column, Filters, Report, narrowed
+from ledger.uses import undone_of
 from ledger.wallets import Wallets
 
 KINDS = ("refund", "credit_note", "write_off", "manual_entry")
@@ -90,19 +91,38 @@ def approve(books: Books, source: Source, doc: Approvable, amount: int, invoice_
 
 
 def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id: int | None) -> int:
-    """What documents before gave back of the same payment, or took of the same invoice, with taxes, that no person approved."""
+    """What documents before gave back of the same payment, or took of the same invoice, with taxes, that no person approved.
+
+    Less what came back of it since; of notes of no invoice, what they gave to the same customer.
+    """
     if isinstance(doc, documents.ManualEntry):
         return 0
     of = {"customer_id": source.customer.customer_id, "type": doc.type}
     if isinstance(doc, documents.Refund):
-        amounts = books.connection.scalars(
+        refunds = books.connection.execute(
             text(
-                "select body::json ->> 'amount' from document where customer_id = :customer_id and type = :type"
+                "select document_id, body::json ->> 'amount' as amount from document where customer_id = :customer_id and type = :type"
                 " and body::json ->> :named = :ref and body::json ->> 'approved_by' is null"
             ),
             of | dict(zip(("named", "ref"), doc.money, strict=True)),
+        ).all()
+        return sum(
+            to_minor(documents.decimal_of(row.amount), source.currency) - undone_of(books, source, row.document_id)
+            for row in refunds
         )
-        return sum(to_minor(documents.decimal_of(amount), source.currency) for amount in amounts)
+    if invoice_id is None:
+        amounts = books.connection.scalars(
+            text(
+                "select l.amount_minor - coalesce((select sum(t.tax_minor) from line_tax t where t.customer_id = l.customer_id"
+                "  and t.document_id = l.document_id and t.invoice_id = l.document_id and t.line = l.line), 0)::bigint"
+                " from document d join credit_line l using (customer_id, document_id)"
+                " where d.customer_id = :customer_id and d.type = :type and d.body::json ->> 'invoice' is null"
+                " and d.body::json ->> 'entity' = :entity and d.body::json ->> 'currency' = :currency"
+                " and d.body::json ->> 'approved_by' is null"
+            ),
+            of | {"entity": source.entity, "currency": source.currency},
+        )
+        return sum(amounts)
     found = books.connection.scalar(
         text(
             "select sum(x.amount)::bigint from ("
@@ -115,7 +135,8 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
             "   and t.line = l.line), 0)::bigint from credit_line l join invoice i on i.customer_id = l.customer_id and i.ref = l.invoice"
             "  where l.customer_id = :customer_id and i.invoice_id = :invoice_id"
             ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id "
-            "where d.type = :type and d.body::json ->> 'approved_by' is null"
+            "where d.type = :type and d.body::json ->> 'approved_by' is null and not exists (select from document v"
+            " where v.customer_id = d.customer_id and v.type = 'credit_note_void' and v.body::json ->> 'credit_note' = d.ref)"
         ),
         of | {"invoice_id": invoice_id},
     )
@@ -141,6 +162,8 @@ def _needed(books: Books, source: Source, doc: Approvable, total: int) -> str | 
         f"refunds of {' '.join(doc.money)}"
         if isinstance(doc, documents.Refund)
         else f"credit notes of invoice {doc.invoice}"
+        if doc.invoice is not None
+        else f"credit notes of no invoice to customer {source.customer.ref}"
     )
     return (
         f"{what} that nobody approved come to {to_text(total, functional)} {functional} with it, and beyond"

@@ -262,6 +262,59 @@ def test_no_limit_is_passed_in_parts(cli: Cli, connection: Connection, kind: str
     assert "all" in cli.ok("verify")
 
 
+def test_notes_of_no_invoice_add_up(cli: Cli, connection: Connection) -> None:
+    """50.00 and its 9.50 of tax, then 40.50, are 100.00; a cent more takes a second, another customer's is its own."""
+    _books(cli)
+    cli.post({"type": "customer", "id": "other", "name": "Other"})
+    first, second, third = (
+        {
+            "type": "credit_note", "id": ref, "customer": "globex", "entity": "us", "currency": "USD", "date": day,
+            "lines": [{"product": "seats", "amount": amount, **more}],
+        }
+        for ref, day, amount, more in (
+            ("a", "2026-02-10", "50.00", {"tax_codes": ["VAT"]}),
+            ("b", "2026-05-01", "40.50", {}),
+            ("c", "2026-01-20", "0.01", {}),
+        )
+    )  # fmt: skip
+    cli.post(first, second)
+    assert "credit notes of no invoice to customer globex that nobody approved come to 100.01 USD" in _refused(
+        cli, connection, third
+    )
+    cli.post(third | {"id": "d", "customer": "other"}, third | {"approved_by": "ann"})
+
+
+@pytest.mark.parametrize("kind", ["refund", "credit_note"])
+def test_what_came_back_is_not_counted(cli: Cli, connection: Connection, kind: str) -> None:
+    """A refund of 80.00 that failed, or a note that was voided, leaves all of 100.00."""
+    _books(cli)
+    if kind == "refund":
+        gone = {"type": "refund", "id": "a", "payment": "P", "date": "2026-02-10", "amount": "80.00"}
+        back = {
+            "type": "refund_reversal",
+            "id": "b",
+            "refund": "a",
+            "date": "2026-02-12",
+            "reason": "closed",
+        }
+    else:
+        gone = {
+            "type": "credit_note", "id": "a", "invoice": "I2", "date": "2026-02-10", "lines": [{"line": "1", "amount": "80.00"}],
+        }  # fmt: skip
+        back = {"type": "credit_note_void", "id": "b", "credit_note": "a", "date": "2026-02-12", "reason": "in error"}
+
+    rest = gone | {"id": "c", "date": "2026-03-10"}
+
+    def of(amount: str) -> Document:
+        return rest | ({"amount": amount} if kind == "refund" else {"lines": [{"line": "1", "amount": amount}]})
+
+    cli.post(gone)
+    _refused(cli, connection, of("20.01"))
+    cli.post(back)
+    assert "come to 100.01 USD" in _refused(cli, connection, of("100.01"))
+    cli.post(of("100.00"))
+
+
 def test_no_rule_s_limit_is_passed_in_parts(cli: Cli, connection: Connection) -> None:
     _books(cli)
     cli.post(rule("write_off"), NEXT["write_off"] | {"amount": "100.00"})
