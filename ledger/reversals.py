@@ -38,8 +38,10 @@ def post_unapplication(wallets: Wallets, doc: documents.Unapplication, document_
     invoice = find_invoice(books, theirs, put.invoice)
     lying = {piece.money_id: piece for piece in uses.on_invoice(books, theirs, invoice.invoice_id, doc.date)}
     pieces = [
-        lying[money_id].part(min(amount, lying[money_id].amount)) for money_id, amount in put.amounts.items() if money_id in lying
-    ]  # fmt: skip
+        _standing(lying[money_id], amount, paid)
+        for money_id, (amount, paid) in put.amounts.items()
+        if money_id in lying
+    ]
     most = sum(piece.amount for piece in pieces)
     amount = most if doc.amount is None else to_minor(doc.amount, invoice.currency)
     if amount > most or not most:
@@ -54,9 +56,16 @@ def post_unapplication(wallets: Wallets, doc: documents.Unapplication, document_
     return source.customer.customer_id
 
 
+def _standing(lying: Piece, amount: int, paid: int) -> Piece:
+    """What a document put onto an invoice of money, as far as that lies there: at what it was put there for."""
+    if amount >= lying.amount:
+        return lying
+    return replace(lying, amount=amount, paid=min(paid, lying.paid))
+
+
 @dataclass(frozen=True, slots=True)
 class _Put:
-    """What a document put onto an invoice: whose it is, who owes that, since when, and how much of which money."""
+    """What a document put onto an invoice: whose it is, who owes that, since when, and how much of which money, and of what came in."""
 
     name: str
     customer: str
@@ -65,7 +74,7 @@ class _Put:
     currency: str
     invoice: str
     on: date
-    amounts: dict[int, int]
+    amounts: dict[int, tuple[int, int]]
 
 
 def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
@@ -86,7 +95,8 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     invoice = row.body["invoice"] if kind == "application" else doc.invoice
     found = books.connection.execute(
         text(
-            "select u.money_id, c.ref as holder, sum(u.amount_minor)::bigint as amount, max(u.on_day) as on_day from document_key k"
+            "select u.money_id, c.ref as holder, sum(u.amount_minor)::bigint as amount, sum(u.paid_minor)::bigint as paid,"
+            " max(u.on_day) as on_day from document_key k"
             " join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id"
             " join money_use u on u.customer_id = i.customer_id and u.invoice_id = i.invoice_id"
             " join customer c on c.customer_id = i.customer_id"
@@ -103,10 +113,11 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     if not found:
         raise Refused("invoice", invoice, f"expected an invoice that {kind} {ref} was put onto")
     first = min(item.on_day for item in found)
-    amounts = {item.money_id: item.amount for item in found}
+    amounts = {item.money_id: (item.amount, item.paid) for item in found}
     if kind == "application":
-        for money_id, amount in _taken_off(books, str(ref)):
-            amounts[money_id] = max(amounts.get(money_id, 0) - amount, 0)
+        for money_id, amount, paid in _taken_off(books, str(ref)):
+            put, brought = amounts.get(money_id, (0, 0))
+            amounts[money_id] = max(put - amount, 0), max(brought - paid, 0)
     return _Put(
         f"{kind} {ref}",
         row.customer,
@@ -119,18 +130,18 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     )
 
 
-def _taken_off(books: Books, application: str) -> list[tuple[int, int]]:
+def _taken_off(books: Books, application: str) -> list[tuple[int, int, int]]:
     """What other documents took off again of what an application had put onto an invoice, by money."""
     rows = books.connection.execute(
         text(
-            "select u.money_id, -sum(u.amount_minor)::bigint as amount from document d"
+            "select u.money_id, -sum(u.amount_minor)::bigint as amount, -sum(u.paid_minor)::bigint as paid from document d"
             " left join document_key b on b.type = 'beside' and b.ref = 'unapplication:' || d.ref"
             " join money_use u on u.document_id in (d.document_id, b.document_id) and u.invoice_id <> 0 and u.amount_minor < 0"
             " where d.type = 'unapplication' and d.body::json ->> 'application' = :application group by 1"
         ),
         {"application": application},
     )
-    return [(row.money_id, row.amount) for row in rows]
+    return [(row.money_id, row.amount, row.paid) for row in rows]
 
 
 def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, document_id: int) -> int:

@@ -157,3 +157,20 @@ def test_an_application_is_taken_back_once(cli: Cli) -> None:
     assert "expected at most 0.00, what of application A lies on invoice I" in cli.refuse(
         {**unapplied("2026-02-06", application="A"), "id": "V"}
     )
+
+
+@pytest.mark.parametrize("off", ["A", "X"])
+def test_an_application_at_its_own_rate_is_taken_back_as_if_it_had_never_been(cli: Cli, off: str) -> None:
+    # the same money on the same invoice, at 50.00 EUR for 60.00 and at 22.00 EUR for 25.00
+    puts = {
+        ref: {**application(ref, amount, "2026-01-11", "I"), "currency": "EUR", "paid": paid, "payment": "P"}
+        for ref, amount, paid in (("A", "60.00", "50.00"), ("X", "25.00", "22.00"))
+    }
+    rest = puts["X" if off == "A" else "A"]
+    cli.post(*HEAD, sold(), payment("P", "100.00", "2026-01-10", currency="EUR", fx_rate="1.25"), rest)
+    without = _totals(cli)
+    cli.post(puts[off], unapplied("2026-01-20", application=off))
+    assert _totals(cli) == without
+    # and all that is left of P's own money can go out: 78.00 or 50.00 EUR
+    cli.post(refund("78.00" if off == "A" else "50.00"))
+    cli.ok("verify")
