@@ -1093,7 +1093,9 @@ class _Telling:
         )
         bad = self.bad[doc["id"]] = {}
         for line in self.lines[doc["invoice"]]:
-            net = lost.get(line.id, Fraction(0))
+            if line.id not in lost:
+                continue
+            net = lost[line.id]
             given = self._given(line, day)
             coming = min(
                 net, max(line.left - given if line.own else (line.covers - given) * self._not_back(line), Fraction(0))
