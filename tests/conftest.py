@@ -81,7 +81,7 @@ def url(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     name = f"test_{next(_names)}"
     admin = create_engine(make_url(server).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.exec_driver_sql(f"create database {name} template {embedded.DATABASE}")
+        connection.exec_driver_sql(f"create database {name} template {embedded.DATABASE} strategy file_copy")
     fresh = make_url(server).set(database=name).render_as_string(hide_password=False)
     monkeypatch.setenv("TICKMARK_DATABASE_URL", fresh)
     monkeypatch.setenv("TICKMARK_USER", "tester")

@@ -160,7 +160,7 @@ class Shelf:
     def _begin(self) -> None:
         self.end()
         with self._administrator() as connection:
-            connection.exec_driver_sql(f"create database {self.name} template {embedded.DATABASE}")
+            connection.exec_driver_sql(f"create database {self.name} template {embedded.DATABASE} strategy file_copy")
         self._engine = connect_engine(
             make_url(self.server).set(database=self.name).render_as_string(hide_password=False)
         )

@@ -309,7 +309,7 @@ def fresh(server: str) -> Any:
             made.pop().dispose()
         with admin.connect() as connection:
             connection.exec_driver_sql("drop database if exists property with (force)")
-            connection.exec_driver_sql(f"create database property template {embedded.DATABASE}")
+            connection.exec_driver_sql(f"create database property template {embedded.DATABASE} strategy file_copy")
         made.append(connect_engine(make_url(server).set(database="property").render_as_string(hide_password=False)))
         return made[0]
 
