@@ -72,9 +72,10 @@ class _List:
 
 
 _DOCUMENTS = (
-    "select d.document_id as cursor, {entity} as entity, d.body::jsonb ->> 'customer' as customer, d.document_id as number,"
+    "select d.document_id as cursor, {entity} as entity, coalesce(d.body::jsonb ->> 'customer', c.ref) as customer, d.document_id as number,"
     " d.type, d.ref as id, d.dated_on, d.body::jsonb ->> 'reference' as reference, d.body::jsonb -> 'external' as external,"
     " d.posted_at, d.posted_by from document d"
+    " left join customer c on c.customer_id = d.customer_id and c.customer_id > 0"
 )
 _LISTS: Mapping[str, _List] = {
     "customers": _List(
@@ -109,12 +110,12 @@ _LISTS: Mapping[str, _List] = {
         " from account a join customer c using (customer_id)",
         numbered=True,
     ),
-    "documents": _List(_DOCUMENTS.format(entity="d.body::jsonb ->> 'entity'"), numbered=True),
+    "documents": _List(_DOCUMENTS.format(entity=ENTITY_OF), numbered=True),
 }  # fmt: skip
 
 
 def _chosen(name: str, query: Mapping[str, Any]) -> _List:
-    """A list, or of documents those that are called so elsewhere: few, so that each is asked whose it is by what it names."""
+    """A list, or of documents those that are called so elsewhere."""
     named = [
         f"(d.customer_id, d.document_id) in ({of})"
         for of, wanted in (

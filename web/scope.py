@@ -16,28 +16,32 @@ from ledger.trace import EXPECTED, Step, Trace
 # Facts about parties that every entity shares; what else is of no entity needs a key for all. Who bills a customer may change it.
 _SHARED = ("customer", "customer_change", "product")
 
-# The entity that a document `d` is of: its own, or that of what it names.
-ENTITY_OF = """coalesce(
-    d.body::jsonb ->> 'entity',
-    (select c.entity from contract c where c.ref = coalesce(d.body::jsonb ->> 'contract', (
-        select n.body::jsonb ->> 'contract' from document_key k join document n using (customer_id, document_id)
-        where k.type = 'contract_cost' and k.ref = d.body::jsonb ->> 'cost')) limit 1),
-    (select i.entity from invoice i where i.ref = coalesce(d.body::jsonb ->> 'invoice', (
-        select n.body::jsonb ->> 'invoice' from document_key k join document n using (customer_id, document_id)
-        where k.type = 'write_off' and k.ref = d.body::jsonb ->> 'write_off')) limit 1),
-    (select o.entity from performance_obligation o where o.subject = 'obligation:' || (d.body::jsonb ->> 'obligation') limit 1),
-    (select n.body::jsonb ->> 'entity' from document_key k join document n using (customer_id, document_id)
-     where (k.type, k.ref) in (('payment', d.body::jsonb ->> 'payment'), ('grant', d.body::jsonb ->> 'grant'),
-                               ('approval_rule', d.body::jsonb ->> 'rule'), ('application', d.body::jsonb ->> 'application'),
-                               ('transfer', d.body::jsonb ->> 'transfer'),
-                               ('unidentified_receipt', d.body::jsonb ->> 'receipt')) limit 1),
-    (select i.entity from document_key k join document n using (customer_id, document_id)
-     join invoice i on i.customer_id = n.customer_id and i.ref = n.body::jsonb ->> 'invoice'
-     where k.type = 'credit_note' and k.ref = d.body::jsonb ->> 'credit_note' limit 1),
-    (select p.body::jsonb ->> 'entity' from document_key k join document n using (customer_id, document_id)
-     join document p on p.customer_id = n.customer_id and p.type = 'payment' and p.ref = n.body::jsonb ->> 'payment'
-     where k.type = 'refund' and k.ref = d.body::jsonb ->> 'refund' limit 1)
-)"""
+# The documents that others name, by the field in which they do. A refund names a receipt by the document that said whose it is.
+_NAMED = {
+    "payment": "payment", "recovery": "recovery", "write_off": "write_off", "refund": "refund", "credit_note": "credit_note",
+    "application": "application", "grant": "grant", "cost": "contract_cost", "transfer": "transfer", "rule": "approval_rule",
+}  # fmt: skip
+
+# The entity that a document `d` is of: its own, or that of what it names, and of what that names in turn.
+ENTITY_OF = f"""coalesce(d.body::jsonb ->> 'entity', (
+    with recursive up(type, body) as (
+        select d.type, d.body::jsonb
+        union all
+        select n.type, n.body::jsonb from up
+        cross join lateral (values {", ".join(f"('{kind}', up.body ->> '{field}')" for field, kind in _NAMED.items())},
+            (case up.type when 'refund' then 'receipt_identified' else 'unidentified_receipt' end, up.body ->> 'receipt')
+        ) named(type, ref)
+        join document_key k on (k.type, k.ref) = (named.type, named.ref)
+        join document n on n.customer_id = k.customer_id and n.document_id = k.document_id
+        where not up.body ? 'entity'
+    )
+    select coalesce(
+        up.body ->> 'entity',
+        (select c.entity from contract c where c.ref = up.body ->> 'contract' limit 1),
+        (select i.entity from invoice i where i.ref = up.body ->> 'invoice' limit 1),
+        (select o.entity from performance_obligation o where o.subject = 'obligation:' || (up.body ->> 'obligation') limit 1)
+    ) as entity from up order by entity limit 1
+))"""
 
 # Whether an entry `e` moves anything of other entities.
 ELSEWHERE = (

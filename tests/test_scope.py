@@ -1,0 +1,88 @@
+"""Whose each document is: of an entity's key is all that is of it, and nothing else, whatever kinds of documents there are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from ledger.errors import Problem, Refused
+from ledger.intake import post_lines
+from revrec.intake import TYPES
+from tests.conftest import Cli
+from tests.serving import MakeApp
+from tests.test_refusals_leave_nothing import BASE, NEXT
+from web import access
+from web.scope import ENTITY_OF, require_posted_within
+
+Document = dict[str, Any]
+
+# What is of no one entity: facts about parties, and prices, taxes and rates that all of them share.
+SHARED = {
+    "entity", "customer", "customer_change", "details", "product", "tax_code", "coupon", "fx_rate", "stand_alone_price",
+}  # fmt: skip
+# What is of `eu`, by how documents name it that name no entity.
+_NAMES_EU = (("grant", "GE"), ("invoice", "IE"), ("write_off", "WE"), ("refund", "RCRE"), ("recovery", "RCE"))
+
+
+def _whose(doc: Document) -> str | None:
+    if doc["type"] in SHARED:
+        return None
+    return "eu" if doc.get("entity") == "eu" or any(doc.get(field) == ref for field, ref in _NAMES_EU) else "us"
+
+
+def _posted(connection: Connection, doc: Document) -> list[Problem]:
+    problems: list[Problem] = []
+    post_lines(connection, [json.dumps(doc).encode()], TYPES, "tester", lambda problem, _raw: problems.append(problem))
+    return problems
+
+
+def _over_both(doc: Document) -> bool:
+    """Whether it moves what is of both: the invoice that it is about, or is, has lines of the other."""
+    of_lines = any(line.get("entity") == "eu" for line in doc.get("lines", ()))
+    return of_lines or bool({"M", "PM", "GE"} & {doc.get(field) for field in ("invoice", "payment", "grant")})
+
+
+def _within(connection: Connection, of: str) -> bool:
+    try:
+        require_posted_within(connection, "tester", (of,))
+    except Refused:
+        return False
+    return True
+
+
+def test_each_document_is_of_the_entity_that_it_or_what_it_names_is_of(cli: Cli, engine: Engine) -> None:
+    """So a key for that entity may post it, and one for another may not."""
+    cli.post(*BASE)
+    query = text(f"select {ENTITY_OF} from document d where (d.type, d.ref) = (:type, :id)")
+    for doc in NEXT:
+        whose = _whose(doc)
+        with engine.connect() as connection, connection.begin() as transaction:
+            assert not _posted(connection, doc), doc
+            assert connection.scalar(query, {"type": doc["type"], "id": doc["id"]}) == whose, doc
+            if whose:
+                within = {of for of in ("us", "eu") if _within(connection, of)}
+                assert within == (set() if _over_both(doc) else {whose}), doc
+            transaction.rollback()
+    assert {doc["type"] for doc in NEXT if _whose(doc)} == set(TYPES) - SHARED
+
+
+@pytest.mark.parametrize("of", ["us", "eu"])
+def test_a_key_lists_what_is_of_its_entity(cli: Cli, engine: Engine, make_books_app: MakeApp, of: str) -> None:
+    cli.post(*BASE)
+    with engine.begin() as connection:
+        key = access.create(connection, "someone", "viewer", "tester", (of,))
+    client, headers = make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
+    found: set[tuple[str, str]] = set()
+    after: str | None = "0"
+    while after is not None:
+        page = client.get(f"/v1/documents?after={after}", headers=headers).json
+        found |= {(row["type"], row["id"]) for row in page["rows"] if row["type"] != "beside"}
+        after = page["next"]
+    parts = {("invoice", "M@eu")} if of == "eu" else set()
+    assert found == {(doc["type"], doc["id"]) for doc in BASE if _whose(doc) == of} | parts
+    of_customer = client.get("/v1/documents?customer=globex&limit=500", headers=headers).json["rows"]
+    refunds = {row["id"] for row in of_customer if row["type"] == "refund"}
+    assert refunds == {doc["id"] for doc in BASE if doc["type"] == "refund" and _whose(doc) == of}
