@@ -106,12 +106,14 @@ def _notes(books: Books, source: Source, grant: Grant) -> list[_Note]:
     books.flush()
     rows = books.connection.execute(
         text(
-            "select x.document_id, x.invoice_id, x.line, d.dated_on,"
-            " coalesce(sum(x.amount_minor) filter (where x.subject = :subject), 0)::bigint as amount, max(x.part) + 1 as parts"
-            " from line_change x join document d using (customer_id, document_id)"
+            "select d.document_id, x.invoice_id, x.line, d.dated_on,"
+            " coalesce(sum(x.amount_minor) filter (where x.subject = :subject), 0)::bigint as amount,"
+            " max(x.part) filter (where x.undoes = 0) + 1 as parts from line_change x"
+            # less what of a note was taken back
+            " join document d on d.customer_id = x.customer_id and d.document_id = coalesce(nullif(x.undoes, 0), x.document_id)"
             " join invoice_line l on l.customer_id = x.customer_id and l.invoice_id = x.invoice_id and l.line = x.line"
             " where x.customer_id = :customer_id and x.kind = 'credit' and not x.rebill and l.subject = :subject and l.kind = 'shortfall'"
-            " group by 1, 2, 3, 4 order by d.dated_on desc, x.document_id desc"
+            " group by 1, 2, 3, 4 order by d.dated_on desc, d.document_id desc"
         ),
         {"customer_id": source.customer.customer_id, "subject": grant.subject},
     )

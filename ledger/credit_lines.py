@@ -6,7 +6,9 @@ Such as goodwill. It settles what is due of the invoice that the note is of; of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from sqlalchemy import text
 
 from ledger import documents, uses
 from ledger.approval import approve
@@ -94,6 +96,55 @@ def record(books: Books, source: Source, invoice: str | None, lines: Sequence[Cr
                 "line_tax", customer_id=customer_id, document_id=source.document_id, invoice_id=source.document_id, line=line.line,
                 position=position, tax_code=tax.code, treatment=tax.treatment, included=tax.included, base_minor=-tax.base,
                 tax_minor=-tax.tax, computed_minor=None if tax.computed is None else -tax.computed, undoes=0,
+            )  # fmt: skip
+
+
+def given(books: Books, source: Source, note: int) -> list[CreditLine]:
+    """A note's own lines as they were posted."""
+    place = {"customer_id": source.customer.customer_id, "note": note}
+    taxes: dict[str, list[Tax]] = {}
+    for row in books.connection.execute(
+        text(
+            "select line, tax_code, treatment, included, -base_minor as base, -tax_minor as tax from line_tax"
+            " where customer_id = :customer_id and document_id = :note and invoice_id = :note and undoes = 0 order by line, position"
+        ),
+        place,
+    ):
+        taxes.setdefault(row.line, []).append(Tax(row.tax_code, row.treatment, row.base, row.tax, row.included))
+    rows = books.connection.execute(
+        text(
+            "select line, product, amount_minor from credit_line where customer_id = :customer_id and document_id = :note"
+            " order by length(line), line"
+        ),
+        place,
+    )
+    return [CreditLine(row.line, row.product, row.amount_minor, tuple(taxes.get(row.line, ()))) for row in rows]
+
+
+def again(note: str, lines: Sequence[CreditLine], there: int, due_of: str) -> list[Movement]:
+    """What a note's own lines had taken is there again: the last of it off the customer's balance, so much is there, the rest is due."""
+    due = sum(line.gross for line in lines) - there
+    found = []
+    for rule, amount, subject, product in taken(note, lines):
+        part = min(amount, due)
+        due -= part
+        event = rule.replace("credit.", "credit_void.")
+        found += [
+            Movement(event, part, due_of, subject, product),
+            Movement(f"{event}_from_balance", amount - part, CUSTOMER, subject, product),
+        ]
+    of_bases = [replace(movement, rule="credit_void.tax_base") for movement in bases(lines)]
+    return [*found, *of_bases]
+
+
+def record_again(books: Books, source: Source, note: int, lines: Sequence[CreditLine]) -> None:
+    """Gather that taxes of a note's own lines are owed again."""
+    for line in lines:
+        for position, tax in enumerate(line.taxes, 1):
+            books.add_row(
+                "line_tax", customer_id=source.customer.customer_id, document_id=source.document_id, invoice_id=note, line=line.line,
+                position=position, tax_code=tax.code, treatment=tax.treatment, included=tax.included, base_minor=tax.base,
+                tax_minor=tax.tax, undoes=note,
             )  # fmt: skip
 
 

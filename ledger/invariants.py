@@ -473,16 +473,21 @@ QUESTIONS = (
            where coalesce(g.amount, 0) <> greatest(-i.total_minor, 0)""",
     ),
     Question(
-        "every credit of no line of an invoice lowered revenue by what it says",
+        "every credit of no line of an invoice lowered revenue by what it says, or by nothing where its note was taken back",
         "credits of no line",
         "select count(*) from credit_line",
         _SIDES
-        + """, lowered as (
+        + """, taken_back as (
+               select v.customer_id, v.body::json ->> 'credit_note' as ref from document_key k join document v using (customer_id, document_id)
+               where k.type = 'credit_note_void'
+           ), lowered as (
                select customer_id, entity, currency, subject, product, sum(net) as amount from sides
                where role = 'revenue' and subject like 'credit_note:%' group by 1, 2, 3, 4, 5
            ), stated as (
-               select l.customer_id, l.entity, l.currency, 'credit_note:' || k.ref as subject, l.product, sum(l.amount_minor) as amount
-               from credit_line l join document_key k using (customer_id, document_id) group by 1, 2, 3, 4, 5
+               select l.customer_id, l.entity, l.currency, 'credit_note:' || k.ref as subject, l.product,
+                      sum(case when v.ref is null then l.amount_minor else 0 end) as amount
+               from credit_line l join document_key k using (customer_id, document_id)
+               left join taken_back v on v.customer_id = k.customer_id and v.ref = k.ref group by 1, 2, 3, 4, 5
            )
            select format('%s, %s: <%s|%s> of <%s|%s>', subject, product, l.amount, currency, s.amount, currency)
            from stated s full join lowered l using (customer_id, entity, currency, subject, product)

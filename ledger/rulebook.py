@@ -1706,6 +1706,28 @@ _RULES = (
             (832, "opening", "opening_balances", "what was taken over is due again"),
             (833, "between", "due_to_entities", "another entity's part is owed to it again"),
             (834, "tax", "tax_payable", "its tax is owed again"),
+            (890, "shortfall", "revenue", "the shortfall of a commitment is billed again"),
+            (891, "covered", "revenue", "a shortfall's bill covers usage again"),
+            (
+                892,
+                "revenue",
+                "revenue",
+                "what a line of its own took out of revenue, and had settled or was used, is due",
+            ),
+        )
+    ),
+    *(
+        Rule(
+            number,
+            f"credit_void.{what}_from_balance",
+            "customer_balance",
+            role,
+            f"A credit note is taken back: {why}.",
+            "ASC 606-10-32-43",
+        )
+        for number, what, role, why in (
+            (893, "revenue", "revenue", "what a line of its own took out of revenue is not the customer's any more"),
+            (894, "tax", "tax_payable", "the tax of a line of its own is not the customer's any more"),
         )
     ),
     Rule(

@@ -89,7 +89,7 @@ def undo(
     billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
     taxes = taken_taxes(books, customer_id, of.document_id)
     lines, taxes = undone_now(of, lines, taxes)
-    posted = _posted(books, customer_id, of.document_id)
+    posted = posted_by(books, customer_id, of.document_id)
     decided = obligations.decide(wallets, customer_id, source.document_id, [
         Correction(source.document_id, by, event, line.invoice_id, line.line, line.subject, line.now, on, undoes=of.document_id)
         for line in lines if line.of_terms
@@ -123,12 +123,12 @@ def undo(
         party = replace(source, currency=piece.currency)
         if piece.currency == source.currency:
             worth = posted.get((f"{of.kind}.balance", CUSTOMER, source.entity, source.currency))
-            entries.append((party, [_worth(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), worth)]))
+            entries.append((party, [worth_as(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), worth)]))
             continue
         to = clearing_subject(piece.currency, source.currency, undone=True)
         worth = posted.get((f"{of.kind}.balance_exchanged", CUSTOMER, source.entity, piece.currency))
         entries.append((party, [
-            _worth(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth),
+            worth_as(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth),
             _exchanged(source, of, event, (piece.paid, rail, to), piece.currency, posted),
         ]))  # fmt: skip
     for party, movements in entries:
@@ -183,7 +183,7 @@ def _exchanged(
     amount, rail, to = moved
     place = (f"{of.kind}.exchanged", clearing_subject(currency, source.currency), source.entity, source.currency)
     movement = Movement(f"{event}.exchanged", amount, rail, to, currency=source.currency)
-    return _worth(movement, posted.get(place))
+    return worth_as(movement, posted.get(place))
 
 
 @dataclass(slots=True)
@@ -208,7 +208,7 @@ class _Back:
         if rate is not None:
             return movement
         place = (f"{self.of.kind}.{what}{self._over}", subject, self.source.entity, self.source.currency)
-        return _worth(movement, self.posted.get(place))
+        return worth_as(movement, self.posted.get(place))
 
     def of_line(self, line: TakenLine) -> list[Movement]:
         """What a line gets back."""
@@ -256,14 +256,14 @@ class _Back:
         return movements
 
 
-def _worth(movement: Movement, posted: tuple[int, int] | None) -> Movement:
+def worth_as(movement: Movement, posted: tuple[int, int] | None) -> Movement:
     """A movement that counts for what the posting it undoes counted for, where that is known."""
     if posted is None or not posted[0] or not movement.amount:
         return movement
     return replace(movement, functional=share(posted[1], movement.amount, posted[0]))
 
 
-def _posted(books: Books, customer_id: int, document_id: int) -> dict[tuple[str, ...], tuple[int, int]]:
+def posted_by(books: Books, customer_id: int, document_id: int) -> dict[tuple[str, ...], tuple[int, int]]:
     """What a document moved by each rule into accounts of each subject, by entity and currency; and what it counted for."""
     rows = books.connection.execute(
         text(
