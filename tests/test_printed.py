@@ -121,6 +121,76 @@ def test_a_credit_note_says_what_it_takes_back(cli: Cli, connection: Connection)
     assert balance["customer_balance"] == "31.50"
 
 
+_NOTE = {
+    "type": "credit_note", "id": "CN", "invoice": "J", "date": "2026-02-05",
+    "lines": [{"line": "2", "amount": "30.00"}, {"line": "3", "amount": "5.50"}, {"product": "seats", "amount": "10.00", "tax_codes": ["VAT"]}],
+}  # fmt: skip
+_NOTE_VOID = {
+    "type": "credit_note_void",
+    "id": "CV",
+    "credit_note": "CN",
+    "date": "2026-02-20",
+    "reason": "wrong <customer>",
+}
+
+
+def test_a_note_taken_back_says_what_is_billed_again(cli: Cli, connection: Connection) -> None:
+    _books(cli, _bill(), payment("P", "385.00", "2026-02-03", ("J", "385.00")), _NOTE, _NOTE_VOID)
+    said = _text(printed.print_document(connection, "credit_note_void", "CV").html)
+    # the note was of 41.50 and 12.00, of which 10.00 settled J: the 43.50 that it left are there, 31.50 settle J again
+    assert "Cancellation" in said
+    assert "Takes back credit note CN of 5 Feb 2026 For invoice J of 31 Jan 2026" in said
+    assert "Billed again 53.50 USD" in said
+    assert "VAT on 40.00 8.00" in said
+    assert "GST on 5.00, included (0.50)" in said
+    assert "Total billed again 53.50 USD Taken from your balance 43.50 Due again of invoice J 10.00" in said
+    assert {row["invoice"]: row["due"] for row in cli.report("ar-aging")} == {"I": "120.00", "J": "10.00"}
+    assert "Total credited 53.50 USD" in _text(printed.print_document(connection, "credit_note", "CN").html)
+
+
+def test_a_note_of_no_invoice_taken_back_is_no_more_on_the_balance(cli: Cli, connection: Connection) -> None:
+    lines = [{"product": "seats", "amount": "10.00", "description": "Outage", "tax_codes": ["VAT"]}]
+    party = {"customer": "globex", "entity": "us", "currency": "USD"}
+    note = {"type": "credit_note", "id": "CN", **party, "date": "2026-02-05", "lines": lines}
+    _books(cli, note, _NOTE_VOID)
+    said = _text(printed.print_document(connection, "credit_note_void", "CV").html)
+    assert "Outage VAT 10.00 Value added tax VAT on 10.00 2.00" in said
+    assert "Total billed again 12.00 USD Taken from your balance 12.00" in said
+    assert "Due again" not in said
+
+
+def test_a_payment_that_came_back_says_what_is_due_again(cli: Cli, connection: Connection) -> None:
+    back = {
+        "type": "payment_reversal",
+        "id": "PR",
+        "payment": "P",
+        "date": "2026-02-09",
+        "reason": "R01 <funds>",
+        "fee": "4.00",
+    }
+    _books(
+        cli, _bill(), payment("P", "500.00", "2026-02-03", ("J", "385.00"), ("I", "100.00"), reference="cheque 7"), back,
+    )  # fmt: skip
+    sheet = printed.print_document(connection, "payment_reversal", "PR")
+    said = _text(sheet.html)
+    assert "Returned payment" in said
+    assert "Payment P of 3 Feb 2026 Its reference cheque 7 Reason R01 &lt;funds&gt; Returned 500.00 USD" in said
+    assert "I 5 Jan 2026 5 Jan 2026 100.00 USD J 31 Jan 2026 31 Jan 2026 385.00 USD" in said
+    assert "Taken from your balance 15.00 USD" in said
+    assert "ACH 021000021" in said
+    assert sheet.file == "returned-payment-pr"
+
+
+def test_a_payment_that_came_back_to_a_parent_names_whose_invoices_are_due(cli: Cli, connection: Connection) -> None:
+    child = {"type": "customer", "id": "child", "name": "Globex Labs", "parent": "globex"}
+    back = {"type": "payment_reversal", "id": "PR", "payment": "P", "date": "2026-02-09", "reason": "R01"}
+    bill = invoice("K", "2026-01-10", one_time("40.00"), customer="child")
+    _books(cli, child, bill, payment("P", "40.00", "2026-02-03", ("K", "40.00")), back)
+    said = _text(printed.print_document(connection, "payment_reversal", "PR").html)
+    assert "Notice to Globex Corporation" in said
+    assert "K Globex Labs 10 Jan 2026 10 Jan 2026 40.00 USD" in said
+
+
 def test_a_void_and_a_void_invoice(cli: Cli, connection: Connection) -> None:
     _books(
         cli,
@@ -243,5 +313,23 @@ def test_over_http_with_a_policy_that_lets_its_own_style_in(cli: Cli, engine: En
     assert get("/v1/print/statement/globex").status_code == 200
     assert get("/v1/print/statement/globex?entity=us", "eu").status_code == 404
     assert get("/v1/print/usage/u1").status_code == 422
+    cli.post(
+        payment("P", "9.00", "2026-02-03"),
+        {"type": "payment_reversal", "id": "PR", "payment": "P", "date": "2026-02-09", "reason": "R01"},
+    )
+    party = {"customer": "globex", "entity": "us", "currency": "USD"}
+    cli.post(
+        {
+            "type": "credit_note",
+            "id": "CN",
+            **party,
+            "date": "2026-02-05",
+            "lines": [{"product": "seats", "amount": "10.00"}],
+        },
+        _NOTE_VOID,
+    )
+    for kind, ref in (("payment_reversal", "PR"), ("credit_note", "CN"), ("credit_note_void", "CV")):
+        assert get(f"/v1/print/{kind}/{ref}").status_code == 200
+        assert get(f"/v1/print/{kind}/{ref}", "eu").status_code == 404
     assert get("/v1/print/invoice/I?format=doc").status_code == 422
     assert get("/v1/print/credit_note/none").status_code == 404

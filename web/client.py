@@ -292,7 +292,7 @@ class Tickmark:
         return self._bytes(f"jobs/{number}/file")
 
     def printed(self, kind: str, ref: str, form: str = "pdf", **options: str) -> bytes:
-        """An invoice, credit_note or invoice_void, or the statement of a customer (with entity, from and as_of), as it is sent: pdf or html."""
+        """An invoice, credit_note, invoice_void, credit_note_void or payment_reversal, or the statement of a customer (with entity, from and as_of), as it is sent: pdf or html."""
         query = {("from" if key == "since" else key): value for key, value in options.items()}
         return self._bytes(f"print/{kind}/{quote(ref)}", {"format": form, **query})
 

@@ -40,6 +40,7 @@ from web.charts import Series, chart
 from web.drill import drill, figure_link
 from web.guard import limited, require_all_entities, require_entities, who
 from web.picture import picture
+from web.printed import KINDS
 from web.scope import ELSEWHERE, ENTITY_OF, require_trace, seen_within
 from web.wording import day, money
 
@@ -366,7 +367,19 @@ def thing(kind: str, ref: str) -> str:
         wanted = ref if kind == "export" else f"{kind}:{ref}"
         found = tracing.trace(connection, wanted, partial(seen_within, connection, who().entities))
         trace = require_trace(connection, found, ref, who().entities)
-    return render_template("document.html", trace=trace)
+    return render_template("document.html", trace=trace, names=_NAMES, printed=kind in KINDS)
+
+
+# The documents that others name, by the field in which they do; a receipt is told by which of its kinds names it.
+_NAMES = {
+    **{field: field for field in (
+        "customer", "entity", "product", "invoice", "grant", "contract", "payment", "refund", "recovery", "write_off", "credit_note",
+        "application", "transfer",
+    )},
+    "payer": "customer", "parent": "customer", "from_invoice": "invoice", "cost": "contract_cost", "rule": "approval_rule", "opening": "dispute",
+    "takes_back": "customer_credit", "account": "money_account", "from_account": "money_account", "to_account": "money_account",
+    "fee_account": "money_account", "receipt": "unidentified_receipt",
+}  # fmt: skip
 
 
 @blueprint.get("/invoices/<path:ref>")

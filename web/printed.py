@@ -1,4 +1,4 @@
-"""Invoices, credit notes and statements as people send them: HTML that prints, and PDF.
+"""Invoices, credit notes, notices and statements as people send them: HTML that prints, and PDF.
 
 They say what the postings say; how parties are named and reached is what `details` documents said on the day.
 """
@@ -17,9 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from sqlalchemy import Connection, text
 
 from ledger import personal
+from ledger.documents import decimal_of
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import Invoice, read_invoice
-from ledger.money import grouped
+from ledger.money import grouped, to_minor
 from ledger.reports import AGING_BUCKETS, Filters, ar_aging, wallet
 from ledger.statements import statement
 from web.wording import day, money
@@ -35,7 +36,7 @@ class Sheet:
 
     title: str
     html: str
-    invoice: str = ""  # the invoice it is about
+    entity: str = ""  # whose it is
 
     @property
     def file(self) -> str:
@@ -79,19 +80,16 @@ def style() -> str:
     return files("web").joinpath("static/print.css").read_text(encoding="utf-8")
 
 
-def _made(template: str, title: str, invoice: Invoice | None = None, **facts: object) -> Sheet:
+def _made(template: str, title: str, invoice: Invoice | None = None, **facts: Any) -> Sheet:
     html = _templates().get_template(template).render(title=title, css=style(), invoice=invoice, **facts)
-    return Sheet(title, html, invoice.ref if invoice is not None else "")
+    return Sheet(title, html, facts["seller"].entity)
 
 
 def print_document(connection: Connection, kind: str, ref: str) -> Sheet:
-    """An invoice, a credit note or the void of an invoice. Raises UnknownReference, or Refused for another kind."""
-    makers: Mapping[str, Callable[[Connection, str], Sheet]] = {
-        "invoice": print_invoice, "credit_note": partial(_credit, "credit_note"), "invoice_void": partial(_credit, "invoice_void"),
-    }  # fmt: skip
-    if kind not in makers:
-        raise Refused("kind", kind, f"expected one of {', '.join(makers)}")
-    return makers[kind](connection, ref)
+    """A document of one of `KINDS`. Raises UnknownReference, or Refused for another kind."""
+    if kind not in _MAKERS:
+        raise Refused("kind", kind, f"expected one of {', '.join(KINDS)}")
+    return _MAKERS[kind](connection, ref)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +99,7 @@ class _Party:
     name: str
     details: Mapping[str, Any]
     tax_id: str | None
+    entity: str = ""
 
     @property
     def lines(self) -> list[str]:
@@ -118,7 +117,7 @@ class _Party:
 def _seller(connection: Connection, entity: str, on: date) -> _Party:
     name = connection.scalar(text("select name from entity where entity = :entity"), {"entity": entity})
     details = personal.details(connection, on, entity=entity)
-    return _Party(details.get("name") or name or entity, details, None)
+    return _Party(details.get("name") or name or entity, details, None, entity)
 
 
 def _buyer(connection: Connection, customer: str, on: date, before: int | None = None) -> _Party:
@@ -258,47 +257,46 @@ def _credits(connection: Connection, found: Invoice) -> dict[str, Any] | None:
 
 
 def _credit(kind: str, connection: Connection, ref: str) -> Sheet:
-    """A credit note, or the void of an invoice, as it is sent: what it takes back, line by line."""
-    head: Any = connection.execute(
-        text(
-            "select d.customer_id, d.document_id, d.dated_on, d.body from document_key k join document d using (customer_id, document_id)"
-            " where k.type = :kind and k.ref = :ref"
-        ),
-        {"kind": kind, "ref": ref},
-    ).first()
-    if head is None:
-        raise UnknownReference(kind, ref, f"expected the id of a document of the type {kind} in the books")
-    body = json.loads(head.body)
+    """A credit note, the void of an invoice, or of a note, as it is sent: what it takes back, or bills again, line by line."""
+    head = _head(connection, kind, ref)
+    reason = json.loads(head.body).get("reason")
+    again = kind == "credit_note_void"
+    note = _head(connection, "credit_note", json.loads(head.body)["credit_note"]) if again else head
+    body = json.loads(note.body)
     found = read_invoice(connection, body["invoice"]) if body.get("invoice") else None
+    place = {
+        "customer": head.customer_id, "document": head.document_id, "note": note.document_id, "invoice": body.get("invoice"),
+        "undoes": note.document_id if again else 0, "sign": -1 if again else 1,
+    }  # fmt: skip
     changed = connection.execute(
         text(
-            "select l.line, sum(l.amount_minor)::bigint as amount from line_change l"
+            "select l.line, :sign * sum(l.amount_minor)::bigint as amount from line_change l"
             " join invoice_line i on i.customer_id = l.customer_id and i.invoice_id = l.invoice_id and i.line = l.line"
             # what it says of refunds, and of what lines below zero corrected elsewhere, is not what it takes back
             " join invoice n on n.customer_id = l.customer_id and n.invoice_id = l.invoice_id and :invoice in (n.ref, n.master)"
             " where l.customer_id = :customer and l.document_id = :document and i.kind <> 'between' and l.kind in ('credit', 'void')"
             " group by 1"
         ),
-        {"customer": head.customer_id, "document": head.document_id, "invoice": body.get("invoice")},
+        place,
     )
     # by line of the invoice, or of the note itself
     amounts: dict[tuple[str, bool], int] = {(row.line, False): row.amount for row in changed}
     own = connection.execute(
         text(
             "select l.line, l.amount_minor, p.name from credit_line l join product p using (product)"
-            " where l.customer_id = :customer and l.document_id = :document order by length(l.line), l.line"
+            " where l.customer_id = :customer and l.document_id = :note order by length(l.line), l.line"
         ),
-        {"customer": head.customer_id, "document": head.document_id},
+        place,
     ).all()
     amounts |= {(row.line, True): row.amount_minor for row in own}
     taxes = connection.execute(
         text(
-            "select t.line, t.invoice_id = t.document_id as own, t.tax_code, c.name, t.treatment, t.included,"
-            " -sum(t.base_minor)::bigint as base, -sum(t.tax_minor)::bigint as tax"
+            "select t.line, t.invoice_id = :note as own, t.tax_code, c.name, t.treatment, t.included,"
+            " -:sign * sum(t.base_minor)::bigint as base, -:sign * sum(t.tax_minor)::bigint as tax"
             " from line_tax t join tax_code c using (tax_code) where t.customer_id = :customer and t.document_id = :document"
-            " and t.undoes = 0 group by t.line, own, t.tax_code, c.name, t.treatment, t.included order by min(t.position), 3"
+            " and t.undoes = :undoes group by t.line, own, t.tax_code, c.name, t.treatment, t.included order by min(t.position), 3"
         ),
-        {"customer": head.customer_id, "document": head.document_id},
+        place,
     ).all()
     totals: dict[tuple[str, str, str, bool], list[int]] = {}
     for tax in taxes:
@@ -318,17 +316,76 @@ def _credit(kind: str, connection: Connection, ref: str) -> Sheet:
     ]  # fmt: skip
     shown = {treatment for _, _, treatment, _ in totals}
     total = sum(amounts.values()) + sum(tax for (_, _, _, included), (_, tax) in totals.items() if not included)
-    set_off = 0 if found is None else sum(one.amount for one in found.settlements if one.document == f"{kind}:{ref}")
+    settled = 0 if found is None else sum(one.amount for one in found.settlements if one.document == f"{kind}:{ref}")
     entity, customer = (body["entity"], body["customer"]) if found is None else (found.entity, found.customer)
     return _made(
         "credit.html",
         f"{'Credit note' if kind == 'credit_note' else 'Cancellation'} {ref}",
         found,
-        kind=kind, ref=ref, date=head.dated_on, reason=body.get("reason"), currency=body["currency"] if found is None else found.currency,
+        kind=kind, ref=ref, date=head.dated_on, reason=reason, note=note if again else None, currency=body["currency"] if found is None else found.currency,
         seller=_seller(connection, entity, head.dated_on), buyer=_buyer(connection, customer, head.dated_on, head.document_id),
         lines=lines, taxes=[(*key, *sums) for key, sums in totals.items()], total=total,
-        set_off=set_off, notes=[said for treatment, said in (("reverse_charge", REVERSE_CHARGE), ("exempt", EXEMPT)) if treatment in shown],
+        set_off=place["sign"] * settled, notes=[said for treatment, said in (("reverse_charge", REVERSE_CHARGE), ("exempt", EXEMPT)) if treatment in shown],
     )  # fmt: skip
+
+
+def _head(connection: Connection, kind: str, ref: str) -> Any:
+    """A document as it is in the books. Raises UnknownReference."""
+    head: Any = connection.execute(
+        text(
+            "select d.customer_id, d.document_id, d.ref, d.dated_on, d.body, c.ref as customer from document_key k"
+            " join document d using (customer_id, document_id) join customer c using (customer_id) where k.type = :kind and k.ref = :ref"
+        ),
+        {"kind": kind, "ref": ref},
+    ).first()
+    if head is None:
+        raise UnknownReference(kind, ref, f"expected the id of a document of the type {kind} in the books")
+    return head
+
+
+def _returned(connection: Connection, ref: str) -> Sheet:
+    """The notice that a payment came back: which invoices are due again, and what of it had paid none."""
+    head = _head(connection, "payment_reversal", ref)
+    body = json.loads(head.body)
+    payment = _head(connection, "payment", body["payment"])
+    paid = json.loads(payment.body)
+    invoices = connection.execute(
+        text(
+            "select i.ref, c.ref as customer from document_key k join money_use u on u.document_id = k.document_id and u.money_id = :payment"
+            " join invoice i on i.customer_id = u.customer_id and i.invoice_id = u.invoice_id join customer c on c.customer_id = i.customer_id"
+            # of others' invoices, the document beside it
+            " where (k.type, k.ref) in (('payment_reversal', :ref), ('beside', 'payment_reversal:' || :ref))"
+            " group by i.ref, c.ref, i.issued_on having sum(u.amount_minor) < 0 order by i.issued_on, i.ref"
+        ),
+        {"ref": ref, "payment": payment.document_id},
+    )
+    due = []
+    for row in invoices:
+        found = read_invoice(connection, row.ref)
+        again = -sum(one.amount for one in found.settlements if one.document == f"payment_reversal:{ref}")
+        due.append(
+            {"invoice": found, "again": again, "of": None if row.customer == head.customer else found.customer_name}
+        )
+    unapplied: int = connection.scalar(
+        text(
+            "select -coalesce(sum(u.paid_minor), 0)::bigint from money_use u where u.customer_id = :customer and u.document_id = :document"
+            " and u.invoice_id = 0"
+        ),
+        {"customer": head.customer_id, "document": head.document_id},
+    )
+    return _made(
+        "returned.html", f"Returned payment {ref}", ref=ref, date=head.dated_on, reason=body["reason"], payment=payment, paid=paid,
+        amount=to_minor(decimal_of(paid["amount"]), paid["currency"]), due=due, unapplied=unapplied, currency=paid["currency"],
+        seller=_seller(connection, paid["entity"], head.dated_on), buyer=_buyer(connection, paid["customer"], head.dated_on, head.document_id),
+    )  # fmt: skip
+
+
+# What is printed of a document, by its kind.
+_MAKERS: Mapping[str, Callable[[Connection, str], Sheet]] = {
+    "invoice": print_invoice, "credit_note": partial(_credit, "credit_note"), "invoice_void": partial(_credit, "invoice_void"),
+    "credit_note_void": partial(_credit, "credit_note_void"), "payment_reversal": _returned,
+}  # fmt: skip
+KINDS = tuple(_MAKERS)
 
 
 def print_statement(connection: Connection, customer: str, entity: str, since: date | None, until: date) -> Sheet:

@@ -485,7 +485,7 @@ class Print(MethodView):
     @blueprint.alt_response(404, response=_NOT_FOUND)
     @blueprint.alt_response(422, response=_REFUSED)
     def get(self, query: dict[str, Any], kind: str, ref: str) -> Response:
-        """An invoice, credit_note, invoice_void, or the statement of a customer: HTML, or with format=pdf a PDF."""
+        """An invoice, credit_note, invoice_void, credit_note_void or payment_reversal, or the statement of a customer: HTML, or with format=pdf a PDF."""
         return sheet_answer(kind, ref, query["format"], query["entity"], query["since"], query["as_of"])
 
 

@@ -177,7 +177,10 @@ def rules(form: str) -> None:
 
 
 @click.command("print")
-@click.argument("kind", type=click.Choice(["invoice", "credit_note", "invoice_void", "statement"]))
+@click.argument(
+    "kind",
+    type=click.Choice(["invoice", "credit_note", "invoice_void", "credit_note_void", "payment_reversal", "statement"]),
+)
 @click.argument("ref")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A file ending in .pdf or .html."
@@ -188,7 +191,7 @@ def rules(form: str) -> None:
     "--to", "--as-of", "until", type=DAY, help="Statements: the last day shown; the last day of the books by default."
 )
 def print_(kind: str, ref: str, output: Path, entity: str | None, since: date | None, until: date | None) -> None:
-    """Write invoice, credit note or void REF, or the statement of account of customer REF, as it is sent: PDF or HTML."""
+    """Write invoice, credit note, void or returned payment REF, or the statement of account of customer REF, as it is sent: PDF or HTML."""
     from ledger import periods
     from ledger.database import opened
     from ledger.reports import last_day
