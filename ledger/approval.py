@@ -21,6 +21,7 @@ from ledger.books import HOUSE, HOUSE_REF, Books, Source
 from ledger.dates import LAST_DAY
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_minor, to_text
+from ledger.payments import read_payment
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.uses import undone_of
 from ledger.wallets import Wallets
@@ -99,6 +100,7 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
         return 0
     of = {"customer_id": source.customer.customer_id, "type": doc.type}
     if isinstance(doc, documents.Refund):
+        money_id = read_payment(books, *reversed(doc.money)).document_id
         refunds = books.connection.execute(
             text(
                 "select document_id, body::json ->> 'amount' as amount from document where customer_id = :customer_id and type = :type"
@@ -107,7 +109,7 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
             of | dict(zip(("named", "ref"), doc.money, strict=True)),
         ).all()
         return sum(
-            to_minor(documents.decimal_of(row.amount), source.currency) - undone_of(books, source, row.document_id)
+            to_minor(documents.decimal_of(row.amount), source.currency) - undone_of(books, row.document_id, money_id)
             for row in refunds
         )
     if invoice_id is None:
@@ -292,7 +294,9 @@ _APPROVALS = """
         where d.type = 'manual_entry'
         union all
         (select u.entity, u.paid_currency, null::bigint from money_use u
-         where d.type = 'refund' and u.customer_id = d.customer_id and u.document_id = d.document_id limit 1)
+         -- what it gave back of another customer's invoices, the document beside it says
+         where d.type = 'refund' and u.document_id in (d.document_id, (
+             select b.document_id from document_key b where b.type = 'beside' and b.ref = 'refund:' || d.ref)) limit 1)
         union all
         select i.entity, i.currency, coalesce((
             select sum(l.amount_minor) from line_change l where l.customer_id = d.customer_id and l.document_id = d.document_id

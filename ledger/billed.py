@@ -257,7 +257,7 @@ def taken_later(books: Books, invoice: BilledInvoice, on: date) -> Counter[str]:
             "  where customer_id = :customer_id and invoice_id = :invoice_id union all"
             " select document_id, line, -tax_minor from line_tax"
             "  where customer_id = :customer_id and invoice_id = :invoice_id and document_id <> invoice_id) x "
-            "join document d on d.customer_id = :customer_id and d.document_id = x.document_id and d.dated_on > :on group by 1"
+            "join document d on d.customer_id in (:customer_id, 0) and d.document_id = x.document_id and d.dated_on > :on group by 1"
         ),
         {"customer_id": invoice.source.customer.customer_id, "invoice_id": invoice.invoice_id, "on": on},
     )
@@ -296,8 +296,10 @@ def taken_by(books: Books, invoice: BilledInvoice, line: str) -> str:
     """What took something of a line since it was billed, as words to follow what is left of it."""
     rows = books.connection.execute(
         text(
-            "select coalesce(d.type, 'invoice') as type, coalesce(d.ref, n.ref) as ref, sum(x.amount_minor)::bigint as amount"
-            " from line_change x left join document d using (customer_id, document_id)"
+            "select coalesce(case d.type when 'beside' then split_part(d.ref, ':', 1) else d.type end, 'invoice') as type,"
+            " coalesce(case d.type when 'beside' then substr(d.ref, strpos(d.ref, ':') + 1) else d.ref end, n.ref) as ref,"
+            " sum(x.amount_minor)::bigint as amount"
+            " from line_change x left join document d on d.customer_id in (x.customer_id, 0) and d.document_id = x.document_id"
             " left join invoice n on n.customer_id = x.customer_id and n.invoice_id = x.document_id"
             " where x.customer_id = :customer_id and x.invoice_id = :invoice_id and x.line = :line"
             " group by x.document_id, 1, 2 having sum(x.amount_minor) <> 0 order by x.document_id"

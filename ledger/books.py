@@ -382,6 +382,8 @@ class Books:
 
         Entries are of their document's customer or of the house's documents: so these come from a document beside it, the house's.
         """
+        if any(source.document_id == number for number, _, _ in self._besides.values()):
+            return replace(source, customer=self.customer(customer))
         known = self._besides.get(source.document_id)
         if known is None:
             known = self._besides[source.document_id] = (self.number("document_number"), source.entity, on)

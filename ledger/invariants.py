@@ -578,8 +578,9 @@ QUESTIONS = (
                from (select customer_id, document_id, invoice_id, kind, amount_minor as amount from line_change
                      union all
                      select t.customer_id, t.document_id, t.invoice_id,
-                            d.type, -t.tax_minor
-                     from line_tax t join document d on d.customer_id = t.customer_id
+                            -- of what another customer paid, the document beside that of who paid
+                            case d.type when 'beside' then split_part(d.ref, ':', 1) else d.type end, -t.tax_minor
+                     from line_tax t join document d on d.customer_id in (t.customer_id, 0)
                           and d.document_id = case when t.undoes <> 0 then t.undoes else t.document_id end
                      where t.document_id <> t.invoice_id) x group by 1, 2
            ), left_there as (

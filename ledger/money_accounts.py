@@ -22,7 +22,9 @@ from ledger.verify import Watch
 from ledger.wallets import Wallets
 
 # What passes between customers and the house within an account: neither comes in nor goes out.
-_POOLING = [RULES[code].number for code in ("account.pooled_out", "account.pooled_in")]
+_POOLING = [
+    RULES[code].number for code in ("account.pooled_out", "account.pooled_in", "customer.cash_out", "customer.cash_in")
+]
 
 
 @dataclass(frozen=True, slots=True)

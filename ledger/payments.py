@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import currencies, documents, uses
-from ledger.between_customers import pass_on
+from ledger.between_customers import pass_back, pass_on
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.currencies import clearing_subject
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
@@ -224,7 +224,7 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
         _require_enough(settlement.paid, most, doc, f"what{of} was applied to invoice {left.ref} by {day}")
         back = unapply(books, theirs, left, _first(there, settlement.paid), on)
         if theirs is not source:
-            back = pass_on(books, theirs, source, on, back)
+            back = pass_back(books, theirs, source, on, back)
         settle(books, source, replace(settlement, on=on, day=day), back)
         return customer_id
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)

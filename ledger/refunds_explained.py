@@ -60,7 +60,7 @@ def later_refunds(books: Books, invoice: BilledInvoice, on: date) -> list[Refund
         by_document.setdefault(row.document_id, Counter())[row.line] += row.net
     dated = books.connection.execute(
         text(
-            "select document_id, ref, dated_on from document where customer_id = :customer_id and document_id = any(:documents)"
+            "select document_id, ref, dated_on from document where customer_id in (:customer_id, 0) and document_id = any(:documents)"
             " and dated_on >= :on order by dated_on, document_id"
         ),
         place | {"documents": list(by_document)},

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import documents, uses
-from ledger.between_customers import pass_on
+from ledger.between_customers import pass_back, pass_on, passed_for
 from ledger.books import Books, Movement, Source
 from ledger.currencies import clearing_subject
 from ledger.dates import LAST_DAY
@@ -52,7 +52,7 @@ def post_unapplication(wallets: Wallets, doc: documents.Unapplication, document_
         )
     back = unapply(books, theirs, invoice, applied(books, theirs, uses.first(pieces[::-1], amount)), doc.date)
     if theirs is not source:
-        pass_on(books, theirs, source, doc.date, back)
+        pass_back(books, theirs, source, doc.date, back)
     return source.customer.customer_id
 
 
@@ -242,7 +242,7 @@ def _bring_home(books: Books, source: Source, other: str, money_id: int, since: 
         back = _undo(books, theirs, pieces, on)
         back += [piece for piece in pieces if piece.invoice_id == uses.BALANCE and piece.amount > 0]
         for piece in uses.first_paid(back, came) if came > 0 else ():
-            pass_on(books, theirs, source, on, [_as_it_came(books, theirs, piece, on)])
+            pass_back(books, theirs, source, on, [_as_it_came(books, theirs, piece, on)])
         if came < 0:
             lying = replace(
                 pieces[0], invoice_id=uses.BALANCE, origin_id=0, currency=source.currency, amount=-came, paid=-came
@@ -257,34 +257,15 @@ def _as_it_came(books: Books, source: Source, piece: Piece, on: date) -> Piece:
     through = clearing_subject(piece.paid_currency, piece.currency, undone=True)
     books.post(source, on, [
         Movement("payment.reversed_exchanged", piece.amount, CUSTOMER, through, currency=piece.currency),
-        Movement("payment.put_back", piece.paid, through, CUSTOMER, currency=piece.paid_currency),
+        Movement(
+            "payment.put_back", piece.paid, through, CUSTOMER, currency=piece.paid_currency,
+            functional=passed_for(books, replace(source, currency=piece.paid_currency), piece.money_id, piece.paid),
+        ),
     ])  # fmt: skip
     uses.add(books, source, piece, on, -1)
     there = replace(piece, currency=piece.paid_currency, amount=piece.paid)
     uses.add(books, source, there, on)
     return there
-
-
-def recall(books: Books, source: Source, money_id: int, paid: int, on: date) -> None:
-    """Take so much of a document's money off what it pays of other customers: their invoices are due again, and it is the payer's.
-
-    What is put there on a later day comes off on that. As much as there is, where that is less.
-    """
-    for other in uses.with_others(books, source, money_id):
-        theirs = books.beside(source, other, on)
-        # what a note left with them goes first, as of the customer's own money
-        for piece in sorted(
-            uses.of_money(books, theirs, money_id, LAST_DAY), key=lambda piece: piece.invoice_id != uses.BALANCE
-        ):
-            part = piece.part_paid(min(piece.paid, paid))
-            if not part.paid:
-                continue
-            day = max(on, piece.since)
-            if piece.invoice_id != uses.BALANCE:
-                bill = _invoice_of(books, theirs, piece.invoice_id)
-                (part,) = unapply(books, theirs, bill, applied(books, theirs, [part]), day)
-            pass_on(books, theirs, source, day, [_as_it_came(books, theirs, part, day)])
-            paid -= part.paid
 
 
 def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> list[Piece]:

@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from ledger import billed, credits_back, documents, redraws, usage_lines, uses
 from ledger.approval import approve
+from ledger.between_customers import pass_cash, received_for
 from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.corrections import charged, lowered_by
@@ -31,7 +32,6 @@ from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments import read_payment
 from ledger.positions import available
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject
-from ledger.reversals import recall
 from ledger.taxes import tax_subject
 from ledger.undoing import Undone, undo
 from ledger.uses import Freed, Piece
@@ -41,8 +41,22 @@ _CUSTOMER = "customer"
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """What of a payment's money lies with a customer: who paid, or one whose invoices were paid; `source` is theirs, and its currency."""
+
+    source: Source
+    pieces: tuple[Piece, ...]
+    invoices: Mapping[int, str]
+
+    @property
+    def settled(self) -> list[Piece]:
+        """What of it lies on invoices."""
+        return [piece for piece in self.pieces if piece.invoice_id != uses.BALANCE]
+
+
+@dataclass(frozen=True, slots=True)
 class _Payment:
-    """A payment found by its id: what is left of it to give back from a day on, and where its money lies then."""
+    """A payment found by its id: what is left of it to give back from a day on, and with whom its money lies then, who paid first."""
 
     source: Source
     document_id: int
@@ -51,8 +65,7 @@ class _Payment:
     cash: str
     paid_on: date
     left: int
-    pieces: tuple[Piece, ...]
-    invoices: Mapping[int, str]
+    held: tuple[_Held, ...]
 
     @property
     def name(self) -> str:
@@ -60,9 +73,10 @@ class _Payment:
         return f"{self.field} {self.ref}"
 
     @property
-    def settled(self) -> list[Piece]:
-        """What of it lies on invoices."""
-        return [piece for piece in self.pieces if piece.invoice_id != uses.BALANCE]
+    def settled(self) -> list[tuple[_Held, Piece]]:
+        """What of it lies on invoices, whoever owes them, in the order in which it was put there."""
+        found = [(held, piece) for held in self.held for piece in held.settled]
+        return sorted(found, key=lambda item: (item[1].since, item[1].order))
 
 
 def _find_payment(wallets: Wallets, document_id: int, money: tuple[str, str], on: date) -> _Payment:
@@ -72,26 +86,41 @@ def _find_payment(wallets: Wallets, document_id: int, money: tuple[str, str], on
     body = found.body
     source = books.source(document_id, found.customer, found.entity, found.currency, on, brings_in=False)
     left = uses.left_of(books, source, found.document_id, f"{field_}:{ref}", on)
-    pieces = uses.of_money(books, source, found.document_id, on)
-    if sum(piece.paid for piece in pieces) < left:
+    parties = [
+        source,
+        *(
+            replace(source, customer=books.customer(other))
+            for other in uses.with_others(books, source, found.document_id)
+        ),
+    ]
+    pieces = [uses.of_money(books, party, found.document_id, on) for party in parties]
+    if sum(piece.paid for own in pieces for piece in own) < left:
         # it is put onto an invoice on a later day: what goes back before that is of the invoice, too
-        pieces += uses.later_than(pieces, uses.of_money(books, source, found.document_id, LAST_DAY))
+        pieces = [
+            own + uses.later_than(own, uses.of_money(books, party, found.document_id, LAST_DAY))
+            for party, own in zip(parties, pieces, strict=True)
+        ]
+    held = [_held(books, party, own) for party, own in zip(parties, pieces, strict=True)]
+    paid_on = date.fromisoformat(body["date"])
+    return _Payment(source, found.document_id, field_, ref, cash_named(body), paid_on, left, tuple(held))
+
+
+def _held(books: Books, party: Source, pieces: Sequence[Piece]) -> _Held:
     names = books.connection.execute(
         text("select invoice_id, ref from invoice where customer_id = :customer_id and invoice_id = any(:invoices)"),
-        {"customer_id": source.customer.customer_id, "invoices": [piece.invoice_id for piece in pieces]},
+        {
+            "customer_id": party.customer.customer_id,
+            "invoices": [number for piece in pieces for number in (piece.invoice_id, piece.origin_id)],
+        },
     )
-    paid_on = date.fromisoformat(body["date"])
-    names_ = {row.invoice_id: row.ref for row in names}
-    return _Payment(source, found.document_id, field_, ref, cash_named(body), paid_on, left, tuple(pieces), names_)
+    return _Held(party, tuple(pieces), {row.invoice_id: row.ref for row in names})
 
 
-def _with_what_others_owed(wallets: Wallets, payment: _Payment, amount: int, on: date) -> _Payment:
-    """A payment with what it takes off other customers' invoices first, where its own money is not enough to go back."""
-    needed = amount - sum(piece.paid for piece in payment.pieces)
-    if needed <= 0:
-        return payment
-    recall(wallets.books, payment.source, payment.document_id, needed, on)
-    return _find_payment(wallets, payment.source.document_id, (payment.field, payment.ref), on)
+def _posting(books: Books, payment: _Payment, held: _Held, on: date) -> Source:
+    """The source of what a document moves of who holds something of a payment's money: its own, or that beside it."""
+    if held is payment.held[0]:
+        return payment.source
+    return books.beside(payment.source, held.source.customer.ref, on)
 
 
 def require_at_most(amount: int, most: int, currency: str, what: str) -> None:
@@ -283,70 +312,107 @@ def _over(to: str) -> str:
 
 # What of an invoice goes back: the invoice, the money it is of, and the amounts of its lines, gross.
 _Split = tuple[BilledInvoice, Piece, dict[str, int]]
+# How much goes back of which invoice, and who owes it.
+_Planned = tuple[_Held, BilledInvoice, Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class _Going:
+    """What goes back of one who holds something of a payment's money: off the balance, of lines, and what of these other entities bear."""
+
+    source: Source
+    freed: Sequence[Freed]
+    split: Sequence[_Split]
+    others: Sequence[tuple[BilledInvoice, dict[str, int]]]
+    decided: Decided
+
+    @property
+    def paid(self) -> int:
+        """What it comes to, of the money that came in."""
+        return sum(item.piece.paid for item in self.freed) + sum(piece.paid for _, piece, _ in self.split)
 
 
 def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, obligations: Obligations) -> int:
-    """Pay money back: for the invoice named; else from the customer's balance, then for what the payment settled."""
+    """Pay money back: for the invoice named; else from the customer's balance, then for what the payment settled.
+
+    What the payment settled of other customers goes back of their balances and invoices, as it would had they paid it.
+    """
     payment = _find_payment(wallets, document_id, doc.money, doc.date)
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when {payment.name} came in")
     require_at_most(amount, payment.left, source.currency, f"what is left of {payment.name} on {doc.date}")
-    payment = _with_what_others_owed(wallets, payment, amount, doc.date)
     approve(books, source, doc, amount)
-    origin = None
-    if doc.invoice is not None:
-        origin = next((number for number, ref in payment.invoices.items() if ref == doc.invoice), None)
-        origin = _invoice_number(books, source, doc.invoice) if origin is None else origin
-        if not any(origin in (piece.invoice_id, piece.origin_id) for piece in payment.pieces):
-            settled = ", ".join(
-                f"{to_text(piece.amount, piece.currency)} of {payment.invoices[piece.invoice_id]}"
-                for piece in payment.settled
-            )
-            raise Refused(
-                "invoice", doc.invoice,
-                f"expected an invoice of which {payment.name} settles something that did not go back: it settles {settled or 'nothing'}",
-            )  # fmt: skip
-    settled_ = [piece for piece in payment.settled if origin in (None, piece.invoice_id)]
-    freed = _off_balance(books, payment, amount, doc.date, origin)
-    left = amount - sum(item.piece.paid for item in freed)
+    origin = None if doc.invoice is None else _settled_by(payment, doc.invoice)
+    freed = _off_balances(books, payment, amount, doc.date, origin)
+    left = amount - sum(item.piece.paid for _, item in freed)
+    settled = [(held, piece) for held, piece in _without(payment.settled, freed) if origin in (None, piece.invoice_id)]
     if left:
-        billed.stand_together(
-            books, source.customer.customer_id, [payment.invoices[piece.invoice_id] for piece in settled_]
-        )
-    plan = _plan(wallets, document_id, payment, uses.without(settled_, freed), left)
-    split, others, decided = _decide(wallets, document_id, doc.id, doc.date, "refund", plan, obligations)
+        _stand_together(books, settled)
+    plan = _plan(wallets, payment, settled, left, doc.date)
+    going = _decide(wallets, payment, doc.id, doc.date, "refund", freed, plan, obligations)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
     cash = cash_of(books, source.entity, source.currency, doc.account, payment.cash)
     fees = [Movement("payment.fee", fee, cash, cash)]
-    _go(wallets, payment, doc.date, "refund", cash, freed, split, others, decided, fees)
+    _go(wallets, payment, doc.date, "refund", cash, going, fees)
     return source.customer.customer_id
 
 
-def _invoice_number(books: Books, source: Source, ref: str) -> int | None:
-    found: int | None = books.connection.scalar(
-        text("select invoice_id from invoice where customer_id = :customer_id and ref = :ref"),
-        {"customer_id": source.customer.customer_id, "ref": ref},
+def _settled_by(payment: _Payment, ref: str) -> int:
+    """The number of an invoice of which a payment settles something, or settled what is on its customer's balance."""
+    for held in payment.held:
+        for piece in held.pieces:
+            for number in (piece.invoice_id, piece.origin_id):
+                if held.invoices.get(number) == ref:
+                    return number
+    settled = ", ".join(
+        f"{to_text(piece.amount, piece.currency)} of {held.invoices[piece.invoice_id]}"
+        for held, piece in payment.settled
     )
-    return found
+    raise Refused(
+        "invoice", ref,
+        f"expected an invoice of which {payment.name} settles something that did not go back: it settles {settled or 'nothing'}",
+    )  # fmt: skip
 
 
-def _off_balance(books: Books, payment: _Payment, amount: int, on: date, origin: int | None = None) -> list[Freed]:
-    """What of an amount goes back off the customer's balance: no more than stands there."""
-    source = payment.source
+def _stand_together(books: Books, settled: Sequence[tuple[_Held, Piece]]) -> None:
+    """Let the document under way count from the first day that is open in all entities that invoices with money on them are of."""
+    refs: dict[int, list[str]] = {}
+    for held, piece in settled:
+        refs.setdefault(held.source.customer.customer_id, []).append(held.invoices[piece.invoice_id])
+    for customer_id, of in refs.items():
+        billed.stand_together(books, customer_id, of)
+
+
+def _without(settled: Sequence[tuple[_Held, Piece]], freed: Sequence[tuple[_Held, Freed]]) -> list[tuple[_Held, Piece]]:
+    """What lies on invoices, less what changes places with money on the balance, in its order."""
     found = []
-    there: dict[str, int] = {}
-    for item in uses.off_balance(books, source, payment.pieces, on, origin):
-        currency = item.piece.currency
-        if currency not in there:
-            there[currency] = _unapplied(books, replace(source, currency=currency), on)
-        part = item.part_paid(min(item.piece.paid, amount))
-        if part.piece.amount > there[currency]:
-            part = item.part_paid(item.piece.part(there[currency]).paid)
-        if part.piece.paid:
-            found.append(part)
-            amount -= part.piece.paid
-            there[currency] -= part.piece.amount
+    for held in dict.fromkeys(id(held) for held, _ in settled):
+        own = [(of, piece) for of, piece in settled if id(of) == held]
+        rest = uses.without([piece for _, piece in own], [item for of, item in freed if id(of) == held])
+        found += [(own[0][0], piece) for piece in rest]
+    return sorted(found, key=lambda item: (item[1].since, item[1].order))
+
+
+def _off_balances(
+    books: Books, payment: _Payment, amount: int, on: date, origin: int | None = None
+) -> list[tuple[_Held, Freed]]:
+    """What of an amount goes back off the balances of those with whom the money lies: no more than stands there."""
+    found = []
+    for held in payment.held:
+        source = held.source
+        there: dict[str, int] = {}
+        for item in uses.off_balance(books, source, held.pieces, on, origin):
+            currency = item.piece.currency
+            if currency not in there:
+                there[currency] = _unapplied(books, replace(source, currency=currency), on)
+            part = item.part_paid(min(item.piece.paid, amount))
+            if part.piece.amount > there[currency]:
+                part = item.part_paid(item.piece.part(there[currency]).paid)
+            if part.piece.paid:
+                found.append((held, part))
+                amount -= part.piece.paid
+                there[currency] -= part.piece.amount
     return found
 
 
@@ -356,40 +422,58 @@ def _unapplied(books: Books, source: Source, on: date) -> int:
 
 
 def _plan(
-    wallets: Wallets, document_id: int, payment: _Payment, pieces: Sequence[Piece], amount: int
-) -> list[tuple[BilledInvoice, Piece]]:
+    wallets: Wallets, payment: _Payment, settled: Sequence[tuple[_Held, Piece]], amount: int, on: date
+) -> list[_Planned]:
     """How much goes back of which invoice, in the order in which the payment settled them."""
     plan = []
     left = amount
-    for piece in pieces:
+    for held, piece in settled:
         if left == 0:
             break
-        invoice = billed.find(wallets, document_id, payment.invoices[piece.invoice_id])
+        invoice = _billed(wallets, payment, held, piece, on)
         part = piece.part_paid(min(left, piece.paid))
         if part.amount > invoice.gross:
             part = piece.part(invoice.gross)
         if part.paid:
-            plan.append((invoice, part))
+            plan.append((held, invoice, part))
             left -= part.paid
     currency = payment.source.currency
     require_at_most(amount, amount - left, currency, f"what is left of what {payment.name} settled")
     return plan
 
 
+def _billed(wallets: Wallets, payment: _Payment, held: _Held, piece: Piece, on: date) -> BilledInvoice:
+    document_id = _posting(wallets.books, payment, held, on).document_id
+    return billed.find(wallets, document_id, held.invoices[piece.invoice_id])
+
+
 def _decide(
     wallets: Wallets,
-    document_id: int,
+    payment: _Payment,
     by: str,
     on: date,
     kind: str,
-    plan: Sequence[tuple[BilledInvoice, Piece]],
+    freed: Sequence[tuple[_Held, Freed]],
+    plan: Sequence[_Planned],
     obligations: Obligations,
-) -> tuple[list[_Split], list[tuple[BilledInvoice, dict[str, int]]], Decided]:
-    """What of each line goes back, what of it other entities bear, and how it is made up."""
-    split = [(invoice, piece, _by_line(wallets.books, invoice, piece.amount, on)) for invoice, piece in plan]
-    others = [item for invoice, _, by_line in split for item in _of_parts(wallets, document_id, invoice, by_line)]
-    of = [*((invoice, by_line) for invoice, _, by_line in split), *others]
-    return split, others, _given(wallets, document_id, by, on, kind, of, obligations)
+) -> list[_Going]:
+    """What goes back of each who holds something of it: of which lines, what of it other entities bear, and how it is made up."""
+    books = wallets.books
+    found = []
+    for held in payment.held:
+        off = [item for of, item in freed if of is held]
+        of_invoices = [(invoice, piece) for of, invoice, piece in plan if of is held]
+        if not off and not of_invoices:
+            continue
+        source = _posting(books, payment, held, on)
+        split = [(invoice, piece, _by_line(books, invoice, piece.amount, on)) for invoice, piece in of_invoices]
+        others = [
+            item for invoice, _, by_line in split for item in _of_parts(wallets, source.document_id, invoice, by_line)
+        ]
+        of = [*((invoice, by_line) for invoice, _, by_line in split), *others]
+        decided = _given(wallets, source.document_id, by, on, kind, of, obligations)
+        found.append(_Going(source, off, split, others, decided))
+    return found
 
 
 def _go(
@@ -398,18 +482,28 @@ def _go(
     on: date,
     kind: str,
     to: str,
-    freed: Sequence[Freed],
-    split: Sequence[_Split],
-    others: Sequence[tuple[BilledInvoice, dict[str, int]]],
-    decided: Decided,
+    going: Sequence[_Going],
     movements: Sequence[Movement] = (),
 ) -> None:
-    """Post that a payment's money goes back, by `refund` or `dispute`: off the balance, and of invoices."""
-    books, source = wallets.books, payment.source
+    """Post that a payment's money goes back, by `refund` or `dispute`: off balances, and of invoices; out of the cash of who paid."""
+    books = wallets.books
+    if all(item.source is not payment.source for item in going):
+        books.post(payment.source, on, movements)
+    for item in going:
+        if item.source is payment.source:
+            _go_back(wallets, item, on, kind, to, movements)
+            continue
+        worth = received_for(books, payment.source, payment.document_id, item.paid)
+        pass_cash(books, payment.source, item.source, on, item.paid, to, worth)
+        _go_back(wallets, item, on, kind, to)
+
+
+def _go_back(wallets: Wallets, going: _Going, on: date, kind: str, to: str, movements: Sequence[Movement] = ()) -> None:
+    books, source = wallets.books, going.source
     day = books.open_day(source, on)
     moved = list(movements)
     exchanged: list[list[Movement]] = []
-    for item in freed:
+    for item in going.freed:
         if item.piece.currency == source.currency:
             moved.append(Movement(f"{kind}.balance", item.piece.amount, _CUSTOMER, to))
         else:
@@ -418,21 +512,21 @@ def _go(
                 f"{kind}.balance_exchanged", item.piece.amount, _CUSTOMER, through, currency=item.piece.currency
             )
             exchanged.append([left, Movement(f"{kind}.exchanged", item.piece.paid, through, to)])
-    for invoice, piece, by_line in split:
+    for invoice, piece, by_line in going.split:
         if piece.currency == source.currency:
-            moved += _give_back(wallets, invoice, by_line, on, kind, to, decided)
+            moved += _give_back(wallets, invoice, by_line, on, kind, to, going.decided)
         else:
             through = clearing_subject(piece.currency, source.currency)
-            given = _give_back(wallets, invoice, by_line, on, kind, through, decided)
+            given = _give_back(wallets, invoice, by_line, on, kind, through, going.decided)
             of_invoice = [replace(movement, currency=piece.currency) for movement in given]
             exchanged.append([*of_invoice, Movement(f"{kind}.exchanged", piece.paid, through, to)])
     for entry in (moved, *exchanged):
         books.post(source, on, entry)
-    uses.give_back_freed(books, source, freed, on)
-    uses.give_back(books, source, [piece for _, piece, _ in split], on)
-    _net(wallets, [invoice for invoice, _, _ in split], day)
-    _post_parts(wallets, others, on, kind, to, decided)
-    decided.keep()
+    uses.give_back_freed(books, source, going.freed, on)
+    uses.give_back(books, source, [piece for _, piece, _ in going.split], on)
+    _net(wallets, [invoice for invoice, _, _ in going.split], day)
+    _post_parts(wallets, going.others, on, kind, to, going.decided)
+    going.decided.keep()
 
 
 def post_refund_reversal(
@@ -474,8 +568,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when {payment.name} came in")
     if doc.status == "lost":
-        refs = [payment.invoices[piece.invoice_id] for piece in payment.settled]
-        billed.stand_together(books, source.customer.customer_id, refs)
+        _stand_together(books, payment.settled)
     day = books.open_day(source, doc.date)
     subject = f"{payment.field}:{payment.ref}"
     rail = cash_of(books, source.entity, source.currency, doc.account, payment.cash)
@@ -509,15 +602,14 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         movements.append(Movement("dispute.won", amount, rail, subject))
         books.post(source, doc.date, movements)
         return source.customer.customer_id
-    payment = _with_what_others_owed(wallets, payment, amount, doc.date)
     # what the payment settled is lost first, then what of it was unapplied
-    plan = _reached(wallets, document_id, payment, amount)
-    left = amount - sum(piece.paid for _, piece in plan)
-    freed = _off_balance(books, payment, left, doc.date)
-    there = sum(item.piece.paid for item in freed)
+    plan = _reached(wallets, payment, amount, doc.date)
+    left = amount - sum(piece.paid for _, _, piece in plan)
+    freed = _off_balances(books, payment, left, doc.date)
+    there = sum(item.piece.paid for _, item in freed)
     require_at_most(left, there, source.currency, "what the customer has unapplied")
-    split, others, decided = _decide(wallets, document_id, doc.id, doc.date, "dispute", plan, obligations)
-    _go(wallets, payment, doc.date, "dispute", subject, freed, split, others, decided, movements)
+    going = _decide(wallets, payment, doc.id, doc.date, "dispute", freed, plan, obligations)
+    _go(wallets, payment, doc.date, "dispute", subject, going, movements)
     return source.customer.customer_id
 
 
@@ -568,12 +660,12 @@ def _lost_before(books: Books, payment: _Payment, doc: documents.Dispute, amount
     # one of which just so much is left comes before others
     def left_of(row: Any) -> int:
         return to_minor(documents.decimal_of(row.amount), source.currency) - uses.undone_of(
-            books, source, row.document_id
+            books, row.document_id, payment.document_id
         )
 
     for row in sorted(lost, key=lambda row: left_of(row) != amount):
         whole = to_minor(documents.decimal_of(row.amount), source.currency)
-        before = uses.undone_of(books, source, row.document_id)
+        before = uses.undone_of(books, row.document_id, payment.document_id)
         if row.dated_on <= doc.date and amount <= whole - before:
             return Undone(row.document_id, "dispute", payment.document_id, whole, (before, before + amount))
         most = max(most, whole - before if row.dated_on <= doc.date else 0)
@@ -582,13 +674,15 @@ def _lost_before(books: Books, payment: _Payment, doc: documents.Dispute, amount
     raise AssertionError("one that is large enough was found")
 
 
-def _reached(wallets: Wallets, document_id: int, payment: _Payment, amount: int) -> list[tuple[BilledInvoice, Piece]]:
+def _reached(wallets: Wallets, payment: _Payment, amount: int, on: date) -> list[_Planned]:
     """What of an amount the invoices that a payment settled can bear."""
     reach = 0
-    for piece in payment.settled:
-        invoice = billed.find(wallets, document_id, payment.invoices[piece.invoice_id])
+    for held, piece in payment.settled:
+        if reach >= amount:
+            break
+        invoice = _billed(wallets, payment, held, piece, on)
         reach += piece.part(min(piece.amount, invoice.gross)).paid
-    return _plan(wallets, document_id, payment, payment.settled, min(amount, reach))
+    return _plan(wallets, payment, payment.settled, min(amount, reach), on)
 
 
 def _net(wallets: Wallets, invoices: Sequence[BilledInvoice], day: date) -> None:

@@ -287,7 +287,7 @@ def _changes(connection: Connection, customer_id: int, document_id: int, subject
     rows = connection.execute(
         text(
             "select distinct d.type, d.ref, d.dated_on, d.document_id, d.body from obligation_terms v"
-            " join document d on d.customer_id = v.customer_id and d.document_id = v.document_id"
+            " join document d on d.customer_id in (v.customer_id, 0) and d.document_id = v.document_id"
             " where v.customer_id = :customer_id and v.subject = any(:subjects) and d.document_id <> :document_id"
             " order by d.dated_on, d.document_id"
         ),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
 
 from sqlalchemy import text
 
 from ledger import billed, credits_back, usage_lines, uses
+from ledger.between_customers import pass_cash
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.currencies import clearing_subject
@@ -82,27 +83,108 @@ class TakenLine:
 def undo(
     wallets: Wallets, source: Source, by: str, of: Undone, on: date, event: str, rail: str, obligations: Obligations
 ) -> None:
-    """Post that what gave money back is undone, by the rules of an event, into cash; `source` is the payment's party and currency."""
-    books, customer_id = wallets.books, source.customer.customer_id
+    """Post that what gave money back is undone, by the rules of an event, into cash; `source` is the payment's party and currency.
+
+    What it took of other customers comes back to them, as it was.
+    """
+    books = wallets.books
     books.flush()
-    lines = taken_lines(books, customer_id, of.document_id)
-    billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
-    taxes = taken_taxes(books, customer_id, of.document_id)
-    lines, taxes = undone_now(of, lines, taxes)
-    posted = posted_by(books, customer_id, of.document_id)
-    decided = obligations.decide(wallets, customer_id, source.document_id, [
-        Correction(source.document_id, by, event, line.invoice_id, line.line, line.subject, line.now, on, undoes=of.document_id)
-        for line in lines if line.of_terms
-    ])  # fmt: skip
+    beside = _beside(books, source, of)
+    others = [] if beside is None else [replace(source, customer=books.customer(other)) for other in beside.customers]
+    parties = [_Undoing(source, of, of.document_id)]
+    if beside is not None:
+        of_others = replace(of, document_id=beside.document_id)
+        parties += [
+            _Undoing(books.beside(source, other.customer.ref, on), of_others, of.document_id) for other in others
+        ]
+    for party in parties:
+        party.read(wallets, by, event, obligations, on)
+    home = of.part(of.amount) - sum(party.paid for party in parties)
+    if home:
+        where = (of.money_id, uses.BALANCE, 0, source.entity, source.currency)
+        parties[0].balance.append(Piece(*where, home, home, source.currency, on))
+    for party in parties:
+        worth = _post(wallets, party, on, event, rail)
+        if party.source is not source:
+            pass_cash(books, party.source, source, on, party.paid, rail, worth)
+    if beside is None:
+        _pay_others_again(books, source, of, home, on)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What a document that gave money back moved of others than who paid: the document beside it, and of whom."""
+
+    document_id: int
+    customers: list[str]
+
+
+def _beside(books: Books, source: Source, of: Undone) -> _Beside | None:
+    """What a document that gave money back took of other customers; None where it took nothing, or called their money home.
+
+    That did documents of older books: what they paid was due again.
+    """
+    row = books.connection.execute(
+        text(
+            "select k.document_id, array_agg(distinct c.ref) as customers, exists (select from entry e"
+            "  join posting p using (customer_id, entry_id) join rule r on r.number = p.rule and r.code = 'customer.balance_out'"
+            "  where e.document_id = k.document_id) as recalled from document d"
+            " join document_key k on k.type = 'beside' and k.ref = d.type || ':' || d.ref"
+            " join money_use u on u.document_id = k.document_id and u.money_id = :money_id join customer c on c.customer_id = u.customer_id"
+            " where d.customer_id = :customer_id and d.document_id = :document_id group by 1"
+        ),
+        {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},
+    ).first()
+    return None if row is None or row.recalled else _Beside(row.document_id, row.customers)
+
+
+@dataclass(slots=True)
+class _Undoing:
+    """What is undone of one who held money that went back: the lines and taxes that come back, and where the money lies again."""
+
+    source: Source
+    of: Undone
+    undoes: int  # the document itself, of which `of` may be what stands beside it
+    lines: list[TakenLine] = field(default_factory=list)
+    taxes: dict[int, list[TakenTax]] = field(default_factory=dict)
+    pieces: list[Piece] = field(default_factory=list)
+    balance: list[Piece] = field(default_factory=list)
+    decided: Decided | None = None
+
+    @property
+    def paid(self) -> int:
+        """What of the money comes back."""
+        return sum(piece.paid for piece in (*self.pieces, *self.balance))
+
+    def read(self, wallets: Wallets, by: str, event: str, obligations: Obligations, on: date) -> None:
+        """Find what comes back, and decide how it is made up, before anything is posted."""
+        books, source, of = wallets.books, self.source, self.of
+        customer_id = source.customer.customer_id
+        lines = taken_lines(books, customer_id, of.document_id)
+        billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
+        self.lines, self.taxes = undone_now(of, lines, taken_taxes(books, customer_id, of.document_id))
+        self.decided = obligations.decide(wallets, customer_id, source.document_id, [
+            Correction(source.document_id, by, event, line.invoice_id, line.line, line.subject, line.now, on, undoes=of.document_id)
+            for line in self.lines if line.of_terms
+        ])  # fmt: skip
+        gross: Counter[int] = Counter()
+        for line in self.lines:
+            if line.collector is None:
+                gross[line.invoice_id] += line.whole
+        for invoice_id in gross:
+            gross[invoice_id] += sum(tax.tax for tax in self.taxes.get(invoice_id, ()))
+        self.pieces, self.balance = _lay(books, source, of, gross)
+
+
+def _post(wallets: Wallets, party_: _Undoing, on: date, event: str, rail: str) -> int:
+    """Post what comes back of one who held something; returns what the cash of it counts for."""
+    books, source, of = wallets.books, party_.source, party_.of
+    lines, taxes, pieces, balance, decided = party_.lines, party_.taxes, party_.pieces, party_.balance, party_.decided
+    assert decided is not None, "what comes back is read before it is posted"
+    posted = posted_by(books, source.customer.customer_id, of.document_id)
     by_invoice: defaultdict[int, list[TakenLine]] = defaultdict(list)
     for line in lines:
         by_invoice[line.invoice_id].append(line)
-    gross = {
-        invoice_id: sum(line.whole for line in own) + sum(tax.tax for tax in taxes.get(invoice_id, ()))
-        for invoice_id, own in by_invoice.items()
-        if own[0].collector is None
-    }
-    pieces, balance, home = _lay(books, source, of, gross, on)
     entries: list[tuple[Source, list[Movement]]] = []
     for invoice_id, own in by_invoice.items():
         first = own[0]
@@ -131,18 +213,33 @@ def undo(
             worth_as(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth),
             _exchanged(source, of, event, (piece.paid, rail, to), piece.currency, posted),
         ]))  # fmt: skip
+    counted = sum(
+        _counts(books, party, on, movement)
+        for party, movements in entries
+        for movement in movements
+        if movement.debit == rail and party.entity == source.entity
+    )
     for party, movements in entries:
         books.post(party, on, movements)
     for piece in [*pieces, *balance]:
-        uses.add(books, source, piece, on, undoes=of.document_id)
+        uses.add(books, source, piece, on, undoes=party_.undoes)
     record(books, source, of, lines, taxes)
     settle(wallets, source, lines, on)
     decided.keep()
-    _pay_others_again(books, source, of, home, on)
+    return counted
+
+
+def _counts(books: Books, source: Source, on: date, movement: Movement) -> int:
+    """What a movement counts for in the entity's currency."""
+    if movement.functional is not None:
+        return movement.functional
+    currency = movement.currency or source.currency
+    stated = source if movement.rate is None else replace(source, rate=movement.rate, currency=currency)
+    return books.at_rate(stated, currency, on, movement.amount)
 
 
 def _pay_others_again(books: Books, source: Source, of: Undone, amount: int, on: date) -> None:
-    """Put money that was taken off other customers' invoices, as it went back, onto them again, as far as they are due."""
+    """Put money that documents of older books took off other customers' invoices onto them again, as far as they are due."""
     if not amount:
         return
     books.flush()
@@ -285,7 +382,7 @@ def taken_lines(books: Books, customer_id: int, document_id: int) -> list[TakenL
             "  and m.ref = i.master) as collector, x.line, l.kind, max(x.product) as product, x.subject,"
             " sum(x.amount_minor)::bigint as whole, bool_or(x.rebill) as rebill from line_change x"
             " join invoice_line l using (customer_id, invoice_id, line) join invoice i using (customer_id, invoice_id)"
-            " join document d using (customer_id, document_id) where x.customer_id = :customer_id"
+            " join document d on d.customer_id in (x.customer_id, 0) and d.document_id = x.document_id where x.customer_id = :customer_id"
             " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in ('credit_note', 'invoice')))"
             " group by 1, 2, 3, 4, 5, 6, 7, 8, 10 having sum(x.amount_minor) > 0 order by 1, 7, 10"
         ),
@@ -336,7 +433,7 @@ def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, l
     rows = books.connection.execute(
         text(
             "select t.invoice_id, t.line, t.position, t.tax_code, t.treatment, t.included, -sum(t.base_minor)::bigint as base,"
-            " -sum(t.tax_minor)::bigint as tax from line_tax t join document d using (customer_id, document_id)"
+            " -sum(t.tax_minor)::bigint as tax from line_tax t join document d on d.customer_id in (t.customer_id, 0) and d.document_id = t.document_id"
             " where t.customer_id = :customer_id"
             " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in ('credit_note', 'invoice')))"
             " group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3"
@@ -349,13 +446,8 @@ def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, l
     return found
 
 
-def _lay(
-    books: Books, source: Source, of: Undone, gross: Mapping[int, int], on: date
-) -> tuple[list[Piece], list[Piece], int]:
-    """Where the money lies again: on invoices, as far as it was given back of them, the rest on the balance, as what they left.
-
-    What had been taken off what it paid of other customers is the payer's, and returned as an amount: it pays them again.
-    """
+def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> tuple[list[Piece], list[Piece]]:
+    """Where the money lies again: on invoices, as far as it was given back of them, the rest on the balance, as what they left."""
     rows = books.connection.execute(
         text(
             "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
@@ -376,11 +468,7 @@ def _lay(
         if left.amount:
             origin = piece.invoice_id or piece.origin_id
             balance.append(_now(of, replace(left, invoice_id=uses.BALANCE, origin_id=origin)))
-    home = of.part(of.amount) - sum(piece.paid for piece in (*pieces, *balance))
-    if home:
-        where = (of.money_id, uses.BALANCE, 0, source.entity, source.currency)
-        balance.append(Piece(*where, home, home, source.currency, on))
-    return pieces, balance, home
+    return pieces, balance
 
 
 def _now(of: Undone, piece: Piece) -> Piece:

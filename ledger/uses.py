@@ -40,6 +40,7 @@ class Piece:
     paid: int
     paid_currency: str
     since: date
+    order: int = 0  # the number of the row that put it there
 
     def part(self, amount: int) -> Piece:
         """So much of it, in the place's currency."""
@@ -170,7 +171,7 @@ def _standing(books: Books, source: Source, where: str, on: date, **parameters: 
     books.flush()
     rows = books.connection.execute(
         text(
-            "select u.money_id, u.invoice_id, u.origin_id, u.entity, u.currency, u.paid_currency, min(u.on_day) as since,"
+            "select u.money_id, u.invoice_id, u.origin_id, u.entity, u.currency, u.paid_currency, min(u.on_day) as since, min(u.use_id) as first,"
             " array_agg(u.on_day) as days, array_agg(u.amount_minor) as amounts, array_agg(u.paid_minor) as paid"
             f" from money_use u where u.customer_id = :customer_id and {where}"
             " group by 1, 2, 3, 4, 5, 6 having sum(u.amount_minor) > 0 or sum(u.paid_minor) > 0 order by min(u.use_id)"
@@ -183,7 +184,7 @@ def _standing(books: Books, source: Source, where: str, on: date, **parameters: 
         paid = available(_by_day(row.days, row.paid), on)
         if amount > 0 or paid > 0:
             where_ = (row.money_id, row.invoice_id, row.origin_id, row.entity, row.currency)
-            found.append(Piece(*where_, amount, paid, row.paid_currency, row.since))
+            found.append(Piece(*where_, amount, paid, row.paid_currency, row.since, row.first))
     return sorted(found, key=lambda piece: piece.since)
 
 
@@ -398,14 +399,14 @@ def steps_of(books: Books, source: Source, money_id: int, on: date) -> list[tupl
     return list(found.items())
 
 
-def undone_of(books: Books, source: Source, document_id: int) -> int:
-    """What of the money that a document gave back came back since, as it came in."""
+def undone_of(books: Books, document_id: int, money_id: int) -> int:
+    """What of the money that a document gave back came back since, as it came in, with whomever it lay."""
     books.flush()
     found = books.connection.scalar(
         text(
-            "select coalesce(sum(paid_minor), 0)::bigint from money_use where customer_id = :customer_id and undoes = :document_id"
+            "select coalesce(sum(paid_minor), 0)::bigint from money_use where money_id = :money_id and undoes = :document_id"
         ),
-        {"customer_id": source.customer.customer_id, "document_id": document_id},
+        {"money_id": money_id, "document_id": document_id},
     )
     return int(found or 0)
 

@@ -23,12 +23,12 @@ LATELY = 10_000
 _LOWERING = (
     "credit_note", "invoice_void", "contract_modification", "contract_termination", "contract_renewal", "estimate", "consideration_payable",
     "write_off", "recovery", "progress", "breakage_estimate", "grant", "grant_return", "contract", "invoice", "usage", "manual_entry",
-    "refund", "dispute",
+    "refund", "dispute", "beside",
 )  # fmt: skip
 _REVENUE = ("revenue", "breakage_revenue")
 
 # Of these, only some lower anything: a bill with something taken off, or in another's place; usage in another's place, or taken back.
-_LOWERS = """case d.type
+_LOWERS = """case case d.type when 'beside' then split_part(d.ref, ':', 1) else d.type end
     when 'invoice' then d.body::jsonb ? 'supersedes'
         or jsonb_path_exists(d.body::jsonb, '$.lines[*] ? (@.amount starts with "-" || exists(@.discount))')
     when 'usage' then d.body::jsonb ? 'supersedes' or left(d.body::jsonb ->> 'amount', 1) = '-'
@@ -36,6 +36,7 @@ _LOWERS = """case d.type
     when 'contract' then d.body::jsonb ? 'combined_with'
     when 'grant' then d.body::jsonb ? 'contract'
     when 'refund' then d.dated_on < m.month when 'dispute' then d.dated_on < m.month
+    when 'payment' then false when 'application' then false when 'unapplication' then false
     else true end"""
 
 # Through when the books of a candidate's entity were closed at a moment.
@@ -99,7 +100,7 @@ _FOUND = f"""
             select r.posted_at from document_key k join document r using (customer_id, document_id)
             where k.type = 'recognition' and r.document_id > d.document_id order by r.document_id limit 1
         ) r on true
-        where d.customer_id = m.customer_id and d.type = any(:lowering) and d.dated_on < m.month + interval '1 month' and {_LOWERS}
+        where d.customer_id in (m.customer_id, 0) and d.type = any(:lowering) and d.dated_on < m.month + interval '1 month' and {_LOWERS}
           and (cast(:known as timestamptz) is null or d.posted_at <= :known)
           and m.month in (date_trunc('month', d.dated_on)::date, {_counts_in("d.dated_on", "d.posted_at")}, {_counts_in("d.dated_on", "r.posted_at")})
           and (exists (select from contract t where t.customer_id = m.customer_id and coalesce(t.package, t.ref) = m.package

@@ -481,7 +481,7 @@ def _versions(connection: Connection, filters: Filters, until: date) -> dict[tup
         text(
             f"select c.ref as customer, substr(v.subject, 12) as obligation, v.from_day from {versions_known('known_at')} v "
             "join customer c using (customer_id) "
-            "join document d on d.customer_id = v.customer_id and d.document_id = v.document_id "
+            "join document d on d.customer_id in (v.customer_id, 0) and d.document_id = v.document_id "
             "where d.dated_on <= :until order by v.version"
         ),
         {"known_at": filters.known_at, "until": until},

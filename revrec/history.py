@@ -179,13 +179,14 @@ _BILLS = """
     from obligation_bill b join invoice i using (customer_id, invoice_id)
     where b.customer_id = :customer_id and b.subject = any(:subjects) order by b.invoice_id, b.line"""
 _CORRECTIONS = """
-    select x.document_id, coalesce(d.ref, n.ref) as ref,
+    select x.document_id, coalesce(case d.type when 'beside' then substr(d.ref, strpos(d.ref, ':') + 1) else d.ref end, n.ref) as ref,
            greatest(coalesce(d.dated_on, n.issued_on), n.recorded_on, i.recorded_on, i.issued_on,
                     -- what a document undoes of one of a later day it undoes on that day
-                    (select u.dated_on from document u where u.customer_id = x.customer_id and u.document_id = x.undoes),
+                    (select u.dated_on from document u where u.customer_id in (x.customer_id, 0) and u.document_id = x.undoes),
                     (select u.recorded_on from invoice u where u.customer_id = x.customer_id and u.invoice_id = x.undoes)) as on_day, x.kind, x.invoice_id, x.line, x.subject,
            x.amount_minor, x.starts_on, x.ends_on, x.rebill, x.undoes
-    from line_change x left join document d using (customer_id, document_id)
+    -- what another customer paid goes back by a document of the house's, beside that of who paid
+    from line_change x left join document d on d.customer_id in (x.customer_id, 0) and d.document_id = x.document_id
     -- an invoice that is posted now, of which the document is written after
     left join invoice n on n.customer_id = x.customer_id and n.invoice_id = x.document_id
     join invoice i on i.customer_id = x.customer_id and i.invoice_id = x.invoice_id

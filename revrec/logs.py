@@ -35,7 +35,7 @@ def contracts(connection: Connection, filters: Filters) -> Report:
             f"from obligation o join contract t using (customer_id, contract_id) join customer c using (customer_id) "
             f"join document a on a.customer_id = o.customer_id and a.document_id = o.document_id "
             f"left join lateral (select ov.*, d.type || ' ' || d.ref as document from {versions_known('known_at_')} ov"
-            f"  join document d using (customer_id, document_id) where ov.customer_id = o.customer_id and ov.subject = 'obligation:' || o.ref"
+            f"  join document d on d.customer_id in (ov.customer_id, 0) and d.document_id = ov.document_id where ov.customer_id = o.customer_id and ov.subject = 'obligation:' || o.ref"
             f"  and (cast(:as_of_ as date) is null or greatest(d.dated_on, ov.from_day) <= :as_of_)"
             f"  order by ov.version desc limit 1) v on true where {clause} order by 1, 2, 6"
         ),
@@ -115,7 +115,7 @@ def modifications(connection: Connection, filters: Filters) -> Report:
             f"select v.from_day as effective_on, d.ref as modification, d.type, c.ref as customer, t.ref as contract, t.entity,"
             f" o.ref as obligation, o.product, v.version, v.treatment, t.currency, v.price_before, v.price, v.kept, v.reason,"
             f" d.posted_at, d.posted_by "
-            f"from ({_CHANGES}) v join document d on d.customer_id = v.customer_id and d.document_id = v.document_id "
+            f"from ({_CHANGES}) v join document d on d.customer_id in (v.customer_id, 0) and d.document_id = v.document_id "
             f"join obligation o on o.customer_id = v.customer_id and v.subject = 'obligation:' || o.ref "
             f"join contract t on t.customer_id = o.customer_id and t.contract_id = o.contract_id "
             f"join customer c on c.customer_id = o.customer_id "

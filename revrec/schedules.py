@@ -166,7 +166,7 @@ def term_sql(row: str, known: str = "", until: str = "") -> str:
         if not known:
             return ""
         return (
-            f" and exists (select from document d where d.customer_id = {table}.customer_id"
+            f" and exists (select from document d where d.customer_id in ({table}.customer_id, 0)"
             f" and d.document_id = {table}.{document} and {known})"
         )
 

@@ -56,7 +56,7 @@ class Standing:
 
 
 # What is known by the moment that is asked for, of a document's row `{0}`.
-_KNOWN = "(cast(:known as timestamptz) is null or exists (select from document d where d.customer_id = {0}.customer_id and d.document_id = {0}.{1} and d.posted_at <= :known))"
+_KNOWN = "(cast(:known as timestamptz) is null or exists (select from document d where d.customer_id in ({0}.customer_id, 0) and d.document_id = {0}.{1} and d.posted_at <= :known))"
 
 # Credits that a grant still has, and when they were last used, from its postings.
 _CREDITS_LEFT = """(
@@ -431,7 +431,7 @@ _BEHIND = f"""
               union all
               select customer_id, subject, document_id from obligation_version) o
              on o.customer_id = t.customer_id and o.subject = t.subject
-        join document d on d.customer_id = o.customer_id and d.document_id = o.document_id
+        join document d on d.customer_id in (o.customer_id, 0) and d.document_id = o.document_id
         where (d.dated_on is null or d.dated_on <= :until) and (cast(:known as timestamptz) is null or d.posted_at <= :known)
     ) x
     group by 1, 2 order by 1, min(document_id)

@@ -173,6 +173,6 @@ def versions_known(moment: str) -> str:
     return f"""(
         select t.* from obligation_terms t
         where t.segment = 1 and t.version > 1 and t.edition = (
-            select max(l.edition) from obligation_terms l join document e on e.customer_id = l.customer_id and e.document_id = l.edition_by
+            select max(l.edition) from obligation_terms l join document e on e.customer_id in (l.customer_id, 0) and e.document_id = l.edition_by
             where l.customer_id = t.customer_id and l.subject = t.subject
               and (cast(:{moment} as timestamptz) is null or e.posted_at <= :{moment})))"""

@@ -1,9 +1,10 @@
-"""Histories whose money lies in accounts, of which it is paid out and charged fees: the same by whatever way they arrive."""
+"""Histories whose money lies in accounts, or is a parent's: the same by whatever way they arrive, and whoever paid."""
 
 from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -12,8 +13,22 @@ from typing import Any
 import pytest
 
 from tests.histories import History, Told, days_on, text_of
-from tests.shelves import Shelf
-from tests.test_relations import arrival, cents_of, closing, day_of, held_by_histories, hold, in_pounds, late, tell
+from tests.shelves import Moves, Shelf
+from tests.test_relations import (
+    accepted,
+    arrival,
+    arrived,
+    cents_of,
+    closing,
+    day_of,
+    difference,
+    held_by_histories,
+    hold,
+    in_pounds,
+    late,
+    tell,
+)
+from tests.test_relations import told as told_of
 
 Document = dict[str, Any]
 
@@ -95,3 +110,79 @@ def test_nor_at_rates_that_move(shelf: Shelf, number: int) -> None:
 @held_by_histories
 def test_what_comes_late_in_closed_months_comes_to_the_same(shelf: Shelf, number: int) -> None:
     hold(shelf, in_accounts(tell(number)), late if number % 2 else closing)
+
+
+_PARENT = "-parent"
+
+
+def paid_by_parents(history: History) -> History:
+    """A history in which each customer's payments are its parent's, and what is put onto invoices of money that waited, too."""
+
+    def parents(doc: Document) -> Document:
+        # what waited is of the payment that was told before it, in whichever order it is applied
+        if doc["type"] == "payment" or (doc["type"] == "application" and "payment" in doc):
+            return doc | {"customer": doc["customer"] + _PARENT}
+        return doc
+
+    masters: list[Document] = []
+    for master in history.masters:
+        if master["type"] == "customer":
+            masters.append({"type": "customer", "id": master["id"] + _PARENT, "name": "Parent"})
+            masters.append(master | {"parent": master["id"] + _PARENT})
+        else:
+            masters.append(master)
+    return replace(history, masters=tuple(masters)).swapped(parents)
+
+
+def of_named_payments(history: History) -> History:
+    """A history in which each application of money that waited names the payment that it waited for."""
+    payments = {
+        item.doc["id"] for item in history.told if item.doc["type"] == "payment" and not item.doc["applications"]
+    }
+    found = []
+    for item in history.told:
+        waited = [ref for kind, ref in item.needs if kind == "payment" and ref in payments]
+        named = item.doc["type"] == "application" and waited and "from_invoice" not in item.doc
+        found.append(replace(item, doc=item.doc | {"payment": waited[0]}) if named else item)
+    return replace(history, told=tuple(found))
+
+
+def _as_own(moves: Moves, without: frozenset[str]) -> Moves:
+    """What moved, a parent's as its customer's own; what passes between them is nothing."""
+    found: Moves = {}
+    for (role, customer, about), by_month in moves.items():
+        if role not in without:
+            found.setdefault((role, customer.removesuffix(_PARENT), about), Counter()).update(by_month)
+    return found
+
+
+def who_paid(shelf: Shelf, history: History, *, without: frozenset[str] = frozenset()) -> str | None:
+    """Whether a customer's books are the same where its parent paid: in the same order of arrival, or, with all of them, in another."""
+    chance = random.Random(history.seed)  # noqa: S311
+    own, parents = shelf.places(2)
+    history = accepted(own, of_named_payments(history))
+    paid = paid_by_parents(history)
+    documents = paid.in_order() if without or chance.random() < 0.5 else paid.shuffled(str(history.seed))
+    refused = parents.post([*paid.masters, *documents])
+    if refused:
+        return f"refused where a parent paid: {told_of(refused)}\n\narrived: {arrived(documents)}"
+    own.recognize()
+    one, other = (_as_own(place.moves(), without | {"customer_clearing"}) for place in (own, parents))
+    found = difference(one, other, names=("own money", "a parent's"))
+    return found and f"{found}\n\narrived: {arrived(documents)}"
+
+
+@held_by_histories
+def test_who_paid_makes_no_difference(shelf: Shelf, number: int) -> None:
+    hold(shelf, tell(number), who_paid)
+
+
+# What money counts for where rates move is told by what else its holder has of that currency: a parent has less than all.
+_MONEY = frozenset({"cash", "customer_balance", "disputed_funds", "fx_gain", "fx_loss", "processing_fees"})
+
+
+@held_by_histories
+def test_nor_does_it_where_rates_move(shelf: Shelf, number: int) -> None:
+    told = tell(number, "contract", "invoices", whole=0.0)
+    told = told.swapped(lambda doc: doc | {"currency": "GBP"} if "currency" in doc else doc)
+    hold(shelf, told, lambda shelf, history: who_paid(shelf, history, without=_MONEY))

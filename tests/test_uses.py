@@ -298,9 +298,20 @@ BACK: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
+# Of 130 the parent paid, 100 are on its subsidiary's invoice: what goes back is given back of that, as of its own money, and shown
+# beside revenue; what never was paid, or is taken off, is due again.
+GONE: dict[str, dict[str, str]] = {
+    "refund": {"refunds": "100.00", "revenue": "100.00"},
+    "lost": {"disputes": "100.00", "revenue": "100.00"},
+    "reversal": {"accounts_receivable": "100.00", "revenue": "100.00"},
+    "late reversal": {"accounts_receivable": "100.00", "revenue": "100.00"},
+    "unapplication": {"accounts_receivable": "100.00", "revenue": "100.00"},
+}
+
+
 @pytest.mark.parametrize("how", BACK)
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "applied later"])
-def test_what_a_parent_paid_goes_back_and_is_due_again(cli: Cli, how: str, later: bool) -> None:
+def test_what_a_parent_paid_goes_back_as_what_its_customer_paid(cli: Cli, how: str, later: bool) -> None:
     money = [MUMS]
     if later:
         put = {**application("A", "100.00", "2026-01-21", "T"), "customer": "mum"}
@@ -309,15 +320,60 @@ def test_what_a_parent_paid_goes_back_and_is_due_again(cli: Cli, how: str, later
     if later and how == "unapplication":
         back[0] = {"type": "unapplication", "id": "U", "application": "A", "date": "2026-02-01"}
     end = _recognised(cli, *GROUP, THEIRS, *money, *back)
-    assert end == {"accounts_receivable": "100.00", "revenue": "100.00"}
-    assert _due(cli) == {"T": "100.00"}
+    assert end == GONE[how]
+    assert _due(cli) == ({"T": "100.00"} if "accounts_receivable" in GONE[how] else {})
 
 
 @pytest.mark.parametrize("how", ["refund", "reversal", "late reversal", "lost"])
 def test_of_what_a_note_left_with_a_subsidiary_the_parent_gets_its_money(cli: Cli, how: str) -> None:
+    # of 100 a note took 40, which its subsidiary has, and 60 are on the invoice
     note = credit_note("C", "2026-01-25", "40.00", invoice="T")
     end = _recognised(cli, *GROUP, THEIRS, MUMS, note, *BACK[how])
-    assert end == {"accounts_receivable": "60.00", "revenue": "60.00"}
+    assert end == dict.fromkeys(GONE[how], "60.00")
+
+
+@pytest.mark.parametrize("first", ["note", "refund"])
+def test_a_refund_of_a_parents_money_is_what_a_note_left_of_it(cli: Cli, first: str) -> None:
+    # 100 of hers paid its invoice, 40 of it credited and paid back to her: nobody owes or has anything, in whichever order
+    told = [credit_note("C", "2026-01-25", "40.00", invoice="T"), refund("40.00", invoice="T")]
+    mums = {**MUMS, "amount": "100.00"}
+    end = _recognised(cli, *GROUP, THEIRS, mums, *(told if first == "note" else told[::-1]))
+    assert end == {"cash": "60.00", "revenue": "60.00"}
+
+
+def test_a_refund_of_a_parents_money_names_the_invoice(cli: Cli) -> None:
+    # 30 are hers still, and stay hers where an invoice is named
+    cli.post(*HEAD, *GROUP, THEIRS, MUMS)
+    assert "what payment P settled" in cli.refuse(refund("100.01", invoice="T"))
+    said = cli.refuse(refund("1.00", invoice="U"))
+    assert (
+        "expected an invoice of which payment P settles something that did not go back: it settles 100.00 of T" in said
+    )
+    cli.post(refund("100.00", invoice="T"))
+    cli.ok("recognize", "--through", "2026-06")
+    cli.ok("verify")
+    totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+    assert totals == {"cash": "30.00", "customer_balance": "30.00", "refunds": "100.00", "revenue": "100.00"}
+    shown = [(row["document"], row["amount"]) for row in cli.report("approvals")]
+    assert shown == [("refund R", "100.00")]
+
+
+def test_refunds_of_a_parents_money_add_up_to_a_limit_of_one_person(cli: Cli) -> None:
+    policy = {
+        "type": "approval_policy",
+        "id": "L",
+        "entity": "us",
+        "date": "2026-01-01",
+        "refund_above": "50.00",
+        "approved_by": "ann",
+    }
+    cli.post(*HEAD, *GROUP, THEIRS, MUMS, policy, refund("50.00", invoice="T"))
+    said = cli.refuse(refund("0.01", ref="S", invoice="T"))
+    assert "refunds of payment P that nobody approved come to 50.01 USD with it" in said
+    # what failed does not count
+    cli.post({"type": "refund_reversal", "id": "F", "refund": "R", "date": "2026-02-10", "reason": "closed"})
+    cli.post(refund("50.00", "2026-02-11", ref="S", invoice="T"))
+    cli.ok("verify")
 
 
 def test_papers_of_a_subsidiary_name_what_its_parent_paid(cli: Cli) -> None:
@@ -347,13 +403,51 @@ def test_it_goes_back_in_the_parents_currency(cli: Cli, how: str) -> None:
     end = _recognised(cli, *GROUP, THEIRS, IN_EUROS, note, *BACK_IN_EUROS[how])
     # what the rate brought when it was paid is taken back: nothing is left of the payment
     assert end.pop("fx_gain", "0.00") == end.pop("fx_loss", "0.00")
-    assert end == {"accounts_receivable": "60.00", "revenue": "60.00"}
+    assert end == dict.fromkeys(GONE[how], "60.00")
+
+
+_EUROS = {"currency": "EUR", "amount": "100.00", "applications": [{"invoice": "T", "amount": "100.00"}]}
+_TAKEN_OFF = {"type": "unapplication", "id": "U", "payment": "P", "invoice": "T", "date": "2026-03-10"}
+# 100 EUR of hers at 1.20 on an invoice of 100 EUR at 1.20 go back when a euro is 1.30: they count for 120 as they came.
+AS_IT_CAME: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "unapplication": (
+        _TAKEN_OFF,
+        {"accounts_receivable": "120.00", "cash": "120.00", "customer_balance": "120.00", "revenue": "120.00"},
+    ),
+    "reversal": (BACK["reversal"][0] | {"date": "2026-03-10"}, {"accounts_receivable": "120.00", "revenue": "120.00"}),
+    "refund": (refund("100.00", "2026-03-10"), {"refunds": "120.00", "revenue": "120.00"}),
+    "refund of a part": (
+        refund("25.00", "2026-03-10", invoice="T"), {"cash": "90.00", "refunds": "30.00", "revenue": "120.00"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", AS_IT_CAME)
+def test_money_between_customers_goes_back_at_what_it_came_for(cli: Cli, how: str) -> None:
+    document, end = AS_IT_CAME[how]
+    assert _recognised(cli, *GROUP, {**THEIRS, "currency": "EUR"}, MUMS | _EUROS, document) == end
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["a rail", "an account"])
+def test_a_failed_refund_across_currencies_is_as_if_it_never_was(cli: Cli, named: bool) -> None:
+    # 90 EUR at 1.20 for 100 USD: 8.00 gained
+    account = {
+        "type": "money_account", "id": "bank", "entity": "us", "name": "Bank", "kind": "bank", "currency": "EUR", "overdraft": True,
+    }  # fmt: skip
+    money = (
+        {key: value for key, value in IN_EUROS.items() if key != "rail"} | {"account": "bank"} if named else IN_EUROS
+    )
+    failed = {"type": "refund_reversal", "id": "F", "refund": "R", "date": "2026-02-20", "reason": "closed"}
+    end = _recognised(cli, *GROUP, THEIRS, account, money, refund("45.00"), failed)
+    fx = float(end.pop("fx_gain", "0")) - float(end.pop("fx_loss", "0"))
+    assert end == {"cash": "108.00", "revenue": "100.00"}
+    assert fx == 8.0
 
 
 def test_it_goes_back_on_a_day_before_it_was_put_there(cli: Cli) -> None:
     put = {**application("A", "100.00", "2026-02-10", "T"), "customer": "mum"}
     end = _recognised(cli, *GROUP, THEIRS, {**MUMS, "applications": []}, put, refund("130.00", "2026-02-01"))
-    assert end == {"accounts_receivable": "100.00", "revenue": "100.00"}
+    assert end == GONE["refund"]
 
 
 def test_after_it_came_back_the_subsidiarys_money_is_its_own(cli: Cli) -> None:
