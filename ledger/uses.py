@@ -443,6 +443,8 @@ def of_customer(books: Books, source: Source, invoice_id: int, on: date, custome
 
 def with_others(books: Books, source: Source, money_id: int) -> list[str]:
     """The customers, other than the source's, with whom something of a document's money lies."""
+    if not books.accounts_of(source.customer.customer_id, "customer_clearing"):
+        return []  # nothing ever passed from or to another
     books.flush()
     found = books.connection.scalars(
         text(

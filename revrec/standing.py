@@ -36,7 +36,7 @@ _USED = _rules("usage.overage", "usage.billed_ahead")
 _BILLED = _rules("invoice.usage", "invoice.prepaid")
 _DRAWN = _rules("draw.", "expire.", "break.")
 _CORRECTED = _rules("credit.unbilled", "payable.unbilled")
-_DISPUTED = _rules("dispute.", "between.disputed")
+_DISPUTED = _rules("dispute.", "between.disputed", "customer.disputed")
 
 
 @dataclass(frozen=True, slots=True)
