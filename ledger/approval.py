@@ -1,7 +1,7 @@
 """Who approves what another posts: a second person who is known, or a rule that was approved and stands for one.
 
 Write-offs and manual entries always need one; refunds and credit notes above the limit of their entity's policy. What was given back
-of a payment, or credited of an invoice, without a person adds up, so that no limit is passed in parts. A limit or a rule holds on the
+of a payment or a balance, or credited of an invoice, without a person adds up, so that no limit is passed in parts. A limit or a rule holds on the
 document's day and on the day it is posted: neither a day of its own nor coming late gets a document past it. What was posted before
 a policy, a rule or its end arrived stands.
 """
@@ -9,7 +9,7 @@ a policy, a rule or its end arrived stands.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -21,9 +21,7 @@ from ledger.books import HOUSE, HOUSE_REF, Books, Source
 from ledger.dates import LAST_DAY
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_minor, to_text
-from ledger.payments import read_payment
 from ledger.reports import Column, Filters, Report, narrowed
-from ledger.uses import undone_of
 from ledger.wallets import Wallets
 
 KINDS = ("refund", "credit_note", "write_off", "manual_entry")
@@ -64,15 +62,26 @@ def require_second(books: Books, approved_by: str, entity: str) -> None:
         )
 
 
-def approve(books: Books, source: Source, doc: Approvable, amount: int, invoice_id: int | None = None) -> None:
+def approve(
+    books: Books,
+    source: Source,
+    doc: Approvable,
+    amount: int,
+    invoice_id: int | None = None,
+    money: Collection[int] = (),
+) -> None:
     """Require what a document needs of approval that comes to an amount with its taxes, and keep the rule that stands for a person.
 
-    Raises Refused where it needs a second person and names none, and no rule stands.
+    `money` are the documents whose money a refund pays out. Raises Refused where it needs a second person and names none, and no rule stands.
     """
     if doc.approved_by is not None:
         require_second(books, doc.approved_by, source.entity)
         return
-    total = amount + _without_a_person(books, source, doc, invoice_id)
+    total = amount + (
+        _refunded(books, source, doc, money)
+        if isinstance(doc, documents.Refund)
+        else _without_a_person(books, source, doc, invoice_id)
+    )
     needed = _needed(books, source, doc, total)
     if needed is None:
         return
@@ -91,27 +100,49 @@ def approve(books: Books, source: Source, doc: Approvable, amount: int, invoice_
     raise Refused("approved_by", "missing", f"expected who approved it: {needed}{''.join(failing)}")
 
 
-def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id: int | None) -> int:
-    """What documents before gave back of the same payment, or took of the same invoice, with taxes, that no person approved.
+def _refunded(books: Books, source: Source, doc: documents.Refund, money: Collection[int]) -> int:
+    """What refunds before gave back of the same money, or of the same balance, that no person approved, less what came back since.
 
-    Less what came back of it since; of notes of no invoice, what they gave to the same customer.
+    What went out of a balance counts towards both: it can't be paid in two ways to come to more.
+    """
+    of_same = ("customer", doc.customer) if doc.customer is not None else doc.money
+    rows = books.connection.execute(
+        text(
+            "select d.document_id, d.body::json ->> 'amount' as amount from document d where d.customer_id = :customer_id and d.type = 'refund'"
+            " and d.body::json ->> :named = :ref and d.body::json ->> 'approved_by' is null"
+            " and coalesce(d.body::json ->> 'entity', :entity) = :entity and coalesce(d.body::json ->> 'currency', :currency) = :currency"
+            " and not exists (select from document r where r.customer_id = d.customer_id and r.type = 'refund_reversal'"
+            "  and r.body::json ->> 'refund' = d.ref)"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "named": of_same[0], "ref": of_same[1], "entity": source.entity,
+            "currency": source.currency,
+        },
+    ).all()  # fmt: skip
+    others = books.connection.scalar(
+        text(
+            "select coalesce(-sum(u.paid_minor), 0)::bigint from money_use u"
+            " join document d on d.document_id = case when u.undoes <> 0 then u.undoes else u.document_id end and d.type = 'refund'"
+            " where u.customer_id = :customer_id and u.money_id = any(:money) and u.paid_currency = :currency and (d.body::json ->> 'customer' is null) = :of_balance"
+            " and d.body::json ->> 'approved_by' is null"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "money": list(money), "currency": source.currency,
+            "of_balance": doc.customer is not None,
+        },
+    )  # fmt: skip
+    named = sum(to_minor(documents.decimal_of(row.amount), source.currency) for row in rows)
+    return named + max(int(others or 0), 0)
+
+
+def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id: int | None) -> int:
+    """What documents before took of the same invoice, with taxes, that no person approved, less what came back of it since.
+
+    Of notes of no invoice, what they gave to the same customer.
     """
     if isinstance(doc, documents.ManualEntry):
         return 0
     of = {"customer_id": source.customer.customer_id, "type": doc.type}
-    if isinstance(doc, documents.Refund):
-        money_id = read_payment(books, *reversed(doc.money)).document_id
-        refunds = books.connection.execute(
-            text(
-                "select document_id, body::json ->> 'amount' as amount from document where customer_id = :customer_id and type = :type"
-                " and body::json ->> :named = :ref and body::json ->> 'approved_by' is null"
-            ),
-            of | dict(zip(("named", "ref"), doc.money, strict=True)),
-        ).all()
-        return sum(
-            to_minor(documents.decimal_of(row.amount), source.currency) - undone_of(books, row.document_id, money_id)
-            for row in refunds
-        )
     if invoice_id is None:
         amounts = books.connection.scalars(
             text(
@@ -161,7 +192,9 @@ def _needed(books: Books, source: Source, doc: Approvable, total: int) -> str | 
     if total <= limit:
         return None
     what = (
-        f"refunds of {' '.join(doc.money)}"
+        f"refunds of the balance of customer {doc.customer}"
+        if isinstance(doc, documents.Refund) and doc.customer is not None
+        else f"refunds of {' '.join(doc.money)}"
         if isinstance(doc, documents.Refund)
         else f"credit notes of invoice {doc.invoice}"
         if doc.invoice is not None
@@ -293,7 +326,7 @@ _APPROVALS = """
         select d.body::json ->> 'entity' as entity, d.body::json ->> 'currency' as currency, null::bigint as amount
         where d.type = 'manual_entry'
         union all
-        (select u.entity, u.paid_currency, null::bigint from money_use u
+        (select u.entity, coalesce(d.body::json ->> 'currency', u.paid_currency), null::bigint from money_use u
          -- what it gave back of another customer's invoices, the document beside it says
          where d.type = 'refund' and u.document_id in (d.document_id, (
              select b.document_id from document_key b where b.type = 'beside' and b.ref = 'refund:' || d.ref)) limit 1)

@@ -818,16 +818,29 @@ class Unapplication(Document):
 class PaymentReversal(Document):
     """A payment that came back, by an ACH or SEPA return, a bounced cheque or a charge that failed after all: it is no payment.
 
-    What it settled is due again; `fee` is what the bank takes for it.
+    What it settled is due again; `fee` is what the bank takes for it. Or a `recovery`, and what was written off is so again; or an
+    unidentified receipt that turned out to be the customer's (`receipt`: the document that said so).
     """
 
     type: Literal["payment_reversal"]
-    payment: Ref
+    payment: Ref | None = None
+    recovery: Ref | None = None
+    receipt: Ref | None = None
     date: Day
     reason: Annotated[Text, Field(min_length=1)]
     fee: PositiveNumber | None = None
 
     dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _of_one(self) -> PaymentReversal:
+        require_one(payment=self.payment, recovery=self.recovery, receipt=self.receipt)
+        return self
+
+    @property
+    def money(self) -> tuple[str, str]:
+        """Which document brought the money: the field that names it, and its id."""
+        return _money(payment=self.payment, recovery=self.recovery, receipt=self.receipt)
 
 
 class InvoiceVoid(Document):
@@ -938,15 +951,20 @@ class Refund(Document):
     """Money of a payment paid back: from the customer's balance, or for an invoice it had settled.
 
     Or of a `recovery`, or of an unidentified receipt that turned out to be the customer's (`receipt`: the document that said so).
+    One that names a `customer` instead, an `entity` and a `currency`, pays out what is on the balance, the oldest money first.
     """
 
     type: Literal["refund"]
     payment: Ref | None = None
     recovery: Ref | None = None
     receipt: Ref | None = None
+    customer: Ref | None = None
+    entity: Ref | None = None
+    currency: Currency | None = None
     date: Day
     amount: PositiveNumber
     fee: PositiveNumber | None = None
+    rail: Rail | None = None
     account: Ref | None = None
     invoice: Ref | None = None
     reason: Text | None = None
@@ -956,7 +974,20 @@ class Refund(Document):
 
     @model_validator(mode="after")
     def _of_one(self) -> Refund:
-        require_one(payment=self.payment, recovery=self.recovery, receipt=self.receipt)
+        require_one(payment=self.payment, recovery=self.recovery, receipt=self.receipt, customer=self.customer)
+        for name in ("entity", "currency"):
+            value = getattr(self, name)
+            if (value is None) == (self.customer is not None):
+                raise ValueError(f"{name} = {value or 'missing'}: expected beside customer, and only there")
+        if self.customer is None:
+            if self.rail is not None:
+                raise ValueError(
+                    f"rail = {self.rail}: expected beside customer only: what a document brought leaves as it came"
+                )
+            return self
+        require_place(self.account, self.rail)
+        if self.invoice is not None:
+            raise ValueError(f"invoice = {self.invoice}: expected none beside customer, whose balance it is of")
         return self
 
     @property
@@ -979,12 +1010,14 @@ class RefundReversal(Document):
 class Dispute(Document):
     """A chargeback: opened, then won or lost, each a document of its own; one that was lost is `reinstated` where it is won after all.
 
+    Of a payment, a `recovery`, or an unidentified receipt that turned out to be the customer's (`receipt`: the document that said so).
     `opening` is the document that opened it, where a payment has several. `fee_refund` is what comes back of its fee.
     """
 
     type: Literal["dispute"]
     payment: Ref | None = None
     recovery: Ref | None = None
+    receipt: Ref | None = None
     date: Day
     amount: PositiveNumber
     status: Literal["opened", "won", "lost", "reinstated"]
@@ -997,7 +1030,7 @@ class Dispute(Document):
 
     @model_validator(mode="after")
     def _consistent(self) -> Dispute:
-        require_one(payment=self.payment, recovery=self.recovery)
+        require_one(payment=self.payment, recovery=self.recovery, receipt=self.receipt)
         if self.status == "opened" and self.opening is not None:
             raise ValueError(f"opening = {self.opening}: expected none on the dispute that is opened")
         if self.status in ("opened", "lost") and self.fee_refund is not None:
@@ -1007,7 +1040,7 @@ class Dispute(Document):
     @property
     def money(self) -> tuple[str, str]:
         """Which document brought the money: the field that names it, and its id."""
-        return _money(payment=self.payment, recovery=self.recovery)
+        return _money(payment=self.payment, recovery=self.recovery, receipt=self.receipt)
 
 
 class WriteOff(Document):

@@ -10,6 +10,7 @@ from ledger.errors import OverApplication, UnknownReference
 from ledger.money import to_minor, to_text
 from ledger.positions import available
 from ledger.receivables import CUSTOMER
+from ledger.uses import Piece
 from ledger.wallets import Wallets
 
 
@@ -25,26 +26,18 @@ def post_customer_credit(wallets: Wallets, doc: documents.CustomerCredit, docume
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, brings_in=gives)
     amount = to_minor(doc.amount, doc.currency)
     if doc.takes_back is None:
-        movement = Movement("balance.given", amount, credit_subject(doc.id), CUSTOMER)
-    else:
-        _require_unused(books, source, doc, amount)
-        movement = Movement("balance.taken_back", amount, CUSTOMER, credit_subject(doc.takes_back))
-    books.post(source, doc.date, [movement])
-    if doc.takes_back is None:
+        books.post(source, doc.date, [Movement("balance.given", amount, credit_subject(doc.id), CUSTOMER)])
         uses.bring(books, source, amount, doc.date)
-    else:
-        given = books.connection.scalar(
-            text("select document_id from document_key where type = 'customer_credit' and ref = :ref"),
-            {"ref": doc.takes_back},
-        )
-        lying = uses.on_balance(books, source, doc.date)
-        uses.give_back(
-            books, source, uses.first(sorted(lying, key=lambda piece: piece.money_id != given), amount), doc.date
-        )
+        return source.customer.customer_id
+    pieces = _unused(books, source, doc, amount)
+    movement = Movement("balance.taken_back", amount, CUSTOMER, credit_subject(doc.takes_back))
+    books.post(source, doc.date, [movement])
+    uses.give_back(books, source, pieces, doc.date)
     return source.customer.customer_id
 
 
-def _require_unused(books: Books, source: Source, doc: documents.CustomerCredit, amount: int) -> None:
+def _unused(books: Books, source: Source, doc: documents.CustomerCredit, amount: int) -> list[Piece]:
+    """So much of a credit as is on the balance, of its own money. Raises OverApplication beyond that."""
     customer_id = source.customer.customer_id
     day = books.open_day(source, doc.date)
     place = (source.entity, source.currency)
@@ -56,10 +49,18 @@ def _require_unused(books: Books, source: Source, doc: documents.CustomerCredit,
             f"expected the id of a customer_credit of {doc.customer} in {doc.currency} posted before",
         )
     balance = AccountKey(place[0], "customer_balance", place[1], CUSTOMER)
-    unused = max(min(available(books.history(customer_id, key), day) for key in (credit, balance)), 0)
+    books.flush()
+    given = books.connection.scalar(
+        text("select document_id from document_key where type = 'customer_credit' and ref = :ref"),
+        {"ref": doc.takes_back},
+    )
+    own = [piece for piece in uses.on_balance(books, source, doc.date) if piece.money_id == given]
+    left = (available(books.history(customer_id, key), day) for key in (credit, balance))
+    unused = max(min(sum(piece.amount for piece in own), *left), 0)
     if amount > unused:
         raise OverApplication(
             "amount",
             f"{to_text(amount, doc.currency)} {doc.currency}",
             f"expected at most {to_text(unused, doc.currency)}, what is unused of credit {doc.takes_back} on {day}",
         )
+    return uses.first(own, amount)

@@ -262,17 +262,23 @@ def _require_enough(amount: int, most: int, doc: documents.Application, what: st
 
 @dataclass(frozen=True, slots=True)
 class PaymentFound:
-    """A payment in the books: its document, whose it is, and what it says."""
+    """A payment in the books: its document, whose it is, how much it brought, and what it says."""
 
     document_id: int
     customer: str
     entity: str
     currency: str
+    amount: int
     body: Mapping[str, Any]
 
 
 # The types of the documents that bring money, by the field that names one; a receipt's cash is of what it came in as.
-_BRINGING = {"payment": "payment", "recovery": "recovery", "receipt": "receipt_identified"}
+BRINGING = {"payment": "payment", "recovery": "recovery", "receipt": "receipt_identified"}
+
+
+def money_subject(field: str, ref: str) -> str:
+    """The subject of what is disputed of the money that a document brought."""
+    return f"{BRINGING[field]}:{ref}"
 
 
 def read_payment(books: Books, ref: str, field: str = "payment") -> PaymentFound:
@@ -280,7 +286,7 @@ def read_payment(books: Books, ref: str, field: str = "payment") -> PaymentFound
     books.flush()
     row: Any = books.connection.execute(
         text(
-            "select d.document_id, c.ref as customer, u.entity, u.currency,"
+            "select d.document_id, c.ref as customer, u.entity, u.currency, u.paid_minor as amount,"
             " d.body::jsonb || coalesce(r.body::jsonb - 'date', '{}') as body from document_key k "
             "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
             "join money_use u on u.document_id = d.document_id and u.money_id = d.document_id and u.amount_minor > 0 "
@@ -289,11 +295,11 @@ def read_payment(books: Books, ref: str, field: str = "payment") -> PaymentFound
             "left join document r on r.customer_id = rk.customer_id and r.document_id = rk.document_id "
             "where k.type = :type and k.ref = :ref order by u.use_id limit 1"
         ),
-        {"type": _BRINGING[field], "ref": ref},
+        {"type": BRINGING[field], "ref": ref},
     ).first()
     if row is None:
-        raise UnknownReference(field, ref, f"expected the id of a {_BRINGING[field]} posted before")
-    return PaymentFound(row.document_id, row.customer, row.entity, row.currency, row.body)
+        raise UnknownReference(field, ref, f"expected the id of a {BRINGING[field]} posted before")
+    return PaymentFound(row.document_id, row.customer, row.entity, row.currency, row.amount, row.body)
 
 
 def find_payment(books: Books, source: Source, ref: str) -> PaymentFound:

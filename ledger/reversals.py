@@ -17,7 +17,16 @@ from ledger.dates import LAST_DAY
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import share, to_minor, to_text
 from ledger.money_accounts import cash_named
-from ledger.payments import Settlement, applied, find_invoice, read_payment, settle, unapply
+from ledger.payments import (
+    PaymentFound,
+    Settlement,
+    applied,
+    find_invoice,
+    money_subject,
+    read_payment,
+    settle,
+    unapply,
+)
 from ledger.receivables import CUSTOMER, Invoice
 from ledger.uses import Piece
 from ledger.wallets import Wallets
@@ -147,29 +156,41 @@ def _taken_off(books: Books, application: str) -> list[tuple[int, int, int]]:
 def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, document_id: int) -> int:
     """A payment came back (a return, a bounced cheque, a failed charge): it is no payment, and what it settled is due again.
 
-    Told by days: what was done with the money on later days is undone on them. Raises Refused where something of it went back
-    already, or is disputed.
+    So did a receipt that turned out to be the customer's. Told by days: what was done with the money on later days is undone on them.
+    Raises Refused where something of it went back already, or is disputed.
     """
-    books = wallets.books
-    found = read_payment(books, doc.payment)
-    body = found.body
+    found, source = find_whole(wallets.books, doc, document_id)
+    take_back(wallets.books, doc, found, source)
+    return source.customer.customer_id
+
+
+def find_whole(books: Books, doc: documents.PaymentReversal, document_id: int) -> tuple[PaymentFound, Source]:
+    """The money that came back, and whose. Raises Refused where something of it went back already, or is disputed."""
+    field, ref = doc.money
+    found = read_payment(books, ref, field)
+    body, amount = found.body, found.amount
     source = books.source(document_id, found.customer, found.entity, found.currency, doc.date, brings_in=False)
     paid_on = date.fromisoformat(body["date"])
     if doc.date < paid_on:
-        raise Refused("date", doc.date, f"expected {paid_on}, when payment {doc.payment} came in, or later")
-    amount = to_minor(documents.decimal_of(body["amount"]), source.currency)
-    left = uses.left_of(books, source, found.document_id, f"payment:{doc.payment}", doc.date)
+        raise Refused("date", doc.date, f"expected {paid_on}, when {field} {ref} came in, or later")
+    left = uses.left_of(books, source, found.document_id, money_subject(field, ref), doc.date)
     if left < amount:
         raise Refused(
-            "payment", doc.payment,
+            field, ref,
             f"expected one of which all is there, {to_text(amount, source.currency)}: {to_text(left, source.currency)} is"
-            + _gone(books, source, doc.payment),
+            + _gone(books, source, field, ref, found.document_id),
         )  # fmt: skip
+    return found, source
+
+
+def take_back(books: Books, doc: documents.PaymentReversal, found: PaymentFound, source: Source) -> None:
+    """Undo, day by day, what was done with money that came back, and let it go as it came in."""
+    body = found.body
     rail = cash_named(body)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
     beside = books.connection.scalar(
         text("select document_id from document_key where type = 'beside' and ref = :ref"),
-        {"ref": f"payment:{doc.payment}"},
+        {"ref": money_subject(*doc.money)},
     )
     for other in uses.with_others(books, source, found.document_id):
         _bring_home(books, source, other, found.document_id, doc.date)
@@ -180,7 +201,6 @@ def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, docu
     _return(books, source, found.document_id, rail, doc.date)
     books.post(source, doc.date, reopened(books, source.customer.customer_id, found.document_id))
     books.post(source, doc.date, [Movement("payment.fee", fee, rail, rail)])
-    return source.customer.customer_id
 
 
 def _return(books: Books, source: Source, money_id: int, rail: str, on: date) -> None:
@@ -200,11 +220,12 @@ def _return(books: Books, source: Source, money_id: int, rail: str, on: date) ->
 
 
 def _received(books: Books, source: Source, money_id: int, amount: int) -> int:
-    """What an amount of a payment counted for when it came in."""
+    """What an amount of a payment, or of a receipt that became the customer's, counted for when it came in."""
     row = books.connection.execute(
         text(
             "select coalesce(sum(p.amount), 0)::bigint as amount, coalesce(sum(p.functional_amount), 0)::bigint as functional from entry e"
-            " join posting p using (customer_id, entry_id) join rule r on r.number = p.rule and r.code = 'payment.received'"
+            " join document d on d.document_id = e.document_id join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"
+            " join rule r on r.number = p.rule and r.code = case d.type when 'payment' then 'payment.received' else 'customer.balance_in' end"
             " where e.customer_id = :customer_id and e.document_id = :money_id"
         ),
         {"customer_id": source.customer.customer_id, "money_id": money_id},
@@ -212,15 +233,16 @@ def _received(books: Books, source: Source, money_id: int, amount: int) -> int:
     return share(row.functional, amount, row.amount) if row.amount else amount
 
 
-def _gone(books: Books, source: Source, payment: str) -> str:
+def _gone(books: Books, source: Source, field: str, ref: str, money_id: int) -> str:
     """Which documents gave something of a payment back, or dispute it, as words to follow what is left of it."""
     rows = books.connection.execute(
         text(
-            "select type, ref, body::json ->> 'amount' as amount, coalesce(body::json ->> 'status', '') as status from document"
-            " where customer_id = :customer_id and type in ('refund', 'dispute', 'payment_reversal')"
-            " and body::json ->> 'payment' = :payment order by dated_on, document_id"
+            "select d.type, d.ref, d.body::json ->> 'amount' as amount, coalesce(d.body::json ->> 'status', '') as status from document d"
+            " where d.type in ('refund', 'dispute', 'payment_reversal') and (d.customer_id = :customer_id and d.body::json ->> :field = :ref"
+            "  or (d.customer_id, d.document_id) in (select u.customer_id, u.document_id from money_use u where u.money_id = :money_id))"
+            " order by d.dated_on, d.document_id"
         ),
-        {"customer_id": source.customer.customer_id, "payment": payment},
+        {"customer_id": source.customer.customer_id, "field": field, "ref": ref, "money_id": money_id},
     )
     told = [" ".join(filter(None, (row.type, row.ref, row.status, row.amount))) for row in rows]
     return f"; {', '.join(told)} took of it" if told else ""

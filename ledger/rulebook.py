@@ -2023,7 +2023,7 @@ BY_ARRIVAL = (
     "Which unused credits go with a bill of them that is taken back: those of its order that have arrived; and what of it is of used ones.",
     "What credits earn that are drawn, or given back, after a note lowered their price: its part of what was left of it then.",
     "In another currency, at which rate usage stands that a bill covered which was taken back: what arrives after it at its own.",
-    "Whose money an application or a correction took that names no payment: the oldest, or what was put there last, of what had arrived.",
+    "Whose money an application, a refund or a correction took that names no payment: the oldest, or what was put there last, of what had arrived.",
     "Whether a refund that failed was, until it did, of what a credit note of an earlier day left: where that had arrived.",
     "What of a credit note that is taken back is due: what it left with the customer and has gone from there by then.",
     "What a write-off that names no amount gives up: what is due of the invoice when it arrives.",

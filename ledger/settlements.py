@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from ledger import billed, credits_back, documents, redraws, usage_lines, uses
 from ledger.approval import approve
+from ledger.balance_refunds import post_balance_refund, undo_balance_refund
 from ledger.between_customers import pass_cash, received_for
 from ledger.billed import BilledInvoice, Line
 from ledger.books import AccountKey, Books, Movement, Source
@@ -29,7 +30,7 @@ from ledger.grants import Funding
 from ledger.money import to_minor, to_text
 from ledger.money_accounts import cash_named, cash_of
 from ledger.obligations import Correction, Decided, Obligations, Taking
-from ledger.payments import read_payment
+from ledger.payments import money_subject, read_payment
 from ledger.positions import available
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject
 from ledger.taxes import tax_subject
@@ -85,7 +86,7 @@ def _find_payment(wallets: Wallets, document_id: int, money: tuple[str, str], on
     found = read_payment(books, ref, field_)
     body = found.body
     source = books.source(document_id, found.customer, found.entity, found.currency, on, brings_in=False)
-    left = uses.left_of(books, source, found.document_id, f"{field_}:{ref}", on)
+    left = uses.left_of(books, source, found.document_id, money_subject(field_, ref), on)
     parties = [
         source,
         *(
@@ -335,14 +336,17 @@ class _Going:
 def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, obligations: Obligations) -> int:
     """Pay money back: for the invoice named; else from the customer's balance, then for what the payment settled.
 
-    What the payment settled of other customers goes back of their balances and invoices, as it would had they paid it.
+    What the payment settled of other customers goes back of their balances and invoices, as it would had they paid it. One that
+    names no money pays out of the customer's balance.
     """
+    if doc.customer is not None:
+        return post_balance_refund(wallets, doc, document_id)
     payment = _find_payment(wallets, document_id, doc.money, doc.date)
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when {payment.name} came in")
     require_at_most(amount, payment.left, source.currency, f"what is left of {payment.name} on {doc.date}")
-    approve(books, source, doc, amount)
+    approve(books, source, doc, amount, money=(payment.document_id,))
     origin = None if doc.invoice is None else _settled_by(payment, doc.invoice)
     freed = _off_balances(books, payment, amount, doc.date, origin)
     left = amount - sum(item.piece.paid for _, item in freed)
@@ -549,6 +553,8 @@ def post_refund_reversal(
     require_not_before(doc.date, row.dated_on, f"when {doc.refund} was paid")
     if row.reversed_by is not None:
         raise Refused("refund", doc.refund, f"expected one that did not fail already: {row.reversed_by} says it did")
+    if row.body.get("customer"):
+        return undo_balance_refund(books, document_id, row, doc.date)
     money = next((field_, row.body[field_]) for field_ in ("payment", "recovery", "receipt") if row.body.get(field_))
     payment = _find_payment(wallets, document_id, money, doc.date)
     amount = to_minor(documents.decimal_of(row.body["amount"]), payment.source.currency)
@@ -570,7 +576,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     if doc.status == "lost":
         _stand_together(books, payment.settled)
     day = books.open_day(source, doc.date)
-    subject = f"{payment.field}:{payment.ref}"
+    subject = money_subject(payment.field, payment.ref)
     rail = cash_of(books, source.entity, source.currency, doc.account, payment.cash)
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)

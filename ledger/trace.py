@@ -377,6 +377,8 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
     own = _NAMES_OF.get(kind, {})
     names = own | _NAMES | own
     steps += [_document_step(connection, of, body[key], depth) for key, of in names.items() if body.get(key)]
+    if kind == "refund" and body.get("customer"):
+        steps += _money_of(connection, row, depth)
     standing = connection.scalar(
         text("select rule from approval_by_rule where customer_id = :customer_id and document_id = :document_id"),
         {"customer_id": row.customer_id, "document_id": row.document_id},
@@ -387,8 +389,45 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
     return steps
 
 
+def _money_of(connection: Connection, refund: Any, depth: int) -> list[Step]:
+    """The documents whose money a refund of a balance paid out, with how much of each."""
+    rows = connection.execute(
+        text(
+            "select m.type, m.ref, m.dated_on, m.body, u.currency, -sum(u.amount_minor)::bigint as amount from money_use u"
+            " join document m on m.document_id = u.money_id where u.customer_id = :customer_id and u.document_id = :document_id"
+            " group by m.type, m.ref, m.dated_on, m.body, m.document_id, u.currency order by min(u.use_id)"
+        ),
+        {"customer_id": refund.customer_id, "document_id": refund.document_id},
+    )
+    return [
+        Step(row.type, row.ref, f"{_describe(row)}: {to_text(row.amount, row.currency)} {row.currency} of it", depth)
+        for row in rows
+    ]
+
+
+def _paid_out(connection: Connection, kind: str, ref: str) -> list[Step]:
+    """The refunds of a balance that paid out money of a document."""
+    rows = connection.execute(
+        text(
+            "select d.type, d.ref, d.dated_on, d.body, u.currency, -sum(u.amount_minor)::bigint as amount from document_key k"
+            " join money_use u on u.money_id = k.document_id"
+            " join document d on d.customer_id = u.customer_id and d.document_id = u.document_id and d.type = 'refund'"
+            "  and d.body::json ->> 'customer' is not null where k.type = :type and k.ref = :ref"
+            " group by d.type, d.ref, d.dated_on, d.body, d.document_id, u.currency order by d.dated_on, d.document_id"
+        ),
+        {"type": kind, "ref": ref},
+    )
+    return [
+        Step(row.type, row.ref, f"{_describe(row)}: {to_text(row.amount, row.currency)} {row.currency} of it", 0)
+        for row in rows
+    ]
+
+
 # The types of the documents that these fields name; and of some types.
-_NAMES_OF = {"customer_change": {"customer": "customer"}, "refund": {"receipt": "receipt_identified"}}
+_NAMES_OF = {
+    "customer_change": {"customer": "customer"},
+    **{kind: {"receipt": "receipt_identified"} for kind in ("refund", "dispute", "payment_reversal")},
+}
 _NAMES = {
     "account": "money_account", "from_account": "money_account", "to_account": "money_account", "fee_account": "money_account",
     "transfer": "transfer", "receipt": "unidentified_receipt", "takes_back": "customer_credit", "parent": "customer",
@@ -504,7 +543,8 @@ _ABOUT = {
     "customer_credit": ("takes_back", ["customer_credit"]), "application": ("application", ["unapplication"]),
     "payment": ("payment", ["application", "unapplication", "payment_reversal", "refund", "dispute"]),
     "dispute": ("opening", ["dispute"]), "refund": ("refund", ["refund_reversal"]), "credit_note": ("credit_note", ["credit_note_void"]),
-    "write_off": ("write_off", ["recovery"]), "recovery": ("recovery", ["refund", "dispute"]),
+    "write_off": ("write_off", ["recovery"]), "recovery": ("recovery", ["refund", "dispute", "payment_reversal"]),
+    "receipt_identified": ("receipt", ["refund", "dispute", "payment_reversal"]),
 }  # fmt: skip
 
 
@@ -518,7 +558,7 @@ def _about(connection: Connection, kind: str, ref: str) -> list[Step]:
         ),
         {"types": types, "named": named, "ref": ref},
     )
-    found = [Step(row.type, row.ref, _describe(row), 0) for row in rows]
+    found = [Step(row.type, row.ref, _describe(row), 0) for row in rows] + _paid_out(connection, kind, ref)
     beside = _document(connection, BESIDE, f"{kind}:{ref}")
     return [*found, Step(BESIDE, beside.ref, "what it moves of others", 0)] if beside else found
 

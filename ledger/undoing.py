@@ -451,8 +451,11 @@ def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> 
     rows = books.connection.execute(
         text(
             "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
-            " -sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use"
-            " where customer_id = :customer_id and document_id = :document_id and money_id = :money_id"
+            " -sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use u"
+            " where customer_id = :customer_id and document_id = :document_id"
+            # what no payment brought went out with it; what only changed places did not
+            " and (money_id = :money_id or (select sum(g.paid_minor) from money_use g where g.customer_id = u.customer_id"
+            "  and g.document_id = u.document_id and g.money_id = u.money_id) < 0)"
             " group by 1, 2, 3, 4, 5, 8 having sum(amount_minor) < 0 order by min(use_id)"
         ),
         {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},

@@ -269,7 +269,8 @@ def take_back(books: Books, source: Source, document_id: int, amount: int, on: d
 def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, origin: int | None = None) -> list[Freed]:
     """What of a document's money can leave the balance: what lies there, then what others' does that it can change places with.
 
-    Money of others that an invoice left changes places with money that lies on that invoice; what no payment brought, with any.
+    Money of others that an invoice left changes places with money that lies on that invoice; what an invoice brought that lowers
+    lines, with any. What else no money brought, such as goodwill, goes out with it as it is, and nothing of the document's own for it.
     `own` is where the money lies; of an `origin` only what that invoice left.
     """
     found = [Freed(piece) for piece in own if piece.invoice_id == BALANCE and origin in (None, piece.origin_id)]
@@ -277,15 +278,16 @@ def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, or
     if not on_invoices:
         return found
     mine = {piece.money_id for piece in own}
+    given: list[Piece] = []
     for currency in dict.fromkeys(piece.currency for piece in on_invoices):
         others = [
             piece for piece in on_balance(books, replace(source, currency=currency), on) if piece.money_id not in mine
         ]
-        unpaid = _brought_by_no_payment(books, source, others) if origin is None else set()
+        of_lines, free = _brought_by_no_payment(books, source, others) if origin is None else (set[int](), set[int]())
         for place, lying in enumerate(on_invoices):
             left = lying
             for index, other in enumerate(others):
-                if lying.currency == currency and (other.origin_id == lying.invoice_id or other.money_id in unpaid):
+                if lying.currency == currency and (other.origin_id == lying.invoice_id or other.money_id in of_lines):
                     most = min(left.amount, other.amount)
                     if most > 0:
                         found.append(
@@ -296,18 +298,24 @@ def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, or
                             other, amount=other.amount - most, paid=other.paid - other.part(most).paid
                         )
             on_invoices[place] = left
-    return found
+        if currency == source.currency:
+            given = [
+                piece for piece in others if piece.money_id in free and piece.amount and piece.paid_currency == currency
+            ]
+    return [*found, *(Freed(piece) for piece in given)]
 
 
-def _brought_by_no_payment(books: Books, source: Source, pieces: Sequence[Piece]) -> set[int]:
-    rows = books.connection.scalars(
+def _brought_by_no_payment(books: Books, source: Source, pieces: Sequence[Piece]) -> tuple[set[int], set[int]]:
+    """(what invoices and notes brought that lowered lines of invoices, what else no money that came in brought)."""
+    rows = books.connection.execute(
         text(
-            "select document_id from document where customer_id = :customer_id and document_id = any(:documents)"
-            " and type not in ('payment', 'recovery')"
+            "select d.document_id, (select u.origin_id from money_use u where u.customer_id = d.customer_id and u.money_id = d.document_id"
+            "  and u.document_id = d.document_id order by u.use_id limit 1) as origin_id from document d"
+            " where d.customer_id = :customer_id and d.document_id = any(:documents) and d.type not in ('payment', 'recovery', 'receipt_identified')"
         ),
         {"customer_id": source.customer.customer_id, "documents": [piece.money_id for piece in pieces]},
-    )
-    return set(rows)
+    ).all()
+    return {row.document_id for row in rows if row.origin_id}, {row.document_id for row in rows if not row.origin_id}
 
 
 def give_back_freed(books: Books, source: Source, freed: Iterable[Freed], on: date) -> None:
@@ -338,6 +346,10 @@ def without(pieces: Sequence[Piece], freed: Iterable[Freed]) -> list[Piece]:
 
 def left_of(books: Books, source: Source, money_id: int, disputed: str, on: date) -> int:
     """What can go back of a document's money from a day on, in its own currency: what did not, and is not disputed."""
+    return _left_of(books, source.customer.customer_id, money_id, disputed, on)
+
+
+def _left_of(books: Books, customer_id: int, money_id: int, disputed: str, on: date) -> int:
     rows = books.connection.execute(
         text(
             "select day, sum(net)::bigint from ("
@@ -347,9 +359,30 @@ def left_of(books: Books, source: Source, money_id: int, disputed: str, on: date
             " join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id"
             " where a.customer_id = :customer_id and a.role = 'disputed_funds' and a.subject = :disputed) x group by 1"
         ),
-        {"customer_id": source.customer.customer_id, "money_id": money_id, "disputed": disputed},
+        {"customer_id": customer_id, "money_id": money_id, "disputed": disputed},
     )
     return max(available({row[0]: row[1] for row in rows}, on), 0)
+
+
+def not_disputed(books: Books, pieces: Sequence[Piece], on: date) -> list[Piece]:
+    """Pieces of money on a day, less what can't go back as it is disputed."""
+    rows = books.connection.execute(
+        text(
+            "select n.document_id, a.customer_id, a.subject from document n join account a on a.role = 'disputed_funds'"
+            " and a.subject = n.type || ':' || n.ref"
+            " where n.document_id = any(:documents) and n.type in ('payment', 'recovery', 'receipt_identified')"
+        ),
+        {"documents": list({piece.money_id for piece in pieces})},
+    )
+    left = {row.document_id: _left_of(books, row.customer_id, row.document_id, row.subject, on) for row in rows}
+    found = []
+    for piece in pieces:
+        part = piece.part_paid(min(piece.paid, left.get(piece.money_id, piece.paid)))
+        if piece.money_id in left:
+            left[piece.money_id] -= part.paid
+        if part.amount:
+            found.append(part)
+    return found
 
 
 def given_back_of(books: Books, source: Source, document_id: int, invoice_id: int, amount: int) -> list[Piece]:

@@ -208,7 +208,7 @@ def test_what_was_recovered_can_be_paid_back(cli: Cli) -> None:
         {**back, "id": "S", "date": "2026-03-11"}
     )
     assert "payment = Y: expected the id of a payment posted before" in cli.refuse(refund("1.00", of="Y", ref="S"))
-    assert "expected payment or recovery or receipt, and one of them only" in cli.refuse(
+    assert "expected payment or recovery or receipt or customer, and one of them only" in cli.refuse(
         {**back, "id": "S", "payment": "P"}
     )
 

@@ -1,0 +1,83 @@
+"""Refunds of a customer's balance: paid out whatever brought the money there, the oldest first, each piece of its own money."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+
+from ledger import documents, uses
+from ledger.approval import approve
+from ledger.books import AccountKey, Books, Movement
+from ledger.errors import OverApplication
+from ledger.money import to_minor, to_text
+from ledger.money_accounts import cash_named, cash_of
+from ledger.positions import available
+from ledger.receivables import CUSTOMER
+from ledger.uses import Piece
+from ledger.wallets import Wallets
+
+
+def post_balance_refund(wallets: Wallets, doc: documents.Refund, document_id: int) -> int:
+    """Pay out of a customer's balance. Raises OverApplication beyond what stands there from the day on and is not disputed."""
+    books = wallets.books
+    assert doc.customer is not None, "it says whose balance"
+    assert doc.entity is not None, "which of them"
+    assert doc.currency is not None, "and in what"
+    source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, brings_in=False)
+    amount = to_minor(doc.amount, doc.currency)
+    day = books.open_day(source, doc.date)
+    key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)
+    stands = max(available(books.history(source.customer.customer_id, key), day), 0)
+
+    def there(on: date) -> Sequence[Piece]:
+        return uses.not_disputed(books, uses.on_balance(books, source, on), on)
+
+    pieces = uses.standing_first(there, amount, doc.date)
+    most = min(stands, sum(piece.amount for piece in pieces))
+    if amount > most:
+        raise OverApplication(
+            "amount",
+            f"{to_text(amount, doc.currency)} {doc.currency}",
+            f"expected at most {to_text(most, doc.currency)}, what {doc.customer} has unapplied, and not disputed, on {day}",
+        )
+    approve(books, source, doc, amount, money={piece.money_id for piece in pieces})
+    cash = cash_of(books, doc.entity, doc.currency, doc.account, doc.rail)
+    fee = 0 if doc.fee is None else to_minor(doc.fee, doc.currency, "fee")
+    books.post(
+        source, doc.date, [Movement("payment.fee", fee, cash, cash), Movement("refund.balance", amount, CUSTOMER, cash)]
+    )
+    uses.give_back(books, source, pieces, doc.date)
+    return source.customer.customer_id
+
+
+def undo_balance_refund(books: Books, document_id: int, refund: Any, on: date) -> int:
+    """A refund of a balance failed: what it took of it is there again, for what it counted for, and whose money it was."""
+    body = refund.body
+    source = books.source(document_id, body["customer"], body["entity"], body["currency"], on, brings_in=False)
+    customer_id = source.customer.customer_id
+    amount = to_minor(documents.decimal_of(body["amount"]), source.currency)
+    worth = books.connection.scalar(
+        text(
+            "select sum(p.functional_amount)::bigint from entry e join posting p using (customer_id, entry_id)"
+            " join rule r on r.number = p.rule and r.code = 'refund.balance'"
+            " where e.customer_id = :customer_id and e.document_id = :refund"
+        ),
+        {"customer_id": customer_id, "refund": refund.document_id},
+    )
+    movement = Movement("refund_reversal.balance", amount, cash_named(body), CUSTOMER, functional=worth)
+    books.post(source, on, [movement])
+    rows = books.connection.execute(
+        text(
+            "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
+            " -sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use"
+            " where customer_id = :customer_id and document_id = :refund group by 1, 2, 3, 4, 5, 8 order by min(use_id)"
+        ),
+        {"customer_id": customer_id, "refund": refund.document_id},
+    )
+    for row in rows:
+        uses.add(books, source, replace(Piece(*row), since=on), on, undoes=refund.document_id)
+    return customer_id
