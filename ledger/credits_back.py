@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 
 from sqlalchemy import text
 
 from ledger.books import Books, Movement, Source
+from ledger.errors import Refused
 from ledger.grants import Funding, Grant, grant_accounts
 from ledger.money import allocate, share
 from ledger.positions import available
@@ -126,7 +128,8 @@ def _bring_back(
         if not face and index:
             continue
         if face and item.kept_in_memorandum:
-            wallets.books.post(source, on, [Movement("grant.restored_credits", face, item.subject, item.subject)])
+            rule = "grant.restored_credits" if face > 0 else "grant.moved_credits"
+            wallets.books.post(source, on, [Movement(rule, abs(face), item.subject, item.subject)])
         item.moved_face -= face
         price = 0 if index else money
         item.moved -= price
@@ -144,10 +147,12 @@ def recover(
     to: str,
     of: str = "",
     line: str | None = None,
+    rate: Fraction | None = None,
 ) -> list[Movement]:
     """Money for prepaid credits whose bill was written off, or given back, comes in: what of them went with it can be used again.
 
-    `points` are how much of what the document `taken_by` took of unused credits came back until now, and now. What it had taken
+    `points` are how much of what the document `taken_by` took of unused credits came back until now, and now: less where the money
+    did not stay, and Refused where they were used. What it had taken
     goes back in the order of the grants, or what it had taken with one `line`. `of` tells the recoveries apart that one document changes.
     """
     books = wallets.books
@@ -177,11 +182,27 @@ def recover(
             continue
         faces = [(item, share(face, upto[1], money) - share(face, upto[0], money)) for item, face in items]
         lead = items[0][0]
+        if part < 0:
+            _require_unused(books, source, faces, -part, on)
+            movements.append(Movement(f"{rule}_returned", -part, lead.subject, to, rate=rate))
         _bring_back(wallets, source, faces, part, "recovered", on, f"{of_line}{of}")
-        movements.append(Movement(rule, part, to, lead.subject))
+        if part > 0:
+            movements.append(Movement(rule, part, to, lead.subject, rate=rate))
         lead.fundings.append(Funding(books.open_day(source, on), part, on))
     assert points[1] <= whole, "no more is recovered of credits than was taken"
     return movements
+
+
+def _require_unused(books: Books, source: Source, faces: Sequence[tuple[Grant, int]], money: int, on: date) -> None:
+    """Raise Refused where credits that are to go again, below zero, were used since they came back."""
+    lead = faces[0][0]
+    credits_key, _ = grant_accounts(source, lead.ref)
+    held = available(books.history(source.customer.customer_id, credits_key), books.open_day(source, on))
+    short = next((item for item, face in faces if item.left < -face), None)
+    if short is not None or held < money:
+        raise Refused(
+            "recovery", (short or lead).ref, "expected credits that came back with it, and are unused: write off what was used instead"
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

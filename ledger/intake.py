@@ -118,7 +118,6 @@ TYPES: Mapping[str, DocumentType] = {
     "payment": DocumentType(documents.Payment, payments.post_payment, _always),
     "application": DocumentType(documents.Application, payments.post_application, _always),
     "unapplication": DocumentType(documents.Unapplication, reversals.post_unapplication),
-    "payment_reversal": DocumentType(documents.PaymentReversal, reversals.post_payment_reversal),
     "transfer": DocumentType(documents.Transfer, transfers.post_transfer, _always),
     "transfer_reversal": DocumentType(documents.TransferReversal, transfers.post_transfer_reversal),
     "fee": DocumentType(documents.Fee, transfers.post_fee, _always),

@@ -1,16 +1,21 @@
-"""Recoveries: money that comes in after all for what a write-off gave up, in reverse order: bad debt first, then what is to come."""
+"""Recoveries: money that comes in after all for what a write-off gave up, in reverse order: bad debt first, then what is to come.
+
+One that comes back (a cheque that bounced) is the same, of less: what was recovered last is given up again.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import text
 
-from ledger import billed, credits_back, documents, usage_lines, uses
+from ledger import billed, credits_back, documents, reversals, usage_lines, uses
+from ledger.between_customers import rate_of
 from ledger.books import Books, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.errors import Refused, UnknownReference
@@ -22,7 +27,7 @@ from ledger.obligations import Correction, Decided, Obligations, Taking, earned_
 from ledger.receivables import invoice_subject
 from ledger.settlements import require_at_most, require_not_before
 from ledger.taxes import tax_subject
-from ledger.wallets import Wallets
+from ledger.wallets import Wallets, all_or_nothing
 
 
 def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, obligations: Obligations) -> int:
@@ -31,41 +36,128 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     Its tax is owed again in proportion.
     """
     books = wallets.books
-    books.flush()
-    row = _find(books, doc)
+    row = _find(books, doc.write_off, doc.date)
     source = books.source(document_id, row.customer, row.entity, row.currency, doc.date)
     amount = to_minor(doc.amount, row.currency)
-    written, before = _reached(books, row, doc)
-    require_at_most(amount, written - before, row.currency, f"what of write-off {doc.write_off} is not recovered")
+    reached = _reached(books, row)
+    require_at_most(amount, reached.left(doc.date), row.currency, f"what of write-off {doc.write_off} is not recovered")
     rail = cash_of(books, row.entity, row.currency, doc.account, doc.rail)
-    movements, owed_again = _taxes(books, row, document_id, rail, (before, before + amount, written))
+    fee = 0 if doc.fee is None else to_minor(doc.fee, row.currency, "fee")
+    fees = [Movement("payment.fee", fee, rail, rail)]
+    _recover(wallets, source, row, _Change(doc.id, doc.date, amount, rail, reached), obligations, fees)
+    uses.bring(books, source, amount, doc.date, row.invoice_id)
+    return source.customer.customer_id
+
+
+def post_payment_reversal(
+    wallets: Wallets, doc: documents.PaymentReversal, document_id: int, obligations: Obligations
+) -> int:
+    """A payment came back, or a recovery: what was written off is so again, as far as the money lies where it was recovered.
+
+    Where it was put elsewhere since, it is undone as a payment's. Raises Refused where something of it went back already, is disputed,
+    or prepaid credits that came back with it were used.
+    """
+    if doc.recovery is None:
+        return reversals.post_payment_reversal(wallets, doc, document_id)
+    books = wallets.books
+    found, source = reversals.find_whole(books, doc, document_id)
+    row = _find(books, found.body["write_off"], doc.date)
+    lying = [
+        piece
+        for piece in uses.of_money(books, source, found.document_id, doc.date)
+        if piece.invoice_id == row.invoice_id
+    ]
+    amount = sum(piece.amount for piece in lying)
+    with all_or_nothing(wallets):
+        if amount:
+            came_on = date.fromisoformat(found.body["date"])
+            change = _Change(
+                doc.id, doc.date, -amount, cash_named(found.body), _reached(books, row), found.document_id,
+                rate_of(books, source, came_on),
+            )  # fmt: skip
+            _recover(wallets, source, row, change, obligations)
+            uses.give_back(books, source, lying, doc.date)
+        reversals.take_back(books, doc, found, source)
+    return source.customer.customer_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """What was written off, gross, and what recoveries brought of it, by day: less where one came back."""
+
+    written: int
+    by_day: Mapping[date, int]
+
+    @property
+    def recovered(self) -> int:
+        """What stands of all recoveries."""
+        return sum(self.by_day.values())
+
+    def left(self, on: date) -> int:
+        """What can be recovered on a day so that it is never more than was written off, then or later."""
+        most = sum(amount for day, amount in self.by_day.items() if day <= on)
+        reached = most
+        for day in sorted(day for day in self.by_day if day > on):
+            reached += self.by_day[day]
+            most = max(most, reached)
+        return self.written - most
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a document makes of what was recovered of a write-off: more of it, or less (below zero) where the recovery `of` came back."""
+
+    by: str
+    on: date
+    amount: int
+    rail: str
+    reached: _Reached
+    of: int = 0
+    rate: Fraction | None = None
+
+    def moved(self, what: str, amount: int, subject: str) -> Movement:
+        """What that moves between cash and what was written off, at the rate at which it came in."""
+        if amount >= 0:
+            return Movement(f"recovery.{what}", amount, self.rail, subject, rate=self.rate)
+        return Movement(f"recovery.{what}_returned", -amount, subject, self.rail, rate=self.rate)
+
+
+def _recover(
+    wallets: Wallets,
+    source: Source,
+    row: Any,
+    change: _Change,
+    obligations: Obligations,
+    fees: Sequence[Movement] = (),
+) -> None:
+    """Post what a document makes of what was recovered: of all recoveries in the order of their days, bad debt first."""
+    books, document_id = wallets.books, source.document_id
+    movements, of_tax = _taxes(books, source, row, change)
     lines = _written_off(books, row.customer_id, row.document_id)
     recoveries = [
         *_recoveries(books, row, lines),
-        _Recovery(document_id, doc.date, rail, amount - owed_again, [0] * len(lines)),
+        _Recovery(document_id, change.on, change.rail, change.amount - of_tax, [0] * len(lines)),
     ]
-    lost = _split(wallets, source, doc, row, lines, recoveries, obligations)
-    _recover_usage(wallets, source, lines, recoveries)
-    _recover_plain(wallets, source, row, lines, lost, recoveries)
+    lost = _split(wallets, source, change, row, lines, recoveries, obligations)
+    _recover_usage(wallets, source, change, lines, recoveries)
+    _recover_plain(wallets, source, row, change, lines, lost, recoveries)
     (recovery,) = (item for item in recoveries if item.document_id == document_id)
     back = [(line, part) for line, part in zip(lines, recovery.parts, strict=True) if part]
     later = [item for item in recoveries if item is not recovery]
     moved = _move_later(books, source, row.document_id, lines, later)
-    taking = Taking(books, source, books.open_day(source, doc.date))
+    taking = Taking(books, source, books.open_day(source, change.on))
     decided = obligations.decide(wallets, row.customer_id, document_id, [
-        Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, part, doc.date, undoes=row.document_id)
+        Correction(document_id, change.by, "recovery", line.invoice_id, line.line, line.subject, part, change.on, undoes=row.document_id)
         for line, part in back if line.of_terms
     ])  # fmt: skip
     for number, (line, part) in enumerate(back):
         if line.of_terms:
             share_ = decided.share(line.invoice_id, line.line, line.subject, undoing=row.document_id)
-            movements.append(Movement("recovery.bad_debt", share_.earned, rail, line.subject))
-            movements += _deferred_again(taking, rail, line.subject, part - share_.earned)
+            movements.append(change.moved("bad_debt", share_.earned, line.subject))
+            movements += _deferred_again(taking, change, line.subject, part - share_.earned)
         more = {"undoes": row.document_id, "part": number}
         add_change(books, source, line.invoice_id, line.line, "recovery", -part, line.product, line.subject, more)
-    fee = 0 if doc.fee is None else to_minor(doc.fee, row.currency, "fee")
-    books.post(source, doc.date, [*movements, Movement("payment.fee", fee, rail, rail)])
-    uses.bring(books, source, amount, doc.date, row.invoice_id)
+    books.post(source, change.on, [*movements, *fees])
     for line, _ in back:
         if line.of_terms:
             books.net(source, *obligation_sides(source, line.subject), taking.day)
@@ -78,11 +170,11 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     for subject, on in moved:
         books.net(source, *obligation_sides(source, subject), books.open_day(source, on))
     decided.keep()
-    return source.customer.customer_id
 
 
-def _find(books: Books, doc: documents.Recovery) -> Any:
-    """The write-off a recovery is of, with its invoice. Raises UnknownReference, or Refused for what can't be recovered so."""
+def _find(books: Books, write_off: str, on: date) -> Any:
+    """The write-off a recovery of a day is of, with its invoice. Raises UnknownReference, or Refused for what can't be recovered so."""
+    books.flush()
     row: Any = books.connection.execute(
         text(
             "select d.customer_id, d.document_id, d.dated_on, c.ref as customer, i.entity, i.currency, i.ref as invoice,"
@@ -94,21 +186,19 @@ def _find(books: Books, doc: documents.Recovery) -> Any:
             "join invoice i on i.customer_id = ik.customer_id and i.invoice_id = ik.document_id "
             "where k.type = 'write_off' and k.ref = :ref"
         ),
-        {"ref": doc.write_off},
+        {"ref": write_off},
     ).first()
     if row is None:
-        raise UnknownReference("write_off", doc.write_off, "expected the id of a write-off posted before")
-    require_not_before(doc.date, row.dated_on, f"when {doc.write_off} was written off")
+        raise UnknownReference("write_off", write_off, "expected the id of a write-off posted before")
+    require_not_before(on, row.dated_on, f"when {write_off} was written off")
     if row.over_entities:
-        raise Refused(
-            "write_off", doc.write_off, "expected one of a single entity: each enters its share by manual entry"
-        )
+        raise Refused("write_off", write_off, "expected one of a single entity: each enters its share by manual entry")
     return row
 
 
-def _reached(books: Books, row: Any, doc: documents.Recovery) -> tuple[int, int]:
-    """(what was written off, what of it earlier recoveries brought in), gross."""
-    place = {"customer_id": row.customer_id, "document_id": row.document_id, "ref": doc.write_off}
+def _reached(books: Books, row: Any) -> _Reached:
+    """What was written off, gross, and what stands of its recoveries in the books."""
+    place = {"customer_id": row.customer_id, "document_id": row.document_id}
     written = books.connection.scalar(
         text(
             "select coalesce(sum(p.amount), 0)::bigint from entry e join posting p using (customer_id, entry_id) "
@@ -117,21 +207,25 @@ def _reached(books: Books, row: Any, doc: documents.Recovery) -> tuple[int, int]
         ),
         place,
     )
-    earlier = books.connection.scalars(
+    rows = books.connection.execute(
         text(
-            "select body::json ->> 'amount' from document where customer_id = :customer_id and type = 'recovery' "
-            "and body::json ->> 'write_off' = :ref"
+            "with of as (select distinct document_id from line_change where customer_id = :customer_id and kind = 'recovery'"
+            "  and undoes = :document_id) "
+            "select d.dated_on, sum(x.amount)::bigint as amount from ("
+            " select document_id, -amount_minor as amount from line_change where customer_id = :customer_id and kind = 'recovery'"
+            "  and undoes = :document_id union all"
+            " select t.document_id, t.tax_minor from line_tax t join of using (document_id) where t.customer_id = :customer_id"
+            ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id group by 1"
         ),
         place,
     )
-    return int(written or 0), sum(to_minor(documents.decimal_of(value), row.currency) for value in earlier)
+    return _Reached(int(written or 0), {row.dated_on: row.amount for row in rows})
 
 
-def _taxes(
-    books: Books, row: Any, document_id: int, rail: str, points: tuple[int, int, int]
-) -> tuple[list[Movement], int]:
-    """What of the taxes that the write-off claimed back is owed again; `points` are (recovered before, now, written off)."""
-    before, now, written = points
+def _taxes(books: Books, source: Source, row: Any, change: _Change) -> tuple[list[Movement], int]:
+    """What of the taxes that the write-off claimed back is owed again; below zero what is not, as the money came back."""
+    before, written = change.reached.recovered, change.reached.written
+    now = before + change.amount
     taxes = books.connection.execute(
         text(
             "select tax_code, line, position, treatment, included, -base_minor as base, -tax_minor as tax from line_tax "
@@ -147,14 +241,14 @@ def _taxes(
         owed_again += part
         subject = tax_subject(tax.tax_code)
         movements += [
-            Movement("recovery.tax", part, rail, subject),
-            Movement("recovery.tax_base", base, subject, subject),
+            change.moved("tax", part, subject),
+            Movement(f"recovery.tax_base{'' if base >= 0 else '_returned'}", abs(base), subject, subject),
         ]
         books.add_row(
             "line_tax",
-            customer_id=row.customer_id, document_id=document_id, line=tax.line, position=tax.position,
+            customer_id=row.customer_id, document_id=source.document_id, line=tax.line, position=tax.position,
             invoice_id=row.invoice_id, tax_code=tax.tax_code, treatment=tax.treatment, included=tax.included,
-            base_minor=base, tax_minor=part, undoes=0,
+            base_minor=base, tax_minor=part, undoes=change.of,
         )  # fmt: skip
     return movements, owed_again
 
@@ -188,7 +282,10 @@ def _written_off(books: Books, customer_id: int, document_id: int) -> list[_Writ
 
 @dataclass(slots=True)
 class _Recovery:
-    """What a recovery of a write-off brought in net of tax: by line as it stands in the books, and as all of them make it."""
+    """What a recovery of a write-off brought in net of tax: by line as it stands in the books, and as all of them make it.
+
+    Below zero where one came back.
+    """
 
     document_id: int
     on: date
@@ -203,9 +300,12 @@ def _recoveries(books: Books, write_off: Any, lines: Sequence[_WrittenOff]) -> l
     """The recoveries of a write-off that are in the books, in the order of their dates."""
     rows = books.connection.execute(
         text(
-            "select x.document_id, d.dated_on, d.body::json ->> 'rail' as rail, d.body::json ->> 'account' as account, x.invoice_id, x.line, x.subject,"
+            # one that came back has the cash of the recovery that did
+            "select x.document_id, d.dated_on, coalesce(r.body, d.body)::json ->> 'rail' as rail,"
+            " coalesce(r.body, d.body)::json ->> 'account' as account, x.invoice_id, x.line, x.subject,"
             " -sum(x.amount_minor)::bigint as amount, max(x.part) as last from line_change x"
             " join document d using (customer_id, document_id)"
+            " left join document r on r.customer_id = d.customer_id and r.type = 'recovery' and r.ref = d.body::json ->> 'recovery'"
             " where x.customer_id = :customer_id and x.kind = 'recovery' and x.undoes = :document_id"
             " group by 1, 2, 3, 4, 5, 6, 7 order by d.dated_on, x.document_id"
         ),
@@ -225,7 +325,7 @@ def _recoveries(books: Books, write_off: Any, lines: Sequence[_WrittenOff]) -> l
 def _split(
     wallets: Wallets,
     source: Source,
-    doc: documents.Recovery,
+    change: _Change,
     write_off: Any,
     lines: Sequence[_WrittenOff],
     recoveries: list[_Recovery],
@@ -238,15 +338,25 @@ def _split(
     document_id = source.document_id
     recoveries.sort(key=lambda item: (item.on, item.document_id))
     asked = obligations.decide(wallets, write_off.customer_id, document_id, [
-        Correction(document_id, doc.id, "recovery", line.invoice_id, line.line, line.subject, 0, doc.date, undoes=write_off.document_id)
+        Correction(document_id, change.by, "recovery", line.invoice_id, line.line, line.subject, 0, change.on, undoes=write_off.document_id)
         for line in lines if line.of_terms
     ])  # fmt: skip
     lost = _lost(wallets.books, source, asked, write_off, lines, recoveries)
-    left = [list(lost), [line.whole - bad for line, bad in zip(lines, lost, strict=True)]]
+    whole = [list(lost), [line.whole - bad for line, bad in zip(lines, lost, strict=True)]]
+    left = [list(most) for most in whole]
     for item in recoveries:
         item.parts = [0] * len(lines)
+        amount = -item.amount
+        for most, first in zip(left[::-1], whole[::-1], strict=True) if amount > 0 else ():
+            # what came back is of what was recovered last
+            reached = [all_ - rest for all_, rest in zip(first, most, strict=True)]
+            now = min(amount, sum(reached))
+            amount -= now
+            for place, part in enumerate(allocate(now, reached) if now else []):
+                item.parts[place] -= part
+                most[place] += part
         amount = item.amount
-        for most in left:
+        for most in left if amount > 0 else ():
             now = min(amount, sum(most))
             amount -= now
             # as each line's is of all of it
@@ -317,7 +427,7 @@ def _move_later(
 
 
 def _recover_usage(
-    wallets: Wallets, source: Source, lines: Sequence[_WrittenOff], recoveries: Sequence[_Recovery]
+    wallets: Wallets, source: Source, change: _Change, lines: Sequence[_WrittenOff], recoveries: Sequence[_Recovery]
 ) -> None:
     """Post what recoveries are of usage: it is billed again, and days tell what of it is less bad debt, and what is to come."""
     books = wallets.books
@@ -327,6 +437,9 @@ def _recover_usage(
         for line, stood, part in zip(lines, item.stands, item.parts, strict=True):
             if line.is_usage and line.product is not None and part != stood:
                 products.add(line.product)
+                if item.document_id == source.document_id:
+                    movements.append(change.moved("deferred", part, line.subject))
+                    continue
                 movements += [
                     Movement("recovery.deferred", max(part - stood, 0), item.rail, line.subject),
                     Movement("recovery.elsewhere", max(stood - part, 0), line.subject, item.rail),
@@ -343,6 +456,7 @@ def _recover_plain(
     wallets: Wallets,
     source: Source,
     write_off: Any,
+    change: _Change,
     lines: Sequence[_WrittenOff],
     lost: Sequence[int],
     recoveries: Sequence[_Recovery],
@@ -361,27 +475,31 @@ def _recover_plain(
         for place in places:
             stood[place] += item.stands[place]
             now[place] += item.parts[place]
-        more = max((credits_of(now) - before[1]) - (credits_of(stood) - before[0]), 0)
+        more = (credits_of(now) - before[1]) - (credits_of(stood) - before[0])
         movements = []
         if more:
-            of = "" if item.document_id == source.document_id else f" of {item.document_id}"
+            own = item.document_id == source.document_id
             after = reached + more
             movements += credits_back.recover(
-                wallets, source, write_off.document_id, (reached, after), item.on, "recovery.credits", item.rail, of
-            )
+                wallets, source, write_off.document_id, (reached, after), item.on, "recovery.credits", item.rail,
+                "" if own else f" of {item.document_id}", rate=change.rate if own else None,
+            )  # fmt: skip
             reached = after
         bad_debt = sum(item.parts[place] - item.stands[place] for place in places) - more
-        movements += [
-            Movement("recovery.bad_debt", max(bad_debt, 0), item.rail, invoice),
-            Movement("recovery.bad_debt_elsewhere", max(-bad_debt, 0), invoice, item.rail),
-        ]
+        if item.document_id == source.document_id:
+            movements.append(change.moved("bad_debt", bad_debt, invoice))
+        else:
+            movements += [
+                Movement("recovery.bad_debt", max(bad_debt, 0), item.rail, invoice),
+                Movement("recovery.bad_debt_elsewhere", max(-bad_debt, 0), invoice, item.rail),
+            ]
         wallets.books.post(source, item.on, movements)
 
 
-def _deferred_again(taking: Taking, rail: str, subject: str, amount: int) -> list[Movement]:
-    """What was given up and is to come again: out of the contract asset up to its balance, the rest is deferred."""
+def _deferred_again(taking: Taking, change: _Change, subject: str, amount: int) -> list[Movement]:
+    """What was given up and is to come again: out of the contract asset up to its balance, the rest is deferred; or is given up again."""
+    if amount < 0:
+        held, rest, release = taking.out_of(subject, -amount, 0)
+        return [*release, change.moved("deferred", -held, subject), change.moved("unbilled", -rest, subject)]
     unbilled = min(amount, earned_ahead(taking.books, taking.source, subject, taking.day))
-    return [
-        Movement("recovery.unbilled", unbilled, rail, subject),
-        Movement("recovery.deferred", amount - unbilled, rail, subject),
-    ]
+    return [change.moved("unbilled", unbilled, subject), change.moved("deferred", amount - unbilled, subject)]

@@ -734,6 +734,38 @@ _RULES = (
         "Money came in for what had been given up and was given meanwhile.",
         "ASC 606-10-45-3",
     ),
+    *(
+        Rule(number, f"recovery.{what}_returned", debit, credit, f"A recovery came back: {why}.", paragraph)
+        for number, what, debit, credit, why, paragraph in (
+            (948, "bad_debt", "bad_debt", "cash", "it is bad debt again", "ASC 326-20-35-8"),
+            (949, "deferred", "deferred_revenue", "cash", "what was to come is given up again", "ASC 606-10-45-2"),
+            (
+                950,
+                "unbilled",
+                "unbilled_receivable",
+                "cash",
+                "what was to come, and was given, is given up again",
+                "ASC 606-10-45-3",
+            ),
+            (
+                951,
+                "credits",
+                "customer_credits",
+                "cash",
+                "unused prepaid credits are given up again",
+                "ASC 606-10-45-2",
+            ),
+            (952, "tax", "tax_payable", "cash", "its tax is claimed back again", "ASC 606-10-32-2A"),
+            (
+                953,
+                "tax_base",
+                "memo_taxable_contra",
+                "memo_taxable_base",
+                "it leaves the taxable base",
+                "ASC 606-10-32-2A",
+            ),
+        )
+    ),
     Rule(
         486,
         "recovery.elsewhere",

@@ -34,7 +34,7 @@ _FROM_LIABILITY = {
         "refund_reversal.deferred_exchanged",
     ),
     "dispute": ("dispute.deferred", "dispute.deferred_exchanged", "reinstated.deferred", "reinstated.deferred_exchanged"),
-    "write_off": ("write_off.deferred", "recovery.deferred", "recovery.elsewhere"),
+    "write_off": ("write_off.deferred", "recovery.deferred", "recovery.deferred_returned", "recovery.elsewhere"),
 }  # fmt: skip
 _DIRECTLY = {
     "credit": ("credit.usage", "credit.usage_to_balance"),

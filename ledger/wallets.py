@@ -61,7 +61,7 @@ def all_or_nothing(wallets: Wallets) -> Iterator[None]:
 FUNDING_RULES = (
     "invoice.prepaid", "invoice.prepaid_drawn", "credit.credits", "credit.credits_to_balance", "credit.unbilled",
     "credit.unbilled_to_balance", "refund.credits", "dispute.credits", "write_off.credits", "manual",
-    "grant.carried", "grant.right", "grant.right_unbilled", "credit.used", "credit.used_to_balance", "recovery.credits",
+    "grant.carried", "grant.right", "grant.right_unbilled", "credit.used", "credit.used_to_balance", "recovery.credits", "recovery.credits_returned",
     "refund.credits_exchanged", "dispute.credits_exchanged", "refund_reversal.credits", "refund_reversal.credits_exchanged",
     "reinstated.credits", "reinstated.credits_exchanged", "credit_void.credits", "credit_void.used", "credit_void.unbilled",
 )  # fmt: skip

@@ -23,7 +23,7 @@ LATELY = 10_000
 _LOWERING = (
     "credit_note", "invoice_void", "contract_modification", "contract_termination", "contract_renewal", "estimate", "consideration_payable",
     "write_off", "recovery", "progress", "breakage_estimate", "grant", "grant_return", "contract", "invoice", "usage", "manual_entry",
-    "refund", "dispute", "beside",
+    "refund", "dispute", "payment_reversal", "beside",
 )  # fmt: skip
 _REVENUE = ("revenue", "breakage_revenue")
 
@@ -36,6 +36,7 @@ _LOWERS = """case case d.type when 'beside' then split_part(d.ref, ':', 1) else 
     when 'contract' then d.body::jsonb ? 'combined_with'
     when 'grant' then d.body::jsonb ? 'contract'
     when 'refund' then d.dated_on < m.month when 'dispute' then d.dated_on < m.month
+    when 'payment_reversal' then d.body::jsonb ? 'recovery'
     when 'payment' then false when 'application' then false when 'unapplication' then false
     else true end"""
 

@@ -48,5 +48,8 @@ TYPES = {
     ),
     "dispute": DocumentType(documents.Dispute, partial(settlements.post_dispute, obligations=OBLIGATIONS)),
     "write_off": DocumentType(documents.WriteOff, partial(settlements.post_write_off, obligations=OBLIGATIONS)),
+    "payment_reversal": DocumentType(
+        documents.PaymentReversal, partial(recoveries.post_payment_reversal, obligations=OBLIGATIONS)
+    ),
     "recovery": DocumentType(documents.Recovery, partial(recoveries.post_recovery, obligations=OBLIGATIONS)),
 }

@@ -1,0 +1,137 @@
+"""Recoveries that come back: what was written off is so again, as if nothing had come in, and can be recovered again."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.samples import application, billed_usage, credit_note, grant, invoice, one_time, prepaid, service, usage
+from tests.test_uses import HEAD
+
+Document = dict[str, Any]
+TAXED = {"type": "tax_code", "id": "vat", "name": "VAT", "rate": "0.10"}
+BILLS: dict[str, list[Document]] = {
+    "one-time": [invoice("I", "2026-01-10", one_time("100.00"))],
+    "service": [invoice("I", "2026-01-01", service("120.00", "2026-01-01", "2026-04-30"))],
+    "taxed": [TAXED, invoice("I", "2026-01-01", {**service("120.00", "2026-01-01", "2026-04-30"), "tax_codes": ["vat"]})],
+    "usage": [usage("u", "80.00", "2026-01-05"), invoice("I", "2026-01-10", billed_usage("100.00"))],
+    "prepaid": [grant(), invoice("I", "2026-01-10", prepaid("100.00")), usage("u", "30.00", "2026-01-12")],
+    "several": [invoice("I", "2026-01-01", service("120.00", "2026-01-01", "2026-04-30"), one_time("70.00", line="2"))],
+    "euro": [invoice("I", "2026-01-01", service("120.00", "2026-01-01", "2026-04-30"), currency="EUR")],
+}  # fmt: skip
+WRITTEN_OFF = {
+    "type": "write_off",
+    "id": "W",
+    "invoice": "I",
+    "date": "2026-02-10",
+    "reason": "gone",
+    "approved_by": "ann",
+}
+
+
+def recovered(amount: str, day: str = "2026-02-20", ref: str = "Y") -> Document:
+    return {"type": "recovery", "id": ref, "write_off": "W", "date": day, "rail": "wire", "amount": amount}
+
+
+def bounced(day: str = "2026-03-05", of: str = "Y", **more: Any) -> Document:
+    return {"type": "payment_reversal", "id": f"B {of}", "recovery": of, "date": day, "reason": "R01", **more}
+
+
+def _end(cli: Cli, through: str = "2026-06") -> dict[str, Decimal]:
+    cli.ok("recognize", "--through", through)
+    cli.ok("verify")
+    return {role: amount for role, amount in cli.totals().items() if amount}
+
+
+@pytest.mark.parametrize("kind", BILLS)
+@pytest.mark.parametrize("amount", ["25.00", "90.00"])
+def test_nothing_is_left_of_it(cli: Cli, kind: str, amount: str) -> None:
+    """The books without the recovery, those with it and its return, and those where that came late after all was recognised are one."""
+    cli.post(*HEAD, *BILLS[kind], WRITTEN_OFF)
+    without = _end(cli)
+    cli.post(recovered(amount))
+    cli.ok("verify")
+    came = _end(cli)
+    assert came["cash"] > 0
+    cli.post(bounced())
+    assert _end(cli) == without
+
+
+@pytest.mark.parametrize("kind", BILLS)
+def test_it_can_be_recovered_again_as_at_first(cli: Cli, kind: str) -> None:
+    """25.00 come, come back, and 90.00 come later: as if 90.00 had come alone."""
+    cli.post(*HEAD, *BILLS[kind], WRITTEN_OFF, recovered("25.00"), bounced(), recovered("90.00", "2026-03-10", "Z"))
+    twice = _end(cli)
+    said = cli.refuse(recovered("120.00", "2026-03-11", "X"))
+    assert "what of write-off W is not recovered" in said
+    cli.post(bounced("2026-04-01", "Z"), recovered("90.00", "2026-04-02", "V"))
+    assert _end(cli).get("bad_debt") == twice.get("bad_debt")
+
+
+@pytest.mark.parametrize("kind", ["one-time", "service", "taxed", "usage", "several"])
+def test_the_first_of_two_comes_back_on_its_day(cli: Cli, kind: str) -> None:
+    """25.00 and 40.00 come, and the 25.00 come back: the 40.00 are what was recovered, bad debt first."""
+    cli.post(*HEAD, *BILLS[kind], WRITTEN_OFF, recovered("25.00"), recovered("40.00", "2026-02-25", "Z"), bounced())
+    both = _end(cli)
+    cli.post(bounced("2026-03-06", "Z"))
+    none = _end(cli)
+    cli.post(recovered("40.00", "2026-03-07", "V"))
+    assert _end(cli) == both
+    assert both["cash"] == 40
+    assert "cash" not in none
+
+
+@pytest.mark.parametrize("kind", ["one-time", "service", "taxed", "usage", "several"])
+def test_an_earlier_recovery_may_come_late(cli: Cli, kind: str) -> None:
+    """25.00 of the 25th came back when 40.00 of the 20th arrive: as if these had come first."""
+    cli.post(*HEAD, *BILLS[kind], WRITTEN_OFF, recovered("25.00", "2026-02-25"), bounced(), recovered("40.00", ref="Z"))
+    late = _end(cli)
+    cli.post(bounced("2026-03-06", "Z"), recovered("40.00", "2026-03-07", "V"))
+    assert _end(cli) == late
+
+
+def test_it_is_what_it_was(cli: Cli) -> None:
+    """100.00 written off, 40.00 recovered: bad debt 60.00; they come back with a fee of 4.00: bad debt 100.00."""
+    cli.post(*HEAD, *BILLS["one-time"], WRITTEN_OFF, recovered("40.00"))
+    assert _end(cli)["bad_debt"] == 60
+    cli.post(bounced(fee="4.00"))
+    assert _end(cli) == {"bad_debt": 100, "cash": -4, "processing_fees": 4, "revenue": 100}
+    said = cli.refuse({**bounced("2026-03-06"), "id": "again"})
+    assert "recovery = Y: expected one of which all is there, 40.00: 0.00 is; payment_reversal B Y took of it" in said
+    assert "expected 2026-02-20, when recovery Y came in, or later" in cli.refuse(
+        {**bounced("2026-02-19"), "id": "again"}
+    )
+    assert "payment_reversal B Y" in cli.ok("trace", "recovery:Y")
+    assert "recovery Y" in cli.ok("trace", "payment_reversal:B Y")
+    # all of it can be recovered again, and no more; before it came back, no more than was left
+    assert "expected at most 60.00" in cli.refuse(recovered("60.01", "2026-02-21", "Z"))
+    cli.post(recovered("100.00", "2026-03-06", "Z"))
+    assert _end(cli) == {"cash": 96, "processing_fees": 4, "revenue": 100}
+
+
+def test_what_a_note_left_of_it_comes_off_the_balance(cli: Cli) -> None:
+    """40.00 recovered of 100.00, of which a note credits 30.00: these are the customer's, and leave; 10.00 are bad debt again."""
+    cli.post(*HEAD, *BILLS["one-time"], WRITTEN_OFF, recovered("40.00"), credit_note("C", "2026-03-01", "30.00"))
+    assert _end(cli) == {"bad_debt": 60, "cash": 40, "customer_balance": 30, "revenue": 70}
+    cli.post(bounced())
+    assert _end(cli) == {"bad_debt": 70, "revenue": 70}
+
+
+def test_what_was_paid_with_it_since_is_due_again(cli: Cli) -> None:
+    """30.00 that a note left of the 40.00 paid J: J is due again."""
+    cli.post(*HEAD, *BILLS["one-time"], invoice("J", "2026-01-11", one_time("30.00")), WRITTEN_OFF, recovered("40.00"))
+    cli.post(credit_note("C", "2026-03-01", "30.00"), application("A", "30.00", "2026-03-02", "J"), bounced())
+    assert _end(cli) == {"accounts_receivable": 30, "bad_debt": 70, "revenue": 100}
+
+
+def test_credits_that_came_back_with_it_and_were_used_stay(cli: Cli) -> None:
+    """30.00 of 100.00 were used when it was written off; 50.00 come in, and 10.00 of the 20.00 that can be used again are."""
+    cli.post(*HEAD, *BILLS["prepaid"], WRITTEN_OFF, recovered("50.00"), usage("v", "10.00", "2026-02-25"))
+    before = cli.totals()
+    said = cli.refuse(bounced())
+    assert "expected credits that came back with it, and are unused: write off what was used instead" in said
+    cli.ok("verify")
+    assert cli.totals() == before
