@@ -374,9 +374,9 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
     if kind == BESIDE:
         of_type, _, of_ref = body["of"].partition(":")
         steps.append(_document_step(connection, of_type, of_ref, depth))
-    own = _NAMES_OF.get(kind, {})
-    names = own | _NAMES | own
-    steps += [_document_step(connection, of, body[key], depth) for key, of in names.items() if body.get(key)]
+    # a flag of such a name, as an estimate has, names nothing
+    names = names_of(kind).items()
+    steps += [_document_step(connection, of, body[key], depth) for key, of in names if isinstance(body.get(key), str)]
     if kind == "refund" and body.get("customer"):
         steps += _money_of(connection, row, depth)
     standing = connection.scalar(
@@ -423,6 +423,12 @@ def _paid_out(connection: Connection, kind: str, ref: str) -> list[Step]:
     ]
 
 
+def names_of(kind: str) -> dict[str, str]:
+    """The types of the documents that fields of a kind of document name, by field."""
+    own = _NAMES_OF.get(kind, {})
+    return own | _NAMES | own
+
+
 # The types of the documents that these fields name; and of some types.
 _NAMES_OF = {
     "customer_change": {"customer": "customer"},
@@ -433,6 +439,7 @@ _NAMES = {
     "transfer": "transfer", "receipt": "unidentified_receipt", "takes_back": "customer_credit", "parent": "customer",
     "payer": "customer", "payment": "payment", "application": "application", "refund": "refund", "opening": "dispute",
     "credit_note": "credit_note", "write_off": "write_off", "recovery": "recovery", "rule": "approval_rule",
+    "cost": "contract_cost", "from_invoice": "invoice",
 }  # fmt: skip
 
 

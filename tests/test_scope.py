@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import Problem, Refused
 from ledger.intake import post_lines
+from ledger.trace import names_of
 from revrec.intake import TYPES
-from tests.conftest import Cli
+from tests.conftest import Cli, lines
 from tests.serving import MakeApp
+from tests.test_access import sign_in
 from tests.test_refusals_leave_nothing import BASE, NEXT
 from web import access
 from web.scope import ENTITY_OF, require_posted_within
@@ -86,3 +88,41 @@ def test_a_key_lists_what_is_of_its_entity(cli: Cli, engine: Engine, make_books_
     of_customer = client.get("/v1/documents?customer=globex&limit=500", headers=headers).json["rows"]
     refunds = {row["id"] for row in of_customer if row["type"] == "refund"}
     assert refunds == {doc["id"] for doc in BASE if doc["type"] == "refund" and _whose(doc) == of}
+
+
+@pytest.mark.parametrize("of", ["us", "eu"])
+def test_a_key_sees_the_page_of_what_is_of_its_entity(
+    cli: Cli, engine: Engine, make_books_app: MakeApp, of: str
+) -> None:
+    """Of each kind: with what it names and what undoes it, and a link to what it names; what is of another is not there."""
+    numbered = [doc if doc["type"] == "fx_rate" else doc | {"id": f"n{number}"} for number, doc in enumerate(NEXT)]
+    cli.post(*BASE)
+    refused = cli.run("post", "--keep-going", "-", stdin=lines(numbered)).stderr
+    with engine.begin() as connection:
+        key = access.create(connection, "someone", "viewer", "tester", (of,))
+    client, headers = make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
+    pages = make_books_app().test_client()
+    sign_in(pages, key)
+    known = {(doc["type"], doc["id"]) for doc in BASE}
+    seen = set()
+    for doc in numbered:
+        if _whose(doc) is None or f"{doc['type']} {doc['id']}:" in refused:
+            continue
+        place = f"{doc['type']}:{doc['id']}"
+        answer = client.get(f"/v1/trace/{place}", headers=headers)
+        page = pages.get(f"/documents/{place.replace(':', '/', 1)}")
+        assert page.status_code == answer.status_code, doc
+        whole = of == _whose(doc) and not _over_both(doc)
+        if not whole:
+            assert answer.status_code == 404, doc
+            continue
+        assert answer.status_code == 200, (doc, answer.text)
+        seen.add(doc["type"])
+        assert all(
+            f'/{kind}/{doc[field]}"' in page.text
+            for field, kind in names_of(doc["type"]).items()
+            if isinstance(doc.get(field), str)
+        ), doc
+        named = {(kind, doc[field]) for field, kind in names_of(doc["type"]).items() if isinstance(doc.get(field), str)}
+        assert {(step["kind"], step["ref"]) for step in answer.json["comes_from"]} >= named & known, doc
+    assert seen == {doc["type"] for doc in NEXT if _whose(doc) == of and not _over_both(doc)}

@@ -30,6 +30,7 @@ from ledger.invoices import read_invoice
 from ledger.money import grouped
 from ledger.reports import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, check_filters, last_day, sides
 from ledger.rulebook import BY_NUMBER, RULES
+from ledger.trace import names_of
 from revrec.disclosures import FLOWS
 from revrec.figures import EARNED, Figure, made_of
 from revrec.waterfall import REVENUE_ROLES, by_month
@@ -367,19 +368,11 @@ def thing(kind: str, ref: str) -> str:
         wanted = ref if kind == "export" else f"{kind}:{ref}"
         found = tracing.trace(connection, wanted, partial(seen_within, connection, who().entities))
         trace = require_trace(connection, found, ref, who().entities)
-    return render_template("document.html", trace=trace, names=_NAMES, printed=kind in KINDS)
+    return render_template("document.html", trace=trace, names=_OF_ALL | names_of(kind), printed=kind in KINDS)
 
 
-# The documents that others name, by the field in which they do; a receipt is told by which of its kinds names it.
-_NAMES = {
-    **{field: field for field in (
-        "customer", "entity", "product", "invoice", "grant", "contract", "payment", "refund", "recovery", "write_off", "credit_note",
-        "application", "transfer",
-    )},
-    "payer": "customer", "parent": "customer", "from_invoice": "invoice", "cost": "contract_cost", "rule": "approval_rule", "opening": "dispute",
-    "takes_back": "customer_credit", "account": "money_account", "from_account": "money_account", "to_account": "money_account",
-    "fee_account": "money_account", "receipt": "unidentified_receipt",
-}  # fmt: skip
+# What every document may name.
+_OF_ALL = {field: field for field in ("customer", "entity", "product", "invoice", "grant", "contract")}
 
 
 @blueprint.get("/invoices/<path:ref>")
