@@ -132,6 +132,19 @@ KINDS: dict[str, list[Document]] = {
         application("A", "30.00", "2026-02-08", "I"), _of("refund", "R", "2026-03-01", receipt="XI", amount="20.00"),
         _of("receipt_returned", "XR", "2026-03-20", receipt="X", amount="40.00", **BECAUSE),
     ],
+    "a refund of a balance": [
+        _of("customer_credit", "G1", "2026-01-10", **PARTY, amount="20.00", **BECAUSE), payment("P", "30.00", "2026-01-20"),
+        _of("refund", "R", "2026-02-10", **PARTY, amount="45.00", account="till"), _of("refund_reversal", "RR", "2026-03-10", refund="R", **BECAUSE),
+    ],
+    "a recovery that comes back": [
+        _sold(), _LOST, _of("recovery", "RC", "2026-03-05", write_off="W", account="till", amount="60.00"),
+        _of("payment_reversal", "PR", "2026-03-20", recovery="RC", **BECAUSE),
+    ],
+    "a receipt that comes back": [
+        _sold(), _of("unidentified_receipt", "X", "2026-01-10", entity="us", currency="USD", account="till", amount="60.00"),
+        _of("receipt_identified", "XI", "2026-02-04", receipt="X", customer="globex"),
+        _of("payment_reversal", "PR", "2026-03-20", receipt="XI", **BECAUSE),
+    ],
     "a parent's payment": [
         _sold(customer="child"), _PAID, _of("refund", "R", "2026-02-10", payment="P", amount="60.00"),
         _of("refund_reversal", "RR", "2026-03-10", refund="R", **BECAUSE),
@@ -196,6 +209,7 @@ AFTER: dict[str, dict[str, str]] = {
     "write_off of the rest": {"W": "N"},
     "invoices of nothing, below zero and of given taxes": {"A": "J"},
     "what a customer is": {"I": "C1"},
+    "a refund of a balance": {"P": "G1", "R": "P"},
     "approval": {"R": "AP"},
     "credits": {"U": "I", "GR": "U", "J": "V"},
     "contracts": {"I": "C", "RN": "CI", "T": "RN"},

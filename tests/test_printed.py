@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from ledger.money import grouped
 from tests.conftest import Cli
-from tests.samples import billed_usage, grant, invoice, one_time, parties, payment, prepaid, service, usage
+from tests.samples import application, billed_usage, grant, invoice, one_time, parties, payment, prepaid, service, usage
 from tests.serving import MakeApp
 from web import access, printed
 
@@ -189,6 +189,25 @@ def test_a_payment_that_came_back_to_a_parent_names_whose_invoices_are_due(cli: 
     said = _text(printed.print_document(connection, "payment_reversal", "PR").html)
     assert "Notice to Globex Corporation" in said
     assert "K Globex Labs 10 Jan 2026 10 Jan 2026 40.00 USD" in said
+
+
+def test_a_recovery_and_a_receipt_that_came_back_are_told_as_payments_are(cli: Cli, connection: Connection) -> None:
+    """Of a receipt of 50.00, 30.00 pay I: these are due again. A recovery leaves what was written off written off."""
+    _books(
+        cli, {"type": "unidentified_receipt", "id": "X", "entity": "us", "currency": "USD", "date": "2026-01-20", "rail": "wire", "amount": "50.00"},
+        {"type": "receipt_identified", "id": "XI", "receipt": "X", "customer": "globex", "date": "2026-01-21"},
+        application("A", "30.00", "2026-01-22", "I"), _bill(),
+        {"type": "payment_reversal", "id": "R1", "receipt": "XI", "date": "2026-02-09", "reason": "R01"},
+        {"type": "write_off", "id": "W", "invoice": "J", "date": "2026-02-10", "reason": "gone", "approved_by": "ann"},
+        {"type": "recovery", "id": "RC", "write_off": "W", "date": "2026-02-20", "rail": "check", "amount": "60.00"},
+        {"type": "payment_reversal", "id": "R2", "recovery": "RC", "date": "2026-03-09", "reason": "bounced"},
+    )  # fmt: skip
+    said = _text(printed.print_document(connection, "payment_reversal", "R1").html)
+    assert "Payment XI of 21 Jan 2026 Reason R01 Returned 50.00 USD" in said
+    assert "I 5 Jan 2026 5 Jan 2026 30.00 USD Taken from your balance 20.00 USD" in said
+    said = _text(printed.print_document(connection, "payment_reversal", "R2").html)
+    assert "Payment RC of 20 Feb 2026 Reason bounced Returned 60.00 USD" in said
+    assert "due again" not in said
 
 
 def test_a_void_and_a_void_invoice(cli: Cli, connection: Connection) -> None:

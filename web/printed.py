@@ -17,12 +17,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from sqlalchemy import Connection, text
 
 from ledger import personal
-from ledger.documents import decimal_of
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import Invoice, read_invoice
-from ledger.money import grouped, to_minor
+from ledger.money import grouped
 from ledger.reports import AGING_BUCKETS, Filters, ar_aging, wallet
 from ledger.statements import statement
+from ledger.trace import names_of
+from web.scope import ENTITY_OF
 from web.wording import day, money
 
 # What a supply under reverse charge has to say: Directive 2006/112/EC, article 226 (11a).
@@ -344,39 +345,51 @@ def _head(connection: Connection, kind: str, ref: str) -> Any:
 
 
 def _returned(connection: Connection, ref: str) -> Sheet:
-    """The notice that a payment came back: which invoices are due again, and what of it had paid none."""
+    """The notice that money came back: which invoices are due again, and what of it had paid none."""
     head = _head(connection, "payment_reversal", ref)
     body = json.loads(head.body)
-    payment = _head(connection, "payment", body["payment"])
-    paid = json.loads(payment.body)
-    invoices = connection.execute(
-        text(
-            "select i.ref, c.ref as customer from document_key k join money_use u on u.document_id = k.document_id and u.money_id = :payment"
-            " join invoice i on i.customer_id = u.customer_id and i.invoice_id = u.invoice_id join customer c on c.customer_id = i.customer_id"
-            # of others' invoices, the document beside it
-            " where (k.type, k.ref) in (('payment_reversal', :ref), ('beside', 'payment_reversal:' || :ref))"
-            " group by i.ref, c.ref, i.issued_on having sum(u.amount_minor) < 0 order by i.issued_on, i.ref"
-        ),
-        {"ref": ref, "payment": payment.document_id},
+    names = names_of("payment_reversal")
+    money = next(
+        _head(connection, names[field], body[field]) for field in ("payment", "recovery", "receipt") if body.get(field)
     )
-    due = []
-    for row in invoices:
-        found = read_invoice(connection, row.ref)
-        again = -sum(one.amount for one in found.settlements if one.document == f"payment_reversal:{ref}")
-        due.append(
-            {"invoice": found, "again": again, "of": None if row.customer == head.customer else found.customer_name}
-        )
-    unapplied: int = connection.scalar(
+    place = {"ref": ref, "money": money.document_id, "customer": head.customer_id, "document": head.document_id}
+    # of others' invoices, the document beside it
+    of = (
+        " from document_key k join money_use u on u.document_id = k.document_id and u.money_id = :money"
+        " where (k.type, k.ref) in (('payment_reversal', :ref), ('beside', 'payment_reversal:' || :ref))"
+    )
+    whole: Any = connection.execute(
+        text(f"select u.paid_currency as currency, -sum(u.paid_minor)::bigint as amount{of} group by 1"), place
+    ).one()
+    invoices = connection.scalars(
         text(
-            "select -coalesce(sum(u.paid_minor), 0)::bigint from money_use u where u.customer_id = :customer and u.document_id = :document"
-            " and u.invoice_id = 0"
+            f"select i.ref from (select u.customer_id, u.invoice_id{of} group by 1, 2 having sum(u.amount_minor) < 0) x"
+            " join invoice i using (customer_id, invoice_id) order by i.issued_on, i.ref"
         ),
-        {"customer": head.customer_id, "document": head.document_id},
+        place,
+    ).all()
+    due = []
+    for one in invoices:
+        found = read_invoice(connection, one)
+        again = -sum(item.amount for item in found.settlements if item.document == f"payment_reversal:{ref}")
+        if again > 0:
+            due.append(
+                {
+                    "invoice": found,
+                    "again": again,
+                    "of": None if found.customer == head.customer else found.customer_name,
+                }
+            )
+    unapplied: int = connection.scalar(
+        text(f"select -coalesce(sum(u.paid_minor), 0)::bigint{of} and u.invoice_id = 0"), place
+    )
+    entity = connection.scalar(
+        text(f"select {ENTITY_OF} from document d where customer_id = :customer and document_id = :document"), place
     )
     return _made(
-        "returned.html", f"Returned payment {ref}", ref=ref, date=head.dated_on, reason=body["reason"], payment=payment, paid=paid,
-        amount=to_minor(decimal_of(paid["amount"]), paid["currency"]), due=due, unapplied=unapplied, currency=paid["currency"],
-        seller=_seller(connection, paid["entity"], head.dated_on), buyer=_buyer(connection, paid["customer"], head.dated_on, head.document_id),
+        "returned.html", f"Returned payment {ref}", ref=ref, date=head.dated_on, reason=body["reason"], payment=money,
+        reference=json.loads(money.body).get("reference"), amount=whole.amount, due=due, unapplied=unapplied, currency=whole.currency,
+        seller=_seller(connection, entity, head.dated_on), buyer=_buyer(connection, head.customer, head.dated_on, head.document_id),
     )  # fmt: skip
 
 

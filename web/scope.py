@@ -16,7 +16,7 @@ from ledger.trace import EXPECTED, Step, Trace
 # Facts about parties that every entity shares; what else is of no entity needs a key for all. Who bills a customer may change it.
 _SHARED = ("customer", "customer_change", "product")
 
-# The documents that others name, by the field in which they do. A refund names a receipt by the document that said whose it is.
+# The documents that others name, by the field in which they do. What moves a receipt's money names the document that said whose it is.
 _NAMED = {
     "payment": "payment", "recovery": "recovery", "write_off": "write_off", "refund": "refund", "credit_note": "credit_note",
     "application": "application", "grant": "grant", "cost": "contract_cost", "transfer": "transfer", "rule": "approval_rule",
@@ -29,7 +29,7 @@ ENTITY_OF = f"""coalesce(d.body::jsonb ->> 'entity', (
         union all
         select n.type, n.body::jsonb from up
         cross join lateral (values {", ".join(f"('{kind}', up.body ->> '{field}')" for field, kind in _NAMED.items())},
-            (case up.type when 'refund' then 'receipt_identified' else 'unidentified_receipt' end, up.body ->> 'receipt')
+            (case when up.type like 'receipt_%' then 'unidentified_receipt' else 'receipt_identified' end, up.body ->> 'receipt')
         ) named(type, ref)
         join document_key k on (k.type, k.ref) = (named.type, named.ref)
         join document n on n.customer_id = k.customer_id and n.document_id = k.document_id
