@@ -348,7 +348,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     require_at_most(amount, payment.left, source.currency, f"what is left of {payment.name} on {doc.date}")
     approve(books, source, doc, amount, money=(payment.document_id,))
     origin = None if doc.invoice is None else _settled_by(payment, doc.invoice)
-    freed = _off_balances(books, payment, amount, doc.date, origin)
+    freed = _off_balances(books, payment, amount, doc.date, origin, given=True)
     left = amount - sum(item.piece.paid for _, item in freed)
     settled = [(held, piece) for held, piece in _without(payment.settled, freed) if origin in (None, piece.invoice_id)]
     if left:
@@ -399,14 +399,18 @@ def _without(settled: Sequence[tuple[_Held, Piece]], freed: Sequence[tuple[_Held
 
 
 def _off_balances(
-    books: Books, payment: _Payment, amount: int, on: date, origin: int | None = None
+    books: Books, payment: _Payment, amount: int, on: date, origin: int | None = None, *, given: bool = False
 ) -> list[tuple[_Held, Freed]]:
-    """What of an amount goes back off the balances of those with whom the money lies: no more than stands there."""
+    """What of an amount goes back off the balances of those with whom the money lies: no more than stands there.
+
+    Where `given`, what was given to the one who paid goes out too, and stays none of the payment's.
+    """
     found = []
     for held in payment.held:
         source = held.source
         there: dict[str, int] = {}
-        for item in uses.off_balance(books, source, held.pieces, on, origin):
+        own = source.customer.customer_id == payment.source.customer.customer_id
+        for item in uses.off_balance(books, source, held.pieces, on, origin, given=given and own):
             currency = item.piece.currency
             if currency not in there:
                 there[currency] = _unapplied(books, replace(source, currency=currency), on)

@@ -266,11 +266,13 @@ def take_back(books: Books, source: Source, document_id: int, amount: int, on: d
             give_back(books, source, [left], on)
 
 
-def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, origin: int | None = None) -> list[Freed]:
+def off_balance(
+    books: Books, source: Source, own: Sequence[Piece], on: date, origin: int | None = None, *, given: bool = False
+) -> list[Freed]:
     """What of a document's money can leave the balance: what lies there, then what others' does that it can change places with.
 
-    Money of others that an invoice left changes places with money that lies on that invoice; what an invoice brought that lowers
-    lines, with any. What else no money brought, such as goodwill, goes out with it as it is, and nothing of the document's own for it.
+    Money of others that an invoice left changes places with money that lies on that invoice; what no money that came in brought, with
+    any. Where `given`, what of that lowered no line, such as goodwill, goes out as it is instead, and nothing of the document's own for it.
     `own` is where the money lies; of an `origin` only what that invoice left.
     """
     found = [Freed(piece) for piece in own if piece.invoice_id == BALANCE and origin in (None, piece.origin_id)]
@@ -278,16 +280,17 @@ def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, or
     if not on_invoices:
         return found
     mine = {piece.money_id for piece in own}
-    given: list[Piece] = []
+    apart: list[Piece] = []
     for currency in dict.fromkeys(piece.currency for piece in on_invoices):
         others = [
             piece for piece in on_balance(books, replace(source, currency=currency), on) if piece.money_id not in mine
         ]
         of_lines, free = _brought_by_no_payment(books, source, others) if origin is None else (set[int](), set[int]())
+        any_place = of_lines if given else of_lines | free
         for place, lying in enumerate(on_invoices):
             left = lying
             for index, other in enumerate(others):
-                if lying.currency == currency and (other.origin_id == lying.invoice_id or other.money_id in of_lines):
+                if lying.currency == currency and (other.origin_id == lying.invoice_id or other.money_id in any_place):
                     most = min(left.amount, other.amount)
                     if most > 0:
                         found.append(
@@ -298,11 +301,11 @@ def off_balance(books: Books, source: Source, own: Sequence[Piece], on: date, or
                             other, amount=other.amount - most, paid=other.paid - other.part(most).paid
                         )
             on_invoices[place] = left
-        if currency == source.currency:
-            given = [
+        if given and currency == source.currency:
+            apart = [
                 piece for piece in others if piece.money_id in free and piece.amount and piece.paid_currency == currency
             ]
-    return [*found, *(Freed(piece) for piece in given)]
+    return [*found, *(Freed(piece) for piece in apart)]
 
 
 def _brought_by_no_payment(books: Books, source: Source, pieces: Sequence[Piece]) -> tuple[set[int], set[int]]:
