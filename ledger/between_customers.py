@@ -103,15 +103,30 @@ def received_for(books: Books, source: Source, money_id: int, amount: int) -> in
 
 
 def pass_cash(
-    books: Books, giver: Source, taker: Source, on: date, amount: int, subject: str, worth: int | None = None
+    books: Books,
+    giver: Source,
+    taker: Source,
+    on: date,
+    amount: int,
+    subject: str,
+    worth: int | None = None,
+    back: int | None = None,
+    *,
+    apart: bool = False,
 ) -> None:
     """Let cash, or funds that are disputed, of one customer be another's: who paid, and who was billed.
 
-    It counts for its `worth`, else for what the day's rate says. An account that is one for all customers holds both already.
+    It counts for its `worth`, else for what the day's rate says; where it comes `back`, the taker counts it for what it had let it go
+    for. Where it is kept `apart`, what else the giver has stays what it is. An account that is one for all customers holds both already.
     """
     if not amount or (subject.startswith(MONEY_ACCOUNT) and giver.currency != books.entity(giver.entity).currency):
         return
     what = "cash" if subject.startswith((MONEY_ACCOUNT, "rail:")) else "disputed"
     rate = rate_of(books, giver, on) if worth is None else None
-    books.post(giver, on, [Movement(f"customer.{what}_out", amount, CLAIMED, subject, rate=rate, functional=worth)])
-    books.post(taker, on, [Movement(f"customer.{what}_in", amount, subject, OWED, rate=rate, functional=worth)])
+    left = worth if apart else None
+    books.post(
+        giver, on, [Movement(f"customer.{what}_out", amount, CLAIMED, subject, rate=rate, functional=worth, worth=left)]
+    )
+    books.post(
+        taker, on, [Movement(f"customer.{what}_in", amount, subject, OWED, rate=rate, functional=worth, worth=back)]
+    )

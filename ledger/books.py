@@ -19,12 +19,13 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Connection, NestedTransaction, text
 
 from ledger import copying, currencies, journal, locks, periods
-from ledger.carrying import ENTERED_AT_RATE, REVALUING, Change, Coming, Converted, ForeignAccounts, Place, key_of
+from ledger.carrying import ENTERED_AT_RATE, REVALUING, Change, Coming, Converted, ForeignAccounts, Place, Worth, key_of
 from ledger.chart import ROLES
 from ledger.copying import chunks, moment_microseconds, packed_bytes
 from ledger.dates import FIRST_DAY, days
 from ledger.errors import InvalidDocument, UnknownReference
 from ledger.journal import Entry, Plain, Posting
+from ledger.money import share
 from ledger.positions import History, nettings
 from ledger.reading import content_hash
 from ledger.rulebook import RULES, SEPARATING
@@ -122,7 +123,7 @@ class Movement:
 
     In the source's currency, or its own. `rate` is an exchange rate it enters at whatever the source's is, `functional`
     what it counts for in the entity's currency where that is decided already, `roles` its accounts' where its rule names
-    none.
+    none. `worth` is what the account that it debits counts it for, where that is what it undoes had left it at.
     """
 
     rule: str
@@ -134,6 +135,33 @@ class Movement:
     rate: Fraction | None = None
     functional: int | None = None
     roles: tuple[str, str] | None = None
+    worth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """That what documents moved is undone: `points` are what of a whole amount of theirs was undone before, and is now."""
+
+    documents: tuple[int, ...]
+    whole: int
+    points: tuple[int, int]
+
+    def part(self, of: int) -> int:
+        """What of something of theirs is undone now."""
+        return share(of, self.points[1], self.whole) - share(of, self.points[0], self.whole)
+
+
+class LetGo(NamedTuple):
+    """What documents let leave an account, and what that counted for."""
+
+    amount: int
+    functional: int
+
+    def undone(self, undoing: Undoing, amount: int) -> int:
+        """What an amount of it counted for that comes back: so that parts come to all of it."""
+        if amount == undoing.part(self.amount):
+            return undoing.part(self.functional)
+        return share(self.functional, amount, self.amount) if self.amount else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +174,9 @@ class Source:
     currency: str
     rate: Fraction | None = None
 
+
+# What is charged beside money that goes: it is undone by itself.
+_FEES = [RULES[code].number for code in ("payment.fee", "fee.charged")]
 
 # The facts that say that something happened to an obligation: to its terms, or to what bills of it.
 _TOUCHING = ("line_change", "obligation_terms")
@@ -550,11 +581,11 @@ class Books:
             known = self._moved_to[customer_id] = periods.moved_to(self.connection, customer_id) if asked else {}
         return known.get(entity, FIRST_DAY) if known else FIRST_DAY
 
-    def post(self, source: Source, on: date, movements: Sequence[Movement]) -> None:
+    def post(self, source: Source, on: date, movements: Sequence[Movement], undoing: Undoing | None = None) -> None:
         """Gather an entry: what a document moves on a day. A closed month moves it into the first open one.
 
         Cash in an account in another currency than the entity's is one for all customers, held by the house at one average: what a
-        customer's entry moves of it passes to or from there.
+        customer's entry moves of it passes to or from there, what is undone at what it passed for.
         """
         moved = [movement for movement in movements if movement.amount]
         if not moved:
@@ -562,11 +593,70 @@ class Books:
         pooled = self._pooled(source, moved)
         for key, net in pooled.items():
             if net < 0:
-                self._pool(source, on, key, net)
+                self._pool(source, on, key, net, None if undoing is None else self._brought(source, moved, key))
         self._post(source, on, moved)
         for key, net in pooled.items():
             if net > 0:
-                self._pool(source, on, key, net)
+                self._pool(
+                    source, on, key, net, None if undoing is None else self._returned(source, on, key, net, undoing)
+                )
+
+    def _brought(self, source: Source, moved: Sequence[Movement], key: AccountKey) -> tuple[int, int]:
+        """What cash that goes counts for, as it came: it leaves the house at that."""
+        counted = sum(movement.functional or 0 for movement in moved if self.way(source, movement).keys[1] == key)
+        return counted, counted
+
+    def _returned(
+        self, source: Source, on: date, key: AccountKey, net: int, undoing: Undoing
+    ) -> tuple[int, int] | None:
+        """What cash that comes back counts for with the customer, and what the house had let it go for; None where it didn't."""
+        self.flush()
+        beside = self.connection.scalars(
+            text(
+                "select k.document_id from document d join document_key k on k.type = :beside and k.ref = d.type || ':' || d.ref"
+                " where d.document_id = any(:documents)"
+            ),
+            {"beside": BESIDE, "documents": list(undoing.documents)},
+        ).all()
+        let_go = self.left_by(HOUSE, key.entity, key.currency, beside).get(key.subject)
+        if let_go is None:
+            return None
+        customer_id = source.customer.customer_id
+        account = self.account(customer_id, key)
+        day = self._ordering_day(key.entity, customer_id, on, self.open_day(source, on))
+        held = self._foreign_accounts(customer_id, key.entity, day).left_at(account, day, net)
+        return held, let_go.undone(undoing, net)
+
+    def left_by(self, customer_id: int, entity: str, currency: str, documents: Sequence[int]) -> dict[str, LetGo]:
+        """What documents let leave accounts of cash, or what is disputed, counted for in another currency than the entity's, by subject.
+
+        Told by the day: as what came in by then makes it, whenever that came. Fees beside it are left out.
+        """
+        self.flush()
+        rows = self.connection.execute(
+            text(
+                "with left_ as (select a.account_id, a.subject, case when e.effective_on > :first_open then e.effective_on else e.occurred_on end as day,"
+                "  e.document_id, sum(p.amount) filter (where p.rule <> all(:fees)) as amount, sum(p.amount) as whole"
+                "  from account a join posting p on p.customer_id = a.customer_id and p.credit_account = a.account_id"
+                "  join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id where a.customer_id = :customer_id"
+                "  and a.entity = :entity and a.currency = :currency and a.role in ('cash', 'disputed_funds') and p.amount > 0 group by 1, 2, 3, 4)"
+                " select l.account_id, l.subject, l.day, coalesce(l.amount, 0)::bigint as amount, (select coalesce(sum(b.whole), 0)::bigint from left_ b"
+                "  where (b.account_id, b.day) = (l.account_id, l.day) and b.document_id < l.document_id) as before"
+                " from left_ l where l.document_id = any(:documents) order by l.day, l.document_id"
+            ),
+            {
+                "customer_id": customer_id, "entity": entity, "currency": currency, "documents": list(documents),
+                "fees": _FEES, "first_open": max(self.first_open_day(entity), self._counted_from(entity, customer_id)),
+            },
+        ).all()  # fmt: skip
+        found: dict[str, LetGo] = {}
+        for row in rows:
+            accounts = self._foreign_accounts(customer_id, entity, row.day)
+            until = accounts.left_at(row.account_id, row.day, row.before + row.amount)
+            before = found.get(row.subject, LetGo(0, 0))
+            counted = before.functional + until - accounts.left_at(row.account_id, row.day, row.before)
+            found[row.subject] = LetGo(before.amount + row.amount, counted)
+        return found
 
     def _pooled(self, source: Source, moved: Sequence[Movement]) -> Counter[AccountKey]:
         """By how much movements of a customer change accounts of money in another currency than the entity's."""
@@ -583,8 +673,13 @@ class Books:
                         changed[key] += sign * movement.amount
         return changed
 
-    def _pool(self, source: Source, on: date, key: AccountKey, net: int) -> None:
-        """Pass cash that a customer's entry brought (above 0) or needs to or from the house, both sides at one rate."""
+    def _pool(
+        self, source: Source, on: date, key: AccountKey, net: int, counted: tuple[int, int] | None = None
+    ) -> None:
+        """Pass cash that a customer's entry brought (above 0) or needs to or from the house, both sides at one rate.
+
+        Where it is undone, both sides at what is `counted`: with the customer, and what the house holds it at.
+        """
         stated = source.rate if key.currency == source.currency else None
         rate = self.rate(key.currency, self.entity(key.entity).currency, on) if stated is None else stated
         house = self.beside(source, HOUSE_REF, on)
@@ -593,7 +688,11 @@ class Books:
             sides = ((house, "account.pooled_out"), (source, "account.pooled_in"))
         for party, rule in sides:
             subjects = (CLAIMED, key.subject) if rule == "account.pooled_out" else (key.subject, OWED)
-            self._post(party, on, [Movement(rule, abs(net), *subjects, currency=key.currency, rate=rate)])
+            passed = Movement(rule, abs(net), *subjects, currency=key.currency, rate=rate)
+            if counted is not None:
+                worth = counted[1] if party is house else None
+                passed = replace(passed, rate=None, functional=counted[0], worth=worth)
+            self._post(party, on, [passed])
 
     def _post(self, source: Source, on: date, moved: Sequence[Movement]) -> None:
         effective_on = self.open_day(source, on)
@@ -729,7 +828,11 @@ class Books:
             key_, sign = key_of(way.rule, way.debit, way.credit)
             at_rate = self._at_rate(source, way, movement, on)
             entered = movement.rate is not None or way.rule in ENTERED_AT_RATE
-            coming.append(Coming(key_, sign * movement.amount, at_rate, movement.functional, entered=entered))
+            worth, functional = None, movement.functional
+            if movement.worth is not None:
+                worth = self._worth(customer_id, way, movement.worth)
+                functional = at_rate(movement.amount) if functional is None else functional
+            coming.append(Coming(key_, sign * movement.amount, at_rate, functional, entered=entered, worth=worth))
         values, changes = foreign.reckon(day, coming, cleared)
         counted = iter(values)
         postings = [
@@ -744,6 +847,16 @@ class Books:
         ]
         postings += self._corrections(customer_id, changes.pop(day, Change()))
         return postings, self._correcting(source, changes)
+
+    def _worth(self, customer_id: int, way: Way, functional: int) -> Worth:
+        """What the cash that a movement brings, or takes, counts it for."""
+        side = 0 if way.keys[0].role == "cash" else 1
+        key = way.keys[side]
+        gains, losses = (
+            self.account(customer_id, AccountKey(key.entity, role, key.currency, f"currency:{key.currency}"))
+            for role in ("fx_gain", "fx_loss")
+        )
+        return Worth((way.debit, way.credit)[side], functional, gains, losses)
 
     def _at_rate(self, source: Source, way: Way, movement: Movement, on: date) -> Converted:
         stated = source if movement.rate is None else replace(source, rate=movement.rate, currency=way.currency)

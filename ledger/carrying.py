@@ -29,6 +29,7 @@ ENTERED_AT_RATE = frozenset(
     for rule in RULES.values()
     if rule.code.startswith(("invoice.", "recovery.", "receipt.", "credit_void.", "refund_reversal.", "reinstated."))
     or "customer_clearing" in (rule.debit, rule.credit)
+    or "_undone." in rule.code
     or rule.code
     in (
         "payment.received",
@@ -55,6 +56,9 @@ ENTERED_AT_RATE = frozenset(
 _DECIDED_LESS = frozenset(
     rule.number for rule in RULES.values() if rule.code.startswith("decided.") and "_less_" in rule.code
 )
+# The exchange difference of what is undone is taken back, as cash comes: before any of it leaves.
+_UNDONE = frozenset(rule.number for rule in RULES.values() if "_undone." in rule.code)
+_GAIN_UNDONE, _LOSS_UNDONE = (RULES[f"exchange.{result}_undone.cash"].number for result in ("gain", "loss"))
 _GAINS = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.gain."))
 _LOSSES = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.loss."))
 # Revaluations are taken back on the next day: no average has a part in them.
@@ -84,6 +88,7 @@ class Coming:
 
     `at_rate` converts at its document's rate. `functional` is what it counts for where that is decided already; a
     reversal counts for what it takes back (`reverses`), and what is then too much or too little is a correction.
+    Of what is undone `worth` is what the account it is of counts it for; what that is more or less takes a difference back.
     """
 
     key: Key
@@ -92,6 +97,16 @@ class Coming:
     functional: int | None = None
     entered: bool = False
     reverses: bool = False
+    worth: Worth | None = None
+
+
+class Worth(NamedTuple):
+    """What an account counts what comes to it for, and the accounts of gains and losses of its currency."""
+
+    account: int
+    functional: int
+    gains: int
+    losses: int
 
 
 @dataclass(slots=True)
@@ -252,6 +267,23 @@ class ForeignAccounts:
                 found.functional -= effect.functional
         return found
 
+    def left_at(self, account: int, on: date, amount: int) -> int:
+        """What an amount counted for that left an account on a day: at the average of what came in by then."""
+        if on < self._since:
+            self._read(on, self._since)
+            self._since = on
+        held = self._before(account, on)
+        kept = self._days.get(on) or _Day()
+        sign = ROLES[self._places[account].role].sign
+        for key in kept.by_account.get(account, ()):
+            side = 1 if account == key[1] else -1
+            moved = kept.moved[key]
+            if side * sign * moved.amount > 0 or key[0] in _UNDONE:
+                held.net += side * moved.amount
+                held.functional += side * moved.functional
+        released, functional = held.released(-sign * amount)
+        return functional + self._rate_of(self._places[account].currency, on)(amount - released)
+
     # What is to be posted ----------------------------------------------------------------------------------------
 
     def reckon(
@@ -393,10 +425,24 @@ class ForeignAccounts:
                 change.losses[account] += after[1] - before[1]
                 if place.role == _CLEARING:
                     clearing[place.subject] += sign * (functional - group.posted.functional)
+            for item in items:
+                self._take_difference_back(item, new, change)
         for subject, left in clearing.items():
             self._clear(subject, left, kept, change)
         self._carry_on(coming, change, deltas)
         return change
+
+    @staticmethod
+    def _take_difference_back(item: Coming, held: Mapping[int, Carrying], change: Change) -> None:
+        """Let what is undone count for what its account counts it for: the exchange difference of what it undoes is taken back."""
+        more = 0 if item.worth is None else item.worth.functional - _entered(item)
+        if item.worth is None or not more:
+            return
+        undone, result = (_LOSS_UNDONE, item.worth.losses) if more > 0 else (_GAIN_UNDONE, item.worth.gains)
+        sides = (item.worth.account, result) if more > 0 else (result, item.worth.account)
+        key, sign = key_of(undone, *sides)
+        change.moved[key] += sign * abs(more)
+        held[item.worth.account].functional += more
 
     def _groups(self, kept: _Day, coming: Sequence[Coming], deltas: Mapping[int, Carrying]) -> list[_Group]:
         """The day's movements that have to do with what comes or came before it, by way of the accounts they share."""
@@ -404,7 +450,7 @@ class ForeignAccounts:
         agenda = [account for account, d in deltas.items() if (d.net or d.functional) and account in kept.by_account]
         for index, item in enumerate(coming):
             # what its own document decides: apart from what is posted, which is told by averages
-            given = (
+            given = item.worth is not None or (
                 item.key[0] not in ENTERED_AT_RATE
                 and not item.reverses
                 and (item.entered or item.functional is not None)
@@ -438,6 +484,8 @@ class ForeignAccounts:
             leaving = (roles[0] not in CLEARING and ROLES[roles[0]].sign < 0) + (
                 roles[1] not in CLEARING and ROLES[roles[1]].sign > 0
             )
+            if group.key[0] in _UNDONE:
+                leaving = 0
             return leaving, group.key[0], self._places[debit], self._places[credit], group.given
 
         return sorted(groups, key=rank)
@@ -456,6 +504,8 @@ class ForeignAccounts:
         """
         posted = group.posted
         amount = posted.amount + sum(item.amount for item in items)
+        if any(item.worth is not None for item in items):
+            return sum(_signed(item, _entered(item)) for item in items), {}
         entered = _at_rate(group.key[0], items)
         if group.given and not entered:
             return sum(_signed(item, item.functional or 0) for item in items), {}

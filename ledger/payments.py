@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -78,6 +78,11 @@ def _receivable_key(invoice: Invoice) -> AccountKey:
     return AccountKey(invoice.entity, "accounts_receivable", invoice.currency, invoice_subject(invoice.ref))
 
 
+def due_of(books: Books, customer_id: int, invoice: Invoice, day: date) -> int:
+    """What is due of an invoice from a day on."""
+    return max(available(books.history(customer_id, _receivable_key(invoice)), day), 0)
+
+
 def _taken_later(books: Books, customer_id: int, invoice: Invoice, day: date) -> str:
     """Which documents of later days in the books settle a part of an invoice, as words to follow what is due of it."""
     books.flush()
@@ -110,7 +115,7 @@ def _settlement(
     settled = amount + sum(part.amount for part in kept)
     on = max(on, invoice.recorded_on)
     day = books.open_day(source, on)
-    due = max(available(books.history(owner.customer_id, _receivable_key(invoice)), day), 0)
+    due = due_of(books, owner.customer_id, invoice, day)
     if settled > due:
         raise OverApplication(
             "amount",
@@ -218,7 +223,7 @@ def post_application(wallets: Wallets, doc: documents.Application, document_id: 
             theirs = books.beside(source, left.customer, on)
         own = uses.of_customer(books, theirs, left.invoice_id, on, customer_id)
         lying = [piece for piece in own if money_id in (None, piece.money_id)]
-        there = [item for item in applied(books, theirs, lying[::-1]) if item.currency == source.currency]
+        there = [item for item in applied(books, theirs, lying[::-1], on) if item.currency == source.currency]
         day = books.open_day(source, on)
         most = sum(item.amount for item in there)
         _require_enough(settlement.paid, most, doc, f"what{of} was applied to invoice {left.ref} by {day}")
@@ -314,42 +319,124 @@ def find_payment(books: Books, source: Source, ref: str) -> PaymentFound:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Money on an invoice, and what it was on the balance it came from: there it goes back, as what its `origin` left."""
+    """Money on an invoice, and what it was on the balance it came from: there it goes back, as what its `origin` left.
+
+    `document_id` is what put it there, 0 where none did.
+    """
 
     piece: Piece
     currency: str
     amount: int
     origin_id: int
+    document_id: int = 0
 
     def part(self, amount: int) -> Applied:
         """So much of it, as it was on the balance."""
         return replace(self, piece=self.piece.part(share(self.piece.amount, amount, self.amount)), amount=amount)
 
+    def on_invoice(self, amount: int) -> Applied:
+        """So much of it, as it lies on the invoice."""
+        return replace(self, piece=self.piece.part(amount), amount=share(self.amount, amount, self.piece.amount))
 
-def applied(books: Books, source: Source, pieces: Sequence[Piece]) -> list[Applied]:
-    """What money on invoices was on the balance that it came from."""
+
+def applied(
+    books: Books, source: Source, pieces: Sequence[Piece], on: date, first: Collection[int] = ()
+) -> list[Applied]:
+    """What money on invoices was on the balance that it came from: what was put there last by a day, or by a document, comes first."""
     if not pieces:
         return []
-    rows = books.connection.execute(
-        text(
-            "select b.money_id, p.invoice_id, b.currency, b.origin_id, -sum(b.amount_minor)::bigint as amount, -sum(b.paid_minor)::bigint as paid"
-            " from money_use b join (select distinct document_id, money_id, invoice_id from money_use"
-            "  where customer_id = :customer_id and invoice_id = any(:invoices) and amount_minor > 0) p using (document_id, money_id)"
-            " where b.customer_id = :customer_id and b.invoice_id = 0 and b.amount_minor < 0 group by 1, 2, 3, 4 order by max(b.use_id)"
-        ),
-        {"customer_id": source.customer.customer_id, "invoices": [piece.invoice_id for piece in pieces]},
-    )
-    known = {(row.money_id, row.invoice_id): row for row in rows}
+    lying = _put(books, source, [piece.invoice_id for piece in pieces], on)
     found = []
     for piece in pieces:
-        row = known.get((piece.money_id, piece.invoice_id))
-        currency = piece.paid_currency if row is None else row.currency
-        if currency in (piece.paid_currency, piece.currency):
-            amount = piece.paid if currency == piece.paid_currency else piece.amount
-        else:
-            amount = share(row.amount, piece.paid, row.paid) if row is not None and row.paid else piece.amount
-        found.append(Applied(piece, currency, amount, 0 if row is None else row.origin_id))
+        left = piece
+        last = lying.get((piece.money_id, piece.invoice_id), [])[::-1]
+        for item in sorted(last, key=lambda item: item.document_id not in first):
+            part = min(item.piece.amount, left.amount)
+            if part <= 0 and not (item.piece.amount == 0 and item.piece.paid and left.paid):
+                continue
+            own = item if part == item.piece.amount else item.on_invoice(part)
+            of = replace(piece, amount=part, paid=left.paid if part == left.amount else min(own.piece.paid, left.paid))
+            as_paid = own.currency == piece.paid_currency
+            found.append(replace(own, piece=of, amount=of.paid if as_paid else own.amount))
+            left = replace(left, amount=left.amount - part, paid=left.paid - of.paid)
+        if left.amount or left.paid:
+            found.append(Applied(left, left.paid_currency, left.paid, 0))
     return found
+
+
+def _put(books: Books, source: Source, invoices: Sequence[int], on: date) -> _Laid:
+    """What lies on invoices by a day as it was put there, by its money: a document takes it off the balance, then puts it there."""
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select u.* from money_use u where u.customer_id = :customer_id and u.on_day <= :on and exists (select from money_use i"
+            "  where i.customer_id = u.customer_id and i.document_id = u.document_id and i.money_id = u.money_id and i.invoice_id = any(:invoices))"
+            " order by u.on_day, u.use_id"
+        ),
+        {"customer_id": source.customer.customer_id, "invoices": list(invoices), "on": on},
+    )
+    return _laid(rows.all())
+
+
+# What lies on an invoice of a document's money, what was put there last being the last.
+_Laid = dict[tuple[int, int], list[Applied]]
+
+
+def _laid(rows: Sequence[Any]) -> _Laid:
+    """What lies on invoices as it was put there, by rows in their order."""
+    found: _Laid = {}
+    gone: _Laid = {}
+    for place, row in enumerate(rows):
+        if row.invoice_id == uses.BALANCE:
+            continue
+        before = rows[place - 1] if place else None
+        after = rows[place + 1] if place + 1 < len(rows) else None
+        key = row.money_id, row.invoice_id
+        if row.amount_minor < 0 or row.paid_minor < 0:
+            to = (after.currency, after.origin_id) if after is not None and _of_one(row, after) else None
+            taken = _take_last(found.get(key, []), -row.amount_minor, to)
+            if to is None:
+                gone.setdefault(key, []).extend(reversed(taken))
+            continue
+        piece = Piece(
+            *key, 0, row.entity, row.currency, row.amount_minor, row.paid_minor, row.paid_currency, row.on_day
+        )
+        own = found.setdefault(key, [])
+        if before is not None and _of_one(row, before):
+            own.append(Applied(piece, before.currency, -before.amount_minor, before.origin_id, row.document_id))
+            continue
+        # what went back, and came back
+        again = _take_last(gone.get(key, []), row.amount_minor)
+        own.extend(reversed(again))
+        rest = piece.part(piece.amount - sum(item.piece.amount for item in again))
+        if rest.amount or (piece.paid and not piece.amount):
+            own.append(Applied(rest, rest.paid_currency, rest.paid, 0, row.document_id))
+    return found
+
+
+def _of_one(row: Any, other: Any) -> bool:
+    """Whether another row is what a row takes from the balance, or puts there."""
+    return (
+        (row.document_id, row.money_id, uses.BALANCE) == (other.document_id, other.money_id, other.invoice_id)
+        and (row.amount_minor > 0 or row.paid_minor > 0) == (other.amount_minor < 0 or other.paid_minor < 0)
+    )  # fmt: skip
+
+
+def _take_last(lying: list[Applied], amount: int, to: tuple[str, int] | None = None) -> list[Applied]:
+    """Take an amount off what lies on an invoice, the last first: what goes `to` where it came from before others."""
+    taken = []
+    last = lying[::-1]
+    for item in sorted(last, key=lambda item: (item.currency, item.origin_id) != to):
+        part = min(item.piece.amount, amount)
+        if part <= 0:
+            continue
+        place = next(index for index in range(len(lying) - 1, -1, -1) if lying[index] is item)
+        own = item if part == item.piece.amount else item.on_invoice(part)
+        left = replace(item.piece, amount=item.piece.amount - part, paid=item.piece.paid - own.piece.paid)
+        lying[place : place + 1] = [replace(item, piece=left, amount=item.amount - own.amount)] if left.amount else []
+        taken.append(own)
+        amount -= part
+    return taken
 
 
 def unapply(books: Books, source: Source, invoice: Invoice, of: Sequence[Applied], on: date) -> list[Piece]:
@@ -362,7 +449,7 @@ def unapply(books: Books, source: Source, invoice: Invoice, of: Sequence[Applied
     for item in of:
         piece = item.piece
         if item.currency == invoice.currency:
-            worth = _money_of(books, source.customer.customer_id, invoice, piece.amount)
+            worth = _money_of(books, source.customer.customer_id, invoice, item)
             movements = [
                 Movement(
                     "payment.unapplied", piece.amount, subject, CUSTOMER, currency=invoice.currency, functional=worth
@@ -385,9 +472,37 @@ def unapply(books: Books, source: Source, invoice: Invoice, of: Sequence[Applied
     return found
 
 
-def _money_of(books: Books, customer_id: int, invoice: Invoice, amount: int) -> int:
+def _counted(books: Books, customer_id: int, rule: str, item: Applied, invoice: Invoice) -> tuple[int, int]:
+    """(amount, what it counts for) of what a document put onto an invoice by a rule, with what else went so on its day."""
+    row = books.connection.execute(
+        text(
+            "with put as (select p.rule, p.debit_account, p.credit_account, e.occurred_on from entry e join posting p using (customer_id, entry_id)"
+            "  join rule r on r.number = p.rule and r.code = :rule where e.customer_id = :customer_id and e.document_id = :document_id and p.amount > 0"
+            "  and exists (select from posting a where a.customer_id = e.customer_id and a.entry_id = e.entry_id and a.credit_account = :account)"
+            "  limit 1)"
+            " select coalesce(sum(q.amount), 0)::bigint as amount, coalesce(sum(case when q.debit_account = put.debit_account"
+            "  then q.functional_amount else -q.functional_amount end), 0)::bigint as functional"
+            " from put join posting q on q.customer_id = :customer_id and q.rule = put.rule and q.debit_account in (put.debit_account, put.credit_account)"
+            " and q.credit_account in (put.debit_account, put.credit_account)"
+            " join entry x on x.customer_id = q.customer_id and x.entry_id = q.entry_id and x.occurred_on = put.occurred_on"
+        ),
+        {
+            "customer_id": customer_id,
+            "rule": rule,
+            "document_id": item.document_id,
+            "account": books.account(customer_id, _receivable_key(invoice)),
+        },
+    ).one()
+    return row.amount, row.functional
+
+
+def _money_of(books: Books, customer_id: int, invoice: Invoice, item: Applied) -> int:
     """What money that stands applied to an invoice in its own currency counts for in the entity's: it goes back as it came."""
     books.flush()
+    amount = item.piece.amount
+    whole, functional = _counted(books, customer_id, "payment.applied", item, invoice)
+    if whole > 0:
+        return share(functional, amount, whole)
     row = books.connection.execute(
         text(
             "select coalesce(sum(sign * p.amount), 0)::bigint as amount, coalesce(sum(sign * p.functional_amount), 0)::bigint"
@@ -404,21 +519,6 @@ def _money_of(books: Books, customer_id: int, invoice: Invoice, amount: int) -> 
 
 def _exchanged_of(books: Books, customer_id: int, invoice: Invoice, item: Applied) -> int:
     """What money of another currency that stands applied to an invoice counted for in the entity's when it was exchanged."""
-    row = books.connection.execute(
-        text(
-            "select coalesce(sum(p.amount), 0)::bigint as amount, coalesce(sum(p.functional_amount), 0)::bigint as functional"
-            " from entry e join posting p using (customer_id, entry_id)"
-            " join rule r on r.number = p.rule and r.code = 'payment.exchanged' where e.customer_id = :customer_id"
-            " and e.document_id in (select u.document_id from money_use u where u.customer_id = :customer_id"
-            "  and u.money_id = :money_id and u.invoice_id = :invoice_id and u.amount_minor > 0)"
-            " and exists (select from posting a where a.customer_id = e.customer_id and a.entry_id = e.entry_id"
-            "  and a.credit_account = :account)"
-        ),
-        {
-            "customer_id": customer_id,
-            "money_id": item.piece.money_id,
-            "invoice_id": invoice.invoice_id,
-            "account": books.account(customer_id, _receivable_key(invoice)),
-        },
-    ).one()
-    return share(row.functional, item.amount, row.amount) if row.amount > 0 else item.amount
+    books.flush()
+    whole, functional = _counted(books, customer_id, "payment.exchanged", item, invoice)
+    return share(functional, item.amount, whole) if whole > 0 else item.amount

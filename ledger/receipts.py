@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger import documents, uses
-from ledger.between_customers import rate_of, receive
+from ledger.between_customers import pass_cash, rate_of, receive
 from ledger.books import HOUSE, HOUSE_REF, OWED, AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.money import to_minor, to_text
@@ -58,6 +58,11 @@ def post_receipt_identified(wallets: Wallets, doc: documents.ReceiptIdentified, 
     amount = _take(books, receipt, doc.date, doc.amount)
     known = Movement("receipt.identified", amount, receipt.subject, OWED, rate=receipt.rate)
     books.post(receipt.source, doc.date, [known])
+    if (
+        receipt.rate is not None
+    ):  # cash of a rail that came in with the house is the customer's, with the money it is of
+        worth = books.at_rate(replace(receipt.source, rate=receipt.rate), receipt.source.currency, doc.date, amount)
+        pass_cash(books, receipt.source, theirs, doc.date, amount, receipt.cash, worth, apart=True)
     receive(books, theirs, doc.date, amount, receipt.rate)
     uses.bring(books, theirs, amount, doc.date)
     return HOUSE

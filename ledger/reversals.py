@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from ledger import documents, uses
 from ledger.between_customers import pass_back, pass_on, passed_for
-from ledger.books import Books, Movement, Source
+from ledger.books import Books, Movement, Source, Undoing
 from ledger.currencies import clearing_subject
 from ledger.dates import LAST_DAY
 from ledger.errors import OverApplication, Refused, UnknownReference
@@ -21,6 +21,7 @@ from ledger.payments import (
     PaymentFound,
     Settlement,
     applied,
+    due_of,
     find_invoice,
     money_subject,
     read_payment,
@@ -59,7 +60,8 @@ def post_unapplication(wallets: Wallets, doc: documents.Unapplication, document_
             f"{to_text(amount, invoice.currency)} {invoice.currency}" if doc.amount else "all",
             f"expected at most {to_text(most, invoice.currency)}, what of {put.name} lies on invoice {invoice.ref} on {doc.date}",
         )
-    back = unapply(books, theirs, invoice, applied(books, theirs, uses.first(pieces[::-1], amount)), doc.date)
+    of = applied(books, theirs, uses.first(pieces[::-1], amount), doc.date, put.documents)
+    back = unapply(books, theirs, invoice, of, doc.date)
     if theirs is not source:
         pass_back(books, theirs, source, doc.date, back)
     return source.customer.customer_id
@@ -84,6 +86,7 @@ class _Put:
     invoice: str
     on: date
     amounts: dict[int, tuple[int, int]]
+    documents: frozenset[int]
 
 
 def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
@@ -105,7 +108,7 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     found = books.connection.execute(
         text(
             "select u.money_id, c.ref as holder, sum(u.amount_minor)::bigint as amount, sum(u.paid_minor)::bigint as paid,"
-            " max(u.on_day) as on_day from document_key k"
+            " max(u.on_day) as on_day, array_agg(distinct u.document_id) as documents from document_key k"
             " join invoice i on i.customer_id = k.customer_id and i.invoice_id = k.document_id"
             " join money_use u on u.customer_id = i.customer_id and u.invoice_id = i.invoice_id"
             " join customer c on c.customer_id = i.customer_id"
@@ -136,6 +139,8 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
         str(invoice),
         first,
         amounts,
+        # of a payment all that lies there, what was put there last comes first
+        frozenset(number for item in found for number in item.documents) if kind == "application" else frozenset(),
     )
 
 
@@ -195,12 +200,29 @@ def take_back(books: Books, doc: documents.PaymentReversal, found: PaymentFound,
     for other in uses.with_others(books, source, found.document_id):
         _bring_home(books, source, other, found.document_id, doc.date)
         theirs = books.beside(source, other, doc.date)
-        books.post(theirs, doc.date, reopened(books, theirs.customer.customer_id, beside or 0))
+        _reopen_withheld(books, theirs, beside or 0, doc.date)
     for on, pieces in uses.steps_of(books, source, found.document_id, doc.date):
         _undo(books, source, pieces, on)
     _return(books, source, found.document_id, rail, doc.date)
-    books.post(source, doc.date, reopened(books, source.customer.customer_id, found.document_id))
+    _reopen_withheld(books, source, found.document_id, doc.date)
     books.post(source, doc.date, [Movement("payment.fee", fee, rail, rail)])
+
+
+def _reopen_withheld(books: Books, source: Source, document_id: int, on: date) -> None:
+    """Make due again what a payment's document settled by withheld tax; what its invoices left of it with the customer settles them."""
+    movements = reopened(books, source.customer.customer_id, document_id)
+    books.post(source, on, movements)
+    for movement in movements:
+        invoice = find_invoice(books, source, movement.debit.removeprefix("invoice:"))
+        of_invoice = replace(source, currency=invoice.currency)
+
+        def there(day: date, of: Source = of_invoice, origin: int = invoice.invoice_id) -> list[Piece]:
+            return [piece for piece in uses.on_balance(books, of, day) if piece.origin_id == origin]
+
+        pieces = uses.standing_first(there, movement.amount, on, last=True)
+        amount = sum(piece.amount for piece in pieces)
+        if amount:
+            settle(books, of_invoice, Settlement(invoice, on, books.open_day(of_invoice, on), amount, amount), pieces)
 
 
 def _return(books: Books, source: Source, money_id: int, rail: str, on: date) -> None:
@@ -208,14 +230,20 @@ def _return(books: Books, source: Source, money_id: int, rail: str, on: date) ->
     pieces = uses.of_money(books, source, money_id, LAST_DAY)
     same = sum(piece.amount for piece in pieces if piece.currency == source.currency)
     worth = _received(books, source, money_id, same)
-    books.post(source, on, [Movement("payment.reversed", same, CUSTOMER, rail, functional=worth)])
+    books.post(
+        source,
+        on,
+        # what others paid, and what of theirs is on the balance, stays what it is
+        [Movement("payment.reversed", same, CUSTOMER, rail, functional=worth, worth=worth)],
+        Undoing((money_id,), 1, (0, 1)),
+    )
     for piece in pieces:
         if piece.currency != source.currency:
             through = clearing_subject(piece.currency, source.currency)
             books.post(source, on, [
                 Movement("payment.reversed_exchanged", piece.amount, CUSTOMER, through, currency=piece.currency),
                 Movement("payment.reversed_paid", piece.paid, through, rail, functional=_received(books, source, money_id, piece.paid)),
-            ])  # fmt: skip
+            ], Undoing((money_id,), 1, (0, 1)))  # fmt: skip
     uses.give_back(books, source, pieces, on)
 
 
@@ -291,6 +319,41 @@ def _as_it_came(books: Books, source: Source, piece: Piece, on: date) -> Piece:
     return there
 
 
+def let_stay(books: Books, source: Source, money_id: int, paid: int, on: date) -> int:
+    """Put so much of a document's money onto invoices again, of what unapplications of later days took off: all that lay there then.
+
+    They take off what is left once it went back. As much as is still the customer's, and due of the invoice; returns how much that is.
+    """
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select u.on_day, u.invoice_id, u.currency, -sum(u.amount_minor)::bigint as amount, -sum(u.paid_minor)::bigint as paid from money_use u"
+            " join document d on d.customer_id = u.customer_id and d.document_id = u.document_id and d.type = 'unapplication'"
+            " where u.customer_id = :customer_id and u.money_id = :money_id and u.invoice_id <> 0 and u.amount_minor < 0 and u.on_day > :on"
+            " and d.body::json ->> 'amount' is null group by u.document_id, 1, 2, 3 order by 1, min(u.use_id)"
+        ),
+        {"customer_id": source.customer.customer_id, "money_id": money_id, "on": on},
+    ).all()
+    put = 0
+    for row in rows:
+        invoice = _invoice_of(books, source, row.invoice_id)
+        lying = [
+            piece for piece in uses.of_money(books, source, money_id, row.on_day) if piece.invoice_id == uses.BALANCE
+        ]
+        for piece in lying:
+            due = due_of(books, source.customer.customer_id, invoice, books.open_day(source, row.on_day))
+            part = piece.part_paid(min(piece.paid, row.paid, paid - put))
+            amount = min(share(row.amount, part.paid, row.paid), due)
+            part = part.part_paid(min(share(row.paid, amount, row.amount), part.paid))
+            if not part.paid or not amount:
+                continue
+            day = books.open_day(source, row.on_day)
+            settlement = Settlement(invoice, row.on_day, day, amount, part.amount)
+            settle(books, replace(source, currency=part.currency), settlement, [part])
+            put += part.paid
+    return put
+
+
 def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> list[Piece]:
     """Undo what was done on a day with money that did not come: what was put onto invoices comes off, what came off goes back.
 
@@ -308,16 +371,16 @@ def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> li
             continue
         invoice = _invoice_of(books, source, piece.invoice_id)
         if piece.amount > 0:
-            (item,) = applied(books, source, [piece])
-            left = item.amount
-            for place, there in enumerate(came):
-                part = min(left, there.amount) if there.currency == item.currency else 0
-                if part:
-                    of_origin = replace(item.part(part), origin_id=there.origin_id)
-                    back += unapply(books, source, invoice, [of_origin], on)
-                    came[place] = there.part(there.amount - part)
-                    left -= part
-            back += unapply(books, source, invoice, [item.part(left)] if left else [], on)
+            for item in applied(books, source, [piece], on):
+                left = item.amount
+                for place, there in enumerate(came):
+                    part = min(left, there.amount) if there.currency == item.currency else 0
+                    if part:
+                        of_origin = replace(item.part(part), origin_id=there.origin_id)
+                        back += unapply(books, source, invoice, [of_origin], on)
+                        came[place] = there.part(there.amount - part)
+                        left -= part
+                back += unapply(books, source, invoice, [item.part(left)] if left else [], on)
         else:
             again = replace(
                 piece, invoice_id=uses.BALANCE, origin_id=piece.invoice_id, amount=-piece.amount, paid=-piece.paid

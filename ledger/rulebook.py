@@ -2037,6 +2037,16 @@ _RULES = (
     ),
     *(
         Rule(
+            number,
+            f"exchange.{result}_undone.cash",
+            *(("fx_gain", "cash") if result == "gain" else ("cash", "fx_loss")),
+            f"What let money go is undone: it counts for what it counted for before, and the exchange {result} of that day is taken back.",
+            "ASC 830-20-35-1",
+        )
+        for number, result in ((940, "gain"), (941, "loss"))
+    ),
+    *(
+        Rule(
             number + offset,
             f"revalue.{result}.{role}",
             *((role, "fx_gain") if result == "gain" else ("fx_loss", role)),
@@ -2055,6 +2065,7 @@ BY_ARRIVAL = (
     "Which unused credits go with a bill of them that is taken back: those of its order that have arrived; and what of it is of used ones.",
     "What credits earn that are drawn, or given back, after a note lowered their price: its part of what was left of it then.",
     "In another currency, at which rate usage stands that a bill covered which was taken back: what arrives after it at its own.",
+    "In another currency, for what counts what is undone: what it had counted for, by what had arrived until then.",
     "Whose money an application, a refund or a correction took that names no payment: the oldest, or what was put there last, of what had arrived.",
     "Whether a refund that failed was, until it did, of what a credit note of an earlier day left: where that had arrived.",
     "What of a credit note that is taken back is due: what it left with the customer and has gone from there by then.",

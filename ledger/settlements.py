@@ -20,7 +20,7 @@ from ledger.approval import approve
 from ledger.balance_refunds import post_balance_refund, undo_balance_refund
 from ledger.between_customers import pass_cash, received_for
 from ledger.billed import BilledInvoice, Line
-from ledger.books import AccountKey, Books, Movement, Source
+from ledger.books import AccountKey, Books, Movement, Source, Undoing
 from ledger.corrections import charged, lowered_by
 from ledger.currencies import clearing_subject
 from ledger.dates import LAST_DAY
@@ -33,6 +33,7 @@ from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments import money_subject, read_payment
 from ledger.positions import available
 from ledger.receivables import BETWEEN, entity_subject, invoice_subject
+from ledger.reversals import let_stay
 from ledger.taxes import tax_subject
 from ledger.undoing import Undone, undo
 from ledger.uses import Freed, Piece
@@ -122,6 +123,14 @@ def _posting(books: Books, payment: _Payment, held: _Held, on: date) -> Source:
     if held is payment.held[0]:
         return payment.source
     return books.beside(payment.source, held.source.customer.ref, on)
+
+
+def _with_what_stays(wallets: Wallets, payment: _Payment, amount: int, on: date) -> _Payment:
+    """A payment with what stays on its invoices, of what an unapplication of a later day took off them, as that goes back before it."""
+    needed = amount - sum(piece.paid for held in payment.held for piece in held.pieces)
+    if needed <= 0 or not let_stay(wallets.books, payment.source, payment.document_id, needed, on):
+        return payment
+    return _find_payment(wallets, payment.source.document_id, (payment.field, payment.ref), on)
 
 
 def require_at_most(amount: int, most: int, currency: str, what: str) -> None:
@@ -346,6 +355,7 @@ def post_refund(wallets: Wallets, doc: documents.Refund, document_id: int, oblig
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when {payment.name} came in")
     require_at_most(amount, payment.left, source.currency, f"what is left of {payment.name} on {doc.date}")
+    payment = _with_what_stays(wallets, payment, amount, doc.date)
     approve(books, source, doc, amount, money=(payment.document_id,))
     origin = None if doc.invoice is None else _settled_by(payment, doc.invoice)
     freed = _off_balances(books, payment, amount, doc.date, origin, given=True)
@@ -564,7 +574,7 @@ def post_refund_reversal(
     amount = to_minor(documents.decimal_of(row.body["amount"]), payment.source.currency)
     cash = cash_of(books, payment.source.entity, payment.source.currency, row.body.get("account"), payment.cash)
     of = Undone(row.document_id, "refund", payment.document_id, amount, (0, amount))
-    undo(wallets, payment.source, doc.id, of, doc.date, "refund_reversal", cash, obligations)
+    undo(wallets, payment.source, doc.id, [of], doc.date, "refund_reversal", cash, obligations)
     return payment.source.customer.customer_id
 
 
@@ -597,9 +607,14 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         disputed = min(disputed, known.open_of(doc.opening))
     lost = known.lost(doc.opening)
     if doc.status == "reinstated" or (doc.status == "won" and not disputed and lost):
-        of = _lost_before(books, payment, doc, amount, lost)
+        undone = _lost_before(books, payment, doc, amount, lost)
         books.post(source, doc.date, movements)
-        undo(wallets, source, doc.id, of, doc.date, "reinstated", rail, obligations)
+        reached = 0
+        for place, of in enumerate(undone):
+            part = of.points[1] - of.points[0]
+            undone[place] = replace(of, openings=known.returned(doc.opening, part, reached))
+            reached += part
+        undo(wallets, source, doc.id, undone, doc.date, "reinstated", rail, obligations)
         return source.customer.customer_id
     if not disputed:
         raise Refused(
@@ -609,9 +624,11 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         )
     require_at_most(amount, disputed, source.currency, f"what of {payment.name} is disputed on {day}")
     if doc.status == "won":
-        movements.append(Movement("dispute.won", amount, rail, subject))
         books.post(source, doc.date, movements)
+        won = Movement("dispute.won", amount, rail, subject)
+        books.post(source, doc.date, [won], known.returned(doc.opening, amount))
         return source.customer.customer_id
+    payment = _with_what_stays(wallets, payment, amount, doc.date)
     # what the payment settled is lost first, then what of it was unapplied
     plan = _reached(wallets, payment, amount, doc.date)
     left = amount - sum(piece.paid for _, _, piece in plan)
@@ -644,6 +661,22 @@ class _Disputed:
         """Those that were lost; of one that was opened by a document."""
         return [row for row in self.rows if row.status == "lost" and opening in (None, row.opening)]
 
+    def returned(self, opening: str | None, amount: int, before: int = 0) -> Undoing:
+        """That an amount comes back of what was let go when disputes were opened; those that one is of, where it says so.
+
+        `before` came back before by the document itself.
+        """
+        openings = [row for row in self.rows if row.status == "opened" and opening in (None, row.ref)]
+        of = [row for row in self.rows if opening in (None, row.opening)]
+        lost = sum(self._amount(row) for row in of if row.status == "lost")
+        back = sum(self._amount(row) for row in of if row.status in ("won", "reinstated")) + before
+        documents = tuple(row.document_id for row in openings)
+        whole = max(sum(self._amount(row) for row in openings), lost, back + amount)
+        return Undoing(documents, whole, (back, back + amount))
+
+    def _amount(self, row: Any) -> int:
+        return to_minor(documents.decimal_of(row.amount), self.currency)
+
     def told(self) -> str:
         """What became of them by now, as words to follow that nothing is disputed."""
         told = ", ".join(f"{row.ref} was {row.status} on {row.dated_on}" for row in self.rows)
@@ -662,26 +695,33 @@ def _disputes_of(books: Books, source: Source, doc: documents.Dispute) -> _Dispu
     return _Disputed(rows, source.currency)
 
 
-def _lost_before(books: Books, payment: _Payment, doc: documents.Dispute, amount: int, lost: Sequence[Any]) -> Undone:
-    """The lost dispute that is won after all: the first of which so much did not come back yet."""
+def _lost_before(
+    books: Books, payment: _Payment, doc: documents.Dispute, amount: int, lost: Sequence[Any]
+) -> list[Undone]:
+    """The lost disputes that are won after all: one of which just so much did not come back yet, one that is large enough, else several."""
     source = payment.source
-    most = 0
-
-    # one of which just so much is left comes before others
-    def left_of(row: Any) -> int:
-        return to_minor(documents.decimal_of(row.amount), source.currency) - uses.undone_of(
-            books, row.document_id, payment.document_id
-        )
-
-    for row in sorted(lost, key=lambda row: left_of(row) != amount):
+    found = []
+    for row in lost:
         whole = to_minor(documents.decimal_of(row.amount), source.currency)
         before = uses.undone_of(books, row.document_id, payment.document_id)
-        if row.dated_on <= doc.date and amount <= whole - before:
-            return Undone(row.document_id, "dispute", payment.document_id, whole, (before, before + amount))
-        most = max(most, whole - before if row.dated_on <= doc.date else 0)
-    what = f"what of a dispute of {payment.name} was lost by {doc.date} and did not come back"
-    require_at_most(amount, most, source.currency, what)
-    raise AssertionError("one that is large enough was found")
+        if row.dated_on <= doc.date and before < whole:
+            found.append(Undone(row.document_id, "dispute", payment.document_id, whole, (before, whole)))
+    most = sum(of.points[1] - of.points[0] for of in found)
+    require_at_most(
+        amount,
+        most,
+        source.currency,
+        f"what of disputes of {payment.name} was lost by {doc.date} and did not come back",
+    )
+    found.sort(key=lambda of: (of.points[1] - of.points[0] != amount, of.points[1] - of.points[0] < amount))
+    undone = []
+    for of in found:
+        before, whole = of.points
+        part = min(whole - before, amount)
+        if part:
+            undone.append(replace(of, points=(before, before + part)))
+            amount -= part
+    return undone
 
 
 def _reached(wallets: Wallets, payment: _Payment, amount: int, on: date) -> list[_Planned]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -10,8 +11,9 @@ from sqlalchemy import text
 
 from ledger import documents
 from ledger.books import HOUSE, HOUSE_REF, Books, Movement
+from ledger.currencies import clearing_subject
 from ledger.errors import ConflictingDocument, InvalidDocument, Refused, UnknownReference
-from ledger.money import to_minor
+from ledger.money import share, to_minor
 from ledger.money_accounts import MoneyAccount, find_of
 from ledger.wallets import Wallets
 
@@ -56,7 +58,7 @@ def _move(
     if from_.currency == to.currency:
         movements = [Movement("transfer.moved", amount, to.subject, from_.subject)]
     else:
-        through = f"currency:{from_.currency}>{to.currency}"
+        through = clearing_subject(from_.currency, to.currency)
         movements = [
             Movement("transfer.exchanged", amount, through, from_.subject),
             Movement("transfer.received", received, to.subject, through, currency=to.currency),
@@ -64,10 +66,19 @@ def _move(
     books.post(source, on, movements)
 
 
-def _fee(books: Books, document_id: int, on: date, account: MoneyAccount, amount: int, *, returned: bool) -> None:
+def _fee(
+    books: Books,
+    document_id: int,
+    on: date,
+    account: MoneyAccount,
+    amount: int,
+    *,
+    returned: bool,
+    counted: int | None = None,
+) -> None:
     source = books.source(document_id, HOUSE_REF, account.entity, account.currency, on, brings_in=returned)
     rule = "fee.returned" if returned else "fee.charged"
-    books.post(source, on, [Movement(rule, amount, account.subject, account.subject)])
+    books.post(source, on, [Movement(rule, amount, account.subject, account.subject, functional=counted)])
 
 
 def post_fee(wallets: Wallets, doc: documents.Fee, document_id: int) -> int:
@@ -102,10 +113,55 @@ def post_transfer_reversal(wallets: Wallets, doc: documents.TransferReversal, do
     arrived = find_of(books, transfer.to_account, transfer.entity)
     amount, received = _amounts(transfer, left, arrived)
     charged = _charged(books, transfer, left) if doc.fee_returned else None
-    _move(books, document_id, doc.date, (arrived, received), (left, amount))
+    counted = _counted(books, doc.transfer)
+    _move_back(books, document_id, doc.date, (left, amount), (arrived, received), counted)
     if charged is not None:
-        _fee(books, document_id, doc.date, *charged, returned=True)
+        _fee(books, document_id, doc.date, *charged, returned=True, counted=counted.get("fee.charged"))
     return HOUSE
+
+
+def _move_back(
+    books: Books,
+    document_id: int,
+    on: date,
+    left: tuple[MoneyAccount, int],
+    arrived: tuple[MoneyAccount, int],
+    counted: Mapping[str, int],
+) -> None:
+    """Move back what was moved, for what it counted for then: what rates left over of it is taken back."""
+    (from_, amount), (to, received) = left, arrived
+    source = books.source(document_id, HOUSE_REF, to.entity, to.currency, on, brings_in=False)
+    if from_.currency == to.currency:
+        moved = Movement("transfer.moved", amount, from_.subject, to.subject, functional=counted["transfer.moved"])
+        books.post(source, on, [moved])
+        return
+    through = clearing_subject(from_.currency, to.currency, undone=True)
+    books.post(source, on, [
+        Movement("transfer.exchanged", received, through, to.subject, functional=counted["transfer.received"]),
+        Movement("transfer.received", amount, from_.subject, through, currency=from_.currency,
+                 functional=counted["transfer.exchanged"]),
+    ])  # fmt: skip
+
+
+def _counted(books: Books, transfer: str) -> dict[str, int]:
+    """What each posting of a transfer counts for by now in the entity's currency, by its rule."""
+    rows = books.connection.execute(
+        text(
+            "select r.code, p.amount, p.functional_amount as functional, (select coalesce(sum(case when q.debit_account = p.debit_account"
+            "   then q.functional_amount else -q.functional_amount end), 0)::bigint from posting q join entry x using (customer_id, entry_id)"
+            "  where q.customer_id = p.customer_id and q.rule = p.rule and x.occurred_on = e.occurred_on and q.amount = 0"
+            "  and p.debit_account in (q.debit_account, q.credit_account) and p.credit_account in (q.debit_account, q.credit_account)) as more,"
+            " (select sum(q.amount)::bigint from posting q join entry x using (customer_id, entry_id)"
+            "  where q.customer_id = p.customer_id and q.rule = p.rule and x.occurred_on = e.occurred_on"
+            "  and (q.debit_account, q.credit_account) = (p.debit_account, p.credit_account)) as whole"
+            " from document_key k join entry e on e.customer_id = k.customer_id and e.document_id = k.document_id"
+            " join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id join rule r on r.number = p.rule"
+            " where k.type = 'transfer' and k.ref = :ref and p.amount > 0"
+        ),
+        {"ref": transfer},
+    )
+    # what came late made it count for more or less, on its day: together with what else moved so then
+    return {row.code: row.functional + share(row.more, row.amount, row.whole) for row in rows}
 
 
 def _find(books: Books, ref: str) -> documents.Transfer:

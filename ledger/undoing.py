@@ -14,9 +14,9 @@ from fractions import Fraction
 
 from sqlalchemy import text
 
-from ledger import billed, credits_back, usage_lines, uses
+from ledger import billed, credits_back, refunds_explained, usage_lines, uses
 from ledger.between_customers import pass_cash
-from ledger.books import AccountKey, Books, Movement, Source
+from ledger.books import AccountKey, Books, LetGo, Movement, Source, Undoing
 from ledger.breakage import break_of_billed
 from ledger.currencies import clearing_subject
 from ledger.grants import NET_GRANT, grant_accounts
@@ -34,13 +34,22 @@ from ledger.wallets import Wallets
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What is undone: a refund or a lost dispute of a payment, of an amount; `points` are what of it was undone before, and is now."""
+    """What is undone: a refund or a lost dispute of a payment, of an amount; `points` are what of it was undone before, and is now.
+
+    `openings` are of a dispute what its cash left by.
+    """
 
     document_id: int
     kind: str
     money_id: int
     amount: int
     points: tuple[int, int]
+    openings: Undoing | None = None
+
+    @property
+    def undoing(self) -> Undoing:
+        """That what it moved is undone."""
+        return Undoing((self.document_id,), self.amount, self.points)
 
     def part(self, whole: int) -> int:
         """What of something of it is undone now."""
@@ -81,7 +90,14 @@ class TakenLine:
 
 
 def undo(
-    wallets: Wallets, source: Source, by: str, of: Undone, on: date, event: str, rail: str, obligations: Obligations
+    wallets: Wallets,
+    source: Source,
+    by: str,
+    whole: Sequence[Undone],
+    on: date,
+    event: str,
+    rail: str,
+    obligations: Obligations,
 ) -> None:
     """Post that what gave money back is undone, by the rules of an event, into cash; `source` is the payment's party and currency.
 
@@ -89,26 +105,64 @@ def undo(
     """
     books = wallets.books
     books.flush()
+    together = [(of, _parties(wallets, source, of, on)) for of in whole]
+    decided = _decide(wallets, [party for _, parties in together for party in parties], by, event, obligations, on)
+    for of, parties in together:
+        for party in parties:
+            counted = _post(wallets, party, on, event, rail)
+            if party.source is not source:
+                back = _let_go(books, source, of, party.paid)
+                pass_cash(books, party.source, source, on, party.paid, rail, counted, back)
+    for one in decided:
+        one.keep()
+    for of, parties in together:
+        _explain_later(wallets, parties[0], by, on, obligations)
+        if parties[0].older:
+            _pay_others_again(books, source, of, parties[0].home, on)
+
+
+def _parties(wallets: Wallets, source: Source, of: Undone, on: date) -> list[_Undoing]:
+    """Who held what went back: who paid, and others whose invoices it was given back of."""
+    books = wallets.books
     beside = _beside(books, source, of)
-    others = [] if beside is None else [replace(source, customer=books.customer(other)) for other in beside.customers]
-    parties = [_Undoing(source, of, of.document_id)]
+    parties = [_Undoing(source, of, of.document_id, older=beside is None)]
     if beside is not None:
         of_others = replace(of, document_id=beside.document_id)
-        parties += [
-            _Undoing(books.beside(source, other.customer.ref, on), of_others, of.document_id) for other in others
-        ]
+        parties += [_Undoing(books.beside(source, other, on), of_others, of.document_id) for other in beside.customers]
     for party in parties:
-        party.read(wallets, by, event, obligations, on)
+        party.read(books)
     home = of.part(of.amount) - sum(party.paid for party in parties)
     if home:
         where = (of.money_id, uses.BALANCE, 0, source.entity, source.currency)
         parties[0].balance.append(Piece(*where, home, home, source.currency, on))
+        parties[0].home = home
+    return parties
+
+
+def _decide(
+    wallets: Wallets, parties: Sequence[_Undoing], by: str, event: str, obligations: Obligations, on: date
+) -> list[Decided]:
+    """Decide how what comes back is made up, all of a customer's at once, before anything is posted."""
+    decided: dict[int, Decided] = {}
     for party in parties:
-        worth = _post(wallets, party, on, event, rail)
-        if party.source is not source:
-            pass_cash(books, party.source, source, on, party.paid, rail, worth)
-    if beside is None:
-        _pay_others_again(books, source, of, home, on)
+        customer_id = party.source.customer.customer_id
+        if customer_id not in decided:
+            decided[customer_id] = obligations.decide(wallets, customer_id, party.source.document_id, [
+                Correction(own.source.document_id, by, event, line.invoice_id, line.line, line.subject, line.now, on,
+                           undoes=own.of.document_id)
+                for own in parties if own.source.customer.customer_id == customer_id for line in own.lines if line.of_terms
+            ])  # fmt: skip
+        party.decided = decided[customer_id]
+    return list(decided.values())
+
+
+def _let_go(books: Books, source: Source, of: Undone, amount: int) -> int | None:
+    """What cash that comes back counted for as it left, or what was disputed did; None in the entity's own currency."""
+    if source.currency == books.entity(source.entity).currency:
+        return None
+    gone = books.left_by(source.customer.customer_id, source.entity, source.currency, (of.document_id,))
+    left = LetGo(sum(item.amount for item in gone.values()), sum(item.functional for item in gone.values()))
+    return left.undone(of.undoing, amount) if left.amount else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,23 +204,21 @@ class _Undoing:
     pieces: list[Piece] = field(default_factory=list)
     balance: list[Piece] = field(default_factory=list)
     decided: Decided | None = None
+    home: int = 0  # what had been taken off what it paid of others
+    older: bool = False
 
     @property
     def paid(self) -> int:
         """What of the money comes back."""
         return sum(piece.paid for piece in (*self.pieces, *self.balance))
 
-    def read(self, wallets: Wallets, by: str, event: str, obligations: Obligations, on: date) -> None:
-        """Find what comes back, and decide how it is made up, before anything is posted."""
-        books, source, of = wallets.books, self.source, self.of
+    def read(self, books: Books) -> None:
+        """Find what comes back."""
+        source, of = self.source, self.of
         customer_id = source.customer.customer_id
         lines = taken_lines(books, customer_id, of.document_id)
         billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
         self.lines, self.taxes = undone_now(of, lines, taken_taxes(books, customer_id, of.document_id))
-        self.decided = obligations.decide(wallets, customer_id, source.document_id, [
-            Correction(source.document_id, by, event, line.invoice_id, line.line, line.subject, line.now, on, undoes=of.document_id)
-            for line in self.lines if line.of_terms
-        ])  # fmt: skip
         gross: Counter[int] = Counter()
         for line in self.lines:
             if line.collector is None:
@@ -201,32 +253,88 @@ def _post(wallets: Wallets, party_: _Undoing, on: date, event: str, rail: str) -
             claim = sum(movement.amount for movement in movements if movement.debit == rail)
             movements.append(Movement("between.reinstated", claim, entity_subject(first.collector), rail))
         entries.append((party, movements))
+    for piece in pieces:
+        if (
+            piece.invoice_id not in by_invoice and piece.currency != source.currency
+        ):  # so little that no line had less by it
+            to = clearing_subject(piece.currency, source.currency, undone=True)
+            alone = _exchanged(source, of, event, (piece.paid, rail, to), piece.currency, posted)
+            entries.append((replace(source, currency=piece.currency, rate=None), [alone]))
     for piece in balance:
         party = replace(source, currency=piece.currency)
         if piece.currency == source.currency:
             worth = posted.get((f"{of.kind}.balance", CUSTOMER, source.entity, source.currency))
-            entries.append((party, [worth_as(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), worth)]))
+            entries.append((party, [worth_as(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), worth, of)]))
             continue
         to = clearing_subject(piece.currency, source.currency, undone=True)
         worth = posted.get((f"{of.kind}.balance_exchanged", CUSTOMER, source.entity, piece.currency))
         entries.append((party, [
-            worth_as(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth),
+            worth_as(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth, of),
             _exchanged(source, of, event, (piece.paid, rail, to), piece.currency, posted),
         ]))  # fmt: skip
-    counted = sum(
-        _counts(books, party, on, movement)
-        for party, movements in entries
-        for movement in movements
-        if movement.debit == rail and party.entity == source.entity
-    )
-    for party, movements in entries:
-        books.post(party, on, movements)
+    counted = _come_back(books, party_, on, rail, entries)
     for piece in [*pieces, *balance]:
         uses.add(books, source, piece, on, undoes=party_.undoes)
     record(books, source, of, lines, taxes)
     settle(wallets, source, lines, on)
-    decided.keep()
     return counted
+
+
+def _come_back(
+    books: Books, party_: _Undoing, on: date, rail: str, entries: Sequence[tuple[Source, list[Movement]]]
+) -> int:
+    """Post entries that bring cash back: it counts for what it counted for as it left, in another currency than the entity's, too.
+
+    Returns what that is, where it is of that entity.
+    """
+    source, of = party_.source, party_.of
+    undoing = of.openings or replace(of, document_id=party_.undoes).undoing
+
+    def is_cash(party: Source, movement: Movement) -> bool:
+        currency = movement.currency or party.currency
+        return movement.debit == rail and currency == source.currency and party.entity == source.entity
+
+    whole = sum(movement.amount for party, movements in entries for movement in movements if is_cash(party, movement))
+    left = _let_go(books, source, of, whole) if whole else None
+    reached = 0
+    counted = 0
+    for party, movements in entries:
+        posted = []
+        for movement in movements:
+            worth = None
+            if movement.amount and is_cash(party, movement):
+                if left is not None:
+                    worth = share(left, reached + movement.amount, whole) - share(left, reached, whole)
+                    reached += movement.amount
+                counted += _counts(books, party, on, movement) if worth is None else worth
+            posted.append(replace(movement, worth=worth))
+        books.post(party, on, posted, undoing)
+    return counted
+
+
+def _explain_later(wallets: Wallets, party: _Undoing, by: str, on: date, obligations: Obligations) -> None:
+    """Take refunds of later days, that arrived before, off the balance: of what a note had left there, and is there again."""
+    books, source, balance = wallets.books, party.source, party.balance
+    for origin in dict.fromkeys(piece.origin_id for piece in balance if piece.origin_id):
+        books.flush()
+        ref = books.connection.scalar(
+            text("select ref from invoice where customer_id = :customer_id and invoice_id = :invoice_id"),
+            {"customer_id": source.customer.customer_id, "invoice_id": origin},
+        )
+        invoice = billed.find_any(wallets, source.document_id, str(ref))
+        refunds = refunds_explained.later_refunds(books, invoice, on + timedelta(days=1))
+        if not refunds:
+            continue
+        # what of it is still there on the day of the last of them
+        back = sum(piece.amount for piece in balance if piece.origin_id == origin)
+        there = [piece for piece in uses.on_balance(books, invoice.source, on) if piece.origin_id == origin]
+        most = min(back, sum(piece.amount for piece in there))
+        explained = refunds_explained.explained(refunds_explained.restored(invoice, refunds), {}, refunds, most)
+        corrected = refunds_explained.corrections(explained, invoice, source.document_id, by)
+        decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, corrected)
+        refunds_explained.put_back(books, invoice, explained)
+        refunds_explained.post(books, invoice, explained)
+        decided.keep()
 
 
 def _counts(books: Books, source: Source, on: date, movement: Movement) -> int:
@@ -280,7 +388,7 @@ def _exchanged(
     amount, rail, to = moved
     place = (f"{of.kind}.exchanged", clearing_subject(currency, source.currency), source.entity, source.currency)
     movement = Movement(f"{event}.exchanged", amount, rail, to, currency=source.currency)
-    return worth_as(movement, posted.get(place))
+    return worth_as(movement, posted.get(place), of)
 
 
 @dataclass(slots=True)
@@ -302,10 +410,8 @@ class _Back:
 
     def _movement(self, what: str, amount: int, subject: str, rate: Fraction | None = None) -> Movement:
         movement = Movement(f"{self.event}.{what}{self._over}", amount, self.to, subject, rate=rate)
-        if rate is not None:
-            return movement
         place = (f"{self.of.kind}.{what}{self._over}", subject, self.source.entity, self.source.currency)
-        return worth_as(movement, self.posted.get(place))
+        return worth_as(movement, self.posted.get(place), self.of)
 
     def of_line(self, line: TakenLine) -> list[Movement]:
         """What a line gets back."""
@@ -319,8 +425,8 @@ class _Back:
             unbilled = min(rest, earned_ahead(self.wallets.books, self.source, line.subject, day))
             return [
                 self._movement("earned", shares.earned, line.subject, line.rate),
-                self._movement("unbilled", unbilled, line.subject),
-                self._movement("deferred", rest - unbilled, line.subject),
+                self._movement("unbilled", unbilled, line.subject, line.rate),
+                self._movement("deferred", rest - unbilled, line.subject, line.rate),
             ]
         if line.kind == "usage" and line.product is not None:
             # it is billed again; what of it was used, and what ahead of use, days tell
@@ -353,11 +459,14 @@ class _Back:
         return movements
 
 
-def worth_as(movement: Movement, posted: tuple[int, int] | None) -> Movement:
-    """A movement that counts for what the posting it undoes counted for, where that is known."""
+def worth_as(movement: Movement, posted: tuple[int, int] | None, of: Undone | None = None) -> Movement:
+    """A movement that counts for what the posting it undoes counted for, where that is known: of a part, cumulatively."""
     if posted is None or not posted[0] or not movement.amount:
         return movement
-    return replace(movement, functional=share(posted[1], movement.amount, posted[0]))
+    amount, functional = posted
+    before = 0 if of is None else share(amount, of.points[0], of.amount)
+    counted = share(functional, before + movement.amount, amount) - share(functional, before, amount)
+    return replace(movement, functional=counted)
 
 
 def posted_by(books: Books, customer_id: int, document_id: int) -> dict[tuple[str, ...], tuple[int, int]]:
@@ -383,7 +492,7 @@ def taken_lines(books: Books, customer_id: int, document_id: int) -> list[TakenL
             " sum(x.amount_minor)::bigint as whole, bool_or(x.rebill) as rebill from line_change x"
             " join invoice_line l using (customer_id, invoice_id, line) join invoice i using (customer_id, invoice_id)"
             " join document d on d.customer_id in (x.customer_id, 0) and d.document_id = x.document_id where x.customer_id = :customer_id"
-            " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in ('credit_note', 'invoice')))"
+            " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in ('credit_note', 'invoice', 'refund_reversal')))"
             " group by 1, 2, 3, 4, 5, 6, 7, 8, 10 having sum(x.amount_minor) > 0 order by 1, 7, 10"
         ),
         {"customer_id": customer_id, "document_id": document_id},
@@ -435,7 +544,7 @@ def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, l
             "select t.invoice_id, t.line, t.position, t.tax_code, t.treatment, t.included, -sum(t.base_minor)::bigint as base,"
             " -sum(t.tax_minor)::bigint as tax from line_tax t join document d on d.customer_id in (t.customer_id, 0) and d.document_id = t.document_id"
             " where t.customer_id = :customer_id"
-            " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in ('credit_note', 'invoice')))"
+            " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in ('credit_note', 'invoice', 'refund_reversal')))"
             " group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3"
         ),
         {"customer_id": customer_id, "document_id": document_id},
@@ -456,7 +565,7 @@ def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> 
             # what no payment brought went out with it; what only changed places did not
             " and (money_id = :money_id or (select sum(g.paid_minor) from money_use g where g.customer_id = u.customer_id"
             "  and g.document_id = u.document_id and g.money_id = u.money_id) < 0)"
-            " group by 1, 2, 3, 4, 5, 8 having sum(amount_minor) < 0 order by min(use_id)"
+            " group by 1, 2, 3, 4, 5, 8 having sum(amount_minor) < 0 or sum(paid_minor) < 0 order by min(use_id)"
         ),
         {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},
     )
@@ -464,11 +573,12 @@ def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> 
     for row in rows:
         piece = Piece(*row)
         there = min(gross.get(piece.invoice_id, 0), piece.amount)
-        on_invoice = piece.part(there)
+        # of tiny amounts, what went back may come to nothing in the invoice's currency
+        on_invoice = piece.part(there) if piece.amount else piece
         left = replace(piece, amount=piece.amount - there, paid=piece.paid - on_invoice.paid)
-        if there:
+        if on_invoice.amount or on_invoice.paid:
             pieces.append(_now(of, on_invoice))
-        if left.amount:
+        if left.amount or left.paid:
             origin = piece.invoice_id or piece.origin_id
             balance.append(_now(of, replace(left, invoice_id=uses.BALANCE, origin_id=origin)))
     return pieces, balance

@@ -496,9 +496,12 @@ class _Fold:
         obligation.agreed = item.price
         if item.treatment == "catch_up":
             self._open_all(obligation)
+            # of one day they are one modification
+            replaced = terms.known(event.on - timedelta(days=1))
             obligation.terms = replace(
-                terms, curve=item.curve, base=0, pieces=[], paid=obligation.paid, earlier=None, since=None
-            )
+                terms, curve=item.curve, base=0, pieces=[], paid=obligation.paid, earlier=None, since=None,
+                replaced=replaced, caught_up=event.on,
+            )  # fmt: skip
             fresh = plain(item.curve, price, terms.progress)
             obligation.terms.pieces = fresh.pieces
         else:
@@ -783,9 +786,9 @@ class _Fold:
         whole = sum(max(item.covers, 0) for item in self.bills.values() if item.bill.subject == billed.bill.subject)
         return billed.covers - share(min(terms.taken, whole), billed.covers, max(whole, terms.price + terms.taken))
 
-    def _period(self, billed: _Billed) -> tuple[int, int] | None:
+    def _period(self, billed: _Billed, terms: Terms | None = None) -> tuple[int, int] | None:
         """What is earned before and by the end of the period that a bill names; None where that earns nothing, or it names none."""
-        terms, bill = self.obligations[billed.bill.subject].terms, billed.bill
+        terms, bill = terms or self.obligations[billed.bill.subject].terms, billed.bill
         if bill.starts_on is None or bill.ends_on is None:
             return None
         starts, ends = terms.by(bill.starts_on - timedelta(days=1)), terms.by(bill.ends_on)
@@ -793,9 +796,9 @@ class _Fold:
 
     def _given(self, billed: _Billed, on: date) -> int:
         """What of what a bill covers is given before a day: of the period it names, else of the price in the order of the bills."""
-        terms = self.obligations[billed.bill.subject].terms
+        terms = self.obligations[billed.bill.subject].terms.known(on - timedelta(days=1))
         earned, covers = terms.by(on - timedelta(days=1)), self._covers(billed)
-        if period := self._period(billed):
+        if period := self._period(billed, terms):
             starts, ends = period
             return share(covers, min(max(earned - starts, 0), ends - starts), ends - starts)
         free = earned
@@ -804,7 +807,7 @@ class _Fold:
             if item.bill.subject != billed.bill.subject:
                 continue
             in_order &= item is not billed
-            if other := self._period(item):
+            if other := self._period(item, terms):
                 # what was given of other bills' own periods, as far as they cover it, is not of this one
                 starts, ends = other
                 within = min(max(earned - starts, 0), ends - starts)

@@ -61,7 +61,8 @@ class Terms:
     Of its `price`, `lowered` was taken off by bills' corrections (credit notes, what write-offs gave up), `taken` by the contract's
     own documents (consideration payable, material rights); both lie on top of what a modification states. `paid` is what of
     consideration payable is spread over the pieces: it lowers what is earned whole, however short the term is cut. `earlier` are the
-    terms before they last changed for good, `since` a day.
+    terms before they last changed for good, `since` a day; `replaced` those that a catch-up replaced from their start on, `caught_up`
+    its day, on which the difference counts.
     """
 
     curve: Curve
@@ -73,6 +74,8 @@ class Terms:
     paid: int = 0
     earlier: Terms | None = None
     since: date | None = None
+    replaced: Terms | None = None
+    caught_up: date | None = None
 
     def copy(self) -> Terms:
         """The same, to be changed by itself."""
@@ -117,6 +120,12 @@ class Terms:
         """What of the price is earned by the end of a day, cumulatively rounded half-even."""
         at = self.reached(on)
         return self.base + sum(_earned_of(piece, at) for piece in self.pieces)
+
+    def known(self, on: date) -> Terms:
+        """The terms by which is told what was earned by the end of a day: what a later day caught up was not by then."""
+        if self.replaced is not None and self.caught_up is not None and on < self.caught_up:
+            return self.replaced.known(on)
+        return self
 
     def by(self, on: date) -> int:
         """What was earned by the end of a day, of days before the terms last changed too: by the terms that were then."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from tests.histories import History, Told, days_on, text_of
-from tests.shelves import Moves, Shelf
+from tests.shelves import Moves, Place, Shelf
+from tests.test_money_back import Money
 from tests.test_relations import (
     accepted,
     arrival,
@@ -22,6 +24,7 @@ from tests.test_relations import (
     closing,
     day_of,
     difference,
+    ends,
     held_by_histories,
     hold,
     in_pounds,
@@ -186,3 +189,96 @@ def test_nor_does_it_where_rates_move(shelf: Shelf, number: int) -> None:
     told = tell(number, "contract", "invoices", whole=0.0)
     told = told.swapped(lambda doc: doc | {"currency": "GBP"} if "currency" in doc else doc)
     hold(shelf, told, lambda shelf, history: who_paid(shelf, history, without=_MONEY))
+
+
+# What passes through these is nothing, however much did.
+_THROUGH = frozenset({"customer_clearing", "currency_exchange"})
+
+
+def _standing(place: Place) -> Moves:
+    return {key: by_month for key, by_month in ends(place.moves()).items() if key[0] not in _THROUGH}
+
+
+def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:
+    """Documents of which the last ones undo the first, of whatever money there is, on days after all others: fifty from a day on."""
+    days = [{"date": (since + timedelta(days=step * 16 + chance.randint(0, 15))).isoformat()} for step in range(3)]
+    days.append(days[-1])
+    amount = {"amount": text_of(chance.choice((1, 777, 1000, chance.randint(1, 5000))))}
+    ref, of = f"@u{chance.randint(0, 10**9)}", {"payment": chance.choice(money.ids["payment"])}
+    why = {"reason": "x"}
+    match chance.choice(("refund", "won", "lost", "payment", "application", "transfer")):
+        case "refund":
+            back = {"type": "refund", "id": ref, **of, **days[0], **amount}
+            return [back, {"type": "refund_reversal", "id": f"{ref}-b", "refund": ref, **days[1], **why}]
+        case "won" | "lost" as status:
+            told = [{"type": "dispute", "id": ref, **of, **days[0], **amount, "status": "opened"}]
+            told.append({**told[0], "id": f"{ref}-b", **days[1], "status": status, "opening": ref})
+            if status == "won":
+                return told
+            cents = cents_of(amount["amount"])
+            parts = [part for part in (cents // 3, cents - cents // 3) if part]
+            return told + [
+                {**told[1], "id": f"{ref}-{place}", **days[2 + place], "status": "reinstated", "amount": text_of(part)}
+                for place, part in enumerate(parts)
+            ]
+        case "payment":
+            bill = chance.choice(money.ids["invoice"])
+            party = {"customer": money.customers[bill], "entity": "@us", "currency": chance.choice(("USD", "GBP"))}
+            applied = [{"invoice": bill, "amount": text_of(chance.randint(1, 3000))}]
+            if party["currency"] != money.currencies[bill]:
+                applied[0]["paid"] = text_of(chance.randint(1, 3000))
+            paid = {
+                "type": "payment",
+                "id": ref,
+                **party,
+                **days[0],
+                "rail": "wire",
+                "amount": "50.00",
+                "applications": applied,
+            }
+            return [paid, {"type": "payment_reversal", "id": f"{ref}-b", "payment": ref, **days[1], **why}]
+        case "application":
+            bill = chance.choice(money.ids["invoice"])
+            party = {"customer": money.customers[bill], "entity": "@us", "currency": money.currencies[bill]}
+            put = {"type": "application", "id": ref, **party, **days[0], "invoice": bill, **amount}
+            return [put, {"type": "unapplication", "id": f"{ref}-b", "application": ref, **days[1]}]
+        case _:
+            moved = {"type": "transfer", "id": ref, "entity": "@us", **days[0], "from_account": "@gbp", "to_account": "@usd",
+                     **amount, "received": text_of(chance.randint(1, 5000))}  # fmt: skip
+            return [moved, {"type": "transfer_reversal", "id": f"{ref}-b", "transfer": ref, **days[1], **why}]
+
+
+@held_by_histories
+def test_what_undoes_itself_leaves_nothing_at_rates_that_move(shelf: Shelf, number: int) -> None:
+    """Pounds at another rate each month: cash, balances and exchange differences are what they were, to the cent."""
+    chance = random.Random(number)  # noqa: S311
+    place = shelf.place()
+    money = Money(number, place)
+    money.tell(10)
+    accounts: list[Document] = [
+        {
+            "type": "money_account", "id": f"@{currency.lower()}", "entity": "@us", "name": currency, "kind": "bank", "currency": currency,
+            "overdraft": True,
+        }
+        for currency in ("GBP", "USD")
+    ]  # fmt: skip
+    held = {
+        "type": "payment", "id": "@held", "customer": "@a", "entity": "@us", "currency": "GBP", "date": "2026-02-01", "account": "@gbp",
+        "amount": "60.00", "applications": [],
+    }  # fmt: skip
+    assert place.post([*accounts, held]) == {}
+    money.ids["payment"].append("@held")
+    for number_ in range(4):
+        documents = _undone(money, chance, date(2026, 5, 1) + timedelta(days=50 * number_))
+        before = _standing(place)
+        if place.post(documents[:1]):
+            continue
+        refused = place.post(documents[1:])
+        found = (
+            f"refused: {told_of(refused)}"
+            if refused
+            else difference(before, _standing(place), names=("before", "after"))
+        )
+        assert found is None, f"history {number}: {found}\n\n" + "\n".join(
+            json.dumps(doc) for doc in [*money.told, *accounts, held, *documents]
+        )

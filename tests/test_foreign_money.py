@@ -1,0 +1,194 @@
+"""Money in other currencies that goes and comes back: what undoes itself leaves nothing in the entity's currency either."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.samples import application, credit_note, parties, payment
+from tests.test_currencies import rate
+from tests.test_money_accounts import account, came_back, paid, transfer
+from tests.test_receipts import identified, receipt, returned
+from tests.test_uses import dispute, refund, sold
+
+Document = dict[str, Any]
+EUR = {"currency": "EUR"}
+# 1.20 when it is billed, 1.30 when it is paid, 1.40 when it comes back
+RATES = [rate("2026-01-01", "1.20"), rate("2026-01-15", "1.30"), rate("2026-03-01", "1.40")]
+FAILED = {"type": "refund_reversal", "id": "F", "refund": "R", "date": "2026-03-10", "reason": "account closed"}
+BOUNCED = {"type": "payment_reversal", "id": "B", "payment": "P", "date": "2026-03-10", "reason": "R01"}
+
+
+def _functional(cli: Cli) -> dict[str, str]:
+    cli.ok("verify")
+    return {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+
+
+def _by_rail(*more: Document) -> list[Document]:
+    return [*parties(), *RATES, sold(**EUR), payment("P", "100.00", "2026-01-20", ("I", "100.00"), **EUR), *more]
+
+
+def _by_account(*more: Document) -> list[Document]:
+    return [
+        *parties(), *RATES, account("stripe", "EUR"), sold(**EUR), paid("P", "100.00", "2026-01-20", "stripe", ("I", "100.00"), **EUR), *more,
+    ]  # fmt: skip
+
+
+UNDONE: dict[str, list[Document]] = {
+    "refund that failed": [refund("100.00", "2026-02-05"), FAILED],
+    "part refunded that failed": [refund("40.00", "2026-02-05"), FAILED],
+    "refund at a third rate that failed": [refund("100.00", "2026-03-05"), FAILED],
+    "dispute won": [dispute("opened", "70.00", "2026-02-05"), dispute("won", "70.00", "2026-03-10")],
+    "dispute won in parts": [
+        dispute("opened", "70.00", "2026-02-05"),
+        *({**dispute("won", amount, "2026-03-10"), "id": f"won {amount}"} for amount in ("0.01", "33.32", "36.67")),
+    ],
+    "dispute lost and won after all": [
+        dispute("opened", "70.00", "2026-02-05"), dispute("lost", "70.00", "2026-02-10"), dispute("reinstated", "70.00", "2026-03-10"),
+    ],
+    "disputes lost by parts and won at once": [
+        dispute("opened", "100.00", "2026-02-05"),
+        *({**dispute("lost", amount, "2026-02-10"), "id": f"lost {amount}"} for amount in ("60.00", "40.00")),
+        dispute("reinstated", "100.00", "2026-03-10"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", [_by_rail, _by_account])
+@pytest.mark.parametrize("kind", UNDONE)
+def test_what_undoes_itself_leaves_nothing(cli: Cli, kind: str, way: Any) -> None:
+    """Billed at 120.00, paid at 130.00: 10.00 are gained. Cash counts for 130.00 again, whatever the rates were between."""
+    cli.post(*way())
+    before = _functional(cli)
+    assert before == {"cash": "130.00", "deferred_revenue": "120.00", "fx_gain": "10.00"}
+    cli.post(*UNDONE[kind])
+    assert _functional(cli) == before
+
+
+@pytest.mark.parametrize("way", [_by_rail, _by_account])
+def test_a_payment_that_came_back_leaves_what_others_paid(cli: Cli, way: Any) -> None:
+    """Another payment of 100.00 EUR at 1.40 stays 140.00, and not an average."""
+    other = payment("Q", "100.00", "2026-03-05", **EUR)
+    if way is _by_account:
+        other = paid("Q", "100.00", "2026-03-05", "stripe", **EUR)
+    cli.post(*way(), other, BOUNCED)
+    assert _functional(cli) == {
+        "accounts_receivable": "120.00", "cash": "140.00", "customer_balance": "140.00", "deferred_revenue": "120.00",
+    }  # fmt: skip
+
+
+def _refund_of(ref: str, amount: str, day: str) -> Document:
+    return {"type": "refund", "id": f"back {ref}", "receipt": ref, "date": day, "amount": amount}
+
+
+def test_cash_of_a_receipt_is_its_customers_once_it_is_known(cli: Cli) -> None:
+    """100.00 EUR at 1.30 and 50.00 EUR at 1.40; each part that is known, and what goes back, counts as it came in: nothing is left."""
+    customer = {"type": "customer", "id": "initech", "name": "Initech"}
+    cli.post(
+        *parties(), customer, *RATES, receipt("X", "100.00", "2026-01-20", "EUR"), receipt("Y", "50.00", "2026-03-02", "EUR"),
+        identified("X/g", "X", "2026-03-03", amount="70.01"), identified("X/i", "X", "2026-03-04", "initech"),
+    )  # fmt: skip
+    cash = {"cash": "200.00", "customer_balance": "130.00", "unidentified_receipts": "70.00"}
+    assert _functional(cli) == cash
+    cli.post(returned("Y/r", "Y", "2026-03-10"), _refund_of("X/g", "70.01", "2026-03-11"))
+    cli.post(_refund_of("X/i", "29.99", "2026-03-12"))
+    assert _functional(cli) == {}
+
+
+TRANSFERS: dict[str, tuple[list[Document], Document]] = {
+    "to the entity's currency": ([], transfer("t", "2026-02-01", "stripe", "bank", "60.00", received="70.00", fee="1.00")),
+    "of one currency": (
+        [paid("Q", "100.00", "2026-03-02", "euro", **EUR)], transfer("t", "2026-03-03", "stripe", "euro", "60.00", fee="1.00"),
+    ),
+    "from the entity's currency": (
+        [paid("Q", "100.00", "2026-01-02", "bank")], transfer("t", "2026-02-01", "bank", "stripe", "60.00", received="41.00"),
+    ),
+    "between two others": ([], transfer("t", "2026-02-01", "stripe", "pound", "60.00", received="50.00")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TRANSFERS)
+def test_a_transfer_that_came_back_leaves_nothing(cli: Cli, kind: str) -> None:
+    before, moved = TRANSFERS[kind]
+    pound = {**rate("2026-01-01", "1.50"), "id": "gbp", "base": "GBP"}
+    accounts = [account("bank"), account("euro", "EUR"), account("pound", "GBP")]
+    cli.post(*_by_account(), pound, *accounts, *before)
+    was = _functional(cli), cli.report("money-accounts")
+    cli.post(moved, came_back("b", "t", "2026-03-05", **({"fee_returned": True} if "fee" in moved else {})))
+    held = {row["account"]: row["held"] for row in was[1]}
+    assert _functional(cli) == was[0]
+    now = {row["account"]: row["held"] for row in cli.report("money-accounts")}
+    assert {name: amount for name, amount in now.items() if amount not in ("0.00", "0")} == held
+
+
+WON = rate("2026-01-01", "0.00075") | {"base": "KRW", "id": "won"}
+WON_LATER = rate("2026-03-01", "0.0009") | {"base": "KRW", "id": "won later"}
+KRW = {"currency": "KRW"}
+# 13 won are a cent: billed and paid so, or one in the other
+TINY: dict[str, list[Document]] = {
+    "won": [sold("I", "13", **KRW), payment("P", "13", "2026-01-20", ("I", "13"), **KRW)],
+    "cents pay won": [
+        sold("I", "13", **KRW), payment("P", "0.02", "2026-01-20", applications=[{"invoice": "I", "amount": "13", "paid": "0.02"}]),
+    ],
+    "won pay cents": [
+        sold("I", "0.02"), payment("P", "13", "2026-01-20", **KRW, applications=[{"invoice": "I", "amount": "0.02", "paid": "13"}]),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TINY)
+@pytest.mark.parametrize("how", ["refund", "dispute"])
+def test_parts_of_tiny_amounts_leave_nothing(cli: Cli, kind: str, how: str) -> None:
+    cli.post(*parties(), WON, WON_LATER, *TINY[kind])
+    before = _functional(cli)
+    parts = ["0.01", "0.01"] if kind == "cents pay won" else ["1"] * 13
+    whole = "0.02" if kind == "cents pay won" else "13"
+    if how == "refund":
+        cli.post(*(refund(part, f"2026-02-{place:02}", ref=f"R{place}") for place, part in enumerate(parts, 1)))
+        assert _functional(cli).get("cash") is None
+        cli.post(*({**FAILED, "id": f"F{place}", "refund": f"R{place}"} for place in range(1, len(parts) + 1)))
+    else:
+        cli.post(dispute("opened", whole, "2026-02-01"), dispute("lost", whole, "2026-02-10"))
+        cli.post(
+            *({**dispute("reinstated", part, "2026-03-10"), "id": f"D{place}"} for place, part in enumerate(parts))
+        )
+    assert _functional(cli) == before
+
+
+def test_money_of_two_places_goes_back_to_each(cli: Cli) -> None:
+    """50.00 EUR pay 60.00 of I; 25.00 EUR paid 30.00 of E, which is credited, so these 30.00 USD pay I, too.
+
+    Taken off, 60.00 are 50.00 EUR again, and 30.00 what the note left; the application alone is of these.
+    """
+    applied = [
+        {"invoice": "I", "amount": "60.00", "paid": "50.00"},
+        {"invoice": "E", "amount": "30.00", "paid": "25.00"},
+    ]
+    cli.post(
+        *parties(), *RATES, sold(), sold("E", "30.00"), payment("P", "100.00", "2026-01-20", **EUR, applications=applied),
+        credit_note("N", "2026-01-25", "30.00", invoice="E"), application("A", "30.00", "2026-01-27", "I"),
+    )  # fmt: skip
+    of_a: Document = {"type": "unapplication", "id": "U", "application": "A", "date": "2026-03-01", "amount": "10.00"}
+    cli.post(of_a)
+    cli.ok("verify")
+    # 25.00 EUR at 1.30, which nothing was done with, and 10.00 USD
+    assert cli.totals()["customer_balance"] == Decimal("42.50")
+    cli.post({"type": "unapplication", "id": "V", "payment": "P", "invoice": "I", "date": "2026-03-02"})
+    cli.ok("verify")
+    assert cli.totals()["accounts_receivable"] == 100
+    cli.post(refund("100.00", "2026-03-05"))
+    end = _functional(cli)
+    assert end["accounts_receivable"] == "100.00"
+    assert {"cash", "customer_balance"}.isdisjoint(end)
+
+
+def test_withheld_tax_of_a_credited_invoice_is_settled_by_what_the_note_left(cli: Cli) -> None:
+    """90.00 paid and 10.00 withheld, all credited: the customer's 100.00. The payment came back: neither owes the other anything."""
+    tax = {"type": "tax_code", "id": "tds", "name": "TDS", "rate": "0.10"}
+    applied = [{"invoice": "I", "amount": "90.00", "withheld": [{"code": "tds", "amount": "10.00"}]}]
+    cli.post(*parties(), tax, sold(), payment("P", "90.00", "2026-01-20", applications=applied))
+    cli.post(credit_note("N", "2026-02-01", "100.00"), BOUNCED)
+    assert _functional(cli) == {}

@@ -1,0 +1,117 @@
+"""Money documents that come late: whatever came first, the books are those of the order of their days."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.samples import contract, credit_note, invoice, obligation, parties, payment, service
+from tests.test_uses import dispute, refund
+
+Document = dict[str, Any]
+# 120.00 for January to April, paid
+BASE = [
+    *parties(),
+    invoice("I", "2026-01-01", service("120.00", "2026-01-01", "2026-04-30")),
+    payment("P", "120.00", "2026-01-02", ("I", "120.00")),
+]
+FAILED = {"type": "refund_reversal", "id": "F", "refund": "R", "date": "2026-02-10", "reason": "account closed"}
+TAKEN_OFF = {"type": "unapplication", "id": "U", "payment": "P", "invoice": "I", "date": "2026-03-01"}
+
+
+def _months(cli: Cli, *documents: Document) -> dict[str, dict[str, str]]:
+    for document in documents:
+        cli.post(document)
+    cli.ok("recognize", "--through", "2026-05")
+    cli.ok("verify")
+    return {
+        month: {role: amount for role, amount in of.items() if not role.startswith("memo_") and amount != "0.00"}
+        for month, of in cli.summary().items()
+    }
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+def test_a_refund_that_failed_before_another_one(cli: Cli, order: tuple[int, ...]) -> None:
+    """40.00 credited and refunded, which failed: the 40.00 are the customer's again. 50.00 are refunded on 1 March: 40.00 are those.
+
+    10.00 are of the bill, of 80.00 left of it: 39.33 were given by February, so 4.92 are shown beside revenue.
+    """
+    money = [refund("40.00", "2026-02-01"), FAILED, refund("50.00", "2026-03-01", ref="S")]
+    cli.post(*BASE, credit_note("N", "2026-01-20", "40.00"))
+    months = _months(cli, *(money[place] for place in order))
+    assert months["2026-03"] == {
+        "cash": "-50.00", "customer_balance": "-40.00", "deferred_revenue": "-23.17", "refunds": "4.92", "revenue": "18.09",
+    }  # fmt: skip
+    # and that one fails, too
+    cli.post({**FAILED, "id": "G", "refund": "S", "date": "2026-03-10"})
+    cli.ok("recognize", "--through", "2026-05")
+    cli.ok("verify")
+    totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+    assert totals == {"cash": "120.00", "customer_balance": "40.00", "revenue": "80.00"}
+
+
+GONE = {
+    "refund": [refund("40.00", "2026-02-01")],
+    "dispute": [dispute("opened", "40.00", "2026-01-25"), dispute("lost", "40.00", "2026-02-01")],
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("kind", GONE)
+def test_what_went_back_before_it_was_taken_off(cli: Cli, kind: str, late: bool) -> None:
+    """40.00 of 120.00 go back on 1 February, of which 31 of 120 days were given: 10.33. On 1 March the 80.00 left are taken off."""
+    cli.post(*BASE)
+    documents = [*GONE[kind], TAKEN_OFF]
+    months = _months(cli, *([documents[-1], *documents[:-1]] if late else documents))
+    assert months["2026-03"] == {
+        "accounts_receivable": "80.00", "customer_balance": "80.00", "deferred_revenue": "-20.66", "revenue": "20.66",
+    }  # fmt: skip
+    totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+    assert totals == {
+        "accounts_receivable": "80.00", "cash": "80.00", "customer_balance": "80.00", f"{kind}s": "10.33", "revenue": "90.33",
+    }  # fmt: skip
+
+
+def test_what_was_taken_off_by_its_amount_stays_off(cli: Cli) -> None:
+    """All 120.00 were taken off by their amount: a refund of a day before would leave less than that, and is refused."""
+    cli.post(*BASE, {**TAKEN_OFF, "amount": "120.00"})
+    assert "expected at most 0.00" in cli.refuse(refund("40.00", "2026-02-01"))
+    cli.post(refund("40.00", "2026-03-05"))
+    cli.ok("verify")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(2))))
+@pytest.mark.parametrize("price", ["900.00", "1500.00", "500.00"])
+@pytest.mark.parametrize("kind", ["dispute", "write_off"])
+def test_what_was_given_before_a_catch_up_of_the_day(cli: Cli, kind: str, price: str, order: tuple[int, ...]) -> None:
+    """1,200.00 for the year, of which 600.00 are billed; caught up on 1 April to another price. On that day 300.00 are lost.
+
+    By 31 March 90 of 365 days of 1,200.00 were earned, 295.89: the difference to the new price counts on the 1st. So of the bill
+    295.89 were given, of the 300.00 half of that, 147.95 (a cent less as rounded by then). Written off, 300.00 are of what is to come.
+    """
+    year = {"start": "2026-01-01", "end": "2026-12-31"}
+    changed = {"id": "s", "product": "seats", "price": price, **year}
+    caught_up = {
+        "type": "contract_modification", "id": "M", "contract": "C", "date": "2026-04-01", "treatment": "catch_up", "obligations": [changed],
+    }  # fmt: skip
+    bill = {"id": "1", "kind": "service", "obligation": "s", "amount": "600.00"}
+    cli.post(
+        *parties(), contract("C", "2026-01-01", obligation("s", "1200.00", **year)), invoice("I", "2026-01-05", bill),
+    )  # fmt: skip
+    gone: Document = {
+        "type": "write_off", "id": "W", "invoice": "I", "date": "2026-04-01", "amount": "300.00", "reason": "gone", "approved_by": "ann",
+    }  # fmt: skip
+    if kind == "dispute":
+        cli.post(payment("P", "600.00", "2026-01-10", ("I", "600.00")), dispute("opened", "300.00", "2026-02-01"))
+        gone = dispute("lost", "300.00", "2026-04-01")
+    cli.post(*([caught_up, gone][place] for place in order))
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+    if kind == "dispute":
+        assert (totals["disputes"], totals["revenue"]) == ("147.94", price)
+    else:
+        assert "bad_debt" not in totals
