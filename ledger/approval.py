@@ -122,14 +122,14 @@ def _refunded(books: Books, source: Source, doc: documents.Refund, money: Collec
     others = books.connection.scalar(
         text(
             "select coalesce(-sum(u.paid_minor), 0)::bigint from money_use u"
-            " join document d on d.document_id = case when u.undoes <> 0 then u.undoes else u.document_id end and d.type = 'refund'"
-            " where u.customer_id = :customer_id and u.money_id = any(:money) and u.paid_currency = :currency and (d.body::json ->> 'customer' is null) = :of_balance"
+            " join document x on x.document_id = case when u.undoes <> 0 then u.undoes else u.document_id end"
+            # of another customer's balance or invoices, the document beside the refund
+            " left join document_key k on x.type = 'beside' and k.type = 'refund' and 'refund:' || k.ref = x.ref"
+            " join document d on d.document_id = coalesce(k.document_id, x.document_id) and d.type = 'refund'"
+            " where u.money_id = any(:money) and u.paid_currency = :currency and (d.body::json ->> 'customer' is null) = :of_balance"
             " and d.body::json ->> 'approved_by' is null"
         ),
-        {
-            "customer_id": source.customer.customer_id, "money": list(money), "currency": source.currency,
-            "of_balance": doc.customer is not None,
-        },
+        {"money": list(money), "currency": source.currency, "of_balance": doc.customer is not None},
     )  # fmt: skip
     named = sum(to_minor(documents.decimal_of(row.amount), source.currency) for row in rows)
     return named + max(int(others or 0), 0)

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from ledger import documents, uses
 from ledger.approval import approve
+from ledger.between_customers import with_cash_of_payers
 from ledger.books import AccountKey, Books, Movement
 from ledger.errors import OverApplication
 from ledger.money import to_minor, to_text
@@ -47,6 +48,7 @@ def post_balance_refund(wallets: Wallets, doc: documents.Refund, document_id: in
     approve(books, source, doc, amount, money={piece.money_id for piece in pieces})
     cash = cash_of(books, doc.entity, doc.currency, doc.account, doc.rail)
     fee = 0 if doc.fee is None else to_minor(doc.fee, doc.currency, "fee")
+    with_cash_of_payers(books, source, pieces, doc.date, cash)
     books.post(
         source, doc.date, [Movement("payment.fee", fee, cash, cash), Movement("refund.balance", amount, CUSTOMER, cash)]
     )
@@ -68,8 +70,8 @@ def undo_balance_refund(books: Books, document_id: int, refund: Any, on: date) -
         ),
         {"customer_id": customer_id, "refund": refund.document_id},
     )
-    movement = Movement("refund_reversal.balance", amount, cash_named(body), CUSTOMER, functional=worth)
-    books.post(source, on, [movement])
+    cash = cash_named(body)
+    books.post(source, on, [Movement("refund_reversal.balance", amount, cash, CUSTOMER, functional=worth)])
     rows = books.connection.execute(
         text(
             "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
@@ -77,7 +79,9 @@ def undo_balance_refund(books: Books, document_id: int, refund: Any, on: date) -
             " where customer_id = :customer_id and document_id = :refund group by 1, 2, 3, 4, 5, 8 order by min(use_id)"
         ),
         {"customer_id": customer_id, "refund": refund.document_id},
-    )
-    for row in rows:
-        uses.add(books, source, replace(Piece(*row), since=on), on, undoes=refund.document_id)
+    ).all()
+    pieces = [replace(Piece(*row), since=on) for row in rows]
+    for piece in pieces:
+        uses.add(books, source, piece, on, undoes=refund.document_id)
+    with_cash_of_payers(books, source, pieces, on, cash, back=worth)
     return customer_id

@@ -130,3 +130,30 @@ def pass_cash(
     books.post(
         taker, on, [Movement(f"customer.{what}_in", amount, subject, OWED, rate=rate, functional=worth, worth=back)]
     )
+
+
+def with_cash_of_payers(
+    books: Books, source: Source, pieces: Sequence[Piece], on: date, subject: str, back: int | None = None
+) -> None:
+    """Let cash that goes out of a customer's balance be of those who paid what lies there, in its own currency.
+
+    Where it comes back again, all of it counts for `back`, and it is theirs.
+    """
+    rows = books.connection.execute(
+        text(
+            "select d.document_id, c.ref from document d join customer c using (customer_id) where d.document_id = any(:documents)"
+            " and d.type in ('payment', 'recovery', 'receipt_identified') and d.customer_id <> :customer_id"
+        ),
+        {"documents": [piece.money_id for piece in pieces], "customer_id": source.customer.customer_id},
+    ).all()
+    payers = {row.document_id: row.ref for row in rows}
+    whole = sum(piece.amount for piece in pieces)
+    for piece in pieces:
+        if piece.money_id not in payers or piece.paid_currency != source.currency:
+            continue
+        payer = books.beside(source, payers[piece.money_id], on)
+        if back is None:
+            worth = received_for(books, payer, piece.money_id, piece.paid)
+            pass_cash(books, payer, source, on, piece.amount, subject, worth)
+        else:
+            pass_cash(books, source, payer, on, piece.amount, subject, share(back, piece.amount, whole))

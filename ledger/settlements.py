@@ -703,7 +703,7 @@ def _lost_before(
     found = []
     for row in lost:
         whole = to_minor(documents.decimal_of(row.amount), source.currency)
-        before = uses.undone_of(books, row.document_id, payment.document_id)
+        before = uses.undone_of(books, source, row.document_id, payment.document_id)
         if row.dated_on <= doc.date and before < whole:
             found.append(Undone(row.document_id, "dispute", payment.document_id, whole, (before, whole)))
     most = sum(of.points[1] - of.points[0] for of in found)

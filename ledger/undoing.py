@@ -116,7 +116,8 @@ def undo(
     for one in decided:
         one.keep()
     for of, parties in together:
-        _explain_later(wallets, parties[0], by, on, obligations)
+        for party in parties:
+            _explain_later(wallets, party, by, on, obligations)
         if parties[0].older:
             _pay_others_again(books, source, of, parties[0].home, on)
 
@@ -184,10 +185,10 @@ def _beside(books: Books, source: Source, of: Undone) -> _Beside | None:
             "  join posting p using (customer_id, entry_id) join rule r on r.number = p.rule and r.code = 'customer.balance_out'"
             "  where e.document_id = k.document_id) as recalled from document d"
             " join document_key k on k.type = 'beside' and k.ref = d.type || ':' || d.ref"
-            " join money_use u on u.document_id = k.document_id and u.money_id = :money_id join customer c on c.customer_id = u.customer_id"
+            " join money_use u on u.document_id = k.document_id join customer c on c.customer_id = u.customer_id"
             " where d.customer_id = :customer_id and d.document_id = :document_id group by 1"
         ),
-        {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},
+        {"customer_id": source.customer.customer_id, "document_id": of.document_id},
     ).first()
     return None if row is None or row.recalled else _Beside(row.document_id, row.customers)
 

@@ -435,14 +435,15 @@ def steps_of(books: Books, source: Source, money_id: int, on: date) -> list[tupl
     return list(found.items())
 
 
-def undone_of(books: Books, document_id: int, money_id: int) -> int:
-    """What of the money that a document gave back came back since, as it came in, with whomever it lay."""
+def undone_of(books: Books, source: Source, document_id: int, money_id: int) -> int:
+    """What of the money that a document gave back came back since, as it came in: of a document's money, with whomever it lay."""
+    others = [books.customer(other).customer_id for other in with_others(books, source, money_id)]
     books.flush()
     found = books.connection.scalar(
         text(
-            "select coalesce(sum(paid_minor), 0)::bigint from money_use where money_id = :money_id and undoes = :document_id"
+            "select coalesce(sum(paid_minor), 0)::bigint from money_use where customer_id = any(:customers) and undoes = :document_id"
         ),
-        {"money_id": money_id, "document_id": document_id},
+        {"customers": [source.customer.customer_id, *others], "document_id": document_id},
     )
     return int(found or 0)
 

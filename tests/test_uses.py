@@ -358,6 +358,43 @@ def test_a_refund_of_a_parents_money_names_the_invoice(cli: Cli) -> None:
     assert shown == [("refund R", "100.00")]
 
 
+def _of_balance(amount: str, day: str, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "refund", "id": "S", "customer": "child", "entity": "us", "currency": "USD", "rail": "wire", "date": day,
+        "amount": amount, **more,
+    }  # fmt: skip
+
+
+def test_a_limit_counts_what_a_parents_money_comes_to_in_two_ways(cli: Cli) -> None:
+    # 30 that are hers still and 5 of 40 that a note left with the subsidiary go back to her, 15 to it: 50 of one payment
+    policy = {
+        "type": "approval_policy", "id": "L", "entity": "us", "date": "2026-01-01", "refund_above": "50.00", "approved_by": "ann",
+    }  # fmt: skip
+    note = credit_note("C", "2026-01-25", "40.00", invoice="T")
+    cli.post(*HEAD, *GROUP, THEIRS, MUMS, note, policy, refund("35.00"))
+    assert "that nobody approved come to 50.01 USD" in cli.refuse(_of_balance("15.01", "2026-02-02"))
+    cli.post(_of_balance("15.00", "2026-02-02"))
+    assert "that nobody approved come to 50.01 USD" in cli.refuse(refund("0.01", "2026-02-03", ref="V", invoice="T"))
+    cli.ok("verify")
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["paid", "failed"])
+def test_a_balance_that_a_parent_paid_is_paid_out_of_her_cash(cli: Cli, failed: bool) -> None:
+    # 40 of her 100 EUR, at 1.20, are its balance by a note, and paid out to it when a euro is 1.30
+    note = credit_note("C", "2026-01-25", "40.00", invoice="T")
+    back = [_of_balance("40.00", "2026-03-05", currency="EUR")]
+    if failed:
+        back.append({"type": "refund_reversal", "id": "F", "refund": "S", "date": "2026-03-20", "reason": "closed"})
+    end = _recognised(cli, *GROUP, {**THEIRS, "currency": "EUR"}, MUMS | _EUROS, note, *back)
+    assert end == (
+        {"cash": "120.00", "customer_balance": "48.00", "revenue": "72.00"}
+        if failed
+        else {"cash": "72.00", "revenue": "72.00"}
+    )
+    rows = cli.report("trial-balance", "--as-of", "2026-12-31", "--customer", "child")
+    assert not [row for row in rows if row["account"] == "cash" and float(row["balance"])]
+
+
 def test_refunds_of_a_parents_money_add_up_to_a_limit_of_one_person(cli: Cli) -> None:
     policy = {
         "type": "approval_policy",
