@@ -358,6 +358,15 @@ def test_a_refund_of_a_parents_money_names_the_invoice(cli: Cli) -> None:
     assert shown == [("refund R", "100.00")]
 
 
+def test_a_refund_of_a_parents_money_that_fails_late_explains_one_that_came_after(cli: Cli) -> None:
+    # the 40 that a note left were paid back to her, then 30 of the invoice; the 40 are there again before that: it was of them
+    note = credit_note("C", "2026-01-25", "40.00", invoice="T")
+    back = [refund("40.00", "2026-02-10"), refund("30.00", "2026-02-20", ref="S")]
+    failed = {"type": "refund_reversal", "id": "F", "refund": "R", "date": "2026-02-15", "reason": "closed"}
+    end = _recognised(cli, *GROUP, THEIRS, {**MUMS, "amount": "100.00"}, note, *back, failed)
+    assert end == {"cash": "70.00", "customer_balance": "10.00", "revenue": "60.00"}
+
+
 def _of_balance(amount: str, day: str, **more: Any) -> dict[str, Any]:
     return {
         "type": "refund", "id": "S", "customer": "child", "entity": "us", "currency": "USD", "rail": "wire", "date": day,
