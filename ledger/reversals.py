@@ -319,13 +319,10 @@ def _as_it_came(books: Books, source: Source, piece: Piece, on: date) -> Piece:
     return there
 
 
-def let_stay(books: Books, source: Source, money_id: int, paid: int, on: date) -> int:
-    """Put so much of a document's money onto invoices again, of what unapplications of later days took off: all that lay there then.
-
-    They take off what is left once it went back. As much as is still the customer's, and due of the invoice; returns how much that is.
-    """
+def _taken_off_later(books: Books, source: Source, money_id: int, on: date) -> Sequence[Any]:
+    """What unapplications of later days took off of a document's money, that name no amount: all that lies on an invoice."""
     books.flush()
-    rows = books.connection.execute(
+    return books.connection.execute(
         text(
             "select u.on_day, u.invoice_id, u.currency, -sum(u.amount_minor)::bigint as amount, -sum(u.paid_minor)::bigint as paid from money_use u"
             " join document d on d.customer_id = u.customer_id and d.document_id = u.document_id and d.type = 'unapplication'"
@@ -334,6 +331,27 @@ def let_stay(books: Books, source: Source, money_id: int, paid: int, on: date) -
         ),
         {"customer_id": source.customer.customer_id, "money_id": money_id, "on": on},
     ).all()
+
+
+def take_off_later(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> None:
+    """Take money that lies on invoices again off them, on the later day on which all of it there was taken off, as came before."""
+    for piece in pieces:
+        if piece.invoice_id == uses.BALANCE or not piece.amount:
+            continue
+        later = [
+            row for row in _taken_off_later(books, source, piece.money_id, on) if row.invoice_id == piece.invoice_id
+        ]
+        if later:
+            invoice, day = _invoice_of(books, source, piece.invoice_id), later[0].on_day
+            unapply(books, source, invoice, applied(books, source, [piece], day), day)
+
+
+def let_stay(books: Books, source: Source, money_id: int, paid: int, on: date) -> int:
+    """Put so much of a document's money onto invoices again, of what unapplications of later days took off: all that lay there then.
+
+    They take off what is left once it went back. As much as is still the customer's, and due of the invoice; returns how much that is.
+    """
+    rows = _taken_off_later(books, source, money_id, on)
     put = 0
     for row in rows:
         invoice = _invoice_of(books, source, row.invoice_id)

@@ -711,7 +711,7 @@ def _lost_before(
         amount,
         most,
         source.currency,
-        f"what of disputes of {payment.name} was lost by {doc.date} and did not come back",
+        f"what of a dispute of {payment.name} was lost by {doc.date} and did not come back",
     )
     found.sort(key=lambda of: (of.points[1] - of.points[0] != amount, of.points[1] - of.points[0] < amount))
     undone = []

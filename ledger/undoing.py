@@ -27,6 +27,7 @@ from ledger.payments import Settlement, find_invoice
 from ledger.payments import settle as put
 from ledger.positions import available
 from ledger.receivables import BETWEEN, CUSTOMER, entity_subject, invoice_subject
+from ledger.reversals import take_off_later
 from ledger.taxes import tax_subject
 from ledger.uses import Piece
 from ledger.wallets import Wallets
@@ -118,6 +119,7 @@ def undo(
     for of, parties in together:
         for party in parties:
             _explain_later(wallets, party, by, on, obligations)
+        take_off_later(books, source, parties[0].pieces, on)
         if parties[0].older:
             _pay_others_again(books, source, of, parties[0].home, on)
 
@@ -563,6 +565,8 @@ def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> 
             "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
             " -sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use u"
             " where customer_id = :customer_id and document_id = :document_id"
+            # what it let stay where it lay, on a later day, is told anew
+            " and on_day <= (select max(coalesce(d.dated_on, u.on_day)) from document d where d.document_id = u.document_id)"
             # what no payment brought went out with it; what only changed places did not
             " and (money_id = :money_id or (select sum(g.paid_minor) from money_use g where g.customer_id = u.customer_id"
             "  and g.document_id = u.document_id and g.money_id = u.money_id) < 0)"

@@ -396,6 +396,7 @@ def given_back_of(books: Books, source: Source, document_id: int, invoice_id: in
             "select money_id, invoice_id, 0 as origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
             " -sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use"
             " where customer_id = :customer_id and document_id = :document_id and invoice_id = :invoice_id and money_id <> document_id"
+            " and amount_minor <= 0 and paid_minor <= 0"
             " group by 1, 2, 3, 4, 5, 8 having sum(amount_minor) < 0 order by min(use_id)"
         ),
         {"customer_id": source.customer.customer_id, "document_id": document_id, "invoice_id": invoice_id},

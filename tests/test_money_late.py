@@ -115,3 +115,14 @@ def test_what_was_given_before_a_catch_up_of_the_day(cli: Cli, kind: str, price:
         assert (totals["disputes"], totals["revenue"]) == ("147.94", price)
     else:
         assert "bad_debt" not in totals
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_failed_before_it_was_taken_off(cli: Cli, late: bool) -> None:
+    """40.00 went back on 1 February, failed on the 10th, and lay on the bill again: all 120.00 are taken off on 1 March."""
+    documents = [refund("40.00", "2026-02-01", invoice="I"), FAILED, TAKEN_OFF]
+    cli.post(*BASE)
+    months = _months(cli, *([documents[-1], *documents[:-1]] if late else documents))
+    assert months["2026-03"] == {
+        "accounts_receivable": "120.00", "customer_balance": "120.00", "deferred_revenue": "-31.00", "revenue": "31.00",
+    }  # fmt: skip
