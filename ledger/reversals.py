@@ -361,8 +361,9 @@ def let_stay(books: Books, source: Source, money_id: int, paid: int, on: date) -
         for piece in lying:
             due = due_of(books, source.customer.customer_id, invoice, books.open_day(source, row.on_day))
             part = piece.part_paid(min(piece.paid, row.paid, paid - put))
-            amount = min(share(row.amount, part.paid, row.paid), due)
-            part = part.part_paid(min(share(row.paid, amount, row.amount), part.paid))
+            amount = share(row.amount, part.paid, row.paid)
+            if amount > due:
+                amount, part = due, part.part_paid(min(share(row.paid, due, row.amount), part.paid))
             if not part.paid or not amount:
                 continue
             day = books.open_day(source, row.on_day)
