@@ -176,7 +176,7 @@ class _Bill:
         unbilled = line.whole - back.unused - back.broken - back.used
         self._add("credits", back.unused + back.broken, line.subject)
         self._add("unbilled", unbilled, line.subject)
-        self.movements.append(Movement("expire.prepaid", back.broken, line.subject, line.subject))
+        self.movements.append(Movement("break.again", back.broken, line.subject, line.subject))
         grant.fundings.append(Funding(self._day, line.whole, self.on))
 
     def _credits_of_bill(self, line: TakenLine) -> None:

@@ -7,6 +7,7 @@ bring them back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -232,14 +233,21 @@ def raise_again(wallets: Wallets, source: Source, grant: Grant, note: int, on: d
         text(
             "select r.code, a.product, sum(p.amount)::bigint as amount from entry e join posting p using (customer_id, entry_id)"
             " join rule r on r.number = p.rule join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account"
-            " where e.customer_id = :customer_id and e.document_id = :note and a.subject = :subject and e.reverses is null"
-            " and r.code in ('credit.used', 'credit.used_to_balance', 'break.returned') group by 1, 2"
+            " where e.customer_id = :customer_id and a.subject = :subject and e.reverses is null and ((e.document_id = :note"
+            "  and r.code in ('credit.used', 'credit.used_to_balance', 'break.returned'))"
+            # usage that came later was of what the note took: so much had not broken
+            "  or (r.code = 'credit.used_after_all' and e.occurred_on in (select n.occurred_on from entry n"
+            "   where n.customer_id = :customer_id and n.document_id = :note))) group by 1, 2"
         ),
         {"customer_id": customer_id, "note": note, "subject": grant.subject},
     ).all()
-    by_product = tuple((row.product, row.amount) for row in earned if row.code.startswith("credit."))
+    products = Counter({row.product: 0 for row in earned})
+    for row in earned:
+        products[row.product] += row.amount if row.code.startswith("credit.") else 0
+    by_product = tuple((product, amount) for product, amount in products.items() if amount)
     used = sum(amount for _, amount in by_product)
-    broken = sum(row.amount for row in earned if not row.code.startswith("credit."))
+    after_all = sum(row.amount for row in earned if row.code == "credit.used_after_all")
+    broken = sum(row.amount for row in earned if row.code == "break.returned") - after_all
     if unused or any(face for _, face in faces):
         _bring_back(wallets, source, faces, unused, "recovered", on, line)
     if used or broken:

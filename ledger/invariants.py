@@ -354,7 +354,7 @@ QUESTIONS = (
                       -sum(net) filter (where role = 'revenue') as earned,
                       -sum(net) filter (where role = 'breakage_revenue' or code like 'break.commitment%'
                                                                            and role = 'revenue') as broken,
-                      sum(net) filter (where role = 'revenue' and code like 'credit.used%') as lowered
+                      sum(net) filter (where role = 'revenue' and (code like 'credit.used%' or code = 'credit_void.used')) as lowered
                from sides join rule on rule.number = sides.rule where subject like 'grant:%' group by 1, 2
            ), recomputed as (
                select g.*, c.ref as customer, b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor,

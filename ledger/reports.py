@@ -181,8 +181,10 @@ _CREDITS_EXPIRE = (
     "expire.credits", "expire.credits_corrected", "expire.shortfall", "expire.shortfall_corrected", "expire.shortfall_used",
     "expire.shortfall_raised",
 )  # fmt: skip
-# By these a lower price of credits that were used, or expired, takes back what they had earned.
-_PRICE_FALLS = ("credit.used", "credit.used_to_balance", "credit.used_after_all", "break.returned")
+# By these a lower price of credits that were used, or expired, takes back what they had earned, and gives it again.
+_PRICE_FALLS = (
+    "credit.used", "credit.used_to_balance", "credit.used_after_all", "break.returned", "credit_void.used", "break.again",
+)  # fmt: skip
 
 
 def wallet(connection: Connection, filters: Filters) -> Report:

@@ -1394,6 +1394,14 @@ _RULES = (
         "ASC 606-10-32-43",
     ),
     Rule(
+        895,
+        "break.again",
+        "customer_credits",
+        "breakage_revenue",
+        "A credit note on the bill of credits that expired is taken back: what was earned of them when they did is again.",
+        "ASC 606-10-32-43",
+    ),
+    Rule(
         754,
         "credit.used_after_all",
         "revenue",

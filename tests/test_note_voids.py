@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import random
+from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
 
+from ledger.verify import verify
 from tests.conftest import Cli
+from tests.histories import text_of
 from tests.samples import PARTY, application, grant, invoice, one_time, payment, prepaid, service, usage
+from tests.shelves import Shelf
 from tests.test_currencies import EUR
+from tests.test_relations import cents_of, difference, ends, held_by_histories
 from tests.test_undoing import TAX
 from tests.test_uses import HEAD, refund
 
@@ -211,3 +220,85 @@ def test_over_several_entities_lines_of_its_own_are_of_who_collects(cli: Cli) ->
     assert {role: f"{amount:.2f}" for role, amount in cli.totals().items()} == {
         "cash": "110.00", "due_from_entities": "60.00", "due_to_entities": "60.00", "revenue": "110.00",
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shelf(server: str) -> Iterator[Shelf]:
+    made = Shelf(server, f"voids_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+    yield made
+    made.end()
+
+
+def _credits_told(chance: random.Random, kind: str) -> tuple[list[Document], set[str]]:
+    """Credits, or a commitment, with their bill, its note, and use of any day; what of it is a note and what undoes it."""
+    party = {"customer": "@c", "entity": "@us", "currency": "USD"}
+    more: Document = {"price": "80.00"} if kind == "prepaid" and chance.random() < 0.5 else {}
+    if chance.random() < 0.4:
+        more |= {"breakage": "proportional", "expected_breakage": "0.30"}
+    used = [
+        usage(f"@u{number}", text_of(chance.randint(1, 1500)), f"2026-01-{chance.randint(2, 28):02}") | party | {"product": "@p"}
+        for number in range(chance.randint(1, 4))
+    ]  # fmt: skip
+    end = "2026-01-31" if kind == "commitment" or chance.random() < 0.4 else "2026-06-30"
+    paid = grant("@g", "100.00", kind=kind, expires_on=end, **more) | party
+    if kind == "commitment":
+        drawn = sum(cents_of(doc["quantity"]) for doc in used)
+        on_time = chance.randint(0, len(used))
+        whole = 10_000 - (drawn if on_time else 0)
+        line = {"id": "1", "kind": "shortfall", "grant": "@g", "product": "@p", "amount": text_of(whole)}
+        early, late = (used, []) if on_time else ([], used)
+        history = [paid, *early, invoice("@I", "2026-02-01", line) | party]
+    else:
+        whole = 8_000 if "price" in more else 10_000
+        late = chance.sample(used, chance.randint(0, len(used)))
+        early = [doc for doc in used if doc not in late]
+        bill = prepaid(text_of(whole), "@g") | {"product": "@p"}
+        history = [paid, *early, invoice("@I", "2026-01-03", bill) | party]
+    note = {
+        "type": "credit_note", "id": "@N", "invoice": "@I", "date": "2026-02-10", "rebill": chance.random() < 0.5,
+        "lines": [{"line": "1", "amount": text_of(chance.choice((whole, chance.randint(1, whole))))}],
+    }  # fmt: skip
+    void = {
+        "type": "credit_note_void",
+        "id": "@V",
+        "credit_note": "@N",
+        "date": chance.choice(("2026-02-10", "2026-03-10")),
+        "reason": "x",
+    }
+    rest: list[Document] = [note, void]
+    for doc in late:
+        rest.insert(chance.randint(0, len(rest)), doc)
+    if chance.random() < 0.5:
+        cents = text_of(
+            chance.randint(1, cents_of(history[-1]["lines"][0]["amount"]) - cents_of(note["lines"][0]["amount"]) + 1)
+        )
+        history.append(payment("@P", cents, "2026-02-03", ("@I", cents)) | party)
+    return [*history, *rest], {"@N", "@V"}
+
+
+@pytest.mark.parametrize("kind", ["prepaid", "commitment"])
+@held_by_histories
+def test_a_note_of_credits_taken_back_leaves_nothing_whatever_comes_between(
+    shelf: Shelf, kind: str, number: int
+) -> None:
+    """The end is that of the same documents without the note and its void, in the same order."""
+    masters: list[Document] = [
+        {"type": "entity", "id": "@us", "name": "Acme", "currency": "USD"}, {"type": "product", "id": "@p", "name": "Tokens"},
+        {"type": "customer", "id": "@c", "name": "C"},
+    ]  # fmt: skip
+    told, note = _credits_told(random.Random(number), kind)  # noqa: S311
+    noted, plain = shelf.places(2)
+    assert noted.post(masters) == plain.post(masters) == {}
+    for place in (noted, plain):
+        refused: dict[str, str] = {}
+        for index, doc in enumerate(told):
+            if place is noted or doc["id"] not in note:
+                refused |= place.post([doc])
+            if random.Random(f"{number}/{index}").random() < 0.3:  # noqa: S311
+                place.recognize(date(2026, 3, 1))
+        assert refused == {}, json.dumps(told)
+        place.recognize()
+    failed = [(check.sentence, check.differences) for check in verify(noted.engine) if check.differing]
+    assert failed == [], json.dumps(told)
+    found = difference(ends(plain.moves()), ends(noted.moves()), names=("without the note", "with it taken back"))
+    assert found is None, f"{found}\n{json.dumps(told)}"
