@@ -188,3 +188,17 @@ def _at(doc: Document, number: int, entity: str) -> Document:
     if "applications" in doc:
         moved["applications"] = [item | {"invoice": f"{item['invoice']}{number}"} for item in doc["applications"]]
     return moved
+
+
+def test_a_remittance_that_came_back_is_owed_again_by_a_manual_entry_of_its_period(cli: Cli) -> None:
+    """50.00 of January are remitted, and come back: by an entry of January they are owed for it again, and remitted once more."""
+    back = {
+        "type": "manual_entry", "id": "M", "entity": "us", "date": "2026-01-31", "currency": "USD", "reason": "R1 came back", "approved_by": "ann",
+        "lines": [{"debit": "cash", "credit": "tax_payable", "debit_subject": "account:bank", "credit_subject": "tax:VAT", "amount": "50.00"}],
+    }  # fmt: skip
+    cli.post(*BASE, remitted("R1", "50.00"), back)
+    assert left(cli) == [("2026-01", "VAT", "50.00", "50.00", "0.00", "50.00")]
+    assert cli.totals()["tax_payable"] == 50
+    cli.post(remitted("R2", "50.00", "2026-03-02"))
+    assert "all" in cli.ok("verify")
+    assert (cli.totals().get("tax_payable", 0), cli.totals()["cash"]) == (0, -50)
