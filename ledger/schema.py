@@ -749,8 +749,8 @@ money_use = Table(
     _text("paid_currency"),
     Column("undoes", BigInteger, nullable=False, server_default=text("0")),
     Index("money_use_place", "customer_id", "invoice_id"),
-    Index("money_use_money", "customer_id", "money_id"),
-    Index("money_use_document", "customer_id", "document_id"),
+    Index("money_use_money", "money_id", "customer_id"),
+    Index("money_use_document", "document_id", "customer_id"),
 )
 
 coupon = Table(

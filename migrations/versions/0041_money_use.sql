@@ -26,7 +26,8 @@ comment on column money_use.amount_minor is 'In the currency of the place.';
 comment on column money_use.paid_minor is 'What it is of the money that came in, in `paid_currency`.';
 comment on column money_use.undoes is 'The document that had given it back; 0 where none had.';
 create index money_use_place on money_use (customer_id, invoice_id);
-create index money_use_money on money_use (customer_id, money_id);
-create index money_use_document on money_use (customer_id, document_id);
+-- money may lie with others than who paid, and a document beside another moves it: these are asked for without a customer, too
+create index money_use_money on money_use (money_id, customer_id);
+create index money_use_document on money_use (document_id, customer_id);
 create trigger never_changed before update or delete on money_use for each row execute function refuse_change();
 create trigger never_emptied before truncate on money_use for each statement execute function refuse_change();
