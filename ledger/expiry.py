@@ -291,8 +291,8 @@ _NOTED = """
     where a.customer_id = :customer_id and a.subject = :subject and a.role in ('revenue', 'breakage_revenue')
       and r.code in ('credit.used', 'credit.used_to_balance', 'credit.used_after_all', 'break.returned', 'expire.prepaid_corrected', 'expire.prepaid')
       and e.occurred_on > :expires_on
-      -- a note that was taken back is told by neither
-      and not exists (select from document n join document v on v.customer_id = n.customer_id and v.type = 'credit_note_void'
+      -- a note that was taken back is told by neither; one that was billed again, as a void is
+      and (r.code like 'expire.%' or not exists (select from document n join document v on v.customer_id = n.customer_id and v.type = 'credit_note_void'
                           and v.body::json ->> 'credit_note' = n.ref
-                      where n.customer_id = e.customer_id and n.document_id = e.document_id and n.type = 'credit_note')
+                      where n.customer_id = e.customer_id and n.document_id = e.document_id and n.type = 'credit_note'))
     group by 1, 2 order by 1, 2"""
