@@ -267,7 +267,8 @@ def _credits_told(chance: random.Random, kind: str) -> tuple[list[Document], set
     }
     rest: list[Document] = [note, void]
     for doc in late:
-        rest.insert(chance.randint(0, len(rest)), doc)
+        # what draws on credits while some are taken back draws on what is left then
+        rest.insert(chance.randint(0, len(rest)) if kind == "commitment" else chance.choice((0, len(rest))), doc)
     if chance.random() < 0.5:
         cents = text_of(
             chance.randint(1, cents_of(history[-1]["lines"][0]["amount"]) - cents_of(note["lines"][0]["amount"]) + 1)
