@@ -291,7 +291,10 @@ def read_payment(books: Books, ref: str, field: str = "payment") -> PaymentFound
     books.flush()
     row: Any = books.connection.execute(
         text(
-            "select d.document_id, c.ref as customer, u.entity, u.currency, u.paid_minor as amount,"
+            "select d.document_id, c.ref as customer, u.entity, u.currency,"
+            # a recovery may bring what was written off, and what had been paid back of others
+            " case k.type when 'recovery' then (select sum(o.paid_minor)::bigint from money_use o where o.customer_id = u.customer_id"
+            "  and o.document_id = d.document_id and o.money_id = d.document_id) else u.paid_minor end as amount,"
             " d.body::jsonb || coalesce(r.body::jsonb - 'date', '{}') as body from document_key k "
             "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
             "join money_use u on u.document_id = d.document_id and u.money_id = d.document_id and u.amount_minor > 0 "

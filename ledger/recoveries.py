@@ -5,7 +5,7 @@ One that comes back (a cheque that bounced) is the same, of less: what was recov
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -27,26 +27,65 @@ from ledger.obligations import Correction, Decided, Obligations, Taking, earned_
 from ledger.receivables import invoice_subject
 from ledger.settlements import require_at_most, require_not_before
 from ledger.taxes import tax_subject
+from ledger.undoing import Undone, undo
 from ledger.wallets import Wallets, all_or_nothing
 
 
 def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, obligations: Obligations) -> int:
     """Take in money for what had been written off: first bad debt is less by it, then what was given up is to come again.
 
-    Its tax is owed again in proportion.
+    Its tax is owed again in proportion. What is more is of what recoveries before brought and was paid back since, or lost in a dispute.
     """
     books = wallets.books
     row = _find(books, doc.write_off, doc.date)
     source = books.source(document_id, row.customer, row.entity, row.currency, doc.date)
     amount = to_minor(doc.amount, row.currency)
     reached = _reached(books, row)
-    require_at_most(amount, reached.left(doc.date), row.currency, f"what of write-off {doc.write_off} is not recovered")
+    left = max(reached.left(doc.date), 0)
+    gone = _gone(books, source, doc)
+    most = left + sum(item.amount - item.points[0] for item in gone)
+    require_at_most(amount, most, row.currency, f"what of write-off {doc.write_off} is not recovered")
     rail = cash_of(books, row.entity, row.currency, doc.account, doc.rail)
     fee = 0 if doc.fee is None else to_minor(doc.fee, row.currency, "fee")
     fees = [Movement("payment.fee", fee, rail, rail)]
-    _recover(wallets, source, row, _Change(doc.id, doc.date, amount, rail, reached), obligations, fees)
-    uses.bring(books, source, amount, doc.date, row.invoice_id)
+    first = min(amount, left)
+    if first:
+        _recover(wallets, source, row, _Change(doc.id, doc.date, first, rail, reached), obligations)
+        uses.bring(books, source, first, doc.date, row.invoice_id)
+    books.post(source, doc.date, fees)
+    rest = amount - first
+    again: defaultdict[str, list[Undone]] = defaultdict(list)
+    for item in gone:
+        before, _ = item.points
+        part = min(rest, item.amount - before)
+        if part:
+            again[item.kind].append(replace(item, points=(before, before + part)))
+            rest -= part
+    for kind, event in (("refund", "refund_reversal"), ("dispute", "reinstated")):
+        if again[kind]:
+            undo(wallets, source, doc.id, again[kind], doc.date, event, rail, obligations)
     return source.customer.customer_id
+
+
+def _gone(books: Books, source: Source, doc: documents.Recovery) -> list[Undone]:
+    """What was paid back of recoveries of a write-off, or lost, by a day and did not come back, the first first."""
+    rows = books.connection.execute(
+        text(
+            "select d.document_id, d.type, r.document_id as money_id, d.body::json ->> 'amount' as amount from document r"
+            " join document d on d.customer_id = r.customer_id and d.type in ('refund', 'dispute') and d.body::json ->> 'recovery' = r.ref"
+            "  and coalesce(d.body::json ->> 'status', 'lost') = 'lost'"
+            " where r.customer_id = :customer_id and r.type = 'recovery' and r.body::json ->> 'write_off' = :write_off and d.dated_on <= :on"
+            " order by d.dated_on, d.document_id"
+        ),
+        {"customer_id": source.customer.customer_id, "write_off": doc.write_off, "on": doc.date},
+    )
+    found = []
+    for row in rows:
+        amount = to_minor(documents.decimal_of(row.amount), source.currency)
+        before = uses.undone_of(books, source, row.document_id, row.money_id)
+        if before < amount:
+            found.append(Undone(row.document_id, row.type, row.money_id, amount, (before, before), brings=True))
+    return found
 
 
 def post_payment_reversal(
@@ -67,16 +106,18 @@ def post_payment_reversal(
         for piece in uses.of_money(books, source, found.document_id, doc.date)
         if piece.invoice_id == row.invoice_id
     ]
-    amount = sum(piece.amount for piece in lying)
+    reached = _reached(books, row)
+    # what of it had been paid back of others was no bad debt: it is due again
+    amount = min(sum(piece.amount for piece in lying), reached.by_document[found.document_id])
     with all_or_nothing(wallets):
         if amount:
             came_on = date.fromisoformat(found.body["date"])
             change = _Change(
-                doc.id, doc.date, -amount, cash_named(found.body), _reached(books, row), found.document_id,
+                doc.id, doc.date, -amount, cash_named(found.body), reached, found.document_id,
                 rate_of(books, source, came_on),
             )  # fmt: skip
             _recover(wallets, source, row, change, obligations)
-            uses.give_back(books, source, lying, doc.date)
+            uses.give_back(books, source, uses.first(lying, amount), doc.date)
         reversals.take_back(books, doc, found, source)
     return source.customer.customer_id
 
@@ -87,6 +128,7 @@ class _Reached:
 
     written: int
     by_day: Mapping[date, int]
+    by_document: Mapping[int, int]
 
     @property
     def recovered(self) -> int:
@@ -128,7 +170,6 @@ def _recover(
     row: Any,
     change: _Change,
     obligations: Obligations,
-    fees: Sequence[Movement] = (),
 ) -> None:
     """Post what a document makes of what was recovered: of all recoveries in the order of their days, bad debt first."""
     books, document_id = wallets.books, source.document_id
@@ -157,7 +198,7 @@ def _recover(
             movements += _deferred_again(taking, change, line.subject, part - share_.earned)
         more = {"undoes": row.document_id, "part": number}
         add_change(books, source, line.invoice_id, line.line, "recovery", -part, line.product, line.subject, more)
-    books.post(source, change.on, [*movements, *fees])
+    books.post(source, change.on, movements)
     for line, _ in back:
         if line.of_terms:
             books.net(source, *obligation_sides(source, line.subject), taking.day)
@@ -211,15 +252,19 @@ def _reached(books: Books, row: Any) -> _Reached:
         text(
             "with of as (select distinct document_id from line_change where customer_id = :customer_id and kind = 'recovery'"
             "  and undoes = :document_id) "
-            "select d.dated_on, sum(x.amount)::bigint as amount from ("
+            "select d.document_id, d.dated_on, sum(x.amount)::bigint as amount from ("
             " select document_id, -amount_minor as amount from line_change where customer_id = :customer_id and kind = 'recovery'"
             "  and undoes = :document_id union all"
             " select t.document_id, t.tax_minor from line_tax t join of using (document_id) where t.customer_id = :customer_id"
-            ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id group by 1"
+            "  and t.undoes not in (select w.document_id from document w where w.customer_id = :customer_id and w.type in ('refund', 'dispute'))"
+            ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id group by 1, 2"
         ),
         place,
-    )
-    return _Reached(int(written or 0), {row.dated_on: row.amount for row in rows})
+    ).all()
+    by_day: Counter[date] = Counter()
+    for item in rows:
+        by_day[item.dated_on] += item.amount
+    return _Reached(int(written or 0), by_day, Counter({item.document_id: item.amount for item in rows}))
 
 
 def _taxes(books: Books, source: Source, row: Any, change: _Change) -> tuple[list[Movement], int]:

@@ -1688,8 +1688,18 @@ _RULES = (
     *(
         rule
         for number, event, contra, how in (
-            (784, "refund_reversal", "refunds", "A refund failed: the money is there again"),
-            (809, "reinstated", "disputes", "A dispute that was lost is won after all: the money comes back"),
+            (
+                784,
+                "refund_reversal",
+                "refunds",
+                "A refund failed, or what it paid back was recovered again: the money is there again",
+            ),
+            (
+                809,
+                "reinstated",
+                "disputes",
+                "A dispute that was lost is won after all, or what it took was recovered again: the money comes back",
+            ),
         )
         for rule in (
             Rule(

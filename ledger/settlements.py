@@ -569,6 +569,15 @@ def post_refund_reversal(
         raise Refused("refund", doc.refund, f"expected one that did not fail already: {row.reversed_by} says it did")
     if row.body.get("customer"):
         return undo_balance_refund(books, document_id, row, doc.date)
+    again = books.connection.scalar(
+        text(
+            "select d.ref from money_use u join document d using (customer_id, document_id) where u.customer_id = :customer_id"
+            " and u.undoes = :document_id and d.type = 'recovery' limit 1"
+        ),
+        {"customer_id": row.customer_id, "document_id": row.document_id},
+    )
+    if again is not None:
+        raise Refused("refund", doc.refund, f"expected one of which nothing was recovered again: recovery {again} did")
     money = next((field_, row.body[field_]) for field_ in ("payment", "recovery", "receipt") if row.body.get(field_))
     payment = _find_payment(wallets, document_id, money, doc.date)
     amount = to_minor(documents.decimal_of(row.body["amount"]), payment.source.currency)

@@ -37,7 +37,8 @@ from ledger.wallets import Wallets
 class Undone:
     """What is undone: a refund or a lost dispute of a payment, of an amount; `points` are what of it was undone before, and is now.
 
-    `openings` are of a dispute what its cash left by.
+    `openings` are of a dispute what its cash left by. Where the document that undoes it `brings` money, its own lies where what went
+    back had lain.
     """
 
     document_id: int
@@ -46,6 +47,7 @@ class Undone:
     amount: int
     points: tuple[int, int]
     openings: Undoing | None = None
+    brings: bool = False
 
     @property
     def undoing(self) -> Undoing:
@@ -277,7 +279,8 @@ def _post(wallets: Wallets, party_: _Undoing, on: date, event: str, rail: str) -
         ]))  # fmt: skip
     counted = _come_back(books, party_, on, rail, entries)
     for piece in [*pieces, *balance]:
-        uses.add(books, source, piece, on, undoes=party_.undoes)
+        lying = replace(piece, money_id=source.document_id) if of.brings else piece
+        uses.add(books, source, lying, on, undoes=party_.undoes)
     record(books, source, of, lines, taxes)
     settle(wallets, source, lines, on)
     return counted
@@ -443,7 +446,7 @@ class _Back:
             unused = now - before
             movements = credits_back.recover(
                 self.wallets, self.source, self.of.document_id, (before, now), self.on,
-                f"{self.event}.credits{self._over}", self.to, line=line.line,
+                f"{self.event}.credits{self._over}", self.to, f" of {self.of.document_id}" if self.of.brings else "", line.line,
             )  # fmt: skip
         return [*movements, self._movement("earned", part - unused, line.subject, line.rate)]
 

@@ -135,3 +135,31 @@ def test_credits_that_came_back_with_it_and_were_used_stay(cli: Cli) -> None:
     assert "expected credits that came back with it, and are unused: write off what was used instead" in said
     cli.ok("verify")
     assert cli.totals() == before
+
+
+@pytest.mark.parametrize("kind", ["one-time", "service", "taxed", "usage", "several", "prepaid"])
+@pytest.mark.parametrize("lost", [False, True], ids=["refunded", "lost"])
+def test_what_was_paid_back_can_be_recovered_again(cli: Cli, kind: str, lost: bool) -> None:
+    """50.00 come in and go back, and come in again, in two parts: as if the first had stayed; that money is the later one's own."""
+    cli.post(*HEAD, *BILLS[kind], WRITTEN_OFF, recovered("50.00"))
+    party = {"recovery": "Y", "amount": "50.00"}
+    back = [{"type": "refund", "id": "R", "date": "2026-03-01", **party}]
+    if lost:
+        back = [
+            {"type": "dispute", "id": f"D {status}", "date": "2026-03-01", "status": status, **party}
+            for status in ("opened", "lost")
+        ]
+    cli.post(*back)
+    whole = {"one-time": 100, "service": 120, "taxed": 132, "usage": 100, "prepaid": 100, "several": 190, "euro": 120}[
+        kind
+    ]
+    assert f"expected at most {whole}.00, what of write-off W is not recovered" in cli.refuse(
+        recovered(f"{whole}.01", "2026-03-05", "Z")
+    )
+    cli.post(recovered(f"{whole - 50 + 20}.00", "2026-03-05", "Z"), recovered("30.00", "2026-03-06", "V"))
+    end = _end(cli)
+    assert not {"bad_debt", "refunds", "disputes"} & set(end), end
+    assert "expected at most 0.00" in cli.refuse(recovered("0.01", "2026-03-07", "N"))
+    for ref, amount in (("Z", f"{whole - 30}.00"), ("V", "30.00")):
+        cli.post({"type": "refund", "id": f"R {ref}", "recovery": ref, "date": "2026-04-10", "amount": amount})
+    assert "cash" not in _end(cli)
