@@ -185,6 +185,15 @@ class Document(Model):
         return getattr(self, self.dated_by) if self.dated_by else None
 
 
+# The documents that others name, by the field in which they do: of what types they can be.
+NAMED = {
+    "payment": ("payment",), "recovery": ("recovery",), "receipt": ("unidentified_receipt", "receipt_identified"),
+    "write_off": ("write_off",), "refund": ("refund",), "credit_note": ("credit_note",), "application": ("application",),
+    "invoice": ("invoice",), "contract": ("contract",), "grant": ("grant",), "cost": ("contract_cost",),
+    "transfer": ("transfer",), "rule": ("approval_rule",), "takes_back": ("customer_credit",),
+}  # fmt: skip
+
+
 class Party(Document):
     """A document that concerns one customer, one entity and one currency."""
 

@@ -7,7 +7,7 @@ it had gathered or written by then; whether the rest is posted without it is the
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -371,6 +371,7 @@ class _Intake:
         refs: dict[str, list[str]] = {}
         customers: set[str] = set()
         users: set[str] = set()
+        named: set[tuple[str, str]] = set()
         external: list[ExternalKey] = []
         for item, row in zip(items, rows, strict=True):
             if item is None:
@@ -382,10 +383,15 @@ class _Intake:
                 external += references.external_keys(item.doc)
                 if isinstance(item.doc, documents.Usage):
                     users.add(item.doc.customer)
-                elif isinstance(item.doc, documents.Party | documents.CustomerChange):
-                    customers.add(item.doc.customer)
-        # whoever posts the same documents for a customer is done before it is asked which are there
-        self.books.learn_customers(customers | users)
+                    continue
+                customers |= {
+                    ref for field in ("customer", "payer") if isinstance(ref := getattr(item.doc, field, None), str)
+                }
+                for field, kinds in documents.NAMED.items():
+                    if isinstance(ref := getattr(item.doc, field, None), str):
+                        named.update((kind, ref) for kind in kinds)
+        # whoever posts the same documents for a customer, or others of what these name, is done before it is asked which are there
+        self.books.learn_customers(customers | users | _whose(self.books.connection, named))
         # the batch before is not written yet where it was usage in bulk
         self.known = self.fresh | _known_hashes(self.books.connection, refs)
         self.fresh = {}
@@ -505,6 +511,21 @@ def _because(refusal: Refused, refused: Mapping[tuple[str, str], int]) -> Refuse
         if line is not None:
             refusal.expected += f" (it was refused on line {line})"
     return refusal
+
+
+def _whose(connection: Connection, named: Collection[tuple[str, str]]) -> set[str]:
+    """The customers of documents, by type and id, as far as they are in the books."""
+    if not named:
+        return set()
+    kinds, refs = zip(*sorted(named), strict=True)
+    rows = connection.scalars(
+        text(
+            "select distinct c.ref from unnest(cast(:kinds as text[]), cast(:refs as text[])) as n(type, ref)"
+            " join document_key k on k.type = n.type and k.ref = n.ref join customer c using (customer_id)"
+        ),
+        {"kinds": list(kinds), "refs": list(refs)},
+    )
+    return set(rows)
 
 
 def _known_hashes(connection: Connection, refs: Mapping[str, list[str]]) -> dict[tuple[str, str], bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from werkzeug.exceptions import Forbidden
 
+from ledger.documents import NAMED
 from ledger.entries import EntryFacts
 from ledger.errors import Refused, UnknownReference
 from ledger.trace import EXPECTED, Step, Trace
@@ -16,11 +17,8 @@ from ledger.trace import EXPECTED, Step, Trace
 # Facts about parties that every entity shares; what else is of no entity needs a key for all. Who bills a customer may change it.
 _SHARED = ("customer", "customer_change", "product")
 
-# The documents that others name, by the field in which they do. What moves a receipt's money names the document that said whose it is.
-_NAMED = {
-    "payment": "payment", "recovery": "recovery", "write_off": "write_off", "refund": "refund", "credit_note": "credit_note",
-    "application": "application", "grant": "grant", "cost": "contract_cost", "transfer": "transfer", "rule": "approval_rule",
-}  # fmt: skip
+# Of one type by the field; what moves a receipt's money names the document that said whose it is.
+_NAMED = {field: kinds[0] for field, kinds in NAMED.items() if field not in ("receipt", "invoice", "contract")}
 
 # The entity that a document `d` is of: its own, or that of what it names, and of what that names in turn.
 ENTITY_OF = f"""coalesce(d.body::jsonb ->> 'entity', (
