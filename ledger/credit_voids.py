@@ -51,7 +51,7 @@ def _find(books: Books, doc: documents.CreditNoteVoid) -> Any:
             " (select v.ref from document v where v.customer_id = d.customer_id and v.type = 'credit_note_void'"
             "  and v.body::json ->> 'credit_note' = d.ref) as voided_by,"
             " (select v.type || ' ' || v.ref from document v where v.customer_id = d.customer_id"
-            "  and (v.type, v.body::json ->> 'invoice') = ('invoice_void', i.ref) or (v.type, v.body::json ->> 'supersedes') = ('invoice', i.ref)"
+            "  and (v.type = 'invoice_void' and v.body::json ->> 'invoice' = i.ref or v.type = 'invoice' and v.body::json ->> 'supersedes' = i.ref)"
             "  limit 1) as taken_back_by"
             " from document_key k join document d on d.customer_id = k.customer_id and d.document_id = k.document_id"
             " join customer c on c.customer_id = d.customer_id"

@@ -127,7 +127,7 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     first = min(item.on_day for item in found)
     amounts = {item.money_id: (item.amount, item.paid) for item in found}
     if kind == "application":
-        for money_id, amount, paid in _taken_off(books, str(ref)):
+        for money_id, amount, paid in _taken_off(books, row.customer_id, str(ref)):
             put, brought = amounts.get(money_id, (0, 0))
             amounts[money_id] = max(put - amount, 0), max(brought - paid, 0)
     return _Put(
@@ -144,16 +144,16 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     )
 
 
-def _taken_off(books: Books, application: str) -> list[tuple[int, int, int]]:
+def _taken_off(books: Books, customer_id: int, application: str) -> list[tuple[int, int, int]]:
     """What other documents took off again of what an application had put onto an invoice, by money."""
     rows = books.connection.execute(
         text(
             "select u.money_id, -sum(u.amount_minor)::bigint as amount, -sum(u.paid_minor)::bigint as paid from document d"
             " left join document_key b on b.type = 'beside' and b.ref = 'unapplication:' || d.ref"
             " join money_use u on u.document_id in (d.document_id, b.document_id) and u.invoice_id <> 0 and u.amount_minor < 0"
-            " where d.type = 'unapplication' and d.body::json ->> 'application' = :application group by 1"
+            " where d.customer_id = :customer_id and d.type = 'unapplication' and d.body::json ->> 'application' = :application group by 1"
         ),
-        {"application": application},
+        {"customer_id": customer_id, "application": application},
     )
     return [(row.money_id, row.amount, row.paid) for row in rows]
 

@@ -185,6 +185,7 @@ document = Table(
     _text("posted_by"),
     Column("entry_count", Integer),
     Index("document_manual", "customer_id", postgresql_where=text("type = 'manual_entry'")),
+    Index("document_kind", "customer_id", "type", postgresql_where=text("type <> 'usage'")),
     Index("document_posted", "posted_at", postgresql_using="brin"),
     Index("document_range", "document_id", postgresql_using="brin"),
     Index("document_customer_change", "customer_id", "dated_on", postgresql_where=text("type = 'customer_change'")),
