@@ -7,7 +7,8 @@ customers; on a day it may be below zero for a while, as documents come in any o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -115,14 +116,14 @@ _HELD = (
 
 
 def _below_zero(connection: Connection, filters: Filters) -> Sequence[Any]:
-    """The accounts that may not be overdrawn and were, each with the first such day."""
-    source, parameters = sides(filters, "cash")
+    """The accounts that may not be overdrawn and were, each with the first such day of those that are asked for."""
+    source, parameters = sides(replace(filters, since=None), "cash")
     return connection.execute(
         text(
             f"select distinct on (account) * from ({_HELD.format(source=source)}) h"
-            " where held < 0 and not overdraft order by account, day"
+            " where held < 0 and not overdraft and day >= :first order by account, day"
         ),
-        parameters,
+        {**parameters, "first": filters.since or date.min},
     ).all()
 
 
@@ -140,26 +141,30 @@ WATCH = Watch(
 
 
 def money_accounts(connection: Connection, filters: Filters) -> Report:
-    """What each account of money holds, and the first day on which it was below zero though it may not be."""
-    source, parameters = sides(filters, "cash")
+    """What each account of money held before, took in, let go and holds, and the first day on which it was below zero though it may not be.
+
+    From a day on, where that is asked for: what it held before is all that moved until then.
+    """
+    source, parameters = sides(replace(filters, since=None), "cash")
     rows = connection.execute(
         text(
             "select m.account, m.name, m.entity, m.kind, m.currency, sum(s.sign * s.amount)::bigint as held,"
-            " coalesce(sum(s.amount) filter (where s.sign > 0 and s.rule <> all(:pooling)), 0)::bigint as came,"
-            " coalesce(sum(s.amount) filter (where s.sign < 0 and s.rule <> all(:pooling)), 0)::bigint as went"
+            " coalesce(sum(s.sign * s.amount) filter (where s.effective_on < :first), 0)::bigint as opening,"
+            " coalesce(sum(s.amount) filter (where s.sign > 0 and s.rule <> all(:pooling) and s.effective_on >= :first), 0)::bigint as came,"
+            " coalesce(sum(s.amount) filter (where s.sign < 0 and s.rule <> all(:pooling) and s.effective_on >= :first), 0)::bigint as went"
             f" from money_account m join ({source}) s on s.subject = '{MONEY_ACCOUNT}' || m.account and s.entity = m.entity"
             " group by 1, 2, 3, 4, 5 order by m.entity, m.account"
         ),
-        {**parameters, "pooling": _POOLING},
+        {**parameters, "pooling": _POOLING, "first": filters.since or date.min},
     ).all()
     below = {row.account: row.day for row in _below_zero(connection, filters)}
     columns = (
         Column("account", "Account"), Column("name", "Name"), Column("entity", "Entity"), Column("kind", "Kind"),
-        Column("currency", "Currency"), Column("came", "Came in", "amount"), Column("went", "Went out", "amount"),
+        Column("currency", "Currency"), Column("opening", "Held before", "amount"), Column("came", "Came in", "amount"), Column("went", "Went out", "amount"),
         Column("held", "Held", "amount"), Column("below_zero", "Below zero from", "date"),
     )  # fmt: skip
     found = tuple(
-        {key: getattr(row, key) for key in ("account", "name", "entity", "kind", "currency", "came", "went", "held")}
+        {key: getattr(row, key) for key in ("account", "name", "entity", "kind", "currency", "opening", "came", "went", "held")}
         | {"below_zero": below.get(row.account)}
         for row in rows
     )

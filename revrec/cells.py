@@ -210,9 +210,16 @@ def _tax_left(row: _Row, key: str, filters: Filters) -> Figure | None:
 
 
 def _held(row: _Row, key: str, filters: Filters) -> Figure | None:
-    if key != "held":
+    """What lies there: of all days until then, also where the report is from a day on."""
+    if key == "held":
+        until = filters.as_of
+    elif key == "opening" and filters.since is not None:
+        until = filters.since - timedelta(days=1)
+    else:
         return None
-    place = replace(filters, entity=row["entity"], currency=row["currency"], contract=None, transaction=True)
+    place = replace(
+        filters, since=None, as_of=until, entity=row["entity"], currency=row["currency"], contract=None, transaction=True
+    )  # fmt: skip
     return Figure(("cash",), False, place, subject=f"account:{row['account']}")
 
 

@@ -82,7 +82,7 @@ _NOT_POSTED = {
     ),
     "income-statement": lambda row, _: "role" not in row,
     "tax-payable": lambda _, key: key not in ("charged", "manual"),
-    "money-accounts": lambda _, key: key != "held",
+    "money-accounts": lambda _, key: key not in ("held", "opening"),
     "unidentified-receipts": lambda _, key: key != "left_over",
 }
 # Reports whose figures are of one document, contract or customer, which they lead to.

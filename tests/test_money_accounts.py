@@ -180,6 +180,21 @@ CONVERSION = [
 ]  # fmt: skip
 
 
+def test_from_a_day_on_an_account_holds_what_it_held_before(cli: Cli) -> None:
+    """100.00 of December, a fee of 10.00 in January: 90.00 are held, and it was never below zero."""
+    cli.post(
+        *parties(),
+        account("bank", kind="bank"),
+        paid("P", "100.00", "2025-12-20", "bank"),
+        fee("F", "2026-01-05", "bank", "10.00"),
+    )
+    (row,) = cli.report("money-accounts", "--from", "2026-01-01", "--as-of", "2026-01-31")
+    assert (row["opening"], row["came"], row["went"], row["held"]) == ("100.00", "0.00", "10.00", "90.00")
+    assert row["below_zero"] is None
+    (row,) = cli.report("money-accounts", "--as-of", "2025-12-31")
+    assert (row["opening"], row["came"], row["went"], row["held"]) == ("0.00", "100.00", "0.00", "100.00")
+
+
 def test_conversion_realises_what_rates_leave_over(cli: Cli) -> None:
     """100.00 EUR at 1.10 and 50.00 at 1.20 are 170.00 USD, of two customers; 171.00 arrive: a gain of 1.00, and nothing is left."""
     cli.post(*BASE, *CONVERSION)

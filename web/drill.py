@@ -21,7 +21,7 @@ _PAGES = {
 }
 _THINGS = ("grant", "obligation")
 # Subjects that are no documents.
-_NO_PAGES = ("usage", "tax", "entity", "account", "receipt", "credit")
+_NO_PAGES = ("usage", "tax", "entity", "account", "receipt", "credit", "currency")
 _Row = Mapping[str, Any]
 
 
