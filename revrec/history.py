@@ -367,7 +367,9 @@ def _post_beside(books: Books, source: Source, subject: str, kind: str, day: dat
             Movement(f"decided.{kind}_less_unbilled", -step - held, subject, subject),
         ]
     books.post(source, day, movements)
-    books.net(source, *obligation_sides(source, subject), day)
+    # what is held again settles with what stands as a contract asset on that very day, too; in another currency netting tells that
+    own = source.currency == books.entity(source.entity).currency
+    books.net(source, *obligation_sides(source, subject), day - timedelta(days=1) if own else day)
 
 
 def refold(books: Books, party: Party, subjects: Sequence[str], document_id: int) -> None:
