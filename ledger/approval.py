@@ -135,6 +135,18 @@ def _refunded(books: Books, source: Source, doc: documents.Refund, money: Collec
     return named + max(int(others or 0), 0)
 
 
+# What a note's own lines, of no line of an invoice, come to with their taxes; and that it was not taken back.
+_OWN_LINES = (
+    "coalesce((select sum(l.amount_minor) from credit_line l where l.customer_id = d.customer_id and l.document_id = d.document_id), 0)::bigint"
+    " - coalesce((select sum(t.tax_minor) from line_tax t where t.customer_id = d.customer_id and t.document_id = d.document_id"
+    "  and t.invoice_id = d.document_id), 0)::bigint"
+)
+_NOT_VOIDED = (
+    "not exists (select from document v where v.customer_id = d.customer_id and v.type = 'credit_note_void'"
+    " and v.body::json ->> 'credit_note' = d.ref)"
+)
+
+
 def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id: int | None) -> int:
     """What documents before took of the same invoice, with taxes, that no person approved, less what came back of it since.
 
@@ -146,12 +158,10 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
     if invoice_id is None:
         amounts = books.connection.scalars(
             text(
-                "select l.amount_minor - coalesce((select sum(t.tax_minor) from line_tax t where t.customer_id = l.customer_id"
-                "  and t.document_id = l.document_id and t.invoice_id = l.document_id and t.line = l.line), 0)::bigint"
-                " from document d join credit_line l using (customer_id, document_id)"
+                f"select {_OWN_LINES} from document d"
                 " where d.customer_id = :customer_id and d.type = :type and d.body::json ->> 'invoice' is null"
                 " and d.body::json ->> 'entity' = :entity and d.body::json ->> 'currency' = :currency"
-                " and d.body::json ->> 'approved_by' is null"
+                f" and d.body::json ->> 'approved_by' is null and {_NOT_VOIDED}"
             ),
             of | {"entity": source.entity, "currency": source.currency},
         )
@@ -168,8 +178,7 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
             "   and t.line = l.line), 0)::bigint from credit_line l join invoice i on i.customer_id = l.customer_id and i.ref = l.invoice"
             "  where l.customer_id = :customer_id and i.invoice_id = :invoice_id"
             ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id "
-            "where d.type = :type and d.body::json ->> 'approved_by' is null and not exists (select from document v"
-            " where v.customer_id = d.customer_id and v.type = 'credit_note_void' and v.body::json ->> 'credit_note' = d.ref)"
+            f"where d.type = :type and d.body::json ->> 'approved_by' is null and {_NOT_VOIDED}"
         ),
         of | {"invoice_id": invoice_id},
     )
@@ -316,8 +325,8 @@ def post_approval_rule_end(wallets: Wallets, doc: documents.ApprovalRuleEnd, _do
     return HOUSE
 
 
-# What documents of these kinds come to: an invoice's are told by what they took of its lines and taxes.
-_APPROVALS = """
+# What documents of these kinds come to: an invoice's are told by what they took of its lines and taxes, notes by lines of their own, too.
+_APPROVALS = f"""
     select d.type, d.ref, d.dated_on, nullif(c.ref, :house) as customer, x.entity, x.currency, d.body::json as body,
            x.amount, d.posted_by, d.posted_at, d.body::json ->> 'approved_by' as approved_by, a.rule,
            r.body::json ->> 'approved_by' as rule_by
@@ -325,6 +334,9 @@ _APPROVALS = """
     join lateral (
         select d.body::json ->> 'entity' as entity, d.body::json ->> 'currency' as currency, null::bigint as amount
         where d.type = 'manual_entry'
+        union all
+        select d.body::json ->> 'entity', d.body::json ->> 'currency', {_OWN_LINES}
+        where d.type = 'credit_note' and d.body::json ->> 'invoice' is null
         union all
         (select u.entity, coalesce(d.body::json ->> 'currency', u.paid_currency), null::bigint from money_use u
          -- what it gave back of another customer's invoices, the document beside it says
@@ -335,14 +347,14 @@ _APPROVALS = """
             select sum(l.amount_minor) from line_change l where l.customer_id = d.customer_id and l.document_id = d.document_id
              and l.invoice_id = i.invoice_id and l.undoes = 0), 0)::bigint - coalesce((
             select sum(t.tax_minor) from line_tax t where t.customer_id = d.customer_id and t.document_id = d.document_id
-             and t.invoice_id = i.invoice_id and t.undoes = 0), 0)::bigint
+             and t.invoice_id = i.invoice_id and t.undoes = 0), 0)::bigint + {_OWN_LINES}
         from invoice i where d.type in ('credit_note', 'write_off') and i.customer_id = d.customer_id
          and i.ref = d.body::json ->> 'invoice'
     ) x on true
     left join approval_by_rule a on a.customer_id = d.customer_id and a.document_id = d.document_id
     left join document_key rk on rk.type = 'approval_rule' and rk.ref = a.rule
     left join document r on r.customer_id = rk.customer_id and r.document_id = rk.document_id
-    where k.type = any(:kinds) and {where} order by d.dated_on, d.document_id"""
+    where k.type = any(:kinds) and {{where}} order by d.dated_on, d.document_id"""
 
 
 def approvals(connection: Connection, filters: Filters) -> Report:

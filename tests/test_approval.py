@@ -284,6 +284,29 @@ def test_notes_of_no_invoice_add_up(cli: Cli, connection: Connection) -> None:
     cli.post(third | {"id": "d", "customer": "other"}, third | {"approved_by": "ann"})
 
 
+def test_a_note_of_no_invoice_that_was_voided_is_not_counted(cli: Cli, connection: Connection) -> None:
+    """60.00 that were voided leave all of 100.00; the report has both, and a note of 10.00 of a line and 60.00 of its own as 70.00."""
+    _books(cli)
+    note = {"type": "credit_note", "customer": "globex", "entity": "us", "currency": "USD", "date": "2026-02-03"}
+    own = [{"product": "seats", "amount": "60.00"}]
+    taxed = [{"product": "seats", "amount": "50.00", "tax_codes": ["VAT"]}, {"product": "seats", "amount": "40.51"}]
+    void = {"type": "credit_note_void", "id": "v", "credit_note": "a", "date": "2026-02-03", "reason": "in error"}
+    cli.post(note | {"id": "a", "lines": own}, void)
+    assert "come to 100.01 USD" in _refused(cli, connection, note | {"id": "b", "lines": taxed})
+    cli.post(note | {"id": "b", "lines": own})
+    assert "come to 100.01 USD" in _refused(
+        cli, connection, note | {"id": "c", "lines": [{"product": "seats", "amount": "40.01"}]}
+    )
+    cli.post(
+        {"type": "credit_note", "id": "d", "invoice": "I2", "date": "2026-02-04", "lines": [{"line": "1", "amount": "10.00"}, *own]},
+        note | {"id": "e", "lines": taxed, "approved_by": "ann", "date": "2026-02-05"},
+    )  # fmt: skip
+    assert [(row["document"], row["amount"], row["approved_by"]) for row in cli.report("approvals")] == [
+        ("credit_note a", "60.00", ""), ("credit_note b", "60.00", ""), ("credit_note d", "70.00", ""),
+        ("credit_note e", "100.01", "ann"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["refund", "credit_note"])
 def test_what_came_back_is_not_counted(cli: Cli, connection: Connection, kind: str) -> None:
     """A refund of 80.00 that failed, or a note that was voided, leaves all of 100.00."""
