@@ -218,7 +218,7 @@ def _find(books: Books, write_off: str, on: date) -> Any:
     books.flush()
     row: Any = books.connection.execute(
         text(
-            "select d.customer_id, d.document_id, d.dated_on, c.ref as customer, i.entity, i.currency, i.ref as invoice,"
+            "select d.customer_id, d.document_id, d.ref as write_off, d.dated_on, c.ref as customer, i.entity, i.currency, i.ref as invoice,"
             " i.invoice_id, exists (select from invoice p where p.customer_id = i.customer_id and p.master = i.ref)"
             " as over_entities from document_key k "
             "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
@@ -250,8 +250,10 @@ def _reached(books: Books, row: Any) -> _Reached:
     )
     rows = books.connection.execute(
         text(
-            "with of as (select distinct document_id from line_change where customer_id = :customer_id and kind = 'recovery'"
-            "  and undoes = :document_id) "
+            # some are of so little that all of it is tax
+            "with of as (select d.document_id from document d where d.customer_id = :customer_id and (d.type = 'recovery'"
+            "   and d.body::json ->> 'write_off' = :write_off or d.type = 'payment_reversal' and d.body::json ->> 'recovery' in (select r.ref"
+            "    from document r where r.customer_id = :customer_id and r.type = 'recovery' and r.body::json ->> 'write_off' = :write_off))) "
             "select d.document_id, d.dated_on, sum(x.amount)::bigint as amount from ("
             " select document_id, -amount_minor as amount from line_change where customer_id = :customer_id and kind = 'recovery'"
             "  and undoes = :document_id union all"
@@ -259,7 +261,7 @@ def _reached(books: Books, row: Any) -> _Reached:
             "  and t.undoes not in (select w.document_id from document w where w.customer_id = :customer_id and w.type in ('refund', 'dispute'))"
             ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id group by 1, 2"
         ),
-        place,
+        place | {"write_off": row.write_off},
     ).all()
     by_day: Counter[date] = Counter()
     for item in rows:

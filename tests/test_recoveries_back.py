@@ -60,6 +60,26 @@ def test_nothing_is_left_of_it(cli: Cli, kind: str, amount: str) -> None:
     assert _end(cli) == without
 
 
+@pytest.mark.parametrize("kind", ["service", "taxed", "several"])
+@pytest.mark.parametrize("through", ["2026-01", "2026-04"])
+def test_it_comes_back_on_its_own_day(cli: Cli, kind: str, through: str) -> None:
+    """However far it was recognised, at once the books are those without it: no contract asset beside a liability."""
+    cli.post(*HEAD, *BILLS[kind])
+    cli.ok("recognize", "--through", through)
+    cli.post(WRITTEN_OFF)
+    before = cli.totals()
+    cli.post(recovered("90.00"), bounced("2026-02-20"))
+    cli.ok("verify")
+    if kind == "euro":
+        cli.ok(
+            "recognize", "--through", through
+        )  # of revenue in another currency, recognition tells what it counts for
+    assert cli.totals() == before
+    after = _end(cli)
+    cli.post(recovered("90.00", "2026-02-20", "Z"), {**bounced("2026-02-20", "Z"), "id": "again"})
+    assert _end(cli) == after
+
+
 @pytest.mark.parametrize("kind", BILLS)
 def test_it_can_be_recovered_again_as_at_first(cli: Cli, kind: str) -> None:
     """25.00 come, come back, and 90.00 come later: as if 90.00 had come alone."""
@@ -163,3 +183,30 @@ def test_what_was_paid_back_can_be_recovered_again(cli: Cli, kind: str, lost: bo
     for ref, amount in (("Z", f"{whole - 30}.00"), ("V", "30.00")):
         cli.post({"type": "refund", "id": f"R {ref}", "recovery": ref, "date": "2026-04-10", "amount": amount})
     assert "cash" not in _end(cli)
+
+
+@pytest.mark.parametrize(
+    ("net", "tax", "cents"),
+    [("100.00", "19.00", ["0.03", "0.01"]), ("1.00", "5.00", ["0.01"] * 6)],
+    ids=["19 %", "500 %"],
+)
+def test_what_is_all_tax_was_recovered_too(cli: Cli, net: str, tax: str, cents: list[str]) -> None:
+    """119.00 written off: 0.03, then 0.01 that is tax alone, as 0.04 / 119 of 19.00 round to 0.01 and 0.03 / 119 to 0.00; 118.96 are left."""
+    line = one_time(net) | {"taxes": [{"code": "vat", "base": net, "amount": tax}]}
+    cli.post(*HEAD, TAXED, invoice("I", "2026-01-10", line), WRITTEN_OFF)
+    before = _end(cli)
+    for number, amount in enumerate(cents):
+        cli.post(recovered(amount, f"2026-03-{number + 1:02}", f"Y{number}"))
+    whole = Decimal(net) + Decimal(tax)
+    left = whole - sum(Decimal(amount) for amount in cents)
+    said = cli.refuse(recovered(str(left + Decimal("0.01")), "2026-03-10", "Z"))
+    assert f"expected at most {left}, what of write-off W is not recovered" in said
+    cli.post(recovered(str(left), "2026-03-10", "Z"))
+    end = _end(cli)
+    assert (end["cash"], end["tax_payable"], end.get("bad_debt")) == (whole, Decimal(tax), None)
+    # each comes back, and all of it can be recovered again
+    cli.post(bounced("2026-03-11", "Z"))
+    cli.post(*(bounced("2026-03-12", f"Y{number}") for number in range(len(cents))))
+    assert cli.totals() == before
+    cli.post(recovered(str(whole), "2026-03-13", "X"))
+    assert _end(cli) == end
