@@ -12,7 +12,7 @@ from sqlalchemy import text
 from ledger import documents, uses
 from ledger.approval import approve
 from ledger.between_customers import with_cash_of_payers
-from ledger.books import AccountKey, Books, Movement
+from ledger.books import AccountKey, Books, Movement, Undoing
 from ledger.errors import OverApplication
 from ledger.money import to_minor, to_text
 from ledger.money_accounts import cash_named, cash_of
@@ -71,7 +71,13 @@ def undo_balance_refund(books: Books, document_id: int, refund: Any, on: date) -
         {"customer_id": customer_id, "refund": refund.document_id},
     )
     cash = cash_named(body)
-    books.post(source, on, [Movement("refund_reversal.balance", amount, cash, CUSTOMER, functional=worth)])
+    # cash comes back at what it left for, and to where it lay: of an account of money, from the house
+    let_go = None
+    if source.currency != books.entity(source.entity).currency:
+        gone = books.left_by(customer_id, source.entity, source.currency, (refund.document_id,)).get(cash)
+        let_go = None if gone is None else gone.functional
+    back = Movement("refund_reversal.balance", amount, cash, CUSTOMER, functional=worth, worth=let_go)
+    books.post(source, on, [back], Undoing((refund.document_id,), amount, (0, amount)))
     rows = books.connection.execute(
         text(
             "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
@@ -83,5 +89,5 @@ def undo_balance_refund(books: Books, document_id: int, refund: Any, on: date) -
     pieces = [replace(Piece(*row), since=on) for row in rows]
     for piece in pieces:
         uses.add(books, source, piece, on, undoes=refund.document_id)
-    with_cash_of_payers(books, source, pieces, on, cash, back=worth)
+    with_cash_of_payers(books, source, pieces, on, cash, back=let_go)
     return customer_id

@@ -137,14 +137,16 @@ def with_cash_of_payers(
 ) -> None:
     """Let cash that goes out of a customer's balance be of those who paid what lies there, in its own currency.
 
-    Where it comes back again, all of it counts for `back`, and it is theirs.
+    Where it comes back again it is theirs, for what it came in; where the books don't say, all of it counts for `back`.
     """
     rows = books.connection.execute(
         text(
-            "select d.document_id, c.ref from document d join customer c using (customer_id) where d.document_id = any(:documents)"
-            " and d.type in ('payment', 'recovery', 'receipt_identified') and d.customer_id <> :customer_id"
+            # a receipt is the house's until it is known whose money it is: its cash is theirs from then on
+            "select d.document_id, p.ref from document d join customer c using (customer_id)"
+            " cross join lateral (select case d.type when 'receipt_identified' then d.body::json ->> 'customer' else c.ref end as ref) p"
+            " where d.document_id = any(:documents) and d.type in ('payment', 'recovery', 'receipt_identified') and p.ref <> :customer"
         ),
-        {"documents": [piece.money_id for piece in pieces], "customer_id": source.customer.customer_id},
+        {"documents": [piece.money_id for piece in pieces], "customer": source.customer.ref},
     ).all()
     payers = {row.document_id: row.ref for row in rows}
     whole = sum(piece.amount for piece in pieces)
@@ -152,8 +154,9 @@ def with_cash_of_payers(
         if piece.money_id not in payers or piece.paid_currency != source.currency:
             continue
         payer = books.beside(source, payers[piece.money_id], on)
+        worth = received_for(books, payer, piece.money_id, piece.paid)
         if back is None:
-            worth = received_for(books, payer, piece.money_id, piece.paid)
             pass_cash(books, payer, source, on, piece.amount, subject, worth)
         else:
-            pass_cash(books, source, payer, on, piece.amount, subject, share(back, piece.amount, whole))
+            counted = share(back, piece.amount, whole) if worth is None else worth
+            pass_cash(books, source, payer, on, piece.amount, subject, counted, apart=True)

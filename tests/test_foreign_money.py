@@ -98,6 +98,49 @@ def test_cash_of_a_receipt_is_its_customers_once_it_is_known(cli: Cli) -> None:
     assert _functional(cli) == {}
 
 
+PAID_OUT = {"type": "refund", "id": "R", "customer": "globex", "entity": "us", "currency": "EUR", "date": "2026-03-05"}
+
+
+@pytest.mark.parametrize("into", [{"rail": "wire"}, {"account": "stripe"}])
+@pytest.mark.parametrize("amount", ["100.00", "33.33", "150.00"])
+def test_a_refund_of_the_balance_that_failed_leaves_nothing(cli: Cli, amount: str, into: Document) -> None:
+    """100.00 EUR at 1.30 by a payment and 50.00 at 1.30 by a receipt; the day's 1.40 when they are paid out, 1.40 when that fails."""
+    came = payment("P", "100.00", "2026-01-20", **EUR)
+    known = [receipt("X", "50.00", "2026-01-21", "EUR", **into), identified("X/g", "X", "2026-01-22")]
+    cli.post(*parties(), *RATES, account("stripe", "EUR"), {**came, **into}, *known)
+    before = _functional(cli)
+    assert before == {"cash": "195.00", "customer_balance": "195.00"}
+    cli.post({**PAID_OUT, **into, "amount": amount})
+    out = _functional(cli)
+    left = {"33.33": "151.67", "100.00": "65.00"}  # 116.67 and 50.00 EUR at 1.30
+    assert (out.get("cash"), out.get("customer_balance")) == (left.get(amount),) * 2
+    assert out.get("fx_gain") == out.get("fx_loss")
+    cli.post(FAILED)
+    assert _functional(cli) == before
+
+
+@pytest.mark.parametrize("into", [{"rail": "wire"}, {"account": "stripe"}])
+def test_money_of_two_payers_that_is_paid_out_and_fails_is_theirs_as_it_came(cli: Cli, into: Document) -> None:
+    """A parent's 100.00 EUR at 1.30 and 50.00 of its own at 1.40: the refund failed, so each bounces for what it came in for."""
+    parent = [
+        {"type": "customer", "id": "mum", "name": "Mum"},
+        {"type": "customer", "id": "globex", "name": "Globex", "parent": "mum"},
+    ]
+    money = {**payment("P", "100.00", "2026-01-20", ("I", "100.00"), **EUR), "customer": "mum", **into}
+    own = {**payment("Q", "50.00", "2026-03-02", **EUR), **into}
+    note = credit_note("C", "2026-03-03", "100.00")
+    named = [doc for doc in parties() if doc["id"] != "globex"]
+    cli.post(*named, *parent, *RATES, account("stripe", "EUR"), sold(**EUR), money, own, note)
+    before = _functional(cli)
+    cli.post({**PAID_OUT, **into, "amount": "120.00"}, FAILED)
+    assert _functional(cli) == before
+    cli.post({**BOUNCED, "id": "B2", "payment": "Q", "date": "2026-03-11"})
+    assert _functional(cli)["cash"] == "130.00"
+    cli.post({**BOUNCED, "date": "2026-03-12"})
+    assert {role for role, amount in _functional(cli).items() if amount != "0.00"} <= {"fx_gain", "fx_loss"}
+    assert _functional(cli).get("fx_gain") == _functional(cli).get("fx_loss")
+
+
 TRANSFERS: dict[str, tuple[list[Document], Document]] = {
     "to the entity's currency": ([], transfer("t", "2026-02-01", "stripe", "bank", "60.00", received="70.00", fee="1.00")),
     "of one currency": (
