@@ -345,7 +345,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     due = left if invoice.master else billed.due(books, invoice, day)
     below = max(-left, 0)
     if below and not invoice.master:
-        _require_unapplied(books, invoice, below, day, field)
+        _require_unapplied(books, invoice, below, on, field)
     elif due != left:
         raise Refused(
             field,
@@ -411,30 +411,22 @@ def _prorated_by_others(books: Books, invoice: BilledInvoice) -> str:
     return found or ""
 
 
-def _require_unapplied(books: Books, invoice: BilledInvoice, below: int, day: date, field: str) -> None:
+def _require_unapplied(books: Books, invoice: BilledInvoice, below: int, on: date, field: str) -> None:
     """Raise Refused where what an invoice below zero made the customer's money was used since: what took it is named."""
     source = invoice.source
     key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
-    left = max(available(books.history(source.customer.customer_id, key), day), 0)
+    own = sum(piece.amount for piece in uses.left_there(books, source, invoice.invoice_id, on))
+    left = max(min(own, available(books.history(source.customer.customer_id, key), books.open_day(source, on))), 0)
     if left >= below:
         return
-    rows = books.connection.execute(
-        text(
-            "select d.type, d.ref, e.effective_on, sum(p.amount)::bigint as amount from posting p"
-            " join entry e using (customer_id, entry_id) join document d on d.customer_id = e.customer_id and d.document_id = e.document_id"
-            " where p.customer_id = :customer_id and p.debit_account = :account and e.effective_on >= :since and p.amount > 0"
-            " group by 1, 2, 3 order by 3 desc, 2 limit 3"
-        ),
-        {
-            "customer_id": source.customer.customer_id, "account": books.account(source.customer.customer_id, key),
-            "since": invoice.recorded_on,
-        },
-    ).all()  # fmt: skip
     currency = source.currency
-    told = ", ".join(f"{row.type} {row.ref} took {to_text(row.amount, currency)} on {row.effective_on}" for row in rows)
+    told = ", ".join(
+        f"{took.document} took {to_text(took.amount, currency)} on {took.on}"
+        for took in uses.taken_of(books, source, invoice.invoice_id)
+    )
     raise Refused(
         field, invoice.ref,
-        f"expected the {to_text(below, currency)} {currency} that it made {source.customer.ref}'s money to be unapplied on {day};"
+        f"expected the {to_text(below, currency)} {currency} that it made {source.customer.ref}'s money to be unapplied on {on};"
         f" {to_text(left, currency)} is{f': {told}' if told else ''}",
     )  # fmt: skip
 

@@ -225,45 +225,63 @@ def leave_of(books: Books, source: Source, invoice_id: int, amount: int, on: dat
     return sum(piece.amount for piece in pieces)
 
 
-def take_back(books: Books, source: Source, document_id: int, amount: int, on: date) -> None:
-    """Gather that what a document left with the customer, or other money there, lies again where that came from."""
-    if not amount:
-        return
-    origins = list(
-        books.connection.scalars(
-            text(
-                "select origin_id from money_use where customer_id = :customer_id and document_id = :document_id and invoice_id = 0"
-                " and amount_minor > 0 group by 1 order by min(use_id)"
-            ),
-            {"customer_id": source.customer.customer_id, "document_id": document_id},
-        )
+def left_there(books: Books, source: Source, document_id: int, on: date) -> list[Piece]:
+    """What is on the balance on a day of what a document left there: what it brought itself, and what invoices left by it.
+
+    Of an invoice with what credits of it left since.
+    """
+    origins = {document_id, *_origins(books, source, document_id)}
+    lying = on_balance(books, source, on)
+    own = [piece for piece in lying if piece.money_id == document_id]
+    return own + [piece for piece in lying if piece.money_id != document_id and piece.origin_id in origins]
+
+
+def _origins(books: Books, source: Source, document_id: int) -> set[int]:
+    """The invoices of whose money a document left something on the balance."""
+    books.flush()
+    found = books.connection.scalars(
+        text(
+            "select distinct origin_id from money_use where customer_id = :customer_id and document_id = :document_id"
+            " and invoice_id = 0 and origin_id <> 0 and amount_minor > 0"
+        ),
+        {"customer_id": source.customer.customer_id, "document_id": document_id},
     )
+    return set(found)
 
-    def there(day: date) -> list[Piece]:
-        lying = on_balance(books, source, day)
-        return sorted(lying, key=lambda piece: (piece.money_id != document_id, piece.origin_id not in origins))
 
-    # its own money that lies on invoices by now: others' takes its place there
-    elsewhere = [piece for piece in of_money(books, source, document_id, LAST_DAY) if piece.invoice_id != BALANCE]
-    for piece in standing_first(there, amount, on):
-        if piece.money_id == document_id:
+@dataclass(frozen=True, slots=True)
+class Took:
+    """That a document took an amount off the balance on a day."""
+
+    document: str
+    on: date
+    amount: int
+
+
+def taken_of(books: Books, source: Source, document_id: int, most: int = 3) -> list[Took]:
+    """The last documents that took something off the balance of what a document left there."""
+    rows = books.connection.execute(
+        text(
+            "select d.type, d.ref, u.on_day, -sum(u.amount_minor)::bigint as amount from money_use u"
+            " join document d using (customer_id, document_id) where u.customer_id = :customer_id and u.invoice_id = 0"
+            " and u.entity = :entity and u.currency = :currency and (u.money_id = :document_id or u.origin_id = any(:origins))"
+            " group by 1, 2, 3 having sum(u.amount_minor) < 0 order by 3 desc, 2 limit :most"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "document_id": document_id, "entity": source.entity,
+            "currency": source.currency, "origins": [document_id, *_origins(books, source, document_id)], "most": most,
+        },
+    )  # fmt: skip
+    return [Took(f"{row.type} {row.ref}", row.on_day, row.amount) for row in rows]
+
+
+def take_back(books: Books, source: Source, document_id: int, amount: int, on: date) -> None:
+    """Gather that what a document left on the balance lies again where that came from; what it brought itself, or credits of it, is gone."""
+    for piece in first(left_there(books, source, document_id, on), amount):
+        if document_id in {piece.money_id, piece.origin_id}:
             give_back(books, source, [piece], on)
-            continue
-        if piece.origin_id in origins and piece.origin_id:
+        else:
             move(books, source, [piece], on, piece.origin_id)
-            continue
-        left = piece
-        for place, own in enumerate(elsewhere):
-            part = min(left.amount, own.amount)
-            if part:
-                give_back(books, source, [own.part(part)], on)
-                move(books, source, [left.part(part)], on, own.invoice_id)
-                elsewhere[place] = own.part(own.amount - part)
-                left = left.part(left.amount - part)
-        if left.amount and any(origins):
-            move(books, source, [left], on, next(origin for origin in origins if origin))
-        elif left.amount:
-            give_back(books, source, [left], on)
 
 
 def off_balance(

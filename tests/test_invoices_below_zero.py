@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import application, contract, credit_note, invoice, obligation, one_time, parties, payment, service
+from tests.samples import (
+    PARTY,
+    application,
+    contract,
+    credit_note,
+    invoice,
+    obligation,
+    one_time,
+    parties,
+    payment,
+    service,
+)
 from tests.serving import MakeApp
 from tests.test_currencies import EUR, rate
 from tests.test_export_objects import exported
@@ -114,6 +125,57 @@ def test_a_void_says_what_took_the_money(cli: Cli) -> None:
     assert "refund R took 12.50" in cli.refuse(_void("B", "2026-04-17"))
 
 
+@pytest.mark.parametrize(
+    ("used", "said"),
+    [
+        ({"type": "refund", "id": "R", **PARTY, "rail": "wire", "date": "2026-02-06", "amount": "10.00"}, "refund R"),
+        (application("R", "10.00", "2026-02-06", "I"), "application R"),
+    ],
+)
+@pytest.mark.parametrize("corrects", [False, True])
+def test_a_void_takes_no_other_money(cli: Cli, used: dict[str, Any], said: str, corrects: bool) -> None:
+    """Of the 30.00 that N made theirs 10.00 were used; the 50.00 of U on the same balance are U's, and can come back whole.
+
+    It is so where the 30.00 are of what a payment had settled of an invoice that N corrects, too.
+    """
+    cli.post(*parties(), invoice("I", "2026-02-03", one_time("10.00")))
+    if corrects:
+        whole = service("100.00", "2026-02-01", "2026-02-28")
+        cli.post(invoice("A", "2026-02-01", whole), payment("P", "100.00", "2026-02-01", ("A", "100.00")))
+        cli.post(invoice("N", "2026-02-04", service("-30.00", "2026-02-04", "2026-02-28")))
+    else:
+        cli.post(invoice("N", "2026-02-04", one_time("-30.00")))
+    # N's money lies there first: the 10.00 are of it
+    cli.post(payment("U", "50.00", "2026-02-05"), used)
+    message = cli.refuse(_void("N", "2026-02-10"))
+    assert "expected the 30.00 USD that it made globex's money to be unapplied on 2026-02-10" in message
+    assert f"20.00 is: {said} took 10.00 on 2026-02-06" in message
+    cli.post({"type": "payment_reversal", "id": "X", "payment": "U", "date": "2026-02-15", "reason": "bounced"})
+    cash = {True: 100, False: 0}[corrects] - (10 if used["type"] == "refund" else 0)
+    held = _totals(cli)
+    assert held.get("cash", 0) == Decimal(cash)
+    assert held["customer_balance"] == Decimal(20)
+
+
+@pytest.mark.parametrize("corrects", [False, True])
+def test_a_void_leaves_other_money_where_it_lies(cli: Cli, corrects: bool) -> None:
+    """U's 50.00 came first and lie on the same balance; after the void of N they are all there, and come back."""
+    cli.post(*parties())
+    if corrects:
+        whole = service("100.00", "2026-02-01", "2026-02-28")
+        cli.post(invoice("A", "2026-02-01", whole), payment("P", "100.00", "2026-02-01", ("A", "100.00")))
+        cli.post(
+            payment("U", "50.00", "2026-02-02"),
+            invoice("N", "2026-02-04", service("-30.00", "2026-02-04", "2026-02-28")),
+        )
+    else:
+        cli.post(payment("U", "50.00", "2026-02-02"), invoice("N", "2026-02-04", one_time("-30.00")))
+    cli.post(_void("N", "2026-02-10"))
+    cli.post({"type": "payment_reversal", "id": "X", "payment": "U", "date": "2026-02-15", "reason": "bounced"})
+    left = {"cash": Decimal(100), "revenue": Decimal(100)} if corrects else {}
+    assert _totals(cli) == left
+
+
 def test_one_that_is_replaced_is_voided_so(cli: Cli) -> None:
     again = invoice("C", "2026-04-20", service("-40.00", *REST), service("20.00", *REST, line="2"), supersedes="B")
     cli.post(*parties(), BILLED, PAID, DOWNGRADE, again)
@@ -133,6 +195,9 @@ def test_what_it_charges_can_be_credited_and_then_all_of_it_voided(cli: Cli) -> 
     assert _totals(cli, "2026-05") == {"cash": Decimal(100), "customer_balance": Decimal(50), "revenue": Decimal(50)}
     cli.post(_void("B", "2026-05-02"))
     assert _totals(cli) == {"cash": Decimal(100), "revenue": Decimal(100)}
+    # all of P's 100.00 lie on A, which is due again without them, and nothing else does
+    cli.post({"type": "payment_reversal", "id": "X", "payment": "P", "date": "2026-05-03", "reason": "bounced"})
+    assert _totals(cli) == {"accounts_receivable": Decimal(100), "revenue": Decimal(100)}
 
 
 @pytest.mark.parametrize("lines", [("-50.00", "20.00"), ("-50.00", "50.00"), ("-50.00",)])
