@@ -288,17 +288,27 @@ def _invoice_of(books: Books, source: Source, invoice_id: int) -> Invoice:
 def _bring_home(books: Books, source: Source, other: str, money_id: int, since: date) -> None:
     """Undo what was done with money at another customer, day by day, and let what came there on each go back."""
     theirs = books.beside(source, other, since)
-    for on, pieces in uses.steps_of(books, theirs, money_id, since):
+    for on, moved in uses.steps_of(books, theirs, money_id, since):
+        pieces = moved
         came = sum(piece.paid for piece in pieces)
-        back = _undo(books, theirs, pieces, on)
-        back += [piece for piece in pieces if piece.invoice_id == uses.BALANCE and piece.amount > 0]
+        if came < 0:
+            lying = Piece(money_id, uses.BALANCE, 0, source.entity, source.currency, -came, -came, source.currency, on)
+            pieces = [*moved, *pass_on(books, source, theirs, on, [lying], passed_for(books, theirs, money_id, -came))]
+        back = _undo(books, theirs, _by_place(pieces), on)
         for piece in uses.first_paid(back, came) if came > 0 else ():
             pass_back(books, theirs, source, on, [_as_it_came(books, theirs, piece, on)])
-        if came < 0:
-            lying = replace(
-                pieces[0], invoice_id=uses.BALANCE, origin_id=0, currency=source.currency, amount=-came, paid=-came
-            )
-            pass_on(books, source, theirs, on, [lying])
+
+
+def _by_place(pieces: Sequence[Piece]) -> list[Piece]:
+    """Pieces of one document's money, those at one place as one."""
+    found: dict[tuple[int, int, str], Piece] = {}
+    for piece in pieces:
+        place = piece.invoice_id, piece.origin_id, piece.currency
+        known = found.get(place)
+        found[place] = (
+            piece if known is None else replace(known, amount=known.amount + piece.amount, paid=known.paid + piece.paid)
+        )
+    return list(found.values())
 
 
 def _as_it_came(books: Books, source: Source, piece: Piece, on: date) -> Piece:
@@ -376,34 +386,62 @@ def let_stay(books: Books, source: Source, money_id: int, paid: int, on: date) -
 def _undo(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> list[Piece]:
     """Undo what was done on a day with money that did not come: what was put onto invoices comes off, what came off goes back.
 
-    Returns what is on the balance again.
+    Returns what is on the balance again and was not there before.
     """
-    back: list[Piece] = []
     # what was put onto invoices on the day came off the balance, some of it as what an invoice had left there
     came = [
         replace(piece, amount=-piece.amount, paid=-piece.paid)
         for piece in pieces
         if piece.invoice_id == uses.BALANCE and piece.amount < 0
     ]
-    for piece in pieces:
-        if piece.invoice_id == uses.BALANCE:
+    back = [piece for piece in pieces if piece.invoice_id == uses.BALANCE and piece.amount > 0]
+    of_invoices = [piece for piece in pieces if piece.invoice_id != uses.BALANCE]
+    for piece in of_invoices:
+        if piece.amount <= 0:
             continue
         invoice = _invoice_of(books, source, piece.invoice_id)
-        if piece.amount > 0:
-            for item in applied(books, source, [piece], on):
-                left = item.amount
-                for place, there in enumerate(came):
-                    part = min(left, there.amount) if there.currency == item.currency else 0
-                    if part:
-                        of_origin = replace(item.part(part), origin_id=there.origin_id)
-                        back += unapply(books, source, invoice, [of_origin], on)
-                        came[place] = there.part(there.amount - part)
-                        left -= part
-                back += unapply(books, source, invoice, [item.part(left)] if left else [], on)
+        for item in applied(books, source, [piece], on):
+            left = item.amount
+            for place, there in enumerate(came):
+                part = min(left, there.amount) if there.currency == item.currency else 0
+                if part:
+                    of_origin = replace(item.part(part), origin_id=there.origin_id)
+                    unapply(books, source, invoice, [of_origin], on)
+                    came[place] = there.part(there.amount - part)
+                    left -= part
+            back += unapply(books, source, invoice, [item.part(left)] if left else [], on)
+    for piece in of_invoices:
+        if piece.amount < 0:
+            _put_again(books, source, replace(piece, amount=-piece.amount, paid=-piece.paid), back, on)
+    return [piece for piece in back if piece.amount or piece.paid]
+
+
+def _put_again(books: Books, source: Source, gone: Piece, there: list[Piece], on: date) -> None:
+    """Put money onto an invoice again that it left on a day: from where it lies then, which is `there` and becomes less.
+
+    What the invoice left on the balance comes first, then what was taken off it, or moved from it to another.
+    """
+    invoice = _invoice_of(books, source, gone.invoice_id)
+    left = gone
+    for place in sorted(range(len(there)), key=lambda place: there[place].origin_id != gone.invoice_id):
+        lying = there[place]
+        if lying.currency == left.currency:
+            put = left.part(min(left.amount, lying.amount))
+            own = replace(lying, amount=put.amount, paid=put.paid)
         else:
-            again = replace(
-                piece, invoice_id=uses.BALANCE, origin_id=piece.invoice_id, amount=-piece.amount, paid=-piece.paid
-            )
-            of_invoice = replace(source, currency=piece.currency)
-            settle(books, of_invoice, Settlement(invoice, on, on, again.amount, again.amount), [again])
-    return back
+            own = lying.part_paid(min(left.paid, lying.paid))
+            put = left.part_paid(own.paid)
+        if not own.amount or not put.amount:
+            continue
+        _settle_again(books, source, invoice, put.amount, own, on)
+        there[place] = replace(lying, amount=lying.amount - own.amount, paid=lying.paid - own.paid)
+        left = replace(left, amount=left.amount - put.amount, paid=left.paid - put.paid)
+        if not left.amount:
+            return
+    _settle_again(
+        books, source, invoice, left.amount, replace(left, invoice_id=uses.BALANCE, origin_id=gone.invoice_id), on
+    )
+
+
+def _settle_again(books: Books, source: Source, invoice: Invoice, amount: int, own: Piece, on: date) -> None:
+    settle(books, replace(source, currency=own.currency), Settlement(invoice, on, on, amount, own.amount), [own])

@@ -174,3 +174,66 @@ def test_an_application_at_its_own_rate_is_taken_back_as_if_it_had_never_been(cl
     # and all that is left of P's own money can go out: 78.00 or 50.00 EUR
     cli.post(refund("78.00" if off == "A" else "50.00"))
     cli.ok("verify")
+
+
+# what was done with P's 100.00 on I, in February, before the bank says that it had come back on the 1st
+_OFF = {"type": "unapplication", "id": "U", "date": "2026-02-10", "payment": "P", "invoice": "I"}
+_MOVED = application("M", "100.00", "2026-02-20", "J", from_invoice="I")
+WAYS: dict[str, list[dict[str, Any]]] = {
+    "taken off": [_OFF],
+    "a part taken off": [{**_OFF, "amount": "40.00"}],
+    "moved": [_MOVED],
+    "a part moved": [{**_MOVED, "amount": "40.00"}],
+    "moved to two": [{**_MOVED, "amount": "40.00"}, {**_MOVED, "id": "N", "date": "2026-02-21", "amount": "60.00", "invoice": "K"}],
+    "moved on": [_MOVED, application("N", "100.00", "2026-02-22", "K", from_invoice="J")],
+    "moved and back": [_MOVED, application("N", "100.00", "2026-02-22", "I", from_invoice="J")],
+    "moved and back on a day": [_MOVED, application("N", "100.00", "2026-02-20", "I", from_invoice="J")],
+    "moved and taken off": [_MOVED, {**_OFF, "date": "2026-02-25", "invoice": "J"}],
+    "taken off and put elsewhere": [_OFF, application("N", "100.00", "2026-02-11", "J")],
+    "taken off and put elsewhere on a day": [_OFF, application("N", "100.00", "2026-02-10", "J")],
+    "taken off and a part put there again": [_OFF, application("N", "30.00", "2026-02-11", "I")],
+}  # fmt: skip
+
+
+_SOME = ("a part taken off", "moved and taken off", "taken off and a part put there again")
+_CASES = [
+    *((way, "USD", "USD", False) for way in WAYS),
+    *((way, "USD", "USD", True) for way in ("taken off", "a part moved", "moved on", *_SOME)),
+    *((way, *of) for way in _SOME for of in (("EUR", "USD", False), ("USD", "EUR", False), ("EUR", "EUR", True))),
+]
+
+
+@pytest.mark.parametrize(("way", "money", "currency", "parent"), _CASES)
+def test_what_left_an_invoice_later_is_undone_on_its_day(
+    cli: Cli, way: str, money: str, currency: str, *, parent: bool
+) -> None:
+    """P's 100.00 on I came back on 1 February: nothing came, whatever was said to be done with it since; I, J and K are due whole.
+
+    1.20 when billed, 1.22 when paid, 1.25 when it came back, 1.28 and 1.30 later.
+    """
+    rates = [
+        {"type": "fx_rate", "id": f"x{number}", "date": day, "base": "EUR", "quote": "USD", "rate": rate}
+        for number, (day, rate) in enumerate([("2026-01-15", "1.22"), ("2026-02-01", "1.25"), ("2026-02-15", "1.28")])
+    ]
+    holder = {"customer": "hooli"} if parent else {}
+    masters = [doc | ({"parent": "hooli"} if parent and doc["type"] == "customer" else {}) for doc in HEAD]
+    hooli = {"type": "customer", "id": "hooli", "name": "Hooli"}
+    cli.post(hooli, *masters, *rates, *(sold(ref, currency=currency) for ref in "IJK"))
+    before = cli.totals()
+
+    def of(amount: str) -> dict[str, Any]:
+        return {} if money == currency else {"paid": f"{int(float(amount)) * 11 // 10}.00"}
+
+    applied = {"invoice": "I", "amount": "100.00", **of("100.00")}
+    cli.post(payment("P", "110.00", "2026-01-20", currency=money, applications=[applied], **holder))
+    for doc in WAYS[way]:
+        party = {"currency": money, **holder, **of(doc["amount"])} if doc["type"] == "application" else {}
+        cli.post({**doc, **party})
+    cli.post(bounced("2026-02-01"))
+    cli.ok("verify")
+    totals = cli.totals()
+    # of a parent's in another currency: what one gained as it passed, the other lost
+    assert totals.pop("fx_gain", 0) == totals.pop("fx_loss", 0) * parent
+    assert totals == before
+    due = {row["invoice"]: row["due"] for row in cli.report("ar-aging", "--as-of", "2026-03-31") if "invoice" in row}
+    assert due == dict.fromkeys("IJK", "100.00")
