@@ -15,6 +15,7 @@ from ledger.between_customers import pass_back, pass_on
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.currencies import clearing_subject
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
+from ledger.fees import require_part_of
 from ledger.money import share, to_minor, to_text
 from ledger.money_accounts import cash_of
 from ledger.parties import is_paid_for_by
@@ -168,8 +169,7 @@ def post_payment(wallets: Wallets, doc: documents.Payment, document_id: int) -> 
         _require_payer(books, doc)
     amount = to_minor(doc.amount, doc.currency)
     fee = 0 if doc.fee is None else to_minor(doc.fee, doc.currency, "fee")
-    if fee > amount:
-        raise Refused("fee", doc.fee, f"expected at most the payment's amount, {doc.amount}")
+    require_part_of(doc.fee, doc.amount, "payment")
     settlements: list[Settlement] = []
     for index, item in enumerate(doc.applications):
         try:

@@ -19,6 +19,7 @@ from ledger.between_customers import rate_of
 from ledger.books import Books, Movement, Source
 from ledger.breakage import break_of_billed
 from ledger.errors import Refused, UnknownReference
+from ledger.fees import require_part_of
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.line_changes import add_change
 from ledger.money import allocate, share, to_minor
@@ -46,6 +47,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     most = left + sum(item.amount - item.points[0] for item in gone)
     require_at_most(amount, most, row.currency, f"what of write-off {doc.write_off} is not recovered")
     rail = cash_of(books, row.entity, row.currency, doc.account, doc.rail)
+    require_part_of(doc.fee, doc.amount, "recovery")
     fee = 0 if doc.fee is None else to_minor(doc.fee, row.currency, "fee")
     fees = [Movement("payment.fee", fee, rail, rail)]
     first = min(amount, left)

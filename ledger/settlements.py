@@ -26,6 +26,7 @@ from ledger.currencies import clearing_subject
 from ledger.dates import LAST_DAY
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.expiry import expired_by
+from ledger.fees import require_charged_of_dispute
 from ledger.grants import Funding
 from ledger.money import to_minor, to_text
 from ledger.money_accounts import cash_named, cash_of
@@ -617,6 +618,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     lost = known.lost(doc.opening)
     if doc.status == "reinstated" or (doc.status == "won" and not disputed and lost):
         undone = _lost_before(books, payment, doc, amount, lost)
+        require_charged_of_dispute(books, source, doc)
         books.post(source, doc.date, movements)
         reached = 0
         for place, of in enumerate(undone):
@@ -633,6 +635,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         )
     require_at_most(amount, disputed, source.currency, f"what of {payment.name} is disputed on {day}")
     if doc.status == "won":
+        require_charged_of_dispute(books, source, doc)
         books.post(source, doc.date, movements)
         won = Movement("dispute.won", amount, rail, subject)
         books.post(source, doc.date, [won], known.returned(doc.opening, amount))

@@ -13,6 +13,7 @@ from ledger import documents
 from ledger.books import HOUSE, HOUSE_REF, Books, Movement
 from ledger.currencies import clearing_subject
 from ledger.errors import ConflictingDocument, InvalidDocument, Refused, UnknownReference
+from ledger.fees import require_charged_of_account
 from ledger.money import share, to_minor
 from ledger.money_accounts import MoneyAccount, find_of
 from ledger.wallets import Wallets
@@ -82,9 +83,11 @@ def _fee(
 
 
 def post_fee(wallets: Wallets, doc: documents.Fee, document_id: int) -> int:
-    """Expense what an account was charged, or take back what came back of it."""
+    """Expense what an account was charged, or take back what came back of it. Raises OverApplication for more than it was charged."""
     account = find_of(wallets.books, doc.account, doc.entity)
     amount = to_minor(doc.amount, account.currency)
+    if doc.returned:
+        require_charged_of_account(wallets.books, account, amount, doc.date)
     _fee(wallets.books, document_id, doc.date, account, amount, returned=doc.returned)
     return HOUSE
 

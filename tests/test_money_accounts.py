@@ -152,6 +152,30 @@ def test_fees_come_back(cli: Cli) -> None:
     assert held(cli) == {"bank": "-8.00"}
 
 
+def test_no_more_of_fees_comes_back_than_was_charged(cli: Cli) -> None:
+    """The bank takes 12.00 on the 10th and keeps 3.00 of a payment on the 15th: 12.00 can come back on the 14th, 15.00 on the 15th."""
+    paid = payment("p", "100.00", "2026-01-15", account="bank", fee="3.00")
+    cli.post(*BASE, fee("f", "2026-01-10", "bank", "12.00"), paid)
+    over = "expected at most 12.00, what fees took of account bank by 2026-01-14 and did not come back"
+    assert f"amount = 12.01 USD: {over}" in cli.refuse(fee("g", "2026-01-14", "bank", "12.01", returned=True))
+    cli.post(fee("g", "2026-01-14", "bank", "5.00", returned=True))
+    assert "expected at most 10.00" in cli.refuse(fee("h", "2026-01-15", "bank", "10.01", returned=True))
+    assert "expected at most 0.00" in cli.refuse(fee("h", "2026-01-09", "bank", "0.01", returned=True))
+    assert "expected at most 0.00" in cli.refuse(fee("h", "2026-01-15", "stripe", "0.01", returned=True))
+    cli.post(fee("h", "2026-01-15", "bank", "10.00", returned=True))
+    assert held(cli) == {"bank": "100.00"}
+    assert "processing_fees" not in cli.totals()
+
+
+def test_a_recoverys_fee_is_at_most_what_it_brings(cli: Cli) -> None:
+    off = {"type": "write_off", "id": "w", "invoice": "J", "date": "2026-02-01", "reason": "gone", "approved_by": "ann"}
+    cli.post(*BASE, invoice("J", "2026-01-02", one_time("50.00")), off)
+    got = {"type": "recovery", "id": "r", "write_off": "w", "date": "2026-02-10", "account": "bank", "amount": "40.00"}
+    assert "fee = 41.00: expected at most the recovery's amount, 40.00" in cli.refuse({**got, "fee": "41.00"})
+    cli.post({**got, "fee": "40.00"})
+    assert held(cli) == {"bank": "0.00"}
+
+
 def test_an_account_below_zero_is_watched(cli: Cli) -> None:
     """A payout of 99,999.00 from an account that holds nothing is seen; an overdraft is none; what comes late heals it."""
     cli.post(*BASE, account("loan", overdraft=True), transfer("t", "2026-01-09", "loan", "bank", "50.00"))

@@ -78,7 +78,7 @@ BASE: list[Document] = [
     {"type": "credit_note", "id": "CN6", "invoice": "I6", "date": "2026-01-22", "lines": [{"line": "1", "amount": "30.00"}]},
     {"type": "credit_note", "id": "CNO", **PARTY, "date": "2026-01-22", "lines": [{"product": "seats", "amount": "5.00", "tax_codes": ["VAT"]}]},
     {"type": "refund", "id": "R6", "payment": "P6", "date": "2026-01-23", "amount": "20.00"},
-    {"type": "dispute", "id": "D6", "payment": "P6", "date": "2026-01-24", "amount": "9.00", "status": "opened"},
+    {"type": "dispute", "id": "D6", "payment": "P6", "date": "2026-01-24", "amount": "9.00", "status": "opened", "fee": "1.00"},
     {"type": "dispute", "id": "D6/lost", "payment": "P6", "date": "2026-01-25", "amount": "9.00", "status": "lost", "opening": "D6"},
     {"type": "recovery", "id": "RC", "write_off": "W", "date": "2026-01-27", "rail": "wire", "amount": "10.00"},
     {"type": "recovery", "id": "RCB", "write_off": "W", "date": "2026-01-29", "rail": "wire", "amount": "4.00"},

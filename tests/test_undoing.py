@@ -219,7 +219,7 @@ def test_disputes_of_one_payment_are_told_apart(cli: Cli) -> None:
     )
     opened = (
         {**dispute("opened", "30.00", "2026-01-20"), "id": "D1"},
-        {**dispute("opened", "50.00", "2026-01-21"), "id": "D2"},
+        {**dispute("opened", "50.00", "2026-01-21"), "id": "D2", "fee": "30.00"},
     )
     cli.post(*opened)
     lost = {**dispute("lost", "50.00", "2026-02-01", opening="D2"), "id": "L"}
@@ -236,7 +236,34 @@ def test_disputes_of_one_payment_are_told_apart(cli: Cli) -> None:
     cli.post({**back, "id": "X", "amount": "30.00"}, {**dispute("won", "30.00", "2026-02-12", opening="D1"), "id": "Y"})
     cli.ok("verify")
     totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
-    assert totals == {"cash": "130.00", "deferred_revenue": "100.00", "processing_fees": "-30.00"}
+    assert totals == {"cash": "100.00", "deferred_revenue": "100.00"}
+
+
+def test_no_more_of_a_fee_comes_back_than_was_charged(cli: Cli) -> None:
+    """D1 is charged 15.00 and, lost, 5.00; D2 nothing: of D1's 20.00 come back 12.00 and then 8.00, of D2's none."""
+    cli.post(
+        *HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00")),
+        {**dispute("opened", "30.00", "2026-01-20"), "id": "D1", "fee": "15.00"},
+        {**dispute("opened", "50.00", "2026-01-21"), "id": "D2"},
+        {**dispute("lost", "30.00", "2026-02-01", opening="D1"), "id": "L", "fee": "5.00"},
+    )  # fmt: skip
+    back = {**dispute("reinstated", "10.00", "2026-02-10", opening="D1"), "id": "B"}
+    said = "fee_refund = 20.01 USD: expected at most 20.00, what fees were charged of dispute D1 by 2026-02-10 and did not come back"
+    assert said in cli.refuse({**back, "fee_refund": "20.01"})
+    won = {**dispute("won", "50.00", "2026-02-11"), "id": "W"}
+    assert "expected at most 0.00, what fees were charged of dispute D2" in cli.refuse(
+        {**won, "opening": "D2", "fee_refund": "0.01"}
+    )
+    cli.post({**back, "fee_refund": "12.00"})
+    # one that names no opening is of whichever
+    assert "expected at most 8.00, what fees were charged of payment P by 2026-02-11" in cli.refuse(
+        {**won, "fee_refund": "8.01"}
+    )
+    cli.post({**won, "fee_refund": "8.00"})
+    assert "expected at most 0.00" in cli.refuse({**back, "id": "C", "date": "2026-02-09", "fee_refund": "0.01"})
+    cli.ok("verify")
+    totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+    assert totals == {"cash": "80.00", "deferred_revenue": "100.00", "disputes": "20.00"}
 
 
 def test_a_part_that_is_won_back_is_what_it_says(cli: Cli) -> None:
