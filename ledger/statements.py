@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -22,12 +24,13 @@ ESCALATION = {
 def statement(connection: Connection, filters: Filters) -> Report:
     """Each customer's account: what invoices charge, what payments and credits settle, and the balance after each.
 
-    The balance is receivables less the customer's unapplied money; money moved between the two does not show.
+    The balance is receivables less the customer's unapplied money; money moved between the two does not show. What went back of what
+    an invoice was paid with, or came in for what was written off, is both charged and settled: nothing is due for it.
     """
     source, parameters = sides(replace(filters, since=None), "accounts_receivable", "customer_balance")
     rows = connection.execute(
         text(
-            f"select c.ref as customer, x.entity, x.currency, x.effective_on, d.type, d.ref,"
+            f"select c.ref as customer, x.entity, x.currency, x.effective_on, d.type, d.ref, d.document_id,"
             f" sum(x.sign * x.amount)::bigint as net "
             f"from ({source}) x join customer c using (customer_id) join entry e using (customer_id, entry_id) "
             # a run's document, such as a revaluation, is the house's
@@ -36,11 +39,12 @@ def statement(connection: Connection, filters: Filters) -> Report:
             f"order by 1, 2, 3, 4, sum(x.sign * x.amount) < 0, d.document_id"
         ),
         parameters,
-    )
+    ).all()
+    both = _both_ways(connection, filters)
     found: list[dict[str, Any]] = []
     balances: dict[tuple[str, str, str], int] = {}
     opened: set[tuple[str, str, str]] = set()
-    for row in rows:
+    for row in _with_both(rows, both):
         place = (row.customer, row.entity, row.currency)
         before = balances.get(place, 0)
         balances[place] = before + row.net
@@ -55,8 +59,8 @@ def statement(connection: Connection, filters: Filters) -> Report:
             | {
                 "date": row.effective_on,
                 "document": row.ref.replace(":", " ", 1) if row.type == BESIDE else f"{row.type} {row.ref}",
-                "charged": max(row.net, 0),
-                "settled": max(-row.net, 0),
+                "charged": max(row.net, 0) + row.both,
+                "settled": max(-row.net, 0) + row.both,
                 "balance": balances[place],
             }
         )
@@ -81,6 +85,83 @@ def statement(connection: Connection, filters: Filters) -> Report:
         for (customer, entity, currency), balance in sorted(balances.items())
     )
     return Report("statement", "Statements of account", columns, tuple(found), totals, sums=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What a document made of what a customer owes on a day, and what it both charged and settled beside."""
+
+    customer: str
+    entity: str
+    currency: str
+    effective_on: date
+    type: str
+    ref: str
+    document_id: int
+    net: int
+    both: int = 0
+
+    @property
+    def of(self) -> tuple[str, str, str, int]:
+        """Whose it is, where, and of which document."""
+        return (self.customer, self.entity, self.currency, self.document_id)
+
+
+# What moves money of invoices that stay paid, or were written off.
+_BOTH_WAYS = ["refund", "refund_reversal", "dispute", "recovery", "payment_reversal", BESIDE]
+
+
+def _both_ways(connection: Connection, filters: Filters) -> list[_Moved]:
+    """What documents gave back of money that lay on invoices, or brought for them, while what is due of these stayed: on their first day."""
+    narrowed = "".join(
+        f" and {clause}"
+        for clause, value in (
+            ("c.ref = :customer", filters.customer), ("u.entity = :entity", filters.entity), ("u.currency = :currency", filters.currency),
+        ) if value is not None
+    )  # fmt: skip
+    rows: Sequence[Any] = connection.execute(
+        text(
+            "with moved as ("
+            " select u.customer_id, c.ref as customer, u.entity, u.currency, d.type, d.ref, d.document_id, -sum(u.amount_minor)::bigint as went"
+            " from money_use u join customer c using (customer_id) join document d using (customer_id, document_id)"
+            f" where d.type = any(:types){narrowed} group by 1, 2, 3, 4, 5, 6, 7 having sum(u.amount_minor) <> 0)"
+            " select m.customer, m.entity, m.currency, x.effective_on, m.type, m.ref, m.document_id, m.went, x.net from moved m"
+            " join lateral (select min(e.effective_on) as effective_on, coalesce(sum(case when a.account_id = p.debit_account then p.amount"
+            "   when a.account_id = p.credit_account then -p.amount end), 0)::bigint as net"
+            "  from entry e join posting p using (customer_id, entry_id) left join account a on a.customer_id = p.customer_id"
+            "   and a.account_id in (p.debit_account, p.credit_account) and a.role in ('accounts_receivable', 'customer_balance')"
+            "   and a.entity = m.entity and a.currency = m.currency"
+            "  where e.customer_id = m.customer_id and e.document_id = m.document_id"
+            "   and (cast(:known_at as timestamptz) is null or e.posted_at <= :known_at)) x on x.effective_on is not null"
+        ),
+        {
+            "types": _BOTH_WAYS, "customer": filters.customer, "entity": filters.entity, "currency": filters.currency,
+            "known_at": filters.known_at,
+        },
+    ).all()  # fmt: skip
+    found = []
+    for row in rows:
+        rest = row.net - row.went  # what it charged, or settled below zero, beside the money
+        both = min(abs(row.went), abs(rest)) if (row.went < 0) != (rest < 0) else 0
+        if both and (filters.as_of is None or row.effective_on <= filters.as_of):
+            place = (row.customer, row.entity, row.currency, row.effective_on)
+            found.append(_Moved(*place, row.type, row.ref, row.document_id, 0, both))
+    return found
+
+
+def _with_both(rows: Sequence[Any], both: Sequence[_Moved]) -> list[_Moved]:
+    """The lines of statements, each with what its document both charged and settled; in the order of their days."""
+    left = {(*one.of, one.effective_on): one for one in both}
+    found = []
+    for row in rows:
+        line = _Moved(*row)
+        beside = left.pop((*line.of, line.effective_on), None)
+        found.append(line if beside is None else replace(line, both=beside.both))
+    found += left.values()
+    # of a day what charges first, as it came
+    return sorted(
+        found, key=lambda one: (one.customer, one.entity, one.currency, one.effective_on, one.net < 0, one.document_id)
+    )
 
 
 def dunning(connection: Connection, filters: Filters) -> Report:

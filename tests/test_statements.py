@@ -40,6 +40,41 @@ def test_a_statement_ends_in_what_is_owed(cli: Cli) -> None:
     assert [r["balance"] for r in cli.report("statement", "--from", "2026-04-01")] == ["25.00"]
 
 
+def test_a_statement_shows_what_went_back_of_what_was_paid(cli: Cli) -> None:
+    """Of the 100.00 that paid I 40.00 are refunded, 60.00 lost and 10.00 of these won back; of J's 50.00, written off, 30.00 come in.
+
+    I stays paid and nothing of J is due: each is charged and settled alike, and the balance stays.
+    """
+    cli.post(
+        *parties(),
+        invoice("I", "2026-02-02", one_time("100.00")), payment("P", "100.00", "2026-02-03", ("I", "100.00")),
+        {"type": "refund", "id": "R", "payment": "P", "date": "2026-02-06", "amount": "40.00", "fee": "0.30"},
+        {"type": "dispute", "id": "D", "payment": "P", "date": "2026-02-07", "amount": "60.00", "status": "opened", "fee": "15.00"},
+        {"type": "dispute", "id": "L", "payment": "P", "date": "2026-02-08", "amount": "60.00", "status": "lost"},
+        {"type": "dispute", "id": "B", "payment": "P", "date": "2026-02-09", "amount": "10.00", "status": "reinstated"},
+        invoice("J", "2026-02-10", one_time("50.00")),
+        {"type": "write_off", "id": "W", "invoice": "J", "date": "2026-02-11", "reason": "gone", "approved_by": "c"},
+        {"type": "recovery", "id": "C", "write_off": "W", "date": "2026-02-12", "rail": "wire", "amount": "30.00"},
+        payment("U", "20.00", "2026-02-13"),
+        {"type": "refund", "id": "V", "payment": "U", "date": "2026-02-14", "amount": "5.00"},
+    )  # fmt: skip
+    rows = cli.report("statement", "--customer", "globex")
+    assert [(r["document"], r["charged"], r["settled"], r["balance"]) for r in rows] == [
+        ("invoice I", "100.00", "0.00", "100.00"),
+        ("payment P", "0.00", "100.00", "0.00"),
+        ("refund R", "40.00", "40.00", "0.00"),
+        ("dispute L", "60.00", "60.00", "0.00"),
+        ("dispute B", "10.00", "10.00", "0.00"),
+        ("invoice J", "50.00", "0.00", "50.00"),
+        ("write_off W", "0.00", "50.00", "0.00"),
+        ("recovery C", "30.00", "30.00", "0.00"),
+        ("payment U", "0.00", "20.00", "-20.00"),
+        ("refund V", "5.00", "0.00", "-15.00"),
+    ]
+    later = cli.report("statement", "--from", "2026-02-08", "--as-of", "2026-02-08")
+    assert [(r["document"], r["charged"]) for r in later] == [("dispute L", "60.00")]
+
+
 def test_reminders_escalate_with_age(cli: Cli) -> None:
     _books(cli)
     rows = cli.report("dunning", "--as-of", "2026-02-20")
