@@ -327,9 +327,9 @@ def _tasks(
         ),
         (
             not unapplied,
-            f"{grouped(unapplied, entity.currency)} {entity.currency} received and not applied"
+            f"{grouped(unapplied, entity.currency)} {entity.currency} of customers' money and goodwill not applied"
             if unapplied
-            else "All money received is applied",
+            else "All of customers' money and goodwill is applied",
             url_for("pages.ledger_account", entity=entity.entity, role="customer_balance", as_of=as_of),
         ),
         (
