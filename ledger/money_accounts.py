@@ -164,7 +164,10 @@ def money_accounts(connection: Connection, filters: Filters) -> Report:
         Column("held", "Held", "amount"), Column("below_zero", "Below zero from", "date"),
     )  # fmt: skip
     found = tuple(
-        {key: getattr(row, key) for key in ("account", "name", "entity", "kind", "currency", "opening", "came", "went", "held")}
+        {
+            key: getattr(row, key)
+            for key in ("account", "name", "entity", "kind", "currency", "opening", "came", "went", "held")
+        }
         | {"below_zero": below.get(row.account)}
         for row in rows
     )
