@@ -615,9 +615,8 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     known = _disputes_of(books, source, doc)
     if doc.opening is not None:
         disputed = min(disputed, known.open_of(doc.opening))
-    lost = known.lost(doc.opening)
-    if doc.status == "reinstated" or (doc.status == "won" and not disputed and lost):
-        undone = _lost_before(books, payment, doc, amount, lost)
+    if doc.status == "reinstated" or (doc.status == "won" and not disputed and known.lost(doc.opening)):
+        undone = _lost_before(books, payment, doc, amount, known)
         require_charged_of_dispute(books, source, doc)
         books.post(source, doc.date, movements)
         reached = 0
@@ -629,8 +628,8 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         return source.customer.customer_id
     if not disputed:
         raise Refused(
-            payment.field,
-            payment.ref,
+            payment.field if doc.opening is None else "opening",
+            payment.ref if doc.opening is None else doc.opening,
             f"expected one of which something is disputed on {day}{known.told()}",
         )
     require_at_most(amount, disputed, source.currency, f"what of {payment.name} is disputed on {day}")
@@ -659,19 +658,58 @@ class _Disputed:
     rows: Sequence[Any]
     currency: str
 
-    def _sum(self, opening: str, *status: str) -> int:
-        of = [row for row in self.rows if row.status in status and opening in {row.ref, row.opening}]
-        return sum(to_minor(documents.decimal_of(row.amount), self.currency) for row in of)
+    def _named(self, opening: str, *status: str) -> int:
+        return sum(self._amount(row) for row in self.rows if row.opening == opening and row.outcome in status)
+
+    def _closed(self, opening: str) -> int:
+        """What of a dispute documents that name it won, or lost: what of it came back had been lost, said of it or not."""
+        return self._named(opening, "won") + max(self._named(opening, "lost"), self._named(opening, "reinstated"))
+
+    def _of(self, opening: str, *, first: bool) -> dict[int, int]:
+        """What of each document that names no dispute is of one: as much as can be, or as little as must be, as others were opened by then."""
+        opened = {row.ref: row for row in self.rows if row.status == "opened"}
+        there = {ref: max(self._amount(row) - self._closed(ref), 0) for ref, row in opened.items()}
+        # what came back of a dispute by its name, and was lost without it
+        told = {ref: max(self._named(ref, "reinstated") - self._named(ref, "lost"), 0) for ref in opened}
+        found: dict[int, int] = {}
+        for row in self.rows:
+            if row.opening is not None or row.outcome not in ("won", "lost"):
+                continue
+            left = self._amount(row)
+            known = {ref for ref, of in opened.items() if of.dated_on <= row.dated_on}
+            for ref in sorted(known, key=lambda ref: ref != opening):
+                part = min(left, told[ref]) if row.outcome == "lost" else 0
+                told[ref] -= part
+                left -= part
+                found[row.document_id] = found.get(row.document_id, 0) + part * (ref == opening)
+            for ref in sorted(known, key=lambda ref: (ref == opening) != first):
+                part = min(left, there[ref])
+                there[ref] -= part
+                left -= part
+                found[row.document_id] += part * (ref == opening)
+        return found
 
     def open_of(self, opening: str) -> int:
-        """What of a dispute is open. Raises UnknownReference for one that is none of the payment's."""
-        if not any(row.ref == opening and row.status == "opened" for row in self.rows):
+        """What of a dispute can be open. Raises UnknownReference for one that is none of the payment's."""
+        own = next((row for row in self.rows if row.ref == opening and row.status == "opened"), None)
+        if own is None:
             raise UnknownReference("opening", opening, "expected the id of a dispute of this payment that was opened")
-        return self._sum(opening, "opened") - self._sum(opening, "won", "lost")
+        told = max(self._named(opening, "reinstated") - self._named(opening, "lost"), 0)
+        others = max(sum(self._of(opening, first=False).values()) - told, 0)
+        return max(self._amount(own) - self._closed(opening) - others, 0)
 
-    def lost(self, opening: str | None) -> list[Any]:
-        """Those that were lost; of one that was opened by a document."""
-        return [row for row in self.rows if row.status == "lost" and opening in (None, row.opening)]
+    def lost(self, opening: str | None) -> list[tuple[Any, int]]:
+        """Those that were lost, with what of each is of the dispute that was opened by a document, or of any."""
+        lost = [row for row in self.rows if row.outcome == "lost"]
+        if opening is None:
+            return [(row, self._amount(row)) for row in lost]
+        most = self._of(opening, first=True)
+        named = [(row, self._amount(row)) for row in lost if row.opening == opening]
+        return named + [(row, most[row.document_id]) for row in lost if most.get(row.document_id)]
+
+    def came_back(self, opening: str | None) -> int:
+        """What came back of what was lost of a dispute, by documents that name it."""
+        return 0 if opening is None else self._named(opening, "reinstated")
 
     def returned(self, opening: str | None, amount: int, before: int = 0) -> Undoing:
         """That an amount comes back of what was let go when disputes were opened; those that one is of, where it says so.
@@ -696,11 +734,17 @@ class _Disputed:
 
 
 def _disputes_of(books: Books, source: Source, doc: documents.Dispute) -> _Disputed:
+    books.flush()
     rows = books.connection.execute(
         text(
-            "select document_id, ref, dated_on, body::json ->> 'status' as status, body::json ->> 'amount' as amount,"
-            " body::json ->> 'opening' as opening from document where customer_id = :customer_id"
-            " and type = 'dispute' and body::json ->> :named = :ref order by dated_on, document_id"
+            "select document_id, ref, dated_on, status, amount, opening,"
+            # one that was won after it was lost took nothing out of disputed funds
+            " case when status = 'won' and not exists (select from entry e join posting p using (customer_id, entry_id)"
+            "   join rule r on r.number = p.rule and r.code = 'dispute.won' where e.customer_id = x.customer_id and e.document_id = x.document_id)"
+            "  then 'reinstated' else status end as outcome from ("
+            "  select customer_id, document_id, ref, dated_on, body::json ->> 'status' as status, body::json ->> 'amount' as amount,"
+            "   body::json ->> 'opening' as opening from document where customer_id = :customer_id"
+            "   and type = 'dispute' and body::json ->> :named = :ref) x order by dated_on, document_id"
         ),
         {"customer_id": source.customer.customer_id, "named": doc.money[0], "ref": doc.money[1]},
     ).all()
@@ -708,17 +752,22 @@ def _disputes_of(books: Books, source: Source, doc: documents.Dispute) -> _Dispu
 
 
 def _lost_before(
-    books: Books, payment: _Payment, doc: documents.Dispute, amount: int, lost: Sequence[Any]
+    books: Books, payment: _Payment, doc: documents.Dispute, amount: int, known: _Disputed
 ) -> list[Undone]:
     """The lost disputes that are won after all: one of which just so much did not come back yet, one that is large enough, else several."""
     source = payment.source
     found = []
-    for row in lost:
+    lost = known.lost(doc.opening)
+    for row, most in lost:
         whole = to_minor(documents.decimal_of(row.amount), source.currency)
         before = uses.undone_of(books, source, row.document_id, payment.document_id)
         if row.dated_on <= doc.date and before < whole:
-            found.append(Undone(row.document_id, "dispute", payment.document_id, whole, (before, whole)))
-    most = sum(of.points[1] - of.points[0] for of in found)
+            points = (before, min(before + most, whole))
+            found.append(Undone(row.document_id, "dispute", payment.document_id, whole, points))
+    most = min(
+        sum(of.points[1] - of.points[0] for of in found),
+        max(sum(most for _, most in lost) - known.came_back(doc.opening), 0),
+    )
     require_at_most(
         amount,
         most,
@@ -728,8 +777,8 @@ def _lost_before(
     found.sort(key=lambda of: (of.points[1] - of.points[0] != amount, of.points[1] - of.points[0] < amount))
     undone = []
     for of in found:
-        before, whole = of.points
-        part = min(whole - before, amount)
+        before, reach = of.points
+        part = min(reach - before, amount)
         if part:
             undone.append(replace(of, points=(before, before + part)))
             amount -= part

@@ -359,3 +359,64 @@ def test_across_currencies_undone_twice_leaves_nothing(cli: Cli, kind: str, amou
     left = {"cash": "108.00", "customer_balance": "108.00"} if last == "unapplication" else {}
     totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
     assert totals == {"accounts_receivable": "100.00", **left, "deferred_revenue": "100.00"}
+
+
+def _of(ref: str, status: str, amount: str, day: str, opening: str | None = None) -> dict[str, Any]:
+    return dispute(status, amount, day) | {"id": ref} | ({} if opening is None else {"opening": opening})
+
+
+def test_a_dispute_that_was_lost_without_its_name_is_not_lost_again(cli: Cli) -> None:
+    """D1 of 40.00 is lost, unnamed, before D2 of 50.00 is opened: it is D1's, which is not open, and D2's 50.00 are there."""
+    cli.post(
+        *HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00"))
+    )
+    cli.post(_of("D1", "opened", "40.00", "2026-02-01"), _of("L1", "lost", "40.00", "2026-02-02"))
+    cli.post(_of("D2", "opened", "50.00", "2026-02-03"))
+    for status in ("lost", "won"):
+        said = cli.refuse(_of("X", status, "40.01", "2026-02-04", "D1"))
+        assert (
+            "opening = D1: expected one of which something is disputed" if status == "lost" else "at most 40.00"
+        ) in said
+    cli.post(_of("W1", "reinstated", "40.00", "2026-02-05", "D1"))
+    assert "expected at most 0.00" in cli.refuse(_of("X", "reinstated", "0.01", "2026-02-06", "D1"))
+    cli.post(_of("L2", "lost", "50.00", "2026-02-06", "D2"))
+    totals = cli.totals()
+    assert (totals["cash"], totals.get("disputed_funds"), totals["disputes"]) == (50, None, 50)
+    cli.post(_of("W2", "won", "50.00", "2026-02-07", "D2"))
+    cli.ok("verify")
+    assert cli.totals() == {"cash": 100, "revenue": 100} or cli.totals() == {"cash": 100, "deferred_revenue": 100}
+
+
+def test_what_names_no_dispute_is_of_those_that_may_be_its(cli: Cli) -> None:
+    """Of D1 and D2 of 40.00 each one is lost, unnamed: as D1 is lost by its name next, it was D2. Won, it was nothing that is open."""
+    cli.post(
+        *HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00"))
+    )
+    cli.post(_of("D1", "opened", "40.00", "2026-02-01"), _of("D2", "opened", "40.00", "2026-02-01"))
+    cli.post(_of("L", "lost", "40.00", "2026-02-02"), _of("L1", "lost", "40.00", "2026-02-03", "D1"))
+    assert "opening = D2: expected one of which something is disputed" in cli.refuse(
+        _of("X", "lost", "40.00", "2026-02-04", "D2")
+    )
+    cli.post(_of("W2", "reinstated", "40.00", "2026-02-05", "D2"), _of("W", "won", "40.00", "2026-02-05"))
+    cli.post(_of("D3", "opened", "50.00", "2026-02-06"), _of("L3", "lost", "50.00", "2026-02-07", "D3"))
+    cli.post(_of("W3", "reinstated", "50.00", "2026-02-08", "D3"))
+    cli.ok("verify")
+    assert cli.totals()["cash"] == 100
+    assert "disputes" not in cli.totals()
+
+
+def test_one_that_was_opened_again_by_name_is_what_was_lost_without(cli: Cli) -> None:
+    """D1 of 40.00 and D2 of 50.00: 50.00 are lost unnamed, 40.00 come back of D1, so these were D1's: 10.00 were D2's, 40.00 are open of it."""
+    cli.post(
+        *HEAD, invoice("I", "2026-01-05", one_time("100.00")), payment("P", "100.00", "2026-01-10", ("I", "100.00"))
+    )
+    cli.post(_of("D1", "opened", "40.00", "2026-02-01"), _of("D2", "opened", "50.00", "2026-02-01"))
+    cli.post(_of("L", "lost", "50.00", "2026-02-02"))
+    assert "expected at most 40.00" in cli.refuse(_of("X", "reinstated", "40.01", "2026-02-03", "D1"))
+    cli.post(_of("W1", "reinstated", "40.00", "2026-02-03", "D1"))
+    assert "opening = D1: expected one of which something is disputed" in cli.refuse(
+        _of("X", "lost", "0.01", "2026-02-04", "D1")
+    )
+    cli.post(_of("L2", "lost", "40.00", "2026-02-04", "D2"), _of("W2", "reinstated", "50.00", "2026-02-05", "D2"))
+    cli.ok("verify")
+    assert (cli.totals()["cash"], cli.totals().get("disputes")) == (100, None)
