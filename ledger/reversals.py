@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -127,9 +128,7 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     first = min(item.on_day for item in found)
     amounts = {item.money_id: (item.amount, item.paid) for item in found}
     if kind == "application":
-        for money_id, amount, paid in _taken_off(books, row.customer_id, str(ref)):
-            put, brought = amounts.get(money_id, (0, 0))
-            amounts[money_id] = max(put - amount, 0), max(brought - paid, 0)
+        amounts = _still_there(books, str(invoice), {n for item in found for n in item.documents})
     return _Put(
         f"{kind} {ref}",
         row.customer,
@@ -144,18 +143,94 @@ def _put_by(books: Books, doc: documents.Unapplication) -> _Put:
     )
 
 
-def _taken_off(books: Books, customer_id: int, application: str) -> list[tuple[int, int, int]]:
-    """What other documents took off again of what an application had put onto an invoice, by money."""
+@dataclass(slots=True)
+class _There:
+    """What of one money lies on an invoice: what an application put there, of what came in, and what others did.
+
+    `went` is what of it other documents than unapplications took, and may put there again.
+    """
+
+    own: int = 0
+    paid: int = 0
+    others: int = 0
+    went: list[tuple[int, int]] = field(default_factory=list)
+
+    def put(self, amount: int, paid: int) -> None:
+        """The application puts money there: what no unapplication of it takes off."""
+        self.own += amount
+        self.paid += paid
+
+    def take(self, amount: int, *, comes_back: bool) -> None:
+        """Another document takes money off: what others put there first, and of the application's what is more."""
+        more = min(max(amount - max(self.others, 0), 0), self.own)
+        self.others -= amount - more
+        if more:
+            paid = share(self.paid, more, self.own)
+            self.own -= more
+            self.paid -= paid
+            if comes_back:
+                self.went.append((more, paid))
+
+    def come(self, amount: int, *, again: bool) -> None:
+        """Another document puts money there: what had gone lies there again."""
+        lacking = min(max(-self.others, 0), amount)
+        self.others += lacking
+        amount -= lacking
+        while again and self.went and amount:
+            gone, paid = self.went.pop()
+            part = min(gone, amount)
+            own = share(paid, part, gone)
+            self.put(part, own)
+            amount -= part
+            if part < gone:
+                self.went.append((gone - part, paid - own))
+        self.others += amount
+
+
+def _still_there(books: Books, invoice: str, own: Collection[int]) -> dict[int, tuple[int, int]]:
+    """What of an application's money may lie on its invoice yet, by money: less what was taken off that no other put there.
+
+    Whichever document took it off, by its name or not.
+    """
     rows = books.connection.execute(
         text(
-            "select u.money_id, -sum(u.amount_minor)::bigint as amount, -sum(u.paid_minor)::bigint as paid from document d"
-            " left join document_key b on b.type = 'beside' and b.ref = 'unapplication:' || d.ref"
-            " join money_use u on u.document_id in (d.document_id, b.document_id) and u.invoice_id <> 0 and u.amount_minor < 0"
-            " where d.customer_id = :customer_id and d.type = 'unapplication' and d.body::json ->> 'application' = :application group by 1"
+            "select u.money_id, u.document_id, u.amount_minor as amount, u.paid_minor as paid, coalesce(o.type, d.type) as type, coalesce(o.ref, d.ref) as ref,"
+            " coalesce(o.body, d.body)::json ->> 'application' as application from document_key k"
+            " join money_use u on u.customer_id = k.customer_id and u.invoice_id = k.document_id"
+            " left join document d on d.customer_id in (u.customer_id, 0) and d.document_id = u.document_id"
+            # of money of another customer's, the document that it stands beside
+            " left join document_key b on d.type = 'beside' and b.type = split_part(d.ref, ':', 1)"
+            "  and b.ref = substr(d.ref, strpos(d.ref, ':') + 1)"
+            " left join document o on o.customer_id = b.customer_id and o.document_id = b.document_id"
+            " where k.type = 'invoice' and k.ref = :invoice order by u.on_day, u.use_id"
         ),
-        {"customer_id": customer_id, "application": application},
+        {"invoice": invoice},
     )
-    return [(row.money_id, row.amount, row.paid) for row in rows]
+    found = rows.all()
+    # what is taken off by an application's name is what that put there
+    named: defaultdict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+    for row in found:
+        if row.application is not None and row.type == "unapplication":
+            taken = named[row.money_id, row.application]
+            taken[0] -= row.amount
+            taken[1] -= row.paid
+    there: defaultdict[int, _There] = defaultdict(_There)
+    for row in found:
+        of = there[row.money_id]
+        amount, paid = row.amount, row.paid
+        if amount > 0 or paid > 0:
+            if row.type == "application":
+                taken = named[row.money_id, row.ref]
+                gone = min(max(taken[0], 0), amount), min(max(taken[1], 0), paid)
+                amount, paid = amount - gone[0], paid - gone[1]
+                named[row.money_id, row.ref] = [taken[0] - gone[0], taken[1] - gone[1]]
+            if row.document_id in own:
+                of.put(amount, paid)
+            else:
+                of.come(amount, again=row.type not in ("application", "payment"))
+        elif row.application is None or row.type != "unapplication":
+            of.take(-amount, comes_back=row.type != "unapplication")
+    return {money_id: (of.own, of.paid) for money_id, of in there.items() if of.own or of.paid}
 
 
 def post_payment_reversal(wallets: Wallets, doc: documents.PaymentReversal, document_id: int) -> int:

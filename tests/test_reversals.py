@@ -237,3 +237,60 @@ def test_what_left_an_invoice_later_is_undone_on_its_day(
     assert totals == before
     due = {row["invoice"]: row["due"] for row in cli.report("ar-aging", "--as-of", "2026-03-31") if "invoice" in row}
     assert due == dict.fromkeys("IJK", "100.00")
+
+
+def test_what_another_put_there_is_not_taken_off(cli: Cli) -> None:
+    """A puts 50.00 onto I, they come off without a word of A, X puts them there again: nothing of A's lies there, all of X's does."""
+    cli.post(
+        *HEAD, sold("I", "50.00"), payment("P", "50.00", "2026-01-11"), application("A", "50.00", "2026-01-12", "I")
+    )
+    cli.post(unapplied("2026-01-13", payment="P", invoice="I"), application("X", "50.00", "2026-01-13", "I"))
+    said = cli.refuse({**unapplied("2026-01-13", application="A"), "id": "V"})
+    assert "amount = all: expected at most 0.00, what of application A lies on invoice I" in said
+    cli.post({**unapplied("2026-01-14", application="X"), "id": "V"})
+    assert _totals(cli)["accounts_receivable"] == "50.00"
+
+
+def test_what_a_note_took_and_its_void_brought_back_is_the_application_s(cli: Cli) -> None:
+    """A puts 50.00 onto I, a note of 20.00 takes as much off: 30.00 are left of it; once the note is void, 50.00 again."""
+    cli.post(
+        *HEAD, sold("I", "50.00"), payment("P", "50.00", "2026-01-11"), application("A", "50.00", "2026-01-12", "I")
+    )
+    cli.post(credit_note("N", "2026-01-13", "20.00"))
+    said = cli.refuse({**unapplied("2026-01-14", application="A", amount="30.01"), "id": "V"})
+    assert "expected at most 30.00, what of application A lies on invoice I" in said
+    cli.post({"type": "credit_note_void", "id": "NV", "credit_note": "N", "date": "2026-01-15", "reason": "x"})
+    cli.post({**unapplied("2026-01-16", application="A"), "id": "V"})
+    assert _totals(cli)["accounts_receivable"] == "50.00"
+
+
+def test_what_was_taken_off_of_two_is_of_either(cli: Cli) -> None:
+    """A puts 30.00 onto I, X 20.00, and 40.00 are taken off by the payment: 10.00 of either come off yet, and no more."""
+    cli.post(*HEAD, sold("I", "50.00"), payment("P", "50.00", "2026-01-11"))
+    cli.post(application("A", "30.00", "2026-01-12", "I"), application("X", "20.00", "2026-01-12", "I"))
+    cli.post(unapplied("2026-01-13", payment="P", invoice="I", amount="40.00"))
+    for ref in ("A", "X"):
+        said = cli.refuse({**unapplied("2026-01-14", application=ref, amount="10.01"), "id": "V"})
+        assert f"expected at most 10.00, what of application {ref} lies on invoice I" in said
+    # what is put there next is neither's
+    cli.post(application("Z", "40.00", "2026-01-14", "I"))
+    cli.post({**unapplied("2026-01-15", application="A", amount="10.00"), "id": "V"})
+    for ref in ("A", "X"):
+        assert "expected at most 0.00" in cli.refuse({**unapplied("2026-01-16", application=ref), "id": "W"})
+    cli.post({**unapplied("2026-01-16", application="Z"), "id": "W"})
+    assert _totals(cli)["accounts_receivable"] == "50.00"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_a_refund_took_and_brought_back_is_the_application_s(cli: Cli, named: bool) -> None:
+    cli.post(
+        *HEAD, sold("I", "50.00"), payment("P", "50.00", "2026-01-11"), application("A", "50.00", "2026-01-12", "I")
+    )
+    cli.post(refund("30.00", "2026-01-13") | ({"invoice": "I"} if named else {}))
+    said = cli.refuse({**unapplied("2026-01-14", application="A", amount="20.01"), "id": "V"})
+    assert "expected at most 20.00, what of application A lies on invoice I" in said
+    cli.post({"type": "refund_reversal", "id": "RR", "refund": "R", "date": "2026-01-15", "reason": "closed"})
+    cli.post({**unapplied("2026-01-16", application="A"), "id": "V"})
+    assert _totals(cli) == {
+        "accounts_receivable": "50.00", "cash": "50.00", "customer_balance": "50.00", "deferred_revenue": "50.00",
+    }  # fmt: skip
