@@ -58,6 +58,31 @@ def test_documents_post_all_or_none(client: FlaskClient) -> None:
     assert client.get("/v1/entries").json == {"entries": [], "next": None}
 
 
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("as_of=foo", {"field": "as_of", "value": "foo", "expected": "expected a date such as 2026-01-31"}),
+        ("bogus=1", {"field": "bogus", "value": "1", "expected": "expected no field of this name"}),
+    ],
+)
+def test_a_wrong_query_is_a_list_of_problems(client: FlaskClient, query: str, problem: dict[str, str]) -> None:
+    answer = client.get(f"/v1/reports/trial-balance?{query}")
+    assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
+    assert answer.json["problems"] == [problem]
+
+
+def test_a_wrong_body_is_a_list_of_problems(client: FlaskClient) -> None:
+    answer = client.post("/v1/periods/us", json={"month": "2026-01", "bogus": [1]})
+    assert answer.status_code == 422
+    assert {"field": "bogus", "value": "[1]", "expected": "expected no field of this name"} in answer.json["problems"]
+    answer = client.post("/v1/periods/us", json={})
+    assert answer.json["problems"] == [{"field": "month", "value": "missing", "expected": "expected a value"}]
+    answer = client.post("/v1/periods/us", json={"month": "2026-13"})
+    assert answer.json["problems"] == [
+        {"field": "month", "value": "2026-13", "expected": "expected a month such as 2026-01"}
+    ]
+
+
 def test_documents_as_ndjson(client: FlaskClient) -> None:
     answer = client.post("/v1/documents", data=lines(parties()), content_type="application/x-ndjson")
     assert answer.json["posted"] == 4

@@ -6,7 +6,7 @@ Errors are RFC 9457 problem details that name document, field, value and what wa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
@@ -67,7 +67,11 @@ class ProblemDetailsSchema(Schema):
     field = fields.String(metadata={"description": "Where it stands"})
     value = fields.String(metadata={"description": "What was found"})
     expected = fields.String(metadata={"description": "What was expected"})
-    problems = fields.Raw(metadata={"description": "Each thing wrong: of documents a list, of parameters by name"})
+    problems = fields.Raw(
+        metadata={
+            "description": "Each thing wrong: its field, the value found, and what was expected; of documents its line and document, too"
+        }
+    )
 
 
 class FilterSchema(Schema):
@@ -80,7 +84,7 @@ class FilterSchema(Schema):
     entity = fields.String()
     customer = fields.String()
     product = fields.String()
-    currency = fields.String(validate=validate.Regexp("^[A-Z]{3}$"))
+    currency = fields.String(validate=validate.Regexp("^[A-Z]{3}$", error="expected a currency such as USD"))
     memorandum = fields.Boolean()
     contract = fields.String()
     period = fields.String(
@@ -443,6 +447,51 @@ def _problem_row(problem: Problem) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def parameter_problems(messages: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a schema found wrong of the parameters of a request, by where they came from, as problems."""
+    found: list[dict[str, Any]] = []
+    for place, wrong in messages.items():
+        asked: Any = request.get_json(silent=True) if place == "json" else request.args
+        found += _wrong(wrong, asked, "")
+    return found
+
+
+def _wrong(wrong: Any, asked: Any, field: str) -> Iterator[dict[str, Any]]:
+    if isinstance(wrong, Mapping):
+        for name, inner in wrong.items():
+            key = int(name) if isinstance(asked, list) and str(name).isdigit() else name
+            try:
+                value = asked[key]
+            except (KeyError, IndexError, TypeError):
+                value = None
+            within = "" if name == "_schema" else f"{field}.{name}".strip(".")
+            yield from _wrong(inner, asked if name == "_schema" else value, within or field)
+        return
+    for said in wrong if isinstance(wrong, list) else [wrong]:
+        shown = "missing" if asked is None else asked if isinstance(asked, str) else json.dumps(asked)
+        yield {"field": field, "value": shown, "expected": _expected(str(said))}
+
+
+def _expected(said: str) -> str:
+    """What a schema says is wrong, as what was expected."""
+    known = {
+        "Not a valid date.": "expected a date such as 2026-01-31",
+        "Not a valid datetime.": "expected a moment such as 2026-01-31T12:00:00Z",
+        "Unknown field.": "expected no field of this name",
+        "Missing data for required field.": "expected a value",
+        "Field may not be null.": "expected a value",
+        "Invalid input type.": "expected an object",
+    }
+    if said in known:
+        return known[said]
+    if said.startswith("expected "):
+        return said
+    for begins in ("Not a valid ", "Must be "):
+        if said.startswith(begins):
+            return f"expected {'a valid ' if begins == 'Not a valid ' else ''}{said.removeprefix(begins).rstrip('.')}"
+    return f"expected otherwise: {said}"
+
+
 def documents_refused(error: DocumentsRefused) -> Response:
     """422 with every problem."""
     return problem_response(
@@ -515,7 +564,7 @@ class ProblemApi(Api):  # type: ignore[misc] # flask-smorest is untyped
         more: dict[str, Any] = {}
         exception = getattr(error, "exc", None)
         if isinstance(exception, ValidationError):
-            more["problems"] = data.get("messages", exception.messages)
+            more["problems"] = parameter_problems(data.get("messages", exception.messages))
         title = error.description or error.name
         response = problem_response(error.code or 500, title, **more)
         if isinstance(error, MethodNotAllowed) and error.valid_methods:

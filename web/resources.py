@@ -210,7 +210,9 @@ class CloseSchema(Schema):
     """Which month to close, also `anyway` where something is undone, or why to open the last closed one again."""
 
     month = fields.String(
-        required=True, validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$"), metadata={"example": "2026-01"}
+        required=True,
+        validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$", error="expected a month such as 2026-01"),
+        metadata={"example": "2026-01"},
     )
     reopen = fields.Boolean(load_default=False)
     anyway = fields.Boolean(
@@ -291,7 +293,9 @@ class RecognitionQuerySchema(Schema):
     """Through which month to recognise."""
 
     through = fields.String(
-        required=True, validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$"), metadata={"example": "2026-01"}
+        required=True,
+        validate=validate.Regexp(r"^\d{4}-(0[1-9]|1[0-2])$", error="expected a month such as 2026-01"),
+        metadata={"example": "2026-01"},
     )
 
 
