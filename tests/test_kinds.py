@@ -223,7 +223,7 @@ AFTER: dict[str, dict[str, str]] = {
     "recovery that comes back": {"RE": "B", "B": "RD"},
     "refund of the balance": {"G": "P", "R": "G", "S": "RR"},
     "receipt that comes back": {"A": "XI", "D1": "A", "B": "D2"},
-    "transfer": {"T": "P"},
+    "transfer": {"T": "P", "F2": "F1"},
     "tax_remittance": {"TX": "P"},
     "customer_credit": {"A": "G1", "G2": "A"},
     "unidentified_receipt": {"A": "XI", "R": "A"},
