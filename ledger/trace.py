@@ -236,6 +236,8 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     if kind == "customer":
         results += customer_changes(connection, row.customer_id)
     results += _later_entries(connection, row.customer_id, row.document_id, made)
+    if kind == "invoice":
+        results += _money_on(connection, row)
     if kind == "money_account":
         results += [
             Step("entry", str(e.entry_id), f"{e.effective_on} {e.document}: {e.amounts()}", 1)
@@ -377,8 +379,8 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
     # a flag of such a name, as an estimate has, names nothing
     names = names_of(kind).items()
     steps += [_document_step(connection, of, body[key], depth) for key, of in names if isinstance(body.get(key), str)]
-    if kind == "refund" and body.get("customer"):
-        steps += _money_of(connection, row, depth)
+    known = {(step.kind, step.ref) for step in steps}
+    steps += [step for step in _money_behind(connection, row, body, depth) if (step.kind, step.ref) not in known]
     standing = connection.scalar(
         text("select rule from approval_by_rule where customer_id = :customer_id and document_id = :document_id"),
         {"customer_id": row.customer_id, "document_id": row.document_id},
@@ -387,6 +389,13 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
         told = _describe(_document(connection, "approval_rule", standing))
         steps.append(Step("approval_rule", standing, f"stood for a second person: {told}", depth))
     return steps
+
+
+def _money_behind(connection: Connection, row: Any, body: dict[str, Any], depth: int) -> list[Step]:
+    """The documents whose money one took off the balance, to pay it out or put it onto an invoice."""
+    if row.type == "refund" and body.get("customer"):
+        return _money_of(connection, row, depth)
+    return _money_put(connection, row.type, row.ref, depth) if row.type == "application" else []
 
 
 def _money_of(connection: Connection, refund: Any, depth: int) -> list[Step]:
@@ -399,28 +408,57 @@ def _money_of(connection: Connection, refund: Any, depth: int) -> list[Step]:
         ),
         {"customer_id": refund.customer_id, "document_id": refund.document_id},
     )
-    return [
-        Step(row.type, row.ref, f"{_describe(row)}: {to_text(row.amount, row.currency)} {row.currency} of it", depth)
-        for row in rows
-    ]
+    return [_of_it(row, depth) for row in rows]
+
+
+def _money_put(connection: Connection, kind: str, ref: str, depth: int) -> list[Step]:
+    """The documents whose money a document put onto invoices, those of others too, with how much of each."""
+    rows = connection.execute(
+        text(
+            "select m.type, m.ref, m.dated_on, m.body, u.currency, sum(u.amount_minor)::bigint as amount from document_key k"
+            " join money_use u on u.customer_id = k.customer_id and u.document_id = k.document_id and u.invoice_id <> 0 and u.amount_minor > 0"
+            " join document m on m.document_id = u.money_id"
+            f" where (k.type, k.ref) in ((:type, :ref), ('{BESIDE}', :type || ':' || :ref))"
+            " group by m.type, m.ref, m.dated_on, m.body, m.document_id, u.currency order by min(u.use_id)"
+        ),
+        {"type": kind, "ref": ref},
+    )
+    return [_of_it(row, depth) for row in rows]
+
+
+def _money_on(connection: Connection, invoice: Any) -> list[Step]:
+    """The documents whose money lies on an invoice, put there by another document, with how much of each."""
+    rows = connection.execute(
+        text(
+            "select m.type, m.ref, m.dated_on, m.body, u.currency, sum(u.amount_minor)::bigint as amount from money_use u"
+            " join document m on m.document_id = u.money_id where u.customer_id = :customer_id and u.invoice_id = :invoice_id"
+            " group by m.type, m.ref, m.dated_on, m.body, m.document_id, u.currency"
+            " having sum(u.amount_minor) > 0 and not bool_and(u.document_id = u.money_id) order by min(u.use_id)"
+        ),
+        {"customer_id": invoice.customer_id, "invoice_id": invoice.document_id},
+    )
+    return [_of_it(row, 1) for row in rows]
+
+
+def _of_it(row: Any, depth: int) -> Step:
+    return Step(row.type, row.ref, f"{_describe(row)}: {to_text(row.amount, row.currency)} {row.currency} of it", depth)
 
 
 def _paid_out(connection: Connection, kind: str, ref: str) -> list[Step]:
-    """The refunds of a balance that paid out money of a document."""
+    """The refunds of a balance that paid out money of a document, and the applications that took it off there."""
     rows = connection.execute(
         text(
-            "select d.type, d.ref, d.dated_on, d.body, u.currency, -sum(u.amount_minor)::bigint as amount from document_key k"
+            "select d.type, d.ref, d.dated_on, d.body, u.currency, -sum(u.amount_minor) filter (where d.type = 'refund'"
+            "  or u.amount_minor < 0)::bigint as amount from document_key k"
             " join money_use u on u.money_id = k.document_id"
-            " join document d on d.customer_id = u.customer_id and d.document_id = u.document_id and d.type = 'refund'"
-            "  and d.body::json ->> 'customer' is not null where k.type = :type and k.ref = :ref"
+            " join document d on d.customer_id = u.customer_id and d.document_id = u.document_id"
+            "  and (d.type = 'refund' and d.body::json ->> 'customer' is not null"
+            "   or d.type = 'application' and d.body::json ->> 'payment' is null) where k.type = :type and k.ref = :ref"
             " group by d.type, d.ref, d.dated_on, d.body, d.document_id, u.currency order by d.dated_on, d.document_id"
         ),
         {"type": kind, "ref": ref},
     )
-    return [
-        Step(row.type, row.ref, f"{_describe(row)}: {to_text(row.amount, row.currency)} {row.currency} of it", 0)
-        for row in rows
-    ]
+    return [_of_it(row, 0) for row in rows]
 
 
 def names_of(kind: str) -> dict[str, str]:

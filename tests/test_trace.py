@@ -5,11 +5,14 @@ from typing import Any
 
 from tests.conftest import Cli
 from tests.samples import (
+    PARTY,
+    application,
     billed_usage,
     contract,
     grant,
     invoice,
     obligation,
+    one_time,
     parties,
     payment,
     prepaid,
@@ -119,3 +122,30 @@ def test_from_a_contract_to_what_changed_it(cli: Cli) -> None:
         "consideration_payable P",
         "contract_termination T",
     ]
+
+
+def test_an_application_and_its_invoice_lead_to_the_money(cli: Cli) -> None:
+    """A receipt that nobody could place, 50.00, and goodwill of 5.00 pay 52.00 of I: all of the first, 2.00 of the second."""
+    cli.post(
+        *parties(),
+        invoice("I", "2026-02-02", one_time("60.00")),
+        {"type": "unidentified_receipt", "id": "X", "entity": "us", "currency": "USD", "date": "2026-02-03", "rail": "wire", "amount": "50.00"},
+        {"type": "receipt_identified", "id": "X/g", "receipt": "X", "customer": "globex", "date": "2026-02-04"},
+        {"type": "customer_credit", "id": "GW", **PARTY, "date": "2026-02-05", "amount": "5.00", "reason": "sorry"},
+        application("A", "52.00", "2026-02-06", "I"),
+    )  # fmt: skip
+
+    def steps(ref: str, way: str) -> dict[str, str]:
+        found = json.loads(cli.ok("trace", ref, "--format", "json"))[way]
+        return {f"{step['kind']} {step['ref']}": step["text"] for step in found}
+
+    of_application = steps("application:A", "comes_from")
+    assert of_application["receipt_identified X/g"].endswith("50.00 USD of it")
+    assert of_application["customer_credit GW"].endswith(": 2.00 USD of it")
+    of_invoice = steps("invoice:I", "led_to")
+    assert of_invoice["receipt_identified X/g"].endswith("50.00 USD of it")
+    assert of_invoice["customer_credit GW"].endswith(": 2.00 USD of it")
+    assert steps("receipt_identified:X/g", "led_to")["application A"].endswith(": 50.00 USD of it")
+    assert steps("customer_credit:GW", "led_to")["application A"].endswith(": 2.00 USD of it")
+    (entry,) = json.loads(cli.ok("trace", "application:A", "--format", "json"))["entries"]
+    assert "receipt_identified X/g" in steps(f"entry:{entry['entry']}", "comes_from")
