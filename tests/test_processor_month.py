@@ -129,7 +129,7 @@ CODES = {"1010": "73.00", "1015": "70.00", "1020": "1144.70", "1021": "478.72"}
 def _named(doc: Document) -> set[str]:
     """What has to be in the books before a document."""
     own = {doc[key] for key in ("payment", "transfer", "invoice") if key in doc}
-    before = {"du-u2/won": {"du-u2"}, "du-g1/lost": {"du-g1"}}.get(doc["id"], set())
+    before = {"du-u2/won": {"du-u2"}, "du-u2/fee": {"du-u2"}, "du-g1/lost": {"du-g1"}}.get(doc["id"], set())
     return own | before | {item["invoice"] for item in doc.get("applications", ())}
 
 
