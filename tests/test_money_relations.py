@@ -286,6 +286,63 @@ def test_what_undoes_itself_leaves_nothing_at_rates_that_move(shelf: Shelf, numb
         )
 
 
+def _moved_about(chance: random.Random, customer: str, currency: str) -> list[Document]:
+    """What is done by chance, from February to May, with a payment's money that lies on bills: moved, taken off, put there again."""
+    found: list[Document] = []
+    for number in range(chance.randint(1, 5)):
+        day = {"date": days_on(date(2026, 2, 1), chance.randint(0, 100)).isoformat()}
+        one, other = chance.sample(range(3), 2)
+        part = {} if chance.random() < 0.4 else {"amount": text_of(chance.randint(1, 9000))}
+        if chance.random() < 0.4:
+            off = {"type": "unapplication", "id": f"@u{number}", "payment": "@p", "invoice": f"@i{one}"}
+            found.append({**off, **day, **part})
+            continue
+        put = {"type": "application", "id": f"@a{number}", "customer": customer, "entity": "@us", "currency": currency, **day,
+               "invoice": f"@i{one}", "amount": text_of(chance.randint(1, 9000))}  # fmt: skip
+        found.append(put | ({"from_invoice": f"@i{other}"} if chance.random() < 0.6 else {}))
+    return found
+
+
+@held_by_histories
+def test_money_that_came_back_before_it_was_moved_leaves_nothing(shelf: Shelf, number: int) -> None:
+    """A payment is put onto bills, taken off and moved; last of all it is told to have come back, on a day before, between or after."""
+    chance = random.Random(number)  # noqa: S311
+    place = shelf.place()
+    billed, money = (chance.choice(("USD", "GBP")) for _ in range(2))
+    payer = chance.choice(("@c", "@parent"))
+    parents = {"parent": "@parent"} if payer == "@parent" else {}
+    party = {"entity": "@us", "currency": money}
+    told: list[Document] = [
+        {"type": "entity", "id": "@us", "name": "Acme", "currency": "USD"},
+        {"type": "product", "id": "@x", "name": "Plan"},
+        {"type": "customer", "id": "@parent", "name": "Parent"},
+        {"type": "customer", "id": "@c", "name": "Customer", **parents},
+        *(
+            {"type": "invoice", "id": f"@i{bill}", "customer": "@c", "entity": "@us", "currency": billed, "issued_on": "2026-01-05",
+             "due_on": "2026-01-05", "lines": [{"id": "1", "kind": "one_time", "product": "@x", "amount": "100.00"}]}
+            for bill in range(3)
+        ),
+    ]  # fmt: skip
+    refused = place.post(told)
+    assert refused == {}
+    before = _standing(place)
+    applied = {"invoice": "@i0", "amount": "100.00"} | ({} if billed == money else {"paid": "90.00"})
+    told = [
+        {"type": "payment", "id": "@p", "customer": payer, **party, "date": "2026-01-20", "rail": "wire", "amount": "120.00",
+         "applications": [applied]},
+        *_moved_about(chance, payer, money),
+        {"type": "payment_reversal", "id": "@b", "payment": "@p", "reason": "x",
+         "date": days_on(date(2026, 1, 20), chance.randint(0, 130)).isoformat()},
+    ]  # fmt: skip
+    refused = place.post(told)
+    after = _standing(place)
+    # what was gained as money passed, or was exchanged, was lost again
+    exchanged = [after.pop(key) for key in list(after) if key[0] in ("fx_gain", "fx_loss")]
+    assert not sum(sum(by_month.values()) for by_month in exchanged)
+    found = refused.get("@b") or difference(before, after, names=("before", "after"))
+    assert found is None, f"history {number}: {found}\n\n" + "\n".join(json.dumps(doc) for doc in told)
+
+
 def foreign_money(number: int) -> History:
     """Bills in three currencies, each of a customer: what pays them, is taken off again, goes back, fails or is won, on days of chance.
 
