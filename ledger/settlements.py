@@ -69,6 +69,7 @@ class _Payment:
     paid_on: date
     left: int
     held: tuple[_Held, ...]
+    disputed: bool
 
     @property
     def name(self) -> str:
@@ -82,7 +83,10 @@ class _Payment:
         return sorted(found, key=lambda item: (item[1].since, item[1].order))
 
 
-def _find_payment(wallets: Wallets, document_id: int, money: tuple[str, str], on: date) -> _Payment:
+def _find_payment(
+    wallets: Wallets, document_id: int, money: tuple[str, str], on: date, *, disputed: bool = False
+) -> _Payment:
+    """The payment, and where its money lies: enough for what is left of it to go back, and where `disputed` what is disputed, too."""
     books = wallets.books
     field_, ref = money
     found = read_payment(books, ref, field_)
@@ -97,7 +101,8 @@ def _find_payment(wallets: Wallets, document_id: int, money: tuple[str, str], on
         ),
     ]
     pieces = [uses.of_money(books, party, found.document_id, on) for party in parties]
-    if sum(piece.paid for own in pieces for piece in own) < left:
+    needed = uses.left_of(books, source, found.document_id, "", on) if disputed else left
+    if sum(piece.paid for own in pieces for piece in own) < needed:
         # it is put onto an invoice on a later day: what goes back before that is of the invoice, too
         pieces = [
             own + uses.later_than(own, uses.of_money(books, party, found.document_id, LAST_DAY))
@@ -105,7 +110,7 @@ def _find_payment(wallets: Wallets, document_id: int, money: tuple[str, str], on
         ]
     held = [_held(books, party, own) for party, own in zip(parties, pieces, strict=True)]
     paid_on = date.fromisoformat(body["date"])
-    return _Payment(source, found.document_id, field_, ref, cash_named(body), paid_on, left, tuple(held))
+    return _Payment(source, found.document_id, field_, ref, cash_named(body), paid_on, left, tuple(held), disputed)
 
 
 def _held(books: Books, party: Source, pieces: Sequence[Piece]) -> _Held:
@@ -131,7 +136,9 @@ def _with_what_stays(wallets: Wallets, payment: _Payment, amount: int, on: date)
     needed = amount - sum(piece.paid for held in payment.held for piece in held.pieces)
     if needed <= 0 or not let_stay(wallets.books, payment.source, payment.document_id, needed, on):
         return payment
-    return _find_payment(wallets, payment.source.document_id, (payment.field, payment.ref), on)
+    return _find_payment(
+        wallets, payment.source.document_id, (payment.field, payment.ref), on, disputed=payment.disputed
+    )
 
 
 def require_at_most(amount: int, most: int, currency: str, what: str) -> None:
@@ -593,7 +600,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
 
     One that was lost and is won after all puts back what the loss took.
     """
-    payment = _find_payment(wallets, document_id, doc.money, doc.date)
+    payment = _find_payment(wallets, document_id, doc.money, doc.date, disputed=doc.status == "lost")
     books, source = wallets.books, payment.source
     amount = to_minor(doc.amount, source.currency)
     require_not_before(doc.date, payment.paid_on, f"when {payment.name} came in")
@@ -645,7 +652,8 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     left = amount - sum(piece.paid for _, _, piece in plan)
     freed = _off_balances(books, payment, left, doc.date)
     there = sum(item.piece.paid for _, item in freed)
-    require_at_most(left, there, source.currency, "what the customer has unapplied")
+    of_it = f"what of {payment.name} lies on invoices, or unapplied with the customer, on {doc.date} and stays there"
+    require_at_most(amount, amount - left + there, source.currency, of_it)
     going = _decide(wallets, payment, doc.id, doc.date, "dispute", freed, plan, obligations)
     _go(wallets, payment, doc.date, "dispute", subject, going, movements)
     return source.customer.customer_id

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import contract, credit_note, invoice, obligation, parties, payment, service
+from tests.samples import application, contract, credit_note, invoice, obligation, one_time, parties, payment, service
 from tests.test_uses import dispute, refund
 
 Document = dict[str, Any]
@@ -126,3 +126,29 @@ def test_what_failed_before_it_was_taken_off(cli: Cli, late: bool) -> None:
     assert months["2026-03"] == {
         "accounts_receivable": "120.00", "customer_balance": "120.00", "deferred_revenue": "-31.00", "revenue": "31.00",
     }  # fmt: skip
+
+
+MOVED = application("M", "120.00", "2026-03-01", "J", from_invoice="I")
+
+
+@pytest.mark.parametrize("amount", ["120.00", "40.00"])
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+def test_what_went_back_before_it_was_moved(cli: Cli, kind: str, amount: str) -> None:
+    """All that was paid was moved from I to J on 1 March. What went back on 1 February, told late, is of J: earned, so it is shown whole."""
+    cli.post(*BASE, invoice("J", "2026-01-10", one_time("120.00")), MOVED)
+    went = {
+        "refund": [refund(amount, "2026-02-01")],
+        "dispute": [dispute("opened", amount, "2026-01-25"), dispute("lost", amount, "2026-02-01")],
+    }[kind]
+    undone = {"refund": FAILED, "dispute": dispute("reinstated", amount, "2026-02-10")}[kind]
+    moved = _months(cli, *went)
+    assert moved["2026-02"].get(f"{kind}s") == amount
+    totals = {role: f"{paid:.2f}" for role, paid in cli.totals().items()}
+    left = {"40.00": {"cash": "80.00"}, "120.00": {}}[amount]
+    # I is due again, J is not
+    assert totals == {"accounts_receivable": "120.00", f"{kind}s": amount, "revenue": "240.00", **left}
+    cli.post(undone)
+    cli.ok("recognize", "--through", "2026-05")
+    cli.ok("verify")
+    totals = {role: f"{paid:.2f}" for role, paid in cli.totals().items()}
+    assert totals == {"accounts_receivable": "120.00", "cash": "120.00", "revenue": "240.00"}
