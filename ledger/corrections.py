@@ -334,7 +334,11 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     if not any(line.net for line in invoice.lines) and (
         any(line.first for line in invoice.lines) or _is_taken_back(books, invoice)
     ):
-        raise Refused(field, invoice.ref, "is voided or credited in full already")
+        raise Refused(
+            field,
+            invoice.ref,
+            "is voided or credited in full already, or all that it billed went back: expected one of which something is left",
+        )
     by_others = _prorated_by_others(books, invoice)
     if by_others:
         raise Refused(

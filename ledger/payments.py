@@ -314,7 +314,11 @@ def find_payment(books: Books, source: Source, ref: str) -> PaymentFound:
     """A payment of the source's customer and entity. Raises UnknownReference, or WrongParty where it is not theirs."""
     found = read_payment(books, ref)
     if found.customer != source.customer.ref:
-        raise WrongParty("payment", ref, f"is a payment of {found.customer}, expected one of {source.customer.ref}")
+        raise WrongParty(
+            "payment",
+            ref,
+            f"is a payment of {found.customer}, expected one of {source.customer.ref}, or none: then it is of all that is on its balance",
+        )
     if found.entity != source.entity:
         raise WrongParty("payment", ref, f"is of entity {found.entity}, expected one of entity {source.entity}")
     return found
