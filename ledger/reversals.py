@@ -314,7 +314,8 @@ def _return(books: Books, source: Source, money_id: int, rail: str, on: date) ->
     )
     for piece in pieces:
         if piece.currency != source.currency:
-            through = clearing_subject(piece.currency, source.currency)
+            # its exchange never was: the gain or loss of it is taken back
+            through = clearing_subject(source.currency, piece.currency, undone=True)
             books.post(source, on, [
                 Movement("payment.reversed_exchanged", piece.amount, CUSTOMER, through, currency=piece.currency),
                 Movement("payment.reversed_paid", piece.paid, through, rail, functional=_received(books, source, money_id, piece.paid)),

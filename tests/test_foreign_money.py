@@ -235,3 +235,33 @@ def test_withheld_tax_of_a_credited_invoice_is_settled_by_what_the_note_left(cli
     cli.post(*parties(), tax, sold(), payment("P", "90.00", "2026-01-20", applications=applied))
     cli.post(credit_note("N", "2026-02-01", "100.00"), BOUNCED)
     assert _functional(cli) == {}
+
+
+EXCHANGED = payment(
+    "P", "99.00", "2026-01-05", **EUR, applications=[{"invoice": "I", "amount": "110.00", "paid": "99.00"}]
+)
+
+
+@pytest.mark.parametrize("into", [{"rail": "wire"}, {"account": "stripe"}])
+@pytest.mark.parametrize("paid_out", [False, True])
+@pytest.mark.parametrize(("euro", "result"), [("1.10", {"fx_loss": "1.10"}), ("1.20", {"fx_gain": "8.80"})])
+def test_what_was_exchanged_and_credited_leaves_nothing_once_it_came_back(
+    cli: Cli, euro: str, result: Document, into: Document, paid_out: bool
+) -> None:
+    """99.00 EUR pay 110.00 USD: 108.90 at 1.10, so 1.10 are lost; 118.80 at 1.20, 8.80 gained. 40.00 are credited, and the money bounces.
+
+    It was no payment: 70.00 are due of 70.00, whatever a euro is then, and of the exchange nothing was gained or lost. So it is where
+    60.00 EUR had been refunded before, which failed.
+    """
+    rates = [rate("2026-01-01", euro), rate("2026-02-01", "1.50")]
+    bill, note = sold("I", "110.00", "2026-01-02"), credit_note("C", "2026-01-20", "40.00")
+    cli.post(*parties(), *rates, account("stripe", "EUR"), bill, {**EXCHANGED, **into}, note)
+    before = _functional(cli)
+    assert before == {
+        "cash": f"{99 * Decimal(euro):.2f}", "customer_balance": "40.00", "deferred_revenue": "70.00", **result,
+    }  # fmt: skip
+    if paid_out:
+        cli.post(refund("60.00", "2026-02-05"), {**FAILED, "date": "2026-02-06"})
+        assert _functional(cli) == before
+    cli.post(BOUNCED)
+    assert _functional(cli) == {"accounts_receivable": "70.00", "deferred_revenue": "70.00"}
