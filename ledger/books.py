@@ -683,11 +683,10 @@ class Books:
         stated = source.rate if key.currency == source.currency else None
         rate = self.rate(key.currency, self.entity(key.entity).currency, on) if stated is None else stated
         house = self.beside(source, HOUSE_REF, on)
-        sides = ((source, "account.pooled_out"), (house, "account.pooled_in"))
-        if net < 0:
-            sides = ((house, "account.pooled_out"), (source, "account.pooled_in"))
+        out, in_ = (f"account.{'pooled' if counted is None else 'undone'}_{way}" for way in ("out", "in"))
+        sides = ((source, out), (house, in_)) if net > 0 else ((house, out), (source, in_))
         for party, rule in sides:
-            subjects = (CLAIMED, key.subject) if rule == "account.pooled_out" else (key.subject, OWED)
+            subjects = (CLAIMED, key.subject) if rule == out else (key.subject, OWED)
             passed = Movement(rule, abs(net), *subjects, currency=key.currency, rate=rate)
             if counted is not None:
                 worth = counted[1] if party is house else None

@@ -67,6 +67,11 @@ _CLEARING = "currency_exchange"
 # What was settled is due again, at its invoice's rate: the exchange difference of the settlement is taken back.
 _DUE_AGAIN = RULES["payment.unapplied"].number
 
+# What is undone counts for what it had counted for, on both sides, whatever else comes to its day: no average has a part in it.
+_AS_IT_WAS = frozenset(
+    RULES[code].number for code in ("payment.reversed", "account.undone_out", "account.undone_in")
+)  # fmt: skip
+
 # A rule and two accounts, the smaller number first: an amount above 0 debits that one.
 Key = tuple[int, int, int]
 # An amount of one currency in the entity's.
@@ -506,6 +511,8 @@ class ForeignAccounts:
         amount = posted.amount + sum(item.amount for item in items)
         if any(item.worth is not None for item in items):
             return sum(_signed(item, _entered(item)) for item in items), {}
+        if group.key[0] in _AS_IT_WAS:
+            return posted.functional + sum(_signed(item, item.functional or 0) for item in items), {}
         entered = _at_rate(group.key[0], items)
         if group.given and not entered:
             return sum(_signed(item, item.functional or 0) for item in items), {}

@@ -24,7 +24,9 @@ from ledger.wallets import Wallets
 
 # What passes between customers and the house within an account: neither comes in nor goes out.
 _POOLING = [
-    RULES[code].number for code in ("account.pooled_out", "account.pooled_in", "customer.cash_out", "customer.cash_in")
+    rule.number
+    for code, rule in RULES.items()
+    if code.startswith(("account.pooled_", "account.undone_")) or code in ("customer.cash_out", "customer.cash_in")
 ]
 
 

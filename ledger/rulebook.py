@@ -1878,6 +1878,22 @@ _RULES = (
         "ASC 830-20-35-1",
     ),
     Rule(
+        884,
+        "account.undone_out",
+        "customer_clearing",
+        "cash",
+        "Cash of an account in another currency comes back as what took it is undone: for what it had counted for, with the rest.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
+        885,
+        "account.undone_in",
+        "cash",
+        "customer_clearing",
+        "Cash of an account in another currency goes back as what brought it is undone: for what it had counted for, out of the rest.",
+        "ASC 830-20-35-1",
+    ),
+    Rule(
         880,
         "customer.cash_out",
         "customer_clearing",

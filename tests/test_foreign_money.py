@@ -265,3 +265,25 @@ def test_what_was_exchanged_and_credited_leaves_nothing_once_it_came_back(
         assert _functional(cli) == before
     cli.post(BOUNCED)
     assert _functional(cli) == {"accounts_receivable": "70.00", "deferred_revenue": "70.00"}
+
+
+@pytest.mark.parametrize("into", [None, "stripe"])
+@pytest.mark.parametrize("order", [("P", "Q"), ("Q", "P")])
+def test_two_payments_that_come_back_on_one_day_leave_nothing(
+    cli: Cli, order: tuple[str, str], into: str | None
+) -> None:
+    """100 EUR at 1.10 and 50 EUR at 1.30, both returned on one day: each for what it had come in at, 110.00 and 65.00."""
+    cli.post(
+        *parties(),
+        rate("2026-01-01", "1.10"),
+        rate("2026-02-01", "1.30"),
+        account("stripe", "EUR"),
+        *(
+            payment(ref, amount, day, **EUR) if into is None else paid(ref, amount, day, into, **EUR)
+            for ref, amount, day in (("P", "100.00", "2026-01-05"), ("Q", "50.00", "2026-02-05"))
+        ),
+    )
+    for ref in order:
+        cli.post({"type": "payment_reversal", "id": ref, "payment": ref, "date": "2026-02-12", "reason": "R01"})
+    assert cli.totals() == {}
+    assert "checks hold" in cli.ok("verify")
