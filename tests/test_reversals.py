@@ -141,10 +141,12 @@ def test_a_note_of_an_earlier_day_settles_what_was_taken_off(cli: Cli, late: boo
 
 
 def test_a_void_below_zero_leaves_each_payment_its_own(cli: Cli) -> None:
-    # X leaves 40 that pay a part of J; Q's 100 are there when X is voided: 40 of them are on J now, and all of Q can come back
+    # X leaves 40 that pay a part of J: it is voided once they are unapplied, whatever else is there, and all of Q can come back
     cli.post(*HEAD, sold("J", "140.00"), {**sold("X"), "lines": [one_time("-40.00")]})
     cli.post(application("A", "40.00", "2026-01-12", "J"), payment("Q", "100.00", "2026-01-20"))
-    cli.post({"type": "invoice_void", "id": "V", "invoice": "X", "date": "2026-02-05", "reason": "wrong"})
+    void = {"type": "invoice_void", "id": "V", "invoice": "X", "date": "2026-02-05", "reason": "wrong"}
+    assert "0.00 is: application A took 40.00 on 2026-01-12" in cli.refuse(void)
+    cli.post(unapplied("2026-02-04", application="A"), void)
     cli.ok("verify")
     cli.post(bounced("2026-03-01", "Q"))
     assert _totals(cli) == {"accounts_receivable": "140.00", "deferred_revenue": "140.00"}
