@@ -18,10 +18,10 @@ from ledger import billed, credits_back, refunds_explained, usage_lines, uses
 from ledger.between_customers import pass_cash
 from ledger.books import AccountKey, Books, LetGo, Movement, Source, Undoing
 from ledger.breakage import break_of_billed
-from ledger.currencies import clearing_subject
+from ledger.currencies import clearing_subject, read_clearing
 from ledger.grants import NET_GRANT, grant_accounts
 from ledger.line_changes import add_change
-from ledger.money import share
+from ledger.money import allocate, share
 from ledger.obligations import Correction, Decided, Obligations, earned_ahead, obligation_sides
 from ledger.payments import Settlement, find_invoice
 from ledger.payments import settle as put
@@ -54,23 +54,24 @@ class Undone:
         """That what it moved is undone."""
         return Undoing((self.document_id,), self.amount, self.points)
 
-    def part(self, whole: int) -> int:
-        """What of something of it is undone now."""
-        before, now = self.points
-        return share(whole, now, self.amount) - share(whole, before, self.amount)
+    @property
+    def now(self) -> int:
+        """What of it is undone now."""
+        return self.points[1] - self.points[0]
 
-    def parts(self, wholes: Sequence[int]) -> list[int]:
-        """What of several things is undone now: cumulatively, so that they come to what of all of them is."""
-        found, reached = [], 0
-        for whole in wholes:
-            found.append(self.part(reached + whole) - self.part(reached))
-            reached += whole
-        return found
+    @property
+    def left(self) -> int:
+        """What of it was not undone before."""
+        return self.amount - self.points[0]
+
+    def part(self, left: int) -> int:
+        """What of something is undone now of which so much was not undone before: no more than that, and in the end all of it."""
+        return share(left, self.now, self.left) if self.left else 0
 
 
 @dataclass(frozen=True, slots=True)
 class TakenLine:
-    """What it took of a line, net of tax, and still has."""
+    """What it took of a line, net of tax, and still has: `whole`; so much is `back` already."""
 
     invoice_id: int
     invoice: str
@@ -78,12 +79,14 @@ class TakenLine:
     currency: str
     rate: Fraction | None
     collector: str | None
+    master: str | None
     line: str
     kind: str
     product: str | None
     subject: str
     whole: int
     rebill: bool
+    back: int = 0
     now: int = 0
 
     @property
@@ -136,12 +139,32 @@ def _parties(wallets: Wallets, source: Source, of: Undone, on: date) -> list[_Un
         parties += [_Undoing(books.beside(source, other, on), of_others, of.document_id) for other in beside.customers]
     for party in parties:
         party.read(books)
-    home = of.part(of.amount) - sum(party.paid for party in parties)
+    _allot(of, parties)
+    home = of.now - sum(party.paid for party in parties)
     if home:
         where = (of.money_id, uses.BALANCE, 0, source.entity, source.currency)
         parties[0].balance.append(Piece(*where, home, home, source.currency, on))
         parties[0].home = home
     return parties
+
+
+def _allot(of: Undone, parties: Sequence[_Undoing]) -> None:
+    """Say what of each piece of money comes back now, of what of it did not before; and so of the lines and taxes it is of.
+
+    They come to what is undone, and none comes back twice, in whatever parts it does.
+    """
+    reached = 0
+    for party in parties:
+        totals: dict[int, int] = {}
+        for pieces in (party.pieces, party.balance):
+            for place, piece in enumerate(pieces):
+                before, reached = reached, reached + piece.paid
+                paid = of.part(reached) - of.part(before)
+                same = piece.currency == piece.paid_currency and piece.amount == piece.paid
+                pieces[place] = replace(piece, amount=paid if same else of.part(piece.amount), paid=paid)
+                if pieces is party.pieces:
+                    totals[piece.invoice_id] = totals.get(piece.invoice_id, 0) + pieces[place].amount
+        party.lines, party.taxes = undone_now(of, party.lines, party.taxes, totals)
 
 
 def _decide(
@@ -223,14 +246,14 @@ class _Undoing:
         customer_id = source.customer.customer_id
         lines = taken_lines(books, customer_id, of.document_id)
         billed.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
-        self.lines, self.taxes = undone_now(of, lines, taken_taxes(books, customer_id, of.document_id))
+        self.lines, self.taxes = lines, taken_taxes(books, customer_id, of.document_id)
         gross: Counter[int] = Counter()
         for line in self.lines:
             if line.collector is None:
                 gross[line.invoice_id] += line.whole
         for invoice_id in gross:
             gross[invoice_id] += sum(tax.tax for tax in self.taxes.get(invoice_id, ()))
-        self.pieces, self.balance = _lay(books, source, of, gross)
+        self.pieces, self.balance = _lay(books, source, of, gross, self.undoes)
 
 
 def _post(wallets: Wallets, party_: _Undoing, on: date, event: str, rail: str) -> int:
@@ -238,7 +261,7 @@ def _post(wallets: Wallets, party_: _Undoing, on: date, event: str, rail: str) -
     books, source, of = wallets.books, party_.source, party_.of
     lines, taxes, pieces, balance, decided = party_.lines, party_.taxes, party_.pieces, party_.balance, party_.decided
     assert decided is not None, "what comes back is read before it is posted"
-    posted = posted_by(books, source.customer.customer_id, of.document_id)
+    posted = _Posted.of(books, source, of, party_.undoes, event)
     by_invoice: defaultdict[int, list[TakenLine]] = defaultdict(list)
     for line in lines:
         by_invoice[line.invoice_id].append(line)
@@ -268,13 +291,13 @@ def _post(wallets: Wallets, party_: _Undoing, on: date, event: str, rail: str) -
     for piece in balance:
         party = replace(source, currency=piece.currency)
         if piece.currency == source.currency:
-            worth = posted.get((f"{of.kind}.balance", CUSTOMER, source.entity, source.currency))
-            entries.append((party, [worth_as(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), worth, of)]))
+            place = (f"{of.kind}.balance", CUSTOMER, source.entity, source.currency)
+            entries.append((party, [posted.valued(Movement(f"{event}.balance", piece.amount, rail, CUSTOMER), place)]))
             continue
         to = clearing_subject(piece.currency, source.currency, undone=True)
-        worth = posted.get((f"{of.kind}.balance_exchanged", CUSTOMER, source.entity, piece.currency))
+        place = (f"{of.kind}.balance_exchanged", CUSTOMER, source.entity, piece.currency)
         entries.append((party, [
-            worth_as(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), worth, of),
+            posted.valued(Movement(f"{event}.balance_exchanged", piece.amount, to, CUSTOMER), place),
             _exchanged(source, of, event, (piece.paid, rail, to), piece.currency, posted),
         ]))  # fmt: skip
     counted = _come_back(books, party_, on, rail, entries)
@@ -388,13 +411,13 @@ def _exchanged(
     event: str,
     moved: tuple[int, str, str],
     currency: str,
-    posted: Mapping[tuple[str, ...], tuple[int, int]],
+    posted: _Posted,
 ) -> Movement:
     """What comes in of what had been exchanged, at what it counted for then."""
     amount, rail, to = moved
     place = (f"{of.kind}.exchanged", clearing_subject(currency, source.currency), source.entity, source.currency)
     movement = Movement(f"{event}.exchanged", amount, rail, to, currency=source.currency)
-    return worth_as(movement, posted.get(place), of)
+    return posted.valued(movement, place)
 
 
 @dataclass(slots=True)
@@ -408,7 +431,7 @@ class _Back:
     event: str
     to: str
     decided: Decided
-    posted: Mapping[tuple[str, ...], tuple[int, int]]
+    posted: _Posted
 
     @property
     def _over(self) -> str:
@@ -417,7 +440,7 @@ class _Back:
     def _movement(self, what: str, amount: int, subject: str, rate: Fraction | None = None) -> Movement:
         movement = Movement(f"{self.event}.{what}{self._over}", amount, self.to, subject, rate=rate)
         place = (f"{self.of.kind}.{what}{self._over}", subject, self.source.entity, self.source.currency)
-        return worth_as(movement, self.posted.get(place), self.of)
+        return self.posted.valued(movement, place)
 
     def of_line(self, line: TakenLine) -> list[Movement]:
         """What a line gets back."""
@@ -440,9 +463,9 @@ class _Back:
         unused = 0
         movements: list[Movement] = []
         if line.kind == "prepaid":
-            whole = self._taken_with().get(line.line, 0)
-            before, now = (share(whole, point, self.of.amount) for point in self.of.points)
-            now = min(now, before + part)
+            of_line = line.back + line.whole
+            whole = min(self._taken_with().get(line.line, 0), of_line)
+            before, now = (share(whole, point, of_line) for point in (line.back, line.back + part))
             unused = now - before
             movements = credits_back.recover(
                 self.wallets, self.source, self.of.document_id, (before, now), self.on,
@@ -465,14 +488,84 @@ class _Back:
         return movements
 
 
-def worth_as(movement: Movement, posted: tuple[int, int] | None, of: Undone | None = None) -> Movement:
-    """A movement that counts for what the posting it undoes counted for, where that is known: of a part, cumulatively."""
+def worth_as(movement: Movement, posted: tuple[int, int] | None) -> Movement:
+    """A movement that counts for what the posting it undoes counted for, where that is known."""
     if posted is None or not posted[0] or not movement.amount:
         return movement
     amount, functional = posted
-    before = 0 if of is None else share(amount, of.points[0], of.amount)
-    counted = share(functional, before + movement.amount, amount) - share(functional, before, amount)
-    return replace(movement, functional=counted)
+    return replace(movement, functional=share(functional, movement.amount, amount))
+
+
+@dataclass(slots=True)
+class _Posted:
+    """What a document posted by each rule, as `posted_by` says it, and what of it was not taken back yet."""
+
+    whole: Mapping[tuple[str, ...], tuple[int, int]]
+    left: dict[tuple[str, ...], tuple[int, int]]
+
+    @classmethod
+    def of(cls, books: Books, source: Source, of: Undone, undoes: int, event: str) -> _Posted:
+        """What is undone had posted, less what documents took back by the rules of an event that undid some of it before."""
+        customer_id = source.customer.customer_id
+        whole = posted_by(books, customer_id, of.document_id)
+        left = dict(whole)
+        before = books.connection.execute(
+            text(
+                # of a document that undid several, so much of each as of its money
+                "with by_ as (select document_id, sum(paid_minor) filter (where undoes = :undoes) as own, sum(paid_minor) as every from money_use"
+                "  where customer_id = :customer_id and undoes <> 0 and document_id in (select u.document_id from money_use u"
+                "   where u.customer_id = :customer_id and u.undoes = :undoes) group by 1)"
+                " select r.code, a.subject, a.entity, a.currency, sum(p.amount * by_.own / by_.every)::bigint as amount,"
+                " sum(p.functional_amount * by_.own / by_.every)::bigint as functional from by_"
+                " join entry e on e.customer_id = :customer_id and e.document_id = by_.document_id"
+                " join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id join rule r on r.number = p.rule"
+                " join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account"
+                " where p.amount > 0 and by_.every > 0 and r.code like :rules group by 1, 2, 3, 4"
+            ),
+            {"customer_id": customer_id, "undoes": undoes, "rules": f"{event}.%"},
+        )
+        for code, subject, entity, currency, amount, functional in before:
+            what = code.removeprefix(event)
+            of_exchange = clearing_subject(*_exchanged_between(subject)) if what == ".exchanged" else subject
+            place = (f"{of.kind}{what}", of_exchange, entity, currency)
+            if place in left:
+                left[place] = left[place][0] - amount, left[place][1] - functional
+        return cls(whole, left)
+
+    def valued(self, movement: Movement, place: tuple[str, ...]) -> Movement:
+        """A movement that counts for what of the posting it undoes is left, so that all of it comes to all that counted for.
+
+        What is made up otherwise by now than it was, of what else was posted of the same: what was given by then, and what is to come.
+        """
+        code, *where = place
+        kind, what = code.split(".", 1)
+        over = "_exchanged" * what.endswith("_exchanged")
+        alike = [f"{kind}.{other}{over}" for other in _OF_TERMS] if what.removesuffix(over) in _OF_TERMS else []
+        places = [of for of in dict.fromkeys([place, *((other, *where) for other in alike)]) if of in self.whole]
+        if not places or not movement.amount:
+            return movement
+        counted, rest = 0, movement.amount
+        for of in places:
+            amount, functional = self.left[of]
+            part = min(amount, rest)
+            if part > 0:
+                of_part = share(functional, part, amount)
+                self.left[of] = amount - part, functional - of_part
+                counted, rest = counted + of_part, rest - part
+        amount, functional = self.whole[places[0]]
+        if rest and amount:
+            counted += share(functional, rest, amount)
+        return replace(movement, functional=counted)
+
+
+# How what is given back of an obligation is made up: of what was given by then, and what is to come.
+_OF_TERMS = ("earned", "unbilled", "deferred")
+
+
+def _exchanged_between(subject: str) -> tuple[str, str]:
+    """The two currencies that a clearing account is about."""
+    into, _ = read_clearing(subject)
+    return subject.rpartition(">")[0].removeprefix("currency:"), into
 
 
 def posted_by(books: Books, customer_id: int, document_id: int) -> dict[tuple[str, ...], tuple[int, int]]:
@@ -490,23 +583,25 @@ def posted_by(books: Books, customer_id: int, document_id: int) -> dict[tuple[st
 
 
 def taken_lines(books: Books, customer_id: int, document_id: int) -> list[TakenLine]:
-    """What a document took of lines, net of tax, less what a credit note explained of it."""
+    """What a document took of lines, net of tax, less what a credit note explained of it, or came back before."""
     rows = books.connection.execute(
         text(
             "select x.invoice_id, i.ref, i.entity, i.currency, i.rate, (select m.entity from invoice m where m.customer_id = i.customer_id"
-            "  and m.ref = i.master) as collector, x.line, l.kind, max(x.product) as product, x.subject,"
-            " sum(x.amount_minor)::bigint as whole, bool_or(x.rebill) as rebill from line_change x"
+            "  and m.ref = i.master) as collector, i.master, x.line, l.kind, max(x.product) as product, x.subject,"
+            " sum(x.amount_minor)::bigint as whole, bool_or(x.rebill) as rebill,"
+            " -coalesce(sum(x.amount_minor) filter (where x.undoes = :document_id and d.type in ('dispute', 'recovery', 'beside')), 0)::bigint as back"
+            " from line_change x"
             " join invoice_line l using (customer_id, invoice_id, line) join invoice i using (customer_id, invoice_id)"
             " join document d on d.customer_id in (x.customer_id, 0) and d.document_id = x.document_id where x.customer_id = :customer_id"
-            " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in ('credit_note', 'invoice', 'refund_reversal')))"
-            " group by 1, 2, 3, 4, 5, 6, 7, 8, 10 having sum(x.amount_minor) > 0 order by 1, 7, 10"
+            " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in ('credit_note', 'invoice', 'refund_reversal', 'dispute', 'recovery', 'beside')))"
+            " group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 11 having sum(x.amount_minor) > 0 order by 1, 8, 11"
         ),
         {"customer_id": customer_id, "document_id": document_id},
     )
     return [
         TakenLine(
             row.invoice_id, row.ref, row.entity, row.currency, None if row.rate is None else Fraction(row.rate), row.collector,
-            row.line, row.kind, row.product, row.subject, row.whole, row.rebill,
+            row.master, row.line, row.kind, row.product, row.subject, row.whole, row.rebill, row.back,
         )
         for row in rows
     ]  # fmt: skip
@@ -527,30 +622,58 @@ class TakenTax:
 
 
 def undone_now(
-    of: Undone, lines: Sequence[TakenLine], taxes: Mapping[int, Sequence[TakenTax]]
+    of: Undone,
+    lines: Sequence[TakenLine],
+    taxes: Mapping[int, Sequence[TakenTax]],
+    totals: Mapping[int, int] | None = None,
 ) -> tuple[list[TakenLine], dict[int, list[TakenTax]]]:
-    """What of each line and tax comes back now, so that of each invoice it is what of all that was given back of it does."""
+    """What of each line and tax comes back now, so that of each invoice it is what is in `totals`, else what of all it took does.
+
+    Of an invoice's part that another entity keeps each line comes to what the line does that stands for it.
+    """
     found: list[TakenLine] = []
     found_taxes: dict[int, list[TakenTax]] = {}
-    for invoice_id in dict.fromkeys(line.invoice_id for line in lines):
+    standing: dict[tuple[str, str], int] = {}
+    for invoice_id in sorted({line.invoice_id for line in lines}, key=lambda number: _is_part(lines, number)):
         own = [line for line in lines if line.invoice_id == invoice_id]
         of_taxes = taxes.get(invoice_id, ())
-        parts = of.parts([*(line.whole for line in own), *(tax.tax for tax in of_taxes)])
-        found += [replace(line, now=part) for line, part in zip(own, parts, strict=False)]
-        found_taxes[invoice_id] = [
-            replace(tax, now=part) for tax, part in zip(of_taxes, parts[len(own) :], strict=True)
-        ]
+        groups: list[tuple[int | None, list[TakenLine], list[TakenTax]]] = []
+        if own[0].master is not None and any((own[0].master, line.line) in standing for line in own):
+            groups += [
+                (standing.get((own[0].master, name)), [line for line in own if line.line == name], [tax for tax in of_taxes if tax.line == name])
+                for name in dict.fromkeys(line.line for line in own)
+            ]  # fmt: skip
+        else:
+            groups.append(((totals or {}).get(invoice_id), own, list(of_taxes)))
+        for total, of_lines, its_taxes in groups:
+            wholes = [*(line.whole for line in of_lines), *(tax.tax for tax in its_taxes)]
+            most = sum(wholes)
+            asked = of.part(most) if total is None else min(total, most)
+            parts = allocate(asked, wholes) if most > 0 else [0] * len(wholes)
+            now = [replace(line, now=part) for line, part in zip(of_lines, parts, strict=False)]
+            found += now
+            found_taxes.setdefault(invoice_id, []).extend(
+                replace(tax, now=part) for tax, part in zip(its_taxes, parts[len(of_lines) :], strict=True)
+            )
+            for line in now:
+                if line.kind == BETWEEN:
+                    standing[line.invoice, line.line] = standing.get((line.invoice, line.line), 0) + line.now
     return found, found_taxes
 
 
+def _is_part(lines: Sequence[TakenLine], invoice_id: int) -> tuple[bool, int]:
+    """An order in which what another entity keeps of an invoice comes after it."""
+    return any(line.master is not None for line in lines if line.invoice_id == invoice_id), invoice_id
+
+
 def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, list[TakenTax]]:
-    """What a document took of lines' taxes, by invoice, less what a credit note explained of it."""
+    """What a document took of lines' taxes, by invoice, less what a credit note explained of it, or came back before."""
     rows = books.connection.execute(
         text(
             "select t.invoice_id, t.line, t.position, t.tax_code, t.treatment, t.included, -sum(t.base_minor)::bigint as base,"
             " -sum(t.tax_minor)::bigint as tax from line_tax t join document d on d.customer_id in (t.customer_id, 0) and d.document_id = t.document_id"
             " where t.customer_id = :customer_id"
-            " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in ('credit_note', 'invoice', 'refund_reversal')))"
+            " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in ('credit_note', 'invoice', 'refund_reversal', 'dispute', 'recovery', 'beside')))"
             " group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3"
         ),
         {"customer_id": customer_id, "document_id": document_id},
@@ -561,8 +684,13 @@ def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, l
     return found
 
 
-def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> tuple[list[Piece], list[Piece]]:
-    """Where the money lies again: on invoices, as far as it was given back of them, the rest on the balance, as what they left."""
+def _lay(
+    books: Books, source: Source, of: Undone, gross: Mapping[int, int], undoes: int
+) -> tuple[list[Piece], list[Piece]]:
+    """Where the money lies again: on invoices, as far as it was given back of them, the rest on the balance, as what they left.
+
+    Without what came back before.
+    """
     rows = books.connection.execute(
         text(
             "select money_id, invoice_id, origin_id, entity, currency, -sum(amount_minor)::bigint as amount,"
@@ -578,22 +706,49 @@ def _lay(books: Books, source: Source, of: Undone, gross: Mapping[int, int]) -> 
         {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},
     )
     pieces, balance = [], []
-    for row in rows:
-        piece = Piece(*row)
+    for piece in _not_back([Piece(*row) for row in rows], _back_before(books, source, undoes), brings=of.brings):
         there = min(gross.get(piece.invoice_id, 0), piece.amount)
         # of tiny amounts, what went back may come to nothing in the invoice's currency
         on_invoice = piece.part(there) if piece.amount else piece
         left = replace(piece, amount=piece.amount - there, paid=piece.paid - on_invoice.paid)
         if on_invoice.amount or on_invoice.paid:
-            pieces.append(_now(of, on_invoice))
+            pieces.append(on_invoice)
         if left.amount or left.paid:
             origin = piece.invoice_id or piece.origin_id
-            balance.append(_now(of, replace(left, invoice_id=uses.BALANCE, origin_id=origin)))
+            balance.append(replace(left, invoice_id=uses.BALANCE, origin_id=origin))
     return pieces, balance
 
 
-def _now(of: Undone, piece: Piece) -> Piece:
-    return replace(piece, amount=of.part(piece.amount), paid=of.part(piece.paid))
+def _back_before(books: Books, source: Source, undoes: int) -> list[Piece]:
+    """Where what came back before, of what a document gave back, was put."""
+    rows = books.connection.execute(
+        text(
+            "select money_id, invoice_id, origin_id, entity, currency, sum(amount_minor)::bigint as amount,"
+            " sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use"
+            " where customer_id = :customer_id and undoes = :undoes group by 1, 2, 3, 4, 5, 8 order by invoice_id = 0, min(use_id)"
+        ),
+        {"customer_id": source.customer.customer_id, "undoes": undoes},
+    )
+    return [Piece(*row) for row in rows]
+
+
+def _not_back(given: Sequence[Piece], back: Sequence[Piece], *, brings: bool) -> list[Piece]:
+    """What was given back, without what came back before: onto the invoice, or as what it left; by the documents that `bring` it, theirs."""
+    found = list(given)
+    for came in back:
+        left = came
+        # as it was given back first, then what was of an invoice and is what that left
+        for as_it_was in (True, False):
+            for place, piece in enumerate(found):
+                if not brings and piece.money_id != came.money_id:
+                    continue
+                where = (piece.invoice_id, piece.origin_id) if as_it_was else (uses.BALANCE, piece.invoice_id)
+                if where != (left.invoice_id, left.origin_id) or piece.currency != left.currency:
+                    continue
+                paid, amount = min(piece.paid, left.paid), min(piece.amount, left.amount)
+                found[place] = replace(piece, amount=piece.amount - amount, paid=piece.paid - paid)
+                left = replace(left, amount=left.amount - amount, paid=left.paid - paid)
+    return [piece for piece in found if piece.amount or piece.paid]
 
 
 def record(
