@@ -64,8 +64,9 @@ _LOSSES = frozenset(rule.number for rule in RULES.values() if rule.code.startswi
 # Revaluations are taken back on the next day: no average has a part in them.
 REVALUING = tuple(rule.number for rule in RULES.values() if rule.code.startswith("revalue."))
 _CLEARING = "currency_exchange"
-# What was settled is due again, at its invoice's rate: the exchange difference of the settlement is taken back.
+# What was settled is due again, as it was billed: the exchange difference of the settlement is taken back.
 _DUE_AGAIN = RULES["payment.unapplied"].number
+_BILLING = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("invoice."))
 
 # What is undone counts for what it had counted for, on both sides, whatever else comes to its day: no average has a part in it.
 _AS_IT_WAS = frozenset(
@@ -200,6 +201,7 @@ class ForeignAccounts:
         self._since = since
         self._days: dict[date, _Day] = {}
         self._ends: dict[int, Carrying] = defaultdict(Carrying)
+        self._billed: dict[int, Carrying] = defaultdict(Carrying)
         self._active: dict[int, set[date]] = defaultdict(set)
         self._read(None, since)
 
@@ -260,6 +262,18 @@ class ForeignAccounts:
         for account, effect in day.effects.items():
             self._ends[account].net += effect.net
             self._ends[account].functional += effect.functional
+        for key, moved in day.moved.items():
+            if key[0] in _BILLING:
+                for account, sign in ((key[1], 1), (key[2], -1)):
+                    self._billed[account].net += sign * moved.amount
+                    self._billed[account].functional += sign * moved.functional
+
+    def _due(self, account: int, amount: int) -> int:
+        """What counts, of an invoice's receivable, for an amount: as what it billed does, whose lines were each rounded."""
+        billed = self._billed[account]
+        if amount <= billed.net:
+            return share(billed.functional, amount, billed.net)
+        return self._locked(self._places[account].subject)(amount)
 
     def _before(self, account: int, on: date) -> Carrying:
         """What an account holds before a day."""
@@ -536,7 +550,7 @@ class ForeignAccounts:
             return share(sign * value, part, abs(amount))
 
         if group.key[0] == _DUE_AGAIN:
-            due = self._locked(self._places[debit].subject)(abs(amount))
+            due = self._due(debit, abs(amount))
             return fixed, {debit: due - sign * fixed}
         found = currencies.value(
             abs(amount),

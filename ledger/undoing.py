@@ -549,7 +549,9 @@ class _Posted:
             amount, functional = self.left[of]
             part = min(amount, rest)
             if part > 0:
-                of_part = share(functional, part, amount)
+                whole, counts = self.whole[of]
+                # cumulatively, as the cash is that it is the other side of
+                of_part = share(counts, whole - amount + part, whole) - (counts - functional)
                 self.left[of] = amount - part, functional - of_part
                 counted, rest = counted + of_part, rest - part
         amount, functional = self.whole[places[0]]
