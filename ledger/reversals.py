@@ -411,16 +411,24 @@ def _taken_off_later(books: Books, source: Source, money_id: int, on: date) -> S
     return books.connection.execute(
         text(
             "select u.on_day, u.invoice_id, u.currency, -sum(u.amount_minor)::bigint as amount, -sum(u.paid_minor)::bigint as paid from money_use u"
-            " join document d on d.customer_id = u.customer_id and d.document_id = u.document_id and d.type = 'unapplication'"
+            " join document d on d.customer_id in (u.customer_id, 0) and d.document_id = u.document_id"
+            # of an invoice that another paid, the document that it stands beside
+            " left join document_key b on d.type = 'beside' and b.type = split_part(d.ref, ':', 1)"
+            "  and b.ref = substr(d.ref, strpos(d.ref, ':') + 1)"
+            " left join document o on o.customer_id = b.customer_id and o.document_id = b.document_id"
             " where u.customer_id = :customer_id and u.money_id = :money_id and u.invoice_id <> 0 and u.amount_minor < 0 and u.on_day > :on"
-            " and d.body::json ->> 'amount' is null group by u.document_id, 1, 2, 3 order by 1, min(u.use_id)"
+            " and coalesce(o.type, d.type) = 'unapplication' and coalesce(o.body, d.body)::json ->> 'amount' is null"
+            " group by u.document_id, 1, 2, 3 order by 1, min(u.use_id)"
         ),
         {"customer_id": source.customer.customer_id, "money_id": money_id, "on": on},
     ).all()
 
 
-def take_off_later(books: Books, source: Source, pieces: Sequence[Piece], on: date) -> None:
-    """Take money that lies on invoices again off them, on the later day on which all of it there was taken off, as came before."""
+def take_off_later(books: Books, source: Source, payer: Source, pieces: Sequence[Piece], on: date) -> None:
+    """Take money that lies on invoices again off them, on the later day on which all of it there was taken off, as came before.
+
+    It goes back to who paid.
+    """
     for piece in pieces:
         if piece.invoice_id == uses.BALANCE or not piece.amount:
             continue
@@ -429,33 +437,43 @@ def take_off_later(books: Books, source: Source, pieces: Sequence[Piece], on: da
         ]
         if later:
             invoice, day = _invoice_of(books, source, piece.invoice_id), later[0].on_day
-            unapply(books, source, invoice, applied(books, source, [piece], day), day)
+            back = unapply(books, source, invoice, applied(books, source, [piece], day), day)
+            if source is not payer:
+                pass_back(books, source, payer, day, back)
 
 
 def let_stay(books: Books, source: Source, money_id: int, paid: int, on: date) -> int:
     """Put so much of a document's money onto invoices again, of what unapplications of later days took off: all that lay there then.
 
-    They take off what is left once it went back. As much as is still the customer's, and due of the invoice; returns how much that is.
+    They take off what is left once it went back. As much as is still with who paid, and due of the invoice, whoever owes that; returns
+    how much that is.
     """
-    rows = _taken_off_later(books, source, money_id, on)
     put = 0
-    for row in rows:
-        invoice = _invoice_of(books, source, row.invoice_id)
-        lying = [
-            piece for piece in uses.of_money(books, source, money_id, row.on_day) if piece.invoice_id == uses.BALANCE
-        ]
-        for piece in lying:
-            due = due_of(books, source.customer.customer_id, invoice, books.open_day(source, row.on_day))
-            part = piece.part_paid(min(piece.paid, row.paid, paid - put))
-            amount = share(row.amount, part.paid, row.paid)
-            if amount > due:
-                amount, part = due, part.part_paid(min(share(row.paid, due, row.amount), part.paid))
-            if not part.paid or not amount:
-                continue
-            day = books.open_day(source, row.on_day)
-            settlement = Settlement(invoice, row.on_day, day, amount, part.amount)
-            settle(books, replace(source, currency=part.currency), settlement, [part])
-            put += part.paid
+    for party in (None, *uses.with_others(books, source, money_id)):
+        theirs = source if party is None else books.beside(source, party, on)
+        for row in _taken_off_later(books, theirs, money_id, on):
+            invoice = _invoice_of(books, theirs, row.invoice_id)
+            lying = [
+                piece
+                for piece in uses.of_money(books, source, money_id, row.on_day)
+                if piece.invoice_id == uses.BALANCE
+            ]
+            for piece in lying:
+                day = books.open_day(theirs, row.on_day)
+                due = due_of(books, theirs.customer.customer_id, invoice, day)
+                part = piece.part_paid(min(piece.paid, row.paid, paid - put))
+                amount = share(row.amount, part.paid, row.paid)
+                if amount > due:
+                    amount, part = due, part.part_paid(min(share(row.paid, due, row.amount), part.paid))
+                if not part.paid or not amount:
+                    continue
+                there = [part]
+                if theirs is not source:
+                    worth = passed_for(books, theirs, money_id, part.paid)
+                    there = pass_on(books, source, theirs, row.on_day, there, worth)
+                settlement = Settlement(invoice, row.on_day, day, amount, part.amount)
+                settle(books, replace(theirs, currency=part.currency), settlement, there)
+                put += part.paid
     return put
 
 

@@ -124,7 +124,8 @@ def undo(
     for of, parties in together:
         for party in parties:
             _explain_later(wallets, party, by, on, obligations)
-        take_off_later(books, source, parties[0].pieces, on)
+        for party in parties:
+            take_off_later(books, party.source, source, party.pieces, on)
         if parties[0].older:
             _pay_others_again(books, source, of, parties[0].home, on)
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.samples import application, contract, credit_note, invoice, obligation, one_time, parties, payment, service
+from tests.test_carrying_by_date import rate
 from tests.test_uses import dispute, refund
 
 Document = dict[str, Any]
@@ -18,6 +19,14 @@ BASE = [
     invoice("I", "2026-01-01", service("120.00", "2026-01-01", "2026-04-30")),
     payment("P", "120.00", "2026-01-02", ("I", "120.00")),
 ]
+MUM = {"type": "customer", "id": "mum", "name": "Mum"}
+# who paid makes no difference: the customer who owes, or its parent
+PAID_BY = {
+    "own": BASE,
+    "parent": [MUM, *(
+        {**doc, **({"globex": {"parent": "mum"}, "P": {"customer": "mum"}}.get(str(doc["id"]), {}))} for doc in BASE
+    )],
+}  # fmt: skip
 FAILED = {"type": "refund_reversal", "id": "F", "refund": "R", "date": "2026-02-10", "reason": "account closed"}
 TAKEN_OFF = {"type": "unapplication", "id": "U", "payment": "P", "invoice": "I", "date": "2026-03-01"}
 
@@ -60,10 +69,11 @@ GONE = {
 
 
 @pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("payer", PAID_BY)
 @pytest.mark.parametrize("kind", GONE)
-def test_what_went_back_before_it_was_taken_off(cli: Cli, kind: str, late: bool) -> None:
+def test_what_went_back_before_it_was_taken_off(cli: Cli, kind: str, payer: str, late: bool) -> None:
     """40.00 of 120.00 go back on 1 February, of which 31 of 120 days were given: 10.33. On 1 March the 80.00 left are taken off."""
-    cli.post(*BASE)
+    cli.post(*PAID_BY[payer])
     documents = [*GONE[kind], TAKEN_OFF]
     months = _months(cli, *([documents[-1], *documents[:-1]] if late else documents))
     assert months["2026-03"] == {
@@ -118,14 +128,52 @@ def test_what_was_given_before_a_catch_up_of_the_day(cli: Cli, kind: str, price:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_what_failed_before_it_was_taken_off(cli: Cli, late: bool) -> None:
+@pytest.mark.parametrize("payer", PAID_BY)
+def test_what_failed_before_it_was_taken_off(cli: Cli, payer: str, late: bool) -> None:
     """40.00 went back on 1 February, failed on the 10th, and lay on the bill again: all 120.00 are taken off on 1 March."""
     documents = [refund("40.00", "2026-02-01", invoice="I"), FAILED, TAKEN_OFF]
-    cli.post(*BASE)
+    cli.post(*PAID_BY[payer])
     months = _months(cli, *([documents[-1], *documents[:-1]] if late else documents))
     assert months["2026-03"] == {
         "accounts_receivable": "120.00", "customer_balance": "120.00", "deferred_revenue": "-31.00", "revenue": "31.00",
     }  # fmt: skip
+
+
+EUR = {"currency": "EUR"}
+WENT = {
+    "refund": [refund("40.00", "2026-02-10")],
+    "failed": [refund("40.00", "2026-02-10"), {**FAILED, "date": "2026-02-20"}],
+    "dispute": [dispute("opened", "40.00", "2026-01-25"), dispute("lost", "40.00", "2026-02-10")],
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("payer", ["globex", "mum"])
+@pytest.mark.parametrize("kind", WENT)
+def test_euros_that_went_back_before_they_were_taken_off(cli: Cli, kind: str, payer: str, late: bool) -> None:
+    """100.00 EUR at 1.30. 40.00 go back in February, at 1.40, the rest is taken off in March, at 1.50: all counts at 1.30."""
+    rates = [
+        {**rate(f"2026-0{month}-01", value), "id": f"r{month}"}
+        for month, value in ((1, "1.30"), (2, "1.40"), (3, "1.50"))
+    ]
+    paid = {**payment("P", "100.00", "2026-01-20", ("I", "100.00"), **EUR), "customer": payer}
+    named = [{**doc, **({"parent": "mum"} if doc["id"] == "globex" else {})} for doc in parties()]
+    cli.post(MUM, *named, *rates, invoice("I", "2026-01-10", one_time("100.00"), **EUR), paid)
+    went = WENT[kind]
+    for document in [TAKEN_OFF, *went] if late else [*went, TAKEN_OFF]:
+        cli.post(document)
+    cli.ok("recognize", "--through", "2026-03")
+    cli.ok("verify")
+    # 60.00 EUR are 78.00, and 40.00 are 52.00
+    there, gone = ("130.00", {}) if kind == "failed" else ("78.00", {f"{kind}s": "52.00"})
+    totals = {role: f"{amount:.2f}" for role, amount in cli.totals().items()}
+    assert totals == {
+        "cash": there,
+        "accounts_receivable": there,
+        "customer_balance": there,
+        "revenue": "130.00",
+        **gone,
+    }
 
 
 MOVED = application("M", "120.00", "2026-03-01", "J", from_invoice="I")
