@@ -146,10 +146,7 @@ class Refused(Exception):
         self.status = status
         self.title = title
         self.problems = problems
-        told = "; ".join(
-            f"{problem.get('document', '')}: {problem.get('field', '')} = {problem.get('value', '')}: {problem.get('expected', '')}"
-            for problem in problems
-        )
+        told = "; ".join(_told(problem) for problem in problems)
         super().__init__(f"{status} {title}" + (f": {told}" if told else ""))
 
 
@@ -338,6 +335,12 @@ class Tickmark:
         return _check(response).json()
 
 
+def _told(problem: Problem) -> str:
+    """What was wrong, in words: of a document, where it is of one."""
+    named = f"{problem['document']}: " if problem.get("document") else ""
+    return f"{named}{problem.get('field') or ''} = {problem.get('value')}: {problem.get('expected') or ''}"
+
+
 def _json(value: Any) -> tuple[bytes, dict[str, str]]:
     return json.dumps(value).encode(), {"Content-Type": "application/json"}
 
@@ -357,8 +360,6 @@ def _check(response: requests.Response) -> requests.Response:
     except ValueError:
         said = {}
     problems = said.get("problems")
-    if isinstance(problems, Mapping):  # of parameters, by name
-        problems = [{"field": name, "expected": str(wrong)} for name, wrong in problems.items()]
     if not problems and said.get("field"):
         problems = [{key: said[key] for key in ("field", "value", "expected") if key in said}]
     raise Refused(response.status_code, said.get("title", response.reason), problems or [])
