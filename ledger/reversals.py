@@ -339,7 +339,7 @@ def _received(books: Books, source: Source, money_id: int, amount: int) -> int:
 
 
 def _gone(books: Books, source: Source, field: str, ref: str, money_id: int) -> str:
-    """Which documents gave something of a payment back, or dispute it, as words to follow what is left of it."""
+    """Which documents gave something of a payment back, dispute it or won that, as words to follow what is left of it."""
     rows = books.connection.execute(
         text(
             "select d.type, d.ref, d.body::json ->> 'amount' as amount, coalesce(d.body::json ->> 'status', '') as status from document d"
@@ -350,7 +350,7 @@ def _gone(books: Books, source: Source, field: str, ref: str, money_id: int) -> 
         {"customer_id": source.customer.customer_id, "field": field, "ref": ref, "money_id": money_id},
     )
     told = [" ".join(filter(None, (row.type, row.ref, row.status, row.amount))) for row in rows]
-    return f"; {', '.join(told)} took of it" if told else ""
+    return f"; see {', '.join(told)}" if told else ""
 
 
 def _invoice_of(books: Books, source: Source, invoice_id: int) -> Invoice:

@@ -44,7 +44,7 @@ def test_a_receipt_that_came_back_is_none(cli: Cli) -> None:
     }  # fmt: skip
     again = {**bounced("2026-01-21"), "id": "again"}
     assert (
-        "receipt = X/g: expected one of which all is there, 110.00: 0.00 is; payment_reversal B took of it"
+        "receipt = X/g: expected one of which all is there, 110.00: 0.00 is; see payment_reversal B"
         in cli.refuse(again)
     )
     cli.post({"type": "receipt_returned", "id": "V", "receipt": "X", "date": "2026-01-22", "reason": "nobody's"})
@@ -56,7 +56,7 @@ def test_a_receipt_that_came_back_is_none(cli: Cli) -> None:
 def test_nothing_of_it_may_have_gone_back(cli: Cli) -> None:
     cli.post(*HEAD, *CAME, pay_out("30.00", "2026-01-15"))
     said = cli.refuse(bounced("2026-01-20"))
-    assert "expected one of which all is there, 110.00: 80.00 is; refund O 30.00 took of it" in said
+    assert "expected one of which all is there, 110.00: 80.00 is; see refund O 30.00" in said
     assert "expected 2026-01-12, when receipt X/g came in, or later" in cli.refuse(bounced("2026-01-11"))
 
 

@@ -120,7 +120,7 @@ def test_it_is_what_it_was(cli: Cli) -> None:
     cli.post(bounced(fee="4.00"))
     assert _end(cli) == {"bad_debt": 100, "cash": -4, "processing_fees": 4, "revenue": 100}
     said = cli.refuse({**bounced("2026-03-06"), "id": "again"})
-    assert "recovery = Y: expected one of which all is there, 40.00: 0.00 is; payment_reversal B Y took of it" in said
+    assert "recovery = Y: expected one of which all is there, 40.00: 0.00 is; see payment_reversal B Y" in said
     assert "expected 2026-02-20, when recovery Y came in, or later" in cli.refuse(
         {**bounced("2026-02-19"), "id": "again"}
     )

@@ -38,14 +38,14 @@ def test_a_payment_that_came_back_is_no_payment(cli: Cli) -> None:
     said = cli.refuse(refund("1.00", "2026-01-20"))
     assert "expected at most 0.00, what is left of payment P" in said
     again = {**bounced("2026-01-20"), "id": "again"}
-    assert "0.00 is; payment_reversal B P took of it" in cli.refuse(again)
+    assert "0.00 is; see payment_reversal B P" in cli.refuse(again)
     cli.post(payment("Q", "100.00", "2026-01-20", ("I", "100.00")))
     assert _totals(cli)["cash"] == "96.00"
 
 
 def test_nothing_of_it_may_have_gone_back(cli: Cli) -> None:
     cli.post(*HEAD, sold(), payment("P", "100.00", "2026-01-10", ("I", "100.00")), refund("30.00", "2026-01-12"))
-    assert "expected one of which all is there, 100.00: 70.00 is; refund R 30.00 took of it" in cli.refuse(bounced())
+    assert "expected one of which all is there, 100.00: 70.00 is; see refund R 30.00" in cli.refuse(bounced())
     assert "expected 2026-01-10, when payment P came in, or later" in cli.refuse(bounced("2026-01-09"))
 
 
