@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,19 +76,56 @@ def server() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+class _Databases:
+    """Fresh databases, each made while the test before it runs, and dropped beside those that follow: both mostly wait for files."""
+
+    def __init__(self, server: str) -> None:
+        self._server = make_url(server)
+        admin = self._server.set(database="postgres")
+        self._admin = create_engine(admin, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        self._beside = ThreadPoolExecutor(1)
+        self._next = self._beside.submit(self._make)
+
+    def take(self) -> str:
+        """The name of a fresh one."""
+        made, self._next = self._next.result(), self._beside.submit(self._make)
+        return made
+
+    def url(self, name: str) -> str:
+        return self._server.set(database=name).render_as_string(hide_password=False)
+
+    def drop(self, name: str) -> None:
+        self._beside.submit(self._run, f"drop database {name} with (force)")
+
+    def end(self) -> None:
+        self._beside.shutdown()
+
+    def _make(self) -> str:
+        name = f"test_{next(_names)}"
+        self._run(f"create database {name} template {embedded.DATABASE} strategy file_copy")
+        return name
+
+    def _run(self, statement: str) -> None:
+        with self._admin.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+
+@pytest.fixture(scope="session")
+def _databases(server: str) -> Iterator[_Databases]:
+    made = _Databases(server)
+    yield made
+    made.end()
+
+
 @pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(_databases: _Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A fresh database, and the environment pointing at it."""
-    name = f"test_{next(_names)}"
-    admin = create_engine(make_url(server).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"create database {name} template {embedded.DATABASE} strategy file_copy")
-    fresh = make_url(server).set(database=name).render_as_string(hide_password=False)
+    name = _databases.take()
+    fresh = _databases.url(name)
     monkeypatch.setenv("TICKMARK_DATABASE_URL", fresh)
     monkeypatch.setenv("TICKMARK_USER", "tester")
     yield fresh
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"drop database {name} with (force)")
+    _databases.drop(name)
 
 
 @pytest.fixture(autouse=True)

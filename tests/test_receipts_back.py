@@ -43,9 +43,8 @@ def test_a_receipt_that_came_back_is_none(cli: Cli) -> None:
         "unidentified_receipts": "20.00",
     }  # fmt: skip
     again = {**bounced("2026-01-21"), "id": "again"}
-    assert (
-        "receipt = X/g: expected one of which all is there, 110.00: 0.00 is; see payment_reversal B"
-        in cli.refuse(again)
+    assert "receipt = X/g: expected one of which all is there, 110.00: 0.00 is; see payment_reversal B" in cli.refuse(
+        again
     )
     cli.post({"type": "receipt_returned", "id": "V", "receipt": "X", "date": "2026-01-22", "reason": "nobody's"})
     assert _end(cli)["cash"] == "-4.00"
