@@ -118,7 +118,27 @@ def _databases(server: str) -> Iterator[_Databases]:
 
 
 @pytest.fixture
-def url(_databases: _Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def _kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands of a test use one engine for a database, as a server does: a connection that is new knows no table yet."""
+    made: dict[str, Engine] = {}
+    connect = database.connect_engine
+
+    def kept(url: str, *, as_owner: bool = False) -> Engine:
+        if as_owner:
+            return connect(url, as_owner=True)
+        if url not in made:
+            made[url] = connect(url)
+            monkeypatch.setattr(made[url], "dispose", lambda: None, raising=False)
+        return made[url]
+
+    monkeypatch.setattr(database, "connect_engine", kept)
+    yield
+    for engine in made.values():
+        Engine.dispose(engine)
+
+
+@pytest.fixture
+def url(_databases: _Databases, _kept: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A fresh database, and the environment pointing at it."""
     name = _databases.take()
     fresh = _databases.url(name)
