@@ -433,7 +433,8 @@ class ForeignAccounts:
             functional = group.posted.functional + is_ - was
             if not group.amount and not _at_rate(group.key[0], items):
                 functional = 0  # all of it was taken back
-            functional = self._emptied(group, new, functional, now)
+            self._emptied(group.key, group.posted.amount, old, group.posted.functional, then)
+            functional = self._emptied(group.key, group.amount, new, functional, now)
             self._move(group, old, group.posted.amount, group.posted.functional, then)
             self._move(group, new, group.amount, functional, now)
             change.moved[group.key] += functional - group.posted.functional
@@ -568,19 +569,19 @@ class ForeignAccounts:
         return bool(held[key[1]].released(posted.amount)[0] or held[key[2]].released(-posted.amount)[0])
 
     def _emptied(
-        self, group: _Group, held: Mapping[int, Carrying], functional: int, corrections: dict[int, int]
+        self, key: Key, amount: int, held: Mapping[int, Carrying], functional: int, corrections: dict[int, int]
     ) -> int:
         """What a group counts for so that an account it empties holds nothing in either currency."""
-        for account, other, sign in ((group.key[1], group.key[2], 1), (group.key[2], group.key[1], -1)):
+        for account, other, sign in ((key[1], key[2], 1), (key[2], key[1], -1)):
             role = self._places[account].role
-            if not group.amount or role in CLEARING or not currencies.on_balance_sheet(role):
+            if not amount or role in CLEARING or not currencies.on_balance_sheet(role):
                 continue
-            if held[account].net + sign * group.amount:
+            if held[account].net + sign * amount:
                 continue
             left = held[account].functional + sign * functional + corrections.get(account, 0)
             if not left:
                 continue
-            if group.key[0] in ENTERED_AT_RATE or currencies.on_balance_sheet(self._places[other].role):
+            if key[0] in ENTERED_AT_RATE or currencies.on_balance_sheet(self._places[other].role):
                 corrections[account] = corrections.get(account, 0) - left
             else:  # income and expense take the value of what stands against them
                 functional -= sign * left
