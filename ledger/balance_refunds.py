@@ -89,5 +89,5 @@ def undo_balance_refund(books: Books, document_id: int, refund: Any, on: date) -
     pieces = [replace(Piece(*row), since=on) for row in rows]
     for piece in pieces:
         uses.add(books, source, piece, on, undoes=refund.document_id)
-    with_cash_of_payers(books, source, pieces, on, cash, back=let_go)
+    with_cash_of_payers(books, source, pieces, on, cash, let_go, returns=True)
     return customer_id

@@ -133,11 +133,18 @@ def pass_cash(
 
 
 def with_cash_of_payers(
-    books: Books, source: Source, pieces: Sequence[Piece], on: date, subject: str, back: int | None = None
+    books: Books,
+    source: Source,
+    pieces: Sequence[Piece],
+    on: date,
+    subject: str,
+    back: int | None = None,
+    *,
+    returns: bool = False,
 ) -> None:
-    """Let cash that goes out of a customer's balance be of those who paid what lies there, in its own currency.
+    """Let cash that goes out of a customer's balance, or `returns`, be of those who paid what lies there, in its own currency.
 
-    Where it comes back again it is theirs, for what it came in; where the books don't say, all of it counts for `back`.
+    What returns is theirs for what it came in; where the books don't say, all of it counts for `back`.
     """
     rows = books.connection.execute(
         text(
@@ -155,8 +162,9 @@ def with_cash_of_payers(
             continue
         payer = books.beside(source, payers[piece.money_id], on)
         worth = received_for(books, payer, piece.money_id, piece.paid)
-        if back is None:
+        if not returns:
             pass_cash(books, payer, source, on, piece.amount, subject, worth)
-        else:
-            counted = share(back, piece.amount, whole) if worth is None else worth
-            pass_cash(books, source, payer, on, piece.amount, subject, counted, apart=True)
+            continue
+        if worth is None and back is not None:
+            worth = share(back, piece.amount, whole)
+        pass_cash(books, source, payer, on, piece.amount, subject, worth, apart=True)

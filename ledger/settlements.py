@@ -105,7 +105,7 @@ def _find_payment(
     if sum(piece.paid for own in pieces for piece in own) < needed:
         # it is put onto an invoice on a later day: what goes back before that is of the invoice, too
         pieces = [
-            own + uses.later_than(own, uses.of_money(books, party, found.document_id, LAST_DAY))
+            uses.with_later(own, uses.of_money(books, party, found.document_id, LAST_DAY))
             for party, own in zip(parties, pieces, strict=True)
         ]
     held = [_held(books, party, own) for party, own in zip(parties, pieces, strict=True)]

@@ -422,14 +422,21 @@ def given_back_of(books: Books, source: Source, document_id: int, invoice_id: in
     return first([Piece(*row) for row in rows], amount)
 
 
-def later_than(pieces: Sequence[Piece], now: Sequence[Piece]) -> list[Piece]:
-    """What lies on invoices now, beyond what lay there on a day."""
-    then = {piece.invoice_id: piece for piece in pieces}
-    found = []
+def with_later(pieces: Sequence[Piece], now: Sequence[Piece]) -> list[Piece]:
+    """Pieces of a day, with what lies on invoices now beyond what lay there then: of each place as one."""
+    found = list(pieces)
     for piece in now:
-        known = then.get(piece.invoice_id)
-        if piece.invoice_id != BALANCE and piece.paid > (known.paid if known else 0):
-            rest = piece if known is None else piece.part_paid(piece.paid - known.paid)
+        if piece.invoice_id == BALANCE:
+            continue
+        places = [place for place, known in enumerate(found) if known.invoice_id == piece.invoice_id]
+        more = piece.paid - sum(found[place].paid for place in places)
+        if more <= 0:
+            continue
+        rest = piece.part_paid(more)
+        if places:
+            known = found[places[0]]
+            found[places[0]] = replace(known, amount=known.amount + rest.amount, paid=known.paid + rest.paid)
+        else:
             found.append(rest)
     return found
 

@@ -11,7 +11,7 @@ from tests.conftest import Cli
 from tests.samples import PARTY, application, credit_note, one_time, payment
 from tests.test_receipts import credit, identified, receipt
 from tests.test_reversals import bounced
-from tests.test_uses import HEAD, dispute, refund, sold
+from tests.test_uses import GROUP, HEAD, MUMS, THEIRS, dispute, refund, sold
 
 Document = dict[str, Any]
 
@@ -181,3 +181,18 @@ def test_it_is_traced_both_ways(cli: Cli) -> None:
     assert "refund O" in cli.ok("trace", "customer_credit:c")
     statement = [line["document"] for line in cli.report("statement", "--customer", "globex")]
     assert statement[-1] == "refund O"
+
+
+def _cash_of(cli: Cli, customer: str) -> Decimal:
+    rows = cli.report("summary", "--customer", customer)
+    return sum((Decimal(row["amount"]) for row in rows if row["account"] == "cash"), Decimal(0))
+
+
+def test_a_refund_of_a_parents_money_that_failed_is_the_parents_cash_again(cli: Cli) -> None:
+    """A note leaves 40.00 of a parent's 100.00 with the child, which are paid out of the parent's cash, and come back into it."""
+    cli.post(*HEAD, *GROUP, THEIRS, {**MUMS, "amount": "100.00"}, credit_note("C", "2026-01-25", "40.00", invoice="T"))
+    cli.post({**pay_out("40.00"), "customer": "child"})
+    assert (_cash_of(cli, "mum"), _cash_of(cli, "child")) == (60, 0)
+    cli.post({"type": "refund_reversal", "id": "F", "refund": "O", "date": "2026-03-10", "reason": "account closed"})
+    assert (_cash_of(cli, "mum"), _cash_of(cli, "child")) == (100, 0)
+    cli.ok("verify")

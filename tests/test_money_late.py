@@ -200,3 +200,33 @@ def test_what_went_back_before_it_was_moved(cli: Cli, kind: str, amount: str) ->
     cli.ok("verify")
     totals = {role: f"{paid:.2f}" for role, paid in cli.totals().items()}
     assert totals == {"accounts_receivable": "120.00", "cash": "120.00", "revenue": "240.00"}
+
+
+@pytest.mark.parametrize("amount", ["30.00", "40.00"])
+@pytest.mark.parametrize("kind", ["refund", "of the bill", "dispute"])
+def test_what_went_back_before_more_of_it_was_applied(cli: Cli, kind: str, amount: str) -> None:
+    """P 40.00 pays 10.00 of the bill, and 20.00 more on 1 March. 30.00 or 40.00 went back on 10 February, told last.
+
+    10.00 lie on no bill and go first, unless the refund is of the bill, or money is lost: 30.00 lay there by then, or do since.
+    """
+    cli.post(
+        *parties(), invoice("I", "2026-01-10", one_time("100.00")), payment("P", "40.00", "2026-01-20", ("I", "10.00"))
+    )
+    cli.post(application("A", "20.00", "2026-03-01", "I", payment="P"))
+    if kind == "of the bill":
+        if amount == "40.00":
+            assert "expected at most 30.00" in cli.refuse(refund(amount, "2026-02-10", invoice="I"))
+            return
+        cli.post(refund(amount, "2026-02-10", invoice="I"))
+    elif kind == "refund":
+        cli.post(refund(amount, "2026-02-10"))
+    else:
+        cli.post(dispute("opened", amount, "2026-02-01"), dispute("lost", amount, "2026-02-10"))
+    cli.ok("recognize", "--through", "2026-05")
+    cli.ok("verify")
+    of_bill = {("refund", "30.00"): "20.00"}.get((kind, amount), "30.00")
+    left = {} if amount == "40.00" else {"cash": "10.00"}
+    on_balance = {} if amount == "40.00" or kind == "refund" else {"customer_balance": "10.00"}
+    totals = {role: f"{paid:.2f}" for role, paid in cli.totals().items()}
+    gone = "disputes" if kind == "dispute" else "refunds"
+    assert totals == {"accounts_receivable": "70.00", gone: of_bill, "revenue": "100.00", **left, **on_balance}
