@@ -70,8 +70,8 @@ _BILLING = frozenset(rule.number for rule in RULES.values() if rule.code.startsw
 
 # What is undone counts for what it had counted for, on both sides, whatever else comes to its day: no average has a part in it.
 _AS_IT_WAS = frozenset(
-    RULES[code].number for code in ("payment.reversed", "account.undone_out", "account.undone_in")
-)  # fmt: skip
+    RULES[code].number for code in ("payment.reversed", "account.undone_out", "account.undone_in", "balance.taken_back")
+)
 
 # A rule and two accounts, the smaller number first: an amount above 0 debits that one.
 Key = tuple[int, int, int]

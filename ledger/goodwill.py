@@ -7,7 +7,7 @@ from sqlalchemy import text
 from ledger import documents, uses
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, UnknownReference
-from ledger.money import to_minor, to_text
+from ledger.money import share, to_minor, to_text
 from ledger.positions import available
 from ledger.receivables import CUSTOMER
 from ledger.uses import Piece
@@ -30,7 +30,8 @@ def post_customer_credit(wallets: Wallets, doc: documents.CustomerCredit, docume
         uses.bring(books, source, amount, doc.date)
         return source.customer.customer_id
     pieces = _unused(books, source, doc, amount)
-    movement = Movement("balance.taken_back", amount, CUSTOMER, credit_subject(doc.takes_back))
+    worth = _given_for(books, source, doc.takes_back, amount)
+    movement = Movement("balance.taken_back", amount, CUSTOMER, credit_subject(doc.takes_back), functional=worth)
     books.post(source, doc.date, [movement])
     uses.give_back(books, source, pieces, doc.date)
     return source.customer.customer_id
@@ -64,3 +65,22 @@ def _unused(books: Books, source: Source, doc: documents.CustomerCredit, amount:
             f"expected at most {to_text(unused, doc.currency)}, what is unused of credit {doc.takes_back} on {day}",
         )
     return uses.first(own, amount)
+
+
+def _given_for(books: Books, source: Source, ref: str, amount: int) -> int:
+    """What so much of a credit counted for when it was given: in parts, what all of it did."""
+    row = books.connection.execute(
+        text(
+            "select coalesce(sum(p.amount) filter (where r.code = 'balance.given'), 0)::bigint as amount,"
+            " coalesce(sum(p.functional_amount) filter (where r.code = 'balance.given'), 0)::bigint as functional,"
+            " coalesce(sum(p.amount) filter (where r.code = 'balance.taken_back'), 0)::bigint as back from account a"
+            " join posting p on p.customer_id = a.customer_id and a.account_id in (p.debit_account, p.credit_account)"
+            " join rule r on r.number = p.rule where a.customer_id = :customer_id and a.role = 'promotional_credits'"
+            " and a.subject = :subject and a.entity = :entity and a.currency = :currency"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "subject": credit_subject(ref), "entity": source.entity,
+            "currency": source.currency,
+        },
+    ).one()  # fmt: skip
+    return share(row.functional, row.back + amount, row.amount) - share(row.functional, row.back, row.amount)

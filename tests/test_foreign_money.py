@@ -12,7 +12,7 @@ from tests.conftest import Cli
 from tests.samples import application, credit_note, parties, payment
 from tests.test_currencies import rate
 from tests.test_money_accounts import account, came_back, paid, transfer
-from tests.test_receipts import identified, receipt, returned
+from tests.test_receipts import credit, identified, receipt, returned
 from tests.test_uses import dispute, refund, sold
 
 Document = dict[str, Any]
@@ -341,3 +341,18 @@ def test_what_comes_before_a_payment_that_bounced_leaves_nothing(cli: Cli, kind:
         assert not {role for role in totals if role not in ("fx_gain", "fx_loss")}, (order, totals)
         assert totals.get("fx_gain") == totals.get("fx_loss"), (order, totals)
     cli.ok("verify")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_goodwill_that_is_taken_back_leaves_nothing(cli: Cli, late: bool) -> None:
+    """100.00 EUR given at 1.20, 50.00 at 1.40: these go in two parts, for 70.00. 20.00 given at 1.30 between them stay, for 26.00."""
+    first, second = (
+        credit(ref, amount, day, **EUR)
+        for ref, amount, day in (("g", "100.00", "2026-01-05"), ("h", "50.00", "2026-03-05"))
+    )
+    back = [credit(f"t{part}", part, "2026-03-20", takes_back="h", **EUR) for part in ("16.67", "33.33")]
+    between = credit("b", "20.00", "2026-02-20", **EUR)
+    cli.post(*parties(), *UP, first)
+    for document in [second, *back, between] if late else [between, second, *back]:
+        cli.post(document)
+    assert _functional(cli) == {"customer_balance": "146.00", "promotional_credits": "146.00"}
