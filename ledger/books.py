@@ -150,12 +150,23 @@ class Undoing:
         """What of something of theirs is undone now."""
         return share(of, self.points[1], self.whole) - share(of, self.points[0], self.whole)
 
+    def of_part(self, before: int, amount: int) -> Undoing:
+        """A part of what is undone now, of which so much is before it."""
+        since = self.points[0] + before
+        return replace(self, points=(since, since + amount))
+
 
 class LetGo(NamedTuple):
     """What documents let leave an account, and what that counted for."""
 
     amount: int
     functional: int
+
+    def between(self, before: int, amount: int) -> int:
+        """What an amount of it counted for that comes back, where so much did before: so that parts come to all of it."""
+        if not self.amount:
+            return 0
+        return share(self.functional, before + amount, self.amount) - share(self.functional, before, self.amount)
 
     def undone(self, undoing: Undoing, amount: int) -> int:
         """What an amount of it counted for that comes back: so that parts come to all of it."""

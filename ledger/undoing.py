@@ -114,11 +114,14 @@ def undo(
     together = [(of, _parties(wallets, source, of, on)) for of in whole]
     decided = _decide(wallets, [party for _, parties in together for party in parties], by, event, obligations, on)
     for of, parties in together:
+        rest = of.left
         for party in parties:
+            party.before = of.left - rest
             counted = _post(wallets, party, on, event, rail)
             if party.source is not source:
-                back = _let_go(books, source, of, party.paid)
+                back = _let_go(books, source, of, rest, party.paid)
                 pass_cash(books, party.source, source, on, party.paid, rail, counted, back)
+            rest -= party.paid
     for one in decided:
         one.keep()
     for of, parties in together:
@@ -140,6 +143,8 @@ def _parties(wallets: Wallets, source: Source, of: Undone, on: date) -> list[_Un
         parties += [_Undoing(books.beside(source, other, on), of_others, of.document_id) for other in beside.customers]
     for party in parties:
         party.read(books)
+        party.rest = party.paid
+    parties[0].rest = of.left
     _allot(of, parties)
     home = of.now - sum(party.paid for party in parties)
     if home:
@@ -185,13 +190,16 @@ def _decide(
     return list(decided.values())
 
 
-def _let_go(books: Books, source: Source, of: Undone, amount: int) -> int | None:
-    """What cash that comes back counted for as it left, or what was disputed did; None in the entity's own currency."""
+def _let_go(books: Books, source: Source, of: Undone, rest: int, amount: int) -> int | None:
+    """What cash that comes back counted for as it left, or what was disputed did: of the `rest` that is not back yet.
+
+    All parts of it, whoever they are of, come to what all of it counted for. None in the entity's own currency.
+    """
     if source.currency == books.entity(source.entity).currency:
         return None
     gone = books.left_by(source.customer.customer_id, source.entity, source.currency, (of.document_id,))
     left = LetGo(sum(item.amount for item in gone.values()), sum(item.functional for item in gone.values()))
-    return left.undone(of.undoing, amount) if left.amount else None
+    return left.between(left.amount - rest, amount) if left.amount else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +243,8 @@ class _Undoing:
     decided: Decided | None = None
     home: int = 0  # what had been taken off what it paid of others
     older: bool = False
+    rest: int = 0  # what of it was not back before, of the money
+    before: int = 0  # what comes back now of those before it
 
     @property
     def paid(self) -> int:
@@ -325,20 +335,22 @@ def _come_back(
         return movement.debit == rail and currency == source.currency and party.entity == source.entity
 
     whole = sum(movement.amount for party, movements in entries for movement in movements if is_cash(party, movement))
-    left = _let_go(books, source, of, whole) if whole else None
+    left = _let_go(books, source, of, party_.rest, whole) if whole else None
     reached = 0
     counted = 0
     for party, movements in entries:
         posted = []
+        came = sum(movement.amount for movement in movements if is_cash(party, movement))
+        part = undoing.of_part(party_.before + reached, came)
         for movement in movements:
             worth = None
             if movement.amount and is_cash(party, movement):
                 if left is not None:
                     worth = share(left, reached + movement.amount, whole) - share(left, reached, whole)
-                    reached += movement.amount
+                reached += movement.amount
                 counted += _counts(books, party, on, movement) if worth is None else worth
             posted.append(replace(movement, worth=worth))
-        books.post(party, on, posted, undoing)
+        books.post(party, on, posted, part)
     return counted
 
 

@@ -12,6 +12,7 @@ from tests.conftest import Cli
 from tests.samples import application, credit_note, parties, payment
 from tests.test_currencies import rate
 from tests.test_money_accounts import account, came_back, paid, transfer
+from tests.test_money_late import MUM
 from tests.test_receipts import credit, identified, receipt, returned
 from tests.test_uses import dispute, refund, sold
 
@@ -356,3 +357,36 @@ def test_goodwill_that_is_taken_back_leaves_nothing(cli: Cli, late: bool) -> Non
     for document in [second, *back, between] if late else [between, second, *back]:
         cli.post(document)
     assert _functional(cli) == {"customer_balance": "146.00", "promotional_credits": "146.00"}
+
+
+PARTS = {"refund": [], "dispute": ["75.00"], "dispute in parts": ["10.01", "40.33", "24.66"]}
+
+
+@pytest.mark.parametrize("into", [{"rail": "wire"}, {"account": "stripe"}])
+@pytest.mark.parametrize("kind", PARTS)
+def test_what_three_customers_were_paid_comes_back_to_the_cent(cli: Cli, kind: str, into: Document) -> None:
+    """A parent's 75.00 EUR pay three bills, its own and two subsidiaries': all of it goes back at one average, and comes back at that."""
+    rates = [
+        rate("2026-01-01", "1.1357"),
+        rate("2026-01-21", "1.2113"),
+        rate("2026-02-03", "1.0891"),
+        rate("2026-03-01", "1.3177"),
+    ]
+    named = [MUM, *({"type": "customer", "id": ref, "name": ref, "parent": "mum"} for ref in ("child", "grand"))]
+    bills = {"A": ("mum", "33.37"), "B": ("child", "21.11"), "C": ("grand", "17.53")}
+    cli.post(*parties(), *named, *rates, account("stripe", "EUR"))
+    cli.post(*({**sold(ref, amount, **EUR), "customer": whose} for ref, (whose, amount) in bills.items()))
+    other = payment("O", "50.00", "2026-01-15", **EUR)
+    paid_ = payment("P", "75.00", "2026-01-22", *((ref, amount) for ref, (_, amount) in bills.items()), **EUR)
+    cli.post(*({**doc, "customer": "mum", **into} for doc in (other, paid_)))
+    before = _functional(cli)
+    if kind == "refund":
+        cli.post(refund("75.00", "2026-02-05"), FAILED)
+    else:
+        cli.post(dispute("opened", "75.00", "2026-02-04"), dispute("lost", "75.00", "2026-02-05"))
+        cli.post(*({**dispute("reinstated", part, "2026-03-10"), "id": f"D{part}"} for part in PARTS[kind]))
+    after = _functional(cli)
+    exchanged = {"fx_gain", "fx_loss"}
+    assert {role: amount for role, amount in after.items() if role not in exchanged} == {
+        role: amount for role, amount in before.items() if role not in exchanged
+    }
