@@ -192,6 +192,10 @@ NAMED = {
     "invoice": ("invoice",), "contract": ("contract",), "grant": ("grant",), "cost": ("contract_cost",),
     "transfer": ("transfer",), "rule": ("approval_rule",), "takes_back": ("customer_credit",),
 }  # fmt: skip
+# The types of documents that move money which came in before, or give it back: it may lie with others than who paid.
+MOVING = frozenset(
+    {"application", "unapplication", "refund", "refund_reversal", "dispute", "payment_reversal", "recovery"}
+)
 
 
 class Party(Document):

@@ -40,6 +40,7 @@ from ledger import (
     taxes,
     transfers,
     usage,
+    uses,
 )
 from ledger.beside import Lines, Rows
 from ledger.books import Books, Plainly
@@ -158,6 +159,25 @@ class _Item:
     @property
     def name(self) -> str:
         return f"{shortened(self.type)} {shortened(self.ref)}".strip()
+
+
+@dataclass(slots=True)
+class _Named:
+    """The customers that documents of a batch name, and the documents, by type and id."""
+
+    customers: set[str] = field(default_factory=set)
+    documents: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, doc: Document) -> None:
+        """Add what a document names."""
+        self.customers |= {ref for name in ("customer", "payer") if isinstance(ref := getattr(doc, name, None), str)}
+        for name, kinds in documents.NAMED.items():
+            if isinstance(ref := getattr(doc, name, None), str):
+                self.documents.update((kind, ref) for kind in kinds)
+        if isinstance(doc, documents.Payment):
+            self.documents.update(("invoice", item.invoice) for item in doc.applications)
+        if isinstance(doc, documents.Application) and doc.from_invoice is not None:
+            self.documents.add(("invoice", doc.from_invoice))
 
 
 Report = Callable[[Problem, bytes], None]
@@ -369,9 +389,8 @@ class _Intake:
     def _learn(self, items: list[_Item | None], rows: Rows) -> int:
         """Read what the batch will need, many at once; returns how many documents there are to number."""
         refs: dict[str, list[str]] = {}
-        customers: set[str] = set()
         users: set[str] = set()
-        named: set[tuple[str, str]] = set()
+        named, moving = _Named(), _Named()
         external: list[ExternalKey] = []
         for item, row in zip(items, rows, strict=True):
             if item is None:
@@ -384,20 +403,30 @@ class _Intake:
                 if isinstance(item.doc, documents.Usage):
                     users.add(item.doc.customer)
                     continue
-                customers |= {
-                    ref for field in ("customer", "payer") if isinstance(ref := getattr(item.doc, field, None), str)
-                }
-                for field, kinds in documents.NAMED.items():
-                    if isinstance(ref := getattr(item.doc, field, None), str):
-                        named.update((kind, ref) for kind in kinds)
-        # whoever posts the same documents for a customer, or others of what these name, is done before it is asked which are there
-        self.books.learn_customers(customers | users | _whose(self.books.connection, named))
+                (moving if item.type in documents.MOVING else named).add(item.doc)
+        self._hold(users, named, moving)
         # the batch before is not written yet where it was usage in bulk
         self.known = self.fresh | _known_hashes(self.books.connection, refs)
         self.fresh = {}
         self.external = references.taken(self.books.connection, external)
         self.wallets.learn(self.books.known_customers(users))
         return sum(map(len, refs.values()))
+
+    def _hold(self, users: Collection[str], named: _Named, moving: _Named) -> None:
+        """Lock the customers of a batch, and with whom money lies that it may move, in one order.
+
+        Whoever posts the same documents for one, or others of what these name, is done before it is asked which are there. Who moved the
+        same money had all of them locked: so with whom it lies is asked again once they are, until that is known.
+        """
+        connection = self.books.connection
+        moving.customers |= _whose(connection, moving.documents)
+        named.customers |= _whose(connection, named.documents) | moving.customers
+        named.customers.update(users)
+        held = uses.sharing(connection, moving.customers, moving.documents)
+        self.books.learn_customers(named.customers | held)
+        while (now := uses.sharing(connection, moving.customers, moving.documents)) != held:
+            self.books.learn_customers(now)
+            held = now
 
     def _post(self, item: _Item, number: int) -> None:
         """Post a document the long way, unless it is in the books or is refused."""

@@ -2,7 +2,7 @@
 
 Posting takes the books' lock shared; closing a month, recognising and expiring take it alone, so that they see
 every entry that was under way and none arrives behind their back. Within a customer, posters wait for each other
-on the customer's row. Locks end with the transaction.
+on the customer's row; who moves money holds the rows of all with whom something of it lies. Locks end with the transaction.
 """
 
 from __future__ import annotations

@@ -253,6 +253,7 @@ def find_whole(books: Books, doc: documents.PaymentReversal, document_id: int) -
     paid_on = date.fromisoformat(body["date"])
     if doc.date < paid_on:
         raise Refused("date", doc.date, f"expected {paid_on}, when {field} {ref} came in, or later")
+    uses.with_others(books, source, found.document_id)  # are locked before it is asked what is left
     left = uses.left_of(books, source, found.document_id, money_subject(field, ref), doc.date)
     if left < amount:
         raise Refused(

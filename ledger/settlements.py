@@ -92,7 +92,6 @@ def _find_payment(
     found = read_payment(books, ref, field_)
     body = found.body
     source = books.source(document_id, found.customer, found.entity, found.currency, on, brings_in=False)
-    left = uses.left_of(books, source, found.document_id, money_subject(field_, ref), on)
     parties = [
         source,
         *(
@@ -100,6 +99,8 @@ def _find_payment(
             for other in uses.with_others(books, source, found.document_id)
         ),
     ]
+    # once all of them are locked
+    left = uses.left_of(books, source, found.document_id, money_subject(field_, ref), on)
     pieces = [uses.of_money(books, party, found.document_id, on) for party in parties]
     needed = uses.left_of(books, source, found.document_id, "", on) if disputed else left
     if sum(piece.paid for own in pieces for piece in own) < needed:

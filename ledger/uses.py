@@ -7,12 +7,12 @@ onto another, or gives it back, each a row; what stands of a piece on a day is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from ledger.books import Books, Source
 from ledger.dates import LAST_DAY
@@ -505,10 +505,18 @@ def of_customer(books: Books, source: Source, invoice_id: int, on: date, custome
 
 
 def with_others(books: Books, source: Source, money_id: int) -> list[str]:
-    """The customers, other than the source's, with whom something of a document's money lies."""
+    """The customers, other than the source's, with whom something of a document's money lies: locked, so that it stays theirs."""
     if not books.accounts_of(source.customer.customer_id, "customer_clearing"):
         return []  # nothing ever passed from or to another
     books.flush()
+    held: list[str] = []
+    while (now := _others(books, source, money_id)) != held:
+        books.learn_customers(now)
+        held = now
+    return held
+
+
+def _others(books: Books, source: Source, money_id: int) -> list[str]:
     found = books.connection.scalars(
         text(
             "select c.ref from money_use u join customer c using (customer_id) where u.money_id = :money_id"
@@ -517,3 +525,21 @@ def with_others(books: Books, source: Source, money_id: int) -> list[str]:
         {"customer_id": source.customer.customer_id, "money_id": money_id},
     )
     return list(found)
+
+
+def sharing(connection: Connection, customers: Collection[str], brought_by: Collection[tuple[str, str]]) -> set[str]:
+    """The customers with whom money lies, or lay, that passed from or to one of some customers, or that documents brought, by type and id."""
+    if not customers and not brought_by:
+        return set()
+    kinds, refs = [kind for kind, _ in brought_by], [ref for _, ref in brought_by]
+    found = connection.scalars(
+        text(
+            "with moved as (select u.money_id from customer c join money_use u using (customer_id) where c.ref = any(:customers)"
+            "  and c.customer_id in (select a.customer_id from account a where a.role = 'customer_clearing')"
+            " union select k.document_id from unnest(cast(:kinds as text[]), cast(:refs as text[])) as n(type, ref)"
+            "  join document_key k on k.type = n.type and k.ref = n.ref) "
+            "select distinct c.ref from moved join money_use u using (money_id) join customer c using (customer_id)"
+        ),
+        {"customers": list(customers), "kinds": kinds, "refs": refs},
+    )
+    return set(found)

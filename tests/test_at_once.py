@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from ledger.intake import post_lines
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, application, credit_note, invoice, one_time, parties, payment
 from tests.test_money_accounts import account, came_back, transfer
+from tests.test_uses import GROUP, HEAD, MUMS, THEIRS, _due, dispute, refund, sold
 
 Document = dict[str, Any]
 
@@ -57,20 +58,106 @@ def _post(connection: Connection, *posted: Document) -> list[str]:
     return problems
 
 
-@pytest.mark.parametrize("undoing", UNDOING, ids=lambda doc: f"{doc['type']}-{list(doc.values())[1]}")
-def test_who_comes_second_finds_it_undone(cli: Cli, engine: Engine, undoing: Document) -> None:
-    cli.post(*HISTORY, invoice("K", "2026-01-06", one_time("7.00")))
+def _second(engine: Engine, first: Document, second: Document) -> list[str]:
+    """Post a document while another is not committed yet; what is wrong with it, once that is."""
 
-    def second() -> list[str]:
+    def post() -> list[str]:
         with engine.begin() as connection:
-            return _post(connection, undoing | {"id": "second"})
+            return _post(connection, second)
 
     with engine.connect() as connection, ThreadPoolExecutor(1) as other:
-        assert _post(connection, undoing | {"id": "first"}) == []
-        waiting = other.submit(second)
+        assert _post(connection, first) == []
+        waiting = other.submit(post)
         with pytest.raises(TimeoutError):
             waiting.result(0.3)
         connection.commit()
-        (problem,) = waiting.result(30)
+        return waiting.result(30)
+
+
+@pytest.mark.parametrize("undoing", UNDOING, ids=lambda doc: f"{doc['type']}-{list(doc.values())[1]}")
+def test_who_comes_second_finds_it_undone(cli: Cli, engine: Engine, undoing: Document) -> None:
+    cli.post(*HISTORY, invoice("K", "2026-01-06", one_time("7.00")))
+    (problem,) = _second(engine, undoing | {"id": "first"}, undoing | {"id": "second"})
     assert undoing["type"] in problem
+    cli.ok("verify")
+
+
+# mum pays 100.00 of what child was billed, of which a note leaves 40.00 on child's balance
+FAMILY: list[Document] = [
+    *HEAD,
+    *GROUP,
+    {"type": "customer", "id": "grand", "name": "Grandchild", "parent": "child"},
+    {**sold("G", "40.00"), "customer": "grand"},
+    THEIRS,
+    {**MUMS, "amount": "100.00"},
+    credit_note("C", "2026-01-25", "40.00", invoice="T"),
+]
+PASSED_ON = {**application("A", "40.00", "2026-01-26", "G"), "customer": "child"}
+BOUNCED = {"type": "payment_reversal", "id": "B", "payment": "P", "date": "2026-02-20", "reason": "R01"}
+
+
+def test_money_that_comes_back_is_found_where_it_was_moved_to_meanwhile(cli: Cli, engine: Engine) -> None:
+    """Of T 60.00 are due again, and the 40.00 of G that child paid of it: nothing is left that could be refunded."""
+    cli.post(*FAMILY)
+    assert _second(engine, PASSED_ON, BOUNCED) == []
+    assert cli.totals() == {"accounts_receivable": 100, "deferred_revenue": 100}
+    assert _due(cli) == {"T": "60.00", "G": "40.00"}
+    cli.ok("verify")
+    assert "expected at most 0.00" in cli.refuse(refund("0.01", "2026-02-21"))
+
+
+def test_money_that_came_back_meanwhile_is_not_moved(cli: Cli, engine: Engine) -> None:
+    cli.post(*FAMILY)
+    (problem,) = _second(engine, BOUNCED, PASSED_ON)
+    assert "expected at most 0.00, what child has unapplied" in problem
+    cli.ok("verify")
+
+
+def test_no_more_is_disputed_than_was_left_meanwhile(cli: Cli, engine: Engine) -> None:
+    """120.00 USD pay 100.00 EUR of child's, of which a note leaves 40.00 EUR: once these are paid out, 72.00 USD are left."""
+    paid = payment("P", "120.00", "2026-01-20", applications=[{"invoice": "T", "amount": "100.00", "paid": "120.00"}])
+    note = credit_note("C", "2026-01-25", "40.00", invoice="T")
+    cli.post(
+        *HEAD, *GROUP, {**sold("T", "100.00", currency="EUR"), "customer": "child"}, {**paid, "customer": "mum"}, note
+    )
+    out = {
+        "type": "refund",
+        "id": "R",
+        **PARTY,
+        "customer": "child",
+        "currency": "EUR",
+        "date": "2026-01-26",
+        "rail": "wire",
+        "amount": "40.00",
+    }
+    (problem,) = _second(engine, out, dispute("opened", "120.00", "2026-01-27"))
+    assert "amount = 120.00 USD: expected at most 72.00, what is left of payment P on 2026-01-27" in problem
+    cli.post(dispute("opened", "72.00", "2026-01-27"))
+    assert "expected at most 0.00" in cli.refuse(dispute("opened", "0.01", "2026-01-27", id="E"))
+    cli.ok("verify")
+
+
+def test_with_whom_money_came_to_lie_meanwhile_is_held_too(cli: Cli, engine: Engine) -> None:
+    """That something of mum's lies with child is known only once what put it there is committed: then mum is held as well."""
+    *before, paid, note = FAMILY
+    out = {
+        "type": "refund",
+        "id": "R",
+        **PARTY,
+        "customer": "child",
+        "date": "2026-01-26",
+        "rail": "wire",
+        "amount": "40.00",
+    }
+    cli.post(*before)
+    with engine.connect() as first, engine.connect() as second, ThreadPoolExecutor(1) as other:
+        assert _post(first, paid, note) == []
+        waiting = other.submit(_post, second, out)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.3)
+        first.commit()
+        assert waiting.result(30) == []
+        held = "select ref from customer where ref in ('mum', 'child', 'grand') for no key update skip locked"
+        assert first.scalars(text(held)).all() == ["grand"]
+        second.commit()
     cli.ok("verify")
