@@ -192,6 +192,8 @@ NAMED = {
     "invoice": ("invoice",), "contract": ("contract",), "grant": ("grant",), "cost": ("contract_cost",),
     "transfer": ("transfer",), "rule": ("approval_rule",), "takes_back": ("customer_credit",),
 }  # fmt: skip
+# The fields by which documents say that a fee came back, whoever was charged it: of an account, no more than was taken.
+RETURNING_FEES = ("fee_refund", "fee_returned", "returned")
 # The types of documents that move money which came in before, or give it back: it may lie with others than who paid.
 MOVING = frozenset(
     {"application", "unapplication", "refund", "refund_reversal", "dispute", "payment_reversal", "recovery"}

@@ -43,7 +43,7 @@ from ledger import (
     uses,
 )
 from ledger.beside import Lines, Rows
-from ledger.books import Books, Plainly
+from ledger.books import HOUSE_REF, Books, Plainly
 from ledger.breakage import tell_again
 from ledger.documents import Document
 from ledger.errors import (
@@ -174,6 +174,8 @@ class _Named:
         for name, kinds in documents.NAMED.items():
             if isinstance(ref := getattr(doc, name, None), str):
                 self.documents.update((kind, ref) for kind in kinds)
+        if any(getattr(doc, name, None) for name in documents.RETURNING_FEES):
+            self.customers.add(HOUSE_REF)
         if isinstance(doc, documents.Payment):
             self.documents.update(("invoice", item.invoice) for item in doc.applications)
         if isinstance(doc, documents.Application) and doc.from_invoice is not None:

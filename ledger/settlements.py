@@ -26,7 +26,7 @@ from ledger.currencies import clearing_subject
 from ledger.dates import LAST_DAY
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.expiry import expired_by
-from ledger.fees import require_charged_of_dispute
+from ledger.fees import returned_of_dispute
 from ledger.grants import Funding
 from ledger.money import to_minor, to_text
 from ledger.money_accounts import cash_named, cash_of
@@ -613,8 +613,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)
     disputed = max(available(books.history(source.customer.customer_id, key), day), 0)
     fee = 0 if doc.fee is None else to_minor(doc.fee, source.currency, "fee")
-    fee_back = 0 if doc.fee_refund is None else to_minor(doc.fee_refund, source.currency, "fee_refund")
-    movements = [Movement("payment.fee", fee, rail, rail), Movement("dispute.fee_returned", fee_back, rail, rail)]
+    movements = [Movement("payment.fee", fee, rail, rail)]
     if doc.status == "opened":
         require_at_most(amount, payment.left, source.currency, f"what is left of {payment.name} on {doc.date}")
         movements.append(Movement("dispute.opened", amount, subject, rail))
@@ -625,7 +624,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         disputed = min(disputed, known.open_of(doc.opening))
     if doc.status == "reinstated" or (doc.status == "won" and not disputed and known.lost(doc.opening)):
         undone = _lost_before(books, payment, doc, amount, known)
-        require_charged_of_dispute(books, source, doc)
+        movements += returned_of_dispute(books, source, doc, rail, fee)
         books.post(source, doc.date, movements)
         reached = 0
         for place, of in enumerate(undone):
@@ -642,7 +641,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
         )
     require_at_most(amount, disputed, source.currency, f"what of {payment.name} is disputed on {day}")
     if doc.status == "won":
-        require_charged_of_dispute(books, source, doc)
+        movements += returned_of_dispute(books, source, doc, rail, fee)
         books.post(source, doc.date, movements)
         won = Movement("dispute.won", amount, rail, subject)
         books.post(source, doc.date, [won], known.returned(doc.opening, amount))

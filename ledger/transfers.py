@@ -116,6 +116,8 @@ def post_transfer_reversal(wallets: Wallets, doc: documents.TransferReversal, do
     arrived = find_of(books, transfer.to_account, transfer.entity)
     amount, received = _amounts(transfer, left, arrived)
     charged = _charged(books, transfer, left) if doc.fee_returned else None
+    if charged is not None:
+        require_charged_of_account(books, *charged, doc.date, "fee_returned")
     counted = _counted(books, doc.transfer)
     _move_back(books, document_id, doc.date, (left, amount), (arrived, received), counted)
     if charged is not None:

@@ -12,7 +12,7 @@ from ledger.intake import post_lines
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, application, credit_note, invoice, one_time, parties, payment
-from tests.test_money_accounts import account, came_back, transfer
+from tests.test_money_accounts import account, came_back, fee, transfer
 from tests.test_uses import GROUP, HEAD, MUMS, THEIRS, _due, dispute, refund, sold
 
 Document = dict[str, Any]
@@ -160,4 +160,26 @@ def test_with_whom_money_came_to_lie_meanwhile_is_held_too(cli: Cli, engine: Eng
         held = "select ref from customer where ref in ('mum', 'child', 'grand') for no key update skip locked"
         assert first.scalars(text(held)).all() == ["grand"]
         second.commit()
+    cli.ok("verify")
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        fee("second", "2026-01-20", "stripe", "12.00", returned=True),
+        {**dispute("won", "40.00", "2026-01-20", account="stripe", fee_refund="15.00"), "id": "second"},
+        came_back("second", "M", "2026-01-20", fee_returned=True),
+    ],
+    ids=lambda doc: str(doc["type"]),
+)
+def test_no_more_of_fees_comes_back_at_once_than_was_charged(cli: Cli, engine: Engine, second: Document) -> None:
+    """15.00 of a dispute and 0.25 of a transfer were charged: once 15.10 came back, 0.15 are left."""
+    opened = dispute("opened", "40.00", "2026-01-12", account="stripe", fee="15.00")
+    moved = transfer("M", "2026-01-13", "stripe", "bank", "10.00", fee="0.25")
+    cli.post(
+        *parties(), account("bank", kind="bank"), account("stripe"), payment("P", "100.00", "2026-01-10"), opened, moved
+    )
+    (problem,) = _second(engine, fee("first", "2026-01-20", "stripe", "15.10", returned=True), second)
+    assert f"{second['type']} second: " in problem
+    assert "expected at most 0.15, what fees took of account stripe by 2026-01-20 and did not come back" in problem
     cli.ok("verify")

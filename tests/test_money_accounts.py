@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,64 @@ def test_no_more_of_fees_comes_back_than_was_charged(cli: Cli) -> None:
     cli.post(fee("h", "2026-01-15", "bank", "10.00", returned=True))
     assert held(cli) == {"bank": "100.00"}
     assert "processing_fees" not in cli.totals()
+
+
+def disputed(ref: str, status: str, day: str, amount: str, **more: Any) -> Document:
+    return {"type": "dispute", "id": ref, "payment": "p", "status": status, "date": day, "amount": amount, **more}
+
+
+OPENED = [
+    paid("p", "100.00", "2026-01-10", "stripe"),
+    disputed("D", "opened", "2026-01-15", "40.00", account="stripe", fee="15.00"),
+]
+
+
+def test_a_fee_that_came_back_by_itself_does_not_come_back_with_a_dispute(cli: Cli) -> None:
+    cli.post(*BASE, *OPENED, fee("g", "2026-01-20", "stripe", "5.00", returned=True))
+    won = disputed("W", "won", "2026-01-25", "40.00", account="stripe")
+    over = "expected at most 10.00, what fees took of account stripe by 2026-01-25 and did not come back"
+    assert f"dispute W: fee_refund = 10.01 USD: {over}" in cli.refuse({**won, "fee_refund": "10.01"})
+    cli.post({**won, "fee_refund": "10.00"})
+    assert held(cli) == {"stripe": "100.00"}
+    assert "processing_fees" not in cli.totals()
+    cli.ok("verify")
+
+
+def test_what_a_dispute_is_charged_as_it_is_won_comes_back_with_it(cli: Cli) -> None:
+    """15.00 came back by itself: of the 2.00 that it is charged as it is won, 2.00 can."""
+    cli.post(*BASE, *OPENED, fee("g", "2026-01-20", "stripe", "15.00", returned=True))
+    won = disputed("W", "won", "2026-01-25", "40.00", account="stripe", fee="2.00")
+    assert "expected at most 2.00" in cli.refuse({**won, "fee_refund": "2.01"})
+    cli.post({**won, "fee_refund": "2.00"})
+    assert "processing_fees" not in cli.totals()
+
+
+def test_a_fee_that_came_back_by_itself_does_not_come_back_with_a_transfer(cli: Cli) -> None:
+    moved = transfer("po", "2026-01-12", "stripe", "bank", "60.00", fee="0.25")
+    cli.post(*BASE, paid("p", "100.00", "2026-01-10", "stripe"), moved)
+    cli.post(fee("g", "2026-01-13", "stripe", "0.01", returned=True))
+    over = "expected at most 0.24, what fees took of account stripe by 2026-01-14 and did not come back"
+    back = came_back("b", "po", "2026-01-14")
+    assert f"transfer_reversal b: fee_returned = 0.25 USD: {over}" in cli.refuse({**back, "fee_returned": True})
+    cli.post(back)
+    assert held(cli) == {"bank": "0.00", "stripe": "99.76"}
+    assert cli.totals()["processing_fees"] == Decimal("0.24")
+    cli.ok("verify")
+
+
+def test_a_disputes_fee_comes_back_of_the_account_that_took_it(cli: Cli) -> None:
+    """D cost 15.00 of stripe, E 10.00 of the bank, which come to stripe: of the bank's fees nothing is left, of stripe's 15.00."""
+    more = disputed("E", "opened", "2026-01-16", "30.00", account="bank", fee="10.00")
+    cli.post(*BASE, *OPENED, more)
+    cli.post(disputed("W", "won", "2026-01-25", "30.00", opening="E", account="stripe", fee_refund="10.00"))
+    assert held(cli) == {"bank": "-40.00", "stripe": "85.00"}
+    assert "expected at most 0.00" in cli.refuse(fee("g", "2026-01-26", "bank", "0.01", returned=True))
+    cli.post(disputed("X", "won", "2026-01-26", "40.00", opening="D", account="bank", fee_refund="15.00"))
+    over = "expected at most 0.00, what fees took of account stripe by 2026-01-27 and did not come back"
+    assert f"fee g: amount = 15.00 USD: {over}" in cli.refuse(fee("g", "2026-01-27", "stripe", "15.00", returned=True))
+    assert held(cli) == {"bank": "15.00", "stripe": "85.00"}
+    assert "processing_fees" not in cli.totals()
+    cli.ok("verify")
 
 
 def test_a_recoverys_fee_is_at_most_what_it_brings(cli: Cli) -> None:
