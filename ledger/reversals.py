@@ -343,13 +343,17 @@ def _gone(books: Books, source: Source, field: str, ref: str, money_id: int) -> 
     """Which documents gave something of a payment back, dispute it or won that, as words to follow what is left of it."""
     rows = books.connection.execute(
         text(
-            "select d.type, d.ref, d.body::json ->> 'amount' as amount, coalesce(d.body::json ->> 'status', '') as status from document d"
-            " where d.type in ('refund', 'dispute', 'payment_reversal') and (d.customer_id = :customer_id and d.body::json ->> :field = :ref"
-            "  or (d.customer_id, d.document_id) in (select u.customer_id, u.document_id from money_use u where u.money_id = :money_id))"
-            " order by d.dated_on, d.document_id"
+            "select x.type, x.ref, x.body::json ->> 'amount' as amount, coalesce(x.body::json ->> 'status', '') as status from ("
+            " select d.* from document d where d.customer_id = :customer_id and d.type = any(:types) and d.body::json ->> :field = :ref"
+            # what gave it back of others by another name
+            " union select d.* from money_use u join document d using (customer_id, document_id)"
+            "  where u.money_id = :money_id and d.type = any(:types)) x order by x.dated_on, x.document_id"
         ),
-        {"customer_id": source.customer.customer_id, "field": field, "ref": ref, "money_id": money_id},
-    )
+        {
+            "customer_id": source.customer.customer_id, "field": field, "ref": ref, "money_id": money_id,
+            "types": ["refund", "dispute", "payment_reversal"],
+        },
+    )  # fmt: skip
     told = [" ".join(filter(None, (row.type, row.ref, row.status, row.amount))) for row in rows]
     return f"; see {', '.join(told)}" if told else ""
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.samples import application, credit_note, invoice, one_time, payment
-from tests.test_uses import HEAD, refund, sold
+from tests.test_uses import GROUP, HEAD, MUMS, THEIRS, dispute, refund, sold
 
 
 def bounced(day: str = "2026-01-14", of: str = "P", **more: Any) -> dict[str, Any]:
@@ -47,6 +47,24 @@ def test_nothing_of_it_may_have_gone_back(cli: Cli) -> None:
     cli.post(*HEAD, sold(), payment("P", "100.00", "2026-01-10", ("I", "100.00")), refund("30.00", "2026-01-12"))
     assert "expected one of which all is there, 100.00: 70.00 is; see refund R 30.00" in cli.refuse(bounced())
     assert "expected 2026-01-10, when payment P came in, or later" in cli.refuse(bounced("2026-01-09"))
+
+
+def test_all_that_gave_something_of_it_back_is_named(cli: Cli) -> None:
+    """Of 130.00, child's balance paid out 10.00 of what a note had left there, mum was paid 20.00, and 5.00 are disputed."""
+    out = {
+        "type": "refund", "id": "B", "customer": "child", "entity": "us", "currency": "USD", "date": "2026-01-26", "rail": "wire",
+        "amount": "10.00",
+    }  # fmt: skip
+    note = credit_note("C", "2026-01-25", "40.00", invoice="T")
+    cli.post(
+        *HEAD, *GROUP, THEIRS, MUMS, note, out, refund("20.00", "2026-01-27"), dispute("opened", "5.00", "2026-01-28")
+    )
+    told = "130.00: 95.00 is; see refund B 10.00, refund R 20.00, dispute D opened opened 5.00"
+    assert told in cli.refuse(bounced("2026-02-01"))
+    # what is of another payment is not named
+    mums = {**payment("Q", "50.00", "2026-01-20"), "customer": "mum"}
+    cli.post(mums, refund("1.00", "2026-01-29", of="Q", ref="S"))
+    assert "50.00: 49.00 is; see refund S 1.00" in cli.refuse(bounced("2026-02-01", of="Q"))
 
 
 USES = [
