@@ -77,12 +77,17 @@ def approve(
     if doc.approved_by is not None:
         require_second(books, doc.approved_by, source.entity)
         return
+    limit = None
+    if isinstance(doc, documents.Refund | documents.CreditNote):
+        limit = _limit(books, source.entity, doc)
+        if limit is None:
+            return
     total = amount + (
         _refunded(books, source, doc, money)
         if isinstance(doc, documents.Refund)
         else _without_a_person(books, source, doc, invoice_id)
     )
-    needed = _needed(books, source, doc, total)
+    needed = _needed(books, source, doc, total, limit)
     if needed is None:
         return
     failing = []
@@ -122,10 +127,14 @@ def _refunded(books: Books, source: Source, doc: documents.Refund, money: Collec
     others = books.connection.scalar(
         text(
             "select coalesce(-sum(u.paid_minor), 0)::bigint from money_use u"
-            " join document x on x.document_id = case when u.undoes <> 0 then u.undoes else u.document_id end"
+            # its own customer's document, the house's, or, where it is undone with another, of who paid
+            " cross join lateral (select u.customer_id union select 0 union select b.customer_id from money_use b"
+            "  where b.money_id = u.money_id and b.document_id = b.money_id) w"
+            " join document x on x.customer_id = w.customer_id and x.document_id = case when u.undoes <> 0 then u.undoes else u.document_id end"
             # of another customer's balance or invoices, the document beside the refund
             " left join document_key k on x.type = 'beside' and k.type = 'refund' and 'refund:' || k.ref = x.ref"
-            " join document d on d.document_id = coalesce(k.document_id, x.document_id) and d.type = 'refund'"
+            " join document d on d.customer_id = coalesce(k.customer_id, x.customer_id) and d.document_id = coalesce(k.document_id, x.document_id)"
+            "  and d.type = 'refund'"
             " where u.money_id = any(:money) and u.paid_currency = :currency and (d.body::json ->> 'customer' is null) = :of_balance"
             " and d.body::json ->> 'approved_by' is null"
         ),
@@ -185,14 +194,11 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
     return int(found or 0)
 
 
-def _needed(books: Books, source: Source, doc: Approvable, total: int) -> str | None:
-    """Why a document needs a second person, or None where it does not."""
-    if isinstance(doc, documents.WriteOff | documents.ManualEntry):
+def _needed(books: Books, source: Source, doc: Approvable, total: int, of: tuple[int, str] | None) -> str | None:
+    """Why a document needs a second person, or None where it does not: of refunds and notes, by the limit of a policy."""
+    if isinstance(doc, documents.WriteOff | documents.ManualEntry) or of is None:
         return f"a {doc.type} needs a second person, or a rule that stands for one"
-    found = _limit(books, source.entity, doc)
-    if found is None:
-        return None
-    limit, policy = found
+    limit, policy = of
     functional = books.entity(source.entity).currency
     if source.currency != functional:
         total = currencies.convert(

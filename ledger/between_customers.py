@@ -146,16 +146,11 @@ def with_cash_of_payers(
 
     What returns is theirs for what it came in; where the books don't say, all of it counts for `back`.
     """
-    rows = books.connection.execute(
-        text(
-            # a receipt is the house's until it is known whose money it is: its cash is theirs from then on
-            "select d.document_id, p.ref from document d join customer c using (customer_id)"
-            " cross join lateral (select case d.type when 'receipt_identified' then d.body::json ->> 'customer' else c.ref end as ref) p"
-            " where d.document_id = any(:documents) and d.type in ('payment', 'recovery', 'receipt_identified') and p.ref <> :customer"
-        ),
-        {"documents": [piece.money_id for piece in pieces], "customer": source.customer.ref},
-    ).all()
-    payers = {row.document_id: row.ref for row in rows}
+    payers = {
+        money_id: payer.customer
+        for money_id, payer in uses.payers(books, pieces).items()
+        if payer.customer_id != source.customer.customer_id
+    }
     whole = sum(piece.amount for piece in pieces)
     for piece in pieces:
         if piece.money_id not in payers or piece.paid_currency != source.currency:

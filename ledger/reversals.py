@@ -329,7 +329,7 @@ def _received(books: Books, source: Source, money_id: int, amount: int) -> int:
     row = books.connection.execute(
         text(
             "select coalesce(sum(p.amount), 0)::bigint as amount, coalesce(sum(p.functional_amount), 0)::bigint as functional from entry e"
-            " join document d on d.document_id = e.document_id join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"
+            " join document d on d.customer_id in (e.customer_id, 0) and d.document_id = e.document_id join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"
             " join rule r on r.number = p.rule and case d.type when 'payment' then r.code = 'payment.received'"
             "  when 'recovery' then r.code like 'recovery.%' and r.debit = 'cash' else r.code = 'customer.balance_in' end"
             " where e.customer_id = :customer_id and e.document_id = :money_id"

@@ -385,17 +385,41 @@ def _left_of(books: Books, customer_id: int, money_id: int, disputed: str, on: d
     return max(available({row[0]: row[1] for row in rows}, on), 0)
 
 
-def not_disputed(books: Books, pieces: Sequence[Piece], on: date) -> list[Piece]:
-    """Pieces of money on a day, less what can't go back as it is disputed."""
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who brought money that came in: `subject` is what of it is disputed, where anything ever was."""
+
+    customer_id: int
+    customer: str
+    subject: str
+    disputed: bool
+
+
+def payers(books: Books, pieces: Sequence[Piece]) -> dict[int, Payer]:
+    """Who brought money that came in as such, by its document: of a receipt, whose it turned out to be."""
     rows = books.connection.execute(
         text(
-            "select n.document_id, a.customer_id, a.subject from document n join account a on a.role = 'disputed_funds'"
-            " and a.subject = n.type || ':' || n.ref"
-            " where n.document_id = any(:documents) and n.type in ('payment', 'recovery', 'receipt_identified')"
+            "select distinct u.money_id, u.customer_id, c.ref, d.type || ':' || d.ref as subject, exists (select from account a"
+            "  where a.customer_id = u.customer_id and a.entity = u.entity and a.role = 'disputed_funds' and a.currency = u.paid_currency"
+            "  and a.subject = d.type || ':' || d.ref) as disputed"
+            " from money_use u join customer c using (customer_id)"
+            # a receipt's document is the house's
+            " cross join lateral (values (u.customer_id), (0)) w(customer_id)"
+            " join document d on d.customer_id = w.customer_id and d.document_id = u.money_id"
+            " where u.money_id = any(:documents) and u.document_id = u.money_id and d.type in ('payment', 'recovery', 'receipt_identified')"
         ),
         {"documents": list({piece.money_id for piece in pieces})},
     )
-    left = {row.document_id: _left_of(books, row.customer_id, row.document_id, row.subject, on) for row in rows}
+    return {row.money_id: Payer(row.customer_id, row.ref, row.subject, row.disputed) for row in rows}
+
+
+def not_disputed(books: Books, pieces: Sequence[Piece], on: date) -> list[Piece]:
+    """Pieces of money on a day, less what can't go back as it is disputed."""
+    left = {
+        money_id: _left_of(books, payer.customer_id, money_id, payer.subject, on)
+        for money_id, payer in payers(books, pieces).items()
+        if payer.disputed
+    }
     found = []
     for piece in pieces:
         part = piece.part_paid(min(piece.paid, left.get(piece.money_id, piece.paid)))
@@ -535,7 +559,7 @@ def sharing(connection: Connection, customers: Collection[str], brought_by: Coll
     found = connection.scalars(
         text(
             "with moved as (select u.money_id from customer c join money_use u using (customer_id) where c.ref = any(:customers)"
-            "  and c.customer_id in (select a.customer_id from account a where a.role = 'customer_clearing')"
+            "  and exists (select from entity e join account a on a.entity = e.entity and a.role = 'customer_clearing' and a.customer_id = c.customer_id)"
             " union select k.document_id from unnest(cast(:kinds as text[]), cast(:refs as text[])) as n(type, ref)"
             "  join document_key k on k.type = n.type and k.ref = n.ref) "
             "select distinct c.ref from moved join money_use u using (money_id) join customer c using (customer_id)"

@@ -14,6 +14,7 @@ from tests.samples import credit_note, invoice, one_time, parties, payment
 from tests.serving import MakeApp
 from tests.test_access import bearer, key
 from tests.test_refusals_leave_nothing import _contents, _tables
+from tests.test_uses import GROUP, THEIRS
 from web import access
 
 Document = dict[str, Any]
@@ -336,6 +337,27 @@ def test_what_came_back_is_not_counted(cli: Cli, connection: Connection, kind: s
     cli.post(back)
     assert "come to 100.01 USD" in _refused(cli, connection, of("100.01"))
     cli.post(of("100.00"))
+
+
+def test_what_goes_out_of_another_s_balance_counts_for_who_paid(cli: Cli, connection: Connection) -> None:
+    """Mum's 100.00 pay child's T, of which a note leaves 40.00 with child: one may pay out 50.00 of them, from wherever."""
+    paid = {**payment("P", "100.00", "2026-01-20", ("T", "100.00")), "customer": "mum"}
+    note = credit_note("C", "2026-01-25", "40.00", invoice="T", approved_by="ann")
+    cli.post(*parties(), *GROUP, THEIRS, paid, note, policy(refund_above="50.00"))
+    of_payment = {"type": "refund", "id": "R", "payment": "P", "date": "2026-02-01", "amount": "40.00"}
+    failed = {"type": "refund_reversal", "id": "F", "refund": "R", "date": "2026-02-02", "reason": "closed"}
+    of_balance = {
+        "type": "refund", "id": "B", "customer": "child", "entity": "us", "currency": "USD", "date": "2026-02-03", "rail": "wire",
+        "amount": "40.00",
+    }  # fmt: skip
+    more = of_payment | {"id": "S", "date": "2026-02-04"}
+    cli.post(of_payment)
+    assert "come to 50.01 USD" in _refused(cli, connection, more | {"amount": "10.01"})
+    # it comes back with child: nothing is paid out then, and child's balance all at once
+    cli.post(failed, of_balance)
+    assert "come to 50.01 USD" in _refused(cli, connection, more | {"amount": "10.01"})
+    cli.post(more | {"amount": "10.00"})
+    assert "all" in cli.ok("verify")
 
 
 def test_no_rule_s_limit_is_passed_in_parts(cli: Cli, connection: Connection) -> None:
