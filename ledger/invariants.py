@@ -612,6 +612,14 @@ QUESTIONS = (
            having sum(u.amount_minor) < 0 or sum(u.paid_minor) < 0""",
     ),
     Question(
+        "every piece of money is of the document that brought it, and of none that the house keeps beside one",
+        "documents that brought money",
+        "select count(distinct money_id) from money_use",
+        """select format('money of %s: %s', c.ref, coalesce(d.type || ' ' || d.ref, 'no document')) from money_use u
+           join customer c on c.customer_id = u.customer_id left join document d on d.document_id = u.money_id
+           where d.document_id is null or d.type = 'beside' group by c.ref, d.type, d.ref""",
+    ),
+    Question(
         "no prepaid credits fall below zero, on any day",
         "grants",
         "select count(*) from credit_grant",

@@ -291,14 +291,12 @@ def read_payment(books: Books, ref: str, field: str = "payment") -> PaymentFound
     books.flush()
     row: Any = books.connection.execute(
         text(
-            "select d.document_id, c.ref as customer, u.entity, u.currency,"
-            # a recovery may bring what was written off, and what had been paid back of others
-            " case k.type when 'recovery' then (select sum(o.paid_minor)::bigint from money_use o where o.customer_id = u.customer_id"
-            "  and o.document_id = d.document_id and o.money_id = d.document_id) else u.paid_minor end as amount,"
+            "select d.document_id, c.ref as customer, u.entity, u.paid_currency as currency, u.paid_minor as amount,"
             " d.body::jsonb || coalesce(r.body::jsonb - 'date', '{}') as body from document_key k "
             "join document d on d.customer_id = k.customer_id and d.document_id = k.document_id "
-            "join money_use u on u.document_id = d.document_id and u.money_id = d.document_id and u.amount_minor > 0 "
-            "join customer c on c.customer_id = u.customer_id "
+            # a recovery may bring what had been paid back of others, with whomever that lay
+            "join money_use u on u.money_id = d.document_id and u.amount_minor > 0 and (u.document_id = d.document_id or k.type = 'recovery') "
+            "join customer c on c.customer_id = case k.type when 'recovery' then d.customer_id else u.customer_id end "
             "left join document_key rk on rk.type = 'unidentified_receipt' and rk.ref = d.body::json ->> 'receipt' "
             "left join document r on r.customer_id = rk.customer_id and r.document_id = rk.document_id "
             "where k.type = :type and k.ref = :ref order by u.use_id limit 1"
@@ -307,7 +305,10 @@ def read_payment(books: Books, ref: str, field: str = "payment") -> PaymentFound
     ).first()
     if row is None:
         raise UnknownReference(field, ref, f"expected the id of a {BRINGING[field]} posted before")
-    return PaymentFound(row.document_id, row.customer, row.entity, row.currency, row.amount, row.body)
+    amount = row.amount
+    if field == "recovery":
+        amount = to_minor(documents.decimal_of(row.body["amount"]), row.currency)
+    return PaymentFound(row.document_id, row.customer, row.entity, row.currency, amount, row.body)
 
 
 def find_payment(books: Books, source: Source, ref: str) -> PaymentFound:

@@ -86,7 +86,9 @@ def _gone(books: Books, source: Source, doc: documents.Recovery) -> list[Undone]
         amount = to_minor(documents.decimal_of(row.amount), source.currency)
         before = uses.undone_of(books, source, row.document_id, row.money_id)
         if before < amount:
-            found.append(Undone(row.document_id, row.type, row.money_id, amount, (before, before), brings=True))
+            found.append(
+                Undone(row.document_id, row.type, row.money_id, amount, (before, before), brings=source.document_id)
+            )
     return found
 
 

@@ -37,8 +37,8 @@ from ledger.wallets import Wallets
 class Undone:
     """What is undone: a refund or a lost dispute of a payment, of an amount; `points` are what of it was undone before, and is now.
 
-    `openings` are of a dispute what its cash left by. Where the document that undoes it `brings` money, its own lies where what went
-    back had lain.
+    `openings` are of a dispute what its cash left by. Where the document that undoes it brings money, it is the one that `brings` it:
+    its own lies where what went back had lain, with whomever. 0 where it brings none.
     """
 
     document_id: int
@@ -47,7 +47,12 @@ class Undone:
     amount: int
     points: tuple[int, int]
     openings: Undoing | None = None
-    brings: bool = False
+    brings: int = 0
+
+    @property
+    def lies(self) -> int:
+        """Whose money lies where what went back had lain."""
+        return self.brings or self.money_id
 
     @property
     def undoing(self) -> Undoing:
@@ -313,7 +318,7 @@ def _post(wallets: Wallets, party_: _Undoing, on: date, event: str, rail: str) -
         ]))  # fmt: skip
     counted = _come_back(books, party_, on, rail, entries)
     for piece in [*pieces, *balance]:
-        lying = replace(piece, money_id=source.document_id) if of.brings else piece
+        lying = replace(piece, money_id=of.brings) if of.brings else piece
         uses.add(books, source, lying, on, undoes=party_.undoes)
     record(books, source, of, lines, taxes)
     settle(wallets, source, lines, on)
@@ -413,7 +418,7 @@ def _pay_others_again(books: Books, source: Source, of: Undone, amount: int, on:
         there = min(share(row.amount, paid, row.paid), due)
         paid = share(row.paid, there, row.amount)
         if there and paid:
-            piece = Piece(of.money_id, uses.BALANCE, 0, source.entity, source.currency, paid, paid, source.currency, on)
+            piece = Piece(of.lies, uses.BALANCE, 0, source.entity, source.currency, paid, paid, source.currency, on)
             put(books, source, Settlement(invoice, on, day, there, paid), [piece])
             amount -= paid
 
@@ -721,7 +726,7 @@ def _lay(
         {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},
     )
     pieces, balance = [], []
-    for piece in _not_back([Piece(*row) for row in rows], _back_before(books, source, undoes), brings=of.brings):
+    for piece in _not_back([Piece(*row) for row in rows], _back_before(books, source, undoes), brings=bool(of.brings)):
         there = min(gross.get(piece.invoice_id, 0), piece.amount)
         # of tiny amounts, what went back may come to nothing in the invoice's currency
         on_invoice = piece.part(there) if piece.amount else piece

@@ -136,6 +136,8 @@ DAMAGE = {
         "update money_use set amount_minor = amount_minor + 1 where invoice_id <> 0", "whose money lies on invoices", "invoice I of globex"),
     "less money than none": (
         "update money_use set amount_minor = -amount_minor where invoice_id <> 0", "no money lies anywhere below zero", "payment P of globex"),
+    "money of what stands beside a document": (
+        "update document set type = 'beside' where ref = 'P'", "every piece of money is of the document", "money of globex: beside P"),
     "a tax nobody charged": ("update line_tax set tax_minor = tax_minor + 1", "tax payable and the taxable base", "tax:VAT"),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.samples import application, billed_usage, credit_note, grant, invoice, one_time, prepaid, service, usage
-from tests.test_uses import HEAD
+from tests.test_uses import GROUP, HEAD, sold
 
 Document = dict[str, Any]
 TAXED = {"type": "tax_code", "id": "vat", "name": "VAT", "rate": "0.10"}
@@ -183,6 +183,38 @@ def test_what_was_paid_back_can_be_recovered_again(cli: Cli, kind: str, lost: bo
     for ref, amount in (("Z", f"{whole - 30}.00"), ("V", "30.00")):
         cli.post({"type": "refund", "id": f"R {ref}", "recovery": ref, "date": "2026-04-10", "amount": amount})
     assert "cash" not in _end(cli)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["all of it", "what another's invoice paid"])
+def test_what_lay_on_invoices_of_others_is_its_own_too(cli: Cli, whole: bool) -> None:
+    """100.00 recovered of M, of which a note of 40.00 paid the child's T, go back and are recovered again: all of that is the later one's.
+
+    Or the 40.00 of T alone are. They can be disputed and go back, or come back, as much as came.
+    """
+    mum, child = GROUP
+    cli.post(
+        *HEAD, mum, child, sold("M") | {"customer": "mum"}, sold("T", "40.00") | {"customer": "child"},
+        WRITTEN_OFF | {"invoice": "M"}, recovered("100.00", "2026-02-11"), credit_note("C", "2026-02-15", "40.00", invoice="M"),
+        application("A", "40.00", "2026-02-16", "T") | {"customer": "mum"},
+        {"type": "refund", "id": "R", "recovery": "Y", "date": "2026-02-20", "amount": "100.00"}
+        if whole
+        else {"type": "refund", "id": "R", "recovery": "Y", "date": "2026-02-20", "amount": "40.00", "invoice": "T"},
+    )  # fmt: skip
+    gone = cli.totals()
+    amount = "100.00" if whole else "40.00"
+    cli.post(recovered(amount, "2026-03-01", "Z"))
+    cli.ok("verify")
+    assert (cli.totals()["cash"], cli.totals().get("refunds", 0)) == (100, 0)
+    back = {"recovery": "Z", "date": "2026-03-02", "amount": amount}
+    cli.post(
+        {"type": "dispute", "id": "O", "status": "opened", **back},
+        {"type": "dispute", "id": "L", "status": "lost", **back},
+    )
+    cli.ok("verify")
+    lost = {role: amount for role, amount in cli.totals().items() if amount}
+    assert lost.pop("disputes") + lost.pop("refunds", Decimal(0)) == gone["refunds"]
+    assert lost == {role: amount for role, amount in gone.items() if role != "refunds" and amount}
+    assert "expected one of which all is there" in cli.refuse(bounced("2026-03-05", "Z"))
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ HELD = {
     "what is known of whose money lies on the customer's": "code: a document that moves money says whose, in the same transaction",
     "what is known of whose money lies on invoices": "code: a document that moves money says whose, in the same transaction",
     "no money lies anywhere below zero": "code: what is taken somewhere is what lies there",
+    "every piece of money is of the document": "code: a document that moves money says whose, in the same transaction",
     "no capitalised cost": "code: amortisation is what is due to date less what was posted",
     "no customer's unapplied money": "code: what may be taken on a day is the least the balance is from then on",
     "no prepaid credits fall below zero": "code: what may be taken on a day is the least the balance is from then on",
