@@ -327,6 +327,31 @@ def due(books: Books, invoice: BilledInvoice, day: date) -> int:
     return max(available(books.history(invoice.source.customer.customer_id, invoice.receivable()), day), 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """Which document took an invoice back whole, and on which day."""
+
+    document_id: int
+    by: str
+    on: date
+
+
+def voided(books: Books, source: Source, ref: str) -> Voided | None:
+    """What took an invoice of the source's customer back whole, with the parts that other entities keep of it; None where it stands."""
+    books.flush()
+    row = books.connection.execute(
+        text(
+            "select d.document_id, d.type || ' ' || d.ref as by, coalesce(d.dated_on, n.issued_on) as on_day from invoice i"
+            " join line_change x on x.customer_id = i.customer_id and x.invoice_id = i.invoice_id and x.kind = 'void'"
+            " join document d on d.customer_id = x.customer_id and d.document_id = x.document_id and d.type in ('invoice_void', 'invoice')"
+            " left join invoice n on n.customer_id = x.customer_id and n.invoice_id = x.document_id"
+            " where i.customer_id = :customer_id and :ref in (i.ref, i.master) and x.document_id <> :document_id order by x.document_id limit 1"
+        ),
+        {"customer_id": source.customer.customer_id, "ref": ref, "document_id": source.document_id},
+    ).first()
+    return None if row is None else Voided(*row)
+
+
 def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tuple[str, str]]:
     """The contract liability and asset a line is about, and the rules that let them settle each other."""
     kind, _, ref = line.subject.partition(":")
@@ -451,9 +476,18 @@ def _within(first: int, left: int, part: int, whole: int) -> int:
 
 
 def record_taxes(
-    books: Books, source: Source, invoice: BilledInvoice, line: Line, parts: Sequence[TaxPart], undoes: int = 0
+    books: Books,
+    source: Source,
+    invoice: BilledInvoice,
+    line: Line,
+    parts: Sequence[TaxPart],
+    undoes: int = 0,
+    goes_with: int = 0,
 ) -> None:
-    """Gather that a document takes back a part of a line's taxes; or that of one that it undoes, they are borne again."""
+    """Gather that a document takes back a part of a line's taxes; or that of one that it undoes, they are borne again.
+
+    What it takes back with what another did `goes_with` that.
+    """
     sign = 1 if undoes else -1
     for part in parts:
         books.add_row(
@@ -468,7 +502,7 @@ def record_taxes(
             included=part.tax.included,
             base_minor=sign * part.base,
             tax_minor=sign * part.amount,
-            undoes=undoes,
+            undoes=undoes or goes_with,
         )
 
 

@@ -317,6 +317,7 @@ def void_superseded(
 def void(wallets: Wallets, document_id: int, by: str, ref: str, on: date, field: str, obligations: Obligations) -> int:
     """Take an invoice back whole by a document, the parts other entities keep of it too; returns whose it is."""
     invoice = billed.find(wallets, document_id, ref, field, corrected=False)
+    _require_standing(wallets.books, invoice, field)
     for part in billed.parts(wallets, document_id, invoice, corrected=False):
         _void(wallets, part, by, on, field, obligations)
     _void(wallets, invoice, by, on, field, obligations)
@@ -331,13 +332,12 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     again = receivables.prorated_by(books, customer_id, invoice.invoice_id)
     invoice = _before_own_proration(invoice, again)
     left = invoice.gross
-    if not any(line.net for line in invoice.lines) and (
-        any(line.first for line in invoice.lines) or _is_taken_back(books, invoice)
-    ):
+    _require_standing(books, invoice, field)
+    if not any(line.net for line in invoice.lines) and any(line.first for line in invoice.lines):
         raise Refused(
             field,
             invoice.ref,
-            "is voided or credited in full already, or all that it billed went back: expected one of which something is left",
+            "is credited in full already, or all that it billed went back: expected one of which something is left",
         )
     by_others = _prorated_by_others(books, invoice)
     if by_others:
@@ -380,15 +380,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         )  # fmt: skip
     open_amount = 0 if invoice.master else due
     credit = _Credit(wallets, invoice, day, open_amount - sum(line.gross for line in credits_), on)
-    for line in charged(invoice.lines):
-        if billed.is_of_terms(line):
-            credit.take_back(line, line.net, decided, "void")
-        else:
-            credit.lower(line, line.net, "void")
-        parts = billed.tax_parts(line, 1, 1)
-        credit.untax(parts)
-        billed.record(books, source, invoice, line, "void", line.net)
-        billed.record_taxes(books, source, invoice, line, parts)
+    _void_lines(credit, charged(invoice.lines), decided)
     _void_free(wallets, invoice, on)
     coupons.take_back(books, source, invoice.invoice_id, day)
     to = invoice_subject(invoice.ref)
@@ -399,6 +391,45 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         uses.take_back(books, source, invoice.invoice_id, below, on)
     _finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
     decided.keep()
+
+
+def void_again(wallets: Wallets, document_id: int, ref: str, void: int, on: date, decided: Decided) -> None:
+    """Take back what came back of a voided invoice, and of its parts, since: the void takes that, too."""
+    invoice = billed.find(wallets, document_id, ref, corrected=False)
+    for part in (*billed.parts(wallets, document_id, invoice, corrected=False), invoice):
+        _void_rest(wallets, part, void, on, decided)
+
+
+def _void_rest(wallets: Wallets, invoice: BilledInvoice, void: int, on: date, decided: Decided) -> None:
+    """Take back what is left of an invoice's lines: none of its money lies there."""
+    on = _counted(invoice, on)
+    day = wallets.books.open_day(invoice.source, on)
+    lines = [line for line in charged(invoice.lines) if line.gross]
+    due = 0 if invoice.master else billed.due(wallets.books, invoice, day)
+    credit = _Credit(wallets, invoice, day, min(due, sum(line.gross for line in lines)), on)
+    _void_lines(credit, lines, decided, void)
+    _finish(wallets, credit, on, [(line, line.net) for line in lines])
+
+
+def _void_lines(credit: _Credit, lines: Sequence[Line], decided: Decided, void: int = 0) -> None:
+    """Take back all that lines bill, with their taxes; or all that came back of them since a `void`."""
+    books, invoice = credit.books, credit.invoice
+    for line in lines:
+        if billed.is_of_terms(line):
+            credit.take_back(line, line.net, decided, "void")
+        else:
+            credit.lower(line, line.net, "void")
+        parts = billed.tax_parts(line, 1, 1)
+        credit.untax(parts)
+        billed.record(books, invoice.source, invoice, line, "void", line.net)
+        billed.record_taxes(books, invoice.source, invoice, line, parts, goes_with=void)
+
+
+def _require_standing(books: Books, invoice: BilledInvoice, field: str) -> None:
+    """Raise Refused where an invoice was taken back whole before."""
+    voided = billed.voided(books, invoice.source, invoice.ref)
+    if voided is not None:
+        raise Refused(field, invoice.ref, f"is voided already: {voided.by} took it back on {voided.on}")
 
 
 def _prorated_by_others(books: Books, invoice: BilledInvoice) -> str:
@@ -445,18 +476,6 @@ def _void_free(wallets: Wallets, invoice: BilledInvoice, on: date) -> None:
         add_change(books, source, invoice.invoice_id, line.line, "void", 0, line.product, line.subject, day)
         if line.kind == "usage" and line.product is not None:
             usage_lines.settle_taken(wallets, source, line.product, lowers=False)
-
-
-def _is_taken_back(books: Books, invoice: BilledInvoice) -> bool:
-    """Whether an invoice that bills nothing was voided, or superseded."""
-    return bool(
-        books.connection.scalar(
-            text(
-                "select exists (select from line_change where customer_id = :customer_id and invoice_id = :invoice_id and kind = 'void')"
-            ),
-            {"customer_id": invoice.source.customer.customer_id, "invoice_id": invoice.invoice_id},
-        )
-    )
 
 
 def _before_own_proration(invoice: BilledInvoice, again: Sequence[Prorated]) -> BilledInvoice:

@@ -5,7 +5,7 @@ One that comes back (a cheque that bounced) is the same, of less: what was recov
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -56,16 +56,15 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
         uses.bring(books, source, first, doc.date, row.invoice_id)
     books.post(source, doc.date, fees)
     rest = amount - first
-    again: defaultdict[str, list[Undone]] = defaultdict(list)
+    again: list[Undone] = []
     for item in gone:
         before, _ = item.points
         part = min(rest, item.amount - before)
         if part:
-            again[item.kind].append(replace(item, points=(before, before + part)))
+            again.append(replace(item, points=(before, before + part)))
             rest -= part
-    for kind, event in (("refund", "refund_reversal"), ("dispute", "reinstated")):
-        if again[kind]:
-            undo(wallets, source, doc.id, again[kind], doc.date, event, rail, obligations)
+    if again:
+        undo(wallets, source, doc.id, again, doc.date, rail, obligations)
     return source.customer.customer_id
 
 
@@ -262,7 +261,7 @@ def _reached(books: Books, row: Any) -> _Reached:
             " select document_id, -amount_minor as amount from line_change where customer_id = :customer_id and kind = 'recovery'"
             "  and undoes = :document_id union all"
             " select t.document_id, t.tax_minor from line_tax t join of using (document_id) where t.customer_id = :customer_id"
-            "  and t.undoes not in (select w.document_id from document w where w.customer_id = :customer_id and w.type in ('refund', 'dispute'))"
+            "  and (t.undoes = 0 or t.undoes in (select document_id from of))"
             ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id group by 1, 2"
         ),
         place | {"write_off": row.write_off},

@@ -592,7 +592,7 @@ def post_refund_reversal(
     amount = to_minor(documents.decimal_of(row.body["amount"]), payment.source.currency)
     cash = cash_of(books, payment.source.entity, payment.source.currency, row.body.get("account"), payment.cash)
     of = Undone(row.document_id, "refund", payment.document_id, amount, (0, amount))
-    undo(wallets, payment.source, doc.id, [of], doc.date, "refund_reversal", cash, obligations)
+    undo(wallets, payment.source, doc.id, [of], doc.date, cash, obligations)
     return payment.source.customer.customer_id
 
 
@@ -631,7 +631,7 @@ def post_dispute(wallets: Wallets, doc: documents.Dispute, document_id: int, obl
             part = of.points[1] - of.points[0]
             undone[place] = replace(of, openings=known.returned(doc.opening, part, reached))
             reached += part
-        undo(wallets, source, doc.id, undone, doc.date, "reinstated", rail, obligations)
+        undo(wallets, source, doc.id, undone, doc.date, rail, obligations)
         return source.customer.customer_id
     if not disputed:
         raise Refused(

@@ -14,8 +14,9 @@ from fractions import Fraction
 
 from sqlalchemy import text
 
-from ledger import billed, credits_back, refunds_explained, usage_lines, uses
-from ledger.between_customers import pass_cash
+from ledger import billed, corrections, credits_back, refunds_explained, usage_lines, uses
+from ledger.between_customers import pass_back, pass_cash
+from ledger.billed import Voided
 from ledger.books import AccountKey, Books, LetGo, Movement, Source, Undoing
 from ledger.breakage import break_of_billed
 from ledger.currencies import clearing_subject, read_clearing
@@ -23,7 +24,7 @@ from ledger.grants import NET_GRANT, grant_accounts
 from ledger.line_changes import add_change
 from ledger.money import allocate, share
 from ledger.obligations import Correction, Decided, Obligations, earned_ahead, obligation_sides
-from ledger.payments import Settlement, find_invoice
+from ledger.payments import Settlement, applied, find_invoice, unapply
 from ledger.payments import settle as put
 from ledger.positions import available
 from ledger.receivables import BETWEEN, CUSTOMER, entity_subject, invoice_subject
@@ -53,6 +54,11 @@ class Undone:
     def lies(self) -> int:
         """Whose money lies where what went back had lain."""
         return self.brings or self.money_id
+
+    @property
+    def event(self) -> str:
+        """By whose rules it is undone."""
+        return {"refund": "refund_reversal", "dispute": "reinstated"}[self.kind]
 
     @property
     def undoing(self) -> Undoing:
@@ -106,23 +112,22 @@ def undo(
     by: str,
     whole: Sequence[Undone],
     on: date,
-    event: str,
     rail: str,
     obligations: Obligations,
 ) -> None:
-    """Post that what gave money back is undone, by the rules of an event, into cash; `source` is the payment's party and currency.
+    """Post that what gave money back is undone, into cash; `source` is the payment's party and currency.
 
-    What it took of other customers comes back to them, as it was.
+    What it took of other customers comes back to them, as it was. What came back of an invoice that was voided is not its any more.
     """
     books = wallets.books
     books.flush()
     together = [(of, _parties(wallets, source, of, on)) for of in whole]
-    decided = _decide(wallets, [party for _, parties in together for party in parties], by, event, obligations, on)
+    decided = _decide(wallets, [party for _, parties in together for party in parties], by, obligations, on)
     for of, parties in together:
         rest = of.left
         for party in parties:
             party.before = of.left - rest
-            counted = _post(wallets, party, on, event, rail)
+            counted = _post(wallets, party, on, rail)
             if party.source is not source:
                 back = _let_go(books, source, of, rest, party.paid)
                 pass_cash(books, party.source, source, on, party.paid, rail, counted, back)
@@ -136,6 +141,45 @@ def undo(
             take_off_later(books, party.source, source, party.pieces, on)
         if parties[0].older:
             _pay_others_again(books, source, of, parties[0].home, on)
+    _leave_voided(wallets, source, [party for _, parties in together for party in parties], on)
+
+
+def _voided(books: Books, party: _Undoing) -> dict[str, Voided]:
+    """The invoices that something comes back of, and were voided, with what did that."""
+    refs = dict.fromkeys(line.master or line.invoice for line in party.lines if line.now)
+    found = {ref: billed.voided(books, party.source, ref) for ref in refs}
+    return {ref: voided for ref, voided in found.items() if voided is not None}
+
+
+def _voids(parties: Sequence[_Undoing], by: str, on: date) -> list[Correction]:
+    """That what comes back of obligations' bills that were voided is taken back again, on the day of the void or later."""
+    places: Counter[tuple[int, date, int, str, str]] = Counter()
+    for party in parties:
+        for line in party.lines:
+            voided = party.voided.get(line.master or line.invoice)
+            if voided is not None and line.now and line.of_terms:
+                day = max(on, voided.on)
+                places[party.source.document_id, day, line.invoice_id, line.line, line.subject] += line.now
+    return [
+        Correction(document_id, by, "void", invoice_id, line, subject, amount, day)
+        for (document_id, day, invoice_id, line, subject), amount in places.items()
+    ]
+
+
+def _leave_voided(wallets: Wallets, payer: Source, parties: Sequence[_Undoing], on: date) -> None:
+    """Take what came back of voided invoices off them: the money goes to who paid, and the void takes the rest."""
+    books = wallets.books
+    money = {party.of.lies for party in parties}
+    found = {ref: (party, voided) for party in parties for ref, voided in party.voided.items()}
+    for ref, (party, voided) in found.items():
+        theirs, day = party.source, max(on, voided.on)
+        invoice = find_invoice(books, theirs, ref)
+        lying = [piece for piece in uses.on_invoice(books, theirs, invoice.invoice_id, day) if piece.money_id in money]
+        back = unapply(books, theirs, invoice, applied(books, theirs, lying, day), day)
+        if theirs is not payer:
+            pass_back(books, theirs, payer, day, back)
+        assert party.decided is not None, "what comes back is read before it is posted"
+        corrections.void_again(wallets, theirs.document_id, ref, voided.document_id, day, party.decided)
 
 
 def _parties(wallets: Wallets, source: Source, of: Undone, on: date) -> list[_Undoing]:
@@ -151,6 +195,8 @@ def _parties(wallets: Wallets, source: Source, of: Undone, on: date) -> list[_Un
         party.rest = party.paid
     parties[0].rest = of.left
     _allot(of, parties)
+    for party in parties:
+        party.voided = _voided(books, party)
     home = of.now - sum(party.paid for party in parties)
     if home:
         where = (of.money_id, uses.BALANCE, 0, source.entity, source.currency)
@@ -179,7 +225,7 @@ def _allot(of: Undone, parties: Sequence[_Undoing]) -> None:
 
 
 def _decide(
-    wallets: Wallets, parties: Sequence[_Undoing], by: str, event: str, obligations: Obligations, on: date
+    wallets: Wallets, parties: Sequence[_Undoing], by: str, obligations: Obligations, on: date
 ) -> list[Decided]:
     """Decide how what comes back is made up, all of a customer's at once, before anything is posted."""
     decided: dict[int, Decided] = {}
@@ -187,10 +233,10 @@ def _decide(
         customer_id = party.source.customer.customer_id
         if customer_id not in decided:
             decided[customer_id] = obligations.decide(wallets, customer_id, party.source.document_id, [
-                Correction(own.source.document_id, by, event, line.invoice_id, line.line, line.subject, line.now, on,
+                Correction(own.source.document_id, by, own.of.event, line.invoice_id, line.line, line.subject, line.now, on,
                            undoes=own.of.document_id)
                 for own in parties if own.source.customer.customer_id == customer_id for line in own.lines if line.of_terms
-            ])  # fmt: skip
+            ] + _voids([own for own in parties if own.source.customer.customer_id == customer_id], by, on))  # fmt: skip
         party.decided = decided[customer_id]
     return list(decided.values())
 
@@ -250,6 +296,7 @@ class _Undoing:
     older: bool = False
     rest: int = 0  # what of it was not back before, of the money
     before: int = 0  # what comes back now of those before it
+    voided: dict[str, Voided] = field(default_factory=dict)
 
     @property
     def paid(self) -> int:
@@ -272,9 +319,10 @@ class _Undoing:
         self.pieces, self.balance = _lay(books, source, of, gross, self.undoes)
 
 
-def _post(wallets: Wallets, party_: _Undoing, on: date, event: str, rail: str) -> int:
+def _post(wallets: Wallets, party_: _Undoing, on: date, rail: str) -> int:
     """Post what comes back of one who held something; returns what the cash of it counts for."""
     books, source, of = wallets.books, party_.source, party_.of
+    event = of.event
     lines, taxes, pieces, balance, decided = party_.lines, party_.taxes, party_.pieces, party_.balance, party_.decided
     assert decided is not None, "what comes back is read before it is posted"
     posted = _Posted.of(books, source, of, party_.undoes, event)

@@ -183,7 +183,13 @@ _CORRECTIONS = """
            greatest(coalesce(d.dated_on, n.issued_on), n.recorded_on, i.recorded_on, i.issued_on,
                     -- what a document undoes of one of a later day it undoes on that day
                     (select u.dated_on from document u where u.customer_id in (x.customer_id, 0) and u.document_id = x.undoes),
-                    (select u.recorded_on from invoice u where u.customer_id = x.customer_id and u.invoice_id = x.undoes)) as on_day, x.kind, x.invoice_id, x.line, x.subject,
+                    (select u.recorded_on from invoice u where u.customer_id = x.customer_id and u.invoice_id = x.undoes),
+                    -- what came back of a bill that was voided on a later day is voided on that
+                    case when x.kind = 'void' then (select coalesce(w.dated_on, s.issued_on) from line_change y
+                         left join document w on w.customer_id = y.customer_id and w.document_id = y.document_id
+                         left join invoice s on s.customer_id = y.customer_id and s.invoice_id = y.document_id
+                         where y.customer_id = x.customer_id and y.invoice_id = x.invoice_id and y.kind = 'void'
+                         order by y.document_id limit 1) end) as on_day, x.kind, x.invoice_id, x.line, x.subject,
            x.amount_minor, x.starts_on, x.ends_on, x.rebill, x.undoes
     -- what another customer paid goes back by a document of the house's, beside that of who paid
     from line_change x left join document d on d.customer_id in (x.customer_id, 0) and d.document_id = x.document_id

@@ -74,7 +74,7 @@ def test_it_is_voided_once_and_gives_its_coupon_back(cli: Cli, codes: list[str],
         cli.post(invoice("K", "2026-01-20", one_time("5.00"), supersedes="I"))
     else:
         cli.post(_void("V", "I"))
-    assert "is voided or credited in full already" in cli.refuse(_void("W", "I"))
+    assert "is voided already" in cli.refuse(_void("W", "I"))
     cli.post(invoice("J", "2026-01-21", _free(coupon="FREE")))
     cli.ok("verify")
     assert "tax_payable" not in cli.totals()

@@ -493,3 +493,76 @@ def test_one_that_was_opened_again_by_name_is_what_was_lost_without(cli: Cli) ->
     cli.post(_of("L2", "lost", "40.00", "2026-02-04", "D2"), _of("W2", "reinstated", "50.00", "2026-02-05", "D2"))
     cli.ok("verify")
     assert (cli.totals()["cash"], cli.totals().get("disputes")) == (100, None)
+
+
+_VOID = {"type": "invoice_void", "id": "V", "invoice": "I", "date": "2026-04-02", "reason": "wrong"}
+_BACK = {"type": "payment_reversal", "id": "X", "payment": "P", "date": "2026-06-02", "reason": "R01"}
+_TAKEN_OFF = {"type": "unapplication", "id": "U", "payment": "P", "invoice": "I", "date": "2026-03-05"}
+# What is given by June though nothing bills it any more; 40.00 used of credits of 120.00 for 100.00 are 33.33.
+_GIVEN = {
+    "contract": {"revenue": "595.07", "unbilled_receivable": "595.07"},
+    "prepaid": {"revenue": "33.33", "unbilled_receivable": "33.33"},
+    "prepaid, proportional": {"revenue": "33.33", "unbilled_receivable": "33.33"},
+    "usage": {"revenue": "80.00", "unbilled_receivable": "80.00"},
+    "usage ahead": {"revenue": "80.00", "unbilled_receivable": "80.00"},
+}
+
+
+@pytest.mark.parametrize("number", range(len(BILLS)), ids=list(BILLS))
+@pytest.mark.parametrize("late", [False, True], ids=["after", "before, late"])
+def test_what_comes_back_of_a_voided_invoice_is_no_part_of_it(cli: Cli, number: int, late: bool) -> None:
+    """40.00 of what paid I go back, the rest is taken off, and I is voided: once the 40.00 come back, all is the customer's.
+
+    Whether they came before the void, and are told late, or after it.
+    """
+    kind, ((documents, whole), lost) = list(BILLS)[number], (list(BILLS.values())[number], number % 2 == late)
+    paid = payment("P", whole, "2026-01-10", ("I", whole), currency="EUR" if kind == "in euros" else "USD")
+    gone = [refund("40.00", "2026-02-05")]
+    if lost:
+        gone = [dispute(status, "40.00", f"2026-02-0{day}") for status, day in (("opened", 4), ("lost", 5))]
+    cli.post(*HEAD, *documents, paid, *gone, _TAKEN_OFF, _VOID)
+    cli.ok("recognize", "--through", "2026-04")
+    on = "2026-03-20" if late else "2026-05-02"
+    failed = {"type": "refund_reversal", "id": "F", "refund": "R", "date": on, "reason": "account closed"}
+    cli.post(dispute("reinstated", "40.00", on) if lost else failed)
+
+    def told() -> dict[str, str]:
+        cli.ok("verify")
+        cli.ok("recognize", "--through", "2026-06")
+        cli.ok("verify")
+        # a cent of the rates of months is revenue on the one side, and an exchange loss on the other
+        return {role: f"{amount:.2f}" for role, amount in cli.totals().items() if abs(amount) > Decimal("0.01")}
+
+    money = "120.00" if kind == "in euros" else whole
+    assert told() == {"cash": money, "customer_balance": money, **_GIVEN.get(kind, {})}
+    cli.post(_BACK)
+    assert told() == _GIVEN.get(kind, {})
+    said = cli.refuse(_VOID | {"id": "W", "date": "2026-07-01"})
+    assert "invoice = I: is voided already: invoice_void V took it back on 2026-04-02" in said
+
+
+@pytest.mark.parametrize("superseded", [False, True])
+def test_what_comes_back_of_a_voided_invoice_is_who_paids(cli: Cli, superseded: bool) -> None:
+    """Mum paid the child's 100.00, of which 40.00 were refunded; T is voided, or billed again as U: the 40.00 that come back are mum's."""
+    void = _VOID | {"invoice": "T"}
+    if superseded:
+        void = invoice("U", "2026-04-02", one_time("90.00"), customer="child", supersedes="T")
+    failed = {"type": "refund_reversal", "id": "F", "refund": "R", "date": "2026-05-02", "reason": "account closed"}
+    cli.post(
+        *HEAD,
+        *GROUP,
+        THEIRS,
+        MUMS,
+        refund("40.00", "2026-02-05", invoice="T"),
+        _TAKEN_OFF | {"invoice": "T"},
+        void,
+        failed,
+    )
+    cli.ok("recognize", "--through", "2026-06")
+    cli.ok("verify")
+    again = {"accounts_receivable": "90.00", "revenue": "90.00"} if superseded else {}
+    assert {role: f"{amount:.2f}" for role, amount in cli.totals().items() if amount} == {
+        "cash": "130.00", "customer_balance": "130.00", **again,
+    }  # fmt: skip
+    cli.post(refund("130.00", "2026-05-03", ref="S"))
+    cli.ok("verify")
