@@ -284,6 +284,8 @@ class Books:
         self._unwritten: dict[int, list[tuple[date, int]]] = {}
         self._entries: list[Entry | Plain] = []
         self._entry_counts: Counter[int] = Counter()  # of documents that are not gathered yet
+        # of documents whose corrections were decided, what they are called and their days: they are written after those
+        self.decided: dict[int, tuple[str, date]] = {}
         # by a document under way, the number of the one beside it, the entity and the day
         self._besides: dict[int, tuple[int, str, date]] = {}
         self._new_accounts: list[tuple[object, ...]] = []

@@ -25,8 +25,10 @@ from ledger.line_changes import add_change
 from ledger.money import allocate, share, to_minor
 from ledger.money_accounts import cash_named, cash_of
 from ledger.obligations import Correction, Decided, Obligations, Taking, earned_ahead, obligation_sides
+from ledger.payments import money_subject
 from ledger.receivables import invoice_subject
 from ledger.settlements import require_at_most, require_not_before
+from ledger.taken_again import CameBack, take_again
 from ledger.taxes import tax_subject
 from ledger.undoing import Undone, undo
 from ledger.wallets import Wallets, all_or_nothing
@@ -96,6 +98,8 @@ def post_payment_reversal(
 ) -> int:
     """A payment came back, or a recovery: what was written off is so again, as far as the money lies where it was recovered.
 
+    So is what it brought back of refunds and lost disputes.
+
     Where it was put elsewhere since, it is undone as a payment's. Raises Refused where something of it went back already, is disputed,
     or prepaid credits that came back with it were used.
     """
@@ -112,7 +116,11 @@ def post_payment_reversal(
     reached = _reached(books, row)
     # what of it had been paid back of others was no bad debt: it is due again
     amount = min(sum(piece.amount for piece in lying), reached.by_document[found.document_id])
+    own = uses.first(lying, amount)
+    came = CameBack(doc.id, doc.date, found.document_id, money_subject(*doc.money), cash_named(found.body), own)
     with all_or_nothing(wallets):
+        # what was written off is told by its own day, so that this does not change it
+        take_again(wallets, source, came, obligations)
         if amount:
             came_on = date.fromisoformat(found.body["date"])
             change = _Change(
@@ -120,7 +128,7 @@ def post_payment_reversal(
                 rate_of(books, source, came_on),
             )  # fmt: skip
             _recover(wallets, source, row, change, obligations)
-            uses.give_back(books, source, uses.first(lying, amount), doc.date)
+            uses.give_back(books, source, own, doc.date)
         reversals.take_back(books, doc, found, source)
     return source.customer.customer_id
 

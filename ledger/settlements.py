@@ -580,10 +580,10 @@ def post_refund_reversal(
         return undo_balance_refund(books, document_id, row, doc.date)
     again = books.connection.scalar(
         text(
-            "select d.ref from money_use u join document d using (customer_id, document_id) where u.customer_id = :customer_id"
-            " and u.undoes = :document_id and d.type = 'recovery' limit 1"
+            "select min(r.ref) from money_use u join document r on r.document_id = u.money_id and r.type = 'recovery'"
+            " where u.undoes = :document_id group by u.money_id having sum(u.paid_minor) > 0 limit 1"
         ),
-        {"customer_id": row.customer_id, "document_id": row.document_id},
+        {"document_id": row.document_id},
     )
     if again is not None:
         raise Refused("refund", doc.refund, f"expected one of which nothing was recovered again: recovery {again} did")

@@ -33,6 +33,9 @@ from ledger.taxes import tax_subject
 from ledger.uses import Piece
 from ledger.wallets import Wallets
 
+# By whose rules what gave money back is undone.
+EVENTS = {"refund": "refund_reversal", "dispute": "reinstated"}
+
 
 @dataclass(frozen=True, slots=True)
 class Undone:
@@ -58,7 +61,7 @@ class Undone:
     @property
     def event(self) -> str:
         """By whose rules it is undone."""
-        return {"refund": "refund_reversal", "dispute": "reinstated"}[self.kind]
+        return EVENTS[self.kind]
 
     @property
     def undoing(self) -> Undoing:
@@ -325,7 +328,7 @@ def _post(wallets: Wallets, party_: _Undoing, on: date, rail: str) -> int:
     event = of.event
     lines, taxes, pieces, balance, decided = party_.lines, party_.taxes, party_.pieces, party_.balance, party_.decided
     assert decided is not None, "what comes back is read before it is posted"
-    posted = _Posted.of(books, source, of, party_.undoes, event)
+    posted = Posted.of(books, source, of, party_.undoes, event)
     by_invoice: defaultdict[int, list[TakenLine]] = defaultdict(list)
     for line in lines:
         by_invoice[line.invoice_id].append(line)
@@ -477,7 +480,7 @@ def _exchanged(
     event: str,
     moved: tuple[int, str, str],
     currency: str,
-    posted: _Posted,
+    posted: Posted,
 ) -> Movement:
     """What comes in of what had been exchanged, at what it counted for then."""
     amount, rail, to = moved
@@ -497,7 +500,7 @@ class _Back:
     event: str
     to: str
     decided: Decided
-    posted: _Posted
+    posted: Posted
 
     @property
     def _over(self) -> str:
@@ -563,14 +566,14 @@ def worth_as(movement: Movement, posted: tuple[int, int] | None) -> Movement:
 
 
 @dataclass(slots=True)
-class _Posted:
+class Posted:
     """What a document posted by each rule, as `posted_by` says it, and what of it was not taken back yet."""
 
     whole: Mapping[tuple[str, ...], tuple[int, int]]
     left: dict[tuple[str, ...], tuple[int, int]]
 
     @classmethod
-    def of(cls, books: Books, source: Source, of: Undone, undoes: int, event: str) -> _Posted:
+    def of(cls, books: Books, source: Source, of: Undone, undoes: int, event: str) -> Posted:
         """What is undone had posted, less what documents took back by the rules of an event that undid some of it before."""
         customer_id = source.customer.customer_id
         whole = posted_by(books, customer_id, of.document_id)
@@ -597,6 +600,25 @@ class _Posted:
             if place in left:
                 left[place] = left[place][0] - amount, left[place][1] - functional
         return cls(whole, left)
+
+    @classmethod
+    def brought(cls, books: Books, source: Source, kind: str, by: int) -> Posted:
+        """What a document posted as it undid refunds, or lost disputes, by their own rules."""
+        event = EVENTS[kind]
+        rows = books.connection.execute(
+            text(
+                "select r.code, a.subject, a.entity, a.currency, sum(p.amount)::bigint as amount, sum(p.functional_amount)::bigint as functional"
+                " from entry e join posting p using (customer_id, entry_id) join rule r on r.number = p.rule and r.code like :rules"
+                " join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account"
+                " where e.customer_id = :customer_id and e.document_id = :by and p.amount > 0 group by 1, 2, 3, 4"
+            ),
+            {"customer_id": source.customer.customer_id, "by": by, "rules": f"{event}.%"},
+        )
+        whole: dict[tuple[str, ...], tuple[int, int]] = {
+            (row.code.replace(event, kind, 1), row.subject, row.entity, row.currency): (row.amount, row.functional)
+            for row in rows
+        }
+        return cls(whole, dict(whole))
 
     def valued(self, movement: Movement, place: tuple[str, ...]) -> Movement:
         """A movement that counts for what of the posting it undoes is left, so that all of it comes to all that counted for.
@@ -650,26 +672,40 @@ def posted_by(books: Books, customer_id: int, document_id: int) -> dict[tuple[st
     return {tuple(row[:4]): (row.amount, row.functional) for row in rows}
 
 
+# What gives back to a line what a document took of it.
+_UNDOING = "('credit_note', 'invoice', 'refund_reversal', 'dispute', 'recovery', 'payment_reversal', 'beside')"
+
+
 def taken_lines(books: Books, customer_id: int, document_id: int) -> list[TakenLine]:
     """What a document took of lines, net of tax, less what a credit note explained of it, or came back before."""
+    return [line for line in _lines(books, customer_id, document_id) if line.whole > 0]
+
+
+def brought_lines(books: Books, customer_id: int, document_id: int, by: int) -> list[TakenLine]:
+    """The lines of which a document took something that another brought back, with what of each it did: its `now`."""
+    return [line for line in _lines(books, customer_id, document_id, by) if line.now > 0]
+
+
+def _lines(books: Books, customer_id: int, document_id: int, by: int = 0) -> list[TakenLine]:
     rows = books.connection.execute(
         text(
             "select x.invoice_id, i.ref, i.entity, i.currency, i.rate, (select m.entity from invoice m where m.customer_id = i.customer_id"
             "  and m.ref = i.master) as collector, i.master, x.line, l.kind, max(x.product) as product, x.subject,"
             " sum(x.amount_minor)::bigint as whole, bool_or(x.rebill) as rebill,"
-            " -coalesce(sum(x.amount_minor) filter (where x.undoes = :document_id and d.type in ('dispute', 'recovery', 'beside')), 0)::bigint as back"
+            " -coalesce(sum(x.amount_minor) filter (where x.undoes = :document_id and d.type in ('dispute', 'recovery', 'payment_reversal', 'beside')), 0)::bigint as back,"
+            " -coalesce(sum(x.amount_minor) filter (where x.undoes = :document_id and x.document_id = :by), 0)::bigint as now"
             " from line_change x"
             " join invoice_line l using (customer_id, invoice_id, line) join invoice i using (customer_id, invoice_id)"
             " join document d on d.customer_id in (x.customer_id, 0) and d.document_id = x.document_id where x.customer_id = :customer_id"
-            " and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in ('credit_note', 'invoice', 'refund_reversal', 'dispute', 'recovery', 'beside')))"
-            " group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 11 having sum(x.amount_minor) > 0 order by 1, 8, 11"
+            f" and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in {_UNDOING}))"
+            " group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 11 order by 1, 8, 11"
         ),
-        {"customer_id": customer_id, "document_id": document_id},
+        {"customer_id": customer_id, "document_id": document_id, "by": by},
     )
     return [
         TakenLine(
             row.invoice_id, row.ref, row.entity, row.currency, None if row.rate is None else Fraction(row.rate), row.collector,
-            row.master, row.line, row.kind, row.product, row.subject, row.whole, row.rebill, row.back,
+            row.master, row.line, row.kind, row.product, row.subject, row.whole, row.rebill, row.back, row.now,
         )
         for row in rows
     ]  # fmt: skip
@@ -736,15 +772,31 @@ def _is_part(lines: Sequence[TakenLine], invoice_id: int) -> tuple[bool, int]:
 
 def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, list[TakenTax]]:
     """What a document took of lines' taxes, by invoice, less what a credit note explained of it, or came back before."""
+    return _taxes(
+        books, customer_id, document_id,
+        f"(t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in {_UNDOING})",
+    )  # fmt: skip
+
+
+def brought_taxes(books: Books, customer_id: int, document_id: int, by: int) -> dict[int, list[TakenTax]]:
+    """What of lines' taxes that a document took another brought back, by invoice."""
+    brought = _taxes(books, customer_id, document_id, "t.undoes = :document_id and t.document_id = :by", by)
+    return {
+        invoice_id: [replace(tax, base=-tax.base, tax=-tax.tax) for tax in taxes]
+        for invoice_id, taxes in brought.items()
+    }
+
+
+def _taxes(books: Books, customer_id: int, document_id: int, where: str, by: int = 0) -> dict[int, list[TakenTax]]:
     rows = books.connection.execute(
         text(
             "select t.invoice_id, t.line, t.position, t.tax_code, t.treatment, t.included, -sum(t.base_minor)::bigint as base,"
             " -sum(t.tax_minor)::bigint as tax from line_tax t join document d on d.customer_id in (t.customer_id, 0) and d.document_id = t.document_id"
             " where t.customer_id = :customer_id"
-            " and ((t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in ('credit_note', 'invoice', 'refund_reversal', 'dispute', 'recovery', 'beside')))"
+            f" and ({where})"
             " group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3"
         ),
-        {"customer_id": customer_id, "document_id": document_id},
+        {"customer_id": customer_id, "document_id": document_id, "by": by},
     )
     found: dict[int, list[TakenTax]] = {}
     for row in rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import product
 from typing import Any
@@ -41,6 +41,8 @@ class History:
     # at what price each stands in the books, before its terms changed
     first_prices: dict[str, int] = field(default_factory=dict)
     contracts: dict[str, str] = field(default_factory=dict)
+    # where events of a document under way are, that are not told by its day yet, with that
+    under_way: list[tuple[int, date]] = field(default_factory=list)
 
     @property
     def subjects(self) -> list[str]:
@@ -52,6 +54,14 @@ class History:
     def contract_of(self, subject: str) -> str:
         """Which contract an obligation is of."""
         return self.contracts.get(subject, "")
+
+    def tell_days(self) -> None:
+        """Tell what a document under way did by its day."""
+        for place, day in self.under_way:
+            event = self.events[place]
+            assert isinstance(event, Corrected | Undone), "only these are of documents under way"
+            self.events[place] = replace(event, on=day)
+        self.under_way = []
 
     def folded(self, checked: int | None = None) -> Folded:
         """What became of it; of the document that is `checked`, what it can't be is refused."""
@@ -204,8 +214,15 @@ def _read_bills(books: Books, history: History) -> None:
     place = {"customer_id": history.party.customer_id, "subjects": history.subjects}
     history.bills = [Bill(*row) for row in books.connection.execute(text(_BILLS), place)]
     for row in books.connection.execute(text(_CORRECTIONS), place):
+        ref, day = (
+            books.decided.get(row.document_id, (row.ref, row.on_day)) if row.ref is None else (row.ref, row.on_day)
+        )
+        if (
+            day > row.on_day
+        ):  # of the document under way, which is written after what it does: its day counts once all is decided
+            history.under_way.append((len(history.events), day))
         correction = Correction(
-            row.document_id, row.ref, row.kind, row.invoice_id, row.line, row.subject,
+            row.document_id, str(ref), row.kind, row.invoice_id, row.line, row.subject,
             -row.amount_minor if row.undoes else row.amount_minor, row.on_day, row.starts_on, row.ends_on, row.rebill, row.undoes,
         )  # fmt: skip
         history.events.append(_event(correction))
@@ -463,7 +480,11 @@ class Decided:
 
     def keep(self) -> None:
         """Keep the terms that come of them, and post what is decided differently of others: after their own movements."""
-        for history, folded in self.histories:
+        for history, decided in self.histories:
+            folded = decided
+            if history.under_way:
+                history.tell_days()
+                folded = history.folded()
             keep(self.books, history, folded, self.document_id)
             source = history.party.source(self.books, self.document_id)
             settle_beside(self.books, source, history, folded.beside)
@@ -473,6 +494,8 @@ def decide(wallets: Wallets, customer_id: int, document_id: int, corrections: Se
     """How corrections of bills are made up: asked before anything of them is gathered."""
     books = wallets.books
     books.flush()
+    for item in corrections:
+        books.decided.setdefault(item.document_id, (item.ref, item.on))
     histories = []
     for party, subjects in parties_of(books, customer_id, [item.subject for item in corrections]).items():
         history = read(books, party, subjects)

@@ -185,6 +185,85 @@ def test_what_was_paid_back_can_be_recovered_again(cli: Cli, kind: str, lost: bo
     assert "cash" not in _end(cli)
 
 
+def _went_back(amount: str, *, lost: bool, ref: str = "Y", day: str = "2026-03-01") -> list[Document]:
+    party = {"recovery": ref, "amount": amount, "date": day}
+    if not lost:
+        return [{"type": "refund", "id": f"R {ref}", **party}]
+    return [{"type": "dispute", "id": f"D {ref} {status}", "status": status, **party} for status in ("opened", "lost")]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["refunded", "lost"])
+def test_what_was_recovered_again_comes_back_as_it_was(cli: Cli, *, lost: bool) -> None:
+    """100.00 recovered, 40.00 of them paid back and recovered again, which bounces: 40.00 are beside revenue, as before, and nothing is due.
+
+    They can be recovered again, in parts of 15.00 and 25.00, of which the first comes back; or the refund fails after all.
+    """
+    cli.post(*HEAD, *BILLS["one-time"], WRITTEN_OFF, recovered("100.00"), *_went_back("40.00", lost=lost))
+    beside = "disputes" if lost else "refunds"
+    gone = {"cash": 60, beside: 40, "revenue": 100}
+    assert _end(cli) == gone
+    cli.post(recovered("40.00", "2026-03-20", "Z"), bounced("2026-04-02", "Z"))
+    assert _end(cli) == gone
+    cli.post(recovered("15.00", "2026-04-03", "V"), recovered("25.00", "2026-04-04", "X"))
+    assert _end(cli) == {"cash": 100, "revenue": 100}
+    assert "expected at most 0.00" in cli.refuse(recovered("0.01", "2026-04-05", "N"))
+    cli.post(bounced("2026-04-05", "V"))
+    assert _end(cli) == {"cash": 85, beside: 15, "revenue": 100}
+    cli.post(bounced("2026-04-06", "X"))
+    assert _end(cli) == gone
+    failed = {"type": "refund_reversal", "id": "F", "refund": "R Y", "date": "2026-04-07", "reason": "account closed"}
+    if lost:
+        failed = {
+            "type": "dispute",
+            "id": "F",
+            "date": "2026-04-07",
+            "status": "reinstated",
+            "recovery": "Y",
+            "amount": "40.00",
+        }
+    cli.post(failed)
+    assert _end(cli) == {"cash": 100, "revenue": 100}
+
+
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [("service", False), ("service", True), ("taxed", True), ("prepaid", False), ("several", False), ("usage", True)],
+)
+def test_whatever_it_is_of(cli: Cli, kind: str, *, lost: bool) -> None:
+    """90.00 recovered, 40.00 go back; all but 15.00 of what is left comes, in a part of what was written off, and bounces: it never came."""
+    cli.post(*HEAD, *BILLS[kind], WRITTEN_OFF, recovered("90.00"), *_went_back("40.00", lost=lost))
+    cli.ok("recognize", "--through", "2026-03")
+    gone = cli.totals()
+    whole = {"service": 120, "taxed": 132, "usage": 100, "prepaid": 100, "several": 190}[kind]
+    cli.post(recovered(f"{whole - 65}.00", "2026-03-05", "Z"))
+    cli.ok("verify")
+    assert cli.totals()["cash"] == whole - 15
+    cli.post(bounced("2026-03-15", "Z"))
+    cli.ok("verify")
+    back = cli.totals()
+    if kind == "usage":  # which of it is bad debt, and which lost, days tell
+        gone["disputes"] += gone.pop("bad_debt", Decimal(0))
+        back["disputes"] += back.pop("bad_debt", Decimal(0))
+    assert {role: amount for role, amount in back.items() if amount} == {
+        role: amount for role, amount in gone.items() if amount
+    }
+    cli.post(recovered(f"{whole - 50}.00", "2026-03-20", "V"))
+    end = _end(cli)
+    assert end["cash"] == whole
+    assert not {"bad_debt", "refunds", "disputes", "accounts_receivable"} & set(end), end
+
+
+def test_used_credits_that_were_recovered_again_stay(cli: Cli) -> None:
+    """40.00 of credits go back and are recovered again, and used: the money that bounces then is refused, as of any recovery."""
+    cli.post(*HEAD, *BILLS["prepaid"], WRITTEN_OFF, recovered("100.00"), *_went_back("40.00", lost=False))
+    cli.post(recovered("40.00", "2026-03-05", "Z"), usage("v", "60.00", "2026-03-06"))
+    before = cli.totals()
+    said = cli.refuse(bounced("2026-03-15", "Z"))
+    assert "expected credits that came back with it, and are unused" in said
+    cli.ok("verify")
+    assert cli.totals() == before
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["all of it", "what another's invoice paid"])
 def test_what_lay_on_invoices_of_others_is_its_own_too(cli: Cli, whole: bool) -> None:
     """100.00 recovered of M, of which a note of 40.00 paid the child's T, go back and are recovered again: all of that is the later one's.
@@ -215,6 +294,11 @@ def test_what_lay_on_invoices_of_others_is_its_own_too(cli: Cli, whole: bool) ->
     assert lost.pop("disputes") + lost.pop("refunds", Decimal(0)) == gone["refunds"]
     assert lost == {role: amount for role, amount in gone.items() if role != "refunds" and amount}
     assert "expected one of which all is there" in cli.refuse(bounced("2026-03-05", "Z"))
+    cli.post(
+        {"type": "dispute", "id": "W", "status": "reinstated", **back, "date": "2026-03-03"}, bounced("2026-03-05", "Z")
+    )
+    cli.ok("verify")
+    assert cli.totals() == gone
 
 
 @pytest.mark.parametrize(
