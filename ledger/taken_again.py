@@ -133,11 +133,14 @@ def _read(books: Books, of: _Again) -> None:
     # what another entity keeps, or collects, is due again
     apart = {line.invoice_id for line in lines if line.collector is not None or line.kind == BETWEEN}
     of.pieces = [piece for piece in of.pieces if piece.invoice_id not in apart]
-    for piece in of.pieces:
+    for place, piece in enumerate(of.pieces):
+        if piece.invoice_id == uses.BALANCE:
+            continue
         own = [line for line in lines if line.invoice_id == piece.invoice_id]
         its = taxes.get(piece.invoice_id, [])
         wholes = [*(line.now for line in own), *(tax.tax for tax in its)]
-        parts = allocate(min(piece.amount, sum(wholes)), wholes) if sum(wholes) > 0 else [0] * len(wholes)
+        of.pieces[place] = piece.part(min(piece.amount, sum(wholes)))
+        parts = allocate(of.pieces[place].amount, wholes) if sum(wholes) > 0 else [0] * len(wholes)
         of.lines += [replace(line, now=part) for line, part in zip(own, parts, strict=False)]
         of.taxes[piece.invoice_id] = [replace(tax, now=part) for tax, part in zip(its, parts[len(own) :], strict=True)]
 
