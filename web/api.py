@@ -6,7 +6,7 @@ Errors are RFC 9457 problem details that name document, field, value and what wa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
@@ -18,16 +18,16 @@ from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from sqlalchemy import Engine
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, UnsupportedMediaType
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from adapters import traced as tracing
 from ledger import entries
-from ledger.errors import InvalidDocument, Problem, ProblemList, Refused, UnknownReference
+from ledger.errors import Problem, ProblemList, Refused, UnknownReference
 from ledger.invoices import read_invoice
 from ledger.reports import GROUPS, PERIODS, Filters
 from ledger.rulebook import RULES
 from revrec.intake import TYPES
-from web import reports
+from web import bodies, reports
 from web.drafts import preview
 from web.guard import limited, require_all_entities, require_entities, who
 from web.posting import How, post_file
@@ -67,6 +67,9 @@ class ProblemDetailsSchema(Schema):
     field = fields.String(metadata={"description": "Where it stands"})
     value = fields.String(metadata={"description": "What was found"})
     expected = fields.String(metadata={"description": "What was expected"})
+    more = fields.Integer(
+        metadata={"description": "How many more things are wrong than `problems` has: it has the first 100"}
+    )
     problems = fields.Raw(
         metadata={
             "description": "Each thing wrong: its field, the value found, and what was expected; of documents its line and document, too"
@@ -222,9 +225,10 @@ class RuleSchema(Schema):
 class DocumentsRefused(Exception):
     """Some documents of a request were refused, so none was posted."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], more: int = 0) -> None:
         self.problems = problems
-        super().__init__(f"{len(problems)} problems")
+        self.more = more
+        super().__init__(f"{len(problems) + more} problems")
 
 
 _DOCUMENT = {"$ref": "#/components/schemas/Document"}
@@ -241,27 +245,6 @@ _BODY = {
 }
 
 
-def _body_lines() -> Iterator[bytes]:
-    if request.mimetype == NDJSON:
-        yield from request.get_data().splitlines(keepends=True)
-        return
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaType("expected application/json or application/x-ndjson")
-    raw = request.get_data()
-    if not raw.strip():
-        raise InvalidDocument("", "an empty body", "expected a document, or an array of them")
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        yield raw.replace(b"\n", b" ")  # refused as a line, with its place
-        return
-    if not isinstance(value, list):
-        yield raw.replace(b"\n", b" ").replace(b"\r", b" ")
-        return
-    for item in value:
-        yield json.dumps(item, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-
-
 @blueprint.route("/documents")
 class Documents(MethodView):
     """Documents as they come in."""
@@ -273,20 +256,17 @@ class Documents(MethodView):
     @blueprint.alt_response(422, response=HTTPStatus(422).name)
     def post(self) -> dict[str, int]:
         """Post documents, all or none of them; posting the same again posts nothing."""
-        problems: list[Problem] = []
+        problems = bodies.FirstProblems()
         asked = who()
         check = (
             None if asked.entities is None else partial(require_posted_within, by=asked.name, entities=asked.entities)
         )
         with SpooledTemporaryFile(max_size=_IN_MEMORY_MAX) as stream:
-            for line in _body_lines():
-                stream.write(line if line.endswith(b"\n") else line + b"\n")
+            stream.writelines(bodies.lines())
             stream.seek(0)
-            result = post_file(
-                engine(), stream, TYPES, asked.name, lambda problem, _raw: problems.append(problem), How(check=check)
-            )
-        if problems:
-            raise DocumentsRefused(problems)
+            result = post_file(engine(), stream, TYPES, asked.name, problems, How(check=check))
+        if problems.kept:
+            raise DocumentsRefused(problems.kept, problems.more)
         outcome = result.outcome
         return {
             "posted": outcome.posted, "repeated": outcome.repeated, "late": outcome.late, "entries": outcome.entries,
@@ -317,7 +297,6 @@ class Reports(MethodView):
         return made
 
 
-NDJSON = "application/x-ndjson"
 _IN_MEMORY_MAX = 1024 * 1024
 
 
@@ -349,8 +328,8 @@ class Entries(MethodView):
         if who().entities is not None:
             where += f" and not {ELSEWHERE}"
             parameters["entities"] = list(who().entities or ())
-        if request.accept_mimetypes.best == NDJSON:
-            return Response(_all_entries(engine(), where, parameters), mimetype=NDJSON)
+        if request.accept_mimetypes.best == bodies.NDJSON:
+            return Response(_all_entries(engine(), where, parameters), mimetype=bodies.NDJSON)
         with engine().connect() as connection:
             found = entries.read_entries(connection, where, parameters, limit=query["limit"])
         last = found[-1].entry_id if len(found) == query["limit"] else None
@@ -409,7 +388,7 @@ class Drafts(MethodView):
     @blueprint.alt_response(422, response=HTTPStatus(422).name)
     def post(self) -> dict[str, Any]:
         """An invoice document as it would be, and the entries it would post, were it finalised now. Posts nothing."""
-        draft = preview(engine(), b"".join(line.strip() for line in _body_lines()), who().name)
+        draft = preview(engine(), b"".join(line.strip() for line in bodies.lines()), who().name)
         if draft.invoice is not None:
             require_entities([draft.invoice.entity])
         if draft.invoice is None:
@@ -493,9 +472,12 @@ def _expected(said: str) -> str:
 
 
 def documents_refused(error: DocumentsRefused) -> Response:
-    """422 with every problem."""
+    """422 with the first problems, and how many more there are."""
     return problem_response(
-        422, "Refused; nothing was posted", problems=[_problem_row(problem) for problem in error.problems]
+        422,
+        "Refused; nothing was posted",
+        problems=[_problem_row(problem) for problem in error.problems],
+        **({"more": error.more} if error.more else {}),
     )
 
 

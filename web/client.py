@@ -140,13 +140,14 @@ class Job(TypedDict):
 
 
 class Refused(Exception):
-    """The API refused a request: nothing of it was done. `problems` has each thing that was wrong."""
+    """The API refused a request: nothing of it was done. `problems` has what was wrong: the first 100 things, and `more` are not in it."""
 
-    def __init__(self, status: int, title: str, problems: list[Problem]) -> None:
+    def __init__(self, status: int, title: str, problems: list[Problem], more: int = 0) -> None:
         self.status = status
         self.title = title
         self.problems = problems
-        told = "; ".join(_told(problem) for problem in problems)
+        self.more = more
+        told = "; ".join([*(_told(problem) for problem in problems), *([f"and {more:,} more"] if more else [])])
         super().__init__(f"{status} {title}" + (f": {told}" if told else ""))
 
 
@@ -362,4 +363,4 @@ def _check(response: requests.Response) -> requests.Response:
     problems = said.get("problems")
     if not problems and said.get("field"):
         problems = [{key: said[key] for key in ("field", "value", "expected") if key in said}]
-    raise Refused(response.status_code, said.get("title", response.reason), problems or [])
+    raise Refused(response.status_code, said.get("title", response.reason), problems or [], said.get("more", 0))
