@@ -123,8 +123,17 @@ def _explain(model: type[BaseModel], detail: Any) -> Problem:
             name, _, found = named.partition(" = ")
             return Problem(f"{field}.{name}".lstrip("."), found or _found(value, name), expected)
         return Problem(field, shortened(shown), message)
-    message = detail["msg"].replace("Input should be", "expected").replace("String should have", "expected")
-    return Problem(field, shortened(shown), message[0].lower() + message[1:])
+    return Problem(field, shortened(shown), _in_words(detail))
+
+
+def _in_words(detail: Any) -> str:
+    """What pydantic expected of a value, in our words."""
+    if detail["type"] in ("too_short", "string_too_short") and detail["ctx"]["min_length"] == 1:
+        return f"expected {'some text' if isinstance(detail['input'], str) else 'at least one'}"
+    if detail["type"] == "string_type":
+        return "expected text"
+    message = str(detail["msg"].replace("Input should be", "expected").replace("String should have", "expected"))
+    return message[0].lower() + message[1:]
 
 
 def _found(value: Any, names: str) -> str:

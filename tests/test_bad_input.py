@@ -186,3 +186,17 @@ def test_a_file_of_bad_lines_keeps_memory_and_words_bounded(cli: Cli, tmp_path: 
     assert told.exit_code == 1
     assert "20,000 documents refused; nothing was posted" in told.output
     assert all(len(line) < 500 for line in told.output.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"type": "customer_credit", "id": "g", "customer": "globex", "entity": "us", "currency": "USD", "date": "2026-01-05",
+          "amount": "1.00", "reason": ""}, "customer_credit g: reason = : expected some text"),
+        ({**invoice("I", "2026-01-01"), "lines": []}, "invoice I: lines = []: expected at least one"),
+        ({"type": "refund_reversal", "id": "r", "refund": None, "date": "2026-01-01", "reason": "x"},
+         "refund_reversal r: refund = null: expected text"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_said_in_words(cli: Cli, wrong: dict[str, Any], said: str) -> None:
+    assert said in cli.refuse(wrong)
