@@ -42,8 +42,9 @@ max_wal_size = 4GB
 checkpoint_timeout = 15min
 """
 _INCLUDE = "include_if_exists = 'tickmark.conf'"
-_HBA = """# Written by Tickmark: who comes by the socket is asked of the operating system (pg_ident.conf); nobody comes by a network.
-local all all peer map=tickmark
+_HBA = """# Written by Tickmark: the owner is who the operating system says it is (pg_ident.conf), other logins have passwords; none by a network.
+local all postgres peer map=tickmark
+local all all scram-sha-256
 """
 
 

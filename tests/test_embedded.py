@@ -86,7 +86,7 @@ def test_nobody_else_reaches_it(folder: Path, name: str) -> None:
         assert stat.S_IMODE(place.st_mode) & 0o077 == 0, host
         assert stat.S_IMODE((host / ".s.PGSQL.5432").stat().st_mode) & 0o077 == 0
         told = [line for line in (data / "pg_hba.conf").read_text().splitlines() if not line.startswith("#")]
-        assert told == ["local all all peer map=tickmark"]
+        assert told == ["local all postgres peer map=tickmark", "local all all scram-sha-256"]
         if os.geteuid() == 0:
             come = (
                 "import sys, os, psycopg; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

@@ -33,8 +33,8 @@ def logins(url: str, owner: Connection) -> Iterator[dict[str, str]]:
     made = {}
     for name, role in (("t_app", "tickmark_app"), ("t_auditor", "tickmark_auditor")):
         owner.execute(text(f"drop role if exists {name}"))
-        owner.execute(text(f"create role {name} login in role {role}"))
-        made[name] = make_url(url).set(username=name).render_as_string(hide_password=False)
+        owner.execute(text(f"create role {name} login password 'theirs' in role {role}"))
+        made[name] = make_url(url).set(username=name, password="theirs").render_as_string(hide_password=False)  # noqa: S106
     owner.commit()
     yield made
     for name in made:
