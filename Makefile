@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN = .venv/bin
 
-.PHONY: help demo test relations slow conformance trust chaos bench lint format clean
+.PHONY: help demo test relations slow conformance trust made chaos bench lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -32,6 +32,11 @@ conformance: .venv/installed ## Run the cases of both standards and write docs/c
 
 trust: .venv/installed ## Verify whole books, run the tests that break each invariant, and write docs/trust.md
 	$(BIN)/python -m tests.trust
+
+made: .venv/installed ## After a migration: write what a new database is made of to ledger/made.txt, which `verify` compares
+	TICKMARK_DATABASE_URL= TICKMARK_DATA=$(CURDIR)/.venv/made $(BIN)/python -c "from ledger import database, structure; \
+	from contextlib import ExitStack; structure.write_made(ExitStack().enter_context(database.opened()).connect())"
+	rm -rf .venv/made
 
 chaos: .venv/installed ## Kill clients, connections and the server for a minute, and see whether everything holds; SEED=1 SECONDS=60
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --seconds $(or $(SECONDS),60)

@@ -104,7 +104,8 @@ def opened() -> Iterator[Engine]:
 
 
 @cache
-def _head() -> str:
+def schema_expected() -> str:
+    """The schema of this release: the number of its last migration."""
     return max(path.name.split("_")[0] for path in (_migrations_folder() / "versions").glob("[0-9]*.py"))
 
 
@@ -131,8 +132,8 @@ def require_current(database_url: str) -> None:
 def require_schema(connection: Connection) -> str:
     """The schema of a database. Raises NotUpgraded unless it is this release's."""
     found = _revision(connection)
-    if found is None or found != _head():
-        expected = f"expected schema {_head()}; run `tickmark db upgrade`"
+    if found is None or found != schema_expected():
+        expected = f"expected schema {schema_expected()}; run `tickmark db upgrade`"
         raise NotUpgraded("database", f"schema {found}" if found else "no Tickmark schema", expected)
     return found
 
@@ -147,7 +148,7 @@ def upgrade(database_url: str, *, again: bool = False) -> bool:
         create_database(database_url)
     engine = connect_engine(database_url, as_owner=True)
     with engine.connect() as connection:
-        if not again and _revision(connection) == _head() and _reference_data_current(connection):
+        if not again and _revision(connection) == schema_expected() and _reference_data_current(connection):
             return False
         connection.execute(text("select pg_advisory_lock(71605)"))
         try:
@@ -197,7 +198,8 @@ def _migrate(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _reference_rows() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+def reference_rows() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """The chart's roles and the rulebook's rules, as they stand in the database."""
     roles: list[dict[str, object]] = [
         {"name": r.name, "kind": r.kind, "side": r.side, "subject": r.subject, "code": r.code, "title": r.title}
         for r in ROLES.values()
@@ -217,7 +219,7 @@ def _reference_rows() -> tuple[list[dict[str, object]], list[dict[str, object]]]
 
 
 def _reference_data_current(connection: Connection) -> bool:
-    roles, rules = _reference_rows()
+    roles, rules = reference_rows()
     found_roles = [dict(row) for row in connection.execute(text("select * from role")).mappings()]
     found_rules = [dict(row) for row in connection.execute(text("select * from rule")).mappings()]
     return _sorted(found_roles, "name") == _sorted(roles, "name") and _sorted(found_rules, "code") == _sorted(
@@ -231,7 +233,7 @@ def _sorted(rows: list[dict[str, object]], key: str) -> list[dict[str, object]]:
 
 def _write_reference_data(connection: Connection) -> None:
     """Write the chart's roles and the rulebook, so that an auditor with nothing but SQL can read them."""
-    roles, rules = _reference_rows()
+    roles, rules = reference_rows()
     connection.execute(
         text(
             "insert into role (name, kind, side, subject, code, title) "
@@ -265,7 +267,7 @@ def _set_privileges(connection: Connection) -> None:
             connection,
             f"grant usage on schema public to {APPLICATION_ROLE}",
             f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
-            f"revoke insert on role, rule, alembic_version from {APPLICATION_ROLE}",
+            f"revoke insert on role, rule, alembic_version, row_log from {APPLICATION_ROLE}",
             f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
             f"grant delete on open_receivable, api_request, terms_to_fold to {APPLICATION_ROLE}",
             f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",

@@ -16,8 +16,14 @@ from ledger.schema import metadata
 _BY_ID = {"document_key": "ref", "external_key": "external_id"}
 # Found by a customer's id, and small: kept whole everywhere.
 _SHARED = {"customer"}
-# What its function asks of other tables, a machine can't answer for the one row it holds: `tickmark verify` asks it of all.
-_NOT_ON_SHARDS = {"checked"}
+# Triggers of a statement, over all rows that it brought: a machine has only some of them.
+_NOT_ON_SHARDS = {"checked", "logged_insert", "logged_update", "logged_delete"}
+
+
+def is_distributed(connection: Connection) -> bool:
+    """Whether the books are over several machines."""
+    there = "select count(*) from pg_extension where extname = 'citus'"
+    return bool(connection.scalar(text(there))) and bool(connection.scalar(text(_DISTRIBUTED)))
 
 
 def by_customer() -> tuple[str, ...]:
@@ -35,6 +41,7 @@ def shared() -> tuple[str, ...]:
     return tuple(table.name for table in metadata.sorted_tables if table.name not in others)
 
 
+_DISTRIBUTED = "select count(*) from pg_dist_partition where logicalrelid = 'posting'::regclass"
 _FOREIGN_KEYS = """
     select r.relname, c.conname, pg_get_constraintdef(c.oid) as definition
     from pg_constraint c join pg_class r on r.oid = c.conrelid
@@ -79,7 +86,7 @@ def distribute(connection: Connection) -> int:
             "no extension citus",
             "expected a coordinator with Citus and its workers: `create extension citus`, then citus_add_node for each",
         )
-    if connection.scalar(text("select count(*) from pg_dist_partition where logicalrelid = 'posting'::regclass")):
+    if connection.scalar(text(_DISTRIBUTED)):
         raise Refused("database", "posting", "expected tables that are not distributed yet")
     for statement in statements(connection):
         connection.exec_driver_sql(statement)

@@ -498,10 +498,10 @@ QUESTIONS = (
         "numbered invoices",
         "select count(*) from invoice where number is not null",
         """select format('%s: %s invoices numbered %s to %s, the last number taken is %s', entity, count(i.number),
-                         min(i.number), max(i.number), n.last_number)
-           from invoice_counter n left join invoice i using (entity)
+                         min(i.number), max(i.number), coalesce(n.last_number::text, 'none'))
+           from (select entity, number from invoice where number is not null) i full join invoice_counter n using (entity)
            group by entity, n.last_number
-           having count(i.number) <> n.last_number or min(i.number) <> 1 or max(i.number) <> n.last_number""",
+           having count(i.number) <> coalesce(n.last_number, 0) or min(i.number) <> 1 or max(i.number) <> n.last_number""",
     ),
     Question(
         "what an entity owes another for invoices over several entities is what that one claims",

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, text
 
 # The database's own check takes it too: migrations/versions/0001_books.sql.
 BOOKS_LOCK = 71606
+# Shared by whoever writes a row that is logged, and never taken alone: migrations/versions/0048_row_log.sql.
+_ROW_LOG_LOCK = 71612
 _DELIVERIES_LOCK = 71607
 _SEALS_LOCK = 71608
 _EXPORTS_LOCK = 71609
@@ -72,13 +74,13 @@ def _job(number: int) -> dict[str, int]:
 
 
 def posters(connection: Connection) -> set[str]:
-    """The transactions that have the books' lock by now, this one's aside: whoever took an entry number has it, or is done."""
+    """The transactions that post or log rows by now, this one's aside: whoever took a number of either is among them, or is done."""
     rows = connection.execute(
         text(
             "select virtualtransaction from pg_locks where locktype = 'advisory' and objsubid = 1 and classid = 0"
-            " and objid = :number and granted and pid <> pg_backend_pid()"
+            " and objid = any(:numbers) and granted and pid <> pg_backend_pid()"
             " and database = (select oid from pg_database where datname = current_database())"
         ),
-        {"number": BOOKS_LOCK},
+        {"numbers": [BOOKS_LOCK, _ROW_LOG_LOCK]},
     )
     return set(rows.scalars())

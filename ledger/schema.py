@@ -280,6 +280,9 @@ seal = Table(
     Column("last_account", BigInteger),
     Column("accounts", Integer),
     Column("accounts_root", LargeBinary),
+    Column("last_row", BigInteger),
+    Column("rows", BigInteger),
+    Column("rows_root", LargeBinary),
 )
 
 seal_leaves = Table(
@@ -289,6 +292,18 @@ seal_leaves = Table(
     Column("entries", LargeBinary, nullable=False),
     Column("documents", LargeBinary, nullable=False),
     Column("accounts", LargeBinary, nullable=False),
+    Column("rows", LargeBinary),
+)
+
+row_log = Table(
+    "row_log",
+    metadata,
+    _number("row_log_id", key=True),
+    _text("table_name"),
+    _text("key"),
+    Column("hash", LargeBinary, nullable=False),
+    Column("change", SmallInteger, nullable=False),
+    Index("row_log_range", "row_log_id", postgresql_using="brin"),
 )
 
 verification = Table(

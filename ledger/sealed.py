@@ -39,7 +39,7 @@ def differences(connection: Connection, kept_elsewhere: Mapping[str, Any] | None
     `kept_elsewhere` is a block as it was exported: what came before it can't have been rewritten since.
     """
     previous, expected, next_entry = NOTHING_BEFORE, 1, 1
-    after = {"document": 0, "account": 0}
+    after = {"document": 0, "account": 0, "row_log": 0}
     for block, hash_ in list(kept(connection)):
         if block.seal_id != expected or block.first_entry != next_entry:
             yield f"seal {block.seal_id} does not follow seal {expected - 1}: a block is missing"
@@ -53,21 +53,24 @@ def differences(connection: Connection, kept_elsewhere: Mapping[str, Any] | None
         yield from _against(connection, kept_elsewhere)
 
 
-_PLURAL = {"entry": "entries", "document": "documents", "account": "accounts"}
+_PLURAL = {"entry": "entries", "document": "documents", "account": "accounts", "row_log": "rows"}
 
 
 def _differing(connection: Connection, block: Block, after: dict[str, int]) -> Iterator[str]:
-    """What differs of the rows that a block covers; `after` is how far documents and accounts of those before it go."""
+    """What differs of the rows that a block covers; `after` is how far documents, accounts and rows of those before it go."""
     for table, first, last, count, root in (
         ("entry", block.first_entry, block.last_entry, block.entries, block.root),
         ("document", after["document"] + 1, block.last_document, block.documents, block.documents_root),
         ("account", after["account"] + 1, block.last_account, block.accounts, block.accounts_root),
+        ("row_log", after["row_log"] + 1, block.last_row, block.rows, block.rows_root),
     ):
         if last is None:  # an older release's covers entries only
             continue
         after[table] = last
         found = covered(connection, table, first, last)
         if found.root == root and found.count == count:
+            if block.rows_root is not None:
+                yield from _leaves_differing(connection, block.seal_id, table, found.leaves)
             continue
         how = f"are {found.count}, sealed were {count}" if found.count != count else "are not those that were sealed"
         yield f"seal {block.seal_id}: {_PLURAL[table]} {first} to {last} {how}"
@@ -75,8 +78,17 @@ def _differing(connection: Connection, block: Block, after: dict[str, int]) -> I
             yield from _named(connection, block.seal_id, table, (first, last), root)
 
 
+def _leaves_differing(connection: Connection, seal_id: int, table: str, leaves: bytes) -> Iterator[str]:
+    """That the leaves which were kept of a block are not those of the rows that were sealed: they would name the wrong ones."""
+    name = _PLURAL[table]
+    kept_leaves = connection.scalar(text(f"select {name} from seal_leaves where seal_id = :seal"), {"seal": seal_id})
+    if kept_leaves is None or bytes(kept_leaves) != leaves:
+        yield f"seal {seal_id}: the leaves kept of its {name} are not those that were sealed"
+
+
 # How a row is told beside its number.
-_LABEL = {"entry": "''", "document": "format(' (%s %s)', type, ref)", "account": "format(' (%s %s)', role, subject)"}
+_LABEL = {"entry": "''", "document": "format(' (%s %s)', type, ref)", "account": "format(' (%s %s)', role, subject)",
+          "row_log": "format(' (%s %s)', table_name, key)"}  # fmt: skip
 
 
 def _named(connection: Connection, seal_id: int, table: str, span: tuple[int, int], root: bytes) -> Iterator[str]:

@@ -7,7 +7,8 @@ balances are read from.
 
 A leaf of the tree is an entry's hash (ledger/journal.py: it covers every column of the entry and of its postings). A node is
 SHA-256 of a byte 1 and its two children; a node left over on a level moves up as it is. What entries stand on is covered by trees of
-their own: the documents that posted them and the accounts they move, each leaf over all columns of a row. A block's hash is SHA-256
+their own: the documents that posted them, the accounts they move, and the log of all other rows that were written
+(ledger/row_log.py), each leaf over all columns of a row. A block's hash is SHA-256
 over its fields in `Block.content`, each behind its length as four bytes. The leaves are kept beside it (`seal_leaves`): where a root
 does not fit, they say which rows are not those that were sealed (ledger/sealed.py).
 """
@@ -58,6 +59,9 @@ class Block:
     last_account: int | None = None
     accounts: int | None = None
     accounts_root: bytes | None = None
+    last_row: int | None = None
+    rows: int | None = None
+    rows_root: bytes | None = None
 
     @property
     def content(self) -> tuple[bytes, ...]:
@@ -73,9 +77,12 @@ class Block:
     def _covered(self) -> tuple[bytes, ...]:
         if self.documents_root is None or self.accounts_root is None:
             return ()
+        rows: tuple[bytes, ...] = ()
+        if self.rows_root is not None:
+            rows = (str(self.last_row).encode(), str(self.rows).encode(), self.rows_root)
         return (
             str(self.last_document).encode(), str(self.documents).encode(), self.documents_root,
-            str(self.last_account).encode(), str(self.accounts).encode(), self.accounts_root,
+            str(self.last_account).encode(), str(self.accounts).encode(), self.accounts_root, *rows,
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
@@ -154,11 +161,12 @@ def settled_number(connection: Connection, patience: float = PATIENCE_SECONDS) -
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The last numbers of entries, documents and accounts that were handed out."""
+    """The last numbers of entries, documents, accounts and logged rows that were handed out."""
 
     entry: int
     document: int
     account: int
+    row_log: int
 
 
 def settled_numbers(connection: Connection, patience: float = PATIENCE_SECONDS) -> Numbers:
@@ -168,9 +176,7 @@ def settled_numbers(connection: Connection, patience: float = PATIENCE_SECONDS) 
     """
     last = "coalesce(pg_sequence_last_value('{}_number'), 0)"
     until = Numbers(
-        *connection.execute(
-            text(f"select {', '.join(last.format(name) for name in ('entry', 'document', 'account'))}")
-        ).one()
+        *connection.execute(text(f"select {', '.join(last.format(name) for name in Numbers.__slots__)}")).one()
     )
     posters = locks.posters(connection)
     connection.commit()
@@ -253,8 +259,11 @@ ACCOUNT_LEAF = (
     + " || ".join(_prefixed(name) for name in ("entity", "role", "currency", "subject", "product"))
     + ")"
 )
+ROW_LOG_LEAF = (
+    f"sha256(int8send(row_log_id) || {_prefixed('table_name')} || {_prefixed('key')} || hash || int2send(change))"
+)
 # What stands for a row of each table that a block covers: a leaf of its tree.
-LEAF = {"entry": "hash", "document": DOCUMENT_LEAF, "account": ACCOUNT_LEAF}
+LEAF = {"entry": "hash", "document": DOCUMENT_LEAF, "account": ACCOUNT_LEAF, "row_log": ROW_LOG_LEAF}
 _LEAVES = {
     table: text(
         f"select coalesce(string_agg({leaf}, ''::bytea order by {table}_id), ''::bytea)"
@@ -347,25 +356,28 @@ def _seal_next(connection: Connection, until: Numbers, by: str) -> Block | None:
     entries = _next(connection, "entry", after_entry, until.entry)
     documents = _next(connection, "document", (before.last_document if before else 0) or 0, until.document)
     accounts = _next(connection, "account", (before.last_account if before else 0) or 0, until.account)
-    if not (entries.leaves or documents.leaves or accounts.leaves):
+    rows = _next(connection, "row_log", (before.last_row if before else 0) or 0, until.row_log)
+    # before anything is posted the books have a row of their own, of what is nobody's
+    if not (entries.leaves or documents.leaves or accounts.leaves or (before and rows.leaves)):
         return None
     # numbers that never became entries make no block of their own
     first, last = after_entry + 1, entries.last if entries.leaves else after_entry
-    rows: Any = connection.execute(_TOTALS, {"first": first, "last": last}).all()
+    totals: Any = connection.execute(_TOTALS, {"first": first, "last": last}).all()
     connection.execute(text("delete from open_receivable where amount = 0"))
     block = Block(
         before.seal_id + 1 if before else 1,
         first,
         last,
         entries.count,
-        rows[0].postings if rows else 0,
-        json.dumps([list(row[1:]) for row in rows], separators=(",", ":")),
+        totals[0].postings if totals else 0,
+        json.dumps([list(row[1:]) for row in totals], separators=(",", ":")),
         entries.root,
         before.hash if before else NOTHING_BEFORE,
         connection.scalar(text("select clock_timestamp()")),
         by,
         *(documents.last, documents.count, documents.root),
         *(accounts.last, accounts.count, accounts.root),
+        *(rows.last, rows.count, rows.root),
     )
     names = (*Block.__slots__, "hash")
     connection.execute(
@@ -374,8 +386,15 @@ def _seal_next(connection: Connection, until: Numbers, by: str) -> Block | None:
     )
     connection.execute(
         text(
-            "insert into seal_leaves (seal_id, entries, documents, accounts) values (:seal, :entries, :documents, :accounts)"
+            "insert into seal_leaves (seal_id, entries, documents, accounts, rows)"
+            " values (:seal, :entries, :documents, :accounts, :rows)"
         ),
-        {"seal": block.seal_id, "entries": entries.leaves, "documents": documents.leaves, "accounts": accounts.leaves},
+        {
+            "seal": block.seal_id,
+            "entries": entries.leaves,
+            "documents": documents.leaves,
+            "accounts": accounts.leaves,
+            "rows": rows.leaves,
+        },
     )
     return block

@@ -20,13 +20,13 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import copying, reading, sealed
+from ledger import copying, reading, row_log, sealed, structure
 from ledger.errors import Refused
 from ledger.invariants import MOVEMENT, MOVEMENT_SQL, QUESTIONS, Question, told
 
 DIFFERENCES_MAX = 50
 _DOCUMENTS = "every document says what it said when it came in: its content has the hash that was kept with it"
-_SEALED = "what is sealed is what was sealed: no entry, document or account added, changed or missing, and no block"
+_SEALED = "what is sealed is what was sealed: no entry, document, account or row of the log added, changed or missing, and no block"
 _ROWS = 5_000
 _POLL_SECONDS = 0.2
 # For sorts and sums of many rows; what takes more goes to the server's disk.
@@ -134,6 +134,8 @@ def each(
             _sealed(kept_elsewhere), "seals", "select count(*) from seal",
             partial(sealed.differences, kept_elsewhere=kept_elsewhere),
         ),
+        _Work(row_log.SENTENCE, "rows", row_log.COUNTED, row_log.differing),
+        _Work(structure.SENTENCE, "objects", structure.COUNTED, structure.differing),
         *(_Work(item.sentence, item.what, item.counted, item.differing) for item in held),
     ]  # fmt: skip
     of_movement = [work for work, q in zip(asked, QUESTIONS, strict=True) if MOVEMENT in q.differing]
@@ -252,10 +254,10 @@ def _sealed(kept_elsewhere: Mapping[str, Any] | None) -> str:
 
 def sentences() -> list[str]:
     """What each check holds, in the order in which they are made."""
-    return [*(question.sentence for question in QUESTIONS), _DOCUMENTS, _SEALED]
+    return [*(question.sentence for question in QUESTIONS), _DOCUMENTS, _SEALED, row_log.SENTENCE, structure.SENTENCE]
 
 
-CHECKS = len(QUESTIONS) + 2
+CHECKS = len(QUESTIONS) + 4
 
 
 def record(connection: Connection, checks: list[Check], by: str) -> None:
