@@ -138,6 +138,22 @@ class Movement:
     worth: int | None = None
 
 
+@dataclass(slots=True)
+class Came:
+    """Cash that came, and what it counts for in the entity's currency; it goes part by part, and all of it at all of that."""
+
+    amount: int
+    functional: int
+    gone: int = 0
+
+    def going(self, amount: int) -> int | None:
+        """What a part that goes next counts for; None where nothing came."""
+        if self.amount <= 0 or not amount:
+            return None
+        before, self.gone = self.gone, self.gone + amount
+        return share(self.functional, self.gone, self.amount) - share(self.functional, before, self.amount)
+
+
 @dataclass(frozen=True, slots=True)
 class Undoing:
     """That what documents moved is undone: `points` are what of a whole amount of theirs was undone before, and is now."""
@@ -607,6 +623,8 @@ class Books:
         for key, net in pooled.items():
             if net < 0:
                 self._pool(source, on, key, net, None if undoing is None else self._brought(source, moved, key))
+        if undoing is not None and pooled:  # the house has what it takes back of an exchange difference
+            moved = [replace(item, worth=None) if self.way(source, item).keys[1] in pooled else item for item in moved]
         self._post(source, on, moved)
         for key, net in pooled.items():
             if net > 0:
@@ -615,9 +633,36 @@ class Books:
                 )
 
     def _brought(self, source: Source, moved: Sequence[Movement], key: AccountKey) -> tuple[int, int]:
-        """What cash that goes counts for, as it came: it leaves the house at that."""
-        counted = sum(movement.functional or 0 for movement in moved if self.way(source, movement).keys[1] == key)
-        return counted, counted
+        """What cash that goes counts for with the customer, and what the house had it come for: it leaves the house at that."""
+        going = [movement for movement in moved if self.way(source, movement).keys[1] == key]
+        counted = sum(movement.functional or 0 for movement in going)
+        return counted, sum((movement.functional or 0) if movement.worth is None else movement.worth for movement in going)
+
+    def brought_cash(self, customer_id: int, document_id: int, subject: str, *, undone: bool) -> Came:
+        """What a document brought of cash as it stands in the books, by what it was itself, or as it undid what had gone.
+
+        Of an account that is one for all customers, what the house has of it. Fees beside it are left out.
+        """
+        self.flush()
+        own, pooled = ("not like", "account.undone%") if undone else ("like", "account.pooled%")
+        row = self.connection.execute(
+            text(
+                "select coalesce(sum(case when p.debit_account = a.account_id then p.amount else -p.amount end), 0)::bigint as amount,"
+                " coalesce(sum(case when p.debit_account = a.account_id then p.functional_amount else -p.functional_amount end), 0)::bigint"
+                " as functional from account a join posting p on p.customer_id = a.customer_id"
+                " and a.account_id in (p.debit_account, p.credit_account) and p.rule <> all(:fees)"
+                " join rule r on r.number = p.rule and (r.code like :pooled or r.code not like 'account.%' and r.code " + own + " 'recovery.%')"
+                " join entry e on e.customer_id = p.customer_id and e.entry_id = p.entry_id"
+                " where a.customer_id in (:customer_id, :house) and a.role = 'cash' and a.subject = :subject and (e.document_id = :document_id"
+                "  or e.document_id in (select k.document_id from document d join document_key k on k.type = :beside and k.ref = d.type || ':' || d.ref"
+                "   where d.customer_id = :customer_id and d.document_id = :document_id))"
+            ),
+            {
+                "customer_id": customer_id, "house": HOUSE, "document_id": document_id, "subject": subject, "beside": BESIDE,
+                "fees": _FEES, "pooled": pooled,
+            },
+        ).one()  # fmt: skip
+        return Came(row.amount, row.functional)
 
     def _returned(
         self, source: Source, on: date, key: AccountKey, net: int, undoing: Undoing
@@ -868,7 +913,7 @@ class Books:
             self.account(customer_id, AccountKey(key.entity, role, key.currency, f"currency:{key.currency}"))
             for role in ("fx_gain", "fx_loss")
         )
-        return Worth((way.debit, way.credit)[side], functional, gains, losses)
+        return Worth((way.debit, way.credit)[side], functional, gains, losses, comes=side == 0)
 
     def _at_rate(self, source: Source, way: Way, movement: Movement, on: date) -> Converted:
         stated = source if movement.rate is None else replace(source, rate=movement.rate, currency=way.currency)

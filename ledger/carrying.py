@@ -107,12 +107,13 @@ class Coming:
 
 
 class Worth(NamedTuple):
-    """What an account counts what comes to it for, and the accounts of gains and losses of its currency."""
+    """What an account counts what comes to it for, or goes from it, and the accounts of gains and losses of its currency."""
 
     account: int
     functional: int
     gains: int
     losses: int
+    comes: bool
 
 
 @dataclass(slots=True)
@@ -433,8 +434,8 @@ class ForeignAccounts:
             functional = group.posted.functional + is_ - was
             if not group.amount and not _at_rate(group.key[0], items):
                 functional = 0  # all of it was taken back
-            self._emptied(group.key, group.posted.amount, old, group.posted.functional, then)
-            functional = self._emptied(group.key, group.amount, new, functional, now)
+            self._emptied(group.key, group.posted.amount, old, group.posted.functional, then, {})
+            functional = self._emptied(group.key, group.amount, new, functional, now, _put_right(items))
             self._move(group, old, group.posted.amount, group.posted.functional, then)
             self._move(group, new, group.amount, functional, now)
             change.moved[group.key] += functional - group.posted.functional
@@ -455,13 +456,16 @@ class ForeignAccounts:
     @staticmethod
     def _take_difference_back(item: Coming, held: Mapping[int, Carrying], change: Change) -> None:
         """Let what is undone count for what its account counts it for: the exchange difference of what it undoes is taken back."""
-        more = 0 if item.worth is None else item.worth.functional - _entered(item)
-        if item.worth is None or not more:
+        if item.worth is None or not (more := _difference(item)):
             return
-        undone, result = (_LOSS_UNDONE, item.worth.losses) if more > 0 else (_GAIN_UNDONE, item.worth.gains)
-        sides = (item.worth.account, result) if more > 0 else (result, item.worth.account)
+        worth = item.worth
+        # what goes again after it came back has the difference again that was taken back of it
+        loss = (more > 0) == worth.comes
+        undone, sides = (
+            (_LOSS_UNDONE, (worth.account, worth.losses)) if loss else (_GAIN_UNDONE, (worth.gains, worth.account))
+        )
         key, sign = key_of(undone, *sides)
-        change.moved[key] += sign * abs(more)
+        change.moved[key] += sign * (abs(more) if worth.comes else -abs(more))
         held[item.worth.account].functional += more
 
     def _groups(self, kept: _Day, coming: Sequence[Coming], deltas: Mapping[int, Carrying]) -> list[_Group]:
@@ -569,16 +573,25 @@ class ForeignAccounts:
         return bool(held[key[1]].released(posted.amount)[0] or held[key[2]].released(-posted.amount)[0])
 
     def _emptied(
-        self, key: Key, amount: int, held: Mapping[int, Carrying], functional: int, corrections: dict[int, int]
+        self,
+        key: Key,
+        amount: int,
+        held: Mapping[int, Carrying],
+        functional: int,
+        corrections: dict[int, int],
+        put_right: Mapping[int, int],
     ) -> int:
-        """What a group counts for so that an account it empties holds nothing in either currency."""
+        """What a group counts for so that an account it empties holds nothing in either currency.
+
+        What is undone of it counts for more or less yet, by account: `put_right`.
+        """
         for account, other, sign in ((key[1], key[2], 1), (key[2], key[1], -1)):
             role = self._places[account].role
             if not amount or role in CLEARING or not currencies.on_balance_sheet(role):
                 continue
             if held[account].net + sign * amount:
                 continue
-            left = held[account].functional + sign * functional + corrections.get(account, 0)
+            left = held[account].functional + sign * functional + corrections.get(account, 0) + put_right.get(account, 0)
             if not left:
                 continue
             if key[0] in ENTERED_AT_RATE or currencies.on_balance_sheet(self._places[other].role):
@@ -644,6 +657,23 @@ def _signed_by(amount: int, functional: int) -> int:
 
 def _signed(item: Coming, functional: int) -> int:
     return _signed_by(item.amount, functional)
+
+
+def _difference(item: Coming) -> int:
+    """What the account of what is undone holds more than it is entered at; below zero for less."""
+    if item.worth is None:
+        return 0
+    more = item.worth.functional - _entered(item)
+    return more if item.worth.comes else -more
+
+
+def _put_right(items: Sequence[Coming]) -> dict[int, int]:
+    """By account, what is taken back of exchange differences as things are undone."""
+    found: dict[int, int] = defaultdict(int)
+    for item in items:
+        if item.worth is not None:
+            found[item.worth.account] += _difference(item)
+    return found
 
 
 def _entered(item: Coming) -> int:

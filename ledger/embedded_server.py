@@ -18,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,7 @@ class Server:
             noted = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             noted = []
-        own = [float(os.getpid()), psutil.Process().create_time()]
+        own = [float(os.getpid()), began(psutil.Process())]
         others = [user for user in noted if user != own and _lives(*user)]
         path.write_text(json.dumps(others if leaves else [*others, own]), encoding="utf-8")
         return others
@@ -286,9 +287,17 @@ def _line_of(lines: Sequence[str]) -> str:
     return lines[-1] if lines else ""
 
 
+def began(process: psutil.Process) -> float:
+    """When a process began, in seconds: since the machine started where it says so, which setting its clock does not change."""
+    with suppress(OSError, ValueError, IndexError):
+        said = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(said.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return float(process.create_time())
+
+
 def _lives(number: float, started: float) -> bool:
     try:
-        return bool(abs(psutil.Process(int(number)).create_time() - started) < 1)
+        return bool(abs(began(psutil.Process(int(number))) - started) < 1)
     except psutil.Error:
         return False
 

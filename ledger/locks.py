@@ -33,9 +33,13 @@ def hold_books(connection: Connection) -> None:
 
 
 def hold_customers(connection: Connection, refs: Iterable[str]) -> None:
-    """Post to these customers alone. Always in the order of their numbers, so that two posters can't deadlock."""
+    """Post to these customers alone. Always in the order of their numbers, so that two posters of a batch can't deadlock.
+
+    The house comes last: who moves money in another currency finds out that it needs it when it holds the customer.
+    """
     connection.execute(
-        text("select from customer where ref = any(:refs) order by customer_id for no key update"), {"refs": list(refs)}
+        text("select from customer where ref = any(:refs) order by customer_id = 0, customer_id for no key update"),
+        {"refs": list(refs)},
     )
 
 

@@ -6,7 +6,7 @@ One that comes back (a cheque that bounced) is the same, of less: what was recov
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from ledger import billed, credits_back, documents, reversals, usage_lines, uses
 from ledger.between_customers import rate_of
-from ledger.books import Books, Movement, Source
+from ledger.books import Books, Came, Movement, Source, Undoing
 from ledger.breakage import break_of_billed
 from ledger.errors import Refused, UnknownReference
 from ledger.fees import require_part_of
@@ -115,7 +115,7 @@ def post_payment_reversal(
     ]
     reached = _reached(books, row)
     # what of it had been paid back of others was no bad debt: it is due again
-    amount = min(sum(piece.amount for piece in lying), reached.by_document[found.document_id])
+    amount = min(sum(piece.amount for piece in lying), reached.of(found.document_id))
     own = uses.first(lying, amount)
     came = CameBack(doc.id, doc.date, found.document_id, money_subject(*doc.money), cash_named(found.body), own)
     with all_or_nothing(wallets):
@@ -126,6 +126,7 @@ def post_payment_reversal(
             change = _Change(
                 doc.id, doc.date, -amount, cash_named(found.body), reached, found.document_id,
                 rate_of(books, source, came_on),
+                books.brought_cash(source.customer.customer_id, found.document_id, cash_named(found.body), undone=False),
             )  # fmt: skip
             _recover(wallets, source, row, change, obligations)
             uses.give_back(books, source, own, doc.date)
@@ -135,24 +136,28 @@ def post_payment_reversal(
 
 @dataclass(frozen=True, slots=True)
 class _Reached:
-    """What was written off, gross, and what recoveries brought of it, by day: less where one came back."""
+    """What was written off, gross, and what recoveries brought of it, by day and document, in their order: less where one came back."""
 
     written: int
-    by_day: Mapping[date, int]
-    by_document: Mapping[int, int]
+    in_order: Sequence[tuple[date, int, int]]
 
     @property
     def recovered(self) -> int:
         """What stands of all recoveries."""
-        return sum(self.by_day.values())
+        return sum(amount for _, _, amount in self.in_order)
+
+    def of(self, document_id: int) -> int:
+        """What a recovery brought."""
+        return sum(amount for _, document, amount in self.in_order if document == document_id)
 
     def left(self, on: date) -> int:
-        """What can be recovered on a day so that it is never more than was written off, then or later."""
-        most = sum(amount for day, amount in self.by_day.items() if day <= on)
+        """What can be recovered on a day so that it is never more than was written off, then or later, however short."""
+        most = sum(amount for day, _, amount in self.in_order if day <= on)
         reached = most
-        for day in sorted(day for day in self.by_day if day > on):
-            reached += self.by_day[day]
-            most = max(most, reached)
+        for day, _, amount in self.in_order:
+            if day > on:
+                reached += amount
+                most = max(most, reached)
         return self.written - most
 
 
@@ -167,12 +172,25 @@ class _Change:
     reached: _Reached
     of: int = 0
     rate: Fraction | None = None
+    came: Came | None = None
 
     def moved(self, what: str, amount: int, subject: str) -> Movement:
         """What that moves between cash and what was written off, at the rate at which it came in."""
         if amount >= 0:
             return Movement(f"recovery.{what}", amount, self.rail, subject, rate=self.rate)
         return Movement(f"recovery.{what}_returned", -amount, subject, self.rail, rate=self.rate)
+
+    def post(self, books: Books, source: Source, movements: Sequence[Movement]) -> None:
+        """Post what the document itself moves: cash of a recovery that came back goes at what it came for."""
+        if self.came is None:
+            books.post(source, self.on, movements)
+        else:
+            books.post(source, self.on, [self._as_it_came(item) for item in movements], Undoing((self.of,), 1, (0, 1)))
+
+    def _as_it_came(self, movement: Movement) -> Movement:
+        assert self.came is not None, "asked of what came"
+        counts = self.came.going(movement.amount) if movement.credit == self.rail else None
+        return movement if counts is None else replace(movement, rate=None, functional=counts, worth=counts)
 
 
 def _recover(
@@ -200,7 +218,8 @@ def _recover(
     taking = Taking(books, source, books.open_day(source, change.on))
     decided = obligations.decide(wallets, row.customer_id, document_id, [
         Correction(document_id, change.by, "recovery", line.invoice_id, line.line, line.subject, part, change.on, undoes=row.document_id)
-        for line, part in back if line.of_terms
+        # all of its lines: a recovery of a later day may be of others now
+        for line, part in zip(lines, recovery.parts, strict=True) if line.of_terms
     ])  # fmt: skip
     for number, (line, part) in enumerate(back):
         if line.of_terms:
@@ -209,7 +228,7 @@ def _recover(
             movements += _deferred_again(taking, change, line.subject, part - share_.earned)
         more = {"undoes": row.document_id, "part": number}
         add_change(books, source, line.invoice_id, line.line, "recovery", -part, line.product, line.subject, more)
-    books.post(source, change.on, movements)
+    change.post(books, source, movements)
     for line, _ in back:
         if line.of_terms:
             books.net(source, *obligation_sides(source, line.subject), taking.day)
@@ -270,14 +289,11 @@ def _reached(books: Books, row: Any) -> _Reached:
             "  and undoes = :document_id union all"
             " select t.document_id, t.tax_minor from line_tax t join of using (document_id) where t.customer_id = :customer_id"
             "  and (t.undoes = 0 or t.undoes in (select document_id from of))"
-            ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id group by 1, 2"
+            ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id group by 1, 2 order by 2, 1"
         ),
         place | {"write_off": row.write_off},
     ).all()
-    by_day: Counter[date] = Counter()
-    for item in rows:
-        by_day[item.dated_on] += item.amount
-    return _Reached(int(written or 0), by_day, Counter({item.document_id: item.amount for item in rows}))
+    return _Reached(int(written or 0), [(row.dated_on, row.document_id, row.amount) for row in rows])
 
 
 def _taxes(books: Books, source: Source, row: Any, change: _Change) -> tuple[list[Movement], int]:
@@ -421,6 +437,7 @@ def _split(
             for place, part in enumerate(allocate(now, most) if now else []):
                 item.parts[place] += part
                 most[place] -= part
+        assert amount <= 0, "no more is recovered than was written off, on any day"
     return lost
 
 
@@ -502,7 +519,10 @@ def _recover_usage(
                     Movement("recovery.deferred", max(part - stood, 0), item.rail, line.subject),
                     Movement("recovery.elsewhere", max(stood - part, 0), line.subject, item.rail),
                 ]
-        books.post(source, item.on, movements)
+        if item.document_id == source.document_id:
+            change.post(books, source, movements)
+        else:
+            books.post(source, item.on, movements)
     for product in sorted(products):
         usage_lines.settle(books, source, product)
         first = min(books.open_day(source, item.on) for item in recoveries)
@@ -551,7 +571,10 @@ def _recover_plain(
                 Movement("recovery.bad_debt", max(bad_debt, 0), item.rail, invoice),
                 Movement("recovery.bad_debt_elsewhere", max(-bad_debt, 0), invoice, item.rail),
             ]
-        wallets.books.post(source, item.on, movements)
+        if item.document_id == source.document_id:
+            change.post(wallets.books, source, movements)
+        else:
+            wallets.books.post(source, item.on, movements)
 
 
 def _deferred_again(taking: Taking, change: _Change, subject: str, amount: int) -> list[Movement]:

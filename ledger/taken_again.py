@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from ledger import credits_back, undoing, uses
 from ledger.between_customers import pass_cash
-from ledger.books import Books, Movement, Source, Undoing
+from ledger.books import Books, Came, Movement, Source, Undoing
 from ledger.line_changes import add_change
 from ledger.money import allocate, share
 from ledger.obligations import Correction, Decided, Obligations, Taking
@@ -65,6 +65,7 @@ def take_again(wallets: Wallets, source: Source, came: CameBack, obligations: Ob
     """Let what a recovery brought back of refunds and lost disputes go again: of lines as it was, by their own rules."""
     books = wallets.books
     found = _found(books, source, came)
+    cash = books.brought_cash(source.customer.customer_id, came.money_id, came.rail, undone=True)
     decided = {
         customer_id: _decide(
             wallets,
@@ -76,7 +77,7 @@ def take_again(wallets: Wallets, source: Source, came: CameBack, obligations: Ob
         for customer_id in dict.fromkeys(of.source.customer.customer_id for of in found)
     }
     for of in found:
-        _post(wallets, source, of, came, decided[of.source.customer.customer_id])
+        _post(wallets, source, of, came, decided[of.source.customer.customer_id], cash)
     for one in decided.values():
         one.keep()
 
@@ -154,7 +155,7 @@ def _decide(
     ])  # fmt: skip
 
 
-def _post(wallets: Wallets, payer: Source, of: _Again, came: CameBack, decided: Decided) -> None:
+def _post(wallets: Wallets, payer: Source, of: _Again, came: CameBack, decided: Decided, cash: Came) -> None:
     """Post what goes again of one who holds it, out of the cash of who paid; what was lost is disputed first."""
     books, source = wallets.books, of.source
     posted = Posted.brought(books, source, of.kind, of.brought_by)
@@ -175,10 +176,11 @@ def _post(wallets: Wallets, payer: Source, of: _Again, came: CameBack, decided: 
         pass_cash(books, payer, source, came.on, of.paid, came.rail, worth)
     if of.kind == "dispute":
         movements.insert(0, Movement("dispute.opened", of.paid, came.subject, came.rail, functional=worth))
-    movements = [
-        replace(movement, worth=movement.functional) if movement.credit == came.rail else movement
-        for movement in movements
-    ]
+    for place, movement in enumerate(movements):
+        if movement.credit == came.rail:
+            # the payer's own goes at what it came for; what another had it passed on at is what it goes for
+            worth = cash.going(movement.amount) if source is payer else movement.functional
+            movements[place] = replace(movement, worth=worth)
     books.post(source, came.on, movements, Undoing((came.money_id,), 1, (0, 1)))
     for piece in of.pieces:
         uses.add(books, source, piece, came.on, -1, undoes=of.undoes)

@@ -558,8 +558,16 @@ def sharing(connection: Connection, customers: Collection[str], brought_by: Coll
     kinds, refs = [kind for kind, _ in brought_by], [ref for _, ref in brought_by]
     found = connection.scalars(
         text(
-            "with moved as (select u.money_id from customer c join money_use u using (customer_id) where c.ref = any(:customers)"
-            "  and exists (select from entity e join account a on a.entity = e.entity and a.role = 'customer_clearing' and a.customer_id = c.customer_id)"
+            # money passes by a clearing account of each of the two: far fewer entries than what they ever paid
+            "with clearing as materialized (select a.customer_id, a.account_id from entity e cross join customer c"
+            "  join account a on a.entity = e.entity and a.role = 'customer_clearing' and a.customer_id = c.customer_id"
+            "  where c.ref = any(:customers)), "
+            "passed as materialized (select a.customer_id, p.entry_id from clearing a join posting p"
+            "  on p.customer_id = a.customer_id and p.debit_account = a.account_id union"
+            "  select a.customer_id, p.entry_id from clearing a join posting p"
+            "  on p.customer_id = a.customer_id and p.credit_account = a.account_id), "
+            "moved as (select u.money_id from passed join entry e using (customer_id, entry_id)"
+            "  join money_use u on u.document_id = e.document_id and u.customer_id = e.customer_id"
             " union select k.document_id from unnest(cast(:kinds as text[]), cast(:refs as text[])) as n(type, ref)"
             "  join document_key k on k.type = n.type and k.ref = n.ref) "
             "select distinct c.ref from moved join money_use u using (money_id) join customer c using (customer_id)"
