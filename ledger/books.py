@@ -636,7 +636,9 @@ class Books:
         """What cash that goes counts for with the customer, and what the house had it come for: it leaves the house at that."""
         going = [movement for movement in moved if self.way(source, movement).keys[1] == key]
         counted = sum(movement.functional or 0 for movement in going)
-        return counted, sum((movement.functional or 0) if movement.worth is None else movement.worth for movement in going)
+        return counted, sum(
+            (movement.functional or 0) if movement.worth is None else movement.worth for movement in going
+        )
 
     def brought_cash(self, customer_id: int, document_id: int, subject: str, *, undone: bool) -> Came:
         """What a document brought of cash as it stands in the books, by what it was itself, or as it undid what had gone.

@@ -45,6 +45,8 @@ ENTERED_AT_RATE = frozenset(
         "dispute.earned",
         "credit.deferred",
         "credit.unbilled",
+        "credit.tax",
+        "credit.tax_to_balance",
         "credit.deferred_to_balance",
         "credit.unbilled_to_balance",
         "credit.revenue",
@@ -591,7 +593,9 @@ class ForeignAccounts:
                 continue
             if held[account].net + sign * amount:
                 continue
-            left = held[account].functional + sign * functional + corrections.get(account, 0) + put_right.get(account, 0)
+            left = (
+                held[account].functional + sign * functional + corrections.get(account, 0) + put_right.get(account, 0)
+            )
             if not left:
                 continue
             if key[0] in ENTERED_AT_RATE or currencies.on_balance_sheet(self._places[other].role):

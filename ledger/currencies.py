@@ -120,10 +120,13 @@ def value(
 
     `at_rate` converts at the document's rate. `entered` says that the amount enters at that rate whatever it leaves
     (an invoice, money coming in); otherwise it enters at what it leaves for. Money that is not there leaves `at_day`, at
-    the rate of the day. Where it is `decided` otherwise, what stood beside revenue leaves as it came.
+    the rate of the day. Where it is `decided` otherwise, what stood beside revenue leaves as it came. Tax that is taken back at its
+    own rate leaves at that, so that the tax of other invoices stays what it is.
     """
     leaves: dict[str, int] = {}
     for side, (role, carrying), change in (("debit", debit, amount), ("credit", credit, -amount)):
+        if entered and role == "tax_payable":  # what is owed of an invoice is, whatever becomes of others
+            continue
         released, functional = carrying.released(change)
         if (role, side) == ("cash", "credit"):
             leaves[side] = functional + (at_day(amount - released) if released < amount else 0)

@@ -29,7 +29,8 @@ def reopened(books: Books, customer_id: int, document_id: int) -> list[Movement]
     books.flush()
     rows = books.connection.execute(
         text(
-            "select r.subject as receivable, w.subject as code, w.currency, sum(p.amount)::bigint as amount"
+            "select r.subject as receivable, w.subject as code, w.currency, sum(p.amount)::bigint as amount,"
+            " sum(p.functional_amount)::bigint as functional"
             " from entry e join posting p using (customer_id, entry_id) join rule on rule.number = p.rule"
             " join account w on w.customer_id = p.customer_id and w.account_id = p.debit_account"
             " join account r on r.customer_id = p.customer_id and r.account_id = p.credit_account"
@@ -39,5 +40,13 @@ def reopened(books: Books, customer_id: int, document_id: int) -> list[Movement]
         {"customer_id": customer_id, "document_id": document_id},
     )
     return [
-        Movement("tax.withheld_reopened", row.amount, row.receivable, row.code, currency=row.currency) for row in rows
+        Movement(
+            "tax.withheld_reopened",
+            row.amount,
+            row.receivable,
+            row.code,
+            currency=row.currency,
+            functional=row.functional,
+        )
+        for row in rows
     ]

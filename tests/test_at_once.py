@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
+from ledger import locks
+from ledger.books import HOUSE_REF
 from ledger.intake import post_lines
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
@@ -183,3 +186,22 @@ def test_no_more_of_fees_comes_back_at_once_than_was_charged(cli: Cli, engine: E
     assert f"{second['type']} second: " in problem
     assert "expected at most 0.15, what fees took of account stripe by 2026-01-20 and did not come back" in problem
     cli.ok("verify")
+
+
+def test_the_house_is_held_after_the_customers(cli: Cli, engine: Engine) -> None:
+    """Who moves money in another currency asks for the house as it holds the customer: in the other order two would wait for each other."""
+    cli.post(*parties())
+
+    def hold_both() -> None:
+        with engine.begin() as connection:
+            locks.hold_customers(connection, [HOUSE_REF, "globex"])
+
+    with engine.connect() as connection, ThreadPoolExecutor(1) as other:
+        locks.hold_customers(connection, [HOUSE_REF])
+        waiting = other.submit(hold_both)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.3)
+        with pytest.raises(OperationalError, match="could not obtain lock"):
+            connection.execute(text("select from customer where ref = 'globex' for no key update nowait"))
+        connection.rollback()
+        waiting.result(30)

@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from ledger import embedded
+from ledger import embedded, embedded_server
 from ledger.embedded_server import reason
 from tests.conftest import lines
 from tests.samples import parties
@@ -166,3 +167,12 @@ def test_why_it_does_not_start_is_told_not_that_it_does_not(folder: Path) -> Non
     assert reason(log).endswith("FATAL:  lock file is empty")
     log.write_text("")
     assert reason(log) == ""
+
+
+def test_a_clock_that_is_set_makes_nobody_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a process began is told by the time since the machine started: psutil's moment moves with the clock."""
+    began = embedded_server.began(psutil.Process())
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _self: 0.0)
+    assert embedded_server.began(psutil.Process()) == began
+    assert embedded_server._lives(float(os.getpid()), began)
+    assert not embedded_server._lives(float(os.getpid()), began - 5)

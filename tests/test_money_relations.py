@@ -200,7 +200,7 @@ def _standing(place: Place) -> Moves:
     return {key: by_month for key, by_month in ends(place.moves()).items() if key[0] not in _THROUGH}
 
 
-def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:
+def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:  # noqa: PLR0911 - one a kind
     """Documents of which the last ones undo the first, of whatever money there is, on days after all others: fifty from a day on."""
     days = [{"date": (since + timedelta(days=step * 16 + chance.randint(0, 15))).isoformat()} for step in range(3)]
     days.append(days[-1])
@@ -208,7 +208,7 @@ def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:
     ref, of = f"@u{chance.randint(0, 10**9)}", {"payment": chance.choice(money.ids["payment"])}
     why = {"reason": "x"}
     of_bills = ("payment", "application") if money.ids.get("invoice") else ()
-    match chance.choice(("refund", "won", "lost", "transfer", *of_bills)):
+    match chance.choice(("refund", "won", "lost", "transfer", "invoice", "credit_note", *of_bills)):
         case "refund":
             back = {"type": "refund", "id": ref, **of, **days[0], **amount}
             return [back, {"type": "refund_reversal", "id": f"{ref}-b", "refund": ref, **days[1], **why}]
@@ -239,6 +239,15 @@ def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:
                 "applications": applied,
             }
             return [paid, {"type": "payment_reversal", "id": f"{ref}-b", "payment": ref, **days[1], **why}]
+        case "invoice" | "credit_note" as kind:
+            # what a credit of no line left on the balance leaves it as any money there does, at its average
+            currency = chance.choice(("USD", "GBP")) if kind == "invoice" else "USD"
+            party = {"customer": "@a", "entity": "@us", "currency": currency}
+            line = {"product": "@p", **amount, "tax_codes": ["@vat"]}
+            day = {"issued_on" if kind == "invoice" else "date": days[0]["date"]}
+            more = {"id": "1", "kind": "one_time"} if kind == "invoice" else {}
+            made = {"type": kind, "id": ref, **party, **day, "lines": [line | more]}
+            return [made, {"type": f"{kind}_void", "id": f"{ref}-b", kind: ref, **days[1], **why}]
         case "application":
             bill = chance.choice(money.ids["invoice"])
             party = {"customer": money.customers[bill], "entity": "@us", "currency": money.currencies[bill]}

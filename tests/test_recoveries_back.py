@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -326,3 +327,59 @@ def test_what_is_all_tax_was_recovered_too(cli: Cli, net: str, tax: str, cents: 
     assert cli.totals() == before
     cli.post(recovered(str(whole), "2026-03-13", "X"))
     assert _end(cli) == end
+
+
+TWO_LINES = invoice("I", "2026-01-05", one_time("70.44"), service("67.15", "2026-01-05", "2026-04-10", "2"))
+
+
+@pytest.mark.parametrize("first", ["0.23", "1.00", "2.00"])
+def test_an_earlier_recovery_moves_later_ones_to_other_lines(cli: Cli, first: str) -> None:
+    """137.59 billed, 9.50 written off, two recoveries of which the first arrives last: all is earned but what is still given up."""
+    first_, second = (
+        {"type": "recovery", "id": ref, "write_off": "W", "date": day, "amount": amount, "rail": "wire"}
+        for ref, day, amount in (("A", "2026-03-01", first), ("B", "2026-03-15", "5.00"))
+    )
+    lost = {
+        "type": "write_off",
+        "id": "W",
+        "invoice": "I",
+        "date": "2026-02-21",
+        "amount": "9.50",
+        "reason": "x",
+        "approved_by": "ann",
+    }
+    cli.post(*HEAD, TWO_LINES, lost, second, first_)
+    cli.ok("verify")
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    totals = cli.totals()
+    assert "deferred_revenue" not in totals
+    # what was billed, less what of the write-off did not come in again
+    left = Decimal("9.50") - Decimal("5.00") - Decimal(first)
+    assert totals["revenue"] - totals.get("bad_debt", Decimal(0)) == Decimal("137.59") - left
+
+
+def test_what_came_and_went_on_one_day_had_come(cli: Cli) -> None:
+    """Of 50.00, 10.00 came on 18 April and went again: of a day before, no more than 40.00 can have come, as in the order of days."""
+    lost = {
+        "type": "write_off",
+        "id": "W",
+        "invoice": "I",
+        "date": "2026-02-21",
+        "amount": "50.00",
+        "reason": "x",
+        "approved_by": "ann",
+    }
+    came = {"type": "recovery", "id": "A", "write_off": "W", "date": "2026-04-18", "amount": "10.00", "rail": "wire"}
+    cli.post(
+        *HEAD,
+        sold("I", "100.00"),
+        lost,
+        came,
+        {"type": "payment_reversal", "id": "X", "recovery": "A", "date": "2026-04-18", "reason": "x"},
+    )
+    early = {**came, "id": "B", "date": "2026-03-12", "amount": "45.00"}
+    assert "expected at most 40.00" in cli.refused("post", "-", stdin=json.dumps(early))
+    cli.post({**early, "amount": "40.00"})
+    assert cli.totals()["cash"] == Decimal("40.00")
+    cli.ok("verify")

@@ -1,0 +1,92 @@
+"""What a document and what undoes it leave of the rest, where rates move: other invoices' tax, other cash, what had gone before.
+
+In dollars, of euros: 1.20 in January, 1.30 from the 15th, 1.40 in March, 1.10 in April.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import Cli
+from tests.samples import credit_note, invoice, one_time, parties, payment
+from tests.test_currencies import rate
+from tests.test_foreign_money import EUR, RATES, _functional
+from tests.test_money_accounts import account, paid
+from tests.test_uses import refund
+
+Document = dict[str, Any]
+BECAUSE = {"reason": "x"}
+HEAD = [
+    *parties(), *RATES, rate("2026-04-01", "1.10"), account("stripe", "EUR"),
+    {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.19"}, {"type": "tax_code", "id": "TDS", "name": "TDS", "rate": "0.10"},
+]  # fmt: skip
+
+
+def _bill(ref: str, day: str, amount: str = "100.00") -> Document:
+    return invoice(ref, day, one_time(amount) | {"tax_codes": ["VAT"]}, **EUR)
+
+
+def _of(kind: str, ref: str, day: str, **more: Any) -> Document:
+    return {"type": kind, "id": ref, "date": day, **more}
+
+
+def _lost(ref: str, bill: str, day: str) -> Document:
+    return _of("write_off", ref, day, invoice=bill, approved_by="ann", **BECAUSE)
+
+
+def _recovered(ref: str, of: str, day: str, amount: str, **into: str) -> Document:
+    return _of("recovery", ref, day, write_off=of, amount=amount, **into)
+
+
+def _withheld(ref: str, bill: str, day: str) -> Document:
+    part = {"invoice": bill, "amount": "109.00", "withheld": [{"code": "TDS", "amount": "10.00"}]}
+    return payment(ref, "109.00", day, **EUR) | {"applications": [part]}
+
+
+# What stands, with figures by hand of some; what is done, and undone. An invoice of 119.00 of January has tax of 22.80, of March 26.60.
+LEAVES: dict[str, tuple[list[Document], dict[str, str], list[Document]]] = {
+    "another invoice, voided": (
+        [_bill("I", "2026-01-10")], {"tax_payable": "22.80"}, [_bill("J", "2026-03-10"), _of("invoice_void", "V", "2026-03-11", invoice="J", **BECAUSE)]),
+    "an invoice below zero, voided": (
+        [_bill("I", "2026-01-10")], {"tax_payable": "22.80"},
+        [_bill("J", "2026-03-10", "-50.00"), _of("invoice_void", "V", "2026-03-11", invoice="J", **BECAUSE)]),
+    "a note of another invoice, and its void": (
+        [_bill("I", "2026-01-10"), _bill("J", "2026-03-10")], {"tax_payable": "49.40", "accounts_receivable": "309.40"},
+        [credit_note("N", "2026-03-11", "100.00", invoice="J"), _of("credit_note_void", "NV", "2026-04-12", credit_note="N", **BECAUSE)]),
+    "a recovery that comes back": (
+        [_bill("I", "2026-01-10"), _bill("J", "2026-03-10"), _lost("W", "J", "2026-03-12"), payment("Q", "70.00", "2026-01-20", **EUR)],
+        {"cash": "91.00"},
+        [_recovered("A", "W", "2026-04-10", "119.00", rail="card"), _of("payment_reversal", "B", "2026-04-20", recovery="A", **BECAUSE)]),
+    "a recovery into an account, that comes back": (
+        [_bill("J", "2026-03-10"), _lost("W", "J", "2026-03-12"), paid("Q", "70.00", "2026-01-20", "stripe", **EUR)], {"cash": "91.00"},
+        [_recovered("A", "W", "2026-04-10", "20.00", account="stripe"), _of("payment_reversal", "B", "2026-04-20", recovery="A", **BECAUSE)]),
+    "a payment with withheld tax that comes back": (
+        [_bill("I", "2026-01-10"), _bill("J", "2026-03-10"), _withheld("P", "I", "2026-01-20")],
+        {"tax_withheld": "12.00", "accounts_receivable": "166.60"},
+        [_withheld("Q", "J", "2026-03-20"), _of("payment_reversal", "B", "2026-04-03", payment="Q", **BECAUSE)]),
+    "a recovery that put a refund of one back, and comes back": (
+        # 100.00 billed at 1.20, recovered at 1.30, 70.00 refunded: cash 39.00 for 30.00, 7.00 gained less what the refund had counted for
+        [invoice("I", "2026-01-10", one_time("100.00"), **EUR), _lost("W", "I", "2026-01-12"), _recovered("A", "W", "2026-01-20", "100.00", rail="wire"),
+         refund("70.00", "2026-02-10", recovery="A", payment=None)], {"cash": "39.00"},
+        [_recovered("C", "W", "2026-03-10", "30.00", rail="wire"), _of("payment_reversal", "B", "2026-04-20", recovery="C", **BECAUSE)]),
+    "a refund of the balance by a rail that holds nothing, that failed": (
+        [payment("P", "100.00", "2026-01-20", **EUR)], {"cash": "130.00", "customer_balance": "130.00"},
+        [_of("refund", "R", "2026-03-05", customer="globex", entity="us", currency="EUR", rail="card", amount="100.00"),
+         _of("refund_reversal", "F", "2026-04-10", refund="R", **BECAUSE)]),
+}  # fmt: skip
+
+
+def _plain(document: Document) -> Document:
+    return {key: value for key, value in document.items() if value is not None}
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+def test_what_undoes_itself_leaves_the_rest(cli: Cli, kind: str) -> None:
+    stands, by_hand, undone = LEAVES[kind]
+    cli.post(*HEAD, *map(_plain, stands))
+    before = _functional(cli)
+    assert {role: before[role] for role in by_hand} == by_hand
+    cli.post(*undone)
+    assert _functional(cli) == before
