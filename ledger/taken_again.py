@@ -179,8 +179,8 @@ def _post(wallets: Wallets, payer: Source, of: _Again, came: CameBack, decided: 
     for place, movement in enumerate(movements):
         if movement.credit == came.rail:
             # the payer's own goes at what it came for; what another had it passed on at is what it goes for
-            worth = cash.going(movement.amount) if source is payer else movement.functional
-            movements[place] = replace(movement, worth=worth)
+            counts = cash.going(movement.amount) if source is payer else movement.functional
+            movements[place] = replace(movement, worth=counts)
     books.post(source, came.on, movements, Undoing((came.money_id,), 1, (0, 1)))
     for piece in of.pieces:
         uses.add(books, source, piece, came.on, -1, undoes=of.undoes)

@@ -200,7 +200,7 @@ def _standing(place: Place) -> Moves:
     return {key: by_month for key, by_month in ends(place.moves()).items() if key[0] not in _THROUGH}
 
 
-def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:  # noqa: PLR0911 - one a kind
+def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:
     """Documents of which the last ones undo the first, of whatever money there is, on days after all others: fifty from a day on."""
     days = [{"date": (since + timedelta(days=step * 16 + chance.randint(0, 15))).isoformat()} for step in range(3)]
     days.append(days[-1])
@@ -208,7 +208,7 @@ def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:
     ref, of = f"@u{chance.randint(0, 10**9)}", {"payment": chance.choice(money.ids["payment"])}
     why = {"reason": "x"}
     of_bills = ("payment", "application") if money.ids.get("invoice") else ()
-    match chance.choice(("refund", "won", "lost", "transfer", "invoice", "credit_note", *of_bills)):
+    match chance.choice(("refund", "won", "lost", "transfer", *of_bills)):
         case "refund":
             back = {"type": "refund", "id": ref, **of, **days[0], **amount}
             return [back, {"type": "refund_reversal", "id": f"{ref}-b", "refund": ref, **days[1], **why}]
@@ -239,15 +239,6 @@ def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:
                 "applications": applied,
             }
             return [paid, {"type": "payment_reversal", "id": f"{ref}-b", "payment": ref, **days[1], **why}]
-        case "invoice" | "credit_note" as kind:
-            # what a credit of no line left on the balance leaves it as any money there does, at its average
-            currency = chance.choice(("USD", "GBP")) if kind == "invoice" else "USD"
-            party = {"customer": "@a", "entity": "@us", "currency": currency}
-            line = {"product": "@p", **amount, "tax_codes": ["@vat"]}
-            day = {"issued_on" if kind == "invoice" else "date": days[0]["date"]}
-            more = {"id": "1", "kind": "one_time"} if kind == "invoice" else {}
-            made = {"type": kind, "id": ref, **party, **day, "lines": [line | more]}
-            return [made, {"type": f"{kind}_void", "id": f"{ref}-b", kind: ref, **days[1], **why}]
         case "application":
             bill = chance.choice(money.ids["invoice"])
             party = {"customer": money.customers[bill], "entity": "@us", "currency": money.currencies[bill]}
@@ -257,6 +248,40 @@ def _undone(money: Money, chance: random.Random, since: date) -> list[Document]:
             moved = {"type": "transfer", "id": ref, "entity": "@us", **days[0], "from_account": "@gbp", "to_account": "@usd",
                      **amount, "received": text_of(chance.randint(1, 5000))}  # fmt: skip
             return [moved, {"type": "transfer_reversal", "id": f"{ref}-b", "transfer": ref, **days[1], **why}]
+
+
+def _billed_and_taken_back(chance: random.Random, since: date) -> list[Document]:
+    """An invoice and its void, or a credit of no line and its void, of taxes, on days after all others."""
+    kind, ref = chance.choice(("invoice", "credit_note")), f"@u{chance.randint(0, 10**9)}"
+    day, later = (days_on(since, chance.randint(first, first + 20)).isoformat() for first in (0, 21))
+    # what a credit of no line left on the balance leaves it as any money there does, at its average
+    party = {
+        "customer": "@a",
+        "entity": "@us",
+        "currency": chance.choice(("USD", "GBP")) if kind == "invoice" else "USD",
+    }
+    line = {"product": "@p", "amount": text_of(chance.randint(1, 5000)), "tax_codes": ["@vat"]}
+    dated, more = ("issued_on", {"id": "1", "kind": "one_time"}) if kind == "invoice" else ("date", {})
+    due = {"due_on": day} if kind == "invoice" else {}
+    made = {"type": kind, "id": ref, **party, dated: day, **due, "lines": [line | more]}
+    return [made, {"type": f"{kind}_void", "id": f"{ref}-b", kind: ref, "date": later, "reason": "x"}]
+
+
+@held_by_histories
+def test_what_is_billed_and_taken_back_leaves_nothing_at_rates_that_move(shelf: Shelf, number: int) -> None:
+    """The taxes of other invoices stay what they are, too, whatever the rate was then."""
+    chance = random.Random(number)  # noqa: S311
+    place = shelf.place()
+    money = Money(number, place)
+    money.tell(10)
+    for number_ in range(4):
+        documents = _billed_and_taken_back(chance, date(2026, 5, 1) + timedelta(days=50 * number_))
+        before = _standing(place)
+        assert place.post(documents) == {}
+        found = difference(before, _standing(place), names=("before", "after"))
+        assert found is None, f"history {number}: {found}\n\n" + "\n".join(
+            json.dumps(doc) for doc in [*money.told, *documents]
+        )
 
 
 @held_by_histories
