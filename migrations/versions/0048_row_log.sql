@@ -56,7 +56,7 @@ $body$, 'log_' || name, logged);
                    'for each statement execute function %I()', name, 'log_' || name);
     execute format('%s, 1 from %I r', logged, name);
 end $make$;
-comment on function keep_row_log is 'Log every row of a table, those that it has and those that will be written. For migrations: a table that changes its columns is taken out of the log before, and put in again after.';
+comment on function keep_row_log is 'Log every row of a table, those that it has and those that will be written: for migrations that make one.';
 revoke execute on function keep_row_log from public;
 
 set local timezone = 'UTC';
