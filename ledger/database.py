@@ -66,7 +66,9 @@ def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
 
     `as_owner` keeps the login role, for migrations. Connections use UTC and no connection is shared by threads.
     """
-    engine = create_engine(database_url, **({"poolclass": NullPool} if as_owner else {"pool_size": 10}))
+    engine = create_engine(
+        database_url, hide_parameters=True, **({"poolclass": NullPool} if as_owner else {"pool_size": 10})
+    )  # a statement that fails is logged without what it said
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: DBAPIConnection, _record: object) -> None:
@@ -173,7 +175,9 @@ def create_database(database_url: str) -> None:
     """Create the database a URL names, on its server's `postgres` database, unless it is there."""
     target = make_url(database_url)
     assert target.database is not None, "a database URL names its database"
-    engine = create_engine(target.set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        target.set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
     with engine.connect() as connection:
         there = text("select from pg_database where datname = :name")
         if connection.execute(there, {"name": target.database}).first() is not None:

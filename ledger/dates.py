@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from ledger.errors import InvalidDocument
 
@@ -17,6 +17,14 @@ LAST_DAY = date(2199, 12, 31)
 TODAY_SQL = "(now() at time zone 'utc')::date"
 
 _EPOCH_ORDINAL = date(2000, 1, 1).toordinal()
+
+
+def read_moment(written: str) -> datetime:
+    """A moment as people write it, in the machine's time zone where it names none. Raises ValueError, also where no books reach."""
+    moment = datetime.fromisoformat(written)
+    if not FIRST_DAY <= moment.date() <= LAST_DAY:
+        raise ValueError(written)
+    return moment if moment.tzinfo else moment.astimezone()
 
 
 def days(day: date) -> int:

@@ -13,6 +13,12 @@ from ledger.errors import UnknownReference
 from ledger.money import to_text
 
 ENTRIES_MAX = 200
+_NUMBER_DIGITS_MAX = 18
+
+
+def is_number(written: str) -> bool:
+    """Whether what somebody wrote is a number as the books hand them out: ASCII digits, no more than the database keeps."""
+    return written.isascii() and written.isdigit() and len(written) <= _NUMBER_DIGITS_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, text
 
 from ledger import seals
-from ledger.dates import month_end
+from ledger.dates import FIRST_DAY, LAST_DAY, month_end
 from ledger.errors import Refused
 from ledger.money import to_text
 from ledger.rulebook import RULES
@@ -58,6 +58,12 @@ class Filters:
     transaction: bool | None = (
         None  # in the currency of transactions, or the entity's; None as the report does by itself
     )
+
+    def __post_init__(self) -> None:
+        """Raises Refused for days that no books reach."""
+        for name, day in (("from", self.since), ("as_of", self.as_of)):
+            if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+                raise Refused(name, str(day), f"expected a day from {FIRST_DAY} to {LAST_DAY}")
 
 
 GROUPS = ("entity", "customer", "contract", "product")

@@ -16,13 +16,12 @@ from sqlalchemy import Connection, text
 
 from ledger import personal, references, stated
 from ledger.books import BESIDE
-from ledger.entries import EntryFacts, entry_json, read_entries, read_entry
+from ledger.entries import EntryFacts, entry_json, is_number, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
 from ledger.usage_billed import Billed, billed_by_invoice, bills_of_usage
 
 STEPS_MAX = 200
-_NUMBER_DIGITS_MAX = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def _called(connection: Connection, ref: str) -> list[tuple[str, str]]:
 def _number(written: str) -> int | None:
     """The number of an entry as people write it, 48,218; None for what is none."""
     plain = written.replace(",", "")
-    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= _NUMBER_DIGITS_MAX else None
+    return int(plain) if is_number(plain) else None
 
 
 def _document(connection: Connection, kind: str, ref: str) -> Any:

@@ -3,7 +3,8 @@
 Revenue falls below zero where a price was lowered, or less was given than was reported: by a credit note, a void, a modification, a
 termination, an estimate (of breakage too), a write-off, a payment to the customer, usage corrected, progress estimated anew, a bonus that shares the
 price, a manual entry. Such a document is dated in the month, or late: in a closed month, so that this is the first open one. A refund
-or a dispute is one only where it came late: what it ended of an invoice's own service was given meanwhile; else it is shown beside revenue.
+or a dispute is one only where it came late: what it ended of an invoice's own service was given meanwhile; else it is shown beside revenue. One that
+comes back is one where its invoice was voided since.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LATELY = 10_000
 _LOWERING = (
     "credit_note", "invoice_void", "contract_modification", "contract_termination", "contract_renewal", "estimate", "consideration_payable",
     "write_off", "recovery", "progress", "breakage_estimate", "grant", "grant_return", "contract", "invoice", "usage", "manual_entry",
-    "refund", "dispute", "payment_reversal", "beside",
+    "refund", "refund_reversal", "dispute", "payment_reversal", "beside",
 )  # fmt: skip
 _REVENUE = ("revenue", "breakage_revenue")
 
@@ -35,7 +36,11 @@ _LOWERS = """case case d.type when 'beside' then split_part(d.ref, ':', 1) else 
         or left(d.body::jsonb ->> 'quantity', 1) = '-' or left(d.body::jsonb ->> 'unit_price', 1) = '-'
     when 'contract' then d.body::jsonb ? 'combined_with'
     when 'grant' then d.body::jsonb ? 'contract'
-    when 'refund' then d.dated_on < m.month when 'dispute' then d.dated_on < m.month
+    when 'refund' then d.dated_on < m.month
+    -- of an invoice that was voided since, what comes back is taken by the void
+    when 'refund_reversal' then exists (select from document v where v.customer_id = d.customer_id and v.type = 'invoice_void')
+    when 'dispute' then d.dated_on < m.month or d.body::jsonb ->> 'status' = 'reinstated'
+        and exists (select from document v where v.customer_id = d.customer_id and v.type = 'invoice_void')
     when 'payment_reversal' then d.body::jsonb ? 'recovery'
     when 'payment' then false when 'application' then false when 'unapplication' then false
     else true end"""

@@ -438,7 +438,7 @@ def parameter_problems(messages: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _wrong(wrong: Any, asked: Any, field: str) -> Iterator[dict[str, Any]]:
     if isinstance(wrong, Mapping):
         for name, inner in wrong.items():
-            key = int(name) if isinstance(asked, list) and str(name).isdigit() else name
+            key = int(name) if isinstance(asked, list) and entries.is_number(str(name)) else name
             try:
                 value = asked[key]
             except (KeyError, IndexError, TypeError):

@@ -10,9 +10,10 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -36,6 +37,9 @@ TOO_MANY = 429
 PUBLIC = {
     "static", "ops.health", "ops.ready", "signing.sign_in", "api-docs.openapi_json", "pages.docs", "mine.page", "mine.usage",
 }  # fmt: skip
+# These read their bodies a document at a time, and say of each what is wrong.
+_DOCUMENTS = frozenset({"/v1/documents", "/v1/drafts"})
+_PERHAPS_NO_TEXT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 log = logging.getLogger("tickmark.requests")
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -88,6 +92,8 @@ def install(app: Flask, engine: Engine, open_as: str | None) -> None:
         )
         if any("\0" in said for said in (request.path, *request.args, *request.args.values())):
             raise BadRequest("expected text without NUL")  # the database keeps none
+        if request.is_json and request.path not in _DOCUMENTS and _no_text(request.get_data()):
+            raise BadRequest("expected text without NUL and halves of characters")
         return _admit(engine, open_as)
 
     # run in reverse: the limiter's headers are there by then
@@ -105,6 +111,7 @@ def _admit(engine: Engine, open_as: str | None) -> BaseResponse | None:
     """Find out who asks. Raises Unauthorized or Forbidden; sends a page's reader to sign in."""
     on_api = request.path.startswith("/v1") or request.endpoint == "ops.metrics"
     if open_as is not None:
+        _require_from_here()
         g.who = Who(0, open_as, "admin")
     else:
         g.who = _by_key(engine) if on_api else _by_session(engine)
@@ -118,6 +125,42 @@ def _admit(engine: Engine, open_as: str | None) -> BaseResponse | None:
     if not g.who.may(role):
         raise Forbidden(f"expected a key of the role {role}: this is one of a {g.who.role}")
     return None
+
+
+def _no_text(body: bytes) -> bool:
+    """Whether JSON says something that the database can't keep as text."""
+    if not _PERHAPS_NO_TEXT.search(body):
+        return False
+    try:
+        return any("\0" in said or not _encodes(said) for said in _texts(json.loads(body)))
+    except (ValueError, RecursionError):
+        return False  # no JSON: told as such
+
+
+def _texts(said: object) -> Iterator[str]:
+    if isinstance(said, str):
+        yield said
+    for item in said.items() if isinstance(said, dict) else said if isinstance(said, list | tuple) else ():
+        yield from _texts(item)
+
+
+def _encodes(said: str) -> bool:
+    try:
+        said.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _require_from_here() -> None:
+    """Raise Forbidden for a write that a page of elsewhere made a browser send: open to everybody, nothing else would stop it."""
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin = request.headers.get("Origin")
+    if origin is not None and origin != request.host_url.rstrip("/"):
+        raise Forbidden(f"expected a request from {request.host_url}: this one is from {origin}")
+    if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        raise Forbidden(f"expected a request from {request.host_url}: this one is from another site")
 
 
 def _needed() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledger.dates import parse_month
+from ledger.dates import parse_month, read_moment
 from ledger.errors import Refused
 
 
@@ -36,10 +36,9 @@ class _Moment(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+            return value if isinstance(value, datetime) else read_moment(value)
         except ValueError:
             self.fail(f"{value}: expected a moment such as 2026-01-31T18:00:00+00:00", param, ctx)
-        return moment if moment.tzinfo else moment.astimezone()
 
 
 MONTH, DAY, MOMENT = _Month(), _Day(), _Moment()

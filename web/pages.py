@@ -24,7 +24,7 @@ from adapters.workbook import write_report
 from ledger import entries, periods, references, seals
 from ledger.balances import GlAccounts, held_by_currency
 from ledger.chart import ROLES
-from ledger.dates import month_end, month_start, parse_month
+from ledger.dates import month_end, month_start, parse_month, read_moment
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import read_invoice
 from ledger.money import grouped
@@ -158,8 +158,8 @@ def _with(query: MultiDict[str, str], **more: str) -> MultiDict[str, str]:
 
 def _moment(query: Mapping[str, str], name: str) -> datetime | None:
     """A moment of a page's address, in the server's time zone where it names none."""
-    moment: datetime | None = _parsed(query, name, datetime.fromisoformat, "a moment such as 2026-01-31T18:00")
-    return moment.astimezone() if moment is not None and moment.tzinfo is None else moment
+    moment: datetime | None = _parsed(query, name, read_moment, "a moment such as 2026-01-31T18:00")
+    return moment
 
 
 def _one_of(query: Mapping[str, str], name: str, known: Sequence[str]) -> str | None:
@@ -505,7 +505,7 @@ def journal() -> str:
     }
     clauses = ["true"]
     parameters: dict[str, object] = {}
-    if raw.isdigit() and len(raw) < 19:
+    if entries.is_number(raw):
         clauses.append("e.entry_id < :before")
         parameters["before"] = int(raw)
     if who().entities is not None:
@@ -659,7 +659,7 @@ def find() -> str | BaseResponse:
     with engine().connect() as connection:
         entry = None
         plain = wanted.replace(",", "")
-        if plain.isascii() and plain.isdigit() and len(plain) < 19:
+        if entries.is_number(plain):
             entry = connection.scalar(
                 text(f"select entry_id from entry e where entry_id = :id and (:all or not {ELSEWHERE})"),
                 {"id": int(plain), "all": who().entities is None, "entities": list(who().entities or ())},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.chart import ROLES
-from ledger.entries import EntryFacts
+from ledger.entries import EntryFacts, is_number
 from ledger.money import to_text
 from ledger.trace import Step, Trace
 
@@ -51,7 +51,7 @@ def _events(step: Step) -> tuple[str, str]:
     """'trace.csv rows 1-21' as a count of rows and the place."""
     file, _, rows = step.ref.rpartition(" rows ")
     first, _, last = rows.partition("-")
-    if file and first.isdigit() and last.isdigit():
+    if file and is_number(first) and is_number(last):
         return f"{int(last) - int(first) + 1:,} rows", f"{file} {int(first):,}\N{EN DASH}{int(last):,}"
     return step.ref, step.text
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from adapters import kept
 from adapters.export import TARGETS
-from ledger import periods, personal, references, seals
+from ledger import entries, periods, personal, references, seals
 from ledger.dates import TODAY_SQL, month_text, parse_month
 from ledger.errors import Refused, UnknownReference
 from ledger.money import to_text
@@ -133,7 +133,7 @@ def _page(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
     kind = _chosen(name, query)
     entity = None if kind.of_all else limited(Filters(entity=query["entity"])).entity
     after = query["after"]
-    if kind.numbered and after is not None and not (after.isdigit() and len(after) < 19):
+    if kind.numbered and after is not None and not entries.is_number(after):
         raise Refused("after", after, "expected `next` of the page before")
     with engine().connect() as connection:
         rows = connection.execute(
@@ -356,7 +356,7 @@ class Seals(MethodView):
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
         """Seals in the order in which they were made."""
         after = query["after"] or "0"
-        if not (after.isdigit() and len(after) < 19):
+        if not entries.is_number(after):
             raise Refused("after", after, "expected `next` of the page before")
         with engine().connect() as connection:
             rows = connection.execute(

@@ -95,7 +95,7 @@ class Http:
             )
         if response.status_code == requests.codes.too_many_requests:
             given = response.headers.get("Retry-After", "")
-            raise Busy(float(given) if given.isdigit() else BUSY_SECONDS)
+            raise Busy(float(given) if given.isascii() and given.isdigit() else BUSY_SECONDS)
         if response.status_code >= requests.codes.internal_server_error:
             raise Uncertain(f"HTTP {response.status_code}")
         try:
