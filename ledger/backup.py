@@ -62,6 +62,7 @@ def write(engine: Engine, folder: Path, by: str) -> Backup:
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "by": by,
                 "sha256": _sha256(partial / DUMP),
+                "seal": None if head is None else head.hash.hex(),
             },
         )
         partial.rename(folder)
@@ -81,6 +82,12 @@ def restore(database_url: str, folder: Path, held: Iterable[verify.Held] = ()) -
     """
     about = _read(folder)
     seal = sealed.read_kept(SEAL, (folder / SEAL).read_bytes()) if (folder / SEAL).is_file() else None
+    if seal is not None and about.get("seal", seal["hash"]) != seal["hash"]:  # an older release's doesn't say it
+        raise Refused(
+            SEAL,
+            str(seal["hash"])[:16],
+            f"expected the seal that the backup was written with, {str(about['seal'])[:16]}",
+        )
     if not os.environ.get("TICKMARK_DATABASE_URL"):
         database.create_database(database_url)
     owner = database.connect_engine(database_url, as_owner=True)

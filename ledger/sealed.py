@@ -6,12 +6,13 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from ledger.errors import Refused, shortened
-from ledger.seals import LEAF, LEAF_BYTES, NOTHING_BEFORE, Block, covered, kept, merkle_root
+from ledger.seals import LEAF, LEAF_BYTES, NOTHING_BEFORE, Block, covered, hash_of_json, kept, merkle_root
 
 _NUMBER, _HASH = re.compile("[1-9][0-9]{0,17}"), re.compile("[0-9a-f]{64}")
 
@@ -30,7 +31,10 @@ def read_kept(name: str, content: bytes) -> dict[str, Any]:
         isinstance(number, str) and _NUMBER.fullmatch(number) and isinstance(hash_, str) and _HASH.fullmatch(hash_)
     ):
         raise Refused("head", name, expected)
-    return found
+    with suppress(ValueError, TypeError):
+        if hash_of_json(found) == hash_:
+            return found
+    raise Refused("head", name, f"{expected}: its hash is not that of what it says, so that it was changed since")
 
 
 def differences(connection: Connection, kept_elsewhere: Mapping[str, Any] | None = None) -> Iterator[str]:

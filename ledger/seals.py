@@ -19,7 +19,7 @@ import hashlib
 import json
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -70,8 +70,13 @@ class Block:
         sealed_at = self.sealed_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return (
             *(str(number).encode() for number in numbers),
-            self.totals.encode(), self.root, self.previous, sealed_at.encode(), self.sealed_by.encode(), *self._covered,
+            self._said_of_totals, self.root, self.previous, sealed_at.encode(), self.sealed_by.encode(), *self._covered,
         )  # fmt: skip
+
+    @property
+    def _said_of_totals(self) -> bytes:
+        """Their hash, so that a proof shows nobody what other entities have; an older release's blocks say them."""
+        return self.totals.encode() if self.rows_root is None else hashlib.sha256(self.totals.encode()).digest()
 
     @property
     def _covered(self) -> tuple[bytes, ...]:
@@ -88,7 +93,10 @@ class Block:
     def as_json(self) -> dict[str, Any]:
         """The block as JSON: hashes in hexadecimal, and its content in the order its hash covers it."""
         content = self.content
-        names = Block.__slots__[: len(content)]
+        names = [
+            "totals_root" if name == "totals" and self.rows_root is not None else name
+            for name in Block.__slots__[: len(content)]
+        ]
         shown = (
             part.hex() if name.endswith("root") or name == "previous" else part.decode()
             for name, part in zip(names, content, strict=True)
@@ -99,6 +107,17 @@ class Block:
     def hash(self) -> bytes:
         """SHA-256 over its content, each field behind its length."""
         return hashlib.sha256(b"".join(struct.pack(">I", len(part)) + part for part in self.content)).digest()
+
+
+def hash_of_json(block: Mapping[str, Any]) -> str:
+    """The hash of a block as JSON, of what it says itself. Raises ValueError where that is no block."""
+    content = b""
+    for name, field in block.items():
+        if name != "hash":
+            hashed = name.endswith("root") or name == "previous"
+            part = bytes.fromhex(field) if hashed else str(field).encode()
+            content += struct.pack(">I", len(part)) + part
+    return hashlib.sha256(content).hexdigest()
 
 
 def merkle_root(leaves: bytes) -> bytes:

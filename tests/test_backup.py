@@ -117,6 +117,24 @@ def test_a_backup_that_was_changed_is_refused(
         )
 
 
+def test_a_backup_without_its_seal_says_so_and_with_another_is_refused(
+    cli: Cli, elsewhere: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _books(cli)
+    folder = tmp_path / "backup"
+    cli.ok("seal", "--export", str(tmp_path / "first.json"))
+    cli.post(usage("u2", "1.00", "2026-02-10"))
+    cli.ok("backup", str(folder))
+    monkeypatch.setenv("TICKMARK_DATABASE_URL", elsewhere)
+    seal = (folder / "seal.json").read_text()
+    (folder / "seal.json").write_text(seal.replace('"sealed_by": "tester"', '"sealed_by": "nobody"'))
+    assert "its hash is not that of what it says" in cli.refused("restore", str(folder))
+    shutil.copy(tmp_path / "first.json", folder / "seal.json")  # one of these books, of before
+    assert "expected the seal that the backup was written with" in cli.refused("restore", str(folder))
+    (folder / "seal.json").unlink()
+    assert "no seal.json was with them, so that nothing says what they lead to" in cli.ok("restore", str(folder))
+
+
 def test_a_backup_of_books_that_were_changed_before_is_named(
     cli: Cli, owner: Connection, elsewhere: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -59,8 +59,9 @@ def test_the_root_is_that_of_the_tree(leaves: list[bytes]) -> None:
 
 def _block_hash(block: dict[str, Any]) -> str:
     """A block's hash from its JSON alone."""
-    fields = [block[name] for name in ("seal_id", "first_entry", "last_entry", "entries", "postings", "totals")]
+    fields = [block[name] for name in ("seal_id", "first_entry", "last_entry", "entries", "postings")]
     content = [str(field).encode() for field in fields] + [
+        bytes.fromhex(block["totals_root"]),
         bytes.fromhex(block["root"]),
         bytes.fromhex(block["previous"]),
     ]
@@ -131,7 +132,11 @@ def test_what_is_sealed_can_be_recomputed_by_anybody(cli: Cli, connection: Conne
     rows = connection.execute(text("select * from row_log order by row_log_id"))
     assert block["rows_root"] == _root([_row_log_leaf(row) for row in rows]).hex()
     assert int(block["postings"]) == connection.scalar(text("select count(*) from posting"))
-    totals = {tuple(total[:3]): tuple(map(int, total[3:])) for total in json.loads(block["totals"])}
+    # of what every entity has the seal says the hash: a proof of one's own entry shows no other's
+    assert "accounts_receivable" not in kept.read_text()
+    said = connection.scalar(text("select totals from seal"))
+    assert block["totals_root"] == hashlib.sha256(said.encode()).hexdigest()
+    totals = {tuple(total[:3]): tuple(map(int, total[3:])) for total in json.loads(said)}
     # by hand: 465.00 billed; 40.00 + 20.00 drawn on credits of 100.00; 31 + 28 days of 1.00 recognised
     assert totals["us", "accounts_receivable", "USD"] == (46500, 0)
     assert totals["us", "customer_credits", "USD"] == (6000, 10000)
@@ -358,7 +363,7 @@ def test_a_proof_of_something_else_does_not_hold(cli: Cli, tmp_path: Path, chang
     elif changed == "path":
         proof["path"][0][1] = "00" * 32
     elif changed == "totals":
-        proof["blocks"][0]["totals"] = "[]"
+        proof["blocks"][0]["totals_root"] = "00" * 32
     else:
         seal["sealed_by"] = "nobody"
     file.write_text(json.dumps(proof))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.seals import hash_of_json
 from tests.conftest import Cli
 from tests.samples import parties, usage
 
@@ -147,9 +148,12 @@ def test_what_was_changed_or_is_by_somebody_else_is_refused(
     verify = ("verify", "--head", str(head))
     assert "by the key in stranger.pub.pem" in cli.refused(*verify, "--signer", str(theirs))
     assert "by other.pem" in cli.refused(*verify, "--timestamp-root", str(certificates / "other.pem"))
-    # another seal with the files of this one
     content = head.read_text()
     head.write_text(content.replace('"sealed_by": "tester"', '"sealed_by": "nobody"'))
+    assert "its hash is not that of what it says, so that it was changed since" in cli.refused(*verify)
+    # another seal with the files of this one
+    said = json.loads(content) | {"sealed_by": "nobody"}
+    head.write_text(json.dumps(said | {"hash": hash_of_json(said)}))
     assert "expected what head.json.sig was signed over" in cli.refused(*verify, "--signer", str(public))
     assert "expected what head.json.tsr is a time-stamp of" in cli.refused(
         *verify, "--timestamp-root", str(authority.root)

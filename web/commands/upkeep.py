@@ -280,5 +280,7 @@ def restore(folder: Path) -> None:
         _show(check)
     if failed:
         raise SystemExit(REFUSED)
-    told = "" if made.seal is None else f", and the books lead to seal {made.seal['seal_id']}"
+    told = "; no seal.json was with them, so that nothing says what they lead to"
+    if made.seal is not None:
+        told = f", and the books lead to seal {made.seal['seal_id']}"
     click.echo(f"all {len(checks)} checks hold{told}")
