@@ -47,6 +47,7 @@ ENTERED_AT_RATE = frozenset(
         "credit.unbilled",
         "credit.tax",
         "credit.tax_to_balance",
+        "credit.tax_base",
         "credit.deferred_to_balance",
         "credit.unbilled_to_balance",
         "credit.revenue",

@@ -316,7 +316,9 @@ def _taxes(books: Books, source: Source, row: Any, change: _Change) -> tuple[lis
         subject = tax_subject(tax.tax_code)
         movements += [
             change.moved("tax", part, subject),
-            Movement(f"recovery.tax_base{'' if base >= 0 else '_returned'}", abs(base), subject, subject),
+            Movement(
+                f"recovery.tax_base{'' if base >= 0 else '_returned'}", abs(base), subject, subject, rate=change.rate
+            ),
         ]
         books.add_row(
             "line_tax",

@@ -494,7 +494,7 @@ def test_a_key_of_one_entity_posts_and_sees_what_is_of_its_rules_alone(
         return client.post("/v1/documents", json=list(documents), headers=headers)
 
     end = {"type": "approval_rule_end", "id": "E", "rule": "B", "date": "2026-02-10", "reason": "x"}
-    assert "it is of eu" in post(end).text
+    assert "expected the id of something of us in the books" in post(end).text
     assert post(*NEXT.values()).json["posted"] == 4
     assert {row["rule"] for row in cli.report("approvals")} == {"A"}
     led_to = client.get("/v1/trace/approval_rule:A", headers=headers).json["led_to"]

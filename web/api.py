@@ -32,7 +32,16 @@ from web.drafts import preview
 from web.guard import limited, require_all_entities, require_entities, who
 from web.posting import How, post_file
 from web.repeats import once
-from web.scope import ELSEWHERE, require_entry, require_posted_within, require_trace, seen_within
+from web.scope import (
+    ELSEWHERE,
+    NamesElsewhere,
+    as_seen_within,
+    entities_named,
+    require_entry,
+    require_posted_within,
+    require_trace,
+    seen_within,
+)
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 ENTRIES_A_PAGE_MAX = 500
@@ -264,9 +273,15 @@ class Documents(MethodView):
         with SpooledTemporaryFile(max_size=_IN_MEMORY_MAX) as stream:
             stream.writelines(bodies.lines())
             stream.seek(0)
-            result = post_file(engine(), stream, TYPES, asked.name, problems, How(check=check))
+            try:
+                result = post_file(engine(), stream, TYPES, asked.name, problems, How(check=check))
+            except NamesElsewhere as refusal:
+                stream.seek(0)
+                raise DocumentsRefused([refusal.as_problem(stream)]) from None
         if problems.kept:
-            raise DocumentsRefused(problems.kept, problems.more)
+            with engine().connect() as connection:
+                told = as_seen_within(connection, asked.entities, problems.kept, problems.lines)
+            raise DocumentsRefused(told, problems.more)
         outcome = result.outcome
         return {
             "posted": outcome.posted, "repeated": outcome.repeated, "late": outcome.late, "entries": outcome.entries,
@@ -388,11 +403,13 @@ class Drafts(MethodView):
     @blueprint.alt_response(422, response=HTTPStatus(422).name)
     def post(self) -> dict[str, Any]:
         """An invoice document as it would be, and the entries it would post, were it finalised now. Posts nothing."""
-        draft = preview(engine(), b"".join(line.strip() for line in bodies.lines()), who().name)
-        if draft.invoice is not None:
-            require_entities([draft.invoice.entity])
+        body = b"".join(line.strip() for line in bodies.lines())
+        require_entities(entities_named(body))
+        draft = preview(engine(), body, who().name)
         if draft.invoice is None:
-            raise DocumentsRefused(list(draft.problems))
+            with engine().connect() as connection:
+                problems = list(draft.problems)
+                raise DocumentsRefused(as_seen_within(connection, who().entities, problems, [body] * len(problems)))
         return {"invoice": draft.invoice.as_json(), "entries": [entries.entry_json(entry) for entry in draft.entries]}
 
 

@@ -24,12 +24,14 @@ class FirstProblems:
 
     def __init__(self) -> None:
         self.kept: list[Problem] = []
+        self.lines: list[bytes] = []
         self.more = 0
 
-    def __call__(self, problem: Problem, _raw: bytes) -> None:
-        """Keep it, or count it."""
+    def __call__(self, problem: Problem, raw: bytes) -> None:
+        """Keep it with its line, or count it."""
         if len(self.kept) < PROBLEMS_MAX:
             self.kept.append(problem)
+            self.lines.append(raw)
         else:
             self.more += 1
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
 from werkzeug.exceptions import Forbidden
 
+from ledger import reading
 from ledger.documents import NAMED
 from ledger.entries import EntryFacts
-from ledger.errors import Refused, UnknownReference
+from ledger.errors import Problem, Refused, UnknownReference, shortened
 from ledger.trace import EXPECTED, Step, Trace
+from revrec.intake import TYPES
 
 # Facts about parties that every entity shares; what else is of no entity needs a key for all. Who bills a customer may change it.
 _SHARED = ("customer", "customer_change", "product")
@@ -49,6 +53,27 @@ ELSEWHERE = (
 )
 
 
+class NamesElsewhere(Refused):
+    """A document names something of other entities than a key is for: which one, by type and id."""
+
+    def __init__(self, kind: str, document: str, field: str, value: str, expected: str) -> None:
+        self.kind = kind
+        self.document = document
+        super().__init__(field, value, expected)
+
+    def as_problem(self, lines: Iterable[bytes]) -> Problem:
+        """As it is told of a document that names nothing: with its line among those that came."""
+        number = None
+        for place, line in enumerate(lines, 1):
+            with suppress(ValueError, RecursionError, AttributeError):
+                said = json.loads(line)
+                if (said.get("type"), said.get("id")) == (self.kind, self.document):
+                    number = place
+                    break
+        name = f"{shortened(self.kind)} {shortened(self.document)}"
+        return Problem(self.field, self.value, self.expected, name, number)
+
+
 def require_posted_within(connection: Connection, by: str, entities: Sequence[str]) -> None:
     """Hold what this transaction posted to some entities: raises Refused, naming the first document that is of another, or of all.
 
@@ -57,10 +82,10 @@ def require_posted_within(connection: Connection, by: str, entities: Sequence[st
     _require_bills_of_changed(connection, by, entities)
     row: Any = connection.execute(
         text(
-            f"select d.type, d.ref, {ENTITY_OF} as entity from document d where d.posted_at = now() and d.posted_by = :by"
+            f"select d.type, d.ref, {ENTITY_OF} as entity, d.body from document d where d.posted_at = now() and d.posted_by = :by"
             f" and not (d.type = any(:shared) or (d.type = 'details' and d.body::jsonb ? 'customer')) and coalesce({ENTITY_OF}, '') <> all(cast(:entities as text[])) "
             "union all "
-            "select d.type, d.ref, a.entity from entry e join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0)"
+            "select d.type, d.ref, a.entity, d.body from entry e join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0)"
             " join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"
             " join account a on a.customer_id = p.customer_id and a.account_id in (p.debit_account, p.credit_account)"
             " where e.posted_at = now() and e.posted_by = :by and a.entity <> all(cast(:entities as text[])) limit 1"
@@ -68,11 +93,11 @@ def require_posted_within(connection: Connection, by: str, entities: Sequence[st
         {"by": by, "entities": list(entities), "shared": list(_SHARED)},
     ).first()
     if row is not None:
+        for field, ref, found in _named(connection, row.body):
+            if found and not found & set(entities):  # as if it were not there
+                raise NamesElsewhere(row.type, row.ref, field, ref, _nothing_of(set(entities)))
         shown = " or ".join(entities)
-        what = "it is of no one entity" if row.entity is None else f"it is of {row.entity}"
-        raise Refused(
-            "entity", f"{row.type} {row.ref}", f"expected documents of {shown}, for which this key is: {what}"
-        )
+        raise Refused("entity", f"{row.type} {row.ref}", f"expected documents of {shown}, for which this key is")
 
 
 def _require_bills_of_changed(connection: Connection, by: str, entities: Sequence[str]) -> None:
@@ -92,6 +117,88 @@ def _require_bills_of_changed(connection: Connection, by: str, entities: Sequenc
             f"customer_change {row.ref}: expected a key for all entities that bill customer {row.customer}:"
             f" this one is not for {row.others}"
         )
+
+
+def as_seen_within(
+    connection: Connection, entities: Sequence[str] | None, problems: Sequence[Problem], lines: Sequence[bytes]
+) -> Sequence[Problem]:
+    """What is wrong with documents, as who has a key for some entities may be told it; `lines` are the documents as they came.
+
+    Of what names something of other entities no more is said than of what names nothing: not what is left of it, nor that it is there.
+    """
+    if entities is None:
+        return problems
+    return [
+        _as_seen(connection, set(entities), problem, line) if _in_order(line) else problem
+        for problem, line in zip(problems, lines, strict=True)
+    ]
+
+
+def entities_named(line: bytes) -> list[str]:
+    """The entities whose books a document is for, its lines too, as it says itself."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return []
+    lines = said.get("lines") if isinstance(said, dict) else None
+    of = [said, *(lines if isinstance(lines, list) else ())]
+    return [one["entity"] for one in of if isinstance(one, dict) and isinstance(one.get("entity"), str)]
+
+
+def _in_order(line: bytes) -> bool:
+    """Whether a document is of the form of its type: what is wrong with that is told of it alone."""
+    try:
+        said = reading.read_line(line.strip())
+        reading.check(TYPES[str(said.get("type"))].model, said)
+    except (Refused, KeyError):
+        return False
+    return True
+
+
+def _as_seen(connection: Connection, wanted: set[str], problem: Problem, line: bytes) -> Problem:
+    entity = json.loads(line).get("entity")
+    if isinstance(entity, str) and entity not in wanted:  # as of one that is not there
+        return replace(
+            problem, field="entity", value=shortened(entity), expected="expected the id of an entity posted before"
+        )
+    for field, ref, found in _named(connection, line):
+        unknown = problem.field == field and problem.expected.startswith("expected the id of")
+        if (found or unknown) and not found & wanted:
+            return replace(problem, field=field, value=shortened(ref), expected=_nothing_of(wanted))
+    return problem
+
+
+def _nothing_of(wanted: set[str]) -> str:
+    return f"expected the id of something of {' or '.join(sorted(wanted))} in the books"
+
+
+def _named(connection: Connection, line: bytes | str) -> Iterator[tuple[str, str, set[str]]]:
+    """What a document names: by which field, its id, and the entities that have it in the books."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(said, dict):
+        return
+    named = [(field, said.get(field), kinds) for field, kinds in _NAMING.items()]
+    applied = said.get("applications")
+    for index, item in enumerate(applied if isinstance(applied, list) else ()):
+        named.append(
+            (f"applications.{index}.invoice", item.get("invoice") if isinstance(item, dict) else None, ("invoice",))
+        )
+    for field, ref, kinds in named:
+        if isinstance(ref, str):
+            yield field, ref, set().union(*(_entities_of(connection, kind, ref) for kind in kinds))
+
+
+# The fields by which documents name others, and of which kinds these are.
+_NAMING = {
+    **NAMED,
+    "obligation": ("obligation",),
+    "combined_with": ("contract",),
+    "supersedes": ("invoice", "usage"),
+    "from_invoice": ("invoice",),
+}
 
 
 def seen_within(

@@ -1,0 +1,110 @@
+"""What a key of one entity is told of documents that name another's: the same as of what is not there, whatever is asked of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from tests.conftest import Cli
+from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, payment, prepaid
+from tests.serving import MakeApp
+from web import access
+
+Document = dict[str, Any]
+EU = {"entity": "eu", "currency": "EUR"}
+THEN = {"date": "2026-02-01"}
+BECAUSE = {"reason": "x"}
+
+
+def _of_eu() -> list[Document]:
+    """Something of each kind that others name, of an entity that the key is not for."""
+    return [
+        *parties(), {"type": "entity", "id": "eu", "name": "Acme GmbH", "currency": "EUR"}, grant("G", **EU),
+        invoice("I", "2026-01-05", one_time("7777.77"), **EU), invoice("L", "2026-01-05", one_time("55.55"), **EU),
+        invoice("GI", "2026-01-05", prepaid("100.00"), **EU), payment("P", "5555.55", "2026-01-10", ("I", "4444.44"), **EU),
+        {"type": "write_off", "id": "W", "invoice": "L", **THEN, "amount": "44.44", **BECAUSE, "approved_by": "ann"},
+        {"type": "recovery", "id": "RC", "write_off": "W", **THEN, "amount": "33.33", "rail": "wire"},
+        {"type": "refund", "id": "RF", "payment": "P", **THEN, "amount": "11.11"},
+        {"type": "credit_note", "id": "N", "invoice": "I", **THEN, "lines": [{"line": "1", "amount": "22.22"}]},
+        {"type": "application", "id": "A", **PARTY, **EU, **THEN, "invoice": "I", "amount": "66.66"},
+        {"type": "customer_credit", "id": "CC", **PARTY, **EU, **THEN, "amount": "88.88", **BECAUSE},
+        {"type": "unidentified_receipt", "id": "X", **EU, **THEN, "rail": "wire", "amount": "99.99"},
+        contract("C", "2026-01-01", obligation("C/o", "1234.56", "2026-01-01", "2026-12-31"), **EU),
+        {"type": "contract_cost", "id": "K", "contract": "C", "date": "2026-01-01", "amount": "305.55", "end": "2026-12-31"},
+    ]  # fmt: skip
+
+
+HUGE = "999999.99"
+# What is posted of them, with an amount beyond whatever is left.
+ASKED: list[Document] = [
+    {"type": "refund", "payment": "P", **THEN, "amount": HUGE},
+    {"type": "refund", "recovery": "RC", **THEN, "amount": HUGE},
+    {"type": "dispute", "payment": "P", **THEN, "amount": HUGE, "status": "opened"},
+    {"type": "payment_reversal", "payment": "P", **THEN, **BECAUSE},
+    {"type": "unapplication", "payment": "P", "invoice": "I", **THEN, "amount": HUGE},
+    {"type": "unapplication", "application": "A", **THEN, "amount": HUGE},
+    {"type": "refund_reversal", "refund": "RF", **THEN, **BECAUSE},
+    {"type": "credit_note", "invoice": "I", **THEN, "lines": [{"line": "1", "amount": HUGE}]},
+    {"type": "credit_note_void", "credit_note": "N", **THEN, **BECAUSE},
+    {"type": "invoice_void", "invoice": "I", **THEN, **BECAUSE},
+    {"type": "write_off", "invoice": "I", **THEN, "amount": HUGE, **BECAUSE, "approved_by": "ann"},
+    {"type": "recovery", "write_off": "W", **THEN, "amount": HUGE, "rail": "wire"},
+    {"type": "grant_return", "customer": "globex", "grant": "G", **THEN, "amount": HUGE, **BECAUSE},
+    {"type": "customer_credit", **PARTY, **THEN, "amount": HUGE, **BECAUSE, "takes_back": "CC"},
+    {"type": "receipt_identified", "receipt": "X", "customer": "globex", **THEN, "amount": HUGE},
+    {"type": "receipt_returned", "receipt": "X", **THEN, "amount": HUGE, **BECAUSE},
+    {"type": "contract_cost_impairment", "cost": "K", **THEN, "amount": HUGE, **BECAUSE},
+    {"type": "contract_termination", "contract": "C", **THEN, **BECAUSE},
+    {"type": "progress", "obligation": "C/o", **THEN, "percent": "50"},
+    payment("Q", "10.00", "2026-02-01", ("I", HUGE)),
+    {"type": "application", **PARTY, **THEN, "invoice": "I", "amount": HUGE},
+]  # fmt: skip
+NAMES = ("payment", "recovery", "application", "refund", "invoice", "credit_note", "write_off", "grant", "takes_back", "receipt",
+         "cost", "contract", "obligation")  # fmt: skip
+
+
+@pytest.fixture
+def client(cli: Cli, engine: Engine, make_books_app: MakeApp) -> tuple[FlaskClient, dict[str, str]]:
+    cli.post(*_of_eu())
+    with engine.begin() as connection:
+        key = access.create(connection, "theirs", "operator", "tester", ("us",))
+    return make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
+
+
+def _renamed(document: Document) -> Document:
+    """The same of something that is not in the books."""
+    named = {name: "nothing" for name in NAMES if name in document}
+    applied = [item | {"invoice": "nothing"} for item in document.get("applications", [])]
+    return document | named | ({"applications": applied} if applied else {})
+
+
+def test_nothing_is_told_of_what_is_anothers(client: tuple[FlaskClient, dict[str, str]]) -> None:
+    app, headers = client
+    for number, document in enumerate(ASKED):
+        asked = {"id": f"u{number}"} | document
+        told, of_nothing = (app.post("/v1/documents", json=doc, headers=headers) for doc in (asked, _renamed(asked)))
+        assert (told.status_code, of_nothing.status_code) == (422, 422), document
+        assert told.text.replace(f'"{_named(asked)}"', '"nothing"') == of_nothing.text, document
+        assert "of something of us in the books" in told.text, told.text
+
+
+def test_no_draft_tells_what_is_left_of_anothers(client: tuple[FlaskClient, dict[str, str]]) -> None:
+    app, headers = client
+    draft = invoice("D", "2026-02-01", {"id": "1", "kind": "service", "amount": HUGE, "obligation": "C/o"}, **EU)
+    told = app.post("/v1/drafts", json=draft, headers=headers)
+    nowhere = app.post("/v1/drafts", json=draft | {"entity": "nothing"}, headers=headers)
+    assert told.status_code == nowhere.status_code == 404
+    assert told.text.replace("eu", "nothing") == nowhere.text
+    # an own draft that names what is another's
+    own = draft | {"entity": "us", "currency": "USD"}
+    told = app.post("/v1/drafts", json=own, headers=headers)
+    assert told.status_code == 422
+    assert "1234.56" not in told.text
+
+
+def _named(document: Document) -> str:
+    applied = document.get("applications") or [{}]
+    return str(next((document[name] for name in NAMES if name in document), applied[0].get("invoice")))
