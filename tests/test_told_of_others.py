@@ -61,6 +61,9 @@ ASKED: list[Document] = [
     {"type": "progress", "obligation": "C/o", **THEN, "percent": "50"},
     payment("Q", "10.00", "2026-02-01", ("I", HUGE)),
     {"type": "application", **PARTY, **THEN, "invoice": "I", "amount": HUGE},
+    invoice("Q", "2026-02-01", {"id": "1", "kind": "service", "amount": HUGE, "obligation": "C/o"}),
+    invoice("Q", "2026-02-01", {"id": "1", "kind": "service", "amount": HUGE, "contract": "C"}),
+    invoice("Q", "2026-02-01", {"id": "1", "kind": "prepaid", "amount": HUGE, "grant": "G"}),
 ]  # fmt: skip
 NAMES = ("payment", "recovery", "application", "refund", "invoice", "credit_note", "write_off", "grant", "takes_back", "receipt",
          "cost", "contract", "obligation")  # fmt: skip
@@ -77,8 +80,11 @@ def client(cli: Cli, engine: Engine, make_books_app: MakeApp) -> tuple[FlaskClie
 def _renamed(document: Document) -> Document:
     """The same of something that is not in the books."""
     named = {name: "nothing" for name in NAMES if name in document}
-    applied = [item | {"invoice": "nothing"} for item in document.get("applications", [])]
-    return document | named | ({"applications": applied} if applied else {})
+    parts = {
+        part: [item | {name: "nothing" for name in NAMES if name in item} for item in document[part]]
+        for part in ("applications", "lines") if part in document
+    }  # fmt: skip
+    return document | named | parts
 
 
 def test_nothing_is_told_of_what_is_anothers(client: tuple[FlaskClient, dict[str, str]]) -> None:
@@ -106,5 +112,5 @@ def test_no_draft_tells_what_is_left_of_anothers(client: tuple[FlaskClient, dict
 
 
 def _named(document: Document) -> str:
-    applied = document.get("applications") or [{}]
-    return str(next((document[name] for name in NAMES if name in document), applied[0].get("invoice")))
+    parts = [document, *document.get("applications", []), *document.get("lines", [])]
+    return str(next(part[name] for part in parts for name in NAMES if name in part))

@@ -180,15 +180,14 @@ def _named(connection: Connection, line: bytes | str) -> Iterator[tuple[str, str
         return
     if not isinstance(said, dict):
         return
-    named = [(field, said.get(field), kinds) for field, kinds in _NAMING.items()]
-    applied = said.get("applications")
-    for index, item in enumerate(applied if isinstance(applied, list) else ()):
-        named.append(
-            (f"applications.{index}.invoice", item.get("invoice") if isinstance(item, dict) else None, ("invoice",))
-        )
-    for field, ref, kinds in named:
-        if isinstance(ref, str):
-            yield field, ref, set().union(*(_entities_of(connection, kind, ref) for kind in kinds))
+    # itself, and each of its lines, applications and obligations
+    parts: list[tuple[str, object]] = [("", said)]
+    for name, inner in said.items():
+        parts += [(f"{name}.{index}.", item) for index, item in enumerate(inner if isinstance(inner, list) else ())]
+    for place, part in parts:
+        for field, kinds in _NAMING.items() if isinstance(part, dict) else ():
+            if isinstance(part, dict) and isinstance(ref := part.get(field), str):
+                yield f"{place}{field}", ref, set().union(*(_entities_of(connection, kind, ref) for kind in kinds))
 
 
 # The fields by which documents name others, and of which kinds these are.
