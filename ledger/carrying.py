@@ -30,6 +30,7 @@ ENTERED_AT_RATE = frozenset(
     if rule.code.startswith(("invoice.", "recovery.", "receipt.", "credit_void.", "refund_reversal.", "reinstated."))
     or "customer_clearing" in (rule.debit, rule.credit)
     or "_undone." in rule.code
+    or rule.code.startswith("decided.recovery")
     or rule.code
     in (
         "payment.received",
@@ -73,7 +74,12 @@ _BILLING = frozenset(rule.number for rule in RULES.values() if rule.code.startsw
 
 # What is undone counts for what it had counted for, on both sides, whatever else comes to its day: no average has a part in it.
 _AS_IT_WAS = frozenset(
-    RULES[code].number for code in ("payment.reversed", "account.undone_out", "account.undone_in", "balance.taken_back")
+    rule.number
+    for rule in RULES.values()
+    if rule.code in ("payment.reversed", "account.undone_out", "account.undone_in", "balance.taken_back")
+    # what a recovery brought is told of another line, or comes back, at the rate it came in at
+    or rule.code.startswith("decided.recovery")
+    or (rule.code.startswith("recovery.") and rule.code.endswith(("_returned", "elsewhere")))
 )
 
 # A rule and two accounts, the smaller number first: an amount above 0 debits that one.
@@ -534,7 +540,7 @@ class ForeignAccounts:
         if any(item.worth is not None for item in items):
             return sum(_signed(item, _entered(item)) for item in items), {}
         if group.key[0] in _AS_IT_WAS:
-            return posted.functional + sum(_signed(item, item.functional or 0) for item in items), {}
+            return posted.functional + sum(_signed(item, _entered(item)) for item in items), {}
         entered = _at_rate(group.key[0], items)
         if group.given and not entered:
             return sum(_signed(item, item.functional or 0) for item in items), {}

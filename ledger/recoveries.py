@@ -134,6 +134,31 @@ def post_payment_reversal(
     return source.customer.customer_id
 
 
+def counted_for(
+    books: Books, source: Source, parts: Sequence[tuple[date, int, int]]
+) -> dict[date, list[tuple[int, int]]]:
+    """What parts of recoveries of a write-off, or of such that came back, count for, by their days: (amount, functional amount) of each.
+
+    A part is its day, its document and its amount. What is of neither is left out.
+    """
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select d.document_id, coalesce(r.dated_on, d.dated_on) as came_on from document d"
+            " left join document r on r.customer_id = d.customer_id and r.type = 'recovery' and r.ref = d.body::json ->> 'recovery'"
+            " where d.customer_id = :customer_id and d.document_id = any(:documents) and (d.type = 'recovery' or r.type is not null)"
+        ),
+        {"customer_id": source.customer.customer_id, "documents": sorted({document for _, document, _ in parts})},
+    )
+    rates = {row.document_id: rate_of(books, source, row.came_on) for row in rows}
+    found: dict[date, list[tuple[int, int]]] = {}
+    for on, document, amount in parts:
+        if document in rates:
+            at = replace(source, rate=rates[document])
+            found.setdefault(on, []).append((amount, books.at_rate(at, source.currency, on, amount)))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Reached:
     """What was written off, gross, and what recoveries brought of it, by day and document, in their order: less where one came back."""
@@ -205,8 +230,8 @@ def _recover(
     movements, of_tax = _taxes(books, source, row, change)
     lines = _written_off(books, row.customer_id, row.document_id)
     recoveries = [
-        *_recoveries(books, row, lines),
-        _Recovery(document_id, change.on, change.rail, change.amount - of_tax, [0] * len(lines)),
+        *_recoveries(books, source, row, lines),
+        _Recovery(document_id, change.on, change.rail, change.amount - of_tax, [0] * len(lines), change.rate),
     ]
     lost = _split(wallets, source, change, row, lines, recoveries, obligations)
     _recover_usage(wallets, source, change, lines, recoveries)
@@ -368,22 +393,30 @@ class _Recovery:
     rail: str
     amount: int
     stands: list[int] = field(default_factory=list)
+    rate: Fraction | None = None
     parts: list[int] = field(default_factory=list)
     rows: int = 0
 
+    def moved(self, more: str, less: str, amount: int, subject: str) -> list[Movement]:
+        """What moves where more of it, or less, is of something than stood in the books: at the rate at which it came in."""
+        return [
+            Movement(f"recovery.{more}", max(amount, 0), self.rail, subject, rate=self.rate),
+            Movement(f"recovery.{less}", max(-amount, 0), subject, self.rail, rate=self.rate),
+        ]
 
-def _recoveries(books: Books, write_off: Any, lines: Sequence[_WrittenOff]) -> list[_Recovery]:
+
+def _recoveries(books: Books, source: Source, write_off: Any, lines: Sequence[_WrittenOff]) -> list[_Recovery]:
     """The recoveries of a write-off that are in the books, in the order of their dates."""
     rows = books.connection.execute(
         text(
             # one that came back has the cash of the recovery that did
-            "select x.document_id, d.dated_on, coalesce(r.body, d.body)::json ->> 'rail' as rail,"
+            "select x.document_id, d.dated_on, coalesce(r.dated_on, d.dated_on) as came_on, coalesce(r.body, d.body)::json ->> 'rail' as rail,"
             " coalesce(r.body, d.body)::json ->> 'account' as account, x.invoice_id, x.line, x.subject,"
             " -sum(x.amount_minor)::bigint as amount, max(x.part) as last from line_change x"
             " join document d using (customer_id, document_id)"
             " left join document r on r.customer_id = d.customer_id and r.type = 'recovery' and r.ref = d.body::json ->> 'recovery'"
             " where x.customer_id = :customer_id and x.kind = 'recovery' and x.undoes = :document_id"
-            " group by 1, 2, 3, 4, 5, 6, 7 order by d.dated_on, x.document_id"
+            " group by 1, 2, 3, 4, 5, 6, 7, 8 order by d.dated_on, x.document_id"
         ),
         {"customer_id": write_off.customer_id, "document_id": write_off.document_id},
     ).all()
@@ -391,7 +424,11 @@ def _recoveries(books: Books, write_off: Any, lines: Sequence[_WrittenOff]) -> l
     found: dict[int, _Recovery] = {}
     for row in rows:
         rail = cash_named({"account": row.account, "rail": row.rail})
-        item = found.setdefault(row.document_id, _Recovery(row.document_id, row.dated_on, rail, 0, [0] * len(lines)))
+        item = found.get(row.document_id)
+        if item is None:
+            item = found[row.document_id] = _Recovery(
+                row.document_id, row.dated_on, rail, 0, [0] * len(lines), rate_of(books, source, row.came_on)
+            )
         item.stands[places[row.invoice_id, row.line, row.subject]] += row.amount
         item.amount += row.amount
         item.rows = max(item.rows, row.last + 1)
@@ -491,10 +528,7 @@ def _move_later(
             if not more:
                 continue
             if line.of_terms:
-                movements += [
-                    Movement("recovery.deferred", max(more, 0), item.rail, line.subject),
-                    Movement("recovery.elsewhere", max(-more, 0), line.subject, item.rail),
-                ]
+                movements += item.moved("deferred", "elsewhere", more, line.subject)
                 moved.append((line.subject, item.on))
             change = {"undoes": write_off, "part": item.rows}
             add_change(books, of, line.invoice_id, line.line, "recovery", -more, line.product, line.subject, change)
@@ -517,10 +551,7 @@ def _recover_usage(
                 if item.document_id == source.document_id:
                     movements.append(change.moved("deferred", part, line.subject))
                     continue
-                movements += [
-                    Movement("recovery.deferred", max(part - stood, 0), item.rail, line.subject),
-                    Movement("recovery.elsewhere", max(stood - part, 0), line.subject, item.rail),
-                ]
+                movements += item.moved("deferred", "elsewhere", part - stood, line.subject)
         if item.document_id == source.document_id:
             change.post(books, source, movements)
         else:
@@ -562,17 +593,14 @@ def _recover_plain(
             after = reached + more
             movements += credits_back.recover(
                 wallets, source, write_off.document_id, (reached, after), item.on, "recovery.credits", item.rail,
-                "" if own else f" of {item.document_id}", rate=change.rate if own else None,
+                "" if own else f" of {item.document_id}", rate=item.rate,
             )  # fmt: skip
             reached = after
         bad_debt = sum(item.parts[place] - item.stands[place] for place in places) - more
         if item.document_id == source.document_id:
             movements.append(change.moved("bad_debt", bad_debt, invoice))
         else:
-            movements += [
-                Movement("recovery.bad_debt", max(bad_debt, 0), item.rail, invoice),
-                Movement("recovery.bad_debt_elsewhere", max(-bad_debt, 0), invoice, item.rail),
-            ]
+            movements += item.moved("bad_debt", "bad_debt_elsewhere", bad_debt, invoice)
         if item.document_id == source.document_id:
             change.post(wallets.books, source, movements)
         else:

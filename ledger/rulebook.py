@@ -806,6 +806,35 @@ _RULES = (
         "A document of an earlier day says that less of what was written off had been given; what is earned is more than is billed.",
         "ASC 606-10-32-43",
     ),
+    *(
+        Rule(number, f"decided.recovery{what}", debit, credit, f"A document of another day says that {why}.", paragraph)
+        for number, what, debit, credit, why, paragraph in (
+            (
+                954,
+                "",
+                "bad_debt",
+                "deferred_revenue",
+                "less of what was recovered had been given, and more is to come",
+                "ASC 606-10-45-2",
+            ),
+            (
+                955,
+                "_less_deferred",
+                "deferred_revenue",
+                "bad_debt",
+                "more of what was recovered had been given, and less is to come",
+                "ASC 326-20-35-8",
+            ),
+            (
+                956,
+                "_less_unbilled",
+                "unbilled_receivable",
+                "bad_debt",
+                "more of what was recovered had been given; what is earned is more than is billed",
+                "ASC 326-20-35-8",
+            ),
+        )
+    ),
     Rule(
         494,
         "decided.refund",

@@ -18,11 +18,12 @@ from sqlalchemy import text
 
 from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
-from ledger.money import allocate
+from ledger.money import allocate, share
 from ledger.obligations import Correction, Obligations, Shares, billed_ahead, obligation_sides
+from ledger.recoveries import counted_for
 from ledger.wallets import Wallets
 from revrec import happened
-from revrec.changes import Beside, Folded, Split, Version, fold
+from revrec.changes import Folded, Split, Version, fold
 from revrec.events import Bill, Combined, Corrected, Event, Modified, Promise, Taken, Terminated, Undone
 from revrec.schedules import PERIODIC
 from revrec.terms import Curve, Progress
@@ -358,11 +359,11 @@ def _gone(version: Version) -> int:
 BESIDE = {"write_off": "bad_debt", "refund": "refunds", "dispute": "disputes"}
 
 
-def settle_beside(books: Books, source: Source, history: History, beside: Sequence[Beside]) -> None:
+def settle_beside(books: Books, source: Source, history: History, folded: Folded) -> None:
     """Post what stands beside revenue otherwise than it is decided now, on its days or the first open one."""
     party = history.party
     steps: dict[tuple[str, str], dict[date, int]] = defaultdict(lambda: defaultdict(int))
-    for item in beside:
+    for item in folded.beside:
         steps[item.subject, item.kind][books.open_day(source, item.on)] += item.amount
     for subject, kind in product(history.subjects, BESIDE):
         by_day = steps[subject, kind]
@@ -371,23 +372,67 @@ def settle_beside(books: Books, source: Source, history: History, beside: Sequen
         first = books.first_counting_day(source)
         days = sorted({day for day in (*by_day, *posted) if day > first} | {first})
         moved = 0
+        recovered = _recovered(books, source, history, folded, subject) if kind == "write_off" else {}
         for day in days:
             target = sum(amount for on, amount in by_day.items() if on <= day)
             stands = sum(net for on, net in posted.items() if on <= day)
             step = target - stands - moved
             if step:
                 moved += step
-                _post_beside(books, source, subject, kind, day, step)
+                amount, counts = recovered.get(day, (0, 0))
+                if day in recovered and amount == by_day[day] and step == amount - posted.get(day, 0):
+                    _post_beside(
+                        books, source, subject, "recovery", day, step, counts - _counted(books, party, key, day)
+                    )
+                else:
+                    _post_beside(books, source, subject, kind, day, step)
 
 
-def _post_beside(books: Books, source: Source, subject: str, kind: str, day: date, step: int) -> None:
+def _recovered(
+    books: Books, source: Source, history: History, folded: Folded, subject: str
+) -> dict[date, tuple[int, int]]:
+    """What recoveries make of the bad debt of an obligation in another currency by day, and what that counts for: below zero."""
+    if source.currency == books.entity(source.entity).currency:
+        return {}
+    days = {
+        (event.document_id, event.undoes, event.bill): event.on for event in history.events if isinstance(event, Undone)
+    }
+    parts = [(days[place], place[0], -split.earned) for place, split in folded.undone.items() if place[2][2] == subject]
+    found: dict[date, tuple[int, int]] = {}
+    for on, counted in counted_for(books, source, parts).items():
+        day = books.open_day(source, on)
+        before = found.get(day, (0, 0))
+        found[day] = (before[0] + sum(amount for amount, _ in counted), before[1] + sum(of for _, of in counted))
+    return found
+
+
+def _counted(books: Books, party: Party, key: AccountKey, day: date) -> int:
+    """What is posted of an account on a day, in its entity's currency: debits less credits."""
+    return (
+        books.connection.scalar(
+            text(
+                "select coalesce(sum(case when debit_account = :account then functional_amount else -functional_amount end), 0)::bigint"
+                " from posting where customer_id = :customer_id and :account in (debit_account, credit_account) and effective_on = :day"
+            ),
+            {"customer_id": party.customer_id, "account": books.account(party.customer_id, key), "day": day},
+        )
+        or 0
+    )
+
+
+def _post_beside(
+    books: Books, source: Source, subject: str, kind: str, day: date, step: int, counts: int | None = None
+) -> None:
+    """Post a step of what stands beside revenue; it `counts` for so much in the entity's currency where that is decided already."""
     if step > 0:
-        movements = [Movement(f"decided.{kind}", step, subject, subject)]
+        movements = [Movement(f"decided.{kind}", step, subject, subject, functional=counts)]
     else:
         held = min(-step, billed_ahead(books, source, subject, day))
+        of_held = None if counts is None else share(-counts, held, -step)
+        rest = None if of_held is None or counts is None else -counts - of_held
         movements = [
-            Movement(f"decided.{kind}_less_deferred", held, subject, subject),
-            Movement(f"decided.{kind}_less_unbilled", -step - held, subject, subject),
+            Movement(f"decided.{kind}_less_deferred", held, subject, subject, functional=of_held),
+            Movement(f"decided.{kind}_less_unbilled", -step - held, subject, subject, functional=rest),
         ]
     books.post(source, day, movements)
     # what is held again settles with what stands as a contract asset on that very day, too; in another currency netting tells that
@@ -429,7 +474,7 @@ class Plan:
         """Gather the terms that come of it, and post what is decided differently of documents in the books."""
         keep(self.books, self.history, self.folded, self.document_id)
         source = self.history.party.source(self.books, self.document_id)
-        settle_beside(self.books, source, self.history, self.folded.beside)
+        settle_beside(self.books, source, self.history, self.folded)
 
 
 def fold_old(books: Books, document_id: int) -> None:
@@ -487,7 +532,7 @@ class Decided:
                 folded = history.folded()
             keep(self.books, history, folded, self.document_id)
             source = history.party.source(self.books, self.document_id)
-            settle_beside(self.books, source, history, folded.beside)
+            settle_beside(self.books, source, history, folded)
 
 
 def decide(wallets: Wallets, customer_id: int, document_id: int, corrections: Sequence[Correction]) -> Decided:

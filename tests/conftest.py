@@ -225,16 +225,16 @@ class Cli:
         time.sleep(0.01)
         return moment
 
-    def summary(self) -> dict[str, dict[str, str]]:
+    def summary(self, *options: str) -> dict[str, dict[str, str]]:
         months: dict[str, dict[str, str]] = {}
-        for row in self.report("summary"):
+        for row in self.report("summary", *options):
             months.setdefault(row["month"], {})[row["account"]] = row["amount"]
         return months
 
-    def totals(self) -> dict[str, Decimal]:
+    def totals(self, *options: str) -> dict[str, Decimal]:
         """What all months come to together, where that is anything."""
         found: dict[str, Decimal] = {}
-        for moved in self.summary().values():
+        for moved in self.summary(*options).values():
             for role, amount in moved.items():
                 found[role] = found.get(role, Decimal(0)) + Decimal(amount)
         return {role: amount for role, amount in sorted(found.items()) if amount}
