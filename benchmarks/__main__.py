@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import drawing, exporting, growth, posting, reporting, verifying
+from benchmarks import drawing, exporting, growth, posting, reporting, verifying, waiting
 from benchmarks.measure import Result, Scale, server, table, tell
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "seal": growth.sealing,
     "verify": verifying.verifying,
     "draw": drawing.drawing,
+    "waiting": waiting.waiting,
     "workbook": exporting.exporting,
     "cli": reporting.command_line,
 }

@@ -31,7 +31,7 @@ _SECONDS = 1.0
 _BATCH = 100
 
 
-def _wallets(count: int) -> Iterator[bytes]:
+def wallets_of(count: int) -> Iterator[bytes]:
     """The parties, and so many wallets with a paid grant and a first draw."""
     documents: Iterator[dict[str, object]] = itertools.chain(
         ({"type": "entity", "id": "us", "name": "Acme", "currency": "USD"}, {"type": "product", "id": "tokens", "name": "Tokens"}),
@@ -75,7 +75,7 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(plain, autocommit=True, options=f"-c role={APPLICATION_ROLE}", prepare_threshold=1)
 
 
-def _ours(url: str, clients: int, wallet: Callable[[], int], at_once: int = 1) -> float:
+def draws_a_second(url: str, clients: int, wallet: Callable[[], int], at_once: int = 1) -> float:
     """Draws a second by so many connections, each draw or each hundred its own commit."""
     counts = [0] * clients
     begin = threading.Barrier(clients + 1)
@@ -131,12 +131,12 @@ def drawing(server: Server, scale: Scale) -> Iterator[Result]:
     """Draw-downs by 1, 4 and 16 connections on many wallets and on one, and a hundred to a commit."""
     count = scale.rows(20_000, 20)
     url = server.fresh()
-    post_lines_to(url, io.BytesIO(b"".join(_wallets(count))))
+    post_lines_to(url, io.BytesIO(b"".join(wallets_of(count))))
     with unchecked(url) as owner:
         vacuum(owner)
 
     def compared(clients: int, wallet: Callable[[], int], of_pgbench: str) -> tuple[float, float, float]:
-        pairs = [(_ours(url, clients, wallet), _pgbench(url, clients, of_pgbench)) for _ in range(scale.pairs)]
+        pairs = [(draws_a_second(url, clients, wallet), _pgbench(url, clients, of_pgbench)) for _ in range(scale.pairs)]
         ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
         return ours, theirs, statistics.median(one / other for one, other in pairs)
 
@@ -146,7 +146,7 @@ def drawing(server: Server, scale: Scale) -> Iterator[Result]:
         yield Result(f"draw_concurrent_{clients}", ours, theirs, ratio, "draws/s", count, target)
     ours, theirs, ratio = compared(16, lambda: 0, "0")
     yield Result("draw_hot", ours, theirs, ratio, "draws/s", 1, ">= 0.8")
-    pairs = [(_ours(url, 1, lambda: 0, _BATCH), _ours(url, 1, lambda: 0)) for _ in range(scale.pairs)]
+    pairs = [(draws_a_second(url, 1, lambda: 0, _BATCH), draws_a_second(url, 1, lambda: 0)) for _ in range(scale.pairs)]
     many, one = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(batch / single for batch, single in pairs)
     yield Result("draw_batched", many, one, ratio, "draws/s", _BATCH, ">= 8")

@@ -125,32 +125,38 @@ def _copy_back(connection: Connection, copied: dict[str, bytes]) -> None:
     connection.commit()
 
 
-def usage_lines(count: int) -> Iterator[bytes]:
+def usage_lines(count: int, customers: str = "c") -> Iterator[bytes]:
     """Usage documents over as many wallets as ServeGen has clients, skewed as its clients are: a few make most of it."""
     chosen = random.Random(7)  # noqa: S311 - the same documents each time
     weights = [1 / (rank + 1) for rank in range(WALLETS)]
     for number, wallet in enumerate(chosen.choices(range(WALLETS), weights, k=count)):
         yield json.dumps(
             {
-                "type": "usage", "id": f"u{number}", "customer": f"c{wallet}", "entity": "us", "currency": "USD", "product": "tokens",
+                "type": "usage", "id": f"u{customers}{number}", "customer": f"{customers}{wallet}", "entity": "us", "currency": "USD", "product": "tokens",
                 "date": f"2026-01-{number * 14 // count + 1:02}", "quantity": str(chosen.randrange(10**6, 10**8)),
                 "unit_price": "0.000002", "events": f"servegen rows {number} to {number + 3}",
             }
         ).encode() + b"\n"  # fmt: skip
 
 
-def wallets() -> Iterator[bytes]:
-    """The parties, and a paid grant for each wallet."""
+def wallets(customers: str = "c") -> Iterator[bytes]:
+    """The parties, and a paid grant for each wallet of customers that are called so."""
     yield b'{"type": "entity", "id": "us", "name": "Acme", "currency": "USD"}\n'
     yield b'{"type": "product", "id": "tokens", "name": "Tokens"}\n'
     party = {"entity": "us", "currency": "USD"}
     for wallet in range(WALLETS):
-        line = {"id": "1", "kind": "prepaid", "amount": "100000000.00", "grant": f"g{wallet}", "product": "tokens"}
+        line = {
+            "id": "1",
+            "kind": "prepaid",
+            "amount": "100000000.00",
+            "grant": f"g{customers}{wallet}",
+            "product": "tokens",
+        }
         for document in (
-            {"type": "customer", "id": f"c{wallet}", "name": f"Client {wallet}"},
-            {"type": "grant", "id": f"g{wallet}", "customer": f"c{wallet}", **party, "kind": "prepaid", "amount": "100000000.00",
+            {"type": "customer", "id": f"{customers}{wallet}", "name": f"Client {wallet}"},
+            {"type": "grant", "id": f"g{customers}{wallet}", "customer": f"{customers}{wallet}", **party, "kind": "prepaid", "amount": "100000000.00",
              "effective_on": "2026-01-01"},
-            {"type": "invoice", "id": f"i{wallet}", "customer": f"c{wallet}", **party, "issued_on": "2026-01-01",
+            {"type": "invoice", "id": f"i{customers}{wallet}", "customer": f"{customers}{wallet}", **party, "issued_on": "2026-01-01",
              "due_on": "2026-01-31", "lines": [line]},
         ):  # fmt: skip
             yield json.dumps(document).encode() + b"\n"

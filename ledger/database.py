@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -39,6 +40,7 @@ _UPDATABLE = (
     "api_request",
     "export_job",
     "personal_fields",
+    "posted_file",
 )
 
 
@@ -61,13 +63,21 @@ def url() -> str:
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
+def _application_name() -> str:
+    """What the database calls this process where its URL names none: the command, and what it is to do."""
+    return " ".join([Path(sys.argv[0]).name, *(word for word in sys.argv[1:2] if word.isalpha())])
+
+
 def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
     """An engine whose connections act as the application's role, which owns nothing and can't change history; an auditor's as theirs.
 
     `as_owner` keeps the login role, for migrations. Connections use UTC and no connection is shared by threads.
     """
     engine = create_engine(
-        database_url, hide_parameters=True, **({"poolclass": NullPool} if as_owner else {"pool_size": 10})
+        database_url,
+        hide_parameters=True,
+        connect_args={"fallback_application_name": _application_name()},
+        **({"poolclass": NullPool} if as_owner else {"pool_size": 10}),
     )  # a statement that fails is logged without what it said
 
     @event.listens_for(engine, "connect")

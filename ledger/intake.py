@@ -194,14 +194,16 @@ def post_lines(
     progress: Callable[[int], None] = lambda _count: None,
     *,
     refuse_late: bool = False,
+    first_line: int = 1,
 ) -> Outcome:
     """Post documents, one JSON object a line, in the caller's transaction; blank lines are passed over.
 
     Everything wrong is handed to `report`, with the line as it came. The caller commits, or rolls back where it
-    wants all or nothing. `refuse_late` refuses documents dated in closed months.
+    wants all or nothing. `refuse_late` refuses documents dated in closed months. `first_line` is the number of the first of
+    them in their file.
     """
     outcome = Outcome()
-    batches = _batches(lines)
+    batches = _batches(lines, first_line)
     first = next(batches, None)
     if first is None:
         return outcome
@@ -233,12 +235,12 @@ def _draw(connection: Connection, items: list[_Item], posted_by: str, outcome: O
     return True
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[Lines]:
+def _batches(lines: Iterable[bytes], first_line: int) -> Iterator[Lines]:
     """Lines that are not blank, with their numbers: so many at a time, or as many as make so many bytes."""
     numbers: list[int] = []
     batch: list[bytes] = []
     size = 0
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first_line):
         raw = line.strip()
         if raw:
             numbers.append(number)

@@ -1,15 +1,24 @@
 """Who waits for whom.
 
 Posting takes the books' lock shared; closing a month, recognising and expiring take it alone, so that they see
-every entry that was under way and none arrives behind their back. Within a customer, posters wait for each other
+every entry that was under way and none arrives behind their back. They wait beside the line and not in it: who stands in line
+for a lock lets nobody in behind, and one long file would stop all. Within a customer, posters wait for each other
 on the customer's row; who moves money holds the rows of all with whom something of it lies. Locks end with the transaction.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable
 
+import psycopg
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from ledger.errors import Refused
+
+_log = logging.getLogger("tickmark.locks")
 
 # The database's own check takes it too: migrations/versions/0001_books.sql.
 BOOKS_LOCK = 71606
@@ -27,9 +36,77 @@ def share_books(connection: Connection) -> None:
     connection.execute(text("select pg_advisory_xact_lock_shared(:number)"), {"number": BOOKS_LOCK})
 
 
+# Who was seen posting for so long is not waited for in line: seconds.
+_LONG = 1.0
+# How long is stood in line, at first and at most, and so many times as long beside it in between.
+_IN_LINE = (0.1, 2.0)
+_BESIDE = 10
+# After so long it is said who is waited for, and again each time it was twice as long.
+_SAID = 2.0
+
+
 def hold_books(connection: Connection) -> None:
-    """Have the books alone: wait for posters, and let new ones wait."""
-    connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": BOOKS_LOCK})
+    """Have the books alone, once nobody posts; new posters come first, until those that are there will be done in a moment.
+
+    Who posts a long file is waited for beside the line, so that others go on; it is said who that is. Of short ones there is
+    always another: they wait a moment in line, at most a tenth of the time. Raises Refused after the connection's `patience`
+    (an execution option, in seconds).
+    """
+    patience = connection.get_execution_options().get("patience")
+    began = time.monotonic()
+    seen: dict[str, float] = {}
+    in_line, beside, say = _IN_LINE[0], 0.0, _SAID
+    while not _try_books(connection, in_line=0):
+        now = time.monotonic()
+        there = posters(connection, BOOKS_LOCK)
+        seen = {who: seen.get(who, now) for who in there}
+        if all(now - since < _LONG for since in seen.values()) and now >= beside:
+            if _try_books(connection, in_line):
+                return
+            beside = time.monotonic() + _BESIDE * in_line
+            in_line = min(2 * in_line, _IN_LINE[1])
+        waited = time.monotonic() - began
+        if patience is not None and waited > patience:
+            raise Refused(
+                "books", "busy", f"expected that nobody posts: {_holders(connection)}; nothing was done, try again"
+            )
+        if waited > say:
+            _log.warning("waiting for who posts, for %.0f s by now: %s", waited, _holders(connection))
+            say = 2 * waited
+        time.sleep(min(0.02 + waited / _BESIDE, 0.25))
+
+
+def _try_books(connection: Connection, in_line: float) -> bool:
+    """Whether the books can be had alone, now or within so many seconds, in which nobody begins to post."""
+    if not in_line:
+        return bool(connection.scalar(text("select pg_try_advisory_xact_lock(:number)"), {"number": BOOKS_LOCK}))
+    before = connection.scalar(text("show lock_timeout"))
+    limit = text("select set_config('lock_timeout', :limit, true)")
+    try:
+        with connection.begin_nested():
+            connection.execute(limit, {"limit": f"{round(in_line * 1000)}ms"})
+            connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": BOOKS_LOCK})
+            connection.execute(limit, {"limit": before})
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            return False
+        raise
+    return True
+
+
+def _holders(connection: Connection) -> str:
+    """Who posts by now."""
+    rows = connection.execute(
+        text(
+            "select a.pid, a.usename, a.application_name from pg_locks l join pg_stat_activity a using (pid)"
+            " where l.locktype = 'advisory' and l.objsubid = 1 and l.classid = 0 and l.objid = :number and l.granted"
+            "  and l.pid <> pg_backend_pid() and l.database = (select oid from pg_database where datname = current_database())"
+            " order by a.pid limit 3"
+        ),
+        {"number": BOOKS_LOCK},
+    )
+    said = [f"process {pid} of {login}" + (f" ({program})" if program else "") for pid, login, program in rows]
+    return ", ".join(said) or "nobody by now"
 
 
 def hold_customers(connection: Connection, refs: Iterable[str]) -> None:
@@ -77,14 +154,17 @@ def _job(number: int) -> dict[str, int]:
     return {"jobs": _JOBS_LOCK, "number": number % 2**31}
 
 
-def posters(connection: Connection) -> set[str]:
-    """The transactions that post or log rows by now, this one's aside: whoever took a number of either is among them, or is done."""
+def posters(connection: Connection, *numbers: int) -> set[str]:
+    """The transactions that post or log rows by now, this one's aside: whoever took a number of either is among them, or is done.
+
+    Of `numbers`, those that hold one of these locks.
+    """
     rows = connection.execute(
         text(
             "select virtualtransaction from pg_locks where locktype = 'advisory' and objsubid = 1 and classid = 0"
             " and objid = any(:numbers) and granted and pid <> pg_backend_pid()"
             " and database = (select oid from pg_database where datname = current_database())"
         ),
-        {"numbers": [BOOKS_LOCK, _ROW_LOG_LOCK]},
+        {"numbers": list(numbers) or [BOOKS_LOCK, _ROW_LOG_LOCK]},
     )
     return set(rows.scalars())

@@ -38,7 +38,7 @@ NOT_LOGGED = {
     "usage_meter": "recomputed from usage",
 }
 # Tables in which a row may take the place of another; in all others it stands as it was written.
-CHANGED = ("api_key", "closed_books", "export_job", "export_login", "grant_balance", "personal_fields")
+CHANGED = ("api_key", "closed_books", "export_job", "export_login", "grant_balance", "personal_fields", "posted_file")
 
 SENTENCE = "every row is as it was written, none was added or taken away behind the log that is kept of them"
 COUNTED = "select coalesce(sum(change), 0) from row_log"

@@ -391,6 +391,18 @@ api_request = Table(
     Index("api_request_begun", "begun_at"),
 )
 
+posted_file = Table(
+    "posted_file",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True, nullable=False),
+    _number("lines"),
+    _number("bytes"),
+    Column("finished", Boolean, nullable=False),
+    _text("posted_by"),
+    _moment("begun_at", default=True),
+    _moment("posted_at", default=True),
+)
+
 export_login = Table(
     "export_login",
     metadata,

@@ -42,6 +42,7 @@ BESIDE = """
         select customer_id, document_id, 'below', 1, now() from wallet_alert limit 1;
     insert into wallet_alert_delivery (customer_id, document_id, event_id) select customer_id, document_id, event_id from wallet_alert_event;
     insert into api_request (key_id, idempotency_key, content) select key_id, 'x', sha256('x') from api_key;
+    insert into posted_file (hash, lines, bytes, finished, posted_by) values (sha256('file'), 1, 10, true, 'tester');
     insert into terms_to_fold select customer_id, subject from obligation_terms limit 1;
 """
 

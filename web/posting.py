@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO
 
 import psycopg
@@ -79,6 +80,27 @@ def post_file(
 
     Raises Refused for what the database itself would not take; then nothing was posted.
     """
+    outcome, kept = post_part(engine, stream, types, posted_by, report, how, progress)
+    return Posted(outcome, sentence(outcome, kept=kept, dry_run=how.dry_run))
+
+
+def post_part(
+    engine: Engine,
+    stream: IO[bytes],
+    types: Mapping[str, DocumentType],
+    posted_by: str,
+    report: Report,
+    how: How,
+    progress: Callable[[int], None],
+    *,
+    first_line: int = 1,
+    most: int | None = None,
+    beside: Callable[[Connection, int], None] = lambda _connection, _lines: None,
+) -> tuple[Outcome, bool]:
+    """Post what comes of a seekable stream, at `most` so many lines of it; returns what became of it, and whether it was kept.
+
+    `beside` keeps what is to be kept with it, told of how many lines it was. Raises Refused for what the database itself would not take.
+    """
     start = stream.tell()
     told = _Told(report)
     try:
@@ -86,10 +108,24 @@ def post_file(
             with attempt:
                 stream.seek(start)
                 told.begin()
-                outcome, kept = _post_once(engine, stream, types, posted_by, told, how, progress)
+                lines = _Counted(islice(_lines(stream), most))
+                outcome, kept = _post_once(engine, lines, types, posted_by, told, how, progress, first_line, beside)
     except (psycopg.Error, DBAPIError) as error:
         raise _refused_by_database(error) from error
-    return Posted(outcome, _sentence(outcome, kept=kept, dry_run=how.dry_run))
+    return outcome, kept
+
+
+class _Counted:
+    """Lines, and how many there were of them."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self.count = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._lines:
+            self.count += 1
+            yield line
 
 
 class _Told:
@@ -118,21 +154,24 @@ class _Told:
 
 def _post_once(
     engine: Engine,
-    stream: IO[bytes],
+    lines: _Counted,
     types: Mapping[str, DocumentType],
     posted_by: str,
     report: Report,
     how: How,
     progress: Callable[[int], None],
+    first_line: int,
+    beside: Callable[[Connection, int], None],
 ) -> tuple[Outcome, bool]:
     with engine.connect() as connection:
         outcome = post_lines(
-            connection, _lines(stream), types, posted_by, report, progress, refuse_late=how.refuse_late
+            connection, lines, types, posted_by, report, progress, refuse_late=how.refuse_late, first_line=first_line
         )
         kept = not how.dry_run and (how.keep_going or not outcome.refused)
         if kept and how.check is not None:
             how.check(connection)
         if kept:
+            beside(connection, lines.count)
             connection.commit()
         else:
             connection.rollback()
@@ -151,7 +190,8 @@ def _refused_by_database(error: psycopg.Error | DBAPIError) -> Refused:
     raise error
 
 
-def _sentence(outcome: Outcome, *, kept: bool, dry_run: bool) -> str:
+def sentence(outcome: Outcome, *, kept: bool, dry_run: bool) -> str:
+    """What became of a file, in words."""
     repeated = f", {outcome.repeated:,} posted before" if outcome.repeated else ""
     late = f", {outcome.late:,} entries moved out of closed months" if outcome.late else ""
     entries = f"{outcome.entries:,} entries"

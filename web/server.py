@@ -24,6 +24,8 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+# How long a month's close, and the like, waits for who posts: seconds.
+_PATIENCE = 60
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -35,7 +37,7 @@ def make_app(
     Who asks needs a key, unless it is `open_as` somebody to whoever reaches it. Over `https`, cookies go over nothing else.
     """
     app = Flask("web")
-    app.extensions["tickmark"] = engine
+    app.extensions["tickmark"] = engine.execution_options(patience=_PATIENCE)  # who asks is answered
     app.extensions["tickmark.jobs"] = jobs.Jobs(engine)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.config.update(

@@ -19,22 +19,30 @@ from web.options import DAY, MONTH
 @click.option("--dry-run", is_flag=True, help="Check everything, post nothing.")
 @click.option("--keep-going", is_flag=True, help="Post the good lines; write the others to a rejects file.")
 @click.option("--refuse-late", is_flag=True, help="Refuse documents dated in closed months.")
+@click.option("--in-runs", is_flag=True, help="Commit every 20,000 lines; taken up again where it stopped.")
 @click.option("--rejects", type=click.Path(dir_okay=False), help="Where --keep-going writes refused lines.")
-def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: bool, rejects: str | None) -> None:
+def post(
+    files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: bool, in_runs: bool, rejects: str | None
+) -> None:
     """Post documents from JSON Lines FILES; - reads standard input.
 
-    A file is one transaction: any bad line, and nothing of it is posted. A document dated in a closed month posts into
+    A file is one transaction: any bad line, and nothing of it is posted. With --in-runs each 20,000 lines are one: it stops at the
+    first that has a bad line, what was posted before stays, and the same file goes on from there. A document dated in a closed month posts into
     the first open one and keeps its own date, unless it is refused with --refuse-late.
     """
     for name in files:
         if name != "-" and not Path(name).exists():
             raise click.UsageError(f"no such file: {name}")
+    if in_runs and dry_run:
+        raise click.UsageError("--in-runs posts what --dry-run is not to: expected one of them")
     from ledger.database import opened
     from revrec.intake import TYPES
     from web.files import progress as progress_bar
     from web.files import rejects_file, spooled
     from web.posting import How, post_file
+    from web.runs import post_in_runs
 
+    posting = post_in_runs if in_runs else post_file
     how = How(keep_going, dry_run, refuse_late)
     failed = False
     with refusals(), opened() as engine:
@@ -47,7 +55,7 @@ def post(files: tuple[str, ...], dry_run: bool, keep_going: bool, refuse_late: b
                         out.write(raw + b"\n")
 
                 with progress_bar(stream, name) as progress:
-                    result = post_file(engine, stream, TYPES, author(), report, how, progress)
+                    result = posting(engine, stream, TYPES, author(), report, how, progress)
             click.echo(f"{name}: {result.sentence}")
             failed = failed or result.outcome.refused > 0
     if failed:

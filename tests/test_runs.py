@@ -1,0 +1,138 @@
+"""Files posted in runs: each run is whole, the file goes on where it stopped, and the books are those of one transaction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+
+from tests.conftest import Cli, lines
+from tests.samples import grant, invoice, parties, prepaid, usage
+from web import posting, runs
+
+RUN = 4
+HEAD = [*parties(), grant(), invoice("I", "2026-01-01", prepaid("100.00"))]
+USED = [usage(f"u{number}", "1.00", f"2026-01-{number + 2:02}") for number in range(13)]
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "RUN", RUN)
+
+
+def _file(folder: Path, *documents: object, name: str = "usage.jsonl") -> str:
+    path = folder / name
+    path.write_text(lines(documents))
+    return str(path)
+
+
+def test_the_books_are_those_of_one_transaction(cli: Cli, tmp_path: Path) -> None:
+    """Thirteen draws of a dollar each; 6 lines of head and 13 of usage are 5 runs of 4 and one of none."""
+    told = cli.ok("post", "--in-runs", _file(tmp_path, *HEAD, *USED))
+    assert "posted 19 documents" in told
+    assert "19 lines in runs of 4" in told
+    assert cli.totals()["revenue"] == 13
+    cli.ok("verify")
+    again = cli.ok("post", "--in-runs", _file(tmp_path, *HEAD, *USED))
+    assert "the first 19 lines were posted before" in again
+    assert cli.totals()["revenue"] == 13
+
+
+def test_it_goes_on_where_it_was_stopped(cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    """Killed in its third run: the first two stand, and no line of them is posted, or asked of, again."""
+    path = _file(tmp_path, *HEAD, *USED)
+    count = 0
+
+    def killed(*_arguments: object, **_more: object) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(posting, "post_lines", _before(posting.post_lines, killed))
+        result = cli.run("post", "--in-runs", path)
+    assert result.exit_code != 0
+    assert connection.execute(text("select lines, finished from posted_file")).one() == (2 * RUN, False)
+    connection.rollback()
+    assert cli.totals()["revenue"] == 2
+    told = cli.ok("post", "--in-runs", path)
+    assert "the first 8 lines were posted before; posted 11 documents" in told
+    assert cli.totals()["revenue"] == 13
+    cli.ok("verify")
+
+
+def _before(function, first):  # type: ignore[no-untyped-def]
+    def both(*arguments, **more):  # type: ignore[no-untyped-def]
+        first(*arguments, **more)
+        return function(*arguments, **more)
+
+    return both
+
+
+def test_a_bad_line_stops_it_where_it_is(cli: Cli, tmp_path: Path) -> None:
+    """Line 12 is bad, in the third run: the first two stand, the third posts nothing, and the mended file goes on."""
+    bad = {**USED[5], "quantity": "many"}
+    path = _file(tmp_path, *HEAD, *USED[:5], bad, *USED[6:])
+    result = cli.run("post", "--in-runs", path)
+    assert result.exit_code == 1
+    assert "line 12: usage u5: quantity = many" in result.stderr
+    assert "1 document refused: lines 1 to 8 are posted, none from line 9 on" in result.output
+    assert cli.totals()["revenue"] == 2
+    told = cli.ok("post", "--in-runs", _file(tmp_path, *HEAD, *USED))  # another file now
+    assert "posted 11 documents" in told
+    assert "8 posted before" in told
+    assert cli.totals()["revenue"] == 13
+
+
+def test_a_bad_line_is_kept_apart(cli: Cli, tmp_path: Path) -> None:
+    bad = {**USED[5], "quantity": "many"}
+    path = _file(tmp_path, *HEAD, *USED[:5], bad, *USED[6:])
+    result = cli.run("post", "--in-runs", "--keep-going", path)
+    assert result.exit_code == 1
+    assert "posted 18 documents" in result.output
+    assert Path(f"{path}.rejects").read_text() == lines([bad])
+    assert cli.totals()["revenue"] == 12
+
+
+def test_blank_lines_and_a_last_line_without_an_end_are_counted(
+    cli: Cli, connection: Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "usage.jsonl"
+    path.write_text(lines(HEAD) + "\n\n\n" + lines(USED)[:-1])
+    cli.ok("post", "--in-runs", str(path))
+    assert connection.execute(text("select lines, bytes, finished from posted_file")).one() == (
+        22, path.stat().st_size, True,
+    )  # fmt: skip
+    connection.rollback()
+    assert cli.totals()["revenue"] == 13
+
+
+def test_from_standard_input(cli: Cli) -> None:
+    assert "19 lines in runs of 4" in cli.ok("post", "--in-runs", "-", stdin=lines([*HEAD, *USED]))
+
+
+def test_somebody_else_who_posts_the_same_file_is_noticed(cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    path = _file(tmp_path, *HEAD, *USED)
+    count = 0
+
+    def further(*_arguments: object, **_more: object) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            connection.execute(text("update posted_file set lines = 12"))
+            connection.commit()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(posting, "post_lines", _before(posting.post_lines, further))
+        result = cli.run("post", "--in-runs", path)
+    assert result.exit_code == 1
+    assert "expected nobody else to post this file at the same time" in result.stderr
+    assert cli.totals()["revenue"] == 2
+
+
+def test_nothing_is_tried_in_runs(cli: Cli, tmp_path: Path) -> None:
+    result = cli.run("post", "--in-runs", "--dry-run", _file(tmp_path, *HEAD))
+    assert result.exit_code == 2
+    assert "expected one of them" in result.output + result.stderr
