@@ -42,6 +42,10 @@ def _allowed(line: dict[str, Any]) -> bool:
     return True
 
 
+# What changes when obligations are given, or what they are worth.
+_CHANGING = (
+    "contract_modification", "contract_renewal", "contract_termination", "estimate", "consideration_payable", "progress",
+)  # fmt: skip
 # A line that bills an obligation may name the period it bills; a line may bill a contract as a whole.
 LINE_PERIODS = _allowed({"obligation": "o", "start": "2026-01-01", "end": "2026-01-31"})
 CONTRACT_LINES = _allowed({"contract": "c"})
@@ -268,7 +272,23 @@ class Teller:
         self.loose: set[str] = set()  # customers with money that is not applied to anything
 
     def history(self) -> History:
-        return History(self.seed, tuple(self.masters), tuple(map(self._after_credits, self.told)))
+        return History(
+            self.seed, tuple(self.masters), tuple(map(self._once_known, map(self._after_credits, self.told)))
+        )
+
+    def _once_known(self, item: Told) -> Told:
+        """What a recovery is of, of several obligations, is told by what is known of the loss when it arrives: after what changes them."""
+        if item.doc["type"] != "recovery":
+            return item
+        (lost,) = (other.doc for other in self.told if key_of(other.doc) == ("write_off", item.doc["write_off"]))
+        (bill,) = (other.doc for other in self.told if key_of(other.doc) == ("invoice", lost["invoice"]))
+        contracts = {line["contract"] for line in bill["lines"] if "contract" in line}
+        changes = {
+            key_of(other.doc)
+            for other in self.told
+            if other.doc["type"] in _CHANGING and contracts and _refers(other.doc, contracts)
+        }
+        return replace(item, needs=item.needs | changes)
 
     def _after_credits(self, item: Told) -> Told:
         """What is given up, or charged back, of several lines is split by what is left of them when it arrives: after earlier credits."""
