@@ -29,7 +29,7 @@ from ledger.money import share
 from ledger.positions import History, nettings
 from ledger.reading import content_hash
 from ledger.rulebook import RULES, SEPARATING
-from ledger.schema import metadata
+from ledger.schema import TABLES
 
 HOUSE = 0  # the customer of documents and entries that concern none
 HOUSE_REF = "~house"
@@ -1243,7 +1243,7 @@ class Books:
     def _write_gathered(self) -> None:
         connection = self.connection
         _write_documents(connection, self._document_keys, self._documents)
-        for table in metadata.sorted_tables:  # what is referred to comes first
+        for table in TABLES:  # what is referred to comes first
             if self._rows.get(table.name):
                 connection.execute(table.insert(), self._rows[table.name])
         if self._new_accounts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from ledger.errors import Refused
-from ledger.schema import metadata
+from ledger.schema import TABLES
 
 # Found by a document's id, here or in another system, before anybody knows whose it is: spread by the id, not beside the customer's rows.
 _BY_ID = {"document_key": "ref", "external_key": "external_id"}
@@ -30,7 +30,7 @@ def by_customer() -> tuple[str, ...]:
     """The tables distributed by customer: those whose key starts with it."""
     return tuple(
         table.name
-        for table in metadata.sorted_tables
+        for table in TABLES
         if table.name not in _SHARED and next(iter(table.primary_key.columns)).name == "customer_id"
     )
 
@@ -38,7 +38,7 @@ def by_customer() -> tuple[str, ...]:
 def shared() -> tuple[str, ...]:
     """The tables kept whole on every machine, what is referred to first."""
     others = {*by_customer(), *_BY_ID}
-    return tuple(table.name for table in metadata.sorted_tables if table.name not in others)
+    return tuple(table.name for table in TABLES if table.name not in others)
 
 
 _DISTRIBUTED = "select count(*) from pg_dist_partition where logicalrelid = 'posting'::regclass"

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table
 
 from ledger import copying
 from ledger.distribution import is_distributed
-from ledger.schema import metadata
+from ledger.schema import TABLES
 
 # Tables that are held otherwise, or that nothing is told from, and how or why.
 NOT_LOGGED = {
@@ -46,7 +46,7 @@ COUNTED = "select coalesce(sum(change), 0) from row_log"
 
 def tables() -> list[Table]:
     """The tables whose rows are logged, by their names."""
-    return [table for table in metadata.sorted_tables if table.name not in NOT_LOGGED]
+    return [table for table in TABLES if table.name not in NOT_LOGGED]
 
 
 def differing(connection: Connection) -> Iterator[str]:

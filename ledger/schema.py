@@ -1012,3 +1012,6 @@ progress = Table(
     _text("milestone", null=True),
     Index("progress_subject", "customer_id", "subject", "effective_on"),
 )
+
+# All of them, what is referred to first.
+TABLES: tuple[Table, ...] = tuple(metadata.sorted_tables)
