@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.histories import History, Told, days_on, text_of
+from tests.histories import FIRST, History, Told, days_on, text_of
 from tests.shelves import Moves, Place, Shelf
 from tests.test_money_back import Money
 from tests.test_relations import (
@@ -83,7 +83,7 @@ def in_accounts(history: History) -> History:
 def _out(doc: Document, currency: str, chance: random.Random) -> Document:
     """A payout of some money, or a fee on it, near the day it came in; converted it comes to a little more or less than it was worth."""
     cents = max(cents_of(doc["amount"]) * chance.randint(20, 130) // 100, 1)
-    day = days_on(date.fromisoformat(day_of(doc)), chance.randint(-20, 60)).isoformat()
+    day = max(days_on(date.fromisoformat(day_of(doc)), chance.randint(-20, 60)), FIRST).isoformat()
     common: Document = {"entity": "@us", "date": day}
     if chance.random() < 0.3:
         return {
