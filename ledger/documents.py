@@ -307,7 +307,7 @@ _Lines = Annotated[list[Annotated[Text, Field(min_length=1, max_length=100)]], F
 class Details(Document):
     """How a customer or an entity is named and reached on what is sent, from a day on until there are later ones.
 
-    `remittance` says where an entity is paid, `registration` where it is registered, `footer` what stands under its invoices.
+    With a customer and an entity, how the customer is named on what that entity sends. `remittance` says where an entity is paid, `registration` where it is registered, `footer` what stands under its invoices.
     """
 
     type: Literal["details"]
@@ -331,10 +331,8 @@ class Details(Document):
 
     @model_validator(mode="after")
     def _consistent(self) -> Details:
-        if (self.customer is None) == (self.entity is None):
-            raise ValueError(
-                f"customer = {self.customer or 'missing'}: expected a customer or an entity, and one of them only"
-            )
+        if self.customer is None and self.entity is None:
+            raise ValueError("customer = missing: expected a customer or an entity, or a customer of an entity")
         if not self.model_fields_set & self.personal:
             raise ValueError("name = missing: expected something to say: a name, an address, or another of the fields")
         for field in ("registration", "remittance", "footer"):

@@ -145,11 +145,9 @@ def is_paid_for_by(books: Books, customer: str, payer: str, on: date) -> bool:
 
 def post_details(wallets: Wallets, doc: documents.Details, _document_id: int) -> int:
     """Take in how a customer or an entity is named and reached. Raises UnknownReference."""
-    if doc.customer is not None:
-        return wallets.books.customer(doc.customer).customer_id
-    assert doc.entity is not None, "one of the two"
-    wallets.books.entity(doc.entity)
-    return HOUSE
+    if doc.entity is not None:
+        wallets.books.entity(doc.entity)
+    return HOUSE if doc.customer is None else wallets.books.customer(doc.customer).customer_id
 
 
 def post_product(wallets: Wallets, doc: documents.Product, _document_id: int) -> int:

@@ -134,15 +134,17 @@ def erasures(connection: Connection, customers: Sequence[str] | None = None) -> 
     return [dict(row._mapping) for row in rows]
 
 
-def details(
-    connection: Connection, on: date, *, customer: str | None = None, entity: str | None = None
-) -> dict[str, Any]:
-    """How a customer or an entity was named and reached on a day: empty where nobody said, or it was erased."""
+def details(connection: Connection, on: date, entity: str, customer: str | None = None) -> dict[str, Any]:
+    """How an entity, or a customer of it, was named and reached on a day: empty where nobody said, or it was erased.
+
+    What was said of a customer for the entity's own documents stands before what was said for all.
+    """
     row: Any = connection.execute(
         text(
             "select p.fields from personal_fields p join customer c using (customer_id) where p.type = 'details'"
             " and p.customer_id = coalesce((select customer_id from customer where ref = :customer), :house)"
-            " and p.entity is not distinct from :entity and p.dated_on <= :on order by p.dated_on desc, p.document_id desc limit 1"
+            " and coalesce(p.entity, :entity) = :entity and p.dated_on <= :on and (p.entity is null or p.fields is not null)"
+            " order by p.entity nulls last, p.dated_on desc, p.document_id desc limit 1"
         ),
         {"customer": customer, "entity": entity, "on": on, "house": HOUSE},
     ).first()

@@ -6,7 +6,7 @@ A difference has one cause: a document posted since. What each posted, and which
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
@@ -277,14 +277,14 @@ class _Since:
             ),
             {"signed_at": self.signed_at, "as_of": self.filters.as_of},
         )
-        return [_with_subject(dict(row._mapping) | {"role": None}) for row in rows]
+        return self._of_its_entity(dict(row._mapping) | {"role": None} for row in rows)
 
     @cached_property
     def _plain(self) -> list[dict[str, Any]]:
         """Documents that neither post nor change a contract, and bear on what is shown all the same."""
         rows = self.connection.execute(
             text(
-                "select d.type || ' ' || d.ref as document, d.document_id, null as entity, nullif(c.ref, '') as customer, null as contract,"
+                f"select d.type || ' ' || d.ref as document, d.document_id, {_ENTITY} as entity, nullif(c.ref, '') as customer, null as contract,"
                 " null as product, null as role, null as subject, null as from_day "
                 "from document d left join customer c on c.customer_id = d.customer_id and d.customer_id <> 0 "
                 "where d.posted_at > :signed_at and d.type in ('fx_rate', 'stand_alone_price', 'estimate', 'entity', 'customer',"
@@ -293,7 +293,12 @@ class _Since:
             ),
             {"signed_at": self.signed_at, "as_of": self.filters.as_of},
         )
-        return [_with_subject(dict(row._mapping)) for row in rows]
+        return self._of_its_entity(dict(row._mapping) for row in rows)
+
+    def _of_its_entity(self, facts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Facts without those of other entities than the report is of: these move nothing of it."""
+        entity = self.filters.entity
+        return [_with_subject(fact) for fact in facts if None in (entity, fact["entity"]) or fact["entity"] == entity]
 
     def _about(self, row: _Row) -> list[str]:
         """The documents whose postings or terms have all that a row says of itself, where they say it."""
@@ -314,6 +319,13 @@ class _Since:
                  or period_of(fact["from_day"], period) <= row["period"])
         ]  # fmt: skip
         return list(dict.fromkeys(found))
+
+
+# The entity of a document `d` that posts nothing, where it is of one.
+_ENTITY = (
+    "case d.type when 'entity' then d.ref else coalesce(d.body::jsonb ->> 'entity',"
+    " (select t.entity from contract t where t.ref = d.body::jsonb ->> 'contract')) end"
+)
 
 
 def _with_subject(fact: dict[str, Any]) -> dict[str, Any]:

@@ -100,8 +100,9 @@ def test_the_same_document_is_known_again_and_another_refused(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"customer": None}, "customer = missing: expected a customer or an entity, and one of them only"),
-        ({"entity": "us"}, "customer = globex: expected a customer or an entity, and one of them only"),
+        ({"customer": None}, "customer = missing: expected a customer or an entity, or a customer of an entity"),
+        ({"entity": "nowhere"}, "entity = nowhere: expected the id of an entity posted before"),
+        ({"entity": "us", "footer": "Thank you."}, "footer = given: expected in the details of an entity only"),
         ({"remittance": ["IBAN DE02"]}, "remittance = given: expected in the details of an entity only"),
         ({"customer": "nobody"}, "customer = nobody: expected the id of a customer posted before"),
         ({"address": []}, "address = "),
@@ -154,11 +155,11 @@ def test_the_latest_details_by_their_day_count(cli: Cli, connection: Connection)
             "remittance": ["ACH 021000021"],
         },
     )
-    assert personal.details(connection, date(2025, 12, 31), customer="globex") == {}
-    assert personal.details(connection, date(2026, 2, 28), customer="globex")["name"] == "Globex Corporation"
-    assert personal.details(connection, date(2026, 3, 1), customer="globex")["name"] == "Globex SE"
-    assert personal.details(connection, date(2026, 3, 1), entity="us")["remittance"] == ["ACH 021000021"]
+    assert personal.details(connection, date(2025, 12, 31), "us", "globex") == {}
+    assert personal.details(connection, date(2026, 2, 28), "us", "globex")["name"] == "Globex Corporation"
+    assert personal.details(connection, date(2026, 3, 1), "us", "globex")["name"] == "Globex SE"
+    assert personal.details(connection, date(2026, 3, 1), "us")["remittance"] == ["ACH 021000021"]
     cli.ok("erase", "globex", "--reason", "asked")
     connection.rollback()
-    assert personal.details(connection, date(2026, 3, 1), customer="globex") == {}
-    assert personal.details(connection, date(2026, 3, 1), entity="us")["name"] == "Acme AI, Inc."
+    assert personal.details(connection, date(2026, 3, 1), "us", "globex") == {}
+    assert personal.details(connection, date(2026, 3, 1), "us")["name"] == "Acme AI, Inc."

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from tests.conftest import Cli
 from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, payment, prepaid
 from tests.serving import MakeApp
-from web import access
+from web import access, printed
+from web.reports import REPORTS
 
 Document = dict[str, Any]
 EU = {"entity": "eu", "currency": "EUR"}
@@ -114,3 +116,71 @@ def test_no_draft_tells_what_is_left_of_anothers(client: tuple[FlaskClient, dict
 def _named(document: Document) -> str:
     parts = [document, *document.get("applications", []), *document.get("lines", [])]
     return str(next(part[name] for part in parts for name in NAMES if name in part))
+
+
+def test_no_comparison_names_documents_of_others(client: tuple[FlaskClient, dict[str, str]], cli: Cli) -> None:
+    app, headers = client
+    signed = cli.now()
+    cli.post(
+        contract("C2", "2026-01-01", obligation("C2/o", "99.00", "2026-01-01", "2026-12-31"), **EU),
+        {"type": "estimate", "id": "ES", "contract": "C2", "component": "bonus", "date": "2026-01-01", "amount": "5.00"},
+        {"type": "wallet_alert", "id": "WA", **PARTY, **EU, "threshold": "1.00"},
+        {"type": "entity", "id": "jp", "name": "Acme KK", "currency": "JPY"},
+        grant("G2", **EU), grant("OWN"),
+        contract("OC", "2026-01-01", obligation("OC/o", "12.00", "2026-01-01", "2026-12-31")),
+        invoice("OI", "2026-01-05", one_time("7.00")), invoice("EI", "2026-01-05", one_time("9.00"), **EU),
+    )  # fmt: skip
+    for name in REPORTS:
+        query = {"entity": "us", "against": signed, "as_of": "2026-06-30"}
+        answer = app.get(f"/v1/reports/{name}", query_string=query, headers=headers)
+        assert answer.status_code in (200, 403, 422), answer.text
+        because = {one for row in answer.json.get("rows", ()) for one in row.get("because", "").split(", ")}
+        assert not because & {"contract C2", "estimate ES", "wallet_alert WA", "entity jp", "grant G2", "invoice EI"}, (
+            name
+        )
+    told = app.get("/v1/reports/summary", query_string={"entity": "us", "against": signed}, headers=headers).json[
+        "rows"
+    ]
+    assert {"invoice OI"} in [set(row["because"].split(", ")) for row in told]
+
+
+def test_a_key_says_how_customers_are_named_on_what_its_own_entities_send(
+    client: tuple[FlaskClient, dict[str, str]], cli: Cli, connection: Connection
+) -> None:
+    app, headers = client
+    cli.post(invoice("U", "2026-01-05", one_time("1.00")))
+
+    def ask(**fields: Any) -> tuple[int, str]:
+        said = {"type": "details", "id": "d", "customer": "globex", "date": "2026-01-02", "name": "SOMEBODY ELSE LTD"}
+        answer = app.post("/v1/documents", json=said | fields, headers=headers)
+        return answer.status_code, answer.json.get("title", "")
+
+    def buyer(ref: str) -> str:
+        connection.rollback()
+        return (
+            "SOMEBODY ELSE LTD"
+            if "SOMEBODY ELSE LTD" in printed.print_document(connection, "invoice", ref).html
+            else ""
+        )
+
+    assert ask() == (
+        403,
+        "details d: expected a key for all entities that bill customer globex: this one is not for eu;"
+        " details with an `entity` hold on what that entity sends alone",
+    )
+    assert ask(entity=None)[0] == 403
+    assert ask(entity="eu")[0] == ask(entity="eu", customer=None)[0] == 422
+    assert (buyer("I"), buyer("U")) == ("", "")
+    assert ask(entity="us")[0] == 200
+    assert (buyer("I"), buyer("U")) == ("", "SOMEBODY ELSE LTD")
+    # what is said for all holds where nothing is said for an entity, whichever is later
+    cli.post({"type": "details", "id": "all", "customer": "globex", "date": "2026-01-03", "name": "Globex SE"})
+    connection.rollback()
+    assert buyer("U") == "SOMEBODY ELSE LTD"
+    assert "Globex SE" in printed.print_document(connection, "invoice", "I").html
+    assert "Globex SE" not in printed.print_statement(connection, "globex", "us", None, date(2026, 2, 1)).html
+    # erased, it is nobody's name any more
+    cli.ok("erase", "globex", "--reason", "asked")
+    cli.post({"type": "details", "id": "new", "customer": "globex", "date": "2026-01-04", "name": "Globex AG"})
+    connection.rollback()
+    assert "Globex AG" in printed.print_document(connection, "invoice", "U").html

@@ -117,12 +117,12 @@ class _Party:
 
 def _seller(connection: Connection, entity: str, on: date) -> _Party:
     name = connection.scalar(text("select name from entity where entity = :entity"), {"entity": entity})
-    details = personal.details(connection, on, entity=entity)
+    details = personal.details(connection, on, entity)
     return _Party(details.get("name") or name or entity, details, None, entity)
 
 
-def _buyer(connection: Connection, customer: str, on: date, before: int | None = None) -> _Party:
-    """Who a sheet of a day is for: as `details` say, else as the customer was by the documents before one of them, or all."""
+def _buyer(connection: Connection, entity: str, customer: str, on: date, before: int | None = None) -> _Party:
+    """Who an entity's sheet of a day is for: as `details` say, else as the customer was by the documents before one of them, or all."""
     row: Any = connection.execute(
         text(
             "select h.name, h.tax_id from customer c cross join lateral customer_on(c, :on, :before) h"
@@ -132,12 +132,12 @@ def _buyer(connection: Connection, customer: str, on: date, before: int | None =
     ).first()
     if row is None:
         raise UnknownReference("customer", customer, "expected the id of a customer in the books")
-    return _named(connection, customer, on, row.name, row.tax_id)
+    return _named(connection, entity, customer, on, row.name, row.tax_id)
 
 
-def _named(connection: Connection, customer: str, on: date, name: str, tax_id: str | None) -> _Party:
+def _named(connection: Connection, entity: str, customer: str, on: date, name: str, tax_id: str | None) -> _Party:
     """A customer as its details of a day name it, else by the name and tax id it has."""
-    details = personal.details(connection, on, customer=customer)
+    details = personal.details(connection, on, entity, customer)
     return _Party(details.get("name") or name, details, tax_id)
 
 
@@ -153,7 +153,7 @@ def print_invoice(connection: Connection, ref: str) -> Sheet:
         f"{'Credit' if found.total < 0 else 'Invoice'} {found.number or found.ref}",
         invoice=found, seller=_seller(connection, found.entity, found.issued_on),
         suppliers={entity: _seller(connection, entity, found.issued_on) for entity in entities if entity != found.entity},
-        buyer=_named(connection, found.customer, found.issued_on, found.customer_name, found.customer_tax_id),
+        buyer=_named(connection, found.entity, found.customer, found.issued_on, found.customer_name, found.customer_tax_id),
         from_day=min(starts, default=None), to_day=max(ends, default=None), taxes=_taxes(connection, found),
         subtotal=sum(group.amount for group in found.groups), notes=_notes(found), quantity=_quantity,
         settlements=_settlements(found), base=_in_books(connection, found), credits=_credits(connection, found),
@@ -324,7 +324,7 @@ def _credit(kind: str, connection: Connection, ref: str) -> Sheet:
         f"{'Credit note' if kind == 'credit_note' else 'Cancellation'} {ref}",
         found,
         kind=kind, ref=ref, date=head.dated_on, reason=reason, note=note if again else None, currency=body["currency"] if found is None else found.currency,
-        seller=_seller(connection, entity, head.dated_on), buyer=_buyer(connection, customer, head.dated_on, head.document_id),
+        seller=_seller(connection, entity, head.dated_on), buyer=_buyer(connection, entity, customer, head.dated_on, head.document_id),
         lines=lines, taxes=[(*key, *sums) for key, sums in totals.items()], total=total,
         set_off=place["sign"] * settled, notes=[said for treatment, said in (("reverse_charge", REVERSE_CHARGE), ("exempt", EXEMPT)) if treatment in shown],
     )  # fmt: skip
@@ -389,7 +389,7 @@ def _returned(connection: Connection, ref: str) -> Sheet:
     return _made(
         "returned.html", f"Returned payment {ref}", ref=ref, date=head.dated_on, reason=body["reason"], payment=money,
         reference=json.loads(money.body).get("reference"), amount=whole.amount, due=due, unapplied=unapplied, currency=whole.currency,
-        seller=_seller(connection, entity, head.dated_on), buyer=_buyer(connection, head.customer, head.dated_on, head.document_id),
+        seller=_seller(connection, entity, head.dated_on), buyer=_buyer(connection, entity, head.customer, head.dated_on, head.document_id),
     )  # fmt: skip
 
 
@@ -407,7 +407,7 @@ def print_statement(connection: Connection, customer: str, entity: str, since: d
         raise UnknownReference("entity", entity, "expected the id of an entity in the books")
     if since is not None and since > until:
         raise Refused("from", since, f"expected {until} or before")
-    buyer = _buyer(connection, customer, until)
+    buyer = _buyer(connection, entity, customer, until)
     filters = Filters(customer=customer, entity=entity, since=since, as_of=until)
     rows = statement(connection, filters).rows
     # what is open is open, whenever it was billed

@@ -18,7 +18,8 @@ from ledger.errors import Problem, Refused, UnknownReference, shortened
 from ledger.trace import EXPECTED, Step, Trace
 from revrec.intake import TYPES
 
-# Facts about parties that every entity shares; what else is of no entity needs a key for all. Who bills a customer may change it.
+# Facts about parties that every entity shares; what else is of no entity needs a key for all. Who bills a customer may change it,
+# and say how it is named.
 _SHARED = ("customer", "customer_change", "product")
 
 # Of one type by the field; what moves a receipt's money names the document that said whose it is.
@@ -77,13 +78,13 @@ class NamesElsewhere(Refused):
 def require_posted_within(connection: Connection, by: str, entities: Sequence[str]) -> None:
     """Hold what this transaction posted to some entities: raises Refused, naming the first document that is of another, or of all.
 
-    Raises Forbidden for a change of a customer that others of the entities bill, too.
+    Raises Forbidden for a change of a customer that other entities bill, too, or details of it for all.
     """
     _require_bills_of_changed(connection, by, entities)
     row: Any = connection.execute(
         text(
             f"select d.type, d.ref, {ENTITY_OF} as entity, d.body from document d where d.posted_at = now() and d.posted_by = :by"
-            f" and not (d.type = any(:shared) or (d.type = 'details' and d.body::jsonb ? 'customer')) and coalesce({ENTITY_OF}, '') <> all(cast(:entities as text[])) "
+            f" and not (d.type = any(:shared) or (d.type = 'details' and d.body::jsonb ->> 'entity' is null)) and coalesce({ENTITY_OF}, '') <> all(cast(:entities as text[])) "
             "union all "
             "select d.type, d.ref, a.entity, d.body from entry e join document d on d.document_id = e.document_id and d.customer_id in (e.customer_id, 0)"
             " join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"
@@ -101,21 +102,22 @@ def require_posted_within(connection: Connection, by: str, entities: Sequence[st
 
 
 def _require_bills_of_changed(connection: Connection, by: str, entities: Sequence[str]) -> None:
-    """Hold changes of customers to those whom nobody else bills, or has a contract with or credits for."""
+    """Hold changes of customers, and details of them for all entities, to those whom nobody else bills, or has a contract with or credits for."""
     row: Any = connection.execute(
         text(
-            "select d.ref, d.body::jsonb ->> 'customer' as customer, string_agg(distinct b.entity, ', ' order by b.entity) as others "
+            "select d.type, d.ref, d.body::jsonb ->> 'customer' as customer, string_agg(distinct b.entity, ', ' order by b.entity) as others "
             "from document d join (select customer_id, entity from account union select customer_id, entity from contract"
             "  union select customer_id, entity from credit_grant) b on b.customer_id = d.customer_id"
-            " where d.type = 'customer_change' and d.posted_at = now() and d.posted_by = :by"
+            " where d.type in ('customer_change', 'details') and d.body::jsonb ->> 'entity' is null and d.posted_at = now() and d.posted_by = :by"
             " and b.entity <> all(cast(:entities as text[])) group by d.customer_id, d.document_id order by d.document_id limit 1"
         ),
         {"by": by, "entities": list(entities)},
     ).first()
     if row is not None:
         raise Forbidden(
-            f"customer_change {row.ref}: expected a key for all entities that bill customer {row.customer}:"
+            f"{row.type} {row.ref}: expected a key for all entities that bill customer {row.customer}:"
             f" this one is not for {row.others}"
+            + ("; details with an `entity` hold on what that entity sends alone" if row.type == "details" else "")
         )
 
 
