@@ -44,8 +44,8 @@ _UPDATABLE = (
 )
 
 
-# What an auditor has no need of: keys, tokens, and what requests with keys were answered.
-_SECRET = ("api_key", "api_request", "export_login", "export_job")
+# What an auditor has no need of: keys, sessions, tokens, and what requests with keys were answered.
+_SECRET = ("api_key", "api_request", "export_login", "export_job", "page_session")
 
 
 class NotUpgraded(Refused):
@@ -283,7 +283,7 @@ def _set_privileges(connection: Connection) -> None:
             f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
             f"revoke insert on role, rule, alembic_version, row_log from {APPLICATION_ROLE}",
             f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
-            f"grant delete on open_receivable, api_request, terms_to_fold to {APPLICATION_ROLE}",
+            f"grant delete on open_receivable, api_request, page_session, terms_to_fold to {APPLICATION_ROLE}",
             f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
         )
     if _made(connection, AUDITOR_ROLE):

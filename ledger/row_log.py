@@ -28,6 +28,7 @@ NOT_LOGGED = {
     "grant_balance": "recomputed from what was granted and drawn; what was moved of it is logged beside (0048_row_log.sql)",
     "invoice_counter": "recomputed from invoices' numbers",
     "open_receivable": "recomputed from postings",
+    "page_session": "who is signed in, for hours: a row is gone once its session ends",
     "posting": "sealed with its entry",
     "role": "compared with this release's chart",
     "row_log": "sealed, row by row",

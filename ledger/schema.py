@@ -379,6 +379,15 @@ api_key = Table(
     _text("revoked_by", null=True),
 )
 
+page_session = Table(
+    "page_session",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("key_id", BigInteger, ForeignKey("api_key.key_id"), nullable=False),
+    _moment("ends_at"),
+    Index("page_session_ends", "ends_at"),
+)
+
 api_request = Table(
     "api_request",
     metadata,

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import zipfile
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -390,6 +391,40 @@ def test_a_form_of_elsewhere_is_refused(app: Flask, engine: Engine) -> None:
     page = client.get("/rules")
     assert client.post("/sign-out", data={"csrf_token": _token(page.text)}).status_code == 302
     assert client.get("/").status_code == 302
+
+
+def test_a_session_ends_wherever_its_cookie_is(app: Flask, engine: Engine) -> None:
+    client, other, elsewhere = app.test_client(), app.test_client(), app.test_client()
+    made = key(engine)
+    sign_in(client, made)
+    sign_in(other, made)
+    kept = client.get_cookie("tickmark")
+    assert kept
+    elsewhere.set_cookie("tickmark", kept.value)
+    assert elsewhere.get("/").status_code == 200
+    assert client.post("/sign-out", data={"csrf_token": _token(client.get("/rules").text)}).status_code == 302
+    assert elsewhere.get("/").status_code == 302
+    assert other.get("/").status_code == 200  # a session of its own
+    # the one before ends with the next sign-in, too
+    before = other.get_cookie("tickmark")
+    assert before
+    sign_in(other, made)
+    elsewhere.set_cookie("tickmark", before.value)
+    assert (elsewhere.get("/").status_code, other.get("/").status_code) == (302, 200)
+
+
+def test_a_session_ends_by_its_hour_and_is_cleared_away(app: Flask, engine: Engine, owner: Connection) -> None:
+    client = app.test_client()
+    made = key(engine)
+    sign_in(client, made)
+    ends = owner.scalar(text("select ends_at - now() from page_session"))
+    assert timedelta(hours=11, minutes=59) < ends <= timedelta(hours=12)
+    owner.execute(text("update page_session set ends_at = now() - interval '1 second'"))
+    owner.commit()
+    assert client.get("/").status_code == 302
+    sign_in(client, made)
+    assert owner.scalar(text("select count(*) from page_session")) == 1
+    assert client.get("/").status_code == 200
 
 
 def test_pages_of_a_key_for_one_entity_show_nothing_of_another(cli: Cli, app: Flask, engine: Engine) -> None:

@@ -90,13 +90,22 @@ def test_a_link_opens_nothing_else(cli: Cli, client: FlaskClient, app: Flask, mo
     assert "TICKMARK_SECRET_KEY = missing" in cli.refused("link", "globex", "--entity", "us")
 
 
-def test_a_link_is_in_no_log(cli: Cli, client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_link_is_in_no_log(
+    cli: Cli, client: FlaskClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cli.post(*parties())
     caplog.set_level("INFO", logger="tickmark.requests")
     path = _path(cli)
     assert client.get(path).status_code == 200
     assert '"path": "/mine/..."' in caplog.text
-    assert path not in caplog.text
+    for wrong in (f"/x{path}", f"{path}/", f"{path}/elsewhere", path.replace("/mine", "/MINE")):  # there is no such page
+        assert client.get(wrong).status_code in (301, 308, 404)
+    assert client.post(path).status_code == 405
+    # nor where the server fails
+    monkeypatch.setattr(mine, "_month", None)
+    assert client.get(path).status_code == 500
+    assert "GET '/mine/...' failed" in caplog.text
+    assert path.removeprefix("/mine/") not in caplog.text
 
 
 def test_a_link_ends_on_its_day(cli: Cli, client: FlaskClient, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

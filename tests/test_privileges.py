@@ -22,8 +22,8 @@ _MAY_UPDATE = {
     "grant_balance", "usage_meter", "closed_books", "customer", "invoice_counter", "daily_total", "open_receivable", "export_login", "api_key",
     "api_request", "export_job", "personal_fields", "posted_file",
 }  # fmt: skip
-_MAY_DELETE = {"open_receivable", "api_request", "terms_to_fold"}
-_SECRET = {"api_key", "api_request", "export_login", "export_job"}
+_MAY_DELETE = {"open_receivable", "api_request", "page_session", "terms_to_fold"}
+_SECRET = {"api_key", "api_request", "export_login", "export_job", "page_session"}
 TABLES = sorted(metadata.tables)
 
 

@@ -1,6 +1,7 @@
 """Who may use the API and the pages: keys of persons and systems, each with a role, the entities it is for, and a last day.
 
-A key is shown once, when it is made: kept is the SHA-256 of its 256 random bits, which nobody can try through.
+A key is shown once, when it is made: kept is the SHA-256 of its 256 random bits, which nobody can try through. So it is of a session,
+which the pages exchange a key for.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ledger.reports import Column, Report
 # Each may do what those before it may: see everything; post documents; close, recognise, seal and export; make keys.
 ROLES = ("viewer", "operator", "controller", "admin")
 DAYS = 365  # how long a key holds where nothing else is said
+SESSION_SECONDS = 12 * 3600
 _KEY = re.compile(r"tm_(\d{1,18})_([A-Za-z0-9_-]{43})")
 
 
@@ -86,10 +88,33 @@ def find(connection: Connection, key: str) -> Who | None:
     return _holding(row)
 
 
-def still(connection: Connection, key_id: int) -> Who | None:
-    """Who signed in by a key, as long as the key holds."""
-    row = _row(connection, key_id)
+def begin_session(connection: Connection, key_id: int) -> str:
+    """Begin a session of a key, and return what its cookie is to hold; those that have ended since are cleared away."""
+    connection.execute(text("delete from page_session where ends_at < now()"))
+    session = secrets.token_urlsafe(32)
+    connection.execute(
+        text(
+            "insert into page_session (hash, key_id, ends_at) values (:hash, :key, now() + make_interval(secs => :seconds))"
+        ),
+        {"hash": _hash(session), "key": key_id, "seconds": SESSION_SECONDS},
+    )
+    return session
+
+
+def in_session(connection: Connection, session: str) -> Who | None:
+    """Who signed in, as long as neither the session nor the key has ended."""
+    row = connection.execute(
+        text(
+            "select k.* from page_session s join api_key k using (key_id) where s.hash = :hash and s.ends_at >= now()"
+        ),
+        {"hash": _hash(session)},
+    ).first()
     return None if row is None else _holding(row)
+
+
+def end_session(connection: Connection, session: str) -> None:
+    """End a session, whoever has its cookie."""
+    connection.execute(text("delete from page_session where hash = :hash"), {"hash": _hash(session)})
 
 
 def _row(connection: Connection, key_id: int) -> Any:

@@ -1,6 +1,7 @@
 """What stands before every request: a number for the log, who asks, whether they may, and not too often.
 
-The API takes keys as `Authorization: Bearer tm_...`; the pages take a session that a key was exchanged for, which ends with the key.
+The API takes keys as `Authorization: Bearer tm_...`; the pages take a session that a key was exchanged for, which ends
+with the key, by signing out, and after twelve hours.
 A session can't be used on the API, so nothing of elsewhere can make a browser post to it.
 """
 
@@ -29,7 +30,6 @@ from ledger.reports import Filters
 from web import access
 from web.access import Who
 
-SESSION_SECONDS = 12 * 3600
 LIMIT = "600/minute"
 SIGN_IN_LIMIT = "10/minute"
 TOO_MANY = 429
@@ -40,6 +40,7 @@ PUBLIC = {
 # These read their bodies a document at a time, and say of each what is wrong.
 _DOCUMENTS = frozenset({"/v1/documents", "/v1/drafts"})
 _PERHAPS_NO_TEXT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
+_LINK = re.compile(r"/mine/.*", re.IGNORECASE | re.DOTALL)
 log = logging.getLogger("tickmark.requests")
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -80,7 +81,7 @@ def install(app: Flask, engine: Engine, open_as: str | None) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_NAME="tickmark",
-        PERMANENT_SESSION_LIFETIME=SESSION_SECONDS,
+        PERMANENT_SESSION_LIFETIME=access.SESSION_SECONDS,
     )
 
     @app.before_request
@@ -179,11 +180,11 @@ def _by_key(engine: Engine) -> Who | None:
 
 
 def _by_session(engine: Engine) -> Who | None:
-    key_id = session.get("key")
-    if not isinstance(key_id, int):
+    given = session.get("id")
+    if not isinstance(given, str):
         return None
     with engine.connect() as connection:
-        return access.still(connection, key_id)
+        return access.in_session(connection, given)
 
 
 def _after(response: Response) -> Response:
@@ -192,18 +193,21 @@ def _after(response: Response) -> Response:
         response.headers.pop("Retry-After", None)
     seconds = time.perf_counter() - g.get("begun", time.perf_counter())
     asked = g.get("who")
-    # a signed link opens what it names: it is no more for a log than a key
-    path = "/mine/..." if (request.endpoint or "").startswith("mine.") else request.path
     log.info(
         json.dumps(
             {
-                "request": g.get("request_id", ""), "method": request.method, "path": path, "status": response.status_code,
+                "request": g.get("request_id", ""), "method": request.method, "path": logged_path(), "status": response.status_code,
                 "ms": round(seconds * 1000, 1), "who": asked.name if isinstance(asked, Who) else None,
             },
             ensure_ascii=False,
         )
     )  # fmt: skip
     return response
+
+
+def logged_path() -> str:
+    """The path of a request as a log has it: a signed link opens what it names, so it is no more for a log than a key."""
+    return _LINK.sub("/mine/...", request.path)
 
 
 def limited(filters: Filters) -> Filters:

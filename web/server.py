@@ -100,7 +100,7 @@ def _failed(error: Exception) -> Response | tuple[str, int]:
         return pages.http_error(error)
     if isinstance(error, HTTPException):
         return api.problem_response(error.code or 500, error.description or error.name)
-    current_app.logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    current_app.logger.error("%s %r failed", request.method, guard.logged_path(), exc_info=error)
     if request.path.startswith("/v1"):
         return api.problem_response(500, "The server failed; its log says why. Nothing was posted.")
     return pages.http_error(InternalServerError("The server failed; its log says why."))

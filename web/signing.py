@@ -33,27 +33,37 @@ def _within(address: str) -> str:
 @blueprint.route("/sign-in", methods=["GET", "POST"])
 @guard.limiter.limit(guard.SIGN_IN_LIMIT, methods=["POST"])
 def sign_in() -> str | Response | tuple[str, int]:
-    """Exchange a key for a session, which ends with the key."""
+    """Exchange a key for a session, which ends with the key; the one before ends."""
     form = SignIn(next=request.args.get("next", ""))
     if not form.validate_on_submit():
         status = 400 if request.method == "POST" else 200
         wrong = "The page was open for too long. Try again." if status == 400 else ""
         return render_template("sign_in.html", form=form, wrong=wrong), status
-    with engine().connect() as connection:
+    with engine().begin() as connection:
         found = access.find(connection, (form.key.data or "").strip())
-    if found is None:
-        return render_template("sign_in.html", form=form, wrong="This is no key that holds."), 401
-    session.clear()
+        if found is None:
+            return render_template("sign_in.html", form=form, wrong="This is no key that holds."), 401
+        begun = access.begin_session(connection, found.key_id)
+    _end()
     session.permanent = True
-    session["key"] = found.key_id
+    session["id"] = begun
     return redirect(_within(form.next.data or ""))
 
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
-    """End the session."""
-    session.clear()
+    """End the session, wherever its cookie is."""
+    _end()
     return redirect(url_for("signing.sign_in"))
+
+
+def _end() -> None:
+    """End the session that a request came with, if it came with one."""
+    given = session.get("id")
+    session.clear()
+    if isinstance(given, str):
+        with engine().begin() as connection:
+            access.end_session(connection, given)
 
 
 sign_out.needs = "viewer"  # type: ignore[attr-defined] # whoever is in may go
