@@ -20,6 +20,7 @@ from ledger import currencies, documents
 from ledger.books import HOUSE, HOUSE_REF, Books, Source
 from ledger.dates import LAST_DAY
 from ledger.errors import Refused, UnknownReference
+from ledger.letters import look_alike, unseen
 from ledger.money import to_minor, to_text
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets
@@ -41,8 +42,9 @@ def require_second(books: Books, approved_by: str, entity: str) -> None:
     """Raise Refused where a document's approver is who posts it, or where keys are used, nobody who may approve for an entity."""
     if not identity(approved_by):
         raise Refused("approved_by", approved_by, "expected a name")
-    if identity(approved_by) == identity(books.posted_by):
-        raise Refused("approved_by", approved_by, f"expected somebody else than who posts it, {books.posted_by}")
+    _require_other(approved_by, books.posted_by, "who posts it, ")
+    if hidden := unseen(approved_by):
+        raise Refused("approved_by", approved_by, f"expected a name of letters that can be seen: not {hidden}")
     rows = books.connection.execute(text("select name, role, entities, revoked_at, expires_on from api_key")).all()
     if not rows:
         return
@@ -60,6 +62,15 @@ def require_second(books: Books, approved_by: str, entity: str) -> None:
         raise Refused(
             "approved_by", approved_by, f"expected the name of a {' or '.join(APPROVING)} of {entity}: {found}"
         )
+
+
+def _require_other(approved_by: str, other: str, what: str) -> None:
+    """Raise Refused for an approver who is somebody, or whose name can be taken for theirs."""
+    expected = f"expected somebody else than {what}{other}"
+    if identity(approved_by) == identity(other):
+        raise Refused("approved_by", approved_by, expected)
+    if look_alike(approved_by, other):
+        raise Refused("approved_by", approved_by, f"{expected}: the two names look alike")
 
 
 def approve(
@@ -310,8 +321,7 @@ def post_approval_rule(wallets: Wallets, doc: documents.ApprovalRule, _document_
     books.entity(doc.entity)
     to_minor(doc.limit, doc.currency, "limit")
     require_second(books, doc.approved_by, doc.entity)
-    if identity(doc.approved_by) == identity(doc.source):
-        raise Refused("approved_by", doc.approved_by, "expected somebody else than the source it is a rule for")
+    _require_other(doc.approved_by, doc.source, "the source it is a rule for, ")
     return HOUSE
 
 

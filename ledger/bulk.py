@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter
 from ledger.dates import days
 from ledger.documents import Model, Usage
 from ledger.errors import Refused
+from ledger.letters import expected_of_id
 from ledger.reading import LINE_BYTES_MAX
 
 # Whose usage of what: customer, entity, currency, product.
@@ -96,6 +97,8 @@ def _read(line: bytes) -> Row | None:
         party = _party(fields["customer"], fields["entity"], fields["currency"], fields["product"])
         ref, quantity = fields["id"], fields["quantity"]
         _id(ref)
+        if expected_of_id(ref):  # told the long way, or in the books already
+            return None
         _quantity(quantity)
         price, price_places = _price(fields["unit_price"])
         number, places = _unscaled(quantity)

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeGuard
 from sqlalchemy import Connection
 
 from ledger import documents
+from ledger.letters import expected_of_id
 from ledger.money import exponent
 from ledger.rulebook import RULES
 from ledger.wallets import FUNDING_RULES
@@ -47,7 +48,8 @@ def could_be_plain(docs: Sequence[documents.Document | None]) -> TypeGuard[Seque
 
 
 def _is_plain(doc: documents.Usage) -> bool:
-    return doc.supersedes is None and doc.amount is None and doc.reference is None and not doc.external
+    of_nothing_else = doc.supersedes is None and doc.amount is None and doc.reference is None and not doc.external
+    return of_nothing_else and expected_of_id(doc.id) is None
 
 
 def parameters(

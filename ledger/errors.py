@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ledger.letters import shown
+
 VALUE_LENGTH_MAX = 200  # as long as an id may be
 
 
 def shortened(value: str, most: int = 80) -> str:
-    """A value as a message names it: no longer than can be read, and of letters that can be written."""
-    value = value if len(value) <= most else value[: most - 3] + "..."
-    return value if value.isprintable() else value.encode("utf-8", "replace").decode()
+    """A value as a message names it: no longer than can be read, and what can't be seen of it by its code, such as U+200B."""
+    return shown(value if len(value) <= most else value[: most - 3] + "...")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ledger import (
     documents,
     draws,
     goodwill,
+    ids,
     issuing,
     journal,
     manual,
@@ -47,6 +48,7 @@ from ledger.books import HOUSE_REF, Books, Plainly
 from ledger.breakage import tell_again
 from ledger.documents import Document
 from ledger.errors import (
+    VALUE_LENGTH_MAX,
     ConflictingDocument,
     InvalidDocument,
     Problem,
@@ -454,6 +456,7 @@ class _Intake:
         try:
             if before is not None:
                 raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
+            ids.require_plain(self.books.connection, doc, item.raw)
             references.require_own(doc, self.external)
             if self.refuse_late:
                 require_open(self.books, doc)
@@ -516,7 +519,7 @@ class _Intake:
     def _refuse(self, item: _Item) -> None:
         self.outcome.refused += 1
         if len(self.refused) < _REFUSED_REMEMBERED:
-            self.refused.setdefault((item.type, item.ref), item.line)
+            self.refused.setdefault((item.type, shortened(item.ref, VALUE_LENGTH_MAX)), item.line)
         for problem in item.problems:
             self.report(problem, item.raw)
 

@@ -26,7 +26,7 @@ ROLES = access.ROLES
 NEEDS = {
     ("POST", "/v1/documents"): "operator",
     ("POST", "/v1/drafts"): "operator",
-    ("POST", "/v1/periods/<string:entity>"): "controller",
+    ("POST", "/v1/periods/<ref:entity>"): "controller",
     ("POST", "/v1/recognitions"): "controller",
     ("POST", "/v1/seals"): "controller",
     ("POST", "/v1/exports"): "controller",

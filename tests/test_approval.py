@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from revrec.intake import TYPES
 from tests.conftest import Cli
 from tests.samples import credit_note, invoice, one_time, parties, payment
 from tests.serving import MakeApp
@@ -80,6 +81,44 @@ def test_who_posts_has_not_approved(cli: Cli, connection: Connection, kind: str,
     _books(cli)
     told = _refused(cli, connection, NEXT[kind] | {"approved_by": name})
     assert "expected somebody else than who posts it, tester" in told
+
+
+# One of every document that names an approver.
+APPROVED: dict[str, Document] = NEXT | {
+    "approval_policy": policy("n"), "approval_rule": rule(id="n", source="importer"),
+}  # fmt: skip
+
+
+def test_every_document_with_an_approver_is_among_them() -> None:
+    assert {kind for kind, of in TYPES.items() if "approved_by" in of.model.model_fields} == set(APPROVED)
+
+
+@pytest.mark.parametrize("kind", APPROVED)
+def test_an_approver_is_somebody_else_who_can_be_seen_in_every_document(
+    cli: Cli, connection: Connection, kind: str
+) -> None:
+    _books(cli)
+    # of Cyrillic and Greek letters, a mathematical one, and one that can't be seen beside
+    for name in ("t\u0435ster", "\u03a4ester", "te\u0455t\u0435r", "\U0001d42dester", "TESTER", "t\u0435\u200bster"):
+        told = _refused(cli, connection, APPROVED[kind] | {"approved_by": name})
+        assert f"{kind} n: approved_by = " in told
+        assert "expected somebody else than who posts it, tester" in told
+    for name, said in (
+        ("b\u200bo", "U+200B ZERO WIDTH SPACE"),
+        ("bo\u00a0lee", "U+00A0 NO-BREAK SPACE"),
+        ("bo\n", "U+000A"),
+    ):
+        told = _refused(cli, connection, APPROVED[kind] | {"approved_by": name})
+        assert f"expected a name of letters that can be seen: not {said}\n" in told
+    cli.post(APPROVED[kind] | {"approved_by": "Ж. Тестер"})  # of the same name in another script
+    assert "all" in cli.ok("verify")
+
+
+def test_a_rule_is_approved_by_somebody_else_than_its_source(cli: Cli, connection: Connection) -> None:
+    _books(cli)
+    for source, name in (("clerk1", "clerkl"), ("importer", "imp\u043ert\u0435r"), ("Modern", "Modem")):
+        told = _refused(cli, connection, rule(source=source, approved_by=name))
+        assert f"expected somebody else than the source it is a rule for, {source}: the two names look alike" in told
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u200b"])

@@ -98,7 +98,8 @@ def test_a_link_is_in_no_log(
     path = _path(cli)
     assert client.get(path).status_code == 200
     assert '"path": "/mine/..."' in caplog.text
-    for wrong in (f"/x{path}", f"{path}/", f"{path}/elsewhere", path.replace("/mine", "/MINE")):  # there is no such page
+    # there is no such page
+    for wrong in (f"/x{path}", f"{path}/", f"{path}/elsewhere", path.replace("/mine", "/MINE")):
         assert client.get(wrong).status_code in (301, 308, 404)
     assert client.post(path).status_code == 405
     # nor where the server fails

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.errors import Refused, UnknownReference
+from ledger.letters import unseen
 from ledger.reports import Column, Report
 
 # Each may do what those before it may: see everything; post documents; close, recognise, seal and export; make keys.
@@ -51,6 +52,8 @@ def create(
     """Make a key, and return it: it can't be shown again. Raises Refused for a name, role, entity or day that is none."""
     if not name.strip() or len(name) > 100:
         raise Refused("name", name, "expected the name of a person or a system, of at most 100 characters")
+    if hidden := unseen(name.strip()):
+        raise Refused("name", name, f"expected a name of letters that can be seen: not {hidden}")
     if role not in ROLES:
         raise Refused("role", role, f"expected one of {', '.join(ROLES)}")
     last = expires_on or datetime.now(UTC).date() + timedelta(days=DAYS)

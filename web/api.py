@@ -365,7 +365,7 @@ class Entry(MethodView):
         return entries.entry_json(found)
 
 
-@blueprint.route("/trace/<path:ref>")
+@blueprint.route("/trace/<ref:ref>")
 class Traces(MethodView):
     """Where things come from and what they led to."""
 
@@ -378,7 +378,7 @@ class Traces(MethodView):
             return require_trace(connection, found, ref, who().entities).as_json()
 
 
-@blueprint.route("/invoices/<path:ref>")
+@blueprint.route("/invoices/<ref:ref>")
 class Invoices(MethodView):
     """Invoices as their readers see them."""
 

@@ -27,6 +27,7 @@ from web.closing import checklist as items_of
 from web.closing import close as close_month
 from web.guard import needs, require_all_entities, require_entities, who
 from web.resources import job_file as answer_file
+from web.wording import file_name
 
 blueprint = Blueprint("desk", __name__)
 
@@ -85,7 +86,7 @@ def _next(connection: Connection, first_open: date) -> date:
     return month_start(first) if first is not None else posted
 
 
-@blueprint.get("/close/<entity>/<month>")
+@blueprint.get("/close/<ref:entity>/<month>")
 def checklist(entity: str, month: str) -> str:
     """What a month waits for: each step is tried and taken back."""
     require_entities([entity])
@@ -109,7 +110,7 @@ def _shown(entity: str, month: str, said: str = "", wrong: str = "") -> str:
     )  # fmt: skip
 
 
-@blueprint.post("/close/<entity>/<month>/<step>")
+@blueprint.post("/close/<ref:entity>/<month>/<step>")
 @needs("controller")
 def run(entity: str, month: str, step: str) -> str | Response:
     """Run a step of a month's end, and show what is left."""
@@ -206,16 +207,16 @@ def job_file(number: int) -> Response:
     return answer_file(number)
 
 
-@blueprint.get("/exports/<entity>/workbook")
+@blueprint.get("/exports/<ref:entity>/workbook")
 def workbook(entity: str) -> Response:
     """The workbook, written and proven to tie for this request."""
     require_entities([entity])
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"tickmark-{entity}.xlsx"
+        path = Path(folder) / "tickmark.xlsx"
         with engine().connect() as connection:
             export_file(connection, "workbook", Filters(entity=entity), str(path))
         file = path.open("rb")  # the folder may go: what is open stays until it is sent
-    return send_file(file, as_attachment=True, download_name=path.name)
+    return send_file(file, as_attachment=True, download_name=f"tickmark-{file_name(entity)}.xlsx")
 
 
 @blueprint.get("/audit")

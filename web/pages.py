@@ -361,7 +361,7 @@ def entry(entry_id: int) -> str:
     )  # fmt: skip
 
 
-@blueprint.get("/documents/<kind>/<path:ref>")
+@blueprint.get("/documents/<kind>/<ref:ref>")
 def thing(kind: str, ref: str) -> str:
     """A document (or an obligation): what it says, its entries, what it comes from and what it led to."""
     with engine().connect() as connection:
@@ -375,7 +375,7 @@ def thing(kind: str, ref: str) -> str:
 _OF_ALL = {field: field for field in ("customer", "entity", "product", "invoice", "grant", "contract")}
 
 
-@blueprint.get("/invoices/<path:ref>")
+@blueprint.get("/invoices/<ref:ref>")
 def invoice(ref: str) -> str:
     """An invoice as its reader sees it; each line unfolds to the usage behind it."""
     with engine().connect() as connection:
@@ -414,7 +414,7 @@ def taxes() -> str:
     )
 
 
-@blueprint.get("/ledger/<entity>/<role>")
+@blueprint.get("/ledger/<ref:entity>/<role>")
 def ledger_account(entity: str, role: str) -> str:
     """A general-ledger account: its sub-ledger accounts with their balances, which sum to it."""
     if role not in ROLES:

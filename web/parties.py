@@ -81,7 +81,7 @@ def customers() -> str:
     return render_template("customers.html", rows=listed, more=max(refs) if len(refs) == CUSTOMERS_A_PAGE else None)
 
 
-@blueprint.get("/customers/<path:ref>")
+@blueprint.get("/customers/<ref:ref>")
 def customer(ref: str) -> str:
     """A customer: what it owes, its credits and how long they last, its statement, invoices and contracts."""
     filters = _scoped(Filters(customer=ref))
@@ -184,7 +184,7 @@ def _burn(wallet: Any, forecast: Any) -> list[dict[str, Any]]:
     return [row | {"granted": granted.get(row["currency"], 0)} for row in forecast]
 
 
-@blueprint.get("/contracts/<path:ref>")
+@blueprint.get("/contracts/<ref:ref>")
 def contract(ref: str) -> str:
     """A contract: its versions side by side, how its price was allocated, and when it is earned."""
     with engine().connect() as connection:

@@ -24,7 +24,7 @@ from ledger.reports import AGING_BUCKETS, Filters, ar_aging, wallet
 from ledger.statements import statement
 from ledger.trace import names_of
 from web.scope import ENTITY_OF
-from web.wording import day, money
+from web.wording import day, file_name, money
 
 # What a supply under reverse charge has to say: Directive 2006/112/EC, article 226 (11a).
 REVERSE_CHARGE = "Reverse charge: the recipient of the supply is liable for the tax."
@@ -42,8 +42,7 @@ class Sheet:
     @property
     def file(self) -> str:
         """A name for a file of it."""
-        kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in self.title)
-        return "-".join(part for part in kept.split("-") if part).lower() or "document"
+        return file_name(self.title) or "document"
 
     def pdf(self) -> bytes:
         """As PDF. Raises Refused where WeasyPrint is not installed."""

@@ -221,7 +221,7 @@ class CloseSchema(Schema):
     reason = fields.String(load_default="")
 
 
-@blueprint.route("/periods/<string:entity>")
+@blueprint.route("/periods/<ref:entity>")
 class Periods(MethodView):
     """Months of an entity's books."""
 
@@ -269,7 +269,7 @@ def _period(connection: Any, entity: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@blueprint.route("/periods/<string:entity>/<string:month>/checklist")
+@blueprint.route("/periods/<ref:entity>/<string:month>/checklist")
 class Checklist(MethodView):
     """What a month waits for."""
 
@@ -480,7 +480,7 @@ class SheetQuerySchema(Schema):
     as_of = fields.Date(load_default=None)
 
 
-@blueprint.route("/print/<string:kind>/<path:ref>")
+@blueprint.route("/print/<string:kind>/<ref:ref>")
 class Print(MethodView):
     """Invoices, credit notes and statements as they are sent."""
 

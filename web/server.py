@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from ledger.errors import Refused
-from web import api, desk, evidence, guard, jobs, mine, ops, pages, parties, resources, sheets, shown, signing
+from web import api, desk, evidence, guard, jobs, mine, ops, pages, parties, resources, routing, sheets, shown, signing
 
 # Nothing is loaded from elsewhere, no script runs but our own files, nobody frames it.
 HEADERS = {
@@ -51,6 +51,7 @@ def make_app(
         SESSION_COOKIE_SECURE=https,
         PREFERRED_URL_SCHEME="https" if https else "http",
     )
+    routing.install(app)
     guard.install(app, engine, open_as)
     ops.install(app)
     csrf = CSRFProtect(app)

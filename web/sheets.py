@@ -54,7 +54,7 @@ def sheet_answer(
     return Response(sheet.html, mimetype="text/html", headers={"Content-Security-Policy": _policy()})
 
 
-@blueprint.get("/print/<kind>/<path:ref>")
+@blueprint.get("/print/<kind>/<ref:ref>")
 def sheet(kind: str, ref: str) -> Response:
     """A document as it is sent."""
     asked = request.args

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, request, send_file
 
 from ledger.errors import Refused
 from web.guard import needs
+from web.wording import file_name
 
 blueprint = Blueprint("shown", __name__)
 
@@ -29,8 +30,7 @@ def workbook() -> Response:
         raise Refused("rows", "a large table", f"expected at most {BYTES_MAX:,} characters")
     name = request.form.get("name", "")[:100] or "table"
     content = _written(_rows(raw), name)
-    kept = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-") or "table"
-    return send_file(io.BytesIO(content), as_attachment=True, download_name=f"{kept}.xlsx")
+    return send_file(io.BytesIO(content), as_attachment=True, download_name=f"{file_name(name) or 'table'}.xlsx")
 
 
 def _rows(raw: str) -> list[list[str]]:
