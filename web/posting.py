@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from tempfile import SpooledTemporaryFile
 from typing import IO
 
 import psycopg
@@ -22,6 +25,7 @@ _PASSING = (
     psycopg.errors.UniqueViolation,
 )
 _LINE_BYTES_READ = 1_100_000
+_REFUSALS_IN_MEMORY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,10 @@ def post_part(
                 lines = _Counted(islice(_lines(stream), most))
                 outcome, kept = _post_once(engine, lines, types, posted_by, told, how, progress, first_line, beside)
     except (psycopg.Error, DBAPIError) as error:
-        raise _refused_by_database(error) from error
+        refused = _refused_by_database(error)
+        told.tell()
+        raise refused from error
+    told.tell()
     return outcome, kept
 
 
@@ -129,27 +136,27 @@ class _Counted:
 
 
 class _Told:
-    """A report of each line once, however many attempts it takes: a later one may refuse a line before those already told."""
+    """What an attempt refuses, told once nothing is tried again: another attempt may refuse other lines, or none."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._lines = bytearray()  # a bit each: all of a long file may be refused
-        self._telling = -1
+        # all of a long file may be refused
+        self._kept = SpooledTemporaryFile(max_size=_REFUSALS_IN_MEMORY)  # noqa: SIM115 - closed once it is told
 
     def begin(self) -> None:
-        """Begin another attempt."""
-        self._telling = -1
+        """Begin another attempt: what the one before refused does not hold any more."""
+        self._kept.seek(0)
+        self._kept.truncate()
 
     def __call__(self, problem: Problem, raw: bytes) -> None:
-        line = problem.line or 0
-        place, bit = line >> 3, 1 << (line & 7)
-        self._lines.extend(bytes(max(place + 1 - len(self._lines), 0)))
-        if line != self._telling:  # several things may be wrong with it, one after the other
-            if self._lines[place] & bit:
-                return
-            self._telling = line
-            self._lines[place] |= bit
-        self._report(problem, raw)
+        pickle.dump((problem, raw), self._kept)
+
+    def tell(self) -> None:
+        """Tell what the last attempt refused."""
+        self._kept.seek(0)
+        with self._kept, suppress(EOFError):
+            while True:
+                self._report(*pickle.load(self._kept))  # noqa: S301 - written above
 
 
 def _post_once(
