@@ -14,10 +14,10 @@ from typing import TypeVar, cast
 
 from sqlalchemy import Connection, text
 
-from adapters import kept, objects, selection, workbook
+from adapters import kept, objects, pieces, selection, workbook
 from adapters import mapping as mappings
 from adapters.forms import Refusals
-from adapters.mapping import Detail, Mapping
+from adapters.mapping import Detail, Mapping, Place
 from adapters.selection import Part
 from adapters.targets import (
     audit,
@@ -111,7 +111,7 @@ def export_file(
     path = _place(output or kind.file)
     with _proven(connection, kind, [Part(filters)], mapping, path, how.progress) as done:
         pass
-    return Exported(path, done.summary)
+    return Exported(done.place, done.summary)
 
 
 def export_new(
@@ -136,9 +136,9 @@ def export_new(
     parts = [month.part(filters, through) for month in months]
     with _proven(connection, kind, parts, mapping, path, how.progress) as done:
         items = kind.objects.items(path.with_name(f".{path.name}.part")) if kind.objects else ()
-        export_id = kept.keep(connection, mapping, months, through, done.count, done.totals, path.name, by, items)
+        export_id = kept.keep(connection, mapping, months, through, done.count, done.totals, done.place.name, by, items)
         connection.commit()
-    return Exported(path, f"export {export_id}, {done.summary}")
+    return Exported(done.place, f"export {export_id}, {done.summary}")
 
 
 def export_again(connection: Connection, target: str, export_id: int, output: str | None, how: How) -> Exported:
@@ -160,7 +160,7 @@ def export_again(connection: Connection, target: str, export_id: int, output: st
     parts = [replace(month.part(filters, was.through), **named) for month in was.months]
     with _proven(connection, kind, parts, mapping, path) as done:
         _compare(path, {name: Decimal(net) for name, net in json.loads(was.totals).items()}, done.totals)
-    return Exported(path, f"export {export_id} again, {done.summary}")
+    return Exported(done.place, f"export {export_id} again, {done.summary}")
 
 
 def export_status(connection: Connection, target: str, filters: Filters) -> Report:
@@ -173,16 +173,18 @@ def export_status(connection: Connection, target: str, filters: Filters) -> Repo
 
 @dataclass(slots=True)
 class _Done:
-    """A file as written and read back."""
+    """A file as written and read back, or several, and where they go."""
 
     count: int
     totals: dict[str, Decimal]
     what: str
+    place: Path
+    files: int
 
     @property
     def summary(self) -> str:
         """How much of what."""
-        return f"{self.count:,} {self.what}"
+        return f"{self.count:,} {self.what}" + (f" in {self.files:,} files" if self.files > 1 else "")
 
 
 @contextmanager
@@ -194,9 +196,13 @@ def _proven(
     path: Path,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[_Done]:
-    """Write a file beside its place and tie it out; it takes its place once the caller's block ends well."""
-    check(connection, parts, mapping)
+    """Write a file beside its place and tie it out; it takes its place once the caller's block ends well.
+
+    Where the other system takes only so much of it at once, it is several files in a folder.
+    """
+    check(connection, kind, parts, mapping)
     unproven = path.with_name(f".{path.name}.part")
+    beside = TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent)
     try:
         count = _write(connection, kind, parts, mapping, unproven, progress)
         if not count:
@@ -204,10 +210,34 @@ def _proven(
         read_back = kind.objects.totals if kind.objects is not None and mapping.makes_customers else kind.totals
         totals = read_back(unproven, mapping, to_decimal(1, periods.currency(connection, mapping.entity)))
         _compare(path, expected_totals(connection, kind, parts, mapping), totals)
-        yield _Done(count, totals, _what(kind, mapping))
-        unproven.replace(path)
+        made = _in_pieces(kind, mapping, unproven, path, Path(beside.name), totals)
+        place = pieces.folder_of(path) if made else path
+        yield _Done(count, totals, _what(kind, mapping), place, max(len(made), 1))
+        pieces.put(unproven, made, path) if kind.most else unproven.replace(path)
     finally:
+        beside.cleanup()
         unproven.unlink(missing_ok=True)
+
+
+def _in_pieces(
+    kind: Target, mapping: Mapping, whole: Path, path: Path, folder: Path, totals: MappingOf[str, Decimal]
+) -> list[Path]:
+    """The files that a system takes a table in, where it would not take it in one: each balances, and all come to the whole."""
+    if kind.most is None:
+        return []
+    place = pieces.folder_of(path)
+    if place.exists() and not place.is_dir():
+        raise Refused("output", str(path), f"expected a place beside which there is no file {place.name}")
+    made = pieces.write(whole, kind.most, place.name, folder)
+    sums: dict[str, Decimal] = {}
+    for file in made:
+        found = kind.totals(file, mapping, Decimal(0))
+        _compare(file, {"in all": Decimal(0)}, {"in all": sum(found.values(), Decimal(0))})
+        for account, amount in found.items():
+            sums[account] = sums.get(account, Decimal(0)) + amount
+    if made:
+        _compare(place, totals, sums)
+    return made
 
 
 def check_export(connection: Connection, target: str, filters: Filters, how: How = How()) -> str:
@@ -217,11 +247,14 @@ def check_export(connection: Connection, target: str, filters: Filters, how: How
     kind = TARGETS[target]
     mapping = read_mapping(connection, target, filters, how)
     parts = [Part(filters)]
-    check(connection, parts, mapping)
+    check(connection, kind, parts, mapping)
     with TemporaryDirectory() as folder:
         path = Path(folder) / kind.file
         count = _write(connection, kind, parts, mapping, path)
-    return f"{count:,} {_what(kind, mapping)} by {mapping.detail}; every account used is mapped"
+        made = pieces.write(path, kind.most, path.stem, Path(folder)) if kind.most else []
+    files = f" in {len(made):,} files" if made else ""
+    told = f"{count:,} {_what(kind, mapping)} by {mapping.detail}{files}; every account used is mapped"
+    return told + kind.unknown(mapping, _accounts(connection, parts, mapping))
 
 
 def read_mapping(connection: Connection, target: str, filters: Filters, how: How) -> Mapping:
@@ -235,11 +268,24 @@ def read_mapping(connection: Connection, target: str, filters: Filters, how: How
     return mappings.read(connection, target, filters.entity, Path(how.mapping) if how.mapping else None, defaults)
 
 
-def check(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> None:
-    """Raise Refused, with everything that is wrong, where what is exported can't be: not mapped, or of months not to be exported."""
-    problems = [*selection.unmapped(connection, parts, mapping), *_wrong_months(connection, parts, mapping)]
+def check(connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping) -> None:
+    """Raise Refused, with everything that is wrong, where what is exported can't be.
+
+    That is: not mapped, on an account that takes no journals there, or of months not to be exported.
+    """
+    problems = [
+        *selection.unmapped(connection, parts, mapping),
+        *kind.refused(mapping, _accounts(connection, parts, mapping)),
+        *_wrong_months(connection, parts, mapping),
+    ]
     if problems:
         raise ProblemList(problems)
+
+
+def _accounts(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> list[tuple[str, Place]]:
+    """The accounts there of what is exported, each with the role that goes there."""
+    places = [(what.role, mapping.place(what)) for what, *_ in selection.used(connection, parts, mapping)]
+    return list(dict.fromkeys((role, place) for role, place in places if place is not None))
 
 
 def _wrong_months(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> list[Problem]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from adapters.forms import Refusals, plain, read_table, sum_by_account
 from adapters.mapping import Mapping
+from adapters.pieces import Most
 from adapters.selection import Entry, Line
 from adapters.targets.target import Target, account_cell, either_side, write_lines
 
@@ -106,8 +107,17 @@ def _iif_totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Deci
     return sum_by_account(lines())
 
 
+# Rows, the heading among them, and bytes that an import takes.
+_IMPORTED_AT_ONCE = Most(_COLUMNS[0], 1_000, 2_000_000)
 ONLINE_CSV = Target(
-    "quickbooks.csv", "journal entries", _write_csv, _csv_totals, own="{name}", lines_max=1_000, currencies=False
+    "quickbooks.csv",
+    "journal entries",
+    _write_csv,
+    _csv_totals,
+    own="{name}",
+    lines_max=_IMPORTED_AT_ONCE.rows - 1,
+    currencies=False,
+    most=_IMPORTED_AT_ONCE,
 )
 DESKTOP = Target(
     "quickbooks.iif", "journal entries", _write_iif, _iif_totals, own="{name}", number_max=11, currencies=False

@@ -10,7 +10,9 @@ from pathlib import Path
 from adapters.forms import Refusals, plain, write_table
 from adapters.mapping import Detail, Mapping, Place
 from adapters.objects import Thing
+from adapters.pieces import Most
 from adapters.selection import NUMBER_LENGTH_MAX, Entry, Line
+from ledger.errors import Problem
 
 Write = Callable[[Path, Iterable[Entry], Mapping, Refusals], int]
 # Debit less credit by account, as a file says, in the currency of the entity, whose smallest amount is given.
@@ -50,6 +52,12 @@ class Target:
     objects: Objects | None = None
     # the columns a mapping file has to name, because nobody publishes them
     columns: tuple[str, ...] = ()
+    # where its import page takes only so much of a table at once
+    most: Most | None = None
+    # what of the accounts that are used it would not take journals on
+    refused: Callable[[Mapping, Sequence[tuple[str, Place]]], Iterator[Problem]] = lambda _mapping, _used: iter(())
+    # what of them nothing here can tell, in words; empty where all is told
+    unknown: Callable[[Mapping, Sequence[tuple[str, Place]]], str] = lambda _mapping, _used: ""
 
 
 Cells = Callable[[Entry, Line, int], list[str]]
