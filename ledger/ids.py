@@ -32,6 +32,8 @@ def _made(part: BaseModel, path: str = "") -> Iterator[tuple[str, str]]:
         value = getattr(part, name)
         if name in ("id", "component") and isinstance(value, str):
             yield f"{path}{name}", value
+        elif isinstance(value, BaseModel):
+            yield from _made(value, f"{path}{name}.")
         for index, inner in enumerate(value if isinstance(value, list) else ()):
             if isinstance(inner, BaseModel):
                 yield from _made(inner, f"{path}{name}.{index}.")

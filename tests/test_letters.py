@@ -181,6 +181,8 @@ def test_what_is_in_the_books_stays_and_can_be_named(
          contract("C", "2026-01-01", {"id": "o", "product": "seats", "start": "2026-01-01", "pattern": "milestones", "milestones": [{"id": "a\u200bb", "amount": "1.00"}]})),
         ("obligations.0.id", {"type": "contract_renewal", "id": "R", "contract": "K", "date": "2026-01-01",
                               "obligations": [{"id": "a\u200bb", "renews": "K/o", "end": "2027-01-31"}]}),
+        ("penalty.id", {"type": "contract_termination", "id": "T", "contract": "K", "date": "2026-01-15", "reason": "x",
+                        "penalty": {"id": "a\u200bb", "product": "seats", "amount": "1.00"}}),
         ("component", {"type": "estimate", "id": "E", "contract": "K", "component": "a\u200bb", "date": "2026-01-02", "amount": "1.00"}),
     ],
 )  # fmt: skip
