@@ -191,6 +191,8 @@ def test_keys_are_kept_as_hashes_and_can_only_be_revoked(cli: Cli, engine: Engin
     assert "entity = mars: expected the id of an entity in the books" in cli.refused(
         "key", "create", "n", "--role", "viewer", "--entity", "mars"
     )
+    told = cli.refused("key", "create", "Gra\u200bce", "--role", "viewer")
+    assert "name = GraU+200Bce: expected a name of letters that can be seen: not U+200B ZERO WIDTH SPACE" in told
     assert "expires = 2020-01-01: expected today or later" in cli.refused(
         "key", "create", "n", "--role", "viewer", "--expires", "2020-01-01"
     )

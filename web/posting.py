@@ -106,19 +106,20 @@ def post_part(
     `beside` keeps what is to be kept with it, told of how many lines it was. Raises Refused for what the database itself would not take.
     """
     start = stream.tell()
-    told = _Told(report)
-    try:
-        for attempt in attempts():
-            with attempt:
-                stream.seek(start)
-                told.begin()
-                lines = _Counted(islice(_lines(stream), most))
-                outcome, kept = _post_once(engine, lines, types, posted_by, told, how, progress, first_line, beside)
-    except (psycopg.Error, DBAPIError) as error:
-        refused = _refused_by_database(error)
+    with SpooledTemporaryFile(max_size=_REFUSALS_IN_MEMORY) as refusals:
+        told = _Told(report, refusals)
+        try:
+            for attempt in attempts():
+                with attempt:
+                    stream.seek(start)
+                    told.begin()
+                    lines = _Counted(islice(_lines(stream), most))
+                    outcome, kept = _post_once(engine, lines, types, posted_by, told, how, progress, first_line, beside)
+        except (psycopg.Error, DBAPIError) as error:
+            refused = _refused_by_database(error)
+            told.tell()
+            raise refused from error
         told.tell()
-        raise refused from error
-    told.tell()
     return outcome, kept
 
 
@@ -138,10 +139,9 @@ class _Counted:
 class _Told:
     """What an attempt refuses, told once nothing is tried again: another attempt may refuse other lines, or none."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, kept: IO[bytes]) -> None:
         self._report = report
-        # all of a long file may be refused
-        self._kept = SpooledTemporaryFile(max_size=_REFUSALS_IN_MEMORY)  # noqa: SIM115 - closed once it is told
+        self._kept = kept  # all of a long file may be refused
 
     def begin(self) -> None:
         """Begin another attempt: what the one before refused does not hold any more."""
@@ -154,7 +154,7 @@ class _Told:
     def tell(self) -> None:
         """Tell what the last attempt refused."""
         self._kept.seek(0)
-        with self._kept, suppress(EOFError):
+        with suppress(EOFError):
             while True:
                 self._report(*pickle.load(self._kept))  # noqa: S301 - written above
 
