@@ -46,7 +46,15 @@ def write(engine: Engine, folder: Path, by: str) -> Backup:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        _run("pg_dump", engine, "--format=custom", "--no-owner", "--no-privileges", f"--file={partial / DUMP}")
+        _run(
+            "pg_dump",
+            engine,
+            "--format=custom",
+            "--no-owner",
+            "--no-privileges",
+            "--no-unlogged-table-data",
+            f"--file={partial / DUMP}",
+        )
         with engine.connect() as connection:
             schema = database.require_schema(connection)
             entries, documents = connection.execute(

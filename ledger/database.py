@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from ledger import embedded
@@ -38,14 +40,15 @@ _UPDATABLE = (
     "export_login",
     "api_key",
     "api_request",
+    "request_count",
     "export_job",
     "personal_fields",
     "posted_file",
 )
 
 
-# What an auditor has no need of: keys, sessions, tokens, and what requests with keys were answered.
-_SECRET = ("api_key", "api_request", "export_login", "export_job", "page_session")
+# What an auditor has no need of: keys, sessions, tokens, and what requests with keys were answered, or how many there were.
+_SECRET = ("api_key", "api_request", "request_count", "export_login", "export_job", "page_session")
 
 
 class NotUpgraded(Refused):
@@ -95,6 +98,25 @@ def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
         connection.commit()
 
     return engine
+
+
+# PostgreSQL's classes of errors that are none of what was asked: of a connection, of what it has room for, of who runs it, of the system.
+_FAILURES = ("08", "53", "57P", "58")
+
+
+def failure(error: BaseException | None) -> str | None:
+    """Why the database can't be used, in a sentence, where that is what an error comes from; None for any other."""
+    while error is not None:
+        if isinstance(error, PoolTimeout):
+            return "all its connections are in use"
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) and (
+            cause.sqlstate is None or cause.sqlstate.startswith(_FAILURES)
+        ):
+            said = (cause.diag.message_primary or str(cause)).strip()
+            return " ".join(said.split()) or "it does not answer"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager
@@ -283,7 +305,8 @@ def _set_privileges(connection: Connection) -> None:
             f"grant select, insert on all tables in schema public to {APPLICATION_ROLE}",
             f"revoke insert on role, rule, alembic_version, row_log from {APPLICATION_ROLE}",
             f"grant update on {', '.join(_UPDATABLE)} to {APPLICATION_ROLE}",
-            f"grant delete on open_receivable, api_request, page_session, terms_to_fold to {APPLICATION_ROLE}",
+            "grant delete on open_receivable, api_request, request_count, page_session, terms_to_fold"
+            f" to {APPLICATION_ROLE}",
             f"grant usage on all sequences in schema public to {APPLICATION_ROLE}",
         )
     if _made(connection, AUDITOR_ROLE):

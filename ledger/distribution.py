@@ -16,6 +16,8 @@ from ledger.schema import TABLES
 _BY_ID = {"document_key": "ref", "external_key": "external_id"}
 # Found by a customer's id, and small: kept whole everywhere.
 _SHARED = {"customer"}
+# Counters of the machine that is asked: nothing reads them together with anything else.
+KEPT_HERE = {"request_count"}
 # Triggers of a statement, over all rows that it brought: a machine has only some of them.
 _NOT_ON_SHARDS = {"checked", "logged_insert", "logged_update", "logged_delete"}
 
@@ -37,7 +39,7 @@ def by_customer() -> tuple[str, ...]:
 
 def shared() -> tuple[str, ...]:
     """The tables kept whole on every machine, what is referred to first."""
-    others = {*by_customer(), *_BY_ID}
+    others = {*by_customer(), *_BY_ID, *KEPT_HERE}
     return tuple(table.name for table in TABLES if table.name not in others)
 
 

@@ -30,6 +30,7 @@ NOT_LOGGED = {
     "open_receivable": "recomputed from postings",
     "page_session": "who is signed in, for hours: a row is gone once its session ends",
     "posting": "sealed with its entry",
+    "request_count": "an unlogged table of counters of requests, which no figure stands on",
     "role": "compared with this release's chart",
     "row_log": "sealed, row by row",
     "rule": "compared with this release's rulebook",

@@ -412,6 +412,16 @@ posted_file = Table(
     _moment("posted_at", default=True),
 )
 
+request_count = Table(
+    "request_count",
+    metadata,
+    _text("name", key=True),
+    Column("hits", BigInteger, nullable=False),
+    _moment("ends_at"),
+    Index("request_count_ended", "ends_at"),
+    prefixes=["unlogged"],
+)
+
 export_login = Table(
     "export_login",
     metadata,

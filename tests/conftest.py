@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,7 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from ledger import database, embedded
 from tests.serving import MakeApp, applications
-from web import guard
+from web import limits
 from web.cli import main
 
 settings.register_profile(
@@ -175,11 +174,10 @@ def url(_databases: _Databases, _kept: None, monkeypatch: pytest.MonkeyPatch) ->
     _databases.drop(name)
 
 
-@pytest.fixture(autouse=True)
-def _no_requests_before() -> None:
-    """Requests of other tests do not count against a test's own."""
-    with suppress(AssertionError):  # before the first application is made
-        guard.limiter.reset()
+@pytest.fixture
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks at all of it asks more often than may be."""
+    monkeypatch.setattr(limits.limiter, "enabled", False)
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import waitress
 from flask import Flask
 from sqlalchemy import Engine
 
+from web.connections import create_server
 from web.server import make_app
 
 MakeApp = Callable[..., Flask]
@@ -32,7 +32,7 @@ def applications(engine: Engine) -> Iterator[MakeApp]:
 @contextmanager
 def served(app: Flask, threads: int = 2) -> Iterator[str]:
     """The address of a server of an application."""
-    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=threads)
+    server = create_server(app, "127.0.0.1", 0, threads)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"

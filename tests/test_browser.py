@@ -26,7 +26,7 @@ from sqlalchemy import Engine
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, promotion, service, usage
 from tests.serving import MakeApp, served
-from web import access, guard
+from web import access
 
 CHROME, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -107,7 +107,9 @@ class Site:
 
 
 @pytest.fixture
-def site(engine: Engine, make_books_app: MakeApp, cli: Cli, driver: webdriver.Chrome) -> Iterator[Site]:
+def site(
+    unlimited: None, engine: Engine, make_books_app: MakeApp, cli: Cli, driver: webdriver.Chrome
+) -> Iterator[Site]:
     cli.post(
         *parties(), grant("G"), promotion("P", "5.00"),
         invoice("I", "2026-01-01", prepaid("100.00"), service("365.00", "2026-01-01", "2026-12-31", line="2")),
@@ -118,11 +120,9 @@ def site(engine: Engine, make_books_app: MakeApp, cli: Cli, driver: webdriver.Ch
          "obligations": [obligation("C-1", "550.00", "2026-01-01", "2026-06-30")], "reason": "more seats"},
     )  # fmt: skip
     app = make_books_app()
-    guard.limiter.enabled = False
     with served(app, threads=4) as address:
         yield Site(address, driver, engine)
         driver.get("about:blank")
-    guard.limiter.enabled = True
 
 
 def test_a_controller_closes_the_month(site: Site) -> None:

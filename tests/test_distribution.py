@@ -58,7 +58,13 @@ def test_every_key_of_the_journal_starts_with_the_customer(connection: Connectio
 
 
 def test_every_table_is_spread_or_shared_and_none_twice() -> None:
-    tables = [*distribution.by_customer(), *distribution.shared(), "document_key", "external_key"]
+    tables = [
+        *distribution.by_customer(),
+        *distribution.shared(),
+        "document_key",
+        "external_key",
+        *distribution.KEPT_HERE,
+    ]
     assert sorted(tables) == sorted(metadata.tables)
     # what a spread table refers to is shared, or beside it by the same customer
     for name in distribution.by_customer():

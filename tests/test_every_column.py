@@ -25,6 +25,7 @@ from tests.test_kinds import KINDS, _day, _history
 NOTHING_IS_TOLD_FROM = {
     "api_request": "an answer that is kept for a day, for who asks again",
     "page_session": "who is signed in, for hours",
+    "request_count": "how often somebody asked in a minute",
     "terms_to_fold": "work that the next command does",
 }
 # What documents do not bring: keys, exports and what was sent of them.
@@ -45,6 +46,7 @@ BESIDE = """
     insert into api_request (key_id, idempotency_key, content) select key_id, 'x', sha256('x') from api_key;
     insert into posted_file (hash, lines, bytes, finished, posted_by) values (sha256('file'), 1, 10, true, 'tester');
     insert into page_session (hash, key_id, ends_at) select sha256('x'), key_id, now() from api_key;
+    insert into request_count values ('key 1', 1, now());
     insert into terms_to_fold select customer_id, subject from obligation_terms limit 1;
 """
 

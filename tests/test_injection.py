@@ -51,11 +51,9 @@ NEVER = (
 
 
 @pytest.fixture
-def app(cli: Cli, make_books_app: MakeApp) -> Flask:
+def app(unlimited: None, cli: Cli, make_books_app: MakeApp) -> Flask:
     _books(cli)
-    made = make_books_app()
-    made.config["RATELIMIT_ENABLED"] = False
-    return made
+    return make_books_app()
 
 
 def _parameters() -> list[str]:

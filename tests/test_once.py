@@ -61,12 +61,12 @@ def test_a_draw_that_comes_a_hundred_times_at_once_posts_once(cli: Cli, engine: 
     assert connection.scalar(text("select drawn_face_minor from grant_balance")) == 4000
 
 
+@pytest.mark.usefixtures("unlimited")
 def test_a_request_that_comes_a_hundred_times_at_once_is_done_once(
     cli: Cli, make_books_app: MakeApp, connection: Connection
 ) -> None:
     cli.post(*parties())
     app = make_books_app(open_as="tester")
-    app.config["RATELIMIT_ENABLED"] = False
 
     said: list[str] = []
 

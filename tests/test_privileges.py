@@ -20,10 +20,10 @@ from web.commands.shell import NOT_ALLOWED
 # What is no history: balances that verify recomputes, and what stands beside the books.
 _MAY_UPDATE = {
     "grant_balance", "usage_meter", "closed_books", "customer", "invoice_counter", "daily_total", "open_receivable", "export_login", "api_key",
-    "api_request", "export_job", "personal_fields", "posted_file",
+    "api_request", "request_count", "export_job", "personal_fields", "posted_file",
 }  # fmt: skip
-_MAY_DELETE = {"open_receivable", "api_request", "page_session", "terms_to_fold"}
-_SECRET = {"api_key", "api_request", "export_login", "export_job", "page_session"}
+_MAY_DELETE = {"open_receivable", "api_request", "request_count", "page_session", "terms_to_fold"}
+_SECRET = {"api_key", "api_request", "request_count", "export_login", "export_job", "page_session"}
 TABLES = sorted(metadata.tables)
 
 

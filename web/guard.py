@@ -19,8 +19,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, redirect, request, session, url_for
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from sqlalchemy import Engine
 from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
@@ -29,14 +27,16 @@ from ledger.errors import Refused, UnknownReference
 from ledger.reports import Filters
 from web import access
 from web.access import Who
+from web.limits import count_wrong_key, limiter
 
-LIMIT = "600/minute"
-SIGN_IN_LIMIT = "10/minute"
-TOO_MANY = 429
+# Who may come again, and is told when.
+_LATER = (429, 503)
 # What anybody may ask: whether it runs, how it looks, how to sign in, how the API is called; and what a signed link opens.
 PUBLIC = {
     "static", "ops.health", "ops.ready", "signing.sign_in", "api-docs.openapi_json", "pages.docs", "mine.page", "mine.usage",
 }  # fmt: skip
+# What says whether the server lives asks the database for nobody.
+_OF_NOBODY = frozenset({"static", "ops.health", "ops.ready"})
 # These read their bodies a document at a time, and say of each what is wrong.
 _DOCUMENTS = frozenset({"/v1/documents", "/v1/drafts"})
 _PERHAPS_NO_TEXT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
@@ -61,17 +61,6 @@ def who() -> Who:
     found = g.get("who")
     assert isinstance(found, Who), "asked behind the guard"
     return found
-
-
-def _asked_as() -> str:
-    """Whose requests are counted together: a key's, else an address's."""
-    found = g.get("who")
-    return f"key {found.key_id}" if isinstance(found, Who) else get_remote_address()
-
-
-limiter = Limiter(
-    _asked_as, default_limits=[LIMIT], storage_uri="memory://", headers_enabled=True, strategy="moving-window"
-)
 
 
 def install(app: Flask, engine: Engine, open_as: str | None) -> None:
@@ -109,7 +98,10 @@ def _session_secret() -> bytes:
 
 
 def _admit(engine: Engine, open_as: str | None) -> BaseResponse | None:
-    """Find out who asks. Raises Unauthorized or Forbidden; sends a page's reader to sign in."""
+    """Find out who asks. Raises Unauthorized, TooManyRequests or Forbidden; sends a page's reader to sign in."""
+    g.who = None
+    if request.endpoint in _OF_NOBODY:
+        return None
     on_api = request.path.startswith("/v1") or request.endpoint == "ops.metrics"
     if open_as is not None:
         _require_from_here()
@@ -175,8 +167,16 @@ def _by_key(engine: Engine) -> Who | None:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
+    return known(engine, key.strip())
+
+
+def known(engine: Engine, key: str) -> Who | None:
+    """Who a key is of, or None. Raises TooManyRequests where wrong ones came too often: one that holds is let in all the same."""
     with engine.connect() as connection:
-        return access.find(connection, key.strip())
+        found = access.find(connection, key)
+    if found is None:
+        count_wrong_key(key)
+    return found
 
 
 def _by_session(engine: Engine) -> Who | None:
@@ -189,7 +189,9 @@ def _by_session(engine: Engine) -> Who | None:
 
 def _after(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
-    if response.status_code != TOO_MANY:  # the limiter says it of every answer; who is refused otherwise need not wait
+    if (
+        response.status_code not in _LATER
+    ):  # the limiter says it of every answer; who is refused otherwise need not wait
         response.headers.pop("Retry-After", None)
     seconds = time.perf_counter() - g.get("begun", time.perf_counter())
     asked = g.get("who")

@@ -28,6 +28,7 @@ from ledger.money import grouped, round_minor, to_decimal
 from ledger.reports import Filters, last_day, wallet
 from web.api import engine
 from web.charts import Series, chart
+from web.limits import count_link
 
 blueprint = Blueprint("mine", __name__, url_prefix="/mine")
 
@@ -57,13 +58,14 @@ def link(connection: Connection, customer: str, entity: str, last: date) -> str:
 
 
 def _opened(token: str) -> tuple[str, str]:
-    """The customer and the entity of a link. Raises NotFound for one that is not, or not any longer."""
+    """The customer and the entity of a link. Raises NotFound for one that is not, or not any longer, TooManyRequests for too many looks."""
     try:
         customer, entity, last = _signer().loads(token)
     except (BadSignature, Refused, ValueError, TypeError):
         raise NotFound("This link is not valid. Ask whoever sent it for a new one.") from None
     if date.fromisoformat(last) < datetime.now(UTC).date():
         raise NotFound(f"This link was valid until {last}. Ask whoever sent it for a new one.")
+    count_link(token)
     return customer, entity
 
 

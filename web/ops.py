@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ledger import database
 from ledger.errors import Refused
 from web.api import engine
-from web.guard import limiter
+from web.limits import limiter
 
 blueprint = Blueprint("ops", __name__)
 

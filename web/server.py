@@ -5,14 +5,30 @@ from __future__ import annotations
 import logging
 
 import click
-import waitress
 from flask import Flask, Response, current_app, request
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import Engine
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
+from ledger import database
 from ledger.errors import Refused
-from web import api, desk, evidence, guard, jobs, mine, ops, pages, parties, resources, routing, sheets, shown, signing
+from web import (
+    api,
+    connections,
+    desk,
+    evidence,
+    guard,
+    jobs,
+    mine,
+    ops,
+    pages,
+    parties,
+    resources,
+    routing,
+    sheets,
+    shown,
+    signing,
+)
 
 # Nothing is loaded from elsewhere, no script runs but our own files, nobody frames it.
 HEADERS = {
@@ -26,6 +42,8 @@ HEADERS = {
 }
 # How long a month's close, and the like, waits for who posts: seconds.
 _PATIENCE = 60
+RETRY_SECONDS = 5
+THREADS = 8
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -76,6 +94,8 @@ def make_app(
         app.register_blueprint(blueprint)
     app.register_error_handler(api.DocumentsRefused, api.documents_refused)
     app.register_error_handler(Refused, _refused)
+    app.extensions["tickmark.problems"] = described.handle_http_exception
+    app.register_error_handler(HTTPException, _told)
     app.register_error_handler(Exception, _failed)
     app.after_request(_headers)
     return app
@@ -95,16 +115,29 @@ def _refused(error: Refused) -> Response | tuple[str, int]:
     return api.refused(error) if request.path.startswith("/v1") else pages.refused(error)
 
 
-def _failed(error: Exception) -> Response | tuple[str, int]:
-    """Anything else: the log has the trace, the answer has none."""
-    if isinstance(error, HTTPException) and not (request.path.startswith("/v1") or request.endpoint == "ops.metrics"):
-        return pages.http_error(error)
-    if isinstance(error, HTTPException):
-        return api.problem_response(error.code or 500, error.description or error.name)
-    current_app.logger.error("%s %r failed", request.method, guard.logged_path(), exc_info=error)
-    if request.path.startswith("/v1"):
-        return api.problem_response(500, "The server failed; its log says why. Nothing was posted.")
-    return pages.http_error(InternalServerError("The server failed; its log says why."))
+def _failed(error: Exception) -> Response:
+    """Anything else: the log has the trace, the answer has none. Of a database that does not answer there is nothing to trace."""
+    failed = database.failure(error)
+    path = guard.logged_path()
+    if failed is not None:
+        current_app.logger.error("%s %r: %s", request.method, path, failed)
+        return _told(ServiceUnavailable(f"The database can't be used just now: {failed}", retry_after=RETRY_SECONDS))
+    current_app.logger.error("%s %r failed", request.method, path, exc_info=error)
+    nothing = " Nothing was posted." if request.path.startswith("/v1") else ""
+    return _told(InternalServerError(f"The server failed; its log says why.{nothing}"))
+
+
+def _told(error: HTTPException) -> Response:
+    """An HTTP error as a problem or as a page, with when to come again."""
+    if request.path.startswith("/v1") or request.endpoint == "ops.metrics":
+        problem: Response = current_app.extensions["tickmark.problems"](error)
+        response = problem
+    else:
+        response = current_app.make_response(pages.http_error(error))
+    again = getattr(error, "retry_after", None)
+    if again is not None:
+        response.headers["Retry-After"] = str(again)
+    return response
 
 
 def _log_requests() -> None:
@@ -129,7 +162,7 @@ def run_server(
     _log_requests()
     app = make_app(engine, hosts=(*LOCAL_HOSTS, host, *names), open_as=open_as, https=https)
     try:
-        server = waitress.create_server(app, host=host, port=port, threads=8, ident=None)
+        server = connections.create_server(app, host, port, THREADS)
     except OSError as error:
         raise Refused("port", port, f"expected a free port: {error.strerror or error}") from error
     told = (

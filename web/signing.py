@@ -12,6 +12,7 @@ from wtforms.validators import Length
 
 from web import access, guard
 from web.api import engine
+from web.limits import count_sign_in
 
 blueprint = Blueprint("signing", __name__)
 
@@ -31,7 +32,6 @@ def _within(address: str) -> str:
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])
-@guard.limiter.limit(guard.SIGN_IN_LIMIT, methods=["POST"])
 def sign_in() -> str | Response | tuple[str, int]:
     """Exchange a key for a session, which ends with the key; the one before ends."""
     form = SignIn(next=request.args.get("next", ""))
@@ -39,10 +39,11 @@ def sign_in() -> str | Response | tuple[str, int]:
         status = 400 if request.method == "POST" else 200
         wrong = "The page was open for too long. Try again." if status == 400 else ""
         return render_template("sign_in.html", form=form, wrong=wrong), status
+    found = guard.known(engine(), (form.key.data or "").strip())
+    if found is None:
+        return render_template("sign_in.html", form=form, wrong="This is no key that holds."), 401
+    count_sign_in(found.key_id)
     with engine().begin() as connection:
-        found = access.find(connection, (form.key.data or "").strip())
-        if found is None:
-            return render_template("sign_in.html", form=form, wrong="This is no key that holds."), 401
         begun = access.begin_session(connection, found.key_id)
     _end()
     session.permanent = True
