@@ -9,7 +9,7 @@ from decimal import Decimal
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import openpyxl
 import xlsxwriter
@@ -29,7 +29,8 @@ from revrec.disclosures import contract_balances, deferred_roll_forward
 from revrec.logs import contracts
 from revrec.waterfall import REVENUE_ROLES, waterfall
 
-ROWS_MAX = 1_048_576 - 1  # Excel's rows, less the heading
+ROWS_MAX = 1_048_576 - 1  # Excel's rows, less the heading: a journal of more goes on in another sheet
+_REPORT_ROWS_MAX = ROWS_MAX
 _SHEET_NAME_MAX = 31
 
 
@@ -323,7 +324,8 @@ _COUNTS = "functional"
 
 
 def _write_report(book: _Book, name: str, report: Report) -> tuple[str, int]:
-    """A report as a sheet, amounts totalled by formulas; returns its name and number of rows."""
+    """A report as a sheet, amounts totalled by formulas; returns its name and number of rows. Raises Refused where a sheet can't hold it."""
+    _require_fits(report)
     columns = tuple(
         _Column(c.title, 14 if c.kind in ("amount", "date", "number") else 20, c.kind) for c in report.columns
     )
@@ -340,6 +342,16 @@ def _write_report(book: _Book, name: str, report: Report) -> tuple[str, int]:
         if any(column.key == _COUNTS for column in report.columns):
             _write_counted_total(book, sheet, last + len(report.totals), report)
     return name, len(report.rows)
+
+
+def _require_fits(report: Report) -> None:
+    """Raise Refused where a sheet can't hold a report: what is beyond its last row would be gone without a word."""
+    below = len(report.totals) + 1  # rows of totals
+    if len(report.rows) + below > _REPORT_ROWS_MAX:
+        raise Refused(
+            "report", f"{report.name} of {len(report.rows):,} rows",
+            f"expected at most {_REPORT_ROWS_MAX - below:,}, which a sheet holds: ask for less of it, or for CSV",
+        )  # fmt: skip
 
 
 def _write_totals(book: _Book, sheet: Any, row: int, report: Report, totals: Mapping[str, Any]) -> None:
@@ -550,11 +562,16 @@ def _write_cover(book: _Book, sheet: Any, facts: list[tuple[str, str]], checks: 
     sheet.fit_to_pages(1, 0)
 
 
-def write_report(report: Report, path: Path) -> None:
-    """One report as a workbook of one sheet."""
+def write_report(report: Report, output: Path | IO[bytes]) -> None:
+    """One report as a workbook of one sheet, written row by row. Raises Refused where a sheet can't hold it."""
+    _require_fits(report)
+    if isinstance(output, Path):
+        with output.open("wb") as file:
+            write_report(report, file)
+        return
     currency = next((row["currency"] for row in report.rows), "USD")
-    with xlsxwriter.Workbook(str(path), {"strings_to_formulas": False}) as file:
-        _write_report(_Book(file, currency), report.title[:_SHEET_NAME_MAX], report)
+    with xlsxwriter.Workbook(output, {"strings_to_formulas": False, "constant_memory": True}) as book:
+        _write_report(_Book(book, currency), report.title[:_SHEET_NAME_MAX], report)
 
 
 def totals(path: Path) -> dict[str, Decimal]:

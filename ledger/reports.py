@@ -6,7 +6,7 @@ moment: two questions, and each report answers both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -94,19 +94,19 @@ class Report:
 
     def json_rows(self) -> list[dict[str, Any]]:
         """Rows as JSON gives them: amounts as decimal strings, dates ISO."""
-        return [_plain(row, self.columns) for row in self.rows]
+        return [self.json_row(row) for row in self.rows]
 
-
-def _plain(row: dict[str, Any], columns: Iterable[Column]) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for column in columns:
-        value = row.get(column.key)
-        if column.kind == "amount" and value is not None:
-            value = to_text(value, row["currency"])
-        elif isinstance(value, date):
-            value = value.isoformat()
-        plain[column.key] = value
-    return plain
+    def json_row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row as JSON gives it."""
+        plain: dict[str, Any] = {}
+        for column in self.columns:
+            value = row.get(column.key)
+            if column.kind == "amount" and value is not None:
+                value = to_text(value, row["currency"])
+            elif isinstance(value, date):
+                value = value.isoformat()
+            plain[column.key] = value
+        return plain
 
 
 # Each posting once, as two signed sides, narrowed by the filters. `net` is debit less credit in functional currency.

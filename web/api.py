@@ -43,7 +43,6 @@ from web.scope import (
     seen_within,
 )
 
-BODY_BYTES_MAX = 64 * 1024 * 1024
 ENTRIES_A_PAGE_MAX = 500
 PROBLEM = "application/problem+json"
 

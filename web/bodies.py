@@ -79,18 +79,18 @@ def _of_json(raw: bytes) -> Iterator[bytes]:
         yield as_line
         return
     try:
-        for number, _ in enumerate(_elements(written), 1):  # whole before any of it counts
+        for number, _ in enumerate(elements(written), 1):  # whole before any of it counts
             if number > DOCUMENTS_MAX:
                 break  # which is refused, whatever comes after it
     except (ValueError, RecursionError):
         yield as_line
         return
-    for element in _elements(written):
+    for element in elements(written):
         yield json.dumps(element, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
-def _elements(written: str) -> Iterator[object]:
-    """The elements of an array, each read when it is asked for. Raises ValueError where it is none."""
+def elements(written: str) -> Iterator[object]:
+    """The elements of an array, each read when it is asked for. Raises ValueError, or RecursionError, where it is none."""
     decode = json.JSONDecoder().raw_decode
     place = _after_space(written, written.index("[") + 1)
     if written[place : place + 1] == "]":

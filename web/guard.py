@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, redirect, request, session, url_for
 from sqlalchemy import Engine
-from werkzeug.exceptions import BadRequest, Forbidden, Unauthorized
+from werkzeug.exceptions import BadRequest, Forbidden, RequestEntityTooLarge, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
 
 from ledger.errors import Refused, UnknownReference
@@ -39,6 +39,10 @@ PUBLIC = {
 _OF_NOBODY = frozenset({"static", "ops.health", "ops.ready"})
 # These read their bodies a document at a time, and say of each what is wrong.
 _DOCUMENTS = frozenset({"/v1/documents", "/v1/drafts"})
+BODY_BYTES_MAX = 64 * 1024 * 1024
+BODY_BYTES_OF_OTHERS = 2 * 1024 * 1024
+FORM_BYTES_MAX = 100_000
+_BODY_BYTES = dict.fromkeys(_DOCUMENTS, BODY_BYTES_MAX) | {"/tables/xlsx": 16 * 1024 * 1024}
 _PERHAPS_NO_TEXT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 _LINK = re.compile(r"/mine/.*", re.IGNORECASE | re.DOTALL)
 log = logging.getLogger("tickmark.requests")
@@ -82,9 +86,11 @@ def install(app: Flask, engine: Engine, open_as: str | None) -> None:
         )
         if any("\0" in said for said in (request.path, *request.args, *request.args.values())):
             raise BadRequest("expected text without NUL")  # the database keeps none
+        _require_bounded()
+        elsewhere = _admit(engine, open_as)
         if request.is_json and request.path not in _DOCUMENTS and _no_text(request.get_data()):
             raise BadRequest("expected text without NUL and halves of characters")
-        return _admit(engine, open_as)
+        return elsewhere
 
     # run in reverse: the limiter's headers are there by then
     app.after_request(_after)
@@ -118,6 +124,17 @@ def _admit(engine: Engine, open_as: str | None) -> BaseResponse | None:
     if not g.who.may(role):
         raise Forbidden(f"expected a key of the role {role}: this is one of a {g.who.role}")
     return None
+
+
+def _require_bounded() -> None:
+    """Raise RequestEntityTooLarge for a body that is larger than what is asked could need."""
+    most = _BODY_BYTES.get(request.path, BODY_BYTES_OF_OTHERS)
+    if request.mimetype == "application/x-www-form-urlencoded":
+        most = FORM_BYTES_MAX  # a field may be a byte
+    if (request.content_length or 0) > most:
+        raise RequestEntityTooLarge(f"expected a body of at most {most:,} bytes")
+    request.max_content_length = most
+    request.max_form_memory_size = most
 
 
 def _no_text(body: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pkgutil import resolve_name
@@ -139,18 +139,23 @@ def render(report: Report, form: str) -> str:
     if form == "json":
         return json.dumps(report.json_rows(), indent=2, ensure_ascii=False) + "\n"
     if form == "csv":
-        return _csv(report)
+        return "".join(csv_lines(report))
     return table_text(report)
 
 
-def _csv(report: Report) -> str:
+def csv_lines(report: Report) -> Iterator[str]:
+    """A report as the lines of a CSV file, one after the other."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([column.key for column in report.columns])
     amounts = {column.key for column in report.columns if column.kind in ("amount", "number")}
-    for row in report.json_rows():
-        writer.writerow([value if key in amounts else _inert(value) for key, value in row.items()])
-    return out.getvalue()
+    for row in report.rows:
+        plain = report.json_row(row)
+        writer.writerow([value if key in amounts else _inert(value) for key, value in plain.items()])
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
+    yield out.getvalue()
 
 
 def _inert(value: object) -> object:

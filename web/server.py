@@ -64,7 +64,7 @@ def make_app(
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
-        MAX_CONTENT_LENGTH=api.BODY_BYTES_MAX,
+        MAX_CONTENT_LENGTH=guard.BODY_BYTES_MAX,
         TRUSTED_HOSTS=list(hosts),
         SESSION_COOKIE_SECURE=https,
         PREFERRED_URL_SCHEME="https" if https else "http",

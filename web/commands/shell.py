@@ -12,6 +12,8 @@ import click
 from ledger.errors import ProblemList, Refused
 
 REFUSED = 1  # exit code: refused, or something differs
+# What is committed was posted, even if the answer is lost on its way; so is nothing else.
+_NOTHING = "nothing was posted that was not told as posted; the same command again posts nothing twice"
 NOT_ALLOWED = "42501"  # PostgreSQL: insufficient_privilege
 
 
@@ -39,10 +41,25 @@ def refusals() -> Iterator[None]:
         click.echo(f"refused: {refusal}", err=True)
         raise SystemExit(REFUSED) from None
     except Exception as error:
-        if getattr(getattr(error, "orig", None), "sqlstate", None) != NOT_ALLOWED:
+        said = _told(error)
+        if said is None:
             raise
-        click.echo(
-            "refused: database: this login may not do that: expected one of the application, not of an auditor",
-            err=True,
-        )
+        click.echo(f"refused: {said}", err=True)
         raise SystemExit(REFUSED) from None
+
+
+def _told(error: Exception) -> str | None:
+    """What an error says to who gave a command, where it is none of the code's: of the login, the database, a file."""
+    from ledger import database
+
+    if getattr(getattr(error, "orig", None), "sqlstate", None) == NOT_ALLOWED:
+        return "database: this login may not do that: expected one of the application, not of an auditor"
+    failed = database.failure(error)
+    if failed is not None:
+        return f"database: {failed}: {_NOTHING}"
+    cause: BaseException | None = error
+    while cause is not None:  # libraries wrap what they could not write
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return f"{cause.filename or 'a file'}: {cause.strerror}"
+        cause = cause.__cause__ or cause.__context__
+    return None

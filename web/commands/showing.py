@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from web.commands.shell import REFUSED, author, refusals
 from web.options import DAY, MOMENT
+
+if TYPE_CHECKING:
+    from ledger.reports import Report
 
 REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
@@ -88,21 +91,27 @@ def report(
 
     filters = Filters(since, as_of or until, known_at, entity, customer, product, currency, memorandum,
                       contract, group, period, transaction)  # fmt: skip
-    with refusals(), opened() as engine, engine.connect() as connection:
-        made = reports.make(connection, name, filters, against)
+    with refusals():
+        with opened() as engine, engine.connect() as connection:
+            made = reports.make(connection, name, filters, against)
+        _write_report(made, form, output)
+
+
+def _write_report(made: Report, form: str, output: str | None) -> None:
+    from web import reports
+
+    if output is None:
+        for line in reports.csv_lines(made) if form == "csv" else (reports.render(made, form),):
+            click.echo(line, nl=False)
+        return
     if form == "xlsx":
         from adapters.workbook import write_report
 
-        assert output is not None, "checked above"
         write_report(made, Path(output))
-        click.echo(f"wrote {output}")
-        return
-    content = reports.render(made, form)
-    if output:
-        Path(output).write_text(content, encoding="utf-8")
-        click.echo(f"wrote {output}")
     else:
-        click.echo(content, nl=False)
+        with Path(output).open("w", encoding="utf-8") as file:
+            file.writelines(reports.csv_lines(made) if form == "csv" else (reports.render(made, form),))
+    click.echo(f"wrote {output}")
 
 
 @click.command()

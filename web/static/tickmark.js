@@ -66,6 +66,7 @@ function save(name, content) {
 function send(to, token, values) {
   const form = document.createElement("form");
   form.method = "post";
+  form.enctype = "multipart/form-data";
   form.action = to;
   for (const [name, content] of Object.entries({ csrf_token: token, ...values })) {
     const field = document.createElement("input");
