@@ -57,6 +57,16 @@ def start(folder: Path) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def ended(folder: Path) -> str | None:
+    """What the log of a server that this process uses says of its end; None where it says of none."""
+    if "ledger.embedded_server" not in sys.modules:
+        return None
+    from ledger.embedded_server import Server
+
+    server = Server.known(folder)
+    return None if server is None else server.ended()
+
+
 def stop(folder: Path) -> None:
     """Let go of the server now instead of at exit; it stops if no other process uses it."""
     if "ledger.embedded_server" not in sys.modules:

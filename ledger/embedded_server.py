@@ -37,6 +37,9 @@ _SOCKET_FOLDER_BYTES_MAX = 90
 _PLAIN = frozenset("/._-+@%~")
 # As long as the server reads its log again after it was killed, it is waited for.
 _SECONDS_MAX = 600
+# What a log says where a server ends.
+_FULL = "No space left on device"
+_FATAL = ("PANIC:", "FATAL:")
 
 _SETTINGS = """# Written by Tickmark; settings of your own belong into postgresql.conf, below the line that includes this file.
 max_wal_size = 4GB
@@ -62,6 +65,8 @@ class Server:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._account = _account()
+        self._log = folder / "log"
+        self._read_from = self._log.stat().st_size if self._log.is_file() else 0
         private = _owned_folder(f"tickmark-{_user()}", None)
         self._lock = fasteners.InterProcessLock(private / "lock")
 
@@ -91,6 +96,11 @@ class Server:
         info = wheel.PostmasterInfo.read_from_pgdata(self.folder)
         assert info is not None, "the server runs"
         return str(info.socket_dir or info.hostname), int(info.port or 0)
+
+    def ended(self) -> str | None:
+        """What the log says, since this process uses it, of a disk that is full or of something else that was fatal."""
+        said = reason(self._log, self._read_from)
+        return said if any(word in said for word in (_FULL, *_FATAL)) else None
 
     def let_go(self) -> None:
         """Stop the server if no other process that lives uses it."""
@@ -131,7 +141,7 @@ class Server:
         return info if "postgres" in info.process.name() else None
 
     def _launch(self) -> None:
-        log = self.folder / "log"
+        log = self._log
         options = ["-D", str(self.folder), *self._listening()]
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own server
@@ -269,18 +279,18 @@ class Server:
         return {"user": self._account[0], "group": self._account[1], "extra_groups": [], "cwd": "/"}
 
 
-def reason(log: Path) -> str:
-    """Why a server ended, of its log: that a disk is full, else the last thing that was fatal, else the last line."""
+def reason(log: Path, place: int = 0) -> str:
+    """Why a server ended, of its log from a place on: that a disk is full, else the last thing that was fatal, else the last line."""
     if not log.is_file():
         return "nothing"
     with log.open("rb") as file:
-        file.seek(max(log.stat().st_size - 64 * 1024, 0))
+        file.seek(max(log.stat().st_size - 64 * 1024, place))
         return _line_of(file.read().decode(errors="replace").splitlines())
 
 
 def _line_of(lines: Sequence[str]) -> str:
     lines = [line.strip() for line in lines if line.strip()]
-    for words in (("No space left on device",), ("PANIC:", "FATAL:"), ("error:", "ERROR:")):
+    for words in ((_FULL,), _FATAL, ("error:", "ERROR:")):
         for line in reversed(lines):
             if any(word in line for word in words):
                 return line

@@ -14,8 +14,6 @@ from flask.testing import FlaskClient
 from adapters import workbook
 from ledger.errors import Refused
 from ledger.reports import Column, Report
-from tests.conftest import Cli
-from tests.samples import invoice, parties, service
 from tests.serving import MakeApp
 from web import reports, shown
 
@@ -109,10 +107,3 @@ def test_a_report_is_written_as_csv_line_by_line() -> None:
     assert next(lines) == "customer,amount\nglobex,1.00\n"
     assert list(lines) == ["globex,1.00\n"] * 2 + [""]
     assert reports.render(_report(0), "csv") == "customer,amount\n"
-
-
-def test_a_file_that_can_not_be_written_is_told(cli: Cli, tmp_path: Path) -> None:
-    cli.post(*parties(), invoice("I", "2026-01-01", service("10.00", "2026-01-01", "2026-01-31")))
-    for form in ("csv", "json", "xlsx", "table"):
-        nowhere = str(tmp_path / "nowhere" / "a")
-        assert "No such file or directory" in cli.refused("report", "summary", "--format", form, "--output", nowhere)

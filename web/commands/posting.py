@@ -192,14 +192,22 @@ def rates(since: date, until: date, currencies: tuple[str, ...], path: str | Non
     from adapters.ecb import rate_documents
 
     with refusals():
+        found = False
         for document in rate_documents(since, until, currencies, path):
             click.echo(json.dumps(document))
+            found = True
+    if not found:
+        click.echo(f"no rates: the ECB has none from {since:%Y-%m-%d} to {until:%Y-%m-%d}, as at weekends", err=True)
 
 
 def _entities(connection: Any, entity: str | None) -> list[str]:
+    """The entity that was named, else all. Raises Refused in books without one."""
     from ledger import periods
 
-    return [entity] if entity else periods.entities(connection)
+    found = [entity] if entity else periods.entities(connection)
+    if not found:
+        raise Refused("entity", "none in the books", "expected one that was posted as a document of the type entity")
+    return found
 
 
 @click.command()
@@ -276,11 +284,12 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
 def periods(entity: str | None, form: str) -> None:
     """Show which months were closed and opened again: when, by whom, why, and what was undone then."""
     from ledger.database import opened
-    from ledger.periods import currency
+    from ledger.periods import currency, entities
     from web.closing import history
     from web.reports import render
 
     with refusals(), opened() as engine, engine.connect() as connection:
         if entity is not None:
             currency(connection, entity)
-        click.echo(render(history(connection, _entities(connection, entity)), form), nl=False)
+        names = [entity] if entity else entities(connection)
+        click.echo(render(history(connection, names), form), nl=False)
