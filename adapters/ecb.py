@@ -65,8 +65,8 @@ def rate_documents(
     if not wanted:
         raise InvalidDocument("currency", _EURO, "expected another one: the ECB's rates are all of a euro")
     first = min(converter.bounds[currency].first_date for currency in wanted)
-    if since < first:
-        raise Refused("from", since, f"expected {first} or later, the first day of the file")
+    if until < first:
+        raise Refused("to", until, f"expected {first} or later, the first day of the file")
     if until < since:
         raise Refused("to", until, f"expected {since} or later, the first day asked for")
     last = max(converter.bounds[currency].last_date for currency in wanted)

@@ -320,4 +320,5 @@ def _own(connection: Connection, entity: str) -> dict[tuple[str, str], tuple[str
         ),
         {"entity": entity},
     )
-    return {(row.role, row.product): (row.code, row.title) for row in rows}
+    # no file keeps spaces around a name
+    return {(row.role, row.product): (row.code, row.title.strip()) for row in rows}

@@ -88,14 +88,35 @@ def _printable(value: str) -> str:
 
 
 def _ref(value: str) -> str:
-    if value != value.strip() or value.startswith("~") or "\n" in value or "\t" in value:
+    if value != value.strip() or value.startswith("~") or _breaks(value):
         raise ValueError("expected an id without spaces around it, line breaks, tabs or a leading ~")
     return value
 
 
 def _label(value: str) -> str:
-    if value != value.strip() or "\n" in value or "\t" in value:
+    if value != value.strip() or _breaks(value):
         raise ValueError("expected text without spaces around it, line breaks or tabs")
+    return value
+
+
+def _breaks(value: str) -> bool:
+    """Whether text is of more than one line, or of columns, in whatever reads it: only some of what prints is a line break."""
+    return not value.isprintable() and any(
+        letter in "\n\t" or unicodedata.category(letter) in ("Zl", "Zp") for letter in value
+    )
+
+
+def _one_line(value: str) -> str:
+    if _breaks(value):
+        raise ValueError("expected text without line breaks or tabs")
+    return value
+
+
+def _code(value: str) -> str:
+    if value != value.strip() or value.startswith(_FORMULA_STARTS) or _breaks(value):
+        raise ValueError(
+            "expected a code without spaces around it, line breaks, tabs or a leading =, +, - or @, which a spreadsheet would take for a formula"
+        )
     return value
 
 
@@ -112,6 +133,7 @@ def _some(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+_FORMULA_STARTS = ("=", "+", "-", "@")
 _SYSTEM_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.")
 
 
@@ -139,7 +161,11 @@ def _role(value: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX), AfterValidator(_printable)]
-Name = Annotated[Text, Field(min_length=1)]
+# What stands in one line, or one cell, of what is printed and exported.
+Line = Annotated[Text, AfterValidator(_one_line)]
+Name = Annotated[Line, Field(min_length=1)]
+# What an accounting system finds an account by.
+Code = Annotated[Text, Field(min_length=1), AfterValidator(_code)]
 Ref = Annotated[str, Field(min_length=1, max_length=REF_LENGTH_MAX), AfterValidator(_printable), AfterValidator(_ref)]
 # What another system, or the other party, calls a document.
 Label = Annotated[
@@ -219,11 +245,11 @@ class Entity(Document):
     type: Literal["entity"]
     name: Name
     currency: Currency
-    country: Text | None = None
-    time_zone: Text = "UTC"
+    country: Line | None = None
+    time_zone: Line = "UTC"
     tax_rounding: Literal["line", "invoice"] = "line"
     fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
-    invoice_prefix: Annotated[Text, Field(max_length=40)] | None = None
+    invoice_prefix: Annotated[Line, Field(max_length=40)] | None = None
     bills_within: Annotated[int, Field(ge=0, le=3_650)] = 60
     arrears: Literal["when_billed", "when_given"] = "when_billed"
     amount_tolerance: Annotated[int, Field(ge=0, le=10_000)] = 0
@@ -232,9 +258,9 @@ class Entity(Document):
 class Contacts(Model):
     """Whom a reminder goes to, by role: addresses for the tool that sends it."""
 
-    billing: Text | None = None
-    account_executive: Text | None = None
-    customer_success: Text | None = None
+    billing: Line | None = None
+    account_executive: Line | None = None
+    customer_success: Line | None = None
 
 
 Overage = Literal["bill", "refuse"]
@@ -250,8 +276,8 @@ class Customer(Document):
 
     type: Literal["customer"]
     name: Name
-    country: Text | None = None
-    tax_id: Text | None = None
+    country: Line | None = None
+    tax_id: Line | None = None
     overage: Overage = "bill"
     tax_status: TaxStatus = "taxable"
     contacts: Contacts | None = None
@@ -272,8 +298,8 @@ class CustomerChange(Document):
     customer: Ref
     date: Day
     name: Name | None = None
-    country: Text | None = None
-    tax_id: Text | None = None
+    country: Line | None = None
+    tax_id: Line | None = None
     overage: Overage | None = None
     tax_status: TaxStatus | None = None
     contacts: Contacts | None = None
@@ -301,7 +327,7 @@ class CustomerChange(Document):
         return frozenset(self.model_fields_set - {"type", "id", "customer", "date"})
 
 
-_Lines = Annotated[list[Annotated[Text, Field(min_length=1, max_length=100)]], Field(min_length=1, max_length=10)]
+_Lines = Annotated[list[Annotated[Line, Field(min_length=1, max_length=100)]], Field(min_length=1, max_length=10)]
 
 
 class Details(Document):
@@ -314,13 +340,13 @@ class Details(Document):
     customer: Ref | None = None
     entity: Ref | None = None
     date: Day
-    name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
-    attention: Annotated[Text, Field(max_length=200)] | None = None
+    name: Annotated[Line, Field(min_length=1, max_length=200)] | None = None
+    attention: Annotated[Line, Field(max_length=200)] | None = None
     address: _Lines | None = None
-    email: Annotated[Text, Field(max_length=200)] | None = None
-    phone: Annotated[Text, Field(max_length=100)] | None = None
+    email: Annotated[Line, Field(max_length=200)] | None = None
+    phone: Annotated[Line, Field(max_length=100)] | None = None
     tax_ids: _Lines | None = None
-    registration: Annotated[Text, Field(max_length=200)] | None = None
+    registration: Annotated[Line, Field(max_length=200)] | None = None
     remittance: _Lines | None = None
     footer: Annotated[Text, Field(max_length=500)] | None = None
 
@@ -420,7 +446,7 @@ class GlAccount(Document):
     entity: Ref
     role: Annotated[str, AfterValidator(_role)]
     product: Ref | None = None
-    code: Text
+    code: Code
     name: Name
 
 
@@ -435,7 +461,7 @@ class MoneyAccount(Document):
     name: Name
     kind: Literal["bank", "processor", "reserve", "other"]
     currency: Currency
-    code: Annotated[Text, Field(min_length=1)] | None = None
+    code: Code | None = None
     overdraft: bool = False
 
 
@@ -598,8 +624,8 @@ class InvoiceLine(Model):
     kind: Literal["service", "one_time", "prepaid", "usage", "shortfall", "opening"]
     amount: Number
     description: Text | None = None
-    group: Text | None = None
-    label: Text | None = None
+    group: Line | None = None
+    label: Line | None = None
     quantity: NumberFromZero | None = None
     unit_price: NumberFromZero | None = None
     discount: PositiveNumber | None = None
@@ -1307,7 +1333,7 @@ class ApprovalRuleEnd(Document):
     type: Literal["approval_rule_end"]
     rule: Ref
     date: Day
-    reason: Name
+    reason: Annotated[Text, Field(min_length=1)]
 
     dated_by: ClassVar[str] = "date"
 
