@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
@@ -65,6 +65,7 @@ class _Book:
                 "total": {"num_format": _amount_format(currency), "bold": True, "top": 1},
                 "total_text": {"bold": True, "top": 1},
                 "number": {"num_format": "0"},
+                "decimal": {"num_format": "0.############"},
                 "pass": {"bold": True, "font_color": "#0B6E4F", "align": "center"},
                 "head_center": {"bold": True, "bg_color": "#E8F1EC", "bottom": 1, "align": "center"},
                 "link": {"font_color": "#0B6E4F", "underline": 1},
@@ -86,12 +87,23 @@ def _write_cell(book: _Book, sheet: Any, row: int, column: int, kind: str, value
     if kind == "amount":
         sheet.write_number(row, column, to_decimal(value, currency), book.format("amount", currency))
     elif kind == "number":
-        sheet.write_number(row, column, value, book.format("number"))
+        _write_number(book, sheet, row, column, value)
     elif kind == "date":
         sheet.write_datetime(row, column, value, book.format("date"))
     else:
         # write_string never makes a formula or a link of what a document says.
         sheet.write_string(row, column, str(value)[:TEXT_MAX], book.format("text"))
+
+
+def _write_number(book: _Book, sheet: Any, row: int, column: int, value: Any) -> None:
+    """A count, a share or a price, which reports give as numbers or as text."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        sheet.write_string(row, column, str(value)[:TEXT_MAX], book.format("text"))
+        return
+    whole = number == number.to_integral_value()
+    sheet.write_number(row, column, number, book.format("number" if whole else "decimal"))
 
 
 def _sheet(book: _Book, name: str, columns: tuple[_Column, ...], *, wide: bool = True, kind: type | None = None) -> Any:
