@@ -259,7 +259,8 @@ def test_a_database_that_does_not_answer_is_told_in_words(
 ) -> None:
     answer = lost.get(path, headers=bearer(_wrong()))
     assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
-    assert "The database can't be used just now:" in answer.json["title"]
+    assert answer.json["title"] == "The database can't be used just now; the log says why."
+    assert 'database "nowhere" does not exist' in caplog.text
     assert answer.headers["Retry-After"] == "5"
     assert "Traceback" not in caplog.text
 

@@ -121,7 +121,9 @@ def _failed(error: Exception) -> Response:
     path = guard.logged_path()
     if failed is not None:
         current_app.logger.error("%s %r: %s", request.method, path, failed)
-        return _told(ServiceUnavailable(f"The database can't be used just now: {failed}", retry_after=RETRY_SECONDS))
+        return _told(
+            ServiceUnavailable("The database can't be used just now; the log says why.", retry_after=RETRY_SECONDS)
+        )
     current_app.logger.error("%s %r failed", request.method, path, exc_info=error)
     nothing = " Nothing was posted." if request.path.startswith("/v1") else ""
     return _told(InternalServerError(f"The server failed; its log says why.{nothing}"))
