@@ -581,12 +581,15 @@ def _recover_plain(
         return sum(max(parts[place] - lost[place], 0) for place in places)
 
     reached = sum(max(sum(item.stands[place] for item in recoveries) - lost[place], 0) for place in places)
+    changes: list[tuple[_Recovery, int]] = []
     for item in recoveries:
         before = (credits_of(stood), credits_of(now))
         for place in places:
             stood[place] += item.stands[place]
             now[place] += item.parts[place]
-        more = (credits_of(now) - before[1]) - (credits_of(stood) - before[0])
+        changes.append((item, (credits_of(now) - before[1]) - (credits_of(stood) - before[0])))
+    # what comes back first, so that it is there to go again
+    for item, more in sorted(changes, key=lambda change: change[1] < 0):
         movements = []
         if more:
             own = item.document_id == source.document_id

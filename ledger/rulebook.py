@@ -2147,6 +2147,7 @@ BY_ARRIVAL = (
     "Over which lines recoveries of a write-off are split: by their days, and by what was known of the loss when the last of them arrived.",
     "Who has to approve, and which rule stands for them: by the policies, rules and keys that are there when a document is posted.",
     "Whether a refund of credits, or of an invoice over several entities, is of what a note of an earlier day left: where it had arrived.",
+    "Of what is about one write-off on one day, which came first; and, where a recovery was paid back, whether one of before it had come.",
     "Which of two refunds is of what a note of an earlier day left, where the one of the later day was there before the other.",
     "Whether a refund is of what a credit of no line of an earlier day left, or an invoice below zero in another currency: where it had arrived.",
 )

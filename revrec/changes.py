@@ -8,7 +8,7 @@ that gives up or gives back leaves how much of its amount was earned. Nothing he
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -204,18 +204,20 @@ def fold(
 ) -> Folded:
     """The terms that events make of promises, from day to day.
 
-    What is undone counts no more from the day on which it is: from there all is told as if it never had been. Raises Refused
+    What is undone counts no more from the day on which it is: from there all is told as if it never had been. Of what is undone on
+    one day each document is told after the other, as they came. Raises Refused
     where an event can't be what it is, TooLittle for a price below what is earned of it by the document that is `checked`; where
     that came by others, the difference is taken off at once.
     """
     promises = list(promises)
     events, bills = _once_promised(list(events), list(bills))
     undone = [event for event in events if isinstance(event, Undone)]
-    days = sorted({event.on for event in undone})
+    steps = sorted({(event.on, event.document_id) for event in undone})
     whole = Folded()
-    for since, until in zip([None, *days], [*days, None], strict=True):
-        found = _Fold(promises, progress or {}, checked, currency).run(_as_known(events, since), bills, until)
-        _join(whole, found, since, until, [event for event in undone if event.on == since])
+    for step, then in zip([None, *steps], [*steps, None], strict=True):
+        since, until = step and step[0], then and then[0]
+        found = _Fold(promises, progress or {}, checked, currency).run(_as_known(events, step), bills, until)
+        _join(whole, found, since, until, [event for event in undone if (event.on, event.document_id) == step])
     return whole
 
 
@@ -244,11 +246,11 @@ def _once_promised(events: list[Event], bills: list[Bill]) -> tuple[list[Event],
     )
 
 
-def _as_known(events: Sequence[Event], on: date | None) -> list[Event]:
-    """Events less what was undone of them by a day."""
+def _as_known(events: Sequence[Event], step: tuple[date, int] | None) -> list[Event]:
+    """Events less what was undone of them by a day and a document of it."""
     back: Counter[tuple[int, tuple[int, str, str]]] = Counter()
     for event in events:
-        if isinstance(event, Undone) and on is not None and event.on <= on:
+        if isinstance(event, Undone) and step is not None and (event.on, event.document_id) <= step:
             back[event.undoes, event.bill] += event.amount
     return [
         replace(event, amount=event.amount - back[event.document_id, event.bill])
@@ -294,23 +296,17 @@ def _join(whole: Folded, found: Folded, since: date | None, until: date | None, 
 
 
 def _join_undone(whole: Folded, found: Folded, undone: Sequence[Undone]) -> None:
-    """Say how what was undone on a day is made up, and what is left of it."""
-    by_undone: defaultdict[tuple[int, tuple[int, str, str]], Counter[int]] = defaultdict(Counter)
+    """Say how what a document undid is made up, and what is left of it."""
     for event in undone:
-        by_undone[event.undoes, event.bill][event.document_id] += event.amount
-    for place, documents in by_undone.items():
+        place = (event.undoes, event.bill)
         before, after = whole.splits.get(place, Split()), found.splits.get(place, Split())
-        left = Split(before.expected - after.expected, before.earned - after.earned, before.rest - after.rest)
-        *earlier, last = documents
-        # what several documents undo on one day is of the first of them first, and what was earned before all else
-        for number in earlier:
-            amount = documents[number]
-            earned = min(amount, left.earned)
-            expected = min(amount - earned, left.expected)
-            part = Split(expected, earned, amount - earned - expected)
-            left = Split(left.expected - part.expected, left.earned - part.earned, left.rest - part.rest)
-            whole.undone[number, *place] = part
-        whole.undone[last, *place] = left
+        key = (event.document_id, *place)
+        part = whole.undone.get(key, Split())
+        whole.undone[key] = Split(
+            part.expected + before.expected - after.expected,
+            part.earned + before.earned - after.earned,
+            part.rest + before.rest - after.rest,
+        )
         whole.splits[place] = after
 
 

@@ -448,3 +448,37 @@ def _renamed(doc: Document, told: Callable[[str], str]) -> Document:
     """A document of books of its own beside others."""
     names = ("id", "entity", "customer", "invoice", "write_off", "recovery")
     return {key: told(value) if key in names else value for key, value in doc.items()}
+
+
+@pytest.mark.parametrize(("kind", "currency"), [("one-time", "USD"), ("one-time", "EUR"), ("prepaid", "USD")])
+@pytest.mark.parametrize("last", ["A", "B"])
+def test_two_that_come_back_on_one_day_leave_nothing(cli: Cli, kind: str, currency: str, last: str) -> None:
+    """20.00 and 30.00 come at different rates and go again on one day, whichever is told first."""
+    bill = [{**document, **({"currency": currency} if "currency" in document else {})} for document in BILLS[kind]]
+    rates = [
+        {"type": "fx_rate", "id": f"x{day}", "date": day, "base": "EUR", "quote": "USD", "rate": rate}
+        for day, rate in (("2026-02-15", "1.3000"), ("2026-03-10", "1.1907"))
+    ]
+    cli.post(*HEAD, *rates, *bill, WRITTEN_OFF)
+    before = cli.totals()
+    cli.post(recovered("20.00", "2026-02-27", "A"), recovered("30.00", "2026-03-20", "B"))
+    for of in sorted("AB", key=lambda ref: ref == last):
+        cli.post(bounced("2026-04-02", of))
+        cli.ok("verify")
+    assert cli.totals() == before
+
+
+@pytest.mark.parametrize("first", ["A", "B"])
+def test_cash_goes_on_the_day_it_went(cli: Cli, first: str) -> None:
+    """Of 100.00 of credits 30.00 were used; 20.00 that came go in April, 30.00 in March, whichever is told first."""
+    cli.post(*HEAD, *BILLS["prepaid"], WRITTEN_OFF)
+    cli.post(recovered("20.00", "2026-02-27", "A"), recovered("30.00", "2026-03-20", "B"))
+    back = {"A": "2026-04-10", "B": "2026-03-28"}
+    for of in sorted(back, key=lambda ref: ref != first):
+        cli.post(bounced(back[of], of))
+        cli.ok("verify")
+    cash = {month: moved.get("cash", "0.00") for month, moved in cli.summary().items()}
+    assert {month: amount for month, amount in cash.items() if Decimal(amount)} == {
+        "2026-02": "20.00",
+        "2026-04": "-20.00",
+    }
