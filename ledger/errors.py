@@ -60,6 +60,10 @@ class Refused(Exception):
         return Problem(self.field, self.value, self.expected, document, line)
 
 
+class Busy(Refused):
+    """What was asked would be done but for who works on the books just now: asked again later, it is."""
+
+
 class ProblemList(Refused):
     """A document with several things wrong, each named."""
 

@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from ledger.errors import Refused
+from ledger.errors import Busy
 
 _log = logging.getLogger("tickmark.locks")
 
@@ -36,21 +36,22 @@ def share_books(connection: Connection) -> None:
     connection.execute(text("select pg_advisory_xact_lock_shared(:number)"), {"number": BOOKS_LOCK})
 
 
-# Who was seen posting for so long is not waited for in line: seconds.
-_LONG = 1.0
-# How long is stood in line, at first and at most, and so many times as long beside it in between.
-_IN_LINE = (0.1, 2.0)
+# Who was seen at work for so long is not waited for in line: seconds.
+_LONG = 20.0
+# How long is stood in line, at first and at most, by how much longer each time, and so many times as long beside it before.
+_IN_LINE = (0.1, 5.0)
+_LONGER = 3
 _BESIDE = 10
 # After so long it is said who is waited for, and again each time it was twice as long.
 _SAID = 2.0
 
 
 def hold_books(connection: Connection) -> None:
-    """Have the books alone, once nobody posts; new posters come first, until those that are there will be done in a moment.
+    """Have the books alone, once nobody else works on them; new posters come first, as long as somebody posts a long file.
 
-    Who posts a long file is waited for beside the line, so that others go on; it is said who that is. Of short ones there is
-    always another: they wait a moment in line, at most a tenth of the time. Raises Refused after the connection's `patience`
-    (an execution option, in seconds).
+    Who does is waited for beside the line, so that others go on; it is said who that is. Of shorter work there is always more:
+    for moments it waits in line, a tenth of the time at most. Raises Busy after the connection's `patience` (an execution option,
+    in seconds).
     """
     patience = connection.get_execution_options().get("patience")
     began = time.monotonic()
@@ -63,15 +64,17 @@ def hold_books(connection: Connection) -> None:
         if all(now - since < _LONG for since in seen.values()) and now >= beside:
             if _try_books(connection, in_line):
                 return
+            in_line = min(_LONGER * in_line, _IN_LINE[1])
             beside = time.monotonic() + _BESIDE * in_line
-            in_line = min(2 * in_line, _IN_LINE[1])
         waited = time.monotonic() - began
         if patience is not None and waited > patience:
-            raise Refused(
-                "books", "busy", f"expected that nobody posts: {_holders(connection)}; nothing was done, try again"
+            raise Busy(
+                "books",
+                "busy",
+                f"expected nobody else at work on them: {_holders(connection)}; nothing was done, try again later",
             )
         if waited > say:
-            _log.warning("waiting for who posts, for %.0f s by now: %s", waited, _holders(connection))
+            _log.warning("waiting for who works on the books, for %.0f s by now: %s", waited, _holders(connection))
             say = 2 * waited
         time.sleep(min(0.02 + waited / _BESIDE, 0.25))
 
@@ -95,7 +98,7 @@ def _try_books(connection: Connection, in_line: float) -> bool:
 
 
 def _holders(connection: Connection) -> str:
-    """Who posts by now."""
+    """Who works on the books by now."""
     rows = connection.execute(
         text(
             "select a.pid, a.usename, a.application_name from pg_locks l join pg_stat_activity a using (pid)"

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, text
 
 from ledger import locks
-from ledger.errors import Refused
+from ledger.errors import Busy
 
 BLOCK = 1 << 16  # entry numbers a block spans at most
 LEAF_BYTES = hashlib.sha256().digest_size
@@ -151,7 +151,7 @@ class Sealed:
 def seal(engine: Engine, by: str, patience: float = PATIENCE_SECONDS) -> Sealed:
     """Seal every entry whose number was handed out by now, each block in a transaction of its own.
 
-    Waits for posters that are under way, `patience` seconds at most: raises Refused then, with nothing sealed.
+    Waits for posters that are under way, `patience` seconds at most: raises Busy then, with nothing sealed.
     """
     with engine.connect() as connection:
         until = settled_numbers(connection, patience)
@@ -173,7 +173,7 @@ def seal(engine: Engine, by: str, patience: float = PATIENCE_SECONDS) -> Sealed:
 def settled_number(connection: Connection, patience: float = PATIENCE_SECONDS) -> int:
     """The last entry number handed out, once no poster is under way that may have taken one up to it.
 
-    Ends the connection's transaction. Raises Refused where posters take longer than `patience` seconds.
+    Ends the connection's transaction. Raises Busy where posters take longer than `patience` seconds.
     """
     return settled_numbers(connection, patience).entry
 
@@ -191,7 +191,7 @@ class Numbers:
 def settled_numbers(connection: Connection, patience: float = PATIENCE_SECONDS) -> Numbers:
     """The last numbers handed out, once no poster is under way that may have taken one up to them.
 
-    Ends the connection's transaction. Raises Refused where posters take longer than `patience` seconds.
+    Ends the connection's transaction. Raises Busy where posters take longer than `patience` seconds.
     """
     last = "coalesce(pg_sequence_last_value('{}_number'), 0)"
     until = Numbers(
@@ -202,7 +202,7 @@ def settled_numbers(connection: Connection, patience: float = PATIENCE_SECONDS) 
     deadline = time.monotonic() + patience
     while posters:
         if time.monotonic() > deadline:
-            raise Refused(
+            raise Busy(
                 "books", f"{len(posters)} still posting", f"expected them to be done within {patience:g} seconds"
             )
         time.sleep(_POLL_SECONDS)

@@ -136,3 +136,59 @@ def test_nothing_is_tried_in_runs(cli: Cli, tmp_path: Path) -> None:
     result = cli.run("post", "--in-runs", "--dry-run", _file(tmp_path, *HEAD))
     assert result.exit_code == 2
     assert "expected one of them" in result.output + result.stderr
+
+
+def test_the_rest_of_a_line_that_is_too_long_is_no_document(cli: Cli, tmp_path: Path) -> None:
+    """The last line of a run is too long, and ends in what would be a document."""
+    path = tmp_path / "usage.jsonl"
+    hidden = '{"type": "customer", "id": "hidden", "name": "H"}'
+    path.write_text(lines(HEAD[:3]) + "x" * posting._LINE_BYTES_READ + hidden + "\n" + lines([*HEAD[3:], *USED]))
+    result = cli.run("post", "--in-runs", "--keep-going", str(path))
+    assert "posted 19 documents" in result.output
+    assert "line 4: " in result.stderr
+    assert "20 lines in runs of 4" in result.output
+    assert "expected the id of a customer posted before" in cli.refuse({**USED[0], "id": "h", "customer": "hidden"})
+
+
+def test_what_was_refused_is_asked_again(cli: Cli, tmp_path: Path) -> None:
+    """A document of a customer who is not there yet; once they are, the same file posts it, and says so until then."""
+    other = {**USED[0], "id": "other", "customer": "later"}
+    path = _file(tmp_path, *HEAD, *USED[:3], other, *USED[3:])
+    for _ in range(2):
+        result = cli.run("post", "--in-runs", "--keep-going", path)
+        assert result.exit_code == 1
+        assert Path(f"{path}.rejects").read_text() == lines([other])
+    cli.post({"type": "customer", "id": "later", "name": "Later"})
+    told = cli.ok("post", "--in-runs", "--keep-going", path)
+    assert "the first 8 lines were posted before; posted 1 documents" in told
+    assert not Path(f"{path}.rejects").exists()
+    cli.ok("verify")
+
+
+def test_what_was_refused_is_told_again_after_it_was_stopped(cli: Cli, tmp_path: Path) -> None:
+    bad = {**USED[0], "quantity": "many"}
+    path = _file(tmp_path, *HEAD, bad, *USED[1:])
+    count = 0
+
+    def killed(*_arguments: object, **_more: object) -> None:
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(posting, "post_lines", _before(posting.post_lines, killed))
+        assert cli.run("post", "--in-runs", "--keep-going", path).exit_code != 0
+    result = cli.run("post", "--in-runs", "--keep-going", path)
+    assert result.exit_code == 1
+    assert Path(f"{path}.rejects").read_text() == lines([bad])
+    assert cli.totals()["revenue"] == 12
+
+
+def test_what_the_database_refuses_says_from_where_on(cli: Cli, owner: Connection, tmp_path: Path) -> None:
+    owner.exec_driver_sql("alter table document add constraint odd check (ref <> 'u7')")
+    owner.commit()
+    result = cli.run("post", "--in-runs", _file(tmp_path, *HEAD, *USED))
+    assert result.exit_code == 1
+    assert "the database refused it, nothing from line 13 on was posted" in result.stderr
+    assert cli.totals()["revenue"] == 6

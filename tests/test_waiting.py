@@ -18,6 +18,7 @@ from ledger.intake import post_lines
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import parties, usage
+from tests.serving import MakeApp
 from web import closing
 
 MOMENT = 0.5
@@ -54,7 +55,7 @@ def test_who_comes_after_it_does_not_wait(cli: Cli, engine: Engine) -> None:
     with ThreadPoolExecutor(1) as other:
         with _posting(engine):
             waiting = other.submit(_held, engine, order)
-            time.sleep(2 * locks._LONG)  # by now it waits beside the line
+            time.sleep(2 * MOMENT)  # by now it waits beside the line
             took = [_post(engine, number) for number in range(10)]
             order.append("posted")
             assert not waiting.done()
@@ -92,14 +93,14 @@ def test_it_says_who_it_waits_for(
             waiting = other.submit(_held, engine, [])
             time.sleep(2 * MOMENT)
         waiting.result(10)
-    assert "waiting for who posts, for 0 s by now: process " in caplog.text
+    assert "waiting for who works on the books, for 0 s by now: process " in caplog.text
 
 
 def test_who_may_not_wait_for_ever_is_told(cli: Cli, engine: Engine) -> None:
     """The server's requests wait a minute at most; what they were to do is not done, and can be asked again."""
     cli.post(*parties(), usage("u", "1.00", "2026-01-05"))
     hasty = engine.execution_options(patience=MOMENT)
-    with _posting(engine), pytest.raises(Refused, match="books = busy: expected that nobody posts: process "):
+    with _posting(engine), pytest.raises(Refused, match="books = busy: expected nobody else at work on them: process "):
         closing.close(hasty, ["us"], JANUARY, "t", anyway=True, reason="x")
     assert closing.close(hasty, ["us"], JANUARY, "t", anyway=True, reason="x")
 
@@ -114,3 +115,19 @@ def test_what_it_asked_in_line_is_asked_of_nothing_else(cli: Cli, engine: Engine
         assert connection.scalar(text("show lock_timeout")) == "7s"
         assert locks._try_books(connection, 0.05)
         assert connection.scalar(text("show lock_timeout")) == "7s"
+
+
+def test_who_asks_again_with_the_same_key_is_asked_anew(
+    cli: Cli, engine: Engine, make_books_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that could not be done for who posts is answered 503, and is no answer to keep for its Idempotency-Key."""
+    monkeypatch.setattr("web.server._PATIENCE", MOMENT)
+    cli.post(*parties())
+    client = make_books_app(open_as="t").test_client()
+    asked = {"json": {"month": "2026-01", "anyway": True, "reason": "x"}, "headers": {"Idempotency-Key": "k"}}
+    with _posting(engine):
+        answer = client.post("/v1/periods/us", **asked)
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+    assert "expected nobody else at work on them: process " in answer.json["title"]
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.post("/v1/periods/us", **asked).status_code == 200

@@ -53,9 +53,10 @@ def attempts() -> Retrying:
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:
     """Lines of a stream, none read further than one can be long: a file without line ends stays out of memory."""
     while line := stream.readline(_LINE_BYTES_READ):
+        rest = line
+        while rest and not rest.endswith(b"\n"):  # of an oversized line
+            rest = stream.readline(_LINE_BYTES_READ)
         yield line
-        while line and not line.endswith(b"\n"):  # the rest of an oversized line
-            line = stream.readline(_LINE_BYTES_READ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,12 @@ def post_part(
     *,
     first_line: int = 1,
     most: int | None = None,
-    beside: Callable[[Connection, int], None] = lambda _connection, _lines: None,
+    beside: Callable[[Connection, int, Outcome], None] = lambda _connection, _lines, _outcome: None,
 ) -> tuple[Outcome, bool]:
     """Post what comes of a seekable stream, at `most` so many lines of it; returns what became of it, and whether it was kept.
 
-    `beside` keeps what is to be kept with it, told of how many lines it was. Raises Refused for what the database itself would not take.
+    `beside` keeps what is to be kept with it, told of how many lines it was and what became of them. Raises Refused for what the
+    database itself would not take.
     """
     start = stream.tell()
     with SpooledTemporaryFile(max_size=_REFUSALS_IN_MEMORY) as refusals:
@@ -116,7 +118,9 @@ def post_part(
                     lines = _Counted(islice(_lines(stream), most))
                     outcome, kept = _post_once(engine, lines, types, posted_by, told, how, progress, first_line, beside)
         except (psycopg.Error, DBAPIError) as error:
-            refused = _refused_by_database(error)
+            refused = _refused_by_database(
+                error, "nothing" if first_line == 1 else f"nothing from line {first_line:,} on"
+            )
             told.tell()
             raise refused from error
         told.tell()
@@ -168,7 +172,7 @@ def _post_once(
     how: How,
     progress: Callable[[int], None],
     first_line: int,
-    beside: Callable[[Connection, int], None],
+    beside: Callable[[Connection, int, Outcome], None],
 ) -> tuple[Outcome, bool]:
     with engine.connect() as connection:
         outcome = post_lines(
@@ -178,14 +182,14 @@ def _post_once(
         if kept and how.check is not None:
             how.check(connection)
         if kept:
-            beside(connection, lines.count)
+            beside(connection, lines.count, outcome)
             connection.commit()
         else:
             connection.rollback()
     return outcome, kept
 
 
-def _refused_by_database(error: psycopg.Error | DBAPIError) -> Refused:
+def _refused_by_database(error: psycopg.Error | DBAPIError, what: str) -> Refused:
     """A check of the database itself as a refusal; anything else goes up as it is."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     assert isinstance(cause, psycopg.Error), "psycopg is the only driver"
@@ -193,7 +197,7 @@ def _refused_by_database(error: psycopg.Error | DBAPIError) -> Refused:
     if cause.sqlstate == "TM004":
         return ClosedPeriod("", "", message)
     if cause.sqlstate and (cause.sqlstate.startswith("TM") or cause.sqlstate.startswith("23")):
-        return Refused("", "", f"the database refused it, nothing was posted: {message}")
+        return Refused("", "", f"the database refused it, {what} was posted: {message}")
     raise error
 
 

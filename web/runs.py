@@ -37,8 +37,9 @@ def post_in_runs(
 ) -> Posted:
     """Post a seekable stream of JSON Lines from where a file with the same content is by now: all of a run or nothing, and on.
 
-    It stops at a run that has something refused, unless it is to keep going: what was posted before that stays. Raises Refused
-    where the same file is posted in runs by somebody else, too.
+    It stops at a run that has something refused, unless it is to keep going: what was posted before that stays. Taken up again, it
+    begins at the first run that had something refused, as what that lacked may be there by then: so all that is refused is
+    told. Raises Refused where the same file is posted in runs by somebody else, too.
     """
     start = stream.tell()
     hash_ = hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type] # a file that is open to be read
@@ -48,7 +49,7 @@ def post_in_runs(
     while not reached.finished:
         stream.seek(start + reached.bytes)
         first = reached.lines + 1
-        ended = _Ended(hash_, reached, stream, start)
+        ended = _Ended(hash_, reached, stream, start, kept=not outcome.refused)
         of_run, kept = post_part(
             engine, stream, types, posted_by, report, how, progress, first_line=first, most=RUN, beside=ended.keep
         )
@@ -60,25 +61,29 @@ def post_in_runs(
     told = sentence(outcome, kept=True, dry_run=False)
     if before:
         told = f"the first {before:,} lines were posted before; {told}"
-    return Posted(outcome, f"{told}, {reached.lines:,} lines in runs of {RUN:,}")
+    return Posted(outcome, f"{told}, {reached.lines - before:,} lines in runs of {RUN:,}")
 
 
 class _Ended:
-    """Keeps how far a file is, in the transaction of the run that got it there."""
+    """Keeps how far a file is, in the transaction of the run that got it there, unless something of it was refused by then."""
 
-    def __init__(self, hash_: bytes, before: _Reached, stream: IO[bytes], start: int) -> None:
+    def __init__(self, hash_: bytes, before: _Reached, stream: IO[bytes], start: int, *, kept: bool) -> None:
         self._hash = hash_
         self._before = before
         self._stream = stream
         self._start = start
+        self._kept = kept
         self.reached: _Reached | None = None
 
-    def keep(self, connection: Connection, lines: int) -> None:
+    def keep(self, connection: Connection, lines: int, outcome: Outcome) -> None:
         """Keep it. Raises Refused where somebody else got further meanwhile."""
         reached = _Reached(self._before.lines + lines, self._stream.tell() - self._start, finished=lines < RUN)
+        if outcome.refused or not self._kept:
+            self.reached = reached
+            return
         moved = connection.execute(
             text(
-                "update posted_file set lines = :lines, bytes = :bytes, finished = :finished, posted_at = clock_timestamp()"
+                "update posted_file set lines = :lines, bytes = :bytes, finished = :finished, posted_at = now()"
                 " where hash = :hash and lines = :before and not finished"
             ),
             {

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
 from ledger import database
-from ledger.errors import Refused
+from ledger.errors import Busy, Refused
 from web import (
     api,
     connections,
@@ -94,6 +94,7 @@ def make_app(
         app.register_blueprint(blueprint)
     app.register_error_handler(api.DocumentsRefused, api.documents_refused)
     app.register_error_handler(Refused, _refused)
+    app.register_error_handler(Busy, _busy)
     app.extensions["tickmark.problems"] = described.handle_http_exception
     app.register_error_handler(HTTPException, _told)
     app.register_error_handler(Exception, _failed)
@@ -109,6 +110,10 @@ def _headers(response: Response) -> Response:
     if current_app.config["SESSION_COOKIE_SECURE"]:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     return response
+
+
+def _busy(error: Busy) -> Response:
+    return _told(ServiceUnavailable(str(error), retry_after=RETRY_SECONDS))
 
 
 def _refused(error: Refused) -> Response | tuple[str, int]:
