@@ -19,13 +19,12 @@ from sqlalchemy import Connection, text
 
 from ledger import reading
 from ledger.chart import ROLES
-from ledger.documents import Text
+from ledger.documents import Code, Name
 from ledger.errors import Problem, ProblemList, Refused, shortened
 
 Detail = Literal["entry", "document", "day", "month"]
 # What is made there besides journal entries: nothing, customers, or all that has an object of its own there.
 Objects = Literal["none", "customers", "all"]
-Name = Annotated[Text, Field(min_length=1)]
 
 
 class _Part(BaseModel):
@@ -39,7 +38,7 @@ class AccountRule(_Part):
     product: Name | None = None
     customer: Name | None = None
     currency: Name | None = None
-    account: Name
+    account: Code
     name: Name | None = None
     item: Name | None = None
     department: Name | None = None

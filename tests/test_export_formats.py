@@ -412,6 +412,14 @@ def test_what_is_not_mapped_is_listed_and_nothing_written(cli: Cli, tmp_path: Pa
         ("target = 1\n", "target = 1: "),
         ("x = [", "expected a TOML file"),
         ('[[account]]\nrole = "cash"\n', "account.0.account = missing"),
+        (
+            '[[account]]\nrole = "cash"\naccount = "=1+1"\n',
+            "account.0.account = =1+1: expected a code without spaces around it",
+        ),
+        (
+            '[[account]]\nrole = "cash"\naccount = "1"\nname = "a\\nb"\n',
+            "account.0.name = aU+000Ab: expected text without line breaks",
+        ),
         ('[[account]]\nrole = "purse"\naccount = "1"\n', "account.0.role = purse: expected"),
         ('detail = "week"\n', "detail = week: expected"),
         ('colour = "red"\n', "colour = red: unknown field"),
@@ -424,7 +432,21 @@ def test_what_is_not_mapped_is_listed_and_nothing_written(cli: Cli, tmp_path: Pa
             "account.1 = cash: expected it or account.0 to be narrower: some amounts would fit both",
         ),
     ],
-    ids=["type", "toml", "missing", "role", "detail", "unknown", "target", "entity", "amounts", "twice", "ambiguous"],
+    ids=[
+        "type",
+        "toml",
+        "missing",
+        "formula",
+        "lines",
+        "role",
+        "detail",
+        "unknown",
+        "target",
+        "entity",
+        "amounts",
+        "twice",
+        "ambiguous",
+    ],
 )
 def test_a_mapping_that_is_wrong_says_where(cli: Cli, tmp_path: Path, text: str, words: str) -> None:
     cli.post(*parties())

@@ -35,6 +35,13 @@ def test_a_code_that_could_be_something_else_is_refused(cli: Cli, document: dict
     assert "expected " in told
 
 
+@pytest.mark.parametrize("name", [*BREAKS, "a\N{RIGHT-TO-LEFT OVERRIDE}b\n"])
+def test_a_refusal_is_one_line_whatever_it_names(cli: Cli, name: str) -> None:
+    told = cli.refuse({"type": "product", "id": "p", "name": name})
+    assert len(told.splitlines()) == 1
+    assert told.splitlines()[0].isprintable()
+
+
 @pytest.mark.parametrize("code", ["4010", "40-10", "4010.01", "A/R", "Sales - US", "1+1", "7=7", "Erlöse"])
 def test_a_code_that_is_one_is_taken(cli: Cli, code: str) -> None:
     cli.post(*parties(), ACCOUNT | {"code": code}, BANK | {"code": code + "b"})
