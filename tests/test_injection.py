@@ -193,7 +193,7 @@ def test_no_path_leads_out_of_what_is_served(app: Flask, path: str) -> None:
     _assert_harmless(said, path, path)
 
 
-@pytest.mark.parametrize("ref", ['x"; filename="evil.sh', "x\u2028y", "../../x", "CON", "=cmd", "a;b", "\u202eexe.fdp"])
+@pytest.mark.parametrize("ref", ['x"; filename="evil.sh', "../../x", "CON", "=cmd", "a;b", "\u202eexe.fdp"])
 def test_what_is_downloaded_is_named_by_us(
     cli: Cli, app: Flask, engine: Engine, monkeypatch: pytest.MonkeyPatch, ref: str
 ) -> None:
