@@ -339,7 +339,7 @@ def _assert_ties(connection: Connection) -> None:
     assert _differences(connection) == []
 
 
-@settings(max_examples=EXAMPLES * 40)
+@settings(max_examples=EXAMPLES * 25)
 @given(
     files=_history_in_any_currency(),
     months=st.lists(st.integers(1, 12), min_size=1, max_size=3),
@@ -818,7 +818,7 @@ WALLET = st.lists(
 )
 
 
-@settings(max_examples=EXAMPLES * 40)
+@settings(max_examples=EXAMPLES * 25)
 @given(wallet=WALLET, used=st.lists(st.tuples(st.integers(0, 45), st.integers(1, 200)), max_size=12))
 def test_draws_agree_with_a_model_in_dictionaries(fresh: Any, wallet: list[Any], used: list[Any]) -> None:
     start = date(2026, 1, 1)

@@ -29,8 +29,7 @@ from web import access
 from web.access import Who
 from web.limits import count_wrong_key, limiter
 
-# Who may come again, and is told when.
-_LATER = (429, 503)
+_TOO_MANY = 429
 # What anybody may ask: whether it runs, how it looks, how to sign in, how the API is called; and what a signed link opens.
 PUBLIC = {
     "static", "ops.health", "ops.ready", "signing.sign_in", "api-docs.openapi_json", "pages.docs", "mine.page", "mine.usage",
@@ -206,9 +205,10 @@ def _by_session(engine: Engine) -> Who | None:
 
 def _after(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
-    if (
-        response.status_code not in _LATER
-    ):  # the limiter says it of every answer; who is refused otherwise need not wait
+    # the limiter says of every answer when its window ends; who is refused for another reason is told that one's time, or none
+    if "retry_after" in g:
+        response.headers["Retry-After"] = str(g.retry_after)
+    elif response.status_code != _TOO_MANY:
         response.headers.pop("Retry-After", None)
     seconds = time.perf_counter() - g.get("begun", time.perf_counter())
     asked = g.get("who")

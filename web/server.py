@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import click
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
@@ -143,7 +143,7 @@ def _told(error: HTTPException) -> Response:
         response = current_app.make_response(pages.http_error(error))
     again = getattr(error, "retry_after", None)
     if again is not None:
-        response.headers["Retry-After"] = str(again)
+        g.retry_after = again
     return response
 
 
