@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
@@ -27,6 +31,25 @@ def _file(folder: Path, *documents: object, name: str = "usage.jsonl") -> str:
     return str(path)
 
 
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _before_run(number: int, happens: Callable[[], None]) -> Iterator[None]:
+    """Something happens as a run of a file begins."""
+    post, begun = posting.post_lines, itertools.count(1)
+
+    def posted(*arguments: Any, **more: Any) -> Any:
+        if next(begun) == number:
+            happens()
+        return post(*arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(posting, "post_lines", posted)
+        yield
+
+
 def test_the_books_are_those_of_one_transaction(cli: Cli, tmp_path: Path) -> None:
     """Thirteen draws of a dollar each; 6 lines of head and 13 of usage are 5 runs of 4 and one of none."""
     told = cli.ok("post", "--in-runs", _file(tmp_path, *HEAD, *USED))
@@ -42,18 +65,8 @@ def test_the_books_are_those_of_one_transaction(cli: Cli, tmp_path: Path) -> Non
 def test_it_goes_on_where_it_was_stopped(cli: Cli, connection: Connection, tmp_path: Path) -> None:
     """Killed in its third run: the first two stand, and no line of them is posted, or asked of, again."""
     path = _file(tmp_path, *HEAD, *USED)
-    count = 0
-
-    def killed(*_arguments: object, **_more: object) -> None:
-        nonlocal count
-        count += 1
-        if count == 3:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(posting, "post_lines", _before(posting.post_lines, killed))
-        result = cli.run("post", "--in-runs", path)
-    assert result.exit_code != 0
+    with _before_run(3, _interrupt):
+        assert cli.run("post", "--in-runs", path).exit_code != 0
     assert connection.execute(text("select lines, finished from posted_file")).one() == (2 * RUN, False)
     connection.rollback()
     assert cli.totals()["revenue"] == 2
@@ -61,14 +74,6 @@ def test_it_goes_on_where_it_was_stopped(cli: Cli, connection: Connection, tmp_p
     assert "the first 8 lines were posted before; posted 11 documents" in told
     assert cli.totals()["revenue"] == 13
     cli.ok("verify")
-
-
-def _before(function, first):  # type: ignore[no-untyped-def]
-    def both(*arguments, **more):  # type: ignore[no-untyped-def]
-        first(*arguments, **more)
-        return function(*arguments, **more)
-
-    return both
 
 
 def test_a_bad_line_stops_it_where_it_is(cli: Cli, tmp_path: Path) -> None:
@@ -115,17 +120,12 @@ def test_from_standard_input(cli: Cli) -> None:
 
 def test_somebody_else_who_posts_the_same_file_is_noticed(cli: Cli, connection: Connection, tmp_path: Path) -> None:
     path = _file(tmp_path, *HEAD, *USED)
-    count = 0
 
-    def further(*_arguments: object, **_more: object) -> None:
-        nonlocal count
-        count += 1
-        if count == 3:
-            connection.execute(text("update posted_file set lines = 12"))
-            connection.commit()
+    def further() -> None:
+        connection.execute(text("update posted_file set lines = 12"))
+        connection.commit()
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(posting, "post_lines", _before(posting.post_lines, further))
+    with _before_run(3, further):
         result = cli.run("post", "--in-runs", path)
     assert result.exit_code == 1
     assert "expected nobody else to post this file at the same time" in result.stderr
@@ -168,16 +168,7 @@ def test_what_was_refused_is_asked_again(cli: Cli, tmp_path: Path) -> None:
 def test_what_was_refused_is_told_again_after_it_was_stopped(cli: Cli, tmp_path: Path) -> None:
     bad = {**USED[0], "quantity": "many"}
     path = _file(tmp_path, *HEAD, bad, *USED[1:])
-    count = 0
-
-    def killed(*_arguments: object, **_more: object) -> None:
-        nonlocal count
-        count += 1
-        if count == 4:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(posting, "post_lines", _before(posting.post_lines, killed))
+    with _before_run(4, _interrupt):
         assert cli.run("post", "--in-runs", "--keep-going", path).exit_code != 0
     result = cli.run("post", "--in-runs", "--keep-going", path)
     assert result.exit_code == 1
