@@ -34,7 +34,7 @@ def post(
         if name != "-" and not Path(name).exists():
             raise click.UsageError(f"no such file: {name}")
     if in_runs and dry_run:
-        raise click.UsageError("--in-runs posts what --dry-run is not to: expected one of them")
+        raise click.UsageError("--in-runs commits as it goes, and --dry-run posts nothing: expected one of them")
     from ledger.database import opened
     from revrec.intake import TYPES
     from web.files import progress as progress_bar
