@@ -226,12 +226,13 @@ def _money(grant: Grant, face: int, before: Iterable[Draw]) -> int:
 def share_of_order(paid: Grant, face: int, earlier: Sequence[Draw] = (), *, expired: bool = False) -> int:
     """What so many credits of an order are worth: what is left of its price, over all its credits that are left.
 
-    `expired` counts what expired in, with what was broken of the price: late usage draws on both.
+    `expired` counts what expired in, with what was broken of the price: late usage draws on both. So does what expired of an
+    order of which nothing broke, as nobody was billed for it: its part of the price is still there.
     """
     pool = (paid, *paid.bonuses)
     money = paid.price_left - sum(draw.money for draw in earlier)
     left = sum(item.left for item in pool) - sum(draw.face for draw in earlier)
-    if expired:
+    if expired or not paid.broken:
         money += paid.broken
         left += sum(item.expired_face for item in pool)
     return min(share(money, face, left), money) if left > 0 else 0

@@ -67,3 +67,22 @@ def test_corrected_usage_gives_back_what_it_earns_by_now(cli: Cli) -> None:
     cli.post(usage("x", "0.00", "2026-01-20", supersedes="w"))
     assert _total(cli) == {"accounts_receivable": "1000.00", "customer_credits": "1000.00"}
     cli.ok("verify")
+
+
+@pytest.mark.parametrize("recognised", [0, 1, 2, 3])
+def test_what_expired_unbilled_has_its_part_of_the_price(cli: Cli, recognised: int) -> None:
+    """832.00 for 832 and 208 credits: 501.56 of them earn 401.25 (501.56 x 832 / 1040), whenever it is recognised that they expired."""
+    order = {"products": ["tokens"], "contract": "order", "expires_on": "2026-12-31"}
+    documents = [
+        grant("paid", "832.00", "2026-05-06", **order),
+        promotion("bonus", "208.00", "2026-05-06", priority=1, **order),
+        usage("U", "501.56", "2026-10-26"),
+    ]
+    cli.post(*parties())
+    for number, document in enumerate(documents):
+        if number == recognised:
+            cli.ok("recognize", "--through", "2027-01")
+        cli.post(document)
+    cli.ok("recognize", "--through", "2027-01")
+    cli.ok("verify")
+    assert _total(cli) == {"revenue": "401.25", "unbilled_receivable": "401.25"}
