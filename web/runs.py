@@ -129,5 +129,9 @@ def _with(whole: Outcome, of_run: Outcome, *, kept: bool) -> Outcome:
 
 def _stopped(reached: _Reached, of_run: Outcome, first: int) -> str:
     verb = "documents" if of_run.refused > 1 else "document"
-    stands = f"lines 1 to {reached.lines:,} are posted" if reached.lines else "nothing was posted"
-    return f"{of_run.refused:,} {verb} refused: {stands}, none from line {first:,} on"
+    stands = (
+        f"lines 1 to {reached.lines:,} are posted, none from line {first:,} on"
+        if reached.lines
+        else "nothing was posted"
+    )
+    return f"{of_run.refused:,} {verb} refused: {stands}"
