@@ -302,6 +302,8 @@ class Books:
         self._entry_counts: Counter[int] = Counter()  # of documents that are not gathered yet
         # of documents whose corrections were decided, what they are called and their days: they are written after those
         self.decided: dict[int, tuple[str, date]] = {}
+        # of those that recover something, the day it came in, and the recovery where one comes back
+        self.recovers: dict[int, tuple[date, int]] = {}
         # by a document under way, the number of the one beside it, the entity and the day
         self._besides: dict[int, tuple[int, str, date]] = {}
         self._new_accounts: list[tuple[object, ...]] = []

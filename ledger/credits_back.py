@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from ledger.books import Books, Movement, Source
 from ledger.errors import Refused
-from ledger.grants import Funding, Grant, grant_accounts
+from ledger.grants import Funding, Grant, grant_accounts, grant_subject
 from ledger.money import allocate, share
 from ledger.positions import available
 from ledger.wallets import Wallets, record_move
@@ -192,6 +192,18 @@ def recover(
         lead.fundings.append(Funding(books.open_day(source, on), part, on))
     assert points[1] <= whole, "no more is recovered of credits than was taken"
     return movements
+
+
+def subject_taken(books: Books, source: Source, taken_by: int) -> str:
+    """What the first unused credits that a document took are held as; nothing where it took none."""
+    ref = books.connection.scalar(
+        text(
+            "select g.ref from grant_move m join credit_grant g using (customer_id, grant_id) where m.customer_id = :customer_id"
+            " and m.document_id = :taken_by and m.kind = 'write_off' order by m.line, m.amount_minor desc, g.grant_id limit 1"
+        ),
+        {"customer_id": source.customer.customer_id, "taken_by": taken_by},
+    )
+    return "" if ref is None else grant_subject(ref)
 
 
 def _require_unused(books: Books, source: Source, faces: Sequence[tuple[Grant, int]], money: int, on: date) -> None:

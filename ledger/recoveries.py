@@ -6,11 +6,11 @@ One that comes back (a cheque that bounced) is the same, of less: what was recov
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
@@ -54,7 +54,7 @@ def post_recovery(wallets: Wallets, doc: documents.Recovery, document_id: int, o
     fees = [Movement("payment.fee", fee, rail, rail)]
     first = min(amount, left)
     if first:
-        _recover(wallets, source, row, _Change(doc.id, doc.date, first, rail, reached), obligations)
+        _recover(wallets, source, row, _Change(doc.id, doc.date, first, rail, reached, doc.date), obligations)
         uses.bring(books, source, first, doc.date, row.invoice_id)
     books.post(source, doc.date, fees)
     rest = amount - first
@@ -124,7 +124,7 @@ def post_payment_reversal(
         if amount:
             came_on = date.fromisoformat(found.body["date"])
             change = _Change(
-                doc.id, doc.date, -amount, cash_named(found.body), reached, found.document_id,
+                doc.id, doc.date, -amount, cash_named(found.body), reached, came_on, found.document_id,
                 rate_of(books, source, came_on),
                 books.brought_cash(source.customer.customer_id, found.document_id, cash_named(found.body), undone=False),
             )  # fmt: skip
@@ -134,29 +134,94 @@ def post_payment_reversal(
     return source.customer.customer_id
 
 
-def counted_for(
-    books: Books, source: Source, parts: Sequence[tuple[date, int, int]]
-) -> dict[date, list[tuple[int, int]]]:
-    """What parts of recoveries of a write-off, or of such that came back, count for, by their days: (amount, functional amount) of each.
+class Recovered(NamedTuple):
+    """What a recovery is of bad debt, and what that counts for: below zero where one came back.
 
-    A part is its day, its document and its amount. What is of neither is left out.
+    `of_others` is how much of other recoveries is of something else then, which came in at other rates.
+    """
+
+    bad_debt: int
+    counts: int
+    of_others: int
+
+
+def counted_for(
+    books: Books, source: Source, parts: Sequence[tuple[date, int, int, int]]
+) -> dict[date, list[Recovered]]:
+    """What recoveries of a bill, and such that came back, are of bad debt, by their days: in order, each at the rate it came in at.
+
+    A part is its day, its document, its amount and what of that is bad debt. What is of neither is left out.
     """
     books.flush()
     rows = books.connection.execute(
         text(
-            "select d.document_id, coalesce(r.dated_on, d.dated_on) as came_on from document d"
+            "select d.document_id, coalesce(r.dated_on, d.dated_on) as came_on, r.document_id as came_back from document d"
             " left join document r on r.customer_id = d.customer_id and r.type = 'recovery' and r.ref = d.body::json ->> 'recovery'"
             " where d.customer_id = :customer_id and d.document_id = any(:documents) and (d.type = 'recovery' or r.type is not null)"
         ),
-        {"customer_id": source.customer.customer_id, "documents": sorted({document for _, document, _ in parts})},
+        {"customer_id": source.customer.customer_id, "documents": sorted({document for _, document, _, _ in parts})},
     )
-    rates = {row.document_id: rate_of(books, source, row.came_on) for row in rows}
-    found: dict[date, list[tuple[int, int]]] = {}
-    for on, document, amount in parts:
-        if document in rates:
-            at = replace(source, rate=rates[document])
-            found.setdefault(on, []).append((amount, books.at_rate(at, source.currency, on, amount)))
+    of = {row.document_id: (row.came_on, row.came_back) for row in rows} | books.recovers
+    found: dict[date, list[Recovered]] = {}
+    standing: dict[int, _Piece] = {}
+    for on, document, amount, bad_debt in sorted(parts):
+        if document not in of:
+            continue
+        came_on, came_back = of[document]
+        rate = rate_of(books, source, came_on)
+        moved = _bad_debt_of(standing, document, came_back, amount, bad_debt, rate)
+        counts = sum(
+            (1 if part > 0 else -1) * books.at_rate(replace(source, rate=at), source.currency, on, abs(part))
+            for at, part in moved.items()
+        )
+        others = sum(abs(part) for at, part in moved.items() if at != rate)
+        found.setdefault(on, []).append(Recovered(bad_debt, counts, others))
     return found
+
+
+@dataclass(slots=True)
+class _Piece:
+    """What a recovery brought of a bill, and what of that is bad debt."""
+
+    amount: int
+    bad_debt: int
+    rate: Fraction | None
+
+
+def _bad_debt_of(
+    standing: dict[int, _Piece],
+    document_id: int,
+    came_back: int | None,
+    amount: int,
+    bad_debt: int,
+    rate: Fraction | None,
+) -> Counter[Fraction | None]:
+    """What a recovery is of bad debt, or one that came back, by rate: one after another, in order."""
+    if came_back and came_back in standing:
+        return _comes_back(standing, came_back, -amount, -bad_debt)
+    if not came_back:
+        standing[document_id] = _Piece(amount, bad_debt, rate)
+    return Counter({rate: bad_debt})
+
+
+def _comes_back(standing: dict[int, _Piece], of: int, amount: int, bad_debt: int) -> Counter[Fraction | None]:
+    """Take out what a recovery brought that comes back: what later ones brought is bad debt in its place, each at its own rate."""
+    own = standing[of]
+    moved: Counter[Fraction | None] = Counter()
+    gone = own.bad_debt if amount >= own.amount else share(own.bad_debt, amount, own.amount)
+    own.amount -= amount
+    own.bad_debt -= gone
+    moved[own.rate] -= gone
+    instead = gone - bad_debt
+    for piece in list(standing.values())[:: 1 if instead > 0 else -1]:
+        part = min(max(piece.amount - piece.bad_debt, 0), instead) if instead > 0 else max(-piece.bad_debt, instead)
+        if piece is own or not part:
+            continue
+        piece.bad_debt += part
+        moved[piece.rate] += part
+        instead -= part
+    moved[own.rate] += instead
+    return moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +260,7 @@ class _Change:
     amount: int
     rail: str
     reached: _Reached
+    came_on: date
     of: int = 0
     rate: Fraction | None = None
     came: Came | None = None
@@ -227,11 +293,14 @@ def _recover(
 ) -> None:
     """Post what a document makes of what was recovered: of all recoveries in the order of their days, bad debt first."""
     books, document_id = wallets.books, source.document_id
+    books.recovers[document_id] = (change.came_on, change.of)
     movements, of_tax = _taxes(books, source, row, change)
     lines = _written_off(books, row.customer_id, row.document_id)
     recoveries = [
         *_recoveries(books, source, row, lines),
-        _Recovery(document_id, change.on, change.rail, change.amount - of_tax, [0] * len(lines), change.rate),
+        _Recovery(
+            document_id, change.on, change.rail, change.amount - of_tax, [0] * len(lines), change.rate, change.of
+        ),
     ]
     lost = _split(wallets, source, change, row, lines, recoveries, obligations)
     _recover_usage(wallets, source, change, lines, recoveries)
@@ -394,8 +463,19 @@ class _Recovery:
     amount: int
     stands: list[int] = field(default_factory=list)
     rate: Fraction | None = None
+    came_back: int | None = None
     parts: list[int] = field(default_factory=list)
     rows: int = 0
+
+    def instead(self, what: str, amounts: Mapping[Fraction | None, int], subject: str) -> list[Movement]:
+        """What moves where that much more came in at each rate, and less at others, than stood in the books."""
+        return [
+            Movement(f"recovery.{what}", amount, self.rail, subject, rate=rate)
+            if amount > 0
+            else Movement(f"recovery.{what}_returned", -amount, subject, self.rail, rate=rate)
+            for rate, amount in amounts.items()
+            if amount
+        ]
 
     def moved(self, more: str, less: str, amount: int, subject: str) -> list[Movement]:
         """What moves where more of it, or less, is of something than stood in the books: at the rate at which it came in."""
@@ -411,12 +491,12 @@ def _recoveries(books: Books, source: Source, write_off: Any, lines: Sequence[_W
         text(
             # one that came back has the cash of the recovery that did
             "select x.document_id, d.dated_on, coalesce(r.dated_on, d.dated_on) as came_on, coalesce(r.body, d.body)::json ->> 'rail' as rail,"
-            " coalesce(r.body, d.body)::json ->> 'account' as account, x.invoice_id, x.line, x.subject,"
+            " coalesce(r.body, d.body)::json ->> 'account' as account, r.document_id as came_back, x.invoice_id, x.line, x.subject,"
             " -sum(x.amount_minor)::bigint as amount, max(x.part) as last from line_change x"
             " join document d using (customer_id, document_id)"
             " left join document r on r.customer_id = d.customer_id and r.type = 'recovery' and r.ref = d.body::json ->> 'recovery'"
             " where x.customer_id = :customer_id and x.kind = 'recovery' and x.undoes = :document_id"
-            " group by 1, 2, 3, 4, 5, 6, 7, 8 order by d.dated_on, x.document_id"
+            " group by 1, 2, 3, 4, 5, 6, 7, 8, 9 order by d.dated_on, x.document_id"
         ),
         {"customer_id": write_off.customer_id, "document_id": write_off.document_id},
     ).all()
@@ -427,7 +507,13 @@ def _recoveries(books: Books, source: Source, write_off: Any, lines: Sequence[_W
         item = found.get(row.document_id)
         if item is None:
             item = found[row.document_id] = _Recovery(
-                row.document_id, row.dated_on, rail, 0, [0] * len(lines), rate_of(books, source, row.came_on)
+                row.document_id,
+                row.dated_on,
+                rail,
+                0,
+                [0] * len(lines),
+                rate_of(books, source, row.came_on),
+                row.came_back,
             )
         item.stands[places[row.invoice_id, row.line, row.subject]] += row.amount
         item.amount += row.amount
@@ -575,21 +661,16 @@ def _recover_plain(
     """Post what recoveries are of other lines that bill no obligation: bad debt first, then prepaid credits that were not used."""
     places = [place for place, line in enumerate(lines) if not line.of_terms and not line.is_usage]
     invoice = invoice_subject(write_off.invoice)
-    stood, now = Counter[int](), Counter[int]()
-
-    def credits_of(parts: Counter[int]) -> int:
-        return sum(max(parts[place] - lost[place], 0) for place in places)
-
+    lead = credits_back.subject_taken(wallets.books, source, write_off.document_id)
     reached = sum(max(sum(item.stands[place] for item in recoveries) - lost[place], 0) for place in places)
-    changes: list[tuple[_Recovery, int]] = []
-    for item in recoveries:
-        before = (credits_of(stood), credits_of(now))
-        for place in places:
-            stood[place] += item.stands[place]
-            now[place] += item.parts[place]
-        changes.append((item, (credits_of(now) - before[1]) - (credits_of(stood) - before[0])))
+    stood = _of_credits(places, lost, recoveries, [item.stands for item in recoveries])
+    now = _of_credits(places, lost, recoveries, [item.parts for item in recoveries])
+    changes = [
+        (item, after - before, {rate: others[rate] - others_before[rate] for rate in {*others, *others_before}})
+        for item, (before, others_before), (after, others) in zip(recoveries, stood, now, strict=True)
+    ]
     # what comes back first, so that it is there to go again
-    for item, more in sorted(changes, key=lambda change: change[1] < 0):
+    for item, more, instead in sorted(changes, key=lambda change: change[1] < 0):
         movements = []
         if more:
             own = item.document_id == source.document_id
@@ -604,10 +685,35 @@ def _recover_plain(
             movements.append(change.moved("bad_debt", bad_debt, invoice))
         else:
             movements += item.moved("bad_debt", "bad_debt_elsewhere", bad_debt, invoice)
+        if any(instead.values()):
+            wallets.books.post(source, item.on, [
+                *item.instead("bad_debt", instead, invoice),
+                *item.instead("credits", {rate: -amount for rate, amount in instead.items()}, lead),
+            ])  # fmt: skip
         if item.document_id == source.document_id:
             change.post(wallets.books, source, movements)
         else:
             wallets.books.post(source, item.on, movements)
+
+
+def _of_credits(
+    places: Sequence[int], lost: Sequence[int], recoveries: Sequence[_Recovery], parts: Sequence[Sequence[int]]
+) -> list[tuple[int, Counter[Fraction | None]]]:
+    """What each of recoveries, by their `parts` of lines, is of credits; and what bad debt gets of others then, and gives, by rate."""
+    found = []
+    reached = Counter[int]()
+    of_credits = 0
+    standing: dict[int, _Piece] = {}
+    for item, of_lines in zip(recoveries, parts, strict=True):
+        before, amount = of_credits, sum(of_lines[place] for place in places)
+        for place in places:
+            reached[place] += of_lines[place]
+        of_credits = sum(max(reached[place] - lost[place], 0) for place in places)
+        bad_debt = amount - (of_credits - before)
+        others = _bad_debt_of(standing, item.document_id, item.came_back, amount, bad_debt, item.rate)
+        others[item.rate] -= bad_debt
+        found.append((of_credits - before, others))
+    return found
 
 
 def _deferred_again(taking: Taking, change: _Change, subject: str, amount: int) -> list[Movement]:

@@ -20,7 +20,7 @@ from ledger.books import AccountKey, Books, Movement, Source
 from ledger.errors import Refused, UnknownReference
 from ledger.money import allocate, share
 from ledger.obligations import Correction, Obligations, Shares, billed_ahead, obligation_sides
-from ledger.recoveries import counted_for
+from ledger.recoveries import Recovered, counted_for
 from ledger.wallets import Wallets
 from revrec import happened
 from revrec.changes import Folded, Split, Version, fold
@@ -370,40 +370,63 @@ def settle_beside(books: Books, source: Source, history: History, folded: Folded
         key = AccountKey(party.entity, BESIDE[kind], party.currency, subject)
         posted = dict(books.history(party.customer_id, key))  # as it was, whatever is posted here
         first = books.first_counting_day(source)
-        days = sorted({day for day in (*by_day, *posted) if day > first} | {first})
-        moved = 0
         recovered = _recovered(books, source, history, folded, subject) if kind == "write_off" else {}
+        days = sorted({day for day in (*by_day, *posted, *recovered) if day > first} | {first})
+        moved = 0
         for day in days:
             target = sum(amount for on, amount in by_day.items() if on <= day)
             stands = sum(net for on, net in posted.items() if on <= day)
             step = target - stands - moved
-            if step:
-                moved += step
-                amount, counts = recovered.get(day, (0, 0))
-                if day in recovered and amount == by_day[day] and step == amount - posted.get(day, 0):
-                    _post_beside(
-                        books, source, subject, "recovery", day, step, counts - _counted(books, party, key, day)
-                    )
-                else:
-                    _post_beside(books, source, subject, kind, day, step)
+            moved += step
+            of_day = recovered.get(day)
+            # of a day of recoveries alone
+            if of_day is not None and -of_day.bad_debt == by_day[day] == step + posted.get(day, 0):
+                _post_recovered(books, source, subject, day, step, of_day, _counted(books, party, key, day))
+            elif step:
+                _post_beside(books, source, subject, kind, day, step)
 
 
-def _recovered(
-    books: Books, source: Source, history: History, folded: Folded, subject: str
-) -> dict[date, tuple[int, int]]:
-    """What recoveries make of the bad debt of an obligation in another currency by day, and what that counts for: below zero."""
+def _recovered(books: Books, source: Source, history: History, folded: Folded, subject: str) -> dict[date, Recovered]:
+    """What recoveries make of the bad debt of an obligation in another currency by day."""
     if source.currency == books.entity(source.entity).currency:
         return {}
     days = {
         (event.document_id, event.undoes, event.bill): event.on for event in history.events if isinstance(event, Undone)
     }
-    parts = [(days[place], place[0], -split.earned) for place, split in folded.undone.items() if place[2][2] == subject]
-    found: dict[date, tuple[int, int]] = {}
-    for on, counted in counted_for(books, source, parts).items():
-        day = books.open_day(source, on)
-        before = found.get(day, (0, 0))
-        found[day] = (before[0] + sum(amount for amount, _ in counted), before[1] + sum(of for _, of in counted))
+    parts: dict[tuple[int, tuple[int, str, str]], list[tuple[date, int, int, int]]] = defaultdict(list)
+    for (document, undoes, bill), split in folded.undone.items():
+        if bill[2] == subject:
+            amount = split.expected + split.earned + split.rest
+            parts[undoes, bill].append((days[document, undoes, bill], document, amount, split.earned))
+    found: dict[date, Recovered] = {}
+    for of_bill in parts.values():
+        for on, counted in counted_for(books, source, of_bill).items():
+            day = books.open_day(source, on)
+            for item in counted:
+                before = found.get(day, Recovered(0, 0, 0))
+                found[day] = Recovered(
+                    before.bad_debt + item.bad_debt, before.counts + item.counts, before.of_others + item.of_others
+                )
     return found
+
+
+def _post_recovered(
+    books: Books, source: Source, subject: str, day: date, step: int, of_day: Recovered, counted: int
+) -> None:
+    """Post a step of what recoveries make of bad debt on a day, so that all of that day counts as they came in.
+
+    Where what later ones brought stands in for what came back, as much comes at their rates as goes at its own.
+    """
+    counts = -of_day.counts - counted
+    if step * counts > 0 and not of_day.of_others:
+        _post_beside(books, source, subject, "recovery", day, step, counts)
+    elif step or counts:
+        comes = max(of_day.of_others, step, 1)
+        goes = comes - step
+        going = max(books.at_rate(source, source.currency, day, goes), -counts)
+        _post_beside(books, source, subject, "recovery", day, comes, going + counts)
+        if goes:
+            _post_beside(books, source, subject, "recovery", day, -goes, -going)
 
 
 def _counted(books: Books, party: Party, key: AccountKey, day: date) -> int:

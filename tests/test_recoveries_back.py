@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import application, billed_usage, credit_note, grant, invoice, one_time, prepaid, service, usage
+from tests.samples import application, billed_usage, credit_note, grant, invoice, one_time, parties, prepaid, service, usage
 from tests.test_uses import GROUP, HEAD, sold
 
 Document = dict[str, Any]
@@ -394,6 +394,10 @@ IN_EUROS: dict[str, list[Document]] = {
     "with plain": [one_time("33.33"), service("66.67", "2026-01-05", "2026-06-10", "2")],
     "with usage": [billed_usage("60.00"), service("40.00", "2026-01-05", "2026-06-10", "2")],
 }
+MOVING = [
+    {"type": "fx_rate", "id": f"x{day}", "date": day, "base": "EUR", "quote": "USD", "rate": rate}
+    for day, rate in (("2026-03-10", "1.2713"), ("2026-03-18", "1.1907"), ("2026-04-01", "1.3391"))
+]
 ORDERS = [
     order for order in permutations(("A", "B", "C", "B back")) if order.index("B") < order.index("B back")
 ]  # fmt: skip
@@ -407,11 +411,7 @@ def test_in_whatever_order_they_arrive_in_another_currency(cli: Cli, kind: str, 
     Of one line 2293 cents were bad debt (37 of 157 days, each to the cent), 27.52 at 1.20. At 1.30, 20.00 and 2.93 of that come
     in, 26.00 and 3.81: 2.29 more than was lost. 45.00 stay, 58.50; the rest of it is earned. Each part may be a cent off.
     """
-    rates = [] if steady else [
-        {"type": "fx_rate", "id": f"x{day}", "date": day, "base": "EUR", "quote": "USD", "rate": rate}
-        for day, rate in (("2026-03-10", "1.2713"), ("2026-03-18", "1.1907"), ("2026-04-01", "1.3391"))
-    ]  # fmt: skip
-    cli.post(*HEAD, *rates)
+    cli.post(*HEAD, *([] if steady else MOVING))
     coming = {
         "A": recovered("20.00", "2026-03-01", "A"),
         "B": recovered("30.00", "2026-03-15", "B"),
@@ -438,6 +438,70 @@ def test_in_whatever_order_they_arrive_in_another_currency(cli: Cli, kind: str, 
             assert abs(end["bad_debt"] - Decimal("-2.29")) <= Decimal("0.01")
             assert abs(end["cash"] - Decimal("58.50")) <= Decimal("0.01")
             assert abs(end["revenue"] - Decimal("56.21")) <= Decimal("0.01")
+
+
+CAME = {"A": ("20.00", "2026-03-01"), "B": ("30.00", "2026-03-15"), "C": ("25.00", "2026-04-01")}
+RETURNED = [which for count in range(4) for which in permutations(CAME, count)]
+
+
+@pytest.mark.parametrize("kind", ["one line", "prepaid", "one time"])
+def test_what_comes_back_leaves_what_stands(cli: Cli, kind: str) -> None:
+    """Three come at rates of their own, and any of them go again, in any order: in the end as if these had never come."""
+    lines = {"prepaid": [prepaid("100.00")], "one time": [one_time("100.00")]} | IN_EUROS
+    cli.post(*HEAD, *MOVING)
+    for number, returned in enumerate(RETURNED):
+        for came in (tuple(CAME), tuple(ref for ref in CAME if ref not in returned)):
+            told = partial(_told_of, number=2 * number + (len(came) < len(CAME)))
+            cli.post({"type": "entity", "id": told("us"), "name": "US", "currency": "USD"})
+            cli.post({"type": "customer", "id": told("globex"), "name": "Globex"})
+            bill = {**invoice("I", "2026-01-05", *lines[kind], currency="EUR"), "customer": "globex"}
+            if kind == "prepaid":
+                bill["lines"] = [{**line, "grant": told("G")} for line in bill["lines"]]
+                cli.post(
+                    _renamed(grant(currency="EUR"), told),
+                    _renamed(usage("u", "30.00", "2026-01-03", currency="EUR"), told),
+                )
+            cli.post(_renamed(bill, told), _renamed(WRITTEN_OFF, told))
+            cli.post(*(_renamed(recovered(*CAME[ref], ref), told) for ref in came))
+            for place, ref in enumerate(returned if came == tuple(CAME) else ()):
+                cli.post(_renamed(bounced(f"2026-04-{place + 2:02}", ref), told))
+    cli.ok("verify")
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    for number, returned in enumerate(RETURNED[1:], 1):
+        went, never = (cli.totals("--entity", _told_of("us", number=2 * number + which)) for which in (0, 1))
+        for role in went.keys() | never.keys() - {"fx_gain", "fx_loss"}:
+            assert abs(went.get(role, Decimal(0)) - never.get(role, Decimal(0))) <= Decimal("0.03"), (
+                returned,
+                role,
+                went,
+                never,
+            )
+
+
+@pytest.mark.parametrize("order", ["AB", "BA"])
+@pytest.mark.parametrize("recognised", [True, False])
+def test_the_first_comes_back_and_the_second_stands_in(cli: Cli, order: str, *, recognised: bool) -> None:
+    """181.00 of 365.00 EUR were earned, 217.20 at 1.20: 120.00 and 81.00 at 1.30 leave -8.10 of bad debt; 181.00 at 1.30, -18.10.
+
+    Of the 200.00 that stay the other 19.00 are revenue, 24.70: 241.90 with what was earned. Without them all is as at first.
+    """
+    rates = [
+        {"type": "fx_rate", "id": f"r{day}", "date": day, "base": "EUR", "quote": "USD", "rate": rate}
+        for day, rate in (("2026-01-01", "1.20"), ("2026-09-01", "1.30"))
+    ]
+    bill = invoice("I", "2026-01-01", service("365.00", "2026-01-01", "2026-12-31"), currency="EUR")
+    came = {"A": recovered("100.00", "2026-08-01", "A"), "B": recovered("200.00", "2026-10-01", "B")}
+    cli.post(*parties(), *rates, bill, WRITTEN_OFF | {"date": "2026-07-01"})
+    for ref in order:
+        cli.post(came[ref])
+        if recognised:
+            cli.ok("recognize", "--through", "2026-12")
+    assert cli.totals()["bad_debt"] == Decimal("-8.10")
+    cli.post(bounced("2026-11-01", "A"))
+    assert _end(cli, "2026-12") == {"bad_debt": Decimal("-18.10"), "cash": 260, "revenue": Decimal("241.90")}
+    cli.post(bounced("2026-11-15", "B"))
+    assert _end(cli, "2026-12") == {"bad_debt": Decimal("217.20"), "revenue": Decimal("217.20")}
 
 
 def _told_of(ref: str, number: int) -> str:
