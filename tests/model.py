@@ -1021,7 +1021,28 @@ class _Telling:
             if "start" in asked:
                 line.promised.lower_over(day, amount, _day(asked["start"]), _day(asked["end"]), beyond)
             elif amount > beyond:
-                line.promised.lower(day, amount - beyond)
+                self._lower(line, amount - beyond, day)
+
+    def _lower(self, line: Covering, amount: Fraction, day: date) -> None:
+        """A lower price: of others of the contract as the bill was for them, and where its own would be below nothing."""
+        others = [one for one in self._alike(line) if one is not line.promised and one.price > 0] if not line.own else []
+        theirs = amount * self._for_others(line) / line.net if others else Fraction(0)
+        there = sum((one.price for one in others), Fraction(0))
+        elsewhere = min(max(theirs, amount - max(line.promised.price, Fraction(0))), there) if others else Fraction(0)
+        shares = [elsewhere * one.price / there for one in others]
+        line.promised.lower(day, amount - elsewhere)
+        for one, part in zip(others, shares, strict=True):
+            if part:
+                one.lower(day, part)
+
+    def _for_others(self, line: Covering) -> Fraction:
+        """What of a bill is beyond what was agreed of its obligation, by the bills before it."""
+        reached = Fraction(0)
+        for other in (other for lines in self.lines.values() for other in lines if other.promised is line.promised):
+            reached += Fraction(0) if other.void else other.net
+            if other is line:
+                break
+        return max(min(reached - line.promised.agreed, line.net), Fraction(0))
 
     def _billed(self, promised: list[Promised]) -> Fraction:
         """What bills of obligations say, less what was credited and what was given back of what was to come."""
@@ -1064,7 +1085,8 @@ class _Telling:
             other for lines in self.lines.values() for other in lines
             if other.promised is line.promised and not other.void and other.issued <= day
         ]  # fmt: skip
-        reached = line.promised.earned(before)
+        # a credit note of this very day has lowered what was given before it
+        reached = sum((amount for _, counts, amount in line.promised.by_given() if counts <= before), Fraction(0))
         for other in others:
             if other.covered is not None:
                 start, end = other.covered
