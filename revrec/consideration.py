@@ -10,7 +10,7 @@ from ledger import uses
 from ledger.books import Movement
 from ledger.errors import Refused
 from ledger.money import to_minor, to_text, within_limit
-from ledger.obligations import billed_ahead
+from ledger.obligations import billed_ahead, obligation_sides
 from ledger.wallets import Wallets
 from revrec.documents import ConsiderationPayable
 from revrec.happened import payable
@@ -42,6 +42,8 @@ def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id:
             Movement("payable.unbilled", part - held, version.subject, "customer"),
         ]
     books.post(source, doc.date, movements)
+    for version, _ in taken:  # a bill of a later day is there already
+        books.net(source, *obligation_sides(source, version.subject), day)
     uses.bring(books, source, sum(part for _, part in taken), doc.date)
     plan.keep()
     return contract.customer_id

@@ -557,6 +557,10 @@ def _day(text: str) -> date:
     return date.fromisoformat(text)
 
 
+# of what is taken back of no day of service: what was earned before the terms were caught up
+_NO_DAY = date.max
+
+
 class Promised:
     """An obligation as amounts by the day they are of and the day from which they count: nothing is rounded.
 
@@ -641,12 +645,12 @@ class Promised:
         """The price counts from the start, the difference at once."""
         self.agreed = agreed
         before = self._forget_from(day)
-        self.of[day, day] -= before
+        self.of[_NO_DAY, day] -= before
         self._spread(agreed + self.on_top, date.min, day)
 
     def stop(self, last: date, day: date = date.max) -> None:
         """Nothing is promised after a day: what is given until then is earned as it was."""
-        for key in [key for key in self.of if key[0] > last]:
+        for key in [key for key in self.of if last < key[0] != _NO_DAY]:
             del self.of[key]
         # with notice the price is still spread over what is given until then
         self.edition = {service: amount for service, amount in self.edition.items() if day <= last and service <= last}
@@ -656,7 +660,7 @@ class Promised:
     def to_come_ends(self, day: date, amount: Fraction) -> Fraction:
         """A part of what is to come is given up: the rest of it is earned over what remains. What is more than there is is returned."""
         # what was given is not to come, though it counts only now: of a bill, or a modification, of this day
-        coming = {key: value for key, value in self.of.items() if key[0] >= day and key[1] >= day}
+        coming = {key: value for key, value in self.of.items() if _NO_DAY != key[0] >= day and key[1] >= day}
         whole = sum(coming.values(), Fraction(0))
         asked, amount = amount, min(amount, max(whole, Fraction(0)))
         taken = {key: value * amount / whole for key, value in coming.items()} if amount else {}
@@ -1025,7 +1029,9 @@ class _Telling:
 
     def _lower(self, line: Covering, amount: Fraction, day: date) -> None:
         """A lower price: of others of the contract as the bill was for them, and where its own would be below nothing."""
-        others = [one for one in self._alike(line) if one is not line.promised and one.price > 0] if not line.own else []
+        others = (
+            [one for one in self._alike(line) if one is not line.promised and one.price > 0] if not line.own else []
+        )
         theirs = amount * self._for_others(line) / line.net if others else Fraction(0)
         there = sum((one.price for one in others), Fraction(0))
         elsewhere = min(max(theirs, amount - max(line.promised.price, Fraction(0))), there) if others else Fraction(0)

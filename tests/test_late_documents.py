@@ -992,3 +992,26 @@ def test_a_note_on_usage_that_comes_after_its_write_off_was_recovered_leaves_no_
     totals = _totals(cli, "revenue", "bad_debt", "unbilled_receivable", "deferred_revenue", "accounts_receivable")
     assert totals["revenue"] - totals["bad_debt"] == 110
     assert (totals["unbilled_receivable"], totals["deferred_revenue"], totals["accounts_receivable"]) == (0, 0, 0)
+
+
+_LESS: dict[str, dict[str, Any]] = {
+    "consideration_payable": {"contract": "K", "amount": "120.00", "reason": "a fair"},
+    "estimate": {"contract": "K", "component": "penalty", "amount": "-120.00"},
+    "refund liability": {"type": "estimate", "contract": "K", "component": "returns", "amount": "-120.00", "refund": True},
+    "credit_note": {"invoice": "I", "lines": [{"line": "1", "amount": "120.00"}]},
+    "contract_modification": {"contract": "K", "obligations": [obligation("O", "1080.00", *YEAR)]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", _LESS)
+@pytest.mark.parametrize("day", ["2026-01-01", "2026-01-02", "2026-01-20"])
+@pytest.mark.parametrize("recognised", [False, True])
+def test_what_a_bill_is_for_shows_one_side_at_once(cli: Cli, kind: str, day: str, *, recognised: bool) -> None:
+    """1200.00 billed in advance, of which 120.00 go, whenever that is said: no contract asset beside the liability."""
+    cli.post(*parties(), SERVICE, _bill("I", "2026-01-01" if kind == "credit_note" else "2026-01-02", "1200.00"))
+    if recognised:
+        cli.ok("recognize", "--through", "2026-01")
+    cli.post({"type": kind, "id": "L", "date": day} | _LESS[kind])
+    cli.ok("verify")
+    assert not cli.totals().get("unbilled_receivable")
+    assert _totals(cli, "revenue") == {"revenue": Decimal("1080.00")}

@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from tests.samples import application, billed_usage, credit_note, grant, invoice, one_time, parties, prepaid, service, usage
+from tests.samples import (
+    application,
+    billed_usage,
+    credit_note,
+    grant,
+    invoice,
+    one_time,
+    parties,
+    prepaid,
+    service,
+    usage,
+)
 from tests.test_uses import GROUP, HEAD, sold
 
 Document = dict[str, Any]
