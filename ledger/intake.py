@@ -272,6 +272,8 @@ def _parse(line: int, raw: bytes, types: Mapping[str, DocumentType]) -> _Item:
     except ProblemList as several:
         item.problems = [Problem(p.field, p.value, p.expected, item.name, line) for p in several.problems]
     except Refused as refusal:
+        if not item.type:
+            item.type, item.ref = reading.named_in(item.raw)
         item.problems = [refusal.problem(item.name, line)]
     return item
 

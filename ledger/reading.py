@@ -94,6 +94,18 @@ def read_line(line: str | bytes) -> dict[str, Any]:
     return value
 
 
+def named_in(raw: bytes) -> tuple[str, str]:
+    """The type and id of a document that can't be read as one; empty where it doesn't say them."""
+    try:
+        said = _FINDING.decode(raw.decode()) if len(raw) <= LINE_BYTES_MAX else None
+    except (ValueError, RecursionError):
+        return "", ""
+    if not isinstance(said, dict):
+        return "", ""
+    kind, ref = (shortened(said[key]) if isinstance(said.get(key), str) else "" for key in ("type", "id"))
+    return kind, ref
+
+
 def check(model: type[_Checked], fields: dict[str, Any]) -> _Checked:
     """A dictionary as the given model has it. Raises a ProblemList naming every field that is wrong."""
     try:
@@ -126,12 +138,26 @@ def _explain(model: type[BaseModel], detail: Any) -> Problem:
     return Problem(field, shortened(shown), _in_words(detail))
 
 
+_IN_WORDS = {
+    "string_type": "expected text",
+    "model_type": "expected an object of fields",
+    "dict_type": "expected an object of fields",
+    "list_type": "expected a list",
+    "tuple_type": "expected a list",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+}
+
+
 def _in_words(detail: Any) -> str:
     """What pydantic expected of a value, in our words."""
     if detail["type"] in ("too_short", "string_too_short") and detail["ctx"]["min_length"] == 1:
         return f"expected {'some text' if isinstance(detail['input'], str) else 'at least one'}"
-    if detail["type"] == "string_type":
-        return "expected text"
+    if detail["type"] in _IN_WORDS:
+        return _IN_WORDS[detail["type"]]
     message = str(detail["msg"].replace("Input should be", "expected").replace("String should have", "expected"))
     return message[0].lower() + message[1:]
 

@@ -163,6 +163,11 @@ _BY_PROGRESS = f"""{_STOOD}, on_day as (
 _KNOWN = """exists (
     select from document d where d.customer_id = o.customer_id and d.document_id = o.known_by and d.posted_at <= :known_at)"""
 
+# What a bill of a closed month brought to the first open one stands in the books from there on.
+_COUNTED = """not exists (
+    select from entry late where late.customer_id = o.customer_id and late.document_id = o.known_by
+    and late.effective_on > :through and late.occurred_on <= :through)"""
+
 
 def scheduled(
     connection: Connection, filters: Filters, through: date, select: str, by: Sequence[str] | None = None
@@ -242,7 +247,7 @@ def _standing(connection: Connection, filters: Filters, through: date) -> tuple[
         parameters["product"] = filters.product
     if filters.contract:
         parameters["contract"] = filters.contract
-    narrowed = ""
+    narrowed = f" and {_COUNTED}"
     for clause, name in (
         ("o.entity = :entity", "entity"),
         ("o.currency = :currency", "currency"),

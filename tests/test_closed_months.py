@@ -206,3 +206,23 @@ def test_money_a_note_over_entities_left_goes_back_where_one_of_them_is_closed(c
         "revenue": "27.00",
     }
     assert stands("eu") == {"deferred_revenue": "162.00", "due_from_entities": "216.00", "revenue": "54.00"}
+
+
+def test_what_came_late_to_a_closed_month_is_not_scheduled_in_it(cli: Cli) -> None:
+    """90.00 of three months, March closed; 33.00 of 30 March count in April: on 31 March 59.00 are held and to come, on 30 April 29.00.
+
+    Of the 90 days from 1 March to 29 May, 31 are March's and 30 April's.
+    """
+    service = {"id": "1", "kind": "service", "amount": "90.00", "product": "seats", "start": "2026-03-01", "end": "2026-05-29"}  # fmt: skip
+    cli.post(*parties(), invoice("I", "2026-03-01", service))
+    cli.ok("recognize", "--through", "2026-03")
+    cli.ok("close", "2026-03")
+    cli.post(invoice("J", "2026-03-30", one_time("33.00")))
+    for month, there in (("2026-03-31", "59.00"), ("2026-04-30", "29.00")):
+        cli.ok("recognize", "--through", month[:7])
+        (left,) = cli.report("remaining-obligations", "--as-of", month)
+        assert left["total"] == there
+        scheduled = [row for row in cli.report("revenue-waterfall", "--as-of", month) if row["status"] == "scheduled"]
+        assert sum(Decimal(row["amount"]) for row in scheduled) == Decimal(there)
+        (held,) = (row for row in cli.report("trial-balance", "--as-of", month) if row["role"] == "deferred_revenue")
+        assert held["credit"] == there

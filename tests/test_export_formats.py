@@ -526,7 +526,9 @@ def test_formats_of_one_currency_and_columns_nobody_publishes(cli: Cli, tmp_path
         _mapping(tmp_path, "zoho-csv", ZOHO_COLUMNS.replace("debit", "colour")),
     )
     assert "columns.debit = missing" in told
-    assert "workbook takes none of these options" in cli.run("export", "workbook", "--check").output
+    assert (
+        "workbook shows the books as they are: expected no --check" in cli.run("export", "workbook", "--check").output
+    )
 
 
 @pytest.mark.parametrize("target", ["quickbooks-csv", "netsuite", "zoho-csv", "quickbooks-iif"])

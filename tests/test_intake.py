@@ -34,6 +34,14 @@ def _line(document: dict[str, Any]) -> bytes:
         (b'{"type": "usage", "id": NaN}', "expected numbers as strings"),
         (b'{"type": "usage", "id": 1.5}', "id = 1.5: expected numbers as strings"),
         (b'{"type": "usage", "quantity": 1.5, "x": ', "expected numbers as strings"),
+        (b'{"type": "usage", "id": "u1", "quantity": 12.5}', "usage u1: quantity = 12.5: expected numbers as strings"),
+        (b'{"type": "usage", "id": "u1", "id": "u2"}', "usage u2: id = given twice"),
+        (b'{"type": "invoice", "id": "I", "lines": "x"}', "invoice I: lines = x: expected a list"),
+        (b'{"type": "invoice", "id": "I", "lines": ["x"]}', "invoice I: lines.0 = x: expected an object of fields"),
+        (
+            b'{"type": "customer", "id": "c", "name": "C", "terms": "abc"}',
+            "customer c: terms = abc: expected a whole number",
+        ),
         (
             b'{"type": "invoice", "lines": [{}, {"amount": 10.5}]}',
             'lines.1.amount = 10.5: expected numbers as strings, such as "10.5"',

@@ -40,10 +40,10 @@ class Picture:
 
 
 def _fit(text: str, letters: int) -> str:
-    """Text cut in its middle to fit: what tells ids and places of rows apart stands at their ends."""
+    """Text cut in its middle to fit: what tells ids and places of rows apart stands at their ends. Of figures, which come first, the end goes."""
     if len(text) <= letters:
         return text
-    head = letters // 3
+    head = letters - 1 if text.lstrip("-")[:1].isdigit() and " " in text else letters // 3
     return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (letters - head - 1) :]}"
 
 

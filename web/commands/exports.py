@@ -67,8 +67,9 @@ def export(
         Filters(since=since, as_of=until, entity=entity, known_at=known_at),
         How(mapping, cast("Any", detail)),
     )
-    if target in AS_THEY_ARE and (mapping or detail or check_only or new or again or send or status):
-        raise click.UsageError(f"{target} takes none of these options: it shows the books as they are")
+    asked = {"--mapping": mapping, "--detail": detail, "--check": check_only, "--new": new, "--again": again, "--send": send, "--status": status}  # fmt: skip
+    if target in AS_THEY_ARE and (given := [option for option, value in asked.items() if value]):
+        raise click.UsageError(f"{target} shows the books as they are: expected no {given[0]}")
     if check_only + new + status + (again is not None) + (send is not None) > 1:
         raise click.UsageError("expected one of --check, --new, --again, --send and --status")
     if (again is not None or send is not None) and (entity or since or until or detail):
