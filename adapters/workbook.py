@@ -419,7 +419,7 @@ def write(connection: Connection, path: Path, filters: Filters) -> str:
         if not journal.sheets:
             raise Refused("export", "workbook", "expected postings to export; none match")
         rows = _write_trial_balance(book, trial_balance, connection, filters, journal)
-        reports = _reports(connection, filters, home)
+        reports = _reports(connection, filters, home, as_of)
         for name, report in reports.items():
             _write_report(book, name, report)
         ties = [
@@ -435,7 +435,7 @@ def write(connection: Connection, path: Path, filters: Filters) -> str:
     return f"{lines:,} journal lines, {len(ties)} checks"
 
 
-def _reports(connection: Connection, filters: Filters, home: str) -> dict[str, Report]:
+def _reports(connection: Connection, filters: Filters, home: str, as_of: date) -> dict[str, Report]:
     """The sheets after the journal: what was asked for, as of its last day, with what counts in the entity's currency."""
     until = replace(filters, since=None)  # what is open, left or agreed is so as of a day
     receivables = _functional(connection, filters, "accounts_receivable")
@@ -445,7 +445,7 @@ def _reports(connection: Connection, filters: Filters, home: str) -> dict[str, R
         "Deferred roll-forward": deferred_roll_forward(connection, filters),
         "Contract balances": contract_balances(connection, filters),
         "Receivables": _with_functional(
-            ar_aging(connection, until), f"Due ({home})",
+            ar_aging(connection, replace(until, as_of=as_of)), f"Due ({home})",
             lambda row: receivables.get((row["customer"], f"invoice:{row['invoice']}"), 0),
         ),
         "Wallets": _with_functional(

@@ -557,10 +557,6 @@ def _day(text: str) -> date:
     return date.fromisoformat(text)
 
 
-# of what is taken back of no day of service: what was earned before the terms were caught up
-_NO_DAY = date.max
-
-
 class Promised:
     """An obligation as amounts by the day they are of and the day from which they count: nothing is rounded.
 
@@ -585,6 +581,8 @@ class Promised:
         # what credit notes and write-offs take off the price lies on top of what later modifications state
         self.on_top = Fraction(0)
         self.of: defaultdict[tuple[date, date], Fraction] = defaultdict(Fraction)
+        # what was earned before the terms were caught up, taken back on that day
+        self.caught: defaultdict[tuple[date, date], Fraction] = defaultdict(Fraction)
         self.curve: dict[date, Fraction] = weights(pattern, start, end)
         self.edition: dict[date, Fraction] = {}
         self.ended = False
@@ -599,14 +597,17 @@ class Promised:
             self.of[day, max(day, known)] += amount
 
     def earned(self, by: date) -> Fraction:
-        return sum((amount for (_, counts), amount in self.of.items() if counts <= by), Fraction(0))
+        return sum((amount for (_, counts), amount in self._all() if counts <= by), Fraction(0))
+
+    def _all(self) -> list[tuple[tuple[date, date], Fraction]]:
+        return [*self.of.items(), *self.caught.items()]
 
     def by_given(self) -> list[tuple[date, date, Fraction]]:
         """Days of service, when each is given, and amounts: what a credit note takes off is of the days it was given on."""
         return [
             (service, min(service, counts) if amount < 0 else counts, amount)
             for (service, counts), amount in self.of.items()
-        ]
+        ] + [(service, counts, amount) for (service, counts), amount in self.caught.items()]
 
     def within(self, start: date, end: date) -> Fraction:
         """What is earned over a period."""
@@ -623,7 +624,7 @@ class Promised:
 
     @property
     def price(self) -> Fraction:
-        return sum(self.of.values(), Fraction(0))
+        return sum((amount for _, amount in self._all()), Fraction(0))
 
     def left(self, day: date) -> Fraction:
         """What is still to be earned from a day on."""
@@ -631,8 +632,9 @@ class Promised:
 
     def _forget_from(self, day: date) -> Fraction:
         """Drop what would count from a day on; what was earned before."""
-        for key in [key for key in self.of if key[1] >= day]:
-            del self.of[key]
+        for kept in (self.of, self.caught):
+            for key in [key for key in kept if key[1] >= day]:
+                del kept[key]
         return self.price
 
     def prospective(self, day: date, agreed: Fraction) -> None:
@@ -644,14 +646,16 @@ class Promised:
     def catch_up(self, day: date, agreed: Fraction) -> None:
         """The price counts from the start, the difference at once."""
         self.agreed = agreed
-        before = self._forget_from(day)
-        self.of[_NO_DAY, day] -= before
+        self._forget_from(day)
+        for service, _, amount in [*self.by_given()]:
+            self.caught[service, day] -= amount
         self._spread(agreed + self.on_top, date.min, day)
 
     def stop(self, last: date, day: date = date.max) -> None:
         """Nothing is promised after a day: what is given until then is earned as it was."""
-        for key in [key for key in self.of if last < key[0] != _NO_DAY]:
-            del self.of[key]
+        for kept in (self.of, self.caught):
+            for key in [key for key in kept if key[0] > last]:
+                del kept[key]
         # with notice the price is still spread over what is given until then
         self.edition = {service: amount for service, amount in self.edition.items() if day <= last and service <= last}
         self.agreed = self.price - self.on_top
@@ -660,7 +664,7 @@ class Promised:
     def to_come_ends(self, day: date, amount: Fraction) -> Fraction:
         """A part of what is to come is given up: the rest of it is earned over what remains. What is more than there is is returned."""
         # what was given is not to come, though it counts only now: of a bill, or a modification, of this day
-        coming = {key: value for key, value in self.of.items() if _NO_DAY != key[0] >= day and key[1] >= day}
+        coming = {key: value for key, value in self.of.items() if key[0] >= day and key[1] >= day}
         whole = sum(coming.values(), Fraction(0))
         asked, amount = amount, min(amount, max(whole, Fraction(0)))
         taken = {key: value * amount / whole for key, value in coming.items()} if amount else {}
@@ -690,7 +694,7 @@ class Promised:
     def lower_over(self, day: date, amount: Fraction, start: date, end: date, beyond: Fraction = Fraction(0)) -> None:
         """What was promised over a period ends, in proportion to what is still earned over it; what is more is a lower price."""
         by_day: defaultdict[date, Fraction] = defaultdict(Fraction)
-        for (service, _), value in self.of.items():
+        for (service, _), value in self._all():
             if start <= service <= end:
                 by_day[service] += value
         whole = sum(by_day.values(), Fraction(0))
