@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import islice
@@ -30,10 +30,13 @@ _DOCUMENT = re.compile(r"TM-d(?P<document>\d+)-\d{6}(?:-[A-Z]{3})?(?:-\d+)?")
 _LENGTHS = (21, 50)  # of the numbers that documents have in the systems they can be sent to
 
 
-def trace(connection: Connection, ref: str, seen: Seen = lambda things: things) -> Trace:
+def trace(
+    connection: Connection, ref: str, seen: Seen = lambda things: things, entities: Collection[str] | None = None
+) -> Trace:
     """Trace anything in the books, or a journal entry's number in another system (TM-us-2026-01), both ways.
 
-    Raises UnknownReference, or Refused where a name or number is of several things that are `seen`.
+    Of obligations, those of some entities alone are found where these are given. Raises UnknownReference, or Refused where a name or
+    number is of several things that are `seen`.
     """
     if found := _ENTRY.fullmatch(ref):
         return _with_exports(connection, tracing.trace(connection, f"entry:{found['entry']}"))
@@ -46,7 +49,7 @@ def trace(connection: Connection, ref: str, seen: Seen = lambda things: things) 
     if found := _SUMMARY.fullmatch(ref):
         return _summary(connection, ref, found)
     try:
-        return _with_exports(connection, tracing.trace(connection, ref, seen))
+        return _with_exports(connection, tracing.trace(connection, ref, seen, entities))
     except UnknownReference:
         if "TM-" not in ref:
             raise

@@ -413,7 +413,7 @@ def write(connection: Connection, path: Path, filters: Filters) -> str:
     with xlsxwriter.Workbook(str(path), {"constant_memory": False, "strings_to_formulas": False}) as file:
         book = _Book(file, home)
         cover, checks = file.add_worksheet("Cover"), file.add_worksheet("Checks")
-        as_of = filters.as_of or month_end(last_day(connection))
+        as_of = filters.as_of or month_end(last_day(connection, filters))
         trial_balance = _sheet(book, "Trial balance", _TRIAL)
         journal = _write_lines(book, connection, filters)
         if not journal.sheets:

@@ -275,9 +275,12 @@ class _Mark:
 class Books:
     """One transaction's view of the books. Not shared between threads; `flush` before the transaction ends."""
 
-    def __init__(self, connection: Connection, posted_by: str, *, reading: bool = False) -> None:
+    def __init__(
+        self, connection: Connection, posted_by: str, *, reading: bool = False, entities: frozenset[str] | None = None
+    ) -> None:
         self.connection = connection
         self.posted_by = posted_by
+        self.entities = entities  # that who posts may post for, where these are not all
         if not reading:  # who only reads waits for nobody, and keeps nobody waiting
             locks.share_books(connection)
         self.posted_at: datetime = connection.scalar(text("select now()"))

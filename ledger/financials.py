@@ -34,7 +34,7 @@ def year_start(day: date, first_month: int) -> date:
 
 def _years(connection: Connection, filters: Filters) -> tuple[date, dict[str, date]]:
     """The last day counted, and each entity's first day of the fiscal year it falls in."""
-    until = filters.as_of or last_day(connection, filters.known_at)
+    until = filters.as_of or last_day(connection, filters)
     rows = connection.execute(
         text("select entity, fiscal_year_start from entity where cast(:entity as text) is null or entity = :entity"),
         {"entity": filters.entity},

@@ -77,7 +77,7 @@ def wallet_forecast(connection: Connection, filters: Filters) -> Report:
 
     Commitments are no credits and don't count.
     """
-    as_of = filters.as_of or last_day(connection, filters.known_at)
+    as_of = filters.as_of or last_day(connection, filters)
     narrowed = Filters(None, as_of, filters.known_at, filters.entity, filters.customer, None, filters.currency)
     lots: dict[tuple[str, str], list[Lot]] = {}
     for row in wallet(connection, narrowed).rows:

@@ -61,6 +61,7 @@ from ledger.lanes import Lanes
 from ledger.late import require_open
 from ledger.references import ExternalKey
 from ledger.wallets import Wallets
+from ledger.within import Within
 
 # Many enough for what a batch costs to be little a document, few enough to stay in memory, whatever their size.
 BATCH = 20_000
@@ -197,12 +198,13 @@ def post_lines(
     *,
     refuse_late: bool = False,
     first_line: int = 1,
+    within: Within | None = None,
 ) -> Outcome:
     """Post documents, one JSON object a line, in the caller's transaction; blank lines are passed over.
 
     Everything wrong is handed to `report`, with the line as it came. The caller commits, or rolls back where it
     wants all or nothing. `refuse_late` refuses documents dated in closed months. `first_line` is the number of the first of
-    them in their file.
+    them in their file. `within` are the entities that who posts may post for, where these are not all.
     """
     outcome = Outcome()
     batches = _batches(lines, first_line)
@@ -211,16 +213,22 @@ def post_lines(
         return outcome
     if len(first[0]) <= DRAWN_AT_ONCE:
         items = [_parse(line, raw, types) for line, raw in zip(*first, strict=True)]
-        if _draw(connection, items, posted_by, outcome):
+        if _own(items, within) and _draw(connection, items, posted_by, outcome):
             progress(len(items))
             return outcome
     with _Writer(connection) as writer:
-        intake = _Intake(Books(connection, posted_by), writer, types, report, outcome, refuse_late=refuse_late)
+        books = Books(connection, posted_by, entities=within.entities if within else None)
+        intake = _Intake(books, writer, types, report, outcome, refuse_late=refuse_late, within=within)
         for (numbers, batch), rows in beside.read_ahead(chain([first], batches)):
             intake.post(numbers, batch, rows)
             progress(len(batch))
         intake.finish()
     return outcome
+
+
+def _own(items: list[_Item], within: Within | None) -> bool:
+    """Whether documents say that they are of entities that who posts may post for."""
+    return within is None or all(getattr(item.doc, "entity", None) in within.entities for item in items)
 
 
 def _draw(connection: Connection, items: list[_Item], posted_by: str, outcome: Outcome) -> bool:
@@ -331,6 +339,7 @@ class _Intake:
         outcome: Outcome,
         *,
         refuse_late: bool,
+        within: Within | None,
     ) -> None:
         self.books = books
         self.writer = writer
@@ -340,6 +349,7 @@ class _Intake:
         self.report = report
         self.outcome = outcome
         self.refuse_late = refuse_late
+        self.within = within
         self.refused: dict[tuple[str, str], int] = {}
         # the hashes of documents by type and id: of those that are in the books, or came in with this batch
         self.known: dict[tuple[str, str], bytes] = {}
@@ -365,10 +375,12 @@ class _Intake:
             if item is None:
                 assert row is not None, "what is no row was read the long way"
                 number = next(documents_numbered)
-                _, ref, day, _, _, hash_ = row
+                party, ref, day, _, _, hash_ = row
                 name = ("usage", ref)
                 before = fresh.get(name) or known.get(name)
-                if before is None:
+                if self._is_barred(name, party[1]):
+                    pass  # refused the long way
+                elif before is None:
                     customer_id = lanes.post(row, number)
                     if customer_id is not None:
                         fresh[name] = hash_
@@ -379,12 +391,13 @@ class _Intake:
                     outcome.repeated += 1
                     continue
                 item = _parse(at, line, self.types)
+                self._bar(item)
             elif item.doc is not None:
                 number = next(documents_numbered)
+            if item.doc is not None:
+                self._post(item, number)
             else:
                 self._refuse(item)
-                continue
-            self._post(item, number)
 
     def finish(self) -> None:
         """Write what is left, and say what came of all of it."""
@@ -417,8 +430,27 @@ class _Intake:
         self.known = self.fresh | _known_hashes(self.books.connection, refs)
         self.fresh = {}
         self.external = references.taken(self.books.connection, external)
+        self._learn_others([item for item in items if item is not None])
         self.wallets.learn(self.books.known_customers(users))
         return sum(map(len, refs.values()))
+
+    def _learn_others(self, items: list[_Item]) -> None:
+        """Find out what of others a batch names, and refuse what does."""
+        if self.within is not None:
+            called = {(key.type, ref) for key, ref in self.external.items()}
+            docs = [item.doc for item in items if item.doc is not None]
+            self.within.learn(self.books.connection, docs, {*self.known, *called})
+            for item in items:
+                self._bar(item)
+
+    def _bar(self, item: _Item) -> None:
+        """Let a document be refused that who posts may not post, before anything of it is decided."""
+        if self.within is None or item.doc is None:
+            return
+        try:
+            self.within.require(item.doc)
+        except Refused as refusal:
+            item.doc, item.problems = None, [refusal.problem(item.name, item.line)]
 
     def _hold(self, users: Collection[str], named: _Named, moving: _Named) -> None:
         """Lock the customers of a batch, and with whom money lies that it may move, in one order.
@@ -459,7 +491,7 @@ class _Intake:
             if before is not None:
                 raise ConflictingDocument("id", item.ref, f"this {item.type} was posted before with other content")
             ids.require_plain(self.books.connection, doc, item.raw)
-            references.require_own(doc, self.external)
+            references.require_own(doc, self.external, self._is_taken)
             if self.refuse_late:
                 require_open(self.books, doc)
             customer_id = self.types[item.type].post(self.wallets, doc, number)
@@ -488,6 +520,14 @@ class _Intake:
         references.keep(self.books, customer_id, number, doc)
         self.external |= dict.fromkeys(references.external_keys(doc), item.ref)
         self.outcome.posted += 1
+
+    def _is_taken(self, kind: str, ref: str) -> bool:
+        """Whether a document in the books is of others than those whom who posts may post for."""
+        return self.within is not None and self.within.is_taken(kind, ref)
+
+    def _is_barred(self, name: tuple[str, str], entity: str) -> bool:
+        """Whether usage is of an entity that who posts may not post for, or has the id of what is of others."""
+        return self.within is not None and (entity not in self.within.entities or self._is_taken(*name))
 
     def _begin(self, type_: str, doc: Document) -> bool:
         """Begin a document, so that nothing is left of it where it is refused; returns whether it decides first."""

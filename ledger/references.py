@@ -6,7 +6,7 @@ opened and one that is lost are of one chargeback. A reference is only looked fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -52,16 +52,21 @@ def taken(connection: Connection, keys: Iterable[ExternalKey]) -> dict[ExternalK
     return {ExternalKey(*row[:4]): row.ref for row in rows}
 
 
-def require_own(doc: Document, known: Mapping[ExternalKey, str]) -> None:
-    """Raise ConflictingDocument where another document of the type has one of the external ids."""
+def require_own(doc: Document, known: Mapping[ExternalKey, str], hidden: Callable[[str, str], bool]) -> None:
+    """Raise ConflictingDocument where another document of the type has one of the external ids: which one, unless it is `hidden`."""
     for key in external_keys(doc):
         other = known.get(key)
         if other is not None:
+            which = (
+                "this one is taken"
+                if hidden(key.type, other)
+                else f"{key.type} {other} has {key.system} {key.external_id}"
+            )
             kind = f"{key.type} of status {key.status}" if key.status else key.type
             raise ConflictingDocument(
                 f"external.{key.system}",
                 key.external_id,
-                f"expected an external id that no other {kind} has: {key.type} {other} has {key.system} {key.external_id}",
+                f"expected an external id that no other {kind} has: {which}",
             )
 
 

@@ -169,14 +169,18 @@ def narrowed(filters: Filters, **columns: str) -> tuple[str, dict[str, object]]:
 
 
 def check_filters(connection: Connection, filters: Filters) -> None:
-    """Raise Refused for a filter that names nothing in the books, rather than show an empty report."""
+    """Raise Refused for a filter that names nothing in the books, of the entity where one is asked for, rather than show an empty report."""
     for name, value, query in (
         ("entity", filters.entity, "select count(*) from entity where entity = :value"),
         ("customer", filters.customer, "select count(*) from customer where ref = :value"),
         ("product", filters.product, "select count(*) from product where product = :value"),
-        ("contract", filters.contract, "select count(*) from contract where ref = :value"),
+        (
+            "contract",
+            filters.contract,
+            "select count(*) from contract where ref = :value and entity = coalesce(cast(:entity as text), entity)",
+        ),
     ):
-        if value is not None and not connection.scalar(text(query), {"value": value}):
+        if value is not None and not connection.scalar(text(query), {"value": value, "entity": filters.entity}):
             raise Refused(name, value, f"expected the id of a {name} in the books")
     if filters.since and filters.as_of and filters.since > filters.as_of:
         raise Refused("from", filters.since, f"expected {filters.as_of} or earlier")
@@ -398,7 +402,7 @@ def _due(connection: Connection, filters: Filters) -> Sequence[Any]:
 
 def ar_aging(connection: Connection, filters: Filters) -> Report:
     """What is due of each invoice on a day (`as_of`, else the latest day in the books), by days past its due date."""
-    as_of = filters.as_of or last_day(connection, filters.known_at)
+    as_of = filters.as_of or last_day(connection, filters)
     rows = _due(connection, filters)
     found = []
     totals: dict[str, dict[str, Any]] = {}
@@ -427,12 +431,27 @@ def ar_aging(connection: Connection, filters: Filters) -> Report:
     return Report("ar-aging", "Receivables by age", columns, tuple(found), tuple(totals.values()), notes)
 
 
-def last_day(connection: Connection, known_at: datetime | None = None) -> date:
-    """The latest day any posting counts for, as known at a moment, or today in empty books."""
-    found: date | None = connection.scalar(
-        text(
-            "select max(effective_on) from entry where cast(:known_at as timestamptz) is null or posted_at <= :known_at"
-        ),
-        {"known_at": known_at},
-    )
+def last_day(connection: Connection, filters: Filters) -> date:
+    """The latest day any posting counts for, of an entity where one is asked for, as known at a moment; today where there is none."""
+    query = "select max(e.effective_on) from entry e where cast(:known_at as timestamptz) is null or e.posted_at <= :known_at"
+    if filters.entity is not None:
+        query = _LAST_OF_ENTITY if filters.known_at is None else _LAST_OF_ENTITY_KNOWN
+    found: date | None = connection.scalar(text(query), {"known_at": filters.known_at, "entity": filters.entity})
     return found or datetime.now(UTC).date()
+
+
+# Of an entity's postings: what is sealed by the totals that are kept of it, so that only the rest is read.
+_LAST_OF_ENTITY = """
+    select max(day) from (
+        select max(effective_on) as day from daily_total where entity = :entity
+        union all
+        select max(p.effective_on) from posting p join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account
+        where p.entry_id > (select coalesce(max(last_entry), 0) from seal) and a.entity = :entity
+    ) of_both
+"""
+_LAST_OF_ENTITY_KNOWN = """
+    select max(e.effective_on) from entry e where e.posted_at <= :known_at and exists (
+        select from posting p join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account
+        where p.customer_id = e.customer_id and p.entry_id = e.entry_id and a.entity = :entity
+    )
+"""

@@ -212,6 +212,6 @@ def _contacts(connection: Connection, filters: Filters) -> dict[str, dict[str, s
             "   and (cast(:known_at as timestamptz) is null or w.posted_at <= :known_at)"
             "  order by n.dated_on desc, n.document_id desc limit 1) h on true"
         ),
-        {"on": filters.as_of or last_day(connection, filters.known_at), "known_at": filters.known_at},
+        {"on": filters.as_of or last_day(connection, filters), "known_at": filters.known_at},
     )
     return {row.ref: row.contacts or {} for row in rows}

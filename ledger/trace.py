@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,15 +71,18 @@ EXPECTED = (
 )
 
 
-def trace(connection: Connection, ref: str, seen: Seen = lambda things: things) -> Trace:
+def trace(
+    connection: Connection, ref: str, seen: Seen = lambda things: things, entities: Collection[str] | None = None
+) -> Trace:
     """Trace an entry's number (48218), a document (invoice:INV-1, or INV-1), an obligation, or what a document is called elsewhere.
 
     What is nobody's id here is looked for among external ids (stripe:ch_1, or ch_1) and references (reference:PO-17, or PO-17).
-    Raises UnknownReference, or Refused where it is of several things that are `seen`.
+    Of obligations, whose ids are a customer's own, those of some entities alone are found where these are given. Raises UnknownReference,
+    or Refused where it is of several things that are `seen`.
     """
     kind, _, rest = ref.partition(":")
     if kind == "obligation" and rest:
-        return _trace_obligation(connection, rest)
+        return _trace_obligation(connection, rest, entities)
     number = _number(rest)
     if kind == "entry" and number is not None:
         return _trace_entry(connection, number)
@@ -133,9 +136,10 @@ def _trace_entry(connection: Connection, entry_id: int) -> Trace:
     sources = [_document_step(connection, kind, ref, 0)]
     sources += _named_by(connection, kind, ref, depth=1)
     subjects = {line.subject for line in entry.lines}
+    customer_id = connection.scalar(text("select customer_id from customer where ref = :ref"), {"ref": entry.customer})
     seen = {(step.kind, step.ref) for step in sources}
     for subject in sorted(subjects):
-        for step in _makers(connection, subject, depth=1):
+        for step in _makers(connection, customer_id, subject, depth=1):
             if (step.kind, step.ref) not in seen:
                 sources.append(step)
                 seen.add((step.kind, step.ref))
@@ -262,10 +266,14 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
     return Trace(kind, ref, title, tuple(entries), tuple(sources), tuple(results), body)
 
 
-def _trace_obligation(connection: Connection, ref: str) -> Trace:
+def _trace_obligation(connection: Connection, ref: str, entities: Collection[str] | None) -> Trace:
     subject = f"obligation:{ref}"
     row = connection.execute(
-        text("select * from performance_obligation where subject = :subject"), {"subject": subject}
+        text(
+            "select * from performance_obligation where subject = :subject"
+            " and (cast(:entities as text[]) is null or entity = any(:entities)) order by customer_id limit 1"
+        ),
+        {"subject": subject, "entities": None if entities is None else list(entities)},
     ).first()
     if row is None:
         raise UnknownReference("obligation", ref, "expected the id of an obligation in the books")
@@ -278,7 +286,7 @@ def _trace_obligation(connection: Connection, ref: str) -> Trace:
         ref,
         title,
         (),
-        tuple(_makers(connection, subject, 0)),
+        (_maker(connection, row),),
         (*made, *(_entry_step(e, 0) for e in entries)),
     )
 
@@ -364,7 +372,7 @@ def _named_by(connection: Connection, kind: str, ref: str, depth: int) -> list[S
         if line.get("grant"):
             steps.append(_document_step(connection, "grant", line["grant"], depth))
         if line.get("obligation"):
-            steps += _makers(connection, f"obligation:{line['obligation']}", depth)
+            steps += _makers(connection, row.customer_id, f"obligation:{line['obligation']}", depth)
     for key in ("master", "supersedes"):
         if body.get(key):
             steps.append(_document_step(connection, kind, body[key], depth))
@@ -489,8 +497,8 @@ _MADE_BY = {
 }
 
 
-def _makers(connection: Connection, subject: str, depth: int) -> list[Step]:
-    """The documents that made a subject: a grant with the invoices that bill it, an invoice, an obligation."""
+def _makers(connection: Connection, customer_id: int | None, subject: str, depth: int) -> list[Step]:
+    """The documents that made a subject of a customer's: a grant with the invoices that bill it, an invoice, an obligation."""
     kind, _, ref = subject.partition(":")
     if kind in _MADE_BY:
         return [_document_step(connection, _MADE_BY[kind], ref, depth)]
@@ -505,15 +513,21 @@ def _makers(connection: Connection, subject: str, depth: int) -> list[Step]:
         billed_by = [_document_step(connection, "invoice", invoice, depth + 1) for invoice in invoices.scalars()]
         return [_document_step(connection, "grant", ref, depth), *billed_by]
     if kind == "obligation":
-        row = connection.execute(
-            text("select contract, invoice from performance_obligation where subject = :subject"), {"subject": subject}
-        ).first()
-        if row is None:
-            return []
-        if row.contract is not None:
-            return [_document_step(connection, "contract", row.contract, depth)]
-        return [_document_step(connection, "invoice", row.invoice, depth)]
+        rows = connection.execute(
+            text(
+                "select contract, invoice from performance_obligation where subject = :subject and customer_id = :customer_id"
+            ),
+            {"subject": subject, "customer_id": customer_id},
+        )
+        return [_maker(connection, row, depth) for row in rows]
     return []
+
+
+def _maker(connection: Connection, obligation: Any, depth: int = 0) -> Step:
+    """The contract or invoice that promises an obligation."""
+    if obligation.contract is not None:
+        return _document_step(connection, "contract", obligation.contract, depth)
+    return _document_step(connection, "invoice", obligation.invoice, depth)
 
 
 def _made_subjects(connection: Connection, kind: str, ref: str, row: Any) -> list[str]:

@@ -230,7 +230,10 @@ class _Since:
         """The report's own days, as signed and now."""
         if self.filters.as_of is not None:
             return {self.filters.as_of}
-        return {last_day(self.connection, self.filters.known_at), last_day(self.connection, self.signed_at)}
+        return {
+            last_day(self.connection, filters)
+            for filters in (self.filters, replace(self.filters, known_at=self.signed_at))
+        }
 
     @cached_property
     def _order(self) -> list[str]:

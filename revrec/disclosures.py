@@ -200,7 +200,7 @@ def contract_balances(connection: Connection, filters: Filters) -> Report:
     accounted for as one, are shown net (606-10-45-1); `netted` is what that takes off both, so that balances and it tie to the
     ledger, which keeps them by obligation. What is expected back is no contract liability, and is shown apart. Without a first day the period is the calendar year.
     """
-    until = filters.as_of or last_day(connection, filters.known_at)
+    until = filters.as_of or last_day(connection, filters)
     since = _first_day(filters, until)
     group = grouped(filters)
     facts, parameters = facts_of(
@@ -334,7 +334,7 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     Scheduled revenue by horizon, and what is committed and not used by its last day; prepaid credits, billed or ordered, as they will
     be used, and what progress will earn, have no date.
     """
-    until = filters.as_of or last_day(connection, filters.known_at)
+    until = filters.as_of or last_day(connection, filters)
     group = grouped(filters)
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     names = {"customer": "(select ref from customer k where k.customer_id = coming.customer_id)"}
@@ -424,7 +424,7 @@ def disaggregation(connection: Connection, filters: Filters) -> Report:
 def schedule(connection: Connection, filters: Filters) -> Report:
     """Each obligation's revenue by month, quarter or year, posted and still scheduled, with the version of its terms at its end."""
     form = PERIODS[filters.period]
-    until = filters.as_of or last_day(connection, filters.known_at)
+    until = filters.as_of or last_day(connection, filters)
     source, parameters = facts_of(replace(filters, transaction=filters.transaction is not False), "revenue")
     posted = connection.execute(
         text(

@@ -101,13 +101,14 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
 
 
 def _contract_of(books: Books, doc: Progress) -> str:
-    """The contract whose obligation it is. Raises where there is none, or several customers have one and none is named."""
+    """The contract whose obligation it is, of the entities that who posts may post for. Raises where there is none, or several have it and none is named."""
     found = books.connection.scalars(
         text(
             "select t.ref from obligation o join contract t using (customer_id, contract_id)"
-            " where o.ref = :ref and (cast(:contract as text) is null or t.ref = :contract) order by t.ref"
+            " where o.ref = :ref and (cast(:contract as text) is null or t.ref = :contract)"
+            " and (cast(:entities as text[]) is null or t.entity = any(:entities)) order by t.ref"
         ),
-        {"ref": doc.obligation, "contract": doc.contract},
+        {"ref": doc.obligation, "contract": doc.contract, "entities": books.entities and sorted(books.entities)},
     ).all()
     if not found:
         of = "a contract" if doc.contract is None else f"contract {doc.contract}"

@@ -256,7 +256,7 @@ def find(
 
     `recognised` is through when revenue is, where that is known; `lately` looks at what ended last of an entity only.
     """
-    until = filters.as_of or last_day(connection, filters.known_at)
+    until = filters.as_of or last_day(connection, filters)
     narrow = replace(filters, since=None, as_of=until, product=None, contract=None)
     if recognised is None:
         recognised = recognised_through(connection, filters)
@@ -387,7 +387,7 @@ def _between(connection: Connection, filters: Filters) -> list[Standing]:
 
 def standing(connection: Connection, filters: Filters) -> Report:
     """What is left standing on a day though it has ended, each with its age and the documents behind it."""
-    until = filters.as_of or last_day(connection, filters.known_at)
+    until = filters.as_of or last_day(connection, filters)
     found = find(connection, filters)
     documents = _documents(connection, filters, until, found)
     rows = tuple(

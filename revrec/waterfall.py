@@ -270,7 +270,7 @@ def waterfall(connection: Connection, filters: Filters) -> Report:
     recognised (else the latest in the books, to its month's end); amounts are in transaction currency unless the entity's is
     asked for. Prepaid credits have no schedule: they are earned when used.
     """
-    through = filters.as_of or month_end(last_day(connection, filters.known_at))
+    through = filters.as_of or month_end(last_day(connection, filters))
     group = tuple(name for name in TITLES if name in filters.group)
     form = PERIODS[filters.period]
     facts, parameters = facts_of(replace(filters, transaction=filters.transaction is not False), *REVENUE_ROLES)

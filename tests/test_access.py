@@ -279,9 +279,16 @@ def test_a_key_for_one_entity_posts_nothing_into_another(
     before = cli.report("trial-balance")
     answer = app.test_client().post("/v1/documents", json=document, headers=headers)
     assert answer.status_code == 422, answer.text
-    # what names another's is told as what names nothing
-    names = {"invoice", "contract"} & document.keys()
-    assert ("of something of us in the books" if names else "for which this key is") in answer.text
+    # what names another's, and what is another's, is told as what names nothing
+    names, entity = {"invoice", "contract"} & document.keys(), "entity" in document
+    told = (
+        "id of an entity posted before"
+        if entity
+        else "of something of us in the books"
+        if names
+        else "for which this key is"
+    )
+    assert told in answer.text
     with engine.connect() as connection:
         assert not connection.scalar(text("select count(*) from document where posted_by = 'feed'"))
     assert cli.report("trial-balance") == before

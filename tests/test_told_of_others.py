@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from datetime import date
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Connection, Engine
+from pydantic import BaseModel
+from sqlalchemy import Connection, Engine, text
 
-from tests.conftest import Cli
-from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, payment, prepaid
+import ledger.documents
+import revrec.documents
+from ledger import reading
+from revrec.intake import TYPES
+from tests.conftest import Cli, lines
+from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, payment, prepaid, usage
 from tests.serving import MakeApp
+from tests.test_refusals_leave_nothing import BASE, NEXT
 from web import access, printed
+from web.naming import NAMING, Name, Thing, entities_of, entities_said, named
 from web.reports import REPORTS
 
 Document = dict[str, Any]
@@ -99,13 +110,250 @@ def test_nothing_is_told_of_what_is_anothers(client: tuple[FlaskClient, dict[str
         assert "of something of us in the books" in told.text, told.text
 
 
+def _post(client: FlaskClient, headers: Mapping[str, str], *docs: Document) -> list[dict[str, Any]]:
+    """What is told of documents that are refused, each by itself."""
+    answer = client.post("/v1/documents", data=lines(docs), headers=headers, mimetype="application/x-ndjson")
+    assert answer.status_code == 422, (docs, answer.text)
+    assert len(answer.json.get("problems", ())) + answer.json.get("more", 0) == len(docs), (docs, answer.text)
+    return list(answer.json["problems"])
+
+
+def _told(client: FlaskClient, headers: Mapping[str, str], doc: Document) -> dict[str, Any]:
+    """What is told of a document that is refused, but for what it is called itself."""
+    (problem,) = _post(client, headers, doc)
+    return problem | {"document": doc["type"]}
+
+
+def _with(doc: Document, values: Mapping[str, str]) -> Document:
+    """A document with other values in some of its fields, by their places."""
+    changed = deepcopy(doc)
+    for place, value in values.items():
+        *path, last = place.split(".")
+        holder: Any = changed
+        for step in path:
+            holder = holder[int(step)] if isinstance(holder, list) else holder[step]
+        holder[last] = value
+    return changed
+
+
+def _read(doc: Document) -> Any:
+    return reading.check(TYPES[doc["type"]].model, reading.read_line(json.dumps(doc).encode()))
+
+
+@pytest.fixture
+def of_eu(cli: Cli, engine: Engine, make_books_app: MakeApp) -> tuple[FlaskClient, dict[str, str]]:
+    """Books of everything there is, and a key for an entity that has little of it."""
+    cli.post(*BASE)
+    with engine.begin() as connection:
+        key = access.create(connection, "theirs", "operator", "tester", ("eu",))
+    return make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
+
+
+def test_whatever_names_anothers_is_told_as_what_names_nothing(
+    of_eu: tuple[FlaskClient, dict[str, str]], connection: Connection
+) -> None:
+    """Every kind of document, by every field by which it names others."""
+    seen = set()
+    cash = {"debit": "cash", "debit_subject": "account:bank", "credit": "opening_balances", "amount": "1.00"}
+    more = [
+        {"type": "dispute", "id": "n", "payment": "P6", "date": "2026-02-01", "amount": "9.00", "status": "lost", "opening": "D6"},
+        contract("n", "2026-02-01", obligation("n/o", "60.00", "2026-02-01", "2026-12-31"), combined_with="C", combined_because="one_objective"),
+        {"type": "manual_entry", "id": "n", "entity": "us", "currency": "USD", "date": "2026-02-01", "approved_by": "ann", **BECAUSE, "lines": [cash]},
+    ]  # fmt: skip
+    for number, doc in enumerate([*NEXT, *more]):
+        asked = doc if doc["type"] == "fx_rate" else doc | {"id": f"u{number}"}
+        own = _with(asked, {place: value.replace("us", "eu") for place, value, _ in entities_said(_read(asked))})
+        names = {name.field: name for name in named(_read(own)) if not _is_open(connection, name, "eu")}
+        if not names:
+            continue
+        nothing = _with(own, {place: name.value.replace(name.ref, f"nothing/{place}") for place, name in names.items()})
+        told, of_nothing = _told(*of_eu, own), _told(*of_eu, nothing)
+        assert told["value"] == names[told["field"]].value, doc
+        assert told | {"value": ""} == of_nothing | {"value": ""}, doc
+        assert told["expected"] == "expected the id of something of eu in the books"
+        seen |= {place.rpartition(".")[2] for place in names}
+    assert seen == {*NAMING, "debit_subject", "credit_subject", "supersedes"}
+
+
+def _is_open(connection: Connection, name: Name, entity: str) -> bool:
+    return name.is_open(entities_of(connection, name.things), [entity])
+
+
+def test_whatever_says_another_entity_is_told_as_what_says_none(of_eu: tuple[FlaskClient, dict[str, str]]) -> None:
+    """Every kind of document, by every field by which it does, its lines too; and another entity itself."""
+    seen = set()
+    line = {
+        "debit": "cash",
+        "debit_subject": "rail:wire",
+        "credit": "due_to_entities",
+        "customer": "globex",
+        "amount": "1.00",
+    }
+    more = [
+        {"type": "manual_entry", "id": "n", "entity": "eu", "currency": "USD", "date": "2026-02-01", "approved_by": "ann", **BECAUSE,
+         "lines": [line | {"credit_subject": "entity:us"}]},
+        *(invoice("n", "2026-02-01", one_time("10.00") | {"entity": "us"}, entity="eu", **more) for more in ({}, {"supersedes": "I1"})),
+        {"type": "details", "id": "n", "entity": "us", "date": "2026-02-01", "name": "X"},
+    ]  # fmt: skip
+    for number, doc in enumerate([*NEXT, *more]):
+        asked = doc if doc["type"] == "fx_rate" else doc | {"id": f"u{number}"}
+        said = {place: value for place, value, entity in entities_said(_read(asked)) if entity == "us"}
+        if not said:
+            continue
+        nowhere = _with(asked, {place: value.replace("us", "nothing") for place, value in said.items()})
+        told, of_nowhere = _told(*of_eu, asked), _told(*of_eu, nowhere)
+        assert told | {"value": ""} == of_nowhere | {"value": ""}, doc
+        assert told["value"] == said[told["field"]], doc
+        seen |= {place.rpartition(".")[2] for place in said}
+    assert seen == {"entity", "credit_subject"}
+    ours = {"type": "entity", "id": "us", "name": "Acme AI", "currency": "USD"}
+    assert _told(*of_eu, ours | {"id": "us"}) | {"value": ""} == _told(*of_eu, ours | {"id": "nothing"}) | {"value": ""}
+
+
+def test_what_is_in_the_books_of_another_is_told_alike_whatever_it_says(
+    of_eu: tuple[FlaskClient, dict[str, str]], connection: Connection
+) -> None:
+    """Every kind: with the same content, with other content, and where nothing has its id."""
+    app, headers = of_eu
+    theirs = [doc for doc in BASE if not _is_shared(connection, doc)]
+    assert {doc["type"] for doc in theirs} >= {
+        "entity",
+        "credit_note",
+        "unidentified_receipt",
+        "usage",
+        "grant",
+        "contract",
+    }
+    for doc in theirs:
+        same, other, free = _post(app, headers, doc, doc | {"reference": "PO-1"}, doc | {"id": "free"})
+        assert same | {"line": 0} == other | {"line": 0}, doc
+        if doc["type"] != "entity":
+            assert same | {"line": 0, "document": ""} == free | {"line": 0, "document": ""}, doc
+    # with own content, no more is told than that the id is taken: it is one document's of all entities'
+    own = [payment("n", "1.00", "2026-02-01", entity="eu"), usage("n", "1.00", "2026-02-01", entity="eu")]
+    for doc, taken in zip(own, ("P1", "U"), strict=True):
+        assert (
+            _told(app, headers, doc | {"id": taken})["expected"]
+            == f"expected an id that no other {doc['type']} has: this one is taken"
+        )
+    # nothing is kept, of what came with it neither
+    before = connection.scalar(text("select count(*) from document"))
+    _post(app, headers, BASE[-1])
+    assert app.post("/v1/documents", json=[own[0], BASE[-1]], headers=headers).status_code == 422
+    connection.rollback()
+    assert connection.scalar(text("select count(*) from document")) == before
+
+
+def _is_shared(connection: Connection, doc: Document) -> bool:
+    """Whether it is of all entities, or of the key's."""
+    if doc["type"] == "entity":
+        return doc["id"] == "eu"
+    thing = Thing(doc["type"], doc["id"])
+    return entities_of(connection, [thing]).get(thing, {"eu"}) == {"eu"}
+
+
+def test_no_count_of_problems_tells_what_is_left_of_anothers(of_eu: tuple[FlaskClient, dict[str, str]]) -> None:
+    """Many at once, with amounts that could be, and that could not: each is refused by itself, before anything of it is decided."""
+    amounts = [f"{whole}.00" for whole in (1, 10, 70, 71, 72, 500)]
+    for doc in (
+        {"type": "write_off", "invoice": "I5", **THEN, "approved_by": "c", **BECAUSE},
+        {"type": "refund", "payment": "P6", **THEN},
+        usage("n", "1.00", "2026-02-01", product="tokens"),
+        payment("n", "1.00", "2026-02-01"),
+    ):
+        told = _post(
+            *of_eu,
+            *(
+                doc
+                | {"id": amount, "amount": amount}
+                | ({"unit_price": None, "quantity": None} if doc["type"] == "usage" else {})
+                for amount in amounts
+            ),
+        )
+        assert len({(problem["field"], problem["value"], problem["expected"]) for problem in told}) == 1, doc
+
+
+def test_an_external_id_of_anothers_is_no_more_than_taken(of_eu: tuple[FlaskClient, dict[str, str]], cli: Cli) -> None:
+    cli.post(invoice("SECRET", "2026-02-01", one_time("1.00"), external={"stripe": "in_secret"}))
+    own = invoice("n", "2026-02-01", one_time("1.00"), entity="eu", external={"stripe": "in_secret"})
+    told = _told(*of_eu, own)
+    assert told["expected"] == "expected an external id that no other invoice has: this one is taken"
+    assert "SECRET" not in json.dumps(told)
+
+
+def test_an_obligation_of_anothers_id_disturbs_nobody(
+    client: tuple[FlaskClient, dict[str, str]], engine: Engine, cli: Cli
+) -> None:
+    """Ids of obligations are a customer's own: another entity's contract with one of the same takes it from nobody, and is not named."""
+    app, headers = client
+    by_progress = {"pattern": "progress"}
+    cli.post(
+        {"type": "customer", "id": "initech", "name": "Initech"},
+        contract("EU", "2026-01-01", obligation("o", "100.00", "2026-01-01", "2026-12-31") | by_progress, **EU),
+    )
+    own = contract("US", "2026-01-01", obligation("o", "200.00", "2026-01-01", "2026-12-31") | by_progress) | {
+        "customer": "initech"
+    }
+    assert app.post("/v1/documents", json=own, headers=headers).status_code == 200
+    with engine.begin() as connection:
+        key = access.create(connection, "eu", "operator", "tester", ("eu",))
+    for asking, entity, of in ((headers, "us", "US"), ({"Authorization": f"Bearer {key}"}, "eu", "EU")):
+        found = app.get("/v1/trace/obligation:o", headers=asking)
+        assert [(step["kind"], step["ref"]) for step in found.json["comes_from"]] == [("contract", of)]
+        progress = {"type": "progress", "id": entity, "obligation": "o", **THEN, "percent": "50"}
+        assert app.post("/v1/documents", json=progress, headers=asking).status_code == 200
+        assert "200.00" not in found.text or entity == "us"
+        entries = app.get(f"/v1/trace/progress:{entity}", headers=asking)
+        assert entries.status_code == 200, entries.text
+    # a line of a customer of both names its own alone
+    bill = invoice("B", "2026-02-01", {"id": "1", "kind": "service", "amount": "1.00", "obligation": "o"})
+    assert _told(app, headers, bill) == _told(app, headers, _with(bill, {"lines.0.obligation": "nothing"})) | {
+        "value": "o"
+    }
+    # who may see both is asked which
+    both = {"type": "progress", "id": "b", "obligation": "o", **THEN, "percent": "60"}
+    assert "expected one of EU, US" in cli.refused("post", "-", stdin=lines([both]))
+
+
+# The fields by which documents name what all entities share, or parts of a thing that they name too.
+SHARED = {
+    "customer", "payer", "parent", "product", "products", "code", "tax_codes", "coupon", "withheld",
+    "line", "milestone", "component", "renews", "obligations", "cancel",
+}  # fmt: skip
+
+
+def _ids(model: type[BaseModel], kind: str) -> Iterator[tuple[str, str]]:
+    """The fields of a form that hold ids, its parts' too, as pydantic describes them."""
+    for name, field in model.model_fields.items():
+        said = repr(field.annotation) + repr(field.metadata)
+        if "_ref at" in said:
+            yield kind, name
+        for inner in re.findall(r"(?:ledger|revrec)\.documents\.(\w+)", said):
+            part = getattr(ledger.documents, inner, None) or getattr(revrec.documents, inner)
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _ids(part, kind)
+
+
+def test_every_field_that_holds_an_id_is_looked_at_or_of_what_all_share() -> None:
+    """So a new one can't be left out."""
+    found = {one for kind in TYPES for one in _ids(TYPES[kind].model, kind)}
+    assert {
+        ("progress", "obligation"),
+        ("invoice", "entity"),
+        ("payment", "invoice"),
+        ("transfer", "fee_account"),
+    } <= found
+    known = {*NAMING, *SHARED, "id", "entity", "debit_subject", "credit_subject", "supersedes"}
+    assert not {(kind, name) for kind, name in found if name not in known}
+
+
 def test_no_draft_tells_what_is_left_of_anothers(client: tuple[FlaskClient, dict[str, str]]) -> None:
     app, headers = client
     draft = invoice("D", "2026-02-01", {"id": "1", "kind": "service", "amount": HUGE, "obligation": "C/o"}, **EU)
     told = app.post("/v1/drafts", json=draft, headers=headers)
     nowhere = app.post("/v1/drafts", json=draft | {"entity": "nothing"}, headers=headers)
-    assert told.status_code == nowhere.status_code == 404
-    assert told.text.replace("eu", "nothing") == nowhere.text
+    assert told.status_code == nowhere.status_code == 422
+    assert told.text.replace('"eu"', '"nothing"') == nowhere.text
     # an own draft that names what is another's
     own = draft | {"entity": "us", "currency": "USD"}
     told = app.post("/v1/drafts", json=own, headers=headers)
@@ -165,7 +413,7 @@ def test_a_key_says_how_customers_are_named_on_what_its_own_entities_send(
 
     assert ask() == (
         403,
-        "details d: expected a key for all entities that bill customer globex: this one is not for eu;"
+        "details d: expected a key for all entities, or for those that bill customer globex and all of them;"
         " details with an `entity` hold on what that entity sends alone",
     )
     assert ask(entity=None)[0] == 403

@@ -29,19 +29,17 @@ from ledger.rulebook import RULES
 from revrec.intake import TYPES
 from web import bodies, reports
 from web.drafts import preview
-from web.guard import limited, require_all_entities, require_entities, who
+from web.guard import limited, require_all_entities, who
 from web.posting import How, post_file
 from web.repeats import once
 from web.scope import (
     ELSEWHERE,
-    NamesElsewhere,
-    as_seen_within,
-    entities_named,
     require_entry,
     require_posted_within,
     require_trace,
     seen_within,
 )
+from web.within import Poster, as_seen_within
 
 ENTRIES_A_PAGE_MAX = 500
 PROBLEM = "application/problem+json"
@@ -266,21 +264,19 @@ class Documents(MethodView):
         """Post documents, all or none of them; posting the same again posts nothing."""
         problems = bodies.FirstProblems()
         asked = who()
-        check = (
-            None if asked.entities is None else partial(require_posted_within, by=asked.name, entities=asked.entities)
-        )
+        how = How()
+        if asked.entities is not None:
+            check = partial(require_posted_within, by=asked.name, entities=asked.entities)
+            how = How(within=Poster(asked.entities, asked.name), check=check)
         with SpooledTemporaryFile(max_size=_IN_MEMORY_MAX) as stream:
             stream.writelines(bodies.lines())
             stream.seek(0)
-            try:
-                result = post_file(engine(), stream, TYPES, asked.name, problems, How(check=check))
-            except NamesElsewhere as refusal:
+            result = post_file(engine(), stream, TYPES, asked.name, problems, how)
+            if problems.kept:
                 stream.seek(0)
-                raise DocumentsRefused([refusal.as_problem(stream)]) from None
-        if problems.kept:
-            with engine().connect() as connection:
-                told = as_seen_within(connection, asked.entities, problems.kept, problems.lines)
-            raise DocumentsRefused(told, problems.more)
+                with engine().connect() as connection:
+                    told = as_seen_within(connection, asked.entities, problems.kept, problems.lines, stream)
+                raise DocumentsRefused(told, problems.more)
         outcome = result.outcome
         return {
             "posted": outcome.posted, "repeated": outcome.repeated, "late": outcome.late, "entries": outcome.entries,
@@ -373,7 +369,7 @@ class Traces(MethodView):
     def get(self, ref: str) -> dict[str, Any]:
         """The chain of an entry's number, or of a document such as invoice:INV-1 or what it is called elsewhere (stripe:ch_1), both ways."""
         with engine().connect() as connection:
-            found = tracing.trace(connection, ref, partial(seen_within, connection, who().entities))
+            found = tracing.trace(connection, ref, partial(seen_within, connection, who().entities), who().entities)
             return require_trace(connection, found, ref, who().entities).as_json()
 
 
@@ -403,12 +399,15 @@ class Drafts(MethodView):
     def post(self) -> dict[str, Any]:
         """An invoice document as it would be, and the entries it would post, were it finalised now. Posts nothing."""
         body = b"".join(line.strip() for line in bodies.lines())
-        require_entities(entities_named(body))
-        draft = preview(engine(), body, who().name)
+        asked = who()
+        within = None if asked.entities is None else Poster(asked.entities, asked.name)
+        draft = preview(engine(), body, asked.name, within)
         if draft.invoice is None:
             with engine().connect() as connection:
                 problems = list(draft.problems)
-                raise DocumentsRefused(as_seen_within(connection, who().entities, problems, [body] * len(problems)))
+                raise DocumentsRefused(
+                    as_seen_within(connection, asked.entities, problems, [body] * len(problems), [body])
+                )
         return {"invoice": draft.invoice.as_json(), "entries": [entries.entry_json(entry) for entry in draft.entries]}
 
 

@@ -69,7 +69,7 @@ def close() -> str:
         chosen = _chosen(entities)
         given = request.args.get("month")
         first_open = periods.first_open_day(connection, chosen.entity)
-        month = _month(given) if given else _next(connection, first_open)
+        month = _month(given) if given else _next(connection, chosen.entity, first_open)
         events = periods.events(connection, chosen.entity)[: -_EVENTS_SHOWN - 1 : -1]
         closed = periods.closed_through(connection, chosen.entity)
     return render_template(
@@ -77,11 +77,15 @@ def close() -> str:
     )
 
 
-def _next(connection: Connection, first_open: date) -> date:
-    """The month to close next: the first open one that has something posted, else the last that has."""
-    posted = month_start(last_day(connection))
+def _next(connection: Connection, entity: str, first_open: date) -> date:
+    """The month of an entity to close next: the first open one that has something posted, else the last that has."""
+    posted = month_start(last_day(connection, Filters(entity=entity)))
     first = connection.scalar(
-        text("select min(effective_on) from entry where effective_on >= :day"), {"day": first_open}
+        text(
+            "select min(p.effective_on) from posting p join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account"
+            " where p.effective_on >= :day and a.entity = :entity"
+        ),
+        {"day": first_open, "entity": entity},
     )
     return month_start(first) if first is not None else posted
 
@@ -194,8 +198,7 @@ def _wrong(said: str) -> str:
 @blueprint.get("/exports/jobs/<int:number>")
 def job(number: int) -> str:
     """How far an export is."""
-    found = jobs.find(engine(), number)
-    require_entities([found.entity])
+    found = jobs.find(engine(), number, who().sees)
     template = "_job.html" if request.headers.get("HX-Request") else "job.html"
     return render_template(template, job=found, wrong="")
 
@@ -203,7 +206,7 @@ def job(number: int) -> str:
 @blueprint.get("/exports/jobs/<int:number>/file")
 def job_file(number: int) -> Response:
     """What an export wrote."""
-    require_entities([jobs.find(engine(), number).entity])
+    jobs.find(engine(), number, who().sees)
     return answer_file(number)
 
 

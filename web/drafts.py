@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from ledger import entries, intake, invoices, reading
 from ledger.entries import EntryFacts
 from ledger.errors import InvalidDocument, Problem
+from ledger.within import Within
 from revrec.intake import TYPES
 from web.posting import attempts
 
@@ -22,21 +23,26 @@ class Draft:
     problems: tuple[Problem, ...]
 
 
-def preview(engine: Engine, raw: bytes, by: str) -> Draft:
+def preview(engine: Engine, raw: bytes, by: str, within: Within | None = None) -> Draft:
     """An invoice document as it would be, were it finalised now. Everything is computed as in posting, then taken back.
 
     Raises InvalidDocument for another kind of document.
     """
-    made: Draft = attempts()(_previewed, engine, raw, by)
+    made: Draft = attempts()(_previewed, engine, raw, by, within)
     return made
 
 
-def _previewed(engine: Engine, raw: bytes, by: str) -> Draft:
+def _previewed(engine: Engine, raw: bytes, by: str, within: Within | None) -> Draft:
     problems: list[Problem] = []
     with engine.connect() as connection, connection.begin() as transaction:
         try:
             outcome = intake.post_lines(
-                connection, [raw], {"invoice": TYPES["invoice"]}, by, lambda problem, _raw: problems.append(problem)
+                connection,
+                [raw],
+                {"invoice": TYPES["invoice"]},
+                by,
+                lambda problem, _raw: problems.append(problem),
+                within=within,
             )
             if problems:
                 return Draft(None, (), tuple(problems))

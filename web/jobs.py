@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -181,10 +181,12 @@ def _zipped(folder: Path) -> Path:
     return path
 
 
-def find(engine: Engine, number: int) -> Job:
-    """A job. Raises UnknownReference. One whose server is gone is said to have failed."""
+def find(engine: Engine, number: int, sees: Callable[[str], bool] = lambda _entity: True) -> Job:
+    """A job, of an entity that who asks `sees`. Raises UnknownReference. One whose server is gone is said to have failed."""
     with engine.begin() as connection:
         row = _row(connection, number)
+        if not sees(row.entity):
+            raise _unknown(number)
         if _begun(connection, number) and locks.nobody_holds_job(connection, number):
             connection.execute(
                 text("update export_job set state = 'failed', ended_at = now(), said = :said where job_id = :job"),
@@ -200,8 +202,12 @@ def _row(connection: Connection, number: int) -> Any:
         {"job": number},
     ).first()
     if row is None:
-        raise UnknownReference("job", number, "expected the number of an export that was asked for")
+        raise _unknown(number)
     return row
+
+
+def _unknown(number: int) -> UnknownReference:
+    return UnknownReference("job", number, "expected the number of an export that was asked for")
 
 
 def _begun(connection: Connection, number: int) -> bool:

@@ -69,10 +69,10 @@ def _opened(token: str) -> tuple[str, str]:
     return customer, entity
 
 
-def _month(connection: Connection) -> date:
+def _month(connection: Connection, entity: str) -> date:
     raw = request.args.get("month")
     try:
-        return parse_month(raw) if raw else month_start(last_day(connection))
+        return parse_month(raw) if raw else month_start(last_day(connection, Filters(entity=entity)))
     except ValueError:
         raise Refused("month", raw or "", "expected a month such as 2026-01") from None
 
@@ -82,7 +82,7 @@ def page(token: str) -> str:
     """What the customer used in a month, by product and day, and what is left of its grants and commitments."""
     customer, entity = _opened(token)
     with engine().connect() as connection:
-        month = _month(connection)
+        month = _month(connection, entity)
         filters = Filters(customer=customer, entity=entity)
         grants = [
             row for row in wallet(connection, filters).rows if row["expires_on"] is None or row["expires_on"] >= month
@@ -96,7 +96,7 @@ def page(token: str) -> str:
             {"customer": customer, "entity": entity, "on": datetime.now(UTC).date()},
         ).one()
         rates = {row["currency"]: row for row in wallet_forecast(connection, filters).rows}
-        today = last_day(connection)
+        today = last_day(connection, filters)
     days = sorted({row["day"] for row in used})
     products = sorted({(row["product"], row["currency"]) for row in used})
     cells = {(row["day"], row["product"], row["currency"]): row for row in used}
@@ -177,7 +177,7 @@ def usage(token: str) -> Response:
     """A month's usage, document by document."""
     customer, entity = _opened(token)
     with engine().connect() as connection:
-        month = _month(connection)
+        month = _month(connection, entity)
         rows = connection.execute(
             text(
                 "select d.dated_on, d.ref, d.body::jsonb ->> 'product' as product, d.body::jsonb ->> 'quantity' as quantity,"

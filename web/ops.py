@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ledger import database
 from ledger.errors import Refused
 from web.api import engine
+from web.guard import require_all_entities
 from web.limits import limiter
 
 blueprint = Blueprint("ops", __name__)
@@ -41,7 +42,8 @@ def ready() -> tuple[Response, int]:
 @blueprint.get("/metrics")
 @limiter.exempt
 def metrics() -> Response:
-    """Figures for Prometheus; asked for with a key."""
+    """Figures for Prometheus, of all entities together; asked for with a key for all."""
+    require_all_entities("what is counted of the server")
     measures: Measures = request.environ["tickmark.measures"]
     return Response(measures.shown(engine()), mimetype=CONTENT_TYPE_LATEST)
 

@@ -38,9 +38,10 @@ from web.attention import alerts
 from web.charts import Series, chart
 from web.drill import drill, figure_link
 from web.guard import limited, require_all_entities, require_entities, who
+from web.naming import ENTITY_OF
 from web.picture import picture
 from web.printed import KINDS
-from web.scope import ELSEWHERE, ENTITY_OF, require_trace, seen_within
+from web.scope import ELSEWHERE, require_trace, seen_within
 from web.wording import day, money
 
 blueprint = Blueprint("pages", __name__)
@@ -196,7 +197,8 @@ def overview() -> str:
             return render_template("empty.html")
         filters = _filters(request.args if "entity" in request.args else _with(request.args, entity=entities[0].entity))
         chosen = next((row for row in entities if row.entity == filters.entity), entities[0])
-        filters = replace(filters, entity=chosen.entity, as_of=filters.as_of or month_end(last_day(connection)))
+        filters = replace(filters, entity=chosen.entity)
+        filters = replace(filters, as_of=filters.as_of or month_end(last_day(connection, filters)))
         assert filters.as_of is not None, "set above"
         this_month = month_start(filters.as_of)
         figures = _figures(connection, filters)
@@ -364,7 +366,7 @@ def thing(kind: str, ref: str) -> str:
     """A document (or an obligation): what it says, its entries, what it comes from and what it led to."""
     with engine().connect() as connection:
         wanted = ref if kind == "export" else f"{kind}:{ref}"
-        found = tracing.trace(connection, wanted, partial(seen_within, connection, who().entities))
+        found = tracing.trace(connection, wanted, partial(seen_within, connection, who().entities), who().entities)
         trace = require_trace(connection, found, ref, who().entities)
     return render_template("document.html", trace=trace, names=_OF_ALL | names_of(kind), printed=kind in KINDS)
 

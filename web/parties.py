@@ -149,7 +149,7 @@ def _burn_down(
     forecast: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """By currency: the credits left at the end of each of the last weeks, and at the rate of the last thirty days from now on."""
-    today = last_day(connection)
+    today = last_day(connection, filters)
     weeks = [today - timedelta(days=7 * back) for back in range(WEEKS_SHOWN - 1, -1, -1)]
     left: dict[str, list[int]] = {}
     for number, day in enumerate(weeks):

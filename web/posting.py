@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from ledger.errors import ClosedPeriod, Problem, Refused
 from ledger.intake import DocumentType, Outcome, Report, post_lines
+from ledger.within import Within
 
 # Another transaction was in the way, or posted the same document first: the same work again will succeed.
 _PASSING = (
@@ -63,12 +64,14 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
 class How:
     """How a file is posted: past refusals, for show only, without documents dated in closed months.
 
-    `check` looks at what was posted before it is kept, and raises Refused where that may not be.
+    `within` are the entities it may be of, where these are not all; `check` looks at what was posted before it is kept, and raises Refused
+    where that may not be.
     """
 
     keep_going: bool = False
     dry_run: bool = False
     refuse_late: bool = False
+    within: Within | None = None
     check: Callable[[Connection], None] | None = None
 
 
@@ -176,7 +179,15 @@ def _post_once(
 ) -> tuple[Outcome, bool]:
     with engine.connect() as connection:
         outcome = post_lines(
-            connection, lines, types, posted_by, report, progress, refuse_late=how.refuse_late, first_line=first_line
+            connection,
+            lines,
+            types,
+            posted_by,
+            report,
+            progress,
+            refuse_late=how.refuse_late,
+            first_line=first_line,
+            within=how.within,
         )
         kept = not how.dry_run and (how.keep_going or not outcome.refused)
         if kept and how.check is not None:

@@ -23,7 +23,7 @@ from ledger.money import grouped
 from ledger.reports import AGING_BUCKETS, Filters, ar_aging, wallet
 from ledger.statements import statement
 from ledger.trace import names_of
-from web.scope import ENTITY_OF
+from web.naming import ENTITY_OF
 from web.wording import day, file_name, money
 
 # What a supply under reverse charge has to say: Directive 2006/112/EC, article 226 (11a).

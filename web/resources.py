@@ -26,8 +26,8 @@ from web import access, jobs
 from web.api import ENTRIES_A_PAGE_MAX, engine
 from web.closing import checklist, close
 from web.guard import limited, needs, require_all_entities, require_entities, who
+from web.naming import ENTITY_OF
 from web.repeats import once
-from web.scope import ENTITY_OF
 from web.sheets import sheet_answer
 
 blueprint = Blueprint("resources", __name__, url_prefix="/v1", description="Lists, and the work of a month's end.")
@@ -446,9 +446,7 @@ class Job(MethodView):
     @blueprint.alt_response(404, response=_NOT_FOUND)
     def get(self, number: int) -> dict[str, Any]:
         """How far an export is."""
-        found = jobs.find(engine(), number)
-        require_entities([found.entity])
-        return found.as_json()
+        return jobs.find(engine(), number, who().sees).as_json()
 
 
 @blueprint.route("/jobs/<int:number>/file")
@@ -459,7 +457,7 @@ class JobFile(MethodView):
     @blueprint.alt_response(404, response=_NOT_FOUND)
     def get(self, number: int) -> Response:
         """The file that an export wrote; it is kept for a day."""
-        require_entities([jobs.find(engine(), number).entity])
+        jobs.find(engine(), number, who().sees)
         return job_file(number)
 
 

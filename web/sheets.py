@@ -40,7 +40,9 @@ def sheet_answer(
     with engine().connect() as connection:
         if kind == "statement":
             named = limited(Filters(entity=entity)).entity or periods.only_entity(connection)
-            sheet = printed.print_statement(connection, ref, named, since, as_of or last_day(connection))
+            sheet = printed.print_statement(
+                connection, ref, named, since, as_of or last_day(connection, Filters(entity=named))
+            )
         else:
             sheet = printed.print_document(connection, kind, ref)
             if not who().sees(sheet.entity):

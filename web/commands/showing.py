@@ -203,16 +203,16 @@ def print_(kind: str, ref: str, output: Path, entity: str | None, since: date | 
     """Write invoice, credit note, void or returned payment REF, or the statement of account of customer REF, as it is sent: PDF or HTML."""
     from ledger import periods
     from ledger.database import opened
-    from ledger.reports import last_day
+    from ledger.reports import Filters, last_day
     from web import printed
 
     if output.suffix not in (".pdf", ".html"):
         raise click.BadParameter(f"{output}: expected a file ending in .pdf or .html", param_hint="--output")
     with refusals(), opened() as engine, engine.connect() as connection:
         if kind == "statement":
-            sheet = printed.print_statement(
-                connection, ref, entity or periods.only_entity(connection), since, until or last_day(connection)
-            )
+            of = entity or periods.only_entity(connection)
+            last = until or last_day(connection, Filters(entity=of))
+            sheet = printed.print_statement(connection, ref, of, since, last)
         else:
             sheet = printed.print_document(connection, kind, ref)
         content = sheet.pdf() if output.suffix == ".pdf" else sheet.html.encode()
