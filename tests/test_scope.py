@@ -84,10 +84,41 @@ def test_a_key_lists_what_is_of_its_entity(cli: Cli, engine: Engine, make_books_
         found |= {(row["type"], row["id"]) for row in page["rows"] if row["type"] != "beside"}
         after = page["next"]
     parts = {("invoice", "M@eu")} if of == "eu" else set()
-    assert found == {(doc["type"], doc["id"]) for doc in BASE if _whose(doc) == of} | parts
+    # a dispute that is opened moves nothing but of whom was paid
+    own = [doc for doc in BASE if _whose(doc) == of and (not _over_both(doc) or doc.get("status") == "opened")]
+    assert found == {(doc["type"], doc["id"]) for doc in own} | parts
+    invoices = client.get("/v1/invoices?limit=500", headers=headers).json["rows"]
+    assert {("invoice", row["id"]) for row in invoices} == {one for one in found if one[0] == "invoice"}
     of_customer = client.get("/v1/documents?customer=globex&limit=500", headers=headers).json["rows"]
     refunds = {row["id"] for row in of_customer if row["type"] == "refund"}
-    assert refunds == {doc["id"] for doc in BASE if doc["type"] == "refund" and _whose(doc) == of}
+    assert refunds == {doc["id"] for doc in own if doc["type"] == "refund"}
+
+
+def test_a_document_of_several_entities_is_there_for_who_sees_all_of_them(
+    cli: Cli, engine: Engine, make_books_app: MakeApp
+) -> None:
+    """On every face of it: an invoice with a line of another entity is its customer's, and no one entity's alone."""
+    cli.post(*BASE)
+    client, pages = make_books_app().test_client(), make_books_app().test_client()
+    for entities, status in (((), 200), (("us",), 404), (("eu",), 404), (("eu", "us"), 200)):
+        with engine.begin() as connection:
+            key = access.create(connection, "someone", "viewer", "tester", entities)
+        headers = {"Authorization": f"Bearer {key}"}
+        sign_in(pages, key)
+        for path in ("/v1/invoices/M", "/v1/print/invoice/M", "/v1/trace/invoice:M", "/v1/trace/M"):
+            told, of_nothing = (client.get(path.replace("M", ref), headers=headers) for ref in ("M", "nothing"))
+            assert told.status_code == status, (entities, path)
+            assert status == 200 or told.text.replace("M", "nothing") == of_nothing.text, (entities, path)
+        for path in ("/invoices/M", "/print/invoice/M", "/documents/invoice/M"):
+            assert pages.get(path).status_code == status, (entities, path)
+        assert ("/invoices/M" in pages.get(f"/customers/globex?entity={(*entities, 'us')[-1]}").text) == (status == 200)
+        if entities:
+            listed = client.get(f"/v1/invoices?limit=500&entity={entities[-1]}", headers=headers).json["rows"]
+            assert ("M" in {row["id"] for row in listed}) == (status == 200)
+            found = pages.get("/find?q=M")
+            assert ("/invoice/M" in (found.text + found.headers.get("Location", ""))) == (
+                status == 200 or entities == ("eu",)
+            ), found.text
 
 
 @pytest.mark.parametrize("of", ["us", "eu"])

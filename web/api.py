@@ -34,6 +34,7 @@ from web.posting import How, post_file
 from web.repeats import once
 from web.scope import (
     ELSEWHERE,
+    require_document,
     require_entry,
     require_posted_within,
     require_trace,
@@ -382,10 +383,8 @@ class Invoices(MethodView):
     def get(self, ref: str) -> dict[str, Any]:
         """An invoice: items by group and label, the lines and usage behind them, taxes, and what became of it."""
         with engine().connect() as connection:
-            found = read_invoice(connection, ref)
-        if not who().sees(found.entity):
-            raise UnknownReference("invoice", ref, "expected the id of an invoice in the books")
-        return found.as_json()
+            require_document(connection, "invoice", ref, who().entities, "expected the id of an invoice in the books")
+            return read_invoice(connection, ref).as_json()
 
 
 @blueprint.route("/drafts")

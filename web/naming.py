@@ -120,7 +120,7 @@ def entities_said(doc: BaseModel, place: str = "") -> Iterator[tuple[str, str, s
                 yield from entities_said(part, f"{place}{field}.{index}.")
 
 
-# Whether a document by the number `{}` moves anything of other entities than some.
+# Whether a document by the number `{}` moves anything of other entities than some: then it is not theirs alone, and not there for them.
 MOVES_ELSEWHERE = (
     "exists (select from entry e join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id"
     " join account a on a.customer_id = p.customer_id and a.account_id in (p.debit_account, p.credit_account)"

@@ -38,10 +38,10 @@ from web.attention import alerts
 from web.charts import Series, chart
 from web.drill import drill, figure_link
 from web.guard import limited, require_all_entities, require_entities, who
-from web.naming import ENTITY_OF
+from web.naming import ENTITY_OF, MOVES_ELSEWHERE
 from web.picture import picture
 from web.printed import KINDS
-from web.scope import ELSEWHERE, require_trace, seen_within
+from web.scope import ELSEWHERE, require_document, require_trace, seen_within
 from web.wording import day, money
 
 blueprint = Blueprint("pages", __name__)
@@ -379,9 +379,8 @@ _OF_ALL = {field: field for field in ("customer", "entity", "product", "invoice"
 def invoice(ref: str) -> str:
     """An invoice as its reader sees it; each line unfolds to the usage behind it."""
     with engine().connect() as connection:
+        require_document(connection, "invoice", ref, who().entities, "expected the id of an invoice in the books")
         found = read_invoice(connection, ref)
-    if not who().sees(found.entity):
-        raise UnknownReference("invoice", ref, "expected the id of an invoice in the books")
     return render_template("invoice.html", invoice=found)
 
 
@@ -647,7 +646,7 @@ _FOUND = f"""
             from document_reference where reference ilike :like
         ) named group by 1, 2
     ) k using (customer_id, document_id)
-    where cast(:entities as text[]) is null or {ENTITY_OF} = any(:entities)
+    where cast(:entities as text[]) is null or ({ENTITY_OF} = any(:entities) and not {MOVES_ELSEWHERE.format("d.document_id")})
     order by k.place, d.type, d.ref limit 51"""
 
 

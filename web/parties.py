@@ -21,6 +21,7 @@ from web import reports
 from web.api import engine
 from web.charts import Series, chart
 from web.guard import limited, who
+from web.naming import MOVES_ELSEWHERE
 
 blueprint = Blueprint("parties", __name__)
 
@@ -97,13 +98,14 @@ def customer(ref: str) -> str:
         wallet = reports.make(connection, "wallet", filters)
         forecast = reports.make(connection, "wallet-forecast", filters)
         place = {"id": party.customer_id, "entities": _allowed()}
+        whole = f"(cast(:entities as text[]) is null or not {MOVES_ELSEWHERE.format('i.invoice_id')})"
         within = "(cast(:entities as text[]) is null or i.entity = any(:entities))"
         invoices = connection.execute(
             text(
                 "select i.ref, i.entity, i.issued_on, i.due_on, i.currency, i.total_minor, coalesce((select sum(case when p.debit_account ="
                 " i.receivable_account then p.amount else -p.amount end) from posting p where p.customer_id = i.customer_id"
                 " and i.receivable_account in (p.debit_account, p.credit_account)), 0)::bigint as open "
-                f"from invoice i where i.customer_id = :id and {within} order by i.issued_on desc, i.invoice_id desc limit {INVOICES_MAX}"
+                f"from invoice i where i.customer_id = :id and {within} and {whole} order by i.issued_on desc, i.invoice_id desc limit {INVOICES_MAX}"
             ),
             place,
         ).all()

@@ -26,7 +26,7 @@ from web import access, jobs
 from web.api import ENTRIES_A_PAGE_MAX, engine
 from web.closing import checklist, close
 from web.guard import limited, needs, require_all_entities, require_entities, who
-from web.naming import ENTITY_OF
+from web.naming import ENTITY_OF, MOVES_ELSEWHERE
 from web.repeats import once
 from web.sheets import sheet_answer
 
@@ -69,6 +69,7 @@ class _List:
     amounts: tuple[str, ...] = ()
     numbered: bool = False  # whether the cursor is a number
     of_all: bool = False  # whether its rows are of no entity
+    document: str = ""  # what is the number of a row's document, where one may be of several entities
 
 
 _DOCUMENTS = (
@@ -87,6 +88,7 @@ _LISTS: Mapping[str, _List] = {
         "select i.ref as cursor, i.entity, c.ref as customer, i.ref as id, i.number, i.currency, i.issued_on, i.due_on,"
         " i.total_minor as total, i.master, i.supersedes from invoice i join customer c using (customer_id)",
         amounts=("total",),
+        document="(select invoice_id from invoice where ref = cursor)",
     ),
     "grants": _List(
         "select g.ref as cursor, g.entity, c.ref as customer, g.ref as id, g.kind, g.currency, g.face_minor as face, g.price_minor as price,"
@@ -110,7 +112,7 @@ _LISTS: Mapping[str, _List] = {
         " from account a join customer c using (customer_id)",
         numbered=True,
     ),
-    "documents": _List(_DOCUMENTS.format(entity=ENTITY_OF), numbered=True),
+    "documents": _List(_DOCUMENTS.format(entity=ENTITY_OF), numbered=True, document="cursor"),
 }  # fmt: skip
 
 
@@ -126,7 +128,7 @@ def _chosen(name: str, query: Mapping[str, Any]) -> _List:
     ]
     if not named:
         return _LISTS[name]
-    return _List(f"{_DOCUMENTS.format(entity=ENTITY_OF)} where {' and '.join(named)}", numbered=True)
+    return _List(f"{_DOCUMENTS.format(entity=ENTITY_OF)} where {' and '.join(named)}", numbered=True, document="cursor")
 
 
 def _page(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,15 +137,18 @@ def _page(name: str, query: Mapping[str, Any]) -> dict[str, Any]:
     after = query["after"]
     if kind.numbered and after is not None and not entries.is_number(after):
         raise Refused("after", after, "expected `next` of the page before")
+    seen = who().entities
+    whole = f" and not {MOVES_ELSEWHERE.format(kind.document)}" if kind.document and seen is not None else ""
     with engine().connect() as connection:
         rows = connection.execute(
             text(
                 f"select * from ({kind.query}) x where (cast(:after as {'bigint' if kind.numbered else 'text'}) is null"
                 f" or cursor > cast(:after as {'bigint' if kind.numbered else 'text'}))"
-                " and (cast(:entity as text) is null or entity = :entity) and (cast(:customer as text) is null or customer = :customer) "
+                " and (cast(:entity as text) is null or entity = :entity) and (cast(:customer as text) is null or customer = :customer)"
+                f"{whole} "
                 "order by cursor limit :limit"
             ),
-            dict(query) | {"after": after, "entity": entity},
+            dict(query) | {"after": after, "entity": entity, "entities": seen and list(seen)},
         ).all()
     found = [_shown(row._mapping, kind) for row in rows]
     return {"rows": found, "next": str(rows[-1].cursor) if len(rows) == query["limit"] else None}

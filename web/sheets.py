@@ -10,11 +10,12 @@ from functools import cache
 from flask import Blueprint, Response, request
 
 from ledger import periods
-from ledger.errors import Refused, UnknownReference
+from ledger.errors import Refused
 from ledger.reports import Filters, last_day
 from web import printed
 from web.api import engine
 from web.guard import limited, who
+from web.scope import require_document
 
 blueprint = Blueprint("sheets", __name__)
 
@@ -44,9 +45,10 @@ def sheet_answer(
                 connection, ref, named, since, as_of or last_day(connection, Filters(entity=named))
             )
         else:
+            expected = f"expected the id of a document of the type {kind} in the books"
+            if kind in printed.KINDS:
+                require_document(connection, kind, ref, who().entities, expected)
             sheet = printed.print_document(connection, kind, ref)
-            if not who().sees(sheet.entity):
-                raise UnknownReference(kind, ref, f"expected the id of a document of the type {kind} in the books")
     if form == "pdf":
         return Response(
             sheet.pdf(),
