@@ -50,11 +50,14 @@ def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
     earlier = books.connection.execute(
         text(
             "select coalesce(sum(face_minor * expected_use), 0) as worth, coalesce(sum(price_minor), 0)::bigint as price from credit_grant "
-            "where customer_id = :customer_id and contract = :contract and kind = any(:kinds) and effective_on <= :on"
+            "where customer_id = :customer_id and contract = :contract and entity = :entity and currency = :currency"
+            " and kind = any(:kinds) and effective_on <= :on"
         ),
         {
             "customer_id": contract.customer_id,
             "contract": doc.contract,
+            "entity": doc.entity,
+            "currency": doc.currency,
             "kinds": list(FREE_KINDS),
             "on": doc.effective_on,
         },

@@ -21,6 +21,7 @@ from revrec.intake import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, payment, prepaid, usage
 from tests.serving import MakeApp
+from tests.test_access import sign_in
 from tests.test_refusals_leave_nothing import BASE, NEXT
 from web import access, printed
 from web.naming import NAMING, Name, Thing, entities_of, entities_said, named
@@ -313,6 +314,115 @@ def test_an_obligation_of_anothers_id_disturbs_nobody(
     # who may see both is asked which
     both = {"type": "progress", "id": "b", "obligation": "o", **THEN, "percent": "60"}
     assert "expected one of EU, US" in cli.refused("post", "-", stdin=lines([both]))
+
+
+def test_the_contract_of_a_grant_is_a_name_and_tells_of_nobody(client: tuple[FlaskClient, dict[str, str]]) -> None:
+    """Of an order of the entity's own: that another entity's contract is called so changes nothing, whosever customer it is with."""
+    app, headers = client
+    free = grant("F", "10.00", kind="promotional", price=None, contract="C")
+    del free["price"]
+    told, of_nothing = _told(app, headers, free), _told(app, headers, free | {"contract": "nothing"})
+    assert told == of_nothing | {"value": "C"}
+    customer = {"type": "customer", "id": "initech", "name": "Initech"}
+    posted = [
+        customer,
+        *(
+            grant(f"{whose}/{name}", contract=name) | {"customer": whose}
+            for name in ("C", "nothing")
+            for whose in ("globex", "initech")
+        ),
+    ]
+    assert app.post("/v1/documents", json=posted, headers=headers).status_code == 200
+    # the free credits share the price of the own order
+    assert app.post("/v1/documents", json=free, headers=headers).status_code == 200
+
+
+def _as(engine: Engine, role: str, *entities: str) -> dict[str, str]:
+    """The header of a new key."""
+    with engine.begin() as connection:
+        return {"Authorization": f"Bearer {access.create(connection, role, role, 'tester', entities)}"}
+
+
+def test_anothers_exports_are_as_those_that_nobody_asked_for(
+    client: tuple[FlaskClient, dict[str, str]], engine: Engine
+) -> None:
+    app, headers = client
+    asked = app.post(
+        "/v1/exports", json={"target": "workbook", "entity": "eu"}, headers=_as(engine, "controller", "eu")
+    )
+    number = asked.json["job"]
+    app.application.extensions["tickmark.jobs"].wait()
+    pages = app.application.test_client()
+    sign_in(pages, headers["Authorization"].removeprefix("Bearer "))
+    for path in (
+        f"/v1/jobs/{number}",
+        f"/v1/jobs/{number}/file",
+        f"/exports/jobs/{number}",
+        f"/exports/jobs/{number}/file",
+    ):
+        told, of_none = (pages.get(at, headers=headers) for at in (path, path.replace(f"/{number}", "/999")))
+        assert (told.status_code, told.text.replace(str(number), "999")) == (
+            404,
+            of_none.text.replace(str(number), "999"),
+        )
+    assert app.get(f"/v1/jobs/{number}", headers=_as(engine, "viewer", "eu")).status_code == 200
+
+
+def test_a_report_of_anothers_contract_is_as_of_one_that_is_not_there(
+    client: tuple[FlaskClient, dict[str, str]], engine: Engine
+) -> None:
+    """Of every report; and of what a figure is made of."""
+    app, headers = client
+    pages = app.application.test_client()
+    sign_in(pages, headers["Authorization"].removeprefix("Bearer "))
+    for path in (*(f"/v1/reports/{name}?contract=" for name in REPORTS), "/figure?role=revenue&contract="):
+        told, of_none = (pages.get(path + ref, headers=headers) for ref in ("C", "nothing"))
+        assert told.status_code == of_none.status_code, path
+        assert told.text.replace('"C"', '"nothing"').replace("contract = C", "contract = nothing") == of_none.text, path
+    assert app.get("/v1/reports/schedule?contract=C", headers=_as(engine, "viewer", "eu")).status_code == 200
+
+
+def test_what_is_counted_of_the_server_is_for_a_key_of_all_entities(
+    client: tuple[FlaskClient, dict[str, str]], engine: Engine
+) -> None:
+    app, headers = client
+    assert app.get("/metrics", headers=headers).status_code == 403
+    assert "tickmark_last_entry" in app.get("/metrics", headers=_as(engine, "viewer")).text
+
+
+def test_no_default_day_tells_when_another_posted_last(client: tuple[FlaskClient, dict[str, str]], cli: Cli) -> None:
+    """Of every report, page and statement; sealed, not sealed, and as known at a moment."""
+    app, headers = client
+    cli.post(invoice("U", "2026-01-05", one_time("1.00")))
+    pages = app.application.test_client()
+    sign_in(pages, headers["Authorization"].removeprefix("Bearer "))
+    known = "known_at=2999-01-01T00:00:00Z"
+    paths = [
+        *(f"/v1/reports/{name}?{query}" for name in REPORTS for query in ("", known)), "/", "/close", "/customers/globex",
+        "/print/statement/globex", "/receivables",
+    ]  # fmt: skip
+
+    def told() -> list[str]:
+        cli.ok("report", "trial-balance")  # another connection
+        return [re.sub("[0-9a-f]{32,}|nonce-\\S+", "", pages.get(path, headers=headers).text) for path in paths]
+
+    before = told()
+    cli.post(invoice("LATE", "2031-07-08", one_time("1.00"), **EU))
+    assert [
+        path for path, now, then in zip(paths, told(), before, strict=True) if "2031" in now and "2031" not in then
+    ] == []
+    cli.ok("seal")
+    assert [
+        path for path, now, then in zip(paths, told(), before, strict=True) if "2031" in now and "2031" not in then
+    ] == []
+    # its own does
+    cli.post(invoice("OWN", "2031-07-08", one_time("1.00")))
+    for seal in (False, True):
+        if seal:
+            cli.ok("seal")
+        for query in ("", known):
+            aging = app.get(f"/v1/reports/ar-aging?{query}", headers=headers).json
+            assert aging["notes"] == ["as of 2031-07-08"]
 
 
 # The fields by which documents name what all entities share, or parts of a thing that they name too.
