@@ -58,6 +58,12 @@ def trace(
         ) from None  # fmt: skip
 
 
+def entity_summed(ref: str) -> str | None:
+    """Whose entries a number in another system sums up, as it says itself; None for what is no such number."""
+    found = None if _ENTRY.fullmatch(ref) or _DOCUMENT.fullmatch(ref) else _SUMMARY.fullmatch(ref)
+    return found["entity"] if found else None
+
+
 def _summary(connection: Connection, ref: str, found: re.Match[str]) -> Trace:
     """A summary entry: its lines, each with the entries behind it as a step further."""
     first, last = _span(found["on"])

@@ -13,6 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, text
+from werkzeug.test import TestResponse
 
 import ledger.documents
 import revrec.documents
@@ -337,6 +338,11 @@ def test_the_contract_of_a_grant_is_a_name_and_tells_of_nobody(client: tuple[Fla
     assert app.post("/v1/documents", json=free, headers=headers).status_code == 200
 
 
+def _plain(answer: TestResponse) -> str:
+    """An answer without what is of its moment: the token of a page."""
+    return re.sub(r"[\w-]+\.[\w-]{6}\.[\w-]{27}", "", answer.text)
+
+
 def _as(engine: Engine, role: str, *entities: str) -> dict[str, str]:
     """The header of a new key."""
     with engine.begin() as connection:
@@ -361,11 +367,38 @@ def test_anothers_exports_are_as_those_that_nobody_asked_for(
         f"/exports/jobs/{number}/file",
     ):
         told, of_none = (pages.get(at, headers=headers) for at in (path, path.replace(f"/{number}", "/999")))
-        assert (told.status_code, told.text.replace(str(number), "999")) == (
+        assert (told.status_code, _plain(told).replace(str(number), "999")) == (
             404,
-            of_none.text.replace(str(number), "999"),
+            _plain(of_none).replace(str(number), "999"),
         )
     assert app.get(f"/v1/jobs/{number}", headers=_as(engine, "viewer", "eu")).status_code == 200
+
+
+def test_whatever_anothers_is_traced_by_it_is_as_what_is_not_there(
+    client: tuple[FlaskClient, dict[str, str]], connection: Connection
+) -> None:
+    """By its id, its number, what others call it, and its numbers in other systems; on the API and on pages."""
+    app, headers = client
+    pages = app.application.test_client()
+    sign_in(pages, headers["Authorization"].removeprefix("Bearer "))
+    number = connection.scalar(text("select min(entry_id) from entry"))
+    document = connection.scalar(text("select document_id from document where ref = 'I'"))
+    for ref, nowhere in (
+        (f"{number}", "999999"), (f"entry:{number}", "entry:999999"), (f"TM-e{number}", "TM-e999999"),
+        (f"TM-d{document}-202601", "TM-d999999-202601"), ("TM-eu-2026-01", "TM-nothing-2026-01"),
+        ("TM-eu-20260105:revenue/seats", "TM-nothing-20260105:revenue/seats"), ("quickbooks:TM-eu-2026-01.2", "quickbooks:TM-nothing-2026-01.2"),
+        ("obligation:C/o", "obligation:nothing"), ("invoice:I", "invoice:nothing"), ("I", "nothing"),
+    ):  # fmt: skip
+        kind, _, name = ref.rpartition(":")
+        for path in ("/v1/trace/{}", "/documents/export/{}", f"/documents/{kind or 'invoice'}/{{}}"):
+            here, there = (ref, nowhere) if "trace" in path or "export" in path else (name, nowhere.rpartition(":")[2])
+            told, of_none = (pages.get(path.format(one), headers=headers) for one in (here, there))
+            assert told.status_code == of_none.status_code == 404, (path, ref, told.text)
+            assert _plain(told) == _plain(of_none).replace(there, here), (path, ref)
+    for path in ("/v1/entries/{}", "/entries/{}", "/entries/{}/evidence.zip"):
+        told, of_none = (pages.get(one, headers=headers) for one in (path.format(number), path.format(999999)))
+        assert told.status_code == of_none.status_code == 404, path
+        assert _plain(told) == _plain(of_none).replace("999999", f"{number}"), path
 
 
 def test_a_report_of_anothers_contract_is_as_of_one_that_is_not_there(
@@ -378,7 +411,9 @@ def test_a_report_of_anothers_contract_is_as_of_one_that_is_not_there(
     for path in (*(f"/v1/reports/{name}?contract=" for name in REPORTS), "/figure?role=revenue&contract="):
         told, of_none = (pages.get(path + ref, headers=headers) for ref in ("C", "nothing"))
         assert told.status_code == of_none.status_code, path
-        assert told.text.replace('"C"', '"nothing"').replace("contract = C", "contract = nothing") == of_none.text, path
+        assert _plain(told).replace('"C"', '"nothing"').replace("contract = C", "contract = nothing") == _plain(
+            of_none
+        ), path
     assert app.get("/v1/reports/schedule?contract=C", headers=_as(engine, "viewer", "eu")).status_code == 200
 
 
@@ -404,7 +439,7 @@ def test_no_default_day_tells_when_another_posted_last(client: tuple[FlaskClient
 
     def told() -> list[str]:
         cli.ok("report", "trial-balance")  # another connection
-        return [re.sub("[0-9a-f]{32,}|nonce-\\S+", "", pages.get(path, headers=headers).text) for path in paths]
+        return [_plain(pages.get(path, headers=headers)) for path in paths]
 
     before = told()
     cli.post(invoice("LATE", "2031-07-08", one_time("1.00"), **EU))

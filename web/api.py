@@ -20,7 +20,6 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from adapters import traced as tracing
 from ledger import entries
 from ledger.errors import Problem, ProblemList, Refused, UnknownReference
 from ledger.invoices import read_invoice
@@ -37,8 +36,7 @@ from web.scope import (
     require_document,
     require_entry,
     require_posted_within,
-    require_trace,
-    seen_within,
+    trace_within,
 )
 from web.within import Poster, as_seen_within
 
@@ -370,8 +368,7 @@ class Traces(MethodView):
     def get(self, ref: str) -> dict[str, Any]:
         """The chain of an entry's number, or of a document such as invoice:INV-1 or what it is called elsewhere (stripe:ch_1), both ways."""
         with engine().connect() as connection:
-            found = tracing.trace(connection, ref, partial(seen_within, connection, who().entities), who().entities)
-            return require_trace(connection, found, ref, who().entities).as_json()
+            return trace_within(connection, ref, who().entities).as_json()
 
 
 @blueprint.route("/invoices/<ref:ref>")

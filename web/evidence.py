@@ -10,14 +10,13 @@ from typing import Any
 from flask import Blueprint, Response, send_file
 from sqlalchemy import Connection, text
 
-from adapters import traced as tracing
 from ledger import personal, proofs, seals
 from ledger.errors import Refused
 from ledger.rulebook import RULES
 from ledger.trace import Trace
 from web.api import engine
 from web.guard import who
-from web.scope import require_trace
+from web.scope import trace_within
 
 blueprint = Blueprint("evidence", __name__)
 
@@ -37,7 +36,7 @@ _OPEN = "It is not sealed yet: `tickmark seal` seals what is posted."
 def download(entry_id: int) -> Response:
     """The evidence of an entry, as one file."""
     with engine().connect() as connection:
-        trace = require_trace(connection, tracing.trace(connection, f"entry:{entry_id}"), str(entry_id), who().entities)
+        trace = trace_within(connection, f"entry:{entry_id}", who().entities, str(entry_id))
         files = {
             "trace.json": _json(trace.as_json()),
             "documents.jsonl": _documents(connection, trace),

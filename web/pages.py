@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +16,6 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
-from adapters import traced as tracing
 from adapters.workbook import write_report
 from ledger import entries, periods, references, seals
 from ledger.balances import GlAccounts, held_by_currency
@@ -41,7 +39,7 @@ from web.guard import limited, require_all_entities, require_entities, who
 from web.naming import ENTITY_OF, MOVES_ELSEWHERE
 from web.picture import picture
 from web.printed import KINDS
-from web.scope import ELSEWHERE, require_document, require_trace, seen_within
+from web.scope import ELSEWHERE, require_document, trace_within
 from web.wording import day, money
 
 blueprint = Blueprint("pages", __name__)
@@ -344,7 +342,7 @@ def _tasks(
 def entry(entry_id: int) -> str:
     """An entry: why it was posted, its lines, its document, where it comes from and where it went."""
     with engine().connect() as connection:
-        trace = require_trace(connection, tracing.trace(connection, f"entry:{entry_id}"), str(entry_id), who().entities)
+        trace = trace_within(connection, f"entry:{entry_id}", who().entities, str(entry_id))
     found = trace.entries[0]
     codes = list(dict.fromkeys(line.rule for line in found.lines))
     totals: dict[str, int] = {}
@@ -366,8 +364,7 @@ def thing(kind: str, ref: str) -> str:
     """A document (or an obligation): what it says, its entries, what it comes from and what it led to."""
     with engine().connect() as connection:
         wanted = ref if kind == "export" else f"{kind}:{ref}"
-        found = tracing.trace(connection, wanted, partial(seen_within, connection, who().entities), who().entities)
-        trace = require_trace(connection, found, ref, who().entities)
+        trace = trace_within(connection, wanted, who().entities, ref)
     return render_template("document.html", trace=trace, names=_OF_ALL | names_of(kind), printed=kind in KINDS)
 
 

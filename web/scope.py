@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, text
 from werkzeug.exceptions import Forbidden
 
+from adapters import traced as tracing
 from ledger.entries import EntryFacts
 from ledger.errors import Refused, UnknownReference
 from ledger.trace import EXPECTED, Step, Trace
@@ -85,18 +87,27 @@ def require_document(
         raise UnknownReference(kind, ref, expected)
 
 
-def require_trace(connection: Connection, found: Trace, ref: str, entities: Sequence[str] | None) -> Trace:
-    """A trace without what is of other entities. Raises UnknownReference for a thing that is of another itself."""
+def trace_within(connection: Connection, wanted: str, entities: Sequence[str] | None, ref: str | None = None) -> Trace:
+    """A trace (`adapters.traced`) without what is of other entities; `ref` is what was asked for, where that is told otherwise.
+
+    Raises UnknownReference for a thing that is of another itself, and with the same words for what is not there.
+    """
     if entities is None:
-        return found
-    wanted = set(entities)
-    own = _entities_of(connection, found.kind, found.ref)
-    if not is_open(found.kind, own, wanted):
-        raise UnknownReference("ref", ref, EXPECTED)
+        return tracing.trace(connection, wanted)
+    unknown = UnknownReference("ref", wanted if ref is None else ref, EXPECTED)
+    if (of := tracing.entity_summed(wanted)) is not None and of not in entities:
+        raise unknown  # before it is asked where that went
+    try:
+        found = tracing.trace(connection, wanted, partial(seen_within, connection, entities), entities)
+    except UnknownReference:
+        raise unknown from None
+    if not is_open(found.kind, _entities_of(connection, found.kind, found.ref), entities):
+        raise unknown
+    seen = set(entities)
     return replace(
         found,
-        sources=_within(connection, found.sources, wanted),
-        results=_within(connection, found.results, wanted),
+        sources=_within(connection, found.sources, seen),
+        results=_within(connection, found.results, seen),
     )
 
 
