@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 import ledger.documents
 import revrec.documents
 from ledger import reading
+from ledger.intake import DRAWN_AT_ONCE
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, payment, prepaid, usage
@@ -273,6 +274,43 @@ def test_no_count_of_problems_tells_what_is_left_of_anothers(of_eu: tuple[FlaskC
             ),
         )
         assert len({(problem["field"], problem["value"], problem["expected"]) for problem in told}) == 1, doc
+
+
+def test_usage_in_bulk_is_held_to_the_entities_of_a_key(of_eu: tuple[FlaskClient, dict[str, str]]) -> None:
+    """Also where it is read as rows: its own is posted, and told again as posted before; what is another's, or has its id, is refused line by line."""
+    app, headers = of_eu
+    own = [usage(f"eu/{number}", "0.01", "2026-02-01", entity="eu") for number in range(DRAWN_AT_ONCE + 1)]
+    theirs = [
+        usage("U", "12.00", "2026-01-10"),
+        usage("u", "12.00", "2026-01-10"),
+        usage("U", "12.00", "2026-01-10", entity="eu"),
+    ]
+
+    def ask(*docs: Document) -> Any:
+        return app.post("/v1/documents", data=lines(docs), headers=headers, mimetype="application/x-ndjson").json
+
+    told = ask(*own, *theirs)["problems"]
+    assert [(problem["line"], problem["field"]) for problem in told] == [
+        (len(own) + 1, "entity"), (len(own) + 2, "entity"), (len(own) + 3, "id"),
+    ]  # fmt: skip
+    assert ask(*own)["posted"] == len(own)
+    again = ask(*own)
+    assert (again["posted"], again["repeated"]) == (0, len(own))
+    # a few are posted by one statement
+    assert [problem["field"] for problem in ask(theirs[0])["problems"]] == ["entity"]
+    assert [problem["field"] for problem in ask(theirs[2])["problems"]] == ["id"]
+    assert ask(own[0])["repeated"] == 1
+
+
+def test_what_came_with_what_names_it_is_told_as_it_was_sent(of_eu: tuple[FlaskClient, dict[str, str]]) -> None:
+    """What is wrong with a document is told where what it names is in the same request, and refused or taken back with it."""
+    app, headers = of_eu
+    own = invoice("mine", "2026-02-01", one_time("10.00"), entity="eu")
+    over = {"type": "write_off", "id": "w", "invoice": "mine", **THEN, "amount": HUGE, **BECAUSE, "approved_by": "ann"}
+    told = app.post("/v1/documents", json=[own, over], headers=headers).json["problems"]
+    assert [(problem["line"], problem["field"]) for problem in told] == [(2, "amount")]
+    told = app.post("/v1/documents", json=[own | {"currency": "GBP"}, over], headers=headers).json["problems"]
+    assert "it was refused on line 1" in told[1]["expected"]
 
 
 def test_an_external_id_of_anothers_is_no_more_than_taken(of_eu: tuple[FlaskClient, dict[str, str]], cli: Cli) -> None:

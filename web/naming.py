@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 from sqlalchemy import Connection, text
 
-from ledger.documents import NAMED, Document
+from ledger.documents import NAMED
 
 
 class Thing(NamedTuple):
@@ -169,16 +169,3 @@ def entities_of(connection: Connection, things: Collection[Thing]) -> dict[Thing
 def is_open(kind: str, found: Collection[str], wanted: Collection[str]) -> bool:
     """Whether a thing of some entities is there for who may see `wanted` alone: all of it is of these, or one of several of its name."""
     return bool(set(found) & set(wanted)) and (kind == "obligation" or set(found) <= set(wanted))
-
-
-def made_in(doc: Document) -> set[str]:
-    """The ids that a document gives to itself and its parts, and to obligations of its lines."""
-    values = [getattr(doc, field) for field in type(doc).model_fields]
-    parts = [
-        part
-        for value in values
-        for part in (value if isinstance(value, list) else [value])
-        if isinstance(part, BaseModel)
-    ]
-    inner = {ref for part in parts if isinstance(ref := getattr(part, "id", None), str)}
-    return {doc.id, *inner, *(f"{doc.id}/{ref}" for ref in inner)}

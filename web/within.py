@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 
+import orjson
 from sqlalchemy import Connection, text
 
 from ledger import reading
 from ledger.documents import Document
 from ledger.errors import ConflictingDocument, Problem, Refused, UnknownReference
 from revrec.intake import TYPES
-from web.naming import Name, Thing, entities_of, entities_said, is_open, made_in, named
+from web.naming import Name, Thing, entities_of, entities_said, is_open, named
 
 # What of a customer holds for all entities, where it says none.
 OF_CUSTOMERS = ("customer_change", "details")
@@ -150,12 +149,19 @@ def _read(line: bytes) -> Document | None:
 
 
 def _made(sent: Iterable[bytes], wanted: Collection[str]) -> set[str]:
-    """Which of some ids documents make that were sent together."""
+    """Which of some ids documents make that were sent together: their own, and those of their parts and of obligations of their lines."""
     return {ref for line in sent for ref in _ids(line) if ref in wanted}
 
 
 def _ids(line: bytes) -> Iterator[str]:
-    with suppress(ValueError, RecursionError):
-        said = json.loads(line)
-        doc = _read(line) if isinstance(said, dict) else None
-        yield from made_in(doc) if doc is not None else ()
+    try:
+        said = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return
+    if not isinstance(said, dict) or not isinstance(own := said.get("id"), str):
+        return
+    yield own
+    for value in said.values():
+        for part in value if isinstance(value, list) else (value,):
+            if isinstance(part, dict) and isinstance(ref := part.get("id"), str):
+                yield from (ref, f"{own}/{ref}")
