@@ -1,7 +1,8 @@
-"""Connections to a real server that ask nothing, send a byte a second or take nothing: others are answered all the while."""
+"""Connections to a real server that ask nothing, send a byte a second, ask ahead or take nothing: others are answered all the while."""
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import time
@@ -26,6 +27,10 @@ def app(make_books_app: MakeApp) -> Flask:
     @made.get("/large")
     def large() -> Response:
         return Response(b"x" * 1_000_000 for _ in range(200))
+
+    @made.get("/much")
+    def much() -> bytes:
+        return b"x" * 6_000_000
 
     return made
 
@@ -52,6 +57,25 @@ def _healthy(address: str) -> float:
     began = time.monotonic()
     assert requests.get(f"{address}/health", timeout=5).status_code == 200
     return time.monotonic() - began
+
+
+def _waited(url: str) -> float:
+    """How long somebody else waits for an answer, whatever it is."""
+    began = time.monotonic()
+    requests.get(url, timeout=10)
+    return time.monotonic() - began
+
+
+def _asked(path: str, more: bytes = b"") -> bytes:
+    return b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n" % (path.encode(), more)
+
+
+def _length_of_rest(connection: socket.socket) -> int:
+    length = 0
+    with suppress(ConnectionError):
+        while more := connection.recv(1 << 20):
+            length += len(more)
+    return length
 
 
 def _rest(connection: socket.socket) -> bytes:
@@ -120,10 +144,69 @@ def test_a_body_that_is_slow_but_comes_is_taken(address: str, monkeypatch: pytes
 
 def test_who_takes_nothing_of_an_answer_is_let_go(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "TAKEN_SECONDS", 1)
+    monkeypatch.setattr(connections, "ANSWER_BYTES_MAX", 1 << 24)
     with served(app, threads=1) as address, _opened(address) as stuck:
-        stuck.sendall(b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        stuck.sendall(_asked("/large"))
         time.sleep(0.5)  # the only hand is busy with it
-        assert 0.5 < _healthy(address) < 5
+        assert 0.5 < _waited(f"{address}/rules") < 5
+
+
+def test_who_takes_an_answer_byte_by_byte_is_let_go(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "TAKEN_SECONDS", 2)
+    monkeypatch.setattr(connections, "TAKEN_BYTES", 100_000_000)
+    with served(app) as address, _opened(address) as slow:
+        slow.sendall(_asked("/large"))
+        began, taken = time.monotonic(), 0
+        with suppress(ConnectionError):
+            while time.monotonic() - began < 30 and (more := slow.recv(100_000)):
+                taken += len(more)
+                time.sleep(0.01)
+        assert 2 < time.monotonic() - began < 30
+        assert taken < 200_000_000
+
+
+def test_an_answer_that_is_slowly_taken_is_made_meanwhile(app: Flask) -> None:
+    """Nobody who makes an answer waits for who takes it: it is kept in a file."""
+    with served(app, threads=1) as address, _opened(address) as slow:
+        slow.sendall(_asked("/large"))
+        time.sleep(0.5)
+        assert _waited(f"{address}/rules") < 25
+        assert _length_of_rest(slow) > 200_000_000
+
+
+def test_answers_that_are_too_much_together_are_let_go(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ANSWERS_BYTES_MAX", 150_000_000)
+    with served(app) as address, _opened(address) as stuck:
+        stuck.sendall(_asked("/large"))
+        time.sleep(4)
+        assert _length_of_rest(stuck) < 200_000_000
+
+
+def test_requests_that_are_sent_ahead_are_answered_in_their_order(address: str) -> None:
+    with _opened(address) as eager:
+        ahead = [_asked("/health"), HEAD.replace(b"1000000", b"10") + b"x" * 10, _asked("/nowhere")]
+        eager.sendall(b"".join(ahead) * 20 + _asked("/health", b"Connection: close\r\n"))
+        answers = re.findall(rb"HTTP/1.1 (\d+)", _rest(eager))
+    assert answers == [b"200", b"415", b"404"] * 20 + [b"200"]
+
+
+def test_answers_asked_for_ahead_and_not_taken_keep_nobody_out(address: str) -> None:
+    with _many(address, 10) as eager:
+        for connection in eager:
+            connection.sendall(_asked("/openapi.json") * 160)
+        waited = [_healthy(address) for _ in range(10) if time.sleep(0.2) is None]
+        assert max(waited) < 2
+
+
+def test_who_takes_slowly_makes_room(address: str) -> None:
+    with _many(address, 520) as slow:
+        for number, connection in enumerate(slow):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            with suppress(ConnectionError):
+                connection.sendall(_asked("/much"))
+            if number % 20 == 0:
+                assert _healthy(address) < 5
+        assert max(_healthy(address) for _ in range(10)) < 2
 
 
 def test_bodies_that_are_too_much_together_are_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

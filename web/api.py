@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -539,6 +539,14 @@ class ProblemApi(Api):  # type: ignore[misc] # flask-smorest is untyped
             "key", {"type": "http", "scheme": "bearer", "description": "A key, as `tickmark key create` makes it"}
         )
         self.spec.options["security"] = [{"key": []}]
+
+    @cached_property
+    def written(self) -> str:
+        """The description as it is served: anybody may ask for it, so it is made once."""
+        return current_app.json.dumps(self.spec.to_dict(), sort_keys=False)
+
+    def _openapi_json(self) -> Response:
+        return Response(self.written, mimetype="application/json")
 
     def describe_documents(self) -> None:
         """Describe every type of document by the model that checks it."""
