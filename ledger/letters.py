@@ -12,12 +12,27 @@ _DRAWN_AS_NOTHING = re.compile(
 )
 # Parts of an address that a browser takes for "here" and "one up".
 _STEPS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
+_HALVES = re.compile("[\ud800-\udfff]")
 _CODES_SHOWN = 4
 
 
 def is_seen(letter: str) -> bool:
     """Whether a letter can be seen, and told from a space: no control, format, private or separating character."""
     return letter.isprintable() and not _DRAWN_AS_NOTHING.match(letter)
+
+
+def can_be_kept(said: object) -> bool:
+    """Whether the database can keep all texts in what was said, as JSON or TOML: none has a NUL, or half of a character."""
+    if isinstance(said, str):
+        return "\0" not in said and not _HALVES.search(said)
+    if isinstance(said, dict):
+        said = list(said.items())
+    return not isinstance(said, list | tuple) or all(map(can_be_kept, said))
+
+
+def as_kept(value: str) -> str:
+    """Text as the database can keep it: what it can't by its code."""
+    return _HALVES.sub(lambda found: _code(found[0]), value.replace("\0", _code("\0")))
 
 
 def shown(value: str) -> str:

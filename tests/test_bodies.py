@@ -95,3 +95,53 @@ def test_an_empty_body_is_refused() -> None:
         pytest.raises(InvalidDocument, match="expected a document, or an array of them"),
     ):
         list(bodies.lines())
+
+
+@pytest.mark.parametrize("path", ["/v1/documents", "/v1/drafts"])
+@pytest.mark.parametrize("filled", ["[],", '"a",'])
+@pytest.mark.parametrize(
+    "around", [("[", "]"), ('{"type": "invoice", "id": "x", "lines": [', "]}")], ids=["list", "document"]
+)
+@pytest.mark.parametrize("first", ["", '{"type": "customer", "id": "c", "name": "C"},'])
+def test_what_is_longer_than_a_document_is_refused_before_it_is_made(
+    make_books_app: MakeApp, headers: dict[str, str], path: str, filled: str, around: tuple[str, str], first: str
+) -> None:
+    begin, end = around
+    body = f"[{first}{begin}{filled * (9_000_000 // len(filled))}{filled[:-1]}{end}]"
+    client = make_books_app().test_client()
+    tracemalloc.start()
+    try:
+        answer = client.post(path, data=body.encode(), content_type="application/json", headers=headers)
+        assert tracemalloc.get_traced_memory()[1] < 120_000_000
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert answer.json["title"] == f"expected document {2 if first else 1} to be of at most 1,000,000 bytes"
+
+
+@pytest.mark.parametrize("path", ["/v1/documents", "/v1/drafts"])
+def test_a_document_by_itself_that_is_too_long_is_refused_before_it_is_made(
+    make_books_app: MakeApp, headers: dict[str, str], path: str
+) -> None:
+    body = b'{"type": "invoice", "id": "x", "lines": [' + b"{}," * 3_000_000 + b"{}]}"
+    client = make_books_app().test_client()
+    tracemalloc.start()
+    try:
+        answer = client.post(path, data=body, content_type="application/json", headers=headers)
+        assert tracemalloc.get_traced_memory()[1] < 120_000_000
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 422
+    assert "expected a document of at most 1,000,000 bytes" in answer.text
+
+
+@pytest.mark.parametrize("length", [10, 999_990, 1_000_000 - 2])
+def test_elements_are_the_same_wherever_a_part_ends(length: int) -> None:
+    said = ["a" * length, 1, -2.5e10, {"b": [True, None, '\\"\u00e9']}] * 6
+    assert list(bodies.elements(json.dumps(said))) == said
+    assert list(bodies.elements(json.dumps(said, indent=3))) == said
+    with pytest.raises(bodies.TooLong, match="in element 2"):
+        list(bodies.elements(json.dumps([1, "a" * 1_000_000])))
+    with pytest.raises(ValueError, match="Expecting value"):
+        list(bodies.elements("[1, x" + " " * 5_000_000))

@@ -12,7 +12,9 @@ from flask import Blueprint, Response, request, send_file
 
 from adapters.sheets import TEXT_MAX
 from ledger.errors import Refused
-from web.bodies import elements
+from ledger.letters import can_be_kept
+from ledger.reading import LINE_BYTES_MAX
+from web.bodies import TooLong, elements
 from web.guard import needs
 from web.wording import file_name
 
@@ -58,6 +60,10 @@ def _require_table(raw: str) -> None:
                 raise Refused(
                     "rows", f"{long[:_SHOWN_IN_REFUSALS]}...", f"expected at most {TEXT_MAX:,} characters in a cell of row {number:,}"
                 )  # fmt: skip
+    except TooLong as long_row:
+        raise Refused(
+            "rows", f"row {long_row.number:,}", f"expected at most {LINE_BYTES_MAX:,} characters in a row"
+        ) from None
     except (ValueError, RecursionError):
         number = 0
     if not number:
@@ -71,7 +77,7 @@ def _rows(raw: str) -> Iterator[list[str]]:
     if not raw.startswith("["):
         raise ValueError("expected an array")
     for row in elements(raw):
-        if not isinstance(row, list) or not all(isinstance(cell, str) for cell in row):
+        if not isinstance(row, list) or not all(isinstance(cell, str) for cell in row) or not can_be_kept(row):
             raise ValueError("expected a list of texts")
         yield row
 
