@@ -4,6 +4,9 @@ Posting takes the books' lock shared; closing a month, recognising and expiring 
 every entry that was under way and none arrives behind their back. They wait beside the line and not in it: who stands in line
 for a lock lets nobody in behind, and one long file would stop all. Within a customer, posters wait for each other
 on the customer's row; who moves money holds the rows of all with whom something of it lies. Locks end with the transaction.
+
+Of a server's requests only a few wait for long at once (in the `places` of the connection, an execution option), so that they never
+have all its threads.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from ledger.errors import Busy
+from ledger.places import Places
 
 _log = logging.getLogger("tickmark.locks")
 
@@ -36,6 +41,12 @@ def share_books(connection: Connection) -> None:
     connection.execute(text("select pg_advisory_xact_lock_shared(:number)"), {"number": BOOKS_LOCK})
 
 
+def waiting(connection: Connection) -> AbstractContextManager[None]:
+    """Wait for others in one of the connection's places, if it has only a few. Raises Busy."""
+    places: Places | None = connection.get_execution_options().get("places")
+    return nullcontext() if places is None else places.one()
+
+
 # Who was seen at work for so long is not waited for in line: seconds.
 _LONG = 20.0
 # How long is stood in line, at first and at most, by how much longer each time, and so many times as long beside it before.
@@ -53,6 +64,12 @@ def hold_books(connection: Connection) -> None:
     for moments it waits in line, a tenth of the time at most. Raises Busy after the connection's `patience` (an execution option,
     in seconds).
     """
+    if not _try_books(connection, in_line=0):
+        with waiting(connection):
+            _wait_for_books(connection)
+
+
+def _wait_for_books(connection: Connection) -> None:
     patience = connection.get_execution_options().get("patience")
     began = time.monotonic()
     seen: dict[str, float] = {}

@@ -28,6 +28,7 @@ from ledger.rulebook import RULES
 from revrec.intake import TYPES
 from web import bodies, reports
 from web.drafts import preview
+from web.gates import REPORTS, few_at_once, until_sent
 from web.guard import limited, require_all_entities, who
 from web.posting import How, post_file
 from web.repeats import once
@@ -291,6 +292,7 @@ class Reports(MethodView):
     @blueprint.response(200, ReportSchema)
     @blueprint.alt_response(404, response=HTTPStatus(404).name)
     @blueprint.alt_response(422, response=HTTPStatus(422).name)
+    @few_at_once(REPORTS)
     def get(self, query: dict[str, Any], name: str) -> Response:
         """A report, by the name it has on the command line. With If-None-Match, 304 where it says the same still."""
         if name not in reports.REPORTS:
@@ -338,7 +340,8 @@ class Entries(MethodView):
             where += f" and not {ELSEWHERE}"
             parameters["entities"] = list(who().entities or ())
         if request.accept_mimetypes.best == bodies.NDJSON:
-            return Response(_all_entries(engine(), where, parameters), mimetype=bodies.NDJSON)
+            all_of_them = Response(_all_entries(engine(), where, parameters), mimetype=bodies.NDJSON)
+            return until_sent(REPORTS, all_of_them)
         with engine().connect() as connection:
             found = entries.read_entries(connection, where, parameters, limit=query["limit"])
         last = found[-1].entry_id if len(found) == query["limit"] else None

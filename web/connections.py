@@ -17,8 +17,9 @@ from flask import Flask
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import MultiSocketServer, TcpWSGIServer
-from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import Error
+
+from web.hands import Hands
 
 # Connections that do not wait for an answer; as many more may, or take one.
 CONNECTIONS_MAX = 200
@@ -210,8 +211,7 @@ def create_server(app: Flask, host: str, port: int, threads: int) -> Any:
         max_request_body_size=2 * app.config["MAX_CONTENT_LENGTH"], inbuf_overflow=1 << 16,
         outbuf_overflow=1 << 19, outbuf_high_watermark=ANSWER_BYTES_MAX,
     )  # fmt: skip
-    hands, sockets = ThreadedTaskDispatcher(), {}  # type: ignore[var-annotated] # of waitress' own
-    hands.set_thread_count(threads)
+    hands, sockets = Hands(threads), {}  # type: ignore[var-annotated] # of waitress' own
     servers = [_Server(app, sockets, dispatcher=hands, adj=settings, sockinfo=info) for info in settings.listen]
     if len(servers) == 1:
         return servers[0]

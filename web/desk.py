@@ -25,6 +25,7 @@ from web.api import engine
 from web.closing import Item
 from web.closing import checklist as items_of
 from web.closing import close as close_month
+from web.gates import CHECKS, CLOSES, WORKBOOKS, few_at_once
 from web.guard import needs, require_all_entities, require_entities, who
 from web.resources import job_file as answer_file
 from web.wording import file_name
@@ -97,6 +98,7 @@ def checklist(entity: str, month: str) -> str:
     return _shown(entity, month)
 
 
+@few_at_once(CHECKS, long=True)
 def _shown(entity: str, month: str, said: str = "", wrong: str = "") -> str:
     first = _month(month)
     with engine().connect() as connection:
@@ -132,6 +134,7 @@ def run(entity: str, month: str, step: str) -> str | Response:
     return _shown(entity, month, said, wrong)
 
 
+@few_at_once(CLOSES)
 def _run(books: Engine, entity: str, month: date, step: str) -> str:
     by = who().name
     if step == "recognize":
@@ -211,6 +214,7 @@ def job_file(number: int) -> Response:
 
 
 @blueprint.get("/exports/<ref:entity>/workbook")
+@few_at_once(WORKBOOKS, long=True)
 def workbook(entity: str) -> Response:
     """The workbook, written and proven to tie for this request."""
     require_entities([entity])

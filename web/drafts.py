@@ -11,6 +11,7 @@ from ledger.entries import EntryFacts
 from ledger.errors import InvalidDocument, Problem
 from ledger.within import Within
 from revrec.intake import TYPES
+from web.patience import patiently
 from web.posting import attempts
 
 
@@ -28,7 +29,7 @@ def preview(engine: Engine, raw: bytes, by: str, within: Within | None = None) -
 
     Raises InvalidDocument for another kind of document.
     """
-    made: Draft = attempts()(_previewed, engine, raw, by, within)
+    made: Draft = attempts()(patiently, engine, lambda books: _previewed(books, raw, by, within))
     return made
 
 

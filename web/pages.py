@@ -35,12 +35,13 @@ from web.api import engine
 from web.attention import alerts
 from web.charts import Series, chart
 from web.drill import drill, figure_link
+from web.gates import REPORTS, few_at_once
 from web.guard import limited, require_all_entities, require_entities, who
 from web.naming import ENTITY_OF, MOVES_ELSEWHERE
 from web.picture import picture
 from web.printed import KINDS
 from web.scope import ELSEWHERE, require_document, trace_within
-from web.wording import day, money
+from web.wording import day, disposition, money
 
 blueprint = Blueprint("pages", __name__)
 
@@ -186,6 +187,7 @@ def _filters(query: MultiDict[str, str]) -> Filters:
 
 
 @blueprint.get("/")
+@few_at_once(REPORTS)
 def overview() -> str:
     """Where the books stand: this month's revenue, what is owed and owing, and what the month end waits for."""
     with engine().connect() as connection:
@@ -382,6 +384,7 @@ def invoice(ref: str) -> str:
 
 
 @blueprint.get("/receivables")
+@few_at_once(REPORTS)
 def receivables() -> str:
     """Who owes what for how long, and whom to remind."""
     filters = _filters(request.args)
@@ -393,6 +396,7 @@ def receivables() -> str:
 
 
 @blueprint.get("/taxes")
+@few_at_once(REPORTS)
 def taxes() -> str:
     """Taxes by month and code, and what of them is payable by the ledger."""
     filters = _filters(request.args)
@@ -551,6 +555,7 @@ def report_list() -> str:
 
 
 @blueprint.get("/reports/<name>")
+@few_at_once(REPORTS)
 def report(name: str) -> str | BaseResponse:
     """A report, as a table or a file, as of a day and as known at a moment."""
     if name not in reports.REPORTS:
@@ -565,7 +570,7 @@ def report(name: str) -> str | BaseResponse:
         return Response(
             reports.csv_lines(made),
             mimetype="text/csv",
-            headers={"Content-Disposition": f"attachment; filename={name}.csv"},
+            headers=disposition("attachment", f"{name}.csv"),
         )
     if form == "xlsx":
         content = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the answer
@@ -596,6 +601,7 @@ def _report_chart(report: Report, filters: Filters) -> dict[str, Any] | None:
 
 
 @blueprint.get("/figure")
+@few_at_once(REPORTS)
 def figure() -> str:
     """The lines that add up to a figure of a report."""
     asked = request.args

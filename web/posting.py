@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from ledger.errors import ClosedPeriod, Problem, Refused
 from ledger.intake import DocumentType, Outcome, Report, post_lines
 from ledger.within import Within
+from web.patience import patiently
 
 # Another transaction was in the way, or posted the same document first: the same work again will succeed.
 _PASSING = (
@@ -113,13 +114,17 @@ def post_part(
     start = stream.tell()
     with SpooledTemporaryFile(max_size=_REFUSALS_IN_MEMORY) as refusals:
         told = _Told(report, refusals)
+
+        def once(books: Engine) -> tuple[Outcome, bool]:
+            stream.seek(start)
+            told.begin()
+            lines = _Counted(islice(_lines(stream), most))
+            return _post_once(books, lines, types, posted_by, told, how, progress, first_line, beside)
+
         try:
             for attempt in attempts():
                 with attempt:
-                    stream.seek(start)
-                    told.begin()
-                    lines = _Counted(islice(_lines(stream), most))
-                    outcome, kept = _post_once(engine, lines, types, posted_by, told, how, progress, first_line, beside)
+                    outcome, kept = patiently(engine, once)
         except (psycopg.Error, DBAPIError) as error:
             refused = _refused_by_database(
                 error, "nothing" if first_line == 1 else f"nothing from line {first_line:,} on"

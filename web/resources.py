@@ -25,10 +25,13 @@ from revrec.recognition import recognize
 from web import access, jobs
 from web.api import ENTRIES_A_PAGE_MAX, engine
 from web.closing import checklist, close
+from web.gates import CHECKS, CLOSES, SEALS, few_at_once
 from web.guard import limited, needs, require_all_entities, require_entities, who
 from web.naming import ENTITY_OF, MOVES_ELSEWHERE
+from web.patience import LOCK_SECONDS
 from web.repeats import once
 from web.sheets import sheet_answer
+from web.wording import disposition
 
 blueprint = Blueprint("resources", __name__, url_prefix="/v1", description="Lists, and the work of a month's end.")
 
@@ -244,6 +247,7 @@ class Periods(MethodView):
     @blueprint.response(200, PeriodSchema)
     @blueprint.alt_response(404, response=_NOT_FOUND)
     @blueprint.alt_response(422, response=_REFUSED)
+    @few_at_once(CLOSES)
     def post(self, body: dict[str, Any], entity: str) -> dict[str, Any]:
         """Close a month of which nothing is undone, or anyway; or open the last closed one again, with a reason.
 
@@ -281,6 +285,7 @@ class Checklist(MethodView):
     @blueprint.response(200, ChecklistSchema(many=True))
     @blueprint.alt_response(404, response=_NOT_FOUND)
     @blueprint.alt_response(422, response=_REFUSED)
+    @few_at_once(CHECKS, long=True)
     def get(self, entity: str, month: str) -> list[dict[str, Any]]:
         """What a month still waits for before it closes; nothing is posted."""
         require_entities([entity])
@@ -377,9 +382,10 @@ class Seals(MethodView):
     @needs("controller")
     @once
     @blueprint.response(200, Schema.from_dict({"sealed": fields.Integer(), "said": fields.String()}, name="Sealed"))
+    @few_at_once(SEALS)
     def post(self) -> dict[str, Any]:
         """Seal what is posted and not sealed yet."""
-        done = seals.seal(engine(), who().name)
+        done = seals.seal(engine(), who().name, LOCK_SECONDS)
         return {"sealed": done.entries, "said": done.sentence if done.head is not None else "nothing is posted yet"}
 
 
@@ -469,9 +475,7 @@ class JobFile(MethodView):
 def job_file(number: int) -> Response:
     """A job's file as an answer."""
     name, content = jobs.content(engine(), number)
-    return Response(
-        content, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    return Response(content, mimetype="application/octet-stream", headers=disposition("attachment", name))
 
 
 class SheetQuerySchema(Schema):

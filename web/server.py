@@ -8,7 +8,7 @@ import click
 from flask import Flask, Response, current_app, g, request
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import Engine
-from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError, ServiceUnavailable
 
 from ledger import database
 from ledger.errors import Busy, Refused
@@ -23,6 +23,7 @@ from web import (
     ops,
     pages,
     parties,
+    patience,
     resources,
     routing,
     sheets,
@@ -40,8 +41,8 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-# How long a month's close, and the like, waits for who posts: seconds.
-_PATIENCE = 60
+# How long a request waits for a lock, such as a month's close for who posts.
+_PATIENCE = patience.LOCK_SECONDS
 RETRY_SECONDS = 5
 THREADS = 8
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -55,7 +56,7 @@ def make_app(
     Who asks needs a key, unless it is `open_as` somebody to whoever reaches it. Over `https`, cookies go over nothing else.
     """
     app = Flask("web")
-    app.extensions["tickmark"] = engine.execution_options(patience=_PATIENCE)  # who asks is answered
+    app.extensions["tickmark"] = patience.of_requests(engine, _PATIENCE)  # who asks is answered
     app.extensions["tickmark.jobs"] = jobs.Jobs(engine)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.config.update(
@@ -122,8 +123,12 @@ def _refused(error: Refused) -> Response | tuple[str, int]:
 
 def _failed(error: Exception) -> Response:
     """Anything else: the log has the trace, the answer has none. Of a database that does not answer there is nothing to trace."""
-    failed = database.failure(error)
     path = guard.logged_path()
+    gave_up = patience.told(error)
+    if gave_up is not None:
+        current_app.logger.warning("%s %r gave up: %s", request.method, path, gave_up)
+        return _told(ServiceUnavailable(gave_up, retry_after=RETRY_SECONDS))
+    failed = database.failure(error)
     if failed is not None:
         current_app.logger.error("%s %r: %s", request.method, path, failed)
         return _told(
@@ -139,6 +144,8 @@ def _told(error: HTTPException) -> Response:
     if request.path.startswith("/v1") or request.endpoint == "ops.metrics":
         problem: Response = current_app.extensions["tickmark.problems"](error)
         response = problem
+    elif isinstance(request.routing_exception, SecurityError):  # by a name that no page can link to
+        response = Response(f"{error.description}\n", error.code, mimetype="text/plain")
     else:
         response = current_app.make_response(pages.http_error(error))
     again = getattr(error, "retry_after", None)

@@ -14,10 +14,15 @@ from ledger.errors import Refused
 from ledger.reports import Filters, last_day
 from web import printed
 from web.api import engine
+from web.gates import PRINTS
 from web.guard import limited, who
 from web.scope import require_document
+from web.wording import disposition
 
 blueprint = Blueprint("sheets", __name__)
+
+# Of a PDF that is made for a request: each takes some milliseconds and 90 kB.
+PDF_ROWS_MAX = 1_000
 
 
 @cache
@@ -37,7 +42,10 @@ def sheet_answer(
     since: date | None,
     as_of: date | None,
 ) -> Response:
-    """A document as an answer. Raises UnknownReference for what is not there, or of an entity that is not open to who asks."""
+    """A document as an answer. Raises UnknownReference for what is not there, or of an entity that is not open to who asks.
+
+    Raises Refused for a PDF of more than is made in seconds, Busy where others are made.
+    """
     with engine().connect() as connection:
         if kind == "statement":
             named = limited(Filters(entity=entity)).entity or periods.only_entity(connection)
@@ -50,10 +58,18 @@ def sheet_answer(
                 require_document(connection, kind, ref, who().entities, expected)
             sheet = printed.print_document(connection, kind, ref)
     if form == "pdf":
+        rows = sheet.html.count("<tr")
+        if rows > PDF_ROWS_MAX:
+            raise Refused(
+                "format", "pdf",
+                f"expected at most {PDF_ROWS_MAX:,} rows for a PDF, and not {rows:,}: take it as html, or by `tickmark print`",
+            )  # fmt: skip
+        with PRINTS.one():
+            content = sheet.pdf()
         return Response(
-            sheet.pdf(),
+            content,
             mimetype="application/pdf",
-            headers={"Content-Disposition": f'inline; filename="{sheet.file}.pdf"'},
+            headers=disposition("inline", f"{sheet.file}.pdf"),
         )
     return Response(sheet.html, mimetype="text/html", headers={"Content-Security-Policy": _policy()})
 

@@ -155,7 +155,7 @@ def _made(sent: Iterable[bytes], wanted: Collection[str]) -> set[str]:
 
 def _ids(line: bytes) -> Iterator[str]:
     try:
-        said = orjson.loads(line)
+        said = orjson.loads(line) if len(line) <= reading.LINE_BYTES_MAX else None
     except orjson.JSONDecodeError:
         return
     if not isinstance(said, dict) or not isinstance(own := said.get("id"), str):

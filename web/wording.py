@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import date, datetime
+from urllib.parse import quote
+
+from werkzeug.http import dump_options_header
 
 from ledger.money import grouped
 
@@ -19,6 +23,13 @@ def day(value: date | datetime | str | None) -> str:
 def money(minor: int | None, currency: str) -> str:
     """An amount as people read it; nothing at all as a dash."""
     return grouped(minor, currency) if minor else "\N{EN DASH}"
+
+
+def disposition(how: str, name: str) -> dict[str, str]:
+    """The header that names a file which is sent, `inline` or as an `attachment`: of any letters (RFC 6266)."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    names = {"filename": plain} | ({} if plain == name else {"filename*": f"UTF-8''{quote(name, safe='')}"})
+    return {"Content-Disposition": dump_options_header(how, names)}
 
 
 def file_name(said: str) -> str:
