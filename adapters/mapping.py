@@ -21,6 +21,7 @@ from ledger import reading
 from ledger.chart import ROLES
 from ledger.documents import Code, Name
 from ledger.errors import Problem, ProblemList, Refused, shortened
+from ledger.letters import can_be_kept
 
 Detail = Literal["entry", "document", "day", "month"]
 # What is made there besides journal entries: nothing, customers, or all that has an object of its own there.
@@ -229,6 +230,7 @@ def read(connection: Connection, target: str, entity: str, path: Path | None, de
     content = path.read_bytes()
     try:
         data: dict[str, Any] = tomllib.loads(content.decode())
+        _require_kept(path, data)
         file = reading.check(File, data)
     except ValueError as error:  # no TOML, no UTF-8, or an integer of thousands of digits
         raise Refused("mapping", path.name, f"expected a TOML file: {shortened(str(error))}") from None
@@ -240,6 +242,12 @@ def read(connection: Connection, target: str, entity: str, path: Path | None, de
     return Mapping(
         target, entity, file, defaults.detail_of(file), own, defaults.own, hashlib.sha256(content).hexdigest()
     )
+
+
+def _require_kept(path: Path, data: dict[str, Any]) -> None:
+    """Raise Refused for texts that the database can't keep, or be asked for."""
+    if not can_be_kept(data):
+        raise Refused("mapping", path.name, "expected texts without NUL")
 
 
 def _problems(file: File, target: str, entity: str, defaults: Defaults) -> list[Problem]:

@@ -14,16 +14,17 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, redirect, request, session, url_for
 from sqlalchemy import Engine
-from werkzeug.exceptions import BadRequest, Forbidden, RequestEntityTooLarge, Unauthorized
+from werkzeug.exceptions import BadRequest, Forbidden, RequestEntityTooLarge, SecurityError, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
 
-from ledger.errors import Refused, UnknownReference
+from ledger.errors import Refused, UnknownReference, shortened
+from ledger.letters import can_be_kept
 from ledger.reports import Filters
 from web import access
 from web.access import Who
@@ -42,6 +43,7 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 BODY_BYTES_OF_OTHERS = 2 * 1024 * 1024
 FORM_BYTES_MAX = 100_000
 _BODY_BYTES = dict.fromkeys(_DOCUMENTS, BODY_BYTES_MAX) | {"/tables/xlsx": 16 * 1024 * 1024}
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _PERHAPS_NO_TEXT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 _LINK = re.compile(r"/mine/.*", re.IGNORECASE | re.DOTALL)
 log = logging.getLogger("tickmark.requests")
@@ -83,12 +85,19 @@ def install(app: Flask, engine: Engine, open_as: str | None) -> None:
         g.request_id = (
             given if given.isascii() and given.isprintable() and 0 < len(given) <= 100 else secrets.token_hex(8)
         )
-        if any("\0" in said for said in (request.path, *request.args, *request.args.values())):
-            raise BadRequest("expected text without NUL")  # the database keeps none
+        _require_host()
+        _require_text([request.path, *request.args.items(multi=True)])
         _require_bounded()
         elsewhere = _admit(engine, open_as)
         if request.is_json and request.path not in _DOCUMENTS and _no_text(request.get_data()):
-            raise BadRequest("expected text without NUL and halves of characters")
+            _require_text("\0")
+        if request.mimetype in _FORMS:
+            _require_text(
+                [
+                    *request.form.items(multi=True),
+                    *((name, file.filename) for name, file in request.files.items(multi=True)),
+                ]
+            )
         return elsewhere
 
     # run in reverse: the limiter's headers are there by then
@@ -136,29 +145,28 @@ def _require_bounded() -> None:
     request.max_form_memory_size = most
 
 
+def _require_host() -> None:
+    """Raise BadRequest for a request by a name that is not the server's."""
+    if isinstance(request.routing_exception, SecurityError):
+        raise BadRequest(
+            f"expected a request by a name of this server (tickmark serve --name), and not by {shortened(request.headers.get('Host', ''))}"
+        )
+
+
+def _require_text(said: object) -> None:
+    """Raise BadRequest for texts that the database can't keep."""
+    if not can_be_kept(said):
+        raise BadRequest("expected text without NUL and halves of characters")
+
+
 def _no_text(body: bytes) -> bool:
     """Whether JSON says something that the database can't keep as text."""
     if not _PERHAPS_NO_TEXT.search(body):
         return False
     try:
-        return any("\0" in said or not _encodes(said) for said in _texts(json.loads(body)))
+        return not can_be_kept(json.loads(body))
     except (ValueError, RecursionError):
         return False  # no JSON: told as such
-
-
-def _texts(said: object) -> Iterator[str]:
-    if isinstance(said, str):
-        yield said
-    for item in said.items() if isinstance(said, dict) else said if isinstance(said, list | tuple) else ():
-        yield from _texts(item)
-
-
-def _encodes(said: str) -> bool:
-    try:
-        said.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _require_from_here() -> None:

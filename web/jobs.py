@@ -6,6 +6,7 @@ Whoever runs a job holds a lock of the database; a job that says it runs, and wh
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -16,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
 
 from adapters.export import BOOKS, TARGETS, How, export_file, export_new
 from ledger import locks
 from ledger.errors import Problem, ProblemList, Refused, UnknownReference
+from ledger.letters import as_kept
 from ledger.reports import Filters, check_filters
 
 MAPPING_BYTES_MAX = 1_000_000
 _KEPT = "1 day"
+_log = logging.getLogger("tickmark.jobs")
 _STOPPED = "the server that wrote it stopped; ask for it again"
 
 
@@ -118,9 +120,9 @@ class Jobs:
                 self._fail(number, "; ".join(str(problem) for problem in several.problems))
             except Refused as refused:
                 self._fail(number, str(refused))
-            except (DBAPIError, OSError):
+            except Exception:  # noqa: BLE001 - whatever it is, the job is said to have failed
+                _log.exception("job %s failed", number)
                 self._fail(number, "the server failed; its log says why")
-                raise
 
     def _write(self, number: int, asked: Asked, by: str, folder: Path) -> tuple[Path, str]:
         mapping = None
@@ -141,7 +143,7 @@ class Jobs:
         return path, f"{exported.summary}; ties to the trial balance"
 
     def _fail(self, number: int, said: str) -> None:
-        self._note(number, "state = 'failed', ended_at = now(), said = :said", {"said": said})
+        self._note(number, "state = 'failed', ended_at = now(), said = :said", {"said": as_kept(said)})
 
     def _note(self, number: int, change: str, values: Mapping[str, object]) -> None:
         with self._engine.begin() as connection:

@@ -29,6 +29,7 @@ from ledger.reports import Filters, last_day, wallet
 from web.api import engine
 from web.charts import Series, chart
 from web.limits import count_link
+from web.wording import disposition
 
 blueprint = Blueprint("mine", __name__, url_prefix="/mine")
 
@@ -198,5 +199,5 @@ def usage(token: str) -> Response:
     return Response(
         out.getvalue(),
         mimetype="text/csv",
-        headers={"Content-Disposition": f"attachment; filename=usage-{month:%Y-%m}.csv"},
+        headers=disposition("attachment", f"usage-{month:%Y-%m}.csv"),
     )
