@@ -57,12 +57,12 @@ def patiently(engine: Engine, transaction: Callable[[Engine], _Made]) -> _Made:
 
     Only an engine of requests has limits. Raises Busy where all places are taken.
     """
+    options = engine.get_execution_options()
     try:
         return transaction(engine)
     except (DBAPIError, psycopg.Error) as error:
-        if not isinstance(_cause(error), psycopg.errors.LockNotAvailable):
+        if not isinstance(_cause(error), psycopg.errors.LockNotAvailable) or "places" not in options:
             raise
-    options = engine.get_execution_options()
     places: Places = options["places"]
     with places.one():
         return transaction(engine.execution_options(lock_seconds=options["patience"]))
