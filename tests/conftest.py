@@ -87,6 +87,7 @@ def server() -> Iterator[str]:
 _OF_GUARDS = {
     "test_damage",
     "test_every_column",
+    "test_guards",
     "test_verify",
     "test_upgrades",
     "test_privileges",
