@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def test_a_bad_line_stops_it_where_it_is(cli: Cli, tmp_path: Path) -> None:
     result = cli.run("post", "--in-runs", path)
     assert result.exit_code == 1
     assert "line 12: usage u5: quantity = many" in result.stderr
-    assert "1 document refused: lines 1 to 8 are posted, none from line 9 on" in result.output
+    assert "1 document refused: lines 1 to 8 are posted, and this posted none from line 9 on" in result.output
     assert cli.totals()["revenue"] == 2
     told = cli.ok("post", "--in-runs", _file(tmp_path, *HEAD, *USED))  # another file now
     assert "posted 11 documents" in told
@@ -116,6 +117,78 @@ def test_blank_lines_and_a_last_line_without_an_end_are_counted(
 
 def test_from_standard_input(cli: Cli) -> None:
     assert "19 lines in runs of 4" in cli.ok("post", "--in-runs", "-", stdin=lines([*HEAD, *USED]))
+
+
+def _wide(documents: Iterable[object]) -> str:
+    """Lines that are longer than what of a file is read ahead."""
+    return "".join(line.ljust(io.DEFAULT_BUFFER_SIZE + 1) + "\n" for line in lines(documents).splitlines())
+
+
+def _wide_file(folder: Path, *documents: object) -> str:
+    path = folder / "usage.jsonl"
+    path.write_text(_wide(documents))
+    return str(path)
+
+
+def _and_again(cli: Cli, path: str, whole: str) -> None:
+    """The file as it was is posted: nothing of it is lost, nor posted twice."""
+    Path(path).write_text(whole)
+    cli.ok("post", "--in-runs", path)
+    assert cli.totals()["revenue"] == len(USED)
+    assert "the first 19 lines were posted before" in cli.ok("post", "--in-runs", path)
+    cli.ok("verify")
+
+
+@pytest.mark.parametrize("kept", [10, 12, 0])
+def test_a_file_that_gets_shorter_while_it_is_posted_loses_nothing(
+    cli: Cli, connection: Connection, tmp_path: Path, kept: int
+) -> None:
+    """Cut after ten lines, within the third run; after twelve, where that ends; and emptied."""
+    path = _wide_file(tmp_path, *HEAD, *USED)
+    whole = Path(path).read_text()
+    with _before_run(3, lambda: Path(path).write_text("".join(whole.splitlines(keepends=True)[:kept]))):
+        told = cli.refused("post", "--in-runs", path)
+    assert "expected lines " in told
+    assert "as they were at the start; nothing from line " in told
+    lines_now, finished = connection.execute(text("select lines, finished from posted_file")).one()
+    assert (lines_now, finished) == (12 if kept == 12 else 8, False)
+    connection.rollback()
+    _and_again(cli, path, whole)
+
+
+def test_a_file_that_says_something_else_while_it_is_posted_is_refused(cli: Cli, tmp_path: Path) -> None:
+    """The same length, another quantity, in a run that is still to come."""
+    path = _wide_file(tmp_path, *HEAD, *USED)
+    whole = Path(path).read_text()
+    other = _wide([*HEAD, *USED[:9], {**USED[9], "quantity": "9.00"}, *USED[10:]])
+    with _before_run(3, lambda: Path(path).write_text(other)):
+        told = cli.refused("post", "--in-runs", path)
+    assert "expected lines 13 to 16 as they were at the start; nothing from line 13 on was posted" in told
+    assert cli.totals()["revenue"] == 6
+    _and_again(cli, path, whole)
+
+
+@pytest.mark.parametrize("used", [13, 14])
+def test_a_file_that_gets_longer_while_it_is_posted_is_refused(cli: Cli, tmp_path: Path, used: int) -> None:
+    """In the middle of a run, and where one ends."""
+    more = usage("u13", "1.00", "2026-01-15")
+    path = _wide_file(tmp_path, *HEAD, *[*USED, more][:used])
+    late = _wide([usage("late", "1.00", "2026-01-20")])
+    with _before_run(3, lambda: Path(path).write_text(Path(path).read_text() + late)):
+        told = cli.refused("post", "--in-runs", path)
+    assert f"expected lines 17 to {used + 6} as they were at the start" in told
+    cli.ok("post", "--in-runs", path)
+    assert cli.totals()["revenue"] == used + 1
+
+
+def test_what_is_said_to_be_posted_holds_after_going_on_past_refusals(cli: Cli, tmp_path: Path) -> None:
+    """With --keep-going lines beyond the bad one were posted; without, the same file stops there, and says what it did itself."""
+    bad = {**USED[5], "quantity": "many"}
+    path = _file(tmp_path, *HEAD, *USED[:5], bad, *USED[6:])
+    assert cli.run("post", "--in-runs", "--keep-going", path).exit_code == 1
+    result = cli.run("post", "--in-runs", path)
+    assert "1 document refused: lines 1 to 8 are posted, and this posted none from line 9 on" in result.output
+    assert cli.totals()["revenue"] == 12
 
 
 def test_somebody_else_who_posts_the_same_file_is_noticed(cli: Cli, connection: Connection, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def attempts() -> Retrying:
     )
 
 
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+def whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
     """Lines of a stream, none read further than one can be long: a file without line ends stays out of memory."""
     while line := stream.readline(_LINE_BYTES_READ):
         rest = line
@@ -118,7 +118,7 @@ def post_part(
         def once(books: Engine) -> tuple[Outcome, bool]:
             stream.seek(start)
             told.begin()
-            lines = _Counted(islice(_lines(stream), most))
+            lines = _Counted(islice(whole_lines(stream), most))
             return _post_once(books, lines, types, posted_by, told, how, progress, first_line, beside)
 
         try:
