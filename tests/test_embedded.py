@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ledger import embedded, embedded_server
+from ledger import embedded, embedded_server, passage
 from ledger.embedded_server import reason
 from tests.conftest import lines
 from tests.samples import parties
@@ -102,6 +103,48 @@ def test_nobody_else_reaches_it(folder: Path, name: str) -> None:
             assert "Peer authentication failed" in _python(come, host)
     finally:
         embedded.stop(data)
+
+
+_ROOT = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root hands a folder over")
+# As another user, but of the folder's group: whether it gets at what is in there.
+_ENTERS = (
+    "import sys, os; os.setgroups([]); os.setgid(os.stat(sys.argv[1]).st_gid); os.setuid(65534)\n"
+    "try: os.stat(sys.argv[1] + '/private'); print('entered')\n"
+    "except PermissionError: print('kept out')"
+)
+
+
+@_ROOT
+def test_root_opens_private_folders_to_nobody(folder: Path) -> None:
+    """Books below a folder that only root enters are served all the same; nobody else enters it then."""
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    (home / "private").write_text("secret")
+    data = home / "books"
+    assert _python(_ENTERS, home) == "kept out\n"
+    for _ in range(2):
+        posted = _tickmark(data, "post", "-", stdin=lines(parties()))
+        assert (posted.returncode, posted.stderr) == (0, "")
+        assert stat.S_IMODE(home.stat().st_mode) & 0o007 == 0
+        assert _python(_ENTERS, home) == "kept out\n"
+        entries = passage._entries(home)
+        assert [may for whom, may, _ in entries if whom in (passage._GROUP_OWNER, passage._OTHERS)] == [0, 0]
+        assert [may for whom, may, _ in entries if whom == passage._USER] == [1]
+
+
+@_ROOT
+def test_where_it_can_not_be_opened_to_one_alone_it_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that keeps no lists of users: the folder is named, and what to do, and stays as it is."""
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+
+    def unsupported(*_arguments: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "setxattr", unsupported)
+    with pytest.raises(embedded.NotStarted, match=f"may not pass {home}, .*such as TICKMARK_DATA=/var/lib/tickmark"):
+        embedded.start(home / "books")
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
 def _python(program: str, *arguments: object) -> str:
