@@ -296,6 +296,8 @@ def _set_privileges(connection: Connection) -> None:
 
     The application reads, adds, and updates balances; an auditor reads all but secrets.
     """
+    # what migrations keep from everybody, also where it was restored from a backup, which knows no rights
+    _grant(connection, "revoke execute on function keep_row_log(text) from public")
     # one that can't be made does not keep the other from what it needs; where none can, the triggers still refuse (SECURITY.md)
     if _made(connection, APPLICATION_ROLE):
         if not connection.scalar(text("select pg_has_role(current_user, :name, 'member')"), {"name": APPLICATION_ROLE}):

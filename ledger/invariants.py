@@ -227,12 +227,12 @@ QUESTIONS = (
            where e.net = 0 and e.functional <> 0""",
     ),
     Question(
-        "every entry names a document in the books",
+        "every entry names a document in the books, which was posted when it was and by the same",
         "entries",
         _ENTRIES,
         f"""select format('entry %s', e.entry_id) from entry e
-            where not exists (select from document d where d.document_id = e.document_id
-                              and d.customer_id in (e.customer_id, {HOUSE}))""",
+            where not exists (select from document d where d.document_id = e.document_id and d.posted_at = e.posted_at
+                              and d.posted_by = e.posted_by and d.customer_id in (e.customer_id, {HOUSE}))""",
     ),
     Question(
         "every document has the entries it posted, no less and no more",

@@ -1,8 +1,8 @@
 """Tables held to what was written to them: every row to the log that the database keeps of rows, and the log to itself.
 
 The database writes a row's hash to `row_log` in the transaction that writes the row (migrations/versions/0048_row_log.sql); seals
-cover the log. What documents say is hashed and sealed by itself, entries, postings, accounts and balances are recomputed by
-questions of their own, so these are not logged once more.
+cover the log. Entries, postings and balances are recomputed by questions of their own, and so is what stands beside what usage says, so
+these are not logged once more.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from sqlalchemy import Connection, Table
 
 from ledger import copying
 from ledger.distribution import is_distributed
-from ledger.schema import TABLES
+from ledger.schema import TABLES, document
 
 # Tables that are held otherwise, or that nothing is told from, and how or why.
 NOT_LOGGED = {
-    "account": "sealed, row by row",
     "alembic_version": "compared with what this release's migrations make",
     "api_request": "answers that are kept for a day, so that a request that is repeated is not done twice",
     "daily_total": "recomputed from postings",
-    "document": "sealed, row by row",
+    "document": "sealed, row by row; logged until then and after, but usage that posted: of whom and when say its entries, of which day its"
+    " content (0052_document_rows.sql)",
     "document_key": "compared with documents",
     "entry": "sealed, row by row",
     "grant_balance": "recomputed from what was granted and drawn; what was moved of it is logged beside (0048_row_log.sql)",
@@ -68,9 +68,13 @@ def differing(connection: Connection) -> Iterator[str]:
                 "is not as it was written" if len(more) > 1 else "was written by nobody" if True in more else "is gone"
             )
             yield f"{named} {what}"
-    with connection.begin_nested(), copying.driver_cursor(connection) as cursor:
-        for (named,) in cursor.stream(_changed().encode()):
-            yield f"{named} is told as changed, which nothing does there"
+    for statement, what in (
+        (_changed(), "is told as changed, which nothing does there"),
+        (_numbered(), "is logged under a number that was not handed out"),
+    ):
+        with connection.begin_nested(), copying.driver_cursor(connection) as cursor:
+            for (named,) in cursor.stream(statement.encode()):
+                yield f"{named} {what}"
 
 
 def _difference(read: list[Table]) -> str:
@@ -83,12 +87,14 @@ def _difference(read: list[Table]) -> str:
     there += (
         " union all select 'grant_balance', concat_ws('/', customer_id, grant_id), grant_balance_hash(r), 1 from grant_balance r"
         " where moved_minor <> 0 or returned_on is not null"
+        " union all select 'document', concat_ws('/', customer_id, document_id), sha256(convert_to('document' || r::text, 'UTF8')), 1"
+        " from document r where type <> 'usage' or coalesce(entry_count, 0) = 0"
     )
-    names = ", ".join(f"'{name}'" for name in ("grant_balance", *(table.name for table in read)))
+    names = ", ".join(f"'{name}'" for name in ("document", "grant_balance", *(table.name for table in read)))
     return (
-        f"select {_named()}, n from (select min(table_name) as table_name, min(key) as key, sum(n)::integer as n"
+        f"select {_named()}, n from (select table_name, key, sum(n)::integer as n"
         f" from ({there} union all select table_name, key, hash, -change from row_log where table_name in ({names})) s"
-        " group by hash having sum(n) <> 0) x order by table_name, key, n"
+        " group by hash, table_name, key having sum(n) <> 0) x order by table_name, key, n"
     )
 
 
@@ -97,6 +103,14 @@ def _changed() -> str:
     changing = ", ".join(f"'{name}'" for name in CHANGED)
     return (
         f"select {_named()} from row_log x where change < 0 and table_name not in ({changing}) order by table_name, key"
+    )
+
+
+def _numbered() -> str:
+    """The statement: what the log has under numbers that its sequence has not come to."""
+    return (
+        f"select {_named()} from row_log x where row_log_id > coalesce(pg_sequence_last_value('row_log_number'), 0)"
+        " order by table_name, key"
     )
 
 
@@ -112,7 +126,7 @@ def _named() -> str:
     """SQL for a row as people are told of it: table, key, and the document that wrote it where the key begins with its number."""
     of_documents = ", ".join(
         f"'{table.name}'"
-        for table in tables()
+        for table in (*tables(), document)
         if [column.name for column in table.primary_key.columns][1:2] in [[name] for name in _NUMBERS]
     )
     numbers = [

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache, partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from ledger.errors import Refused
 from ledger.invariants import MOVEMENT, MOVEMENT_SQL, QUESTIONS, Question, told
 
 DIFFERENCES_MAX = 50
-_DOCUMENTS = "every document says what it said when it came in: its content has the hash that was kept with it"
+_DOCUMENTS = "every document says what it said when it came in: its content has the hash that was kept with it, and usage is of the day that it says"
 _SEALED = "what is sealed is what was sealed: no entry, document, account or row of the log added, changed or missing, and no block"
 _ROWS = 5_000
 _POLL_SECONDS = 0.2
@@ -227,25 +228,35 @@ def _ask(question: Question, movement: Callable[[Connection], str], connection: 
 
 
 def _documents_differing(connection: Connection) -> Iterator[str]:
-    """Documents whose content does not have the hash that was kept with them."""
+    """Documents whose content does not have the hash that was kept with them, and usage of another day than it says."""
     cursor = copying.driver_connection(connection).cursor("documents", binary=True)
     with cursor:
         cursor.itersize = _ROWS
-        cursor.execute("select type, ref, hash, body from document")
-        for type_, ref, kept, body in cursor:
-            if not _has_hash(body, kept):
+        cursor.execute("select type, ref, hash, body, dated_on from document")
+        for type_, ref, kept, body, day in cursor:
+            said = _said(body, kept)
+            if said is None or (type_ == "usage" and not _is_day(said.get("date"), day)):
                 yield f"{type_} {ref}"
 
 
-def _has_hash(body: str, kept: bytes) -> bool:
+def _said(body: str, kept: bytes) -> dict[str, Any] | None:
+    """What a document says, where that has the hash that was kept with it."""
     # the same bytes as reading.canonical makes of most documents, ten times as fast
     with suppress(ValueError, TypeError):
-        if hashlib.sha256(orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)).digest() == kept:
-            return True
+        said: dict[str, Any] = orjson.loads(body)
+        if hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest() == kept:
+            return said
     try:
-        return reading.content_hash(reading.read_line(body)) == kept
+        said = reading.read_line(body)
+        return said if reading.content_hash(said) == kept else None
     except Refused:
-        return False
+        return None
+
+
+def _is_day(said: object, day: date | None) -> bool:
+    with suppress(ValueError, TypeError):
+        return date.fromisoformat(str(said)) == day
+    return False
 
 
 def _sealed(kept_elsewhere: Mapping[str, Any] | None) -> str:
