@@ -47,7 +47,7 @@ def test_an_export_is_written_and_fetched(cli: Cli, app: Flask, tmp_path: Path) 
     assert job["done"] == 5
     file = app.test_client().get(f"/v1/jobs/{job['job']}/file")
     assert '"Invoice"' in file.text
-    assert file.headers["Content-Disposition"] == 'attachment; filename="quickbooks.json"'
+    assert file.headers["Content-Disposition"] == "attachment; filename=quickbooks.json"
     again = tmp_path / "again.json"
     cli.ok(
         "export", "quickbooks", "--again", "1", "--mapping", str(tmp_path / "quickbooks.toml"), "--output", str(again)
