@@ -55,15 +55,15 @@ def of_requests(engine: Engine, lock_seconds: float) -> Engine:
 def patiently(engine: Engine, transaction: Callable[[Engine], _Made]) -> _Made:
     """What a transaction makes: where somebody is in its way for long, it is done again with patience, in one of the places.
 
-    Only an engine of requests has limits. Raises Busy where all places are taken.
+    Only an engine of requests has places. Raises Busy where all are taken.
     """
     options = engine.get_execution_options()
+    places: Places | None = options.get("places")
     try:
         return transaction(engine)
     except (DBAPIError, psycopg.Error) as error:
-        if not isinstance(_cause(error), psycopg.errors.LockNotAvailable) or "places" not in options:
+        if places is None or not isinstance(_cause(error), psycopg.errors.LockNotAvailable):
             raise
-    places: Places = options["places"]
     with places.one():
         return transaction(engine.execution_options(lock_seconds=options["patience"]))
 
