@@ -276,7 +276,7 @@ def test_no_count_of_problems_tells_what_is_left_of_anothers(of_eu: tuple[FlaskC
         assert len({(problem["field"], problem["value"], problem["expected"]) for problem in told}) == 1, doc
 
 
-def test_usage_in_bulk_is_held_to_the_entities_of_a_key(of_eu: tuple[FlaskClient, dict[str, str]]) -> None:
+def test_usage_in_bulk_is_held_to_the_entities_of_a_key(of_eu: tuple[FlaskClient, dict[str, str]], cli: Cli) -> None:
     """Also where it is read as rows: its own is posted, and told again as posted before; what is another's, or has its id, is refused line by line."""
     app, headers = of_eu
     own = [usage(f"eu/{number}", "0.01", "2026-02-01", entity="eu") for number in range(DRAWN_AT_ONCE + 1)]
@@ -300,6 +300,16 @@ def test_usage_in_bulk_is_held_to_the_entities_of_a_key(of_eu: tuple[FlaskClient
     assert [problem["field"] for problem in ask(theirs[0])["problems"]] == ["entity"]
     assert [problem["field"] for problem in ask(theirs[2])["problems"]] == ["id"]
     assert ask(own[0])["repeated"] == 1
+    cli.post(
+        grant("PLAIN", "100.00") | {"customer": "initech"},
+        invoice("PLAIN", "2026-01-05", prepaid("100.00", "PLAIN"), customer="initech", due_on="2026-02-05"),
+        usage("first", "0.01", "2026-01-06") | {"customer": "initech"},
+    )
+    drawn = [
+        usage("plain", "1.00", "2026-02-01") | {"customer": "initech", "entity": entity} for entity in ("us", "nothing")
+    ]
+    told, of_nothing = (ask(doc)["problems"] for doc in drawn)
+    assert told == [of_nothing[0] | {"value": "us"}]
 
 
 def test_what_came_with_what_names_it_is_told_as_it_was_sent(of_eu: tuple[FlaskClient, dict[str, str]]) -> None:
