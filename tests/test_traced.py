@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
+
 from tests.conftest import Cli
 from tests.samples import invoice, service
+from tests.serving import MakeApp
 from tests.test_export_objects import ALL, FIELDS, books, mapping
+from web import access
 
 
 def _trace(cli: Cli, ref: str) -> dict[str, Any]:
@@ -84,3 +88,23 @@ def test_a_number_of_nothing_is_refused(cli: Cli, tmp_path: Path) -> None:
     said = cli.refused("trace", "TM-us-2026-01")
     assert "expected one of quickbooks:TM-us-2026-01, zoho:TM-us-2026-01" in said
     assert "12.00" in json.dumps(_trace(cli, "zoho:TM-us-2026-01:deferred_revenue"))
+
+
+def test_where_anothers_entries_went_is_told_to_nobody(
+    cli: Cli, engine: Engine, make_books_app: MakeApp, tmp_path: Path
+) -> None:
+    books(cli)
+    cli.post({"type": "entity", "id": "eu", "name": "Acme GmbH", "currency": "EUR"})
+    for target in ("quickbooks", "zoho"):
+        file = mapping(tmp_path, target, ALL, FIELDS)
+        cli.ok(
+            "export", target, "--new", "--entity", "us", "--mapping", file, "--output", str(tmp_path / f"{target}.json")
+        )
+        cli.post(invoice(target, "2026-01-20", service("12.00", "2026-01-20", "2026-01-20")))
+    assert "expected one of quickbooks:TM-us-2026-01" in cli.refused("trace", "TM-us-2026-01")
+    with engine.begin() as connection:
+        key = access.create(connection, "theirs", "viewer", "tester", ("eu",))
+    client, headers = make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
+    told, of_none = (client.get(f"/v1/trace/TM-{entity}-2026-01", headers=headers) for entity in ("us", "mars"))
+    assert told.status_code == 404
+    assert told.text.replace("TM-us-", "TM-mars-") == of_none.text
