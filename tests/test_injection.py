@@ -143,7 +143,7 @@ def test_a_value_stays_a_value_on_every_route(app: Flask, engine: Engine, owner:
 
 
 # One of each kind: every parameter of every route is asked with it.
-@pytest.mark.parametrize("value", ["' or '1'='1", "1; select setval('entry_number', 999999)", "%' or '%'='"])
+@pytest.mark.parametrize("value", ["1'; select setval('entry_number', 999999); --", "%' or '%'='"])
 def test_a_value_stays_a_value_in_every_parameter(app: Flask, engine: Engine, owner: Connection, value: str) -> None:
     headers = bearer(key(engine, "viewer", "us"))
     client = app.test_client()

@@ -101,7 +101,7 @@ def _nonzero(amounts: dict[str, int]) -> dict[str, int]:
     return {key: amount for key, amount in amounts.items() if amount}
 
 
-@settings(max_examples=EXAMPLES * 18)
+@settings(max_examples=EXAMPLES * 12)
 @given(files=_history())
 def test_every_balance_after_every_document(fresh: Any, files: list[list[dict[str, Any]]]) -> None:  # noqa: F811
     documents = [known for file in files for doc in file if (known := _known(doc)) is not None]

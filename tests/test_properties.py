@@ -339,7 +339,7 @@ def _assert_ties(connection: Connection) -> None:
     assert _differences(connection) == []
 
 
-@settings(max_examples=EXAMPLES * 25)
+@settings(max_examples=EXAMPLES * 16)
 @given(
     files=_history_in_any_currency(),
     months=st.lists(st.integers(1, 12), min_size=1, max_size=3),
@@ -509,7 +509,7 @@ def _cents(amount: str) -> int:
     return int(Decimal(amount) * 100)
 
 
-@settings(max_examples=EXAMPLES * 15)
+@settings(max_examples=EXAMPLES * 9)
 @given(files=_history())
 def test_plain_draws_post_what_planned_ones_would(fresh: Any, files: list[list[dict[str, Any]]]) -> None:
     """Usage that one grant covers takes a short way: the journal is the same, line by line, as the long way writes."""
@@ -551,7 +551,7 @@ def _requests(documents: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
             yield from ([doc] for doc in run)
 
 
-@settings(max_examples=EXAMPLES * 15)
+@settings(max_examples=EXAMPLES * 9)
 @given(files=_history(), granted=st.booleans())
 def test_draws_by_one_statement_post_what_the_long_way_would(
     fresh: Any, files: list[list[dict[str, Any]]], granted: bool
@@ -655,7 +655,7 @@ _OF_CONTRACTS = (
 )  # fmt: skip
 
 
-@settings(max_examples=EXAMPLES * 20)
+@settings(max_examples=EXAMPLES * 12)
 @given(files=_history(), months=st.lists(st.integers(1, 12), min_size=2, max_size=4))
 def test_catching_up_equals_a_fresh_computation(
     fresh: Any, files: list[list[dict[str, Any]]], months: list[int]
@@ -679,7 +679,7 @@ def test_catching_up_equals_a_fresh_computation(
     assert found[0] == found[1]
 
 
-@settings(max_examples=EXAMPLES * 25)
+@settings(max_examples=EXAMPLES * 16)
 @given(
     files=_history(),
     split=st.integers(1, 5),
@@ -739,7 +739,7 @@ def test_obligations_of_one_month_are_recognised_as_any_other(
 _LOWERING = ("payment", "invoice_void", "write_off", "dispute", "refund", "grant", "usage")
 
 
-@settings(max_examples=EXAMPLES * 20)
+@settings(max_examples=EXAMPLES * 12)
 @given(files=_history_in_any_currency())
 def test_what_is_scheduled_is_what_recognition_posts(fresh: Any, files: list[list[dict[str, Any]]]) -> None:
     """The waterfall's coming months, of whatever was agreed, billed, credited and modified, are what becomes revenue."""
@@ -768,7 +768,7 @@ def test_what_is_scheduled_is_what_recognition_posts(fresh: Any, files: list[lis
     }
 
 
-@settings(max_examples=EXAMPLES * 20)
+@settings(max_examples=EXAMPLES * 12)
 @given(
     files=_history_in_any_currency(),
     form=st.sampled_from(
@@ -818,7 +818,7 @@ WALLET = st.lists(
 )
 
 
-@settings(max_examples=EXAMPLES * 25)
+@settings(max_examples=EXAMPLES * 16)
 @given(wallet=WALLET, used=st.lists(st.tuples(st.integers(0, 45), st.integers(1, 200)), max_size=12))
 def test_draws_agree_with_a_model_in_dictionaries(fresh: Any, wallet: list[Any], used: list[Any]) -> None:
     start = date(2026, 1, 1)

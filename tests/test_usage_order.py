@@ -56,7 +56,7 @@ def _of_usage(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
-@settings(max_examples=EXAMPLES * 15)
+@settings(max_examples=EXAMPLES * 10)
 @given(documents=_of_usage(), data=st.data())
 def test_the_order_of_arrival_does_not_matter(fresh: Any, documents: list[dict[str, Any]], data: st.DataObject) -> None:  # noqa: F811
     shuffled = data.draw(st.permutations(documents))
