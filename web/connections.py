@@ -149,6 +149,13 @@ class _Channel(HTTPChannel):  # type: ignore[misc] # waitress has no types
             request.error, request.completed = error, True
             self._answer(request)
 
+    def close(self) -> None:
+        """Close with the server, and what is not taken of an answer."""
+        with self.outbuf_lock:
+            for kept in self.outbufs:
+                kept.close()
+        super().close()
+
     def end(self) -> None:
         """Close, also where the other side takes nothing."""
         self.will_close = True
