@@ -87,8 +87,12 @@ def _take(books: Books, receipt: _Receipt, on: date, wanted: Any) -> int:
         raise Refused("date", on, f"expected {doc.date}, when receipt {doc.id} came in, or later")
     key = AccountKey(source.entity, "unidentified_receipts", source.currency, receipt.subject)
     left = max(available(books.history(HOUSE, key), books.open_day(source, on)), 0)
+    if wanted is None and not left:
+        raise Refused(
+            "receipt", doc.id, "expected one of which something is left: all of it was identified, or sent back"
+        )
     amount = left if wanted is None else to_minor(wanted, source.currency)
-    if amount > left or not left:
+    if amount > left:
         raise OverApplication(
             "amount",
             f"{to_text(amount, source.currency)} {source.currency}",

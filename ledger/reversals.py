@@ -258,7 +258,7 @@ def find_whole(books: Books, doc: documents.PaymentReversal, document_id: int) -
     if left < amount:
         raise Refused(
             field, ref,
-            f"expected one of which all is there, {to_text(amount, source.currency)}: {to_text(left, source.currency)} is"
+            f"expected one whose money is all there: of its {to_text(amount, source.currency)}, {to_text(left, source.currency)} is left"
             + _gone(books, source, field, ref, found.document_id),
         )  # fmt: skip
     return found, source

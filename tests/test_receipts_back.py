@@ -43,8 +43,9 @@ def test_a_receipt_that_came_back_is_none(cli: Cli) -> None:
         "unidentified_receipts": "20.00",
     }  # fmt: skip
     again = {**bounced("2026-01-21"), "id": "again"}
-    assert "receipt = X/g: expected one of which all is there, 110.00: 0.00 is; see payment_reversal B" in cli.refuse(
-        again
+    assert (
+        "receipt = X/g: expected one whose money is all there: of its 110.00, 0.00 is left; see payment_reversal B"
+        in cli.refuse(again)
     )
     cli.post({"type": "receipt_returned", "id": "V", "receipt": "X", "date": "2026-01-22", "reason": "nobody's"})
     assert _end(cli)["cash"] == "-4.00"
@@ -55,7 +56,7 @@ def test_a_receipt_that_came_back_is_none(cli: Cli) -> None:
 def test_nothing_of_it_may_have_gone_back(cli: Cli) -> None:
     cli.post(*HEAD, *CAME, pay_out("30.00", "2026-01-15"))
     said = cli.refuse(bounced("2026-01-20"))
-    assert "expected one of which all is there, 110.00: 80.00 is; see refund O 30.00" in said
+    assert "expected one whose money is all there: of its 110.00, 80.00 is left; see refund O 30.00" in said
     assert "expected 2026-01-12, when receipt X/g came in, or later" in cli.refuse(bounced("2026-01-11"))
 
 
@@ -74,7 +75,7 @@ def test_it_can_be_disputed_lost_and_won_after_all(cli: Cli) -> None:
     before = cli.totals()
     cli.post(disputed("opened", "2026-01-20"))
     assert "expected at most 0.00" in cli.refuse(pay_out("1.00", "2026-01-21"))
-    assert "expected one of which all is there" in cli.refuse(bounced("2026-01-21"))
+    assert "expected one whose money is all there" in cli.refuse(bounced("2026-01-21"))
     assert cli.ok("trace", "dispute:D opened")
     cli.post(disputed("lost", "2026-01-25"))
     assert (

@@ -135,7 +135,10 @@ def test_it_is_what_it_was(cli: Cli) -> None:
     cli.post(bounced(fee="4.00"))
     assert _end(cli) == {"bad_debt": 100, "cash": -4, "processing_fees": 4, "revenue": 100}
     said = cli.refuse({**bounced("2026-03-06"), "id": "again"})
-    assert "recovery = Y: expected one of which all is there, 40.00: 0.00 is; see payment_reversal B Y" in said
+    assert (
+        "recovery = Y: expected one whose money is all there: of its 40.00, 0.00 is left; see payment_reversal B Y"
+        in said
+    )
     assert "expected 2026-02-20, when recovery Y came in, or later" in cli.refuse(
         {**bounced("2026-02-19"), "id": "again"}
     )
@@ -308,7 +311,7 @@ def test_what_lay_on_invoices_of_others_is_its_own_too(cli: Cli, whole: bool) ->
     lost = {role: amount for role, amount in cli.totals().items() if amount}
     assert lost.pop("disputes") + lost.pop("refunds", Decimal(0)) == gone["refunds"]
     assert lost == {role: amount for role, amount in gone.items() if role != "refunds" and amount}
-    assert "expected one of which all is there" in cli.refuse(bounced("2026-03-05", "Z"))
+    assert "expected one whose money is all there" in cli.refuse(bounced("2026-03-05", "Z"))
     cli.post(
         {"type": "dispute", "id": "W", "status": "reinstated", **back, "date": "2026-03-03"}, bounced("2026-03-05", "Z")
     )

@@ -38,14 +38,16 @@ def test_a_payment_that_came_back_is_no_payment(cli: Cli) -> None:
     said = cli.refuse(refund("1.00", "2026-01-20"))
     assert "expected at most 0.00, what is left of payment P" in said
     again = {**bounced("2026-01-20"), "id": "again"}
-    assert "0.00 is; see payment_reversal B P" in cli.refuse(again)
+    assert "0.00 is left; see payment_reversal B P" in cli.refuse(again)
     cli.post(payment("Q", "100.00", "2026-01-20", ("I", "100.00")))
     assert _totals(cli)["cash"] == "96.00"
 
 
 def test_nothing_of_it_may_have_gone_back(cli: Cli) -> None:
     cli.post(*HEAD, sold(), payment("P", "100.00", "2026-01-10", ("I", "100.00")), refund("30.00", "2026-01-12"))
-    assert "expected one of which all is there, 100.00: 70.00 is; see refund R 30.00" in cli.refuse(bounced())
+    assert "expected one whose money is all there: of its 100.00, 70.00 is left; see refund R 30.00" in cli.refuse(
+        bounced()
+    )
     assert "expected 2026-01-10, when payment P came in, or later" in cli.refuse(bounced("2026-01-09"))
 
 
@@ -59,12 +61,12 @@ def test_all_that_gave_something_of_it_back_is_named(cli: Cli) -> None:
     cli.post(
         *HEAD, *GROUP, THEIRS, MUMS, note, out, refund("20.00", "2026-01-27"), dispute("opened", "5.00", "2026-01-28")
     )
-    told = "130.00: 95.00 is; see refund B 10.00, refund R 20.00, dispute D opened opened 5.00"
+    told = "130.00, 95.00 is left; see refund B 10.00, refund R 20.00, dispute D opened opened 5.00"
     assert told in cli.refuse(bounced("2026-02-01"))
     # what is of another payment is not named
     mums = {**payment("Q", "50.00", "2026-01-20"), "customer": "mum"}
     cli.post(mums, refund("1.00", "2026-01-29", of="Q", ref="S"))
-    assert "50.00: 49.00 is; see refund S 1.00" in cli.refuse(bounced("2026-02-01", of="Q"))
+    assert "50.00, 49.00 is left; see refund S 1.00" in cli.refuse(bounced("2026-02-01", of="Q"))
 
 
 USES = [
