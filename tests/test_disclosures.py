@@ -128,7 +128,7 @@ def assert_groups_add_up(connection: Connection) -> None:
 def _assert_to_come_ties(connection: Connection) -> None:
     """What is to come is the same in each report, and what is promised that of contracts, grants and commitments."""
     total = partial(_total, connection)
-    through = month_end(last_day(connection))
+    through = month_end(last_day(connection, Filters()))
     to_come = {
         key[0]: value
         for key, value in total("revenue-waterfall", "currency", "status").items()

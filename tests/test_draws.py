@@ -28,7 +28,7 @@ def _wallet(cli: Cli, *more: dict[str, Any], billed: str = "100.00", **terms: An
 
 
 def _long_way_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(*_: object) -> None:
+    def closed(*_: object, **__: object) -> None:
         raise AssertionError("the long way was taken")
 
     monkeypatch.setattr(intake, "Books", closed)
