@@ -2135,7 +2135,7 @@ BY_ARRIVAL = (
     "What an unapplication that names no amount leaves on an invoice whose credit note of before is taken back: what the note had left, where that had not arrived.",
     "What of a credit note that is taken back is due: what it left with the customer and has gone from there by then.",
     "What a write-off that names no amount gives up: what is due of the invoice when it arrives.",
-    "Over which lines what is given up of an invoice, or charged back, is split: by what is left of each, of earlier days what has arrived.",
+    "Over which lines what is given up of an invoice, refunded or charged back, is split: by what is left of each, of earlier days what has arrived, less notes that were taken back by then.",
     "What a customer was when a document was posted: a change of its day or before that arrives later leaves it, and its due date, as it was.",
     "Which of two changes of one field of a customer on one day holds: the one that arrived later; which is refused, of two that can't be.",
     "Printed invoice numbers: without gaps, in the order in which invoices were accepted.",
