@@ -661,7 +661,6 @@ def _recover_plain(
     """Post what recoveries are of other lines that bill no obligation: bad debt first, then prepaid credits that were not used."""
     places = [place for place, line in enumerate(lines) if not line.of_terms and not line.is_usage]
     invoice = invoice_subject(write_off.invoice)
-    lead = credits_back.subject_taken(wallets.books, source, write_off.document_id)
     reached = sum(max(sum(item.stands[place] for item in recoveries) - lost[place], 0) for place in places)
     stood = _of_credits(places, lost, recoveries, [item.stands for item in recoveries])
     now = _of_credits(places, lost, recoveries, [item.parts for item in recoveries])
@@ -686,6 +685,7 @@ def _recover_plain(
         else:
             movements += item.moved("bad_debt", "bad_debt_elsewhere", bad_debt, invoice)
         if any(instead.values()):
+            lead = credits_back.subject_taken(wallets.books, source, write_off.document_id)
             wallets.books.post(source, item.on, [
                 *item.instead("bad_debt", instead, invoice),
                 *item.instead("credits", {rate: -amount for rate, amount in instead.items()}, lead),
