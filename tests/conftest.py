@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,14 @@ _OF_GUARDS = {
 }
 
 
+def _is_of_guards(request: pytest.FixtureRequest) -> bool:
+    return request.module.__name__.rpartition(".")[2] in _OF_GUARDS
+
+
 @pytest.fixture(autouse=True)
 def _guards_asked_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each verification lists the guards of the whole database, a quarter of its time on books of a few documents: asked where it matters."""
-    if request.module.__name__.rpartition(".")[2] not in _OF_GUARDS:
+    if not _is_of_guards(request):
         monkeypatch.setattr("ledger.structure.differing", lambda _connection: iter(()))
 
 
@@ -145,10 +150,15 @@ def _databases(server: str) -> Iterator[_Databases]:
 
 
 @pytest.fixture
-def _kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Commands of a test use one engine for a database, as a server does: a connection that is new knows no table yet."""
+def _kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands of a test use one engine for a database, as a server does: a connection that is new knows no table yet.
+
+    And its schema is asked for once, but where that is what a test is about: a connection a command is a tenth of what it takes.
+    """
     made: dict[str, Engine] = {}
     connect = database.connect_engine
+    if not _is_of_guards(request):
+        monkeypatch.setattr(database, "require_current", cache(database.require_current))
 
     def kept(url: str, *, as_owner: bool = False) -> Engine:
         if as_owner:

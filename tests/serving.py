@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -37,7 +37,8 @@ def served(app: Flask, threads: int = 2) -> Iterator[str]:
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
     server.task_dispatcher.shutdown()  # once requests under way are answered
-    # in its own thread, which ends when nothing is left to look at
-    server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map, ignore_all=True))
+    # in its own thread, which ends when nothing is left to look at; what an answer woke may be told before it is woken for this
+    with suppress(OSError):
+        server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map, ignore_all=True))
     thread.join(10)
     assert not thread.is_alive()

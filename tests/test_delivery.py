@@ -37,7 +37,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long was waited, without waiting."""
     found: list[float] = []
     monkeypatch.setattr(http, "wait", found.append)
-    monkeypatch.setattr(http, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(http, "TIMEOUT_SECONDS", 1.0)
     return found
 
 
