@@ -142,7 +142,11 @@ class Recovered(NamedTuple):
 
     bad_debt: int
     counts: int
-    of_others: int
+    of_others: int = 0
+
+    def less(self, other: Recovered) -> Recovered:
+        """What it is more of than another, without what is of others."""
+        return Recovered(self.bad_debt - other.bad_debt, self.counts - other.counts)
 
 
 def counted_for(

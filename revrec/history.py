@@ -8,7 +8,7 @@ the difference, on their days or the first open one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import product
@@ -21,6 +21,7 @@ from ledger.errors import Refused, UnknownReference
 from ledger.money import allocate, share
 from ledger.obligations import Correction, Obligations, Shares, billed_ahead, obligation_sides
 from ledger.recoveries import Recovered, counted_for
+from ledger.rulebook import RULES
 from ledger.wallets import Wallets
 from revrec import happened
 from revrec.changes import Folded, Split, Version, fold
@@ -371,19 +372,28 @@ def settle_beside(books: Books, source: Source, history: History, folded: Folded
         posted = dict(books.history(party.customer_id, key))  # as it was, whatever is posted here
         first = books.first_counting_day(source)
         recovered = _recovered(books, source, history, folded, subject) if kind == "write_off" else {}
+        brought = _brought(books, party, key) if recovered else {}
         days = sorted({day for day in (*by_day, *posted, *recovered) if day > first} | {first})
         moved = 0
+        of_recoveries = Recovered(0, 0)
         for day in days:
             target = sum(amount for on, amount in by_day.items() if on <= day)
             stands = sum(net for on, net in posted.items() if on <= day)
             step = target - stands - moved
             moved += step
-            of_day = recovered.get(day)
-            # of a day of recoveries alone
-            if of_day is not None and -of_day.bad_debt == by_day[day] == step + posted.get(day, 0):
-                _post_recovered(books, source, subject, day, step, of_day, _counted(books, party, key, day))
-            elif step:
-                _post_beside(books, source, subject, kind, day, step)
+            before, of_recoveries = of_recoveries, _through(recovered, day).less(_through(brought, day))
+            more = of_recoveries.less(before)
+            _post_recovered(books, source, subject, day, more, recovered.get(day, more).of_others)
+            if step + more.bad_debt:
+                _post_beside(books, source, subject, kind, day, step + more.bad_debt)
+
+
+def _through(by_day: Mapping[date, Recovered], day: date) -> Recovered:
+    """What recoveries through a day are of bad debt together."""
+    return Recovered(
+        sum(item.bad_debt for on, item in by_day.items() if on <= day),
+        sum(item.counts for on, item in by_day.items() if on <= day),
+    )
 
 
 def _recovered(books: Books, source: Source, history: History, folded: Folded, subject: str) -> dict[date, Recovered]:
@@ -403,44 +413,55 @@ def _recovered(books: Books, source: Source, history: History, folded: Folded, s
         for on, counted in counted_for(books, source, of_bill).items():
             day = books.open_day(source, on)
             for item in counted:
-                before = found.get(day, Recovered(0, 0, 0))
+                before = found.get(day, Recovered(0, 0))
                 found[day] = Recovered(
                     before.bad_debt + item.bad_debt, before.counts + item.counts, before.of_others + item.of_others
                 )
     return found
 
 
-def _post_recovered(
-    books: Books, source: Source, subject: str, day: date, step: int, of_day: Recovered, counted: int
-) -> None:
-    """Post a step of what recoveries make of bad debt on a day, so that all of that day counts as they came in.
+# The rules that tell what recoveries are of bad debt.
+_OF_RECOVERIES = [
+    RULES[code].number
+    for code in (
+        "recovery.bad_debt", "recovery.bad_debt_returned",
+        "decided.recovery", "decided.recovery_less_deferred", "decided.recovery_less_unbilled",
+    )
+]  # fmt: skip
+
+
+def _brought(books: Books, party: Party, key: AccountKey) -> dict[date, Recovered]:
+    """What is posted by day of recoveries of an obligation's bad debt."""
+    rows = books.connection.execute(
+        text(
+            "select effective_on, sum(side * amount)::bigint as bad_debt, sum(side * functional_amount)::bigint as counts from ("
+            "select effective_on, amount, functional_amount, case when credit_account = :account then 1 else -1 end as side from posting"
+            " where customer_id = :customer_id and :account in (debit_account, credit_account) and rule = any(:rules)) p group by 1"
+        ),
+        {
+            "customer_id": party.customer_id,
+            "account": books.account(party.customer_id, key),
+            "rules": _OF_RECOVERIES,
+        },
+    )
+    return {row.effective_on: Recovered(row.bad_debt, row.counts) for row in rows}
+
+
+def _post_recovered(books: Books, source: Source, subject: str, day: date, more: Recovered, of_others: int) -> None:
+    """Post on a day how much more recoveries are of bad debt than is posted, so that all of them count as they came in.
 
     Where what later ones brought stands in for what came back, as much comes at their rates as goes at its own.
     """
-    counts = -of_day.counts - counted
-    if step * counts > 0 and not of_day.of_others:
+    step, counts = -more.bad_debt, -more.counts
+    if step * counts > 0 and not of_others:
         _post_beside(books, source, subject, "recovery", day, step, counts)
     elif step or counts:
-        comes = max(of_day.of_others, step, 1)
+        comes = max(of_others, step, 1)
         goes = comes - step
         going = max(books.at_rate(source, source.currency, day, goes), -counts)
         _post_beside(books, source, subject, "recovery", day, comes, going + counts)
         if goes:
             _post_beside(books, source, subject, "recovery", day, -goes, -going)
-
-
-def _counted(books: Books, party: Party, key: AccountKey, day: date) -> int:
-    """What is posted of an account on a day, in its entity's currency: debits less credits."""
-    return (
-        books.connection.scalar(
-            text(
-                "select coalesce(sum(case when debit_account = :account then functional_amount else -functional_amount end), 0)::bigint"
-                " from posting where customer_id = :customer_id and :account in (debit_account, credit_account) and effective_on = :day"
-            ),
-            {"customer_id": party.customer_id, "account": books.account(party.customer_id, key), "day": day},
-        )
-        or 0
-    )
 
 
 def _post_beside(

@@ -459,10 +459,15 @@ RETURNED = [which for count in range(4) for which in permutations(CAME, count)]
 
 
 @pytest.mark.parametrize("kind", ["one line", "prepaid", "one time"])
-def test_what_comes_back_leaves_what_stands(cli: Cli, kind: str) -> None:
-    """Three come at rates of their own, and any of them go again, in any order: in the end as if these had never come."""
+@pytest.mark.parametrize("closed", ["", "2026-02", "2026-04"])
+def test_what_comes_back_leaves_what_stands(cli: Cli, kind: str, closed: str) -> None:
+    """Three come at rates of their own, and any of them go again, in any order: in the end as if these had never come.
+
+    Whichever months were closed before any went.
+    """
     lines = {"prepaid": [prepaid("100.00")], "one time": [one_time("100.00")]} | IN_EUROS
     cli.post(*HEAD, *MOVING)
+    going = []
     for number, returned in enumerate(RETURNED):
         for came in (tuple(CAME), tuple(ref for ref in CAME if ref not in returned)):
             told = partial(_told_of, number=2 * number + (len(came) < len(CAME)))
@@ -478,7 +483,13 @@ def test_what_comes_back_leaves_what_stands(cli: Cli, kind: str) -> None:
             cli.post(_renamed(bill, told), _renamed(WRITTEN_OFF, told))
             cli.post(*(_renamed(recovered(*CAME[ref], ref), told) for ref in came))
             for place, ref in enumerate(returned if came == tuple(CAME) else ()):
-                cli.post(_renamed(bounced(f"2026-04-{place + 2:02}", ref), told))
+                going.append(_renamed(bounced(f"2026-04-{place + 2:02}", ref), told))
+    if closed:
+        cli.ok("recognize", "--through", closed)
+        for month in ("2026-01", "2026-02", "2026-03", "2026-04"):
+            if month <= closed:
+                cli.ok("close", month, "--anyway", "--reason", "rates")
+    cli.post(*going)
     cli.ok("verify")
     cli.ok("recognize", "--through", "2026-12")
     cli.ok("verify")
