@@ -17,9 +17,10 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger import currencies, documents
-from ledger.books import HOUSE, HOUSE_REF, Books, Source
+from ledger.books import Books, Source
 from ledger.dates import LAST_DAY
 from ledger.errors import Refused, UnknownReference
+from ledger.house import HOUSE, HOUSE_REF
 from ledger.letters import look_alike, unseen
 from ledger.money import to_minor, to_text
 from ledger.reports import Column, Filters, Report, narrowed

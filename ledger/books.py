@@ -24,6 +24,7 @@ from ledger.chart import ROLES
 from ledger.copying import chunks, moment_microseconds, packed_bytes
 from ledger.dates import FIRST_DAY, days
 from ledger.errors import InvalidDocument, UnknownReference
+from ledger.house import BESIDE, HOUSE, HOUSE_REF
 from ledger.journal import Entry, Plain, Posting
 from ledger.money import share
 from ledger.positions import History, nettings
@@ -31,17 +32,12 @@ from ledger.reading import content_hash
 from ledger.rulebook import RULES, SEPARATING
 from ledger.schema import TABLES
 
-HOUSE = 0  # the customer of documents and entries that concern none
-HOUSE_REF = "~house"
-
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
 PRODUCT_ROLES = frozenset({"revenue"})
 # How subjects of cash begin that lies in an account of money; such an account has a code of its own where others have a product's.
 MONEY_ACCOUNT = "account:"
 # The two sides of what passes between customers: each only grows, so none is valued by what passed before.
 CLAIMED, OWED = "claimed", "owed"
-# The type of what the house keeps beside a document that moves money of others than its customer.
-BESIDE = "beside"
 
 
 class AccountKey(NamedTuple):

@@ -12,8 +12,9 @@ from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, text
 
 from ledger import documents
-from ledger.books import HOUSE, Books, Source
+from ledger.books import Books, Source
 from ledger.errors import Refused, Unbalanced, UnknownReference
+from ledger.house import HOUSE
 from ledger.money import exact_product, round_minor, to_decimal, to_minor, to_text
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets

@@ -11,8 +11,9 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from ledger import documents
-from ledger.books import HOUSE, HOUSE_REF, MONEY_ACCOUNT, Books, Movement, Source
+from ledger.books import MONEY_ACCOUNT, Books, Movement, Source
 from ledger.errors import OverApplication, Refused
+from ledger.house import HOUSE, HOUSE_REF
 from ledger.money import to_minor, to_text
 from ledger.money_accounts import MoneyAccount, find
 from ledger.positions import available

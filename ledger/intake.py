@@ -44,7 +44,7 @@ from ledger import (
     uses,
 )
 from ledger.beside import Lines, Rows
-from ledger.books import HOUSE_REF, Books, Plainly
+from ledger.books import Books, Plainly
 from ledger.breakage import tell_again
 from ledger.documents import Document
 from ledger.errors import (
@@ -57,6 +57,7 @@ from ledger.errors import (
     UnknownReference,
     shortened,
 )
+from ledger.house import HOUSE_REF
 from ledger.lanes import Lanes
 from ledger.late import require_open
 from ledger.references import ExternalKey

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ledger.books import HOUSE
 from ledger.chart import ROLES
 from ledger.dates import FIRST_DAY
 from ledger.errors import Refused
-from ledger.invoices import POSTED_AS
+from ledger.house import HOUSE
 from ledger.journal import ENTRY_HASH_SQL, HEAD_BYTES_SQL, POSTING_BYTES_SQL
 from ledger.money import to_text
 from ledger.references import EXTERNAL, may_say
+from ledger.schema import INVOICE_POSTED_AS
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +407,7 @@ QUESTIONS = (
         "select count(*) from invoice",
         f"""select format('invoice %s: due on %s, expected %s', ref, due_on, coalesce(expected::text, 'a day')) from (
                select i.ref, i.due_on, coalesce((d.body::json ->> 'due_on')::date,
-                      i.issued_on + (select h.terms from customer_on(c, i.issued_on, {POSTED_AS}) h)) as expected
+                      i.issued_on + (select h.terms from customer_on(c, i.issued_on, {INVOICE_POSTED_AS}) h)) as expected
                from invoice i join customer c using (customer_id)
                join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id) due
            where due_on is distinct from expected""",
@@ -418,7 +418,7 @@ QUESTIONS = (
         "select count(distinct (customer_id, invoice_id)) from line_tax where document_id = invoice_id",
         f"""select format('invoice %s: %s, expected %s', ref, treatment, expected) from (
                select i.ref, t.treatment, case when h.customer_id is null then c.tax_status
-                      else (select o.tax_status from customer_on(c, i.issued_on, {POSTED_AS}) o) end as expected
+                      else (select o.tax_status from customer_on(c, i.issued_on, {INVOICE_POSTED_AS}) o) end as expected
                from (select distinct customer_id, invoice_id, treatment from line_tax where document_id = invoice_id) t
                join invoice i using (customer_id, invoice_id)
                join customer c using (customer_id)

@@ -11,10 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import BESIDE, HOUSE
 from ledger.errors import UnknownReference
+from ledger.house import BESIDE, HOUSE
 from ledger.money import exact_product, round_minor, to_minor, to_text
 from ledger.rulebook import RULES
+from ledger.schema import INVOICE_POSTED_AS
 from ledger.usage_billed import billed_by_invoice
 
 
@@ -204,10 +205,6 @@ def _plain(number: Decimal | None) -> str | None:
     return None if number is None else f"{number:f}"
 
 
-# The document that an invoice `i` was posted by: what came before it made it what it is.
-POSTED_AS = "coalesce((select m.invoice_id from invoice m where m.customer_id = i.customer_id and m.ref = i.master), i.invoice_id)"
-
-
 def read_invoice(connection: Connection, ref: str) -> Invoice:
     """An invoice in the books. Raises UnknownReference."""
     head: Any = connection.execute(
@@ -218,7 +215,7 @@ def read_invoice(connection: Connection, ref: str) -> Invoice:
             " or exists (select from invoice s where s.customer_id = i.customer_id and s.supersedes in (i.ref, i.master))"
             " as voided "
             "from invoice i join entity e using (entity) join customer o using (customer_id) "
-            f"cross join lateral customer_on(o, i.issued_on, {POSTED_AS}) c "
+            f"cross join lateral customer_on(o, i.issued_on, {INVOICE_POSTED_AS}) c "
             "join document d on d.customer_id = i.customer_id and d.document_id = i.invoice_id where i.ref = :ref"
         ),
         {"ref": ref},

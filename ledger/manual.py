@@ -10,10 +10,11 @@ from datetime import date, timedelta
 
 from ledger import documents, uses
 from ledger.approval import approve
-from ledger.books import HOUSE_REF, MONEY_ACCOUNT, AccountKey, Books, Movement, Source
+from ledger.books import MONEY_ACCOUNT, AccountKey, Books, Movement, Source
 from ledger.chart import CLEARING, ROLES
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.grants import NET_GRANT, Funding, grant_accounts
+from ledger.house import HOUSE_REF
 from ledger.money import to_minor, to_text
 from ledger.money_accounts import find_of
 from ledger.obligations import obligation_sides

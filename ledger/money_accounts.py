@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger import documents
-from ledger.books import HOUSE, MONEY_ACCOUNT, Books
+from ledger.books import MONEY_ACCOUNT, Books
 from ledger.errors import UnknownReference, WrongCurrency, WrongParty
+from ledger.house import HOUSE
 from ledger.money import to_text
 from ledger.reports import Column, Filters, Report, sides
 from ledger.rulebook import RULES

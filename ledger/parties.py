@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import text
 
 from ledger import currencies, documents
-from ledger.books import HOUSE, Books, Customer, EntityTerms
+from ledger.books import Books, Customer, EntityTerms
 from ledger.dates import FIRST_DAY
 from ledger.errors import ConflictingDocument, InvalidDocument, Refused, UnknownReference
+from ledger.house import HOUSE
 from ledger.taxes import find_codes, require_tax_id
 from ledger.wallets import Wallets
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import HOUSE
 from ledger.documents import Document
 from ledger.errors import Refused, UnknownReference
+from ledger.house import HOUSE
 from ledger.reading import canonical, content_hash
 
 COMMITMENT = "personal"  # the field of a document's content that stands for them

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, text
 
 from ledger import documents, uses
 from ledger.between_customers import pass_cash, rate_of, receive
-from ledger.books import HOUSE, HOUSE_REF, OWED, AccountKey, Books, Movement, Source
+from ledger.books import OWED, AccountKey, Books, Movement, Source
 from ledger.errors import OverApplication, Refused, UnknownReference
+from ledger.house import HOUSE, HOUSE_REF
 from ledger.money import to_minor, to_text
 from ledger.money_accounts import cash_of
 from ledger.positions import available

@@ -11,8 +11,9 @@ from datetime import date
 from sqlalchemy import Connection, text
 
 from ledger import documents
-from ledger.books import HOUSE, HOUSE_REF, Books, Movement
+from ledger.books import Books, Movement
 from ledger.errors import OverApplication, Refused
+from ledger.house import HOUSE, HOUSE_REF
 from ledger.money import to_minor, to_text
 from ledger.money_accounts import cash_of
 from ledger.positions import History, available, balance

@@ -16,10 +16,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger import currencies, locks, periods, reading
-from ledger.books import HOUSE, AccountKey, Books, Source
+from ledger.books import AccountKey, Books, Source
 from ledger.chart import MONETARY
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod, UnknownReference
+from ledger.house import HOUSE
 from ledger.journal import Entry, Posting
 
 

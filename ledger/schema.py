@@ -1034,3 +1034,6 @@ progress = Table(
 
 # All of them, what is referred to first.
 TABLES: tuple[Table, ...] = tuple(metadata.sorted_tables)
+
+# The document that an invoice `i` was posted by: what came before it made it what it is.
+INVOICE_POSTED_AS = "coalesce((select m.invoice_id from invoice m where m.customer_id = i.customer_id and m.ref = i.master), i.invoice_id)"

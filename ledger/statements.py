@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import BESIDE, HOUSE
+from ledger.house import BESIDE, HOUSE
 from ledger.reports import AGING_BUCKETS, Column, Filters, Report, ar_aging, bucket, last_day, sides
 
 # A reminder's level follows the age of what is due, and goes to a contact of the customer by role.

@@ -16,8 +16,9 @@ from sqlalchemy import text
 from stdnum import get_cc_module
 
 from ledger import documents
-from ledger.books import HOUSE, Books, Customer, Movement
+from ledger.books import Books, Customer, Movement
 from ledger.errors import InvalidDocument, Refused, UnknownReference
+from ledger.house import HOUSE
 from ledger.money import exponent, share, to_decimal, to_minor
 from ledger.wallets import Wallets
 

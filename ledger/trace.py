@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger import personal, references, stated
-from ledger.books import BESIDE
 from ledger.entries import EntryFacts, entry_json, is_number, read_entries, read_entry
 from ledger.errors import Refused, UnknownReference
+from ledger.house import BESIDE
 from ledger.money import to_text
 from ledger.usage_billed import Billed, billed_by_invoice, bills_of_usage
 

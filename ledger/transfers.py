@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger import documents
-from ledger.books import HOUSE, HOUSE_REF, Books, Movement
+from ledger.books import Books, Movement
 from ledger.currencies import clearing_subject
 from ledger.errors import ConflictingDocument, InvalidDocument, Refused, UnknownReference
 from ledger.fees import require_charged_of_account
+from ledger.house import HOUSE, HOUSE_REF
 from ledger.money import share, to_minor
 from ledger.money_accounts import MoneyAccount, find_of
 from ledger.wallets import Wallets

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import HOUSE, Books
+from ledger.books import Books
+from ledger.house import HOUSE
 from ledger.money import exact_product, round_minor, to_minor
 from ledger.reports import Column, Filters, Report, narrowed
 from ledger.wallets import Wallets

@@ -15,9 +15,10 @@ from datetime import date
 from sqlalchemy import Connection, text
 
 from ledger import alerts, expiry, journal, locks, periods, reading
-from ledger.books import HOUSE, Books
+from ledger.books import Books
 from ledger.dates import month_end, month_text
 from ledger.errors import ClosedPeriod
+from ledger.house import HOUSE
 from ledger.obligations import NET_OBLIGATION
 from ledger.reports import Column, Report
 from ledger.rulebook import EXCHANGE, NETTING, RECOGNISING, RULES

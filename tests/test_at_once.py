@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from ledger import locks
-from ledger.books import HOUSE_REF
+from ledger.house import HOUSE_REF
 from ledger.intake import post_lines
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
