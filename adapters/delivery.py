@@ -22,9 +22,9 @@ from adapters.clients import quickbooks, zoho
 from adapters.clients.client import Answer, Client, Format, Sending, references, resolved
 from adapters.clients.http import Busy, Http, Uncertain
 from adapters.mapping import stand_in
-from ledger import locks
+from ledger.database import locks
 from ledger.errors import Refused
-from ledger.reports import Column, Filters, Report, narrowed
+from ledger.reports.report import Column, Filters, Report, narrowed
 
 _PAGE = 500
 

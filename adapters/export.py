@@ -32,12 +32,14 @@ from adapters.targets import (
     zoho,
 )
 from adapters.targets.target import Target
-from ledger import locks, periods, seals
-from ledger.balances import account_balances
-from ledger.dates import month_text
+from ledger.amounts.dates import month_text
+from ledger.amounts.money import to_decimal
+from ledger.database import locks
 from ledger.errors import Problem, ProblemList, Refused, Unbalanced
-from ledger.money import to_decimal
-from ledger.reports import Filters, Report, check_filters
+from ledger.journal import periods
+from ledger.proof import seals
+from ledger.reports.report import Filters, Report, check_filters
+from ledger.reports.trial_balance import account_balances
 
 TARGETS: MappingOf[str, Target] = {
     "quickbooks": quickbooks.ONLINE,

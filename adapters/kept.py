@@ -19,9 +19,9 @@ from sqlalchemy import Connection, text
 
 from adapters.mapping import Mapping
 from adapters.selection import KEPT_ROLES, Part
-from ledger.dates import month_end, month_start, month_text
+from ledger.amounts.dates import month_end, month_start, month_text
 from ledger.errors import Refused, UnknownReference
-from ledger.reports import Column, Filters, Report, sides
+from ledger.reports.report import Column, Filters, Report, sides
 
 _ITEMS_AT_ONCE = 1_000
 

@@ -20,7 +20,7 @@ from requests import RequestException
 from sqlalchemy import Engine, text
 
 from ledger.errors import Refused, UnknownReference
-from ledger.reports import Filters, check_filters
+from ledger.reports.report import Filters, check_filters
 
 TIMEOUT_SECONDS = 30
 

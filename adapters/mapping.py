@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, text
 
-from ledger import reading
-from ledger.chart import ROLES
-from ledger.documents import Code, Name
+from ledger.accounts.chart import ROLES
+from ledger.documents import parse
+from ledger.documents.models import Code, Name
 from ledger.errors import Problem, ProblemList, Refused, shortened
 from ledger.letters import can_be_kept
 
@@ -231,7 +231,7 @@ def read(connection: Connection, target: str, entity: str, path: Path | None, de
     try:
         data: dict[str, Any] = tomllib.loads(content.decode())
         _require_kept(path, data)
-        file = reading.check(File, data)
+        file = parse.check(File, data)
     except ValueError as error:  # no TOML, no UTF-8, or an integer of thousands of digits
         raise Refused("mapping", path.name, f"expected a TOML file: {shortened(str(error))}") from None
     except RecursionError:

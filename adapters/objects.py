@@ -22,9 +22,9 @@ from sqlalchemy import Connection, text
 from adapters import selection
 from adapters.mapping import Kind, Mapping, Place, stand_in
 from adapters.selection import Entry, Part, one_rate, own_number, sides_of
-from ledger.books import MONEY_ACCOUNT
-from ledger.money import to_decimal
-from ledger.references import CALLED, Called
+from ledger.amounts.money import to_decimal
+from ledger.journal.books import MONEY_ACCOUNT
+from ledger.journal.references import CALLED, Called
 
 RECEIVABLE = "accounts_receivable"
 

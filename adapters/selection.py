@@ -19,13 +19,13 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.mapping import Kind, Mapping, Place
-from ledger.books import MONEY_ACCOUNT
-from ledger.chart import ROLES
+from ledger.accounts.chart import ROLES
+from ledger.accounts.rulebook import RULES
+from ledger.amounts.money import to_decimal
 from ledger.errors import Problem, Unbalanced
-from ledger.money import to_decimal
-from ledger.references import CALLED, Called, said
-from ledger.reports import Filters, sides
-from ledger.rulebook import RULES
+from ledger.journal.books import MONEY_ACCOUNT
+from ledger.journal.references import CALLED, Called, said
+from ledger.reports.report import Filters, sides
 
 # The roles whose lines accounting systems want a customer on.
 CUSTOMER_ROLES = ("accounts_receivable",)

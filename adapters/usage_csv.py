@@ -15,8 +15,8 @@ from functools import reduce
 from itertools import groupby
 from typing import TextIO
 
+from ledger.amounts.money import exact_sum
 from ledger.errors import VALUE_LENGTH_MAX, InvalidDocument, Refused, shortened
-from ledger.money import exact_sum
 
 SPANS = ("minute", "hour", "day")
 

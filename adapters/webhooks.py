@@ -13,10 +13,10 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 from urllib3.util import Retry
 
-from ledger import alerts
-from ledger.alerts import Crossing
+from ledger.amounts.money import to_text
 from ledger.errors import Refused
-from ledger.money import to_text
+from ledger.wallets import alerts
+from ledger.wallets.alerts import Crossing
 
 TIMEOUT_SECONDS = 10
 _PASSING_STATUSES = (429, 502, 503, 504)

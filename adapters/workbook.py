@@ -17,14 +17,14 @@ from sqlalchemy import Connection, text
 from xlsxwriter.utility import xl_col_to_name
 
 from adapters.sheets import TEXT_MAX, StreamedSheet
-from ledger import seals
-from ledger.balances import account_balances, gl_account_sql
-from ledger.chart import CONTRACT_LIABILITIES
-from ledger.dates import month_end
+from ledger.accounts.chart import CONTRACT_LIABILITIES
+from ledger.amounts.dates import month_end
+from ledger.amounts.money import exponent, to_decimal
 from ledger.errors import Refused
-from ledger.money import exponent, to_decimal
-from ledger.references import CALLED, external_said
-from ledger.reports import Column, Filters, Report, ar_aging, last_day, sides, tax, wallet
+from ledger.journal.references import CALLED, external_said
+from ledger.proof import seals
+from ledger.reports.report import Column, Filters, Report, ar_aging, last_day, sides, tax, wallet
+from ledger.reports.trial_balance import account_balances, gl_account_sql
 from revrec.disclosures import contract_balances, deferred_roll_forward
 from revrec.logs import contracts
 from revrec.waterfall import REVENUE_ROLES, waterfall

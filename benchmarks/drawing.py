@@ -22,9 +22,10 @@ from sqlalchemy import make_url
 
 from benchmarks.measure import Result, Scale, Server, unchecked, vacuum
 from benchmarks.posting import post_lines_to
-from ledger import draws, reading
-from ledger.database import APPLICATION_ROLE
-from ledger.documents import Usage
+from ledger.database.connect import APPLICATION_ROLE
+from ledger.documents import parse
+from ledger.documents.models import Usage
+from ledger.usage import one_statement
 
 _PARTY = {"entity": "us", "currency": "USD"}
 _SECONDS = 1.0
@@ -61,13 +62,13 @@ def _draws(wallet: int, count: int) -> dict[str, object]:
         document = {"type": "usage", "id": f"u{next(_refs)}", "customer": f"c{wallet}", **_PARTY, "product": "tokens",
                     "date": "2026-01-15", "quantity": "25", "unit_price": "0.01"}  # fmt: skip
         body = json.dumps(document)
-        fields = reading.read_line(body)
-        doc = reading.check(Usage, fields)
+        fields = parse.read_line(body)
+        doc = parse.check(Usage, fields)
         assert isinstance(doc, Usage)
         usage.append(doc)
         bodies.append(body)
-        hashes.append(reading.content_hash(fields))
-    return draws.parameters(usage, bodies, hashes, "bench")
+        hashes.append(parse.content_hash(fields))
+    return one_statement.parameters(usage, bodies, hashes, "bench")
 
 
 def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -85,7 +86,7 @@ def draws_a_second(url: str, clients: int, wallet: Callable[[], int], at_once: i
             begin.wait()
             until = time.perf_counter() + _SECONDS
             while time.perf_counter() < until:
-                made = cursor.execute(draws.STATEMENT, _draws(wallet(), at_once)).fetchone()
+                made = cursor.execute(one_statement.STATEMENT, _draws(wallet(), at_once)).fetchone()
                 assert made == (at_once,), "every draw is plain"
                 counts[number] += at_once
 
@@ -114,7 +115,9 @@ def _pgbench(url: str, clients: int, wallet: str) -> float:
     assert package is not None, "it is the embedded server"
     assert package.origin is not None, "it is a package with an __init__"
     program = Path(package.origin).parent / "pginstall" / "bin" / "pgbench"
-    rules = draws.STATEMENT[draws.STATEMENT.index("%(author)s::text, ") + len("%(author)s::text, ") : -1]
+    rules = one_statement.STATEMENT[
+        one_statement.STATEMENT.index("%(author)s::text, ") + len("%(author)s::text, ") : -1
+    ]
     target = make_url(url)
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write(_SCRIPT.format(wallet=wallet, rules=rules))

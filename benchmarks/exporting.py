@@ -16,8 +16,8 @@ from openpyxl.cell import WriteOnlyCell
 from adapters import workbook
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
 from benchmarks.posting import CUSTOMERS, accounts, entries, write_entries
-from ledger.database import connect_engine
-from ledger.reports import Filters
+from ledger.database.connect import connect_engine
+from ledger.reports.report import Filters
 
 
 def exporting(server: Server, scale: Scale) -> Iterator[Result]:

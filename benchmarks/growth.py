@@ -17,12 +17,12 @@ from sqlalchemy import Connection, Engine, text
 
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
 from benchmarks.posting import post_lines_to, write_entries
-from ledger import seals
-from ledger.balances import trial_balance
-from ledger.database import connect_engine
-from ledger.journal import Entry, Posting
-from ledger.reports import Filters, ar_aging, wallet
-from ledger.statements import statement
+from ledger.database.connect import connect_engine
+from ledger.invoices.statement import statement
+from ledger.journal.entry_rows import Entry, Posting
+from ledger.proof import seals
+from ledger.reports.report import Filters, ar_aging, wallet
+from ledger.reports.trial_balance import trial_balance
 from ledger.trace import trace
 from revrec.recognition import recognize
 

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from ledger import database, embedded
+from ledger.database import connect, embedded
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._template = embedded.start(folder)
-        database.upgrade(self._template)
+        connect.upgrade(self._template)
         self._made = 0
 
     def fresh(self) -> str:
@@ -121,7 +121,7 @@ def server() -> Iterator[Server]:
 @contextmanager
 def unchecked(url: str) -> Iterator[Connection]:
     """A connection of the owner on which no trigger fires: the limit writes the same rows with no check."""
-    engine: Engine = database.connect_engine(url, as_owner=True)
+    engine: Engine = connect.connect_engine(url, as_owner=True)
     with engine.connect() as connection:
         connection.exec_driver_sql("set session_replication_role = replica")
         yield connection

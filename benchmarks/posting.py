@@ -18,10 +18,11 @@ from sqlalchemy import Connection, text
 
 from benchmarks import peers
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
-from ledger import copying, journal, locks
-from ledger.database import connect_engine
-from ledger.journal import Entry, Posting
-from ledger.rulebook import RULES
+from ledger.accounts.rulebook import RULES
+from ledger.database import binary_copy, locks
+from ledger.database.connect import connect_engine
+from ledger.journal import entry_rows
+from ledger.journal.entry_rows import Entry, Posting
 from revrec.intake import TYPES
 from web.posting import How, post_file
 
@@ -64,7 +65,7 @@ def entries(count: int, customers: int = CUSTOMERS) -> Iterator[Entry]:
 def write_entries(connection: Connection, prepared: Iterable[Entry], posted_at: datetime) -> None:
     """The journal's bulk call, committed at the end."""
     locks.share_books(connection)
-    journal.write_many(connection, prepared, posted_at, "bench")
+    entry_rows.write_many(connection, prepared, posted_at, "bench")
     connection.commit()
 
 
@@ -107,7 +108,7 @@ def post_entries(server: Server, scale: Scale) -> Iterator[Result]:
 
 def _copy_out(connection: Connection, statement: str) -> bytes:
     content = io.BytesIO()
-    with copying.driver_cursor(connection) as cursor, cursor.copy(statement) as copy:
+    with binary_copy.driver_cursor(connection) as cursor, cursor.copy(statement) as copy:
         for part in copy:
             content.write(part)
     return content.getvalue()
@@ -117,7 +118,7 @@ def _copy_back(connection: Connection, copied: dict[str, bytes]) -> None:
     """The limit: the same rows into the same tables, as fast as they go."""
     for name, content in copied.items():
         with (
-            copying.driver_cursor(connection) as cursor,
+            binary_copy.driver_cursor(connection) as cursor,
             cursor.copy(f"copy {name} from stdin (format binary)") as copy,
         ):
             for start in range(0, len(content), 1 << 20):

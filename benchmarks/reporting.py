@@ -15,9 +15,9 @@ from sqlalchemy import text
 
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
 from benchmarks.posting import accounts
-from ledger import periods
-from ledger.database import connect_engine
-from ledger.reports import Filters
+from ledger.database.connect import connect_engine
+from ledger.journal import periods
+from ledger.reports.report import Filters
 from revrec.recognition import recognize
 from revrec.waterfall import waterfall
 

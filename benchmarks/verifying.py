@@ -17,8 +17,8 @@ from sqlalchemy import Engine, text
 
 from benchmarks.measure import Result, Scale, Server, seconds, unchecked, vacuum
 from benchmarks.posting import post_lines_to
-from ledger import seals, verify
-from ledger.database import connect_engine
+from ledger.database.connect import connect_engine
+from ledger.proof import seals, verify
 from revrec.recognition import recognize
 
 _POSTINGS_PER_CUSTOMER = 500

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from benchmarks.drawing import draws_a_second, wallets_of
 from benchmarks.measure import Result, Scale, Server, unchecked, vacuum
 from benchmarks.posting import post_lines_to, usage_lines, wallets
-from ledger import locks
-from ledger.database import connect_engine
+from ledger.database import locks
+from ledger.database.connect import connect_engine
 from ledger.errors import Refused
 
 _CLIENTS = 4

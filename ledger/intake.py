@@ -15,38 +15,12 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, text
 
-from ledger import (
-    alerts,
-    approval,
-    beside,
-    breakage,
-    corrections,
-    coupons,
-    documents,
-    draws,
-    goodwill,
-    ids,
-    issuing,
-    journal,
-    manual,
-    money_accounts,
-    parties,
-    payments,
-    personal,
-    reading,
-    receipts,
-    references,
-    remittances,
-    reversals,
-    taxes,
-    transfers,
-    usage,
-    uses,
-)
-from ledger.beside import Lines, Rows
-from ledger.books import Books, Plainly
-from ledger.breakage import tell_again
-from ledger.documents import Document
+from ledger import manual
+from ledger.accounts.house import HOUSE_REF
+from ledger.cash import money_accounts, transfers, uses
+from ledger.corrections import notes
+from ledger.documents import ids, models, parse, personal
+from ledger.documents.models import Document
 from ledger.errors import (
     VALUE_LENGTH_MAX,
     ConflictingDocument,
@@ -57,12 +31,20 @@ from ledger.errors import (
     UnknownReference,
     shortened,
 )
-from ledger.house import HOUSE_REF
-from ledger.lanes import Lanes
-from ledger.late import require_open
-from ledger.references import ExternalKey
-from ledger.wallets import Wallets
-from ledger.within import Within
+from ledger.invoices import coupons, taxes
+from ledger.journal import entry_rows, references
+from ledger.journal.books import Books, Plainly
+from ledger.journal.closed_months import require_open
+from ledger.journal.references import ExternalKey
+from ledger.parties import approval, parties
+from ledger.parties.within import Within
+from ledger.payments import goodwill, payments, remittances, reversals, unidentified_receipts
+from ledger.usage import draw, one_statement, reader_process
+from ledger.usage.fast_path import Lanes
+from ledger.usage.reader_process import Lines, Rows
+from ledger.wallets import alerts, breakage, issue
+from ledger.wallets.breakage import tell_again
+from ledger.wallets.session import Wallets
 
 # Many enough for what a batch costs to be little a document, few enough to stay in memory, whatever their size.
 BATCH = 20_000
@@ -94,47 +76,49 @@ def _always(_doc: Document) -> bool:
     return True
 
 
-def alone(doc: documents.Usage | documents.Invoice) -> bool:
+def alone(doc: models.Usage | models.Invoice) -> bool:
     """Whether it replaces nothing, and is no invoice over several entities."""
-    lines = doc.lines if isinstance(doc, documents.Invoice) else ()
+    lines = doc.lines if isinstance(doc, models.Invoice) else ()
     return doc.supersedes is None and all(line.entity in (None, doc.entity) for line in lines)
 
 
-def _of_nothing_else(doc: documents.Grant) -> bool:
+def _of_nothing_else(doc: models.Grant) -> bool:
     return doc.contract is None and doc.carried_from is None
 
 
 TYPES: Mapping[str, DocumentType] = {
-    "entity": DocumentType(documents.Entity, parties.post_entity, _always),
-    "customer": DocumentType(documents.Customer, parties.post_customer, _always),
-    "customer_change": DocumentType(documents.CustomerChange, parties.post_customer_change, _always),
-    "details": DocumentType(documents.Details, parties.post_details, _always),
-    "product": DocumentType(documents.Product, parties.post_product, _always),
-    "tax_code": DocumentType(documents.TaxCode, taxes.post_tax_code, _always),
-    "coupon": DocumentType(documents.Coupon, coupons.post_coupon, _always),
-    "fx_rate": DocumentType(documents.FxRate, parties.post_fx_rate, _always),
-    "gl_account": DocumentType(documents.GlAccount, parties.post_gl_account, _always),
-    "money_account": DocumentType(documents.MoneyAccount, money_accounts.post_money_account, _always),
-    "grant": DocumentType(documents.Grant, issuing.post_grant, _of_nothing_else),
-    "grant_return": DocumentType(documents.GrantReturn, corrections.post_grant_return),
-    "breakage_estimate": DocumentType(documents.BreakageEstimate, breakage.post_breakage_estimate),
-    "wallet_alert": DocumentType(documents.WalletAlert, alerts.post_wallet_alert),
-    "usage": DocumentType(documents.Usage, usage.post_usage, alone),
-    "payment": DocumentType(documents.Payment, payments.post_payment, _always),
-    "application": DocumentType(documents.Application, payments.post_application, _always),
-    "unapplication": DocumentType(documents.Unapplication, reversals.post_unapplication),
-    "transfer": DocumentType(documents.Transfer, transfers.post_transfer, _always),
-    "transfer_reversal": DocumentType(documents.TransferReversal, transfers.post_transfer_reversal),
-    "fee": DocumentType(documents.Fee, transfers.post_fee, _always),
-    "tax_remittance": DocumentType(documents.TaxRemittance, remittances.post_tax_remittance),
-    "customer_credit": DocumentType(documents.CustomerCredit, goodwill.post_customer_credit, _always),
-    "unidentified_receipt": DocumentType(documents.UnidentifiedReceipt, receipts.post_unidentified_receipt, _always),
-    "receipt_identified": DocumentType(documents.ReceiptIdentified, receipts.post_receipt_identified),
-    "receipt_returned": DocumentType(documents.ReceiptReturned, receipts.post_receipt_returned),
-    "manual_entry": DocumentType(documents.ManualEntry, manual.post_manual_entry),
-    "approval_policy": DocumentType(documents.ApprovalPolicy, approval.post_approval_policy),
-    "approval_rule": DocumentType(documents.ApprovalRule, approval.post_approval_rule),
-    "approval_rule_end": DocumentType(documents.ApprovalRuleEnd, approval.post_approval_rule_end),
+    "entity": DocumentType(models.Entity, parties.post_entity, _always),
+    "customer": DocumentType(models.Customer, parties.post_customer, _always),
+    "customer_change": DocumentType(models.CustomerChange, parties.post_customer_change, _always),
+    "details": DocumentType(models.Details, parties.post_details, _always),
+    "product": DocumentType(models.Product, parties.post_product, _always),
+    "tax_code": DocumentType(models.TaxCode, taxes.post_tax_code, _always),
+    "coupon": DocumentType(models.Coupon, coupons.post_coupon, _always),
+    "fx_rate": DocumentType(models.FxRate, parties.post_fx_rate, _always),
+    "gl_account": DocumentType(models.GlAccount, parties.post_gl_account, _always),
+    "money_account": DocumentType(models.MoneyAccount, money_accounts.post_money_account, _always),
+    "grant": DocumentType(models.Grant, issue.post_grant, _of_nothing_else),
+    "grant_return": DocumentType(models.GrantReturn, notes.post_grant_return),
+    "breakage_estimate": DocumentType(models.BreakageEstimate, breakage.post_breakage_estimate),
+    "wallet_alert": DocumentType(models.WalletAlert, alerts.post_wallet_alert),
+    "usage": DocumentType(models.Usage, draw.post_usage, alone),
+    "payment": DocumentType(models.Payment, payments.post_payment, _always),
+    "application": DocumentType(models.Application, payments.post_application, _always),
+    "unapplication": DocumentType(models.Unapplication, reversals.post_unapplication),
+    "transfer": DocumentType(models.Transfer, transfers.post_transfer, _always),
+    "transfer_reversal": DocumentType(models.TransferReversal, transfers.post_transfer_reversal),
+    "fee": DocumentType(models.Fee, transfers.post_fee, _always),
+    "tax_remittance": DocumentType(models.TaxRemittance, remittances.post_tax_remittance),
+    "customer_credit": DocumentType(models.CustomerCredit, goodwill.post_customer_credit, _always),
+    "unidentified_receipt": DocumentType(
+        models.UnidentifiedReceipt, unidentified_receipts.post_unidentified_receipt, _always
+    ),
+    "receipt_identified": DocumentType(models.ReceiptIdentified, unidentified_receipts.post_receipt_identified),
+    "receipt_returned": DocumentType(models.ReceiptReturned, unidentified_receipts.post_receipt_returned),
+    "manual_entry": DocumentType(models.ManualEntry, manual.post_manual_entry),
+    "approval_policy": DocumentType(models.ApprovalPolicy, approval.post_approval_policy),
+    "approval_rule": DocumentType(models.ApprovalRule, approval.post_approval_rule),
+    "approval_rule_end": DocumentType(models.ApprovalRuleEnd, approval.post_approval_rule_end),
 }
 
 
@@ -175,14 +159,14 @@ class _Named:
     def add(self, doc: Document) -> None:
         """Add what a document names."""
         self.customers |= {ref for name in ("customer", "payer") if isinstance(ref := getattr(doc, name, None), str)}
-        for name, kinds in documents.NAMED.items():
+        for name, kinds in models.NAMED.items():
             if isinstance(ref := getattr(doc, name, None), str):
                 self.documents.update((kind, ref) for kind in kinds)
-        if any(getattr(doc, name, None) for name in documents.RETURNING_FEES):
+        if any(getattr(doc, name, None) for name in models.RETURNING_FEES):
             self.customers.add(HOUSE_REF)
-        if isinstance(doc, documents.Payment):
+        if isinstance(doc, models.Payment):
             self.documents.update(("invoice", item.invoice) for item in doc.applications)
-        if isinstance(doc, documents.Application) and doc.from_invoice is not None:
+        if isinstance(doc, models.Application) and doc.from_invoice is not None:
             self.documents.add(("invoice", doc.from_invoice))
 
 
@@ -220,7 +204,7 @@ def post_lines(
     with _Writer(connection) as writer:
         books = Books(connection, posted_by, entities=within.entities if within else None)
         intake = _Intake(books, writer, types, report, outcome, refuse_late=refuse_late, within=within)
-        for (numbers, batch), rows in beside.read_ahead(chain([first], batches)):
+        for (numbers, batch), rows in reader_process.read_ahead(chain([first], batches)):
             intake.post(numbers, batch, rows)
             progress(len(batch))
         intake.finish()
@@ -235,9 +219,9 @@ def _own(items: list[_Item], within: Within | None) -> bool:
 def _draw(connection: Connection, items: list[_Item], posted_by: str, outcome: Outcome) -> bool:
     """Post a few documents by one statement, where they are plain draws on one wallet; returns whether they were."""
     usage = [item.doc for item in items]
-    if not draws.could_be_plain(usage):
+    if not one_statement.could_be_plain(usage):
         return False
-    entries = draws.draw(
+    entries = one_statement.draw(
         connection, usage, [item.raw.decode() for item in items], [item.hash for item in items], posted_by
     )
     if entries is None:
@@ -270,19 +254,19 @@ def _parse(line: int, raw: bytes, types: Mapping[str, DocumentType]) -> _Item:
         raw = raw.removeprefix(b"\xef\xbb\xbf")
     item = _Item(line, raw.strip())
     try:
-        fields = reading.read_line(item.raw)
+        fields = parse.read_line(item.raw)
         item.type, item.ref = str(fields.get("type", "")), str(fields.get("id", ""))
         kind = types.get(item.type)
         if kind is None:
             shown = shortened(item.type) or "missing"
             raise InvalidDocument("type", shown, f"expected one of {', '.join(types)}")
-        item.doc = reading.check(kind.model, fields)
-        item.hash = reading.content_hash(fields)
+        item.doc = parse.check(kind.model, fields)
+        item.hash = parse.content_hash(fields)
     except ProblemList as several:
         item.problems = [Problem(p.field, p.value, p.expected, item.name, line) for p in several.problems]
     except Refused as refusal:
         if not item.type:
-            item.type, item.ref = reading.named_in(item.raw)
+            item.type, item.ref = parse.named_in(item.raw)
         item.problems = [refusal.problem(item.name, line)]
     return item
 
@@ -368,7 +352,7 @@ class _Intake:
             for number, line, row in zip(numbers, lines, rows, strict=True)
         ]
         count = self._learn(items, rows)
-        documents_numbered = iter(journal.numbers(books.connection, "document_number", count) if count else ())
+        documents_numbered = iter(entry_rows.numbers(books.connection, "document_number", count) if count else ())
         self.writer.start()
         known, fresh = self.known, self.fresh
         for line, row, item_read, at in zip(lines, rows, items, numbers, strict=True):
@@ -422,10 +406,10 @@ class _Intake:
             elif item.doc is not None:
                 refs.setdefault(item.type, []).append(item.ref)
                 external += references.external_keys(item.doc)
-                if isinstance(item.doc, documents.Usage):
+                if isinstance(item.doc, models.Usage):
                     users.add(item.doc.customer)
                     continue
-                (moving if item.type in documents.MOVING else named).add(item.doc)
+                (moving if item.type in models.MOVING else named).add(item.doc)
         self._hold(users, named, moving)
         # the batch before is not written yet where it was usage in bulk
         self.known = self.fresh | _known_hashes(self.books.connection, refs)
@@ -480,9 +464,9 @@ class _Intake:
             return
         self.writer.wait()
         self.lanes.settle()
-        usage_alone = isinstance(doc, documents.Usage) and doc.supersedes is None
+        usage_alone = isinstance(doc, models.Usage) and doc.supersedes is None
         model = self.types[item.type].model
-        fields = reading.read_line(item.raw) if model.personal else {}
+        fields = parse.read_line(item.raw) if model.personal else {}
         withheld = personal.withhold(fields, model)
         if before is not None and withheld and personal.repeats(self.books.connection, fields, model, before):
             self.outcome.repeated += 1
@@ -507,14 +491,14 @@ class _Intake:
             self._refuse(item)
             return
         self.books.end()
-        if isinstance(doc, documents.Usage) and usage_alone:
+        if isinstance(doc, models.Usage) and usage_alone:
             self.lanes.close(customer_id)
             self.lanes.open(doc, customer_id)
         else:
             self.lanes.close()
         body = item.raw.decode()
         if withheld is not None:
-            item.hash, body = reading.content_hash(withheld.content), reading.canonical(withheld.content)
+            item.hash, body = parse.content_hash(withheld.content), parse.canonical(withheld.content)
             personal.keep(self.books.connection, (customer_id, number), doc, withheld)
         self.fresh[name] = item.hash
         self.books.add_document(customer_id, number, item.type, item.ref, doc.dated_on, body, item.hash)

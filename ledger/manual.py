@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from ledger import documents, uses
-from ledger.approval import approve
-from ledger.books import MONEY_ACCOUNT, AccountKey, Books, Movement, Source
-from ledger.chart import CLEARING, ROLES
+from ledger.accounts.chart import CLEARING, ROLES
+from ledger.accounts.house import HOUSE_REF
+from ledger.amounts.money import to_minor, to_text
+from ledger.cash import uses
+from ledger.cash.money_accounts import find_of
+from ledger.cash.uses import Piece
+from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.grants import NET_GRANT, Funding, grant_accounts
-from ledger.house import HOUSE_REF
-from ledger.money import to_minor, to_text
-from ledger.money_accounts import find_of
+from ledger.invoices.taxes import require_code
+from ledger.journal.books import MONEY_ACCOUNT, AccountKey, Books, Movement, Source
+from ledger.journal.by_date import available
 from ledger.obligations import obligation_sides
-from ledger.payments import find_invoice
-from ledger.positions import available
-from ledger.taxes import require_code
-from ledger.uses import Piece
-from ledger.wallets import Wallets
+from ledger.parties.approval import approve
+from ledger.payments.payments import find_invoice
+from ledger.wallets.grants import NET_GRANT, Funding, grant_accounts
+from ledger.wallets.session import Wallets
 
 # The subject of what a manual entry posts to an account without saying what it is about.
 MANUAL = "manual"
@@ -42,7 +43,7 @@ _SUBJECTS = {
 _RAILS = ("card", "ach", "wire", "check", "external")
 
 
-def post_manual_entry(wallets: Wallets, doc: documents.ManualEntry, document_id: int) -> int:
+def post_manual_entry(wallets: Wallets, doc: models.ManualEntry, document_id: int) -> int:
     """Post the lines as given. Raises Refused without a second person, or where a line would overdraw what it names."""
     books = wallets.books
     by_customer: dict[str, list[Movement]] = {}
@@ -76,7 +77,7 @@ _OF_THE_ENTITY = ("cash", "tax_payable", "tax_withheld")
 _Taken = dict[tuple[int, AccountKey], int]
 
 
-def _movement(wallets: Wallets, source: Source, line: documents.ManualLine, on: date, taken: _Taken) -> Movement:
+def _movement(wallets: Wallets, source: Source, line: models.ManualLine, on: date, taken: _Taken) -> Movement:
     books = wallets.books
     amount = to_minor(line.amount, source.currency)
     if line.product is not None:
@@ -148,7 +149,7 @@ def _money_place(books: Books, source: Source, role: str, subject: str) -> int |
 
 
 def _subject(
-    wallets: Wallets, source: Source, line: documents.ManualLine, side: str, role: str, subject: str | None
+    wallets: Wallets, source: Source, line: models.ManualLine, side: str, role: str, subject: str | None
 ) -> str:
     """What a side of a line is about, known. Raises UnknownReference, or Refused for what a role is not about."""
     field = f"{side}_subject"
@@ -171,33 +172,33 @@ def _subject(
     return subject
 
 
-def _require_rail(_wallets: Wallets, _source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+def _require_rail(_wallets: Wallets, _source: Source, _line: models.ManualLine, side: str, subject: str) -> None:
     if subject.removeprefix("rail:") not in _RAILS:
         raise Refused(f"{side}_subject", subject, f"expected rail: and one of {', '.join(_RAILS)}")
 
 
-def _require_account(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+def _require_account(wallets: Wallets, source: Source, _line: models.ManualLine, side: str, subject: str) -> None:
     account = subject.removeprefix(MONEY_ACCOUNT)
     find_of(wallets.books, account, source.entity, source.currency, f"{side}_subject")
 
 
-def _require_tax(wallets: Wallets, _source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+def _require_tax(wallets: Wallets, _source: Source, _line: models.ManualLine, side: str, subject: str) -> None:
     require_code(wallets.books, subject.removeprefix("tax:"), f"{side}_subject")
 
 
-def _require_entity(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+def _require_entity(wallets: Wallets, source: Source, _line: models.ManualLine, side: str, subject: str) -> None:
     other = subject.removeprefix("entity:")
     if wallets.books.entity(other).entity == source.entity:
         raise Refused(f"{side}_subject", subject, f"expected another entity than {source.entity}")
 
 
-def _require_invoice(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+def _require_invoice(wallets: Wallets, source: Source, _line: models.ManualLine, side: str, subject: str) -> None:
     field = f"{side}_subject"
     if find_invoice(wallets.books, source, subject.removeprefix("invoice:"), field).currency != source.currency:
         raise Refused(field, subject, f"expected an invoice in {source.currency}")
 
 
-def _require_grant(wallets: Wallets, source: Source, line: documents.ManualLine, side: str, subject: str) -> None:
+def _require_grant(wallets: Wallets, source: Source, line: models.ManualLine, side: str, subject: str) -> None:
     field = f"{side}_subject"
     grant = wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
     if (grant.entity, grant.currency) != (source.entity, source.currency):
@@ -208,7 +209,7 @@ def _require_grant(wallets: Wallets, source: Source, line: documents.ManualLine,
         raise Refused(field, subject, "expected a prepaid grant, and at most what is not yet billed of its price")
 
 
-def _require_obligation(wallets: Wallets, source: Source, _line: documents.ManualLine, side: str, subject: str) -> None:
+def _require_obligation(wallets: Wallets, source: Source, _line: models.ManualLine, side: str, subject: str) -> None:
     key = AccountKey(source.entity, "deferred_revenue", source.currency, subject)
     if not wallets.books.has_account(source.customer.customer_id, key):
         raise UnknownReference(

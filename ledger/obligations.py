@@ -10,11 +10,11 @@ from typing import Protocol
 
 from sqlalchemy import text
 
-from ledger.books import AccountKey, Books, Customer, Movement, Source
+from ledger.accounts.rulebook import RECOGNISING
 from ledger.errors import ConflictingDocument
-from ledger.positions import available, balance
-from ledger.rulebook import RECOGNISING
-from ledger.wallets import Wallets
+from ledger.journal.books import AccountKey, Books, Customer, Movement, Source
+from ledger.journal.by_date import available, balance
+from ledger.wallets.session import Wallets
 
 NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")
 

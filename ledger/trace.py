@@ -14,12 +14,14 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger import personal, references, stated
-from ledger.entries import EntryFacts, entry_json, is_number, read_entries, read_entry
+from ledger.accounts.house import BESIDE
+from ledger.amounts.money import to_text
+from ledger.documents import personal
 from ledger.errors import Refused, UnknownReference
-from ledger.house import BESIDE
-from ledger.money import to_text
-from ledger.usage_billed import Billed, billed_by_invoice, bills_of_usage
+from ledger.invoices import stated_amounts
+from ledger.journal import references
+from ledger.journal.entries import EntryFacts, entry_json, is_number, read_entries, read_entry
+from ledger.usage.allotment import Billed, billed_by_invoice, bills_of_usage
 
 STEPS_MAX = 200
 
@@ -256,7 +258,7 @@ def _trace_document(connection: Connection, kind: str, ref: str) -> Trace:
                 "stated", f"line {one.line}",
                 f"{one.what} {to_text(one.stated, one.currency)} {one.currency}, {to_text(one.computed, one.currency)} worked out", 0,
             )
-            for one in stated.of_document(connection, row.customer_id, row.document_id)
+            for one in stated_amounts.of_document(connection, row.customer_id, row.document_id)
         ]  # fmt: skip
     if kind == "usage":
         results += _usage_steps(bills_of_usage(connection, row.customer_id, row.document_id), "invoice")

@@ -15,9 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.dates import month_start
-from ledger.money import to_text
-from ledger.reports import Column, Filters, Report, sides
+from ledger.amounts.dates import month_start
+from ledger.amounts.money import to_text
+from ledger.reports.report import Column, Filters, Report, sides
 
 # How many of the newest entries are looked at where not all are.
 LATELY = 10_000

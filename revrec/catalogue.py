@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import Books
-from ledger.house import HOUSE
-from ledger.money import exact_product, round_minor, to_minor
-from ledger.reports import Column, Filters, Report, narrowed
-from ledger.wallets import Wallets
+from ledger.accounts.house import HOUSE
+from ledger.amounts.money import exact_product, round_minor, to_minor
+from ledger.journal.books import Books
+from ledger.reports.report import Column, Filters, Report, narrowed
+from ledger.wallets.session import Wallets
 from revrec.documents import ContractObligation, StandAlonePrice
 
 # What is remembered of the catalogue between flushes: none, some, or unwritten entries.

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from ledger.chart import CONTRACT_LIABILITIES, ROLES
-from ledger.dates import month_end, parse_month
-from ledger.financials import RESULT, RETAINED
-from ledger.reports import Filters, period_end, period_start
+from ledger.accounts.chart import CONTRACT_LIABILITIES, ROLES
+from ledger.amounts.dates import month_end, parse_month
+from ledger.reports.financial_statements import RESULT, RETAINED
+from ledger.reports.report import Filters, period_end, period_start
 from revrec.figures import Figure
 from revrec.waterfall import REVENUE_ROLES
 

@@ -16,8 +16,8 @@ from fractions import Fraction
 from math import lcm
 from typing import Literal
 
+from ledger.amounts.money import allocate, share, to_text
 from ledger.errors import Refused, UnknownReference
-from ledger.money import allocate, share, to_text
 from revrec.events import (
     Added,
     Bill,

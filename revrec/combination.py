@@ -13,9 +13,9 @@ from datetime import date
 
 from sqlalchemy import text
 
-from ledger.books import Books
+from ledger.amounts.money import allocate, to_minor
 from ledger.errors import InvalidDocument, Refused
-from ledger.money import allocate, to_minor
+from ledger.journal.books import Books
 from revrec.catalogue import Catalogue
 from revrec.documents import Contract
 from revrec.events import Combined

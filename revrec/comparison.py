@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.balances import gl_account_sql
-from ledger.chart import CONTRACT_LIABILITIES, ROLES
+from ledger.accounts.chart import CONTRACT_LIABILITIES, ROLES
+from ledger.accounts.rulebook import BY_NUMBER
 from ledger.errors import Refused
-from ledger.reports import GROUPS, PERIODS, Column, Filters, Report, last_day, period_of
-from ledger.rulebook import BY_NUMBER
+from ledger.reports.report import GROUPS, PERIODS, Column, Filters, Report, last_day, period_of
+from ledger.reports.trial_balance import gl_account_sql
 from revrec.cells import figure_of
 from revrec.disclosures import rules_of
 from revrec.facts import posted_since

@@ -6,12 +6,12 @@ the promise was given already falls at once, the rest with what remains.
 
 from __future__ import annotations
 
-from ledger import uses
-from ledger.books import Movement
+from ledger.amounts.money import to_minor, to_text, within_limit
+from ledger.cash import uses
 from ledger.errors import Refused
-from ledger.money import to_minor, to_text, within_limit
+from ledger.journal.books import Movement
 from ledger.obligations import billed_ahead, obligation_sides
-from ledger.wallets import Wallets
+from ledger.wallets.session import Wallets
 from revrec.documents import ConsiderationPayable
 from revrec.happened import payable
 from revrec.history import Plan

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from ledger.books import AccountKey, Books, Source
+from ledger.amounts.money import allocate, to_decimal, to_minor, to_text, within_limit
 from ledger.errors import InvalidDocument, Unbalanced, UnknownReference
-from ledger.money import allocate, to_decimal, to_minor, to_text, within_limit
+from ledger.journal.books import AccountKey, Books, Source
 from ledger.obligations import obligation_keys, obligation_subject, require_free
-from ledger.wallets import Wallets
+from ledger.wallets.session import Wallets
 from revrec import financing
 from revrec.catalogue import Catalogue, range_of
 from revrec.combination import combine

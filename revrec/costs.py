@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import Books, Movement, Source
-from ledger.dates import month_end, month_start, months_between
+from ledger.amounts.dates import month_end, month_start, months_between
+from ledger.amounts.money import share, to_minor, to_text
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.money import share, to_minor, to_text
-from ledger.reports import Column, Filters, Report, sides
-from ledger.wallets import Wallets
+from ledger.journal.books import Books, Movement, Source
+from ledger.reports.report import Column, Filters, Report, sides
+from ledger.wallets.session import Wallets
 from revrec.documents import ContractCost, ContractCostImpairment
 from revrec.schedules import Term, parts
 from revrec.versions import find_contract

@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.chart import CONTRACT_LIABILITIES
-from ledger.reports import PERIODS, Column, Filters, Report, last_day, period_of
-from ledger.rulebook import BY_NUMBER
+from ledger.accounts.chart import CONTRACT_LIABILITIES
+from ledger.accounts.rulebook import BY_NUMBER
+from ledger.reports.report import PERIODS, Column, Filters, Report, last_day, period_of
 from revrec.facts import TITLES, columns_of, facts_of, grouped, key_of, period_sql, totals_of
 from revrec.promised import SHORT_GRANTS, promised
 from revrec.versions import versions_known

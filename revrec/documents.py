@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from ledger.documents import (
+from ledger.documents.models import (
     Currency,
     Day,
     Document,

@@ -11,11 +11,11 @@ from itertools import pairwise
 
 from sqlalchemy import Connection, text
 
-from ledger.books import Books
+from ledger.amounts.money import to_text, within_limit
 from ledger.errors import Refused
-from ledger.money import to_text, within_limit
-from ledger.reports import Column, Filters, Report, narrowed
-from ledger.wallets import Wallets
+from ledger.journal.books import Books
+from ledger.reports.report import Column, Filters, Report, narrowed
+from ledger.wallets.session import Wallets
 from revrec.documents import Estimate
 from revrec.happened import estimated, expected
 from revrec.history import Plan

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ledger.reports import PERIODS, Column, Filters, narrowed, sides
+from ledger.reports.report import PERIODS, Column, Filters, narrowed, sides
 
 TITLES = {"entity": "Entity", "customer": "Customer", "contract": "Contract", "product": "Product"}
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.balances import gl_account_sql
-from ledger.reports import PERIODS, Column, Filters, Report
-from ledger.rulebook import BY_NUMBER
+from ledger.accounts.rulebook import BY_NUMBER
+from ledger.reports.report import PERIODS, Column, Filters, Report
+from ledger.reports.trial_balance import gl_account_sql
 from revrec.disclosures import FLOWS, rules_of
 from revrec.facts import facts_of
 

@@ -18,11 +18,11 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import Books, Movement, Source
-from ledger.dates import month_end, month_start, months_between
+from ledger.amounts.dates import month_end, month_start, months_between
+from ledger.amounts.money import allocate, to_minor
 from ledger.errors import InvalidDocument
-from ledger.money import allocate, to_minor
-from ledger.reports import Column, Filters, Report, narrowed, sides
+from ledger.journal.books import Books, Movement, Source
+from ledger.reports.report import Column, Filters, Report, narrowed, sides
 from revrec.documents import Contract, ContractObligation
 from revrec.schedules import Term, parts
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import journal
-from ledger.books import AccountKey, Books, Movement, Source
-from ledger.money import share
-from ledger.rulebook import RECOGNISING
+from ledger.accounts.rulebook import RECOGNISING
+from ledger.amounts.money import share
+from ledger.journal import entry_rows
+from ledger.journal.books import AccountKey, Books, Movement, Source
 from revrec import positions
 
 # What recognition posted from a month on and stands, of accounts: (customer, account, month). Each movement debits one of a contract.
@@ -187,7 +187,7 @@ class _Contract:
         """Take back what recognition posted of a month; whether there was anything."""
         keys = self.books.keys(self.source.customer.customer_id)
         for number in reversed(self.posted.entries[month]):
-            self.books.reverse(self.source, number, journal.read(self.books.connection, number), keys)
+            self.books.reverse(self.source, number, entry_rows.read(self.books.connection, number), keys)
         return bool(self.posted.entries[month])
 
     def _read_recognised(self) -> None:

@@ -10,10 +10,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from ledger import reading
-from ledger.books import Books
+from ledger.amounts.money import exponent, to_minor, to_text, within_limit
+from ledger.documents import parse
 from ledger.errors import InvalidDocument, Refused
-from ledger.money import exponent, to_minor, to_text, within_limit
+from ledger.journal.books import Books
 from ledger.obligations import obligation_subject
 from revrec.catalogue import Catalogue, stand_alone_price
 from revrec.documents import (
@@ -46,17 +46,17 @@ def read(books: Books, currency: str, row: Any, added: Sequence[tuple[Promise, s
     kind = row.type
     promised = {promise.ref: promise for promise, _ in added}
     if kind == "contract_modification":
-        return modified(books, currency, reading.check(ContractModification, fields), row.document_id, promised)
+        return modified(books, currency, parse.check(ContractModification, fields), row.document_id, promised)
     if kind == "contract_renewal":
-        doc = reading.check(ContractRenewal, fields)
+        doc = parse.check(ContractRenewal, fields)
         return renewed(doc, row.document_id, currency, [(promise, renews or "") for promise, renews in added])
     if kind == "contract_termination":
-        leaving = reading.check(ContractTermination, fields)
+        leaving = parse.check(ContractTermination, fields)
         return terminated(leaving, row.document_id, added[0][0] if added else None)
     if kind == "estimate":
-        return estimated(reading.check(Estimate, fields), row.document_id, currency)
+        return estimated(parse.check(Estimate, fields), row.document_id, currency)
     assert kind == "consideration_payable", f"{kind} changes contracts"
-    return payable(reading.check(ConsiderationPayable, fields), row.document_id, currency)
+    return payable(parse.check(ConsiderationPayable, fields), row.document_id, currency)
 
 
 # Modifications ------------------------------------------------------------------------------------------------------

@@ -16,13 +16,13 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger.books import AccountKey, Books, Movement, Source
+from ledger.accounts.rulebook import RULES
+from ledger.amounts.money import allocate, share
+from ledger.corrections.recoveries import Recovered, counted_for
 from ledger.errors import Refused, UnknownReference
-from ledger.money import allocate, share
+from ledger.journal.books import AccountKey, Books, Movement, Source
 from ledger.obligations import Correction, Obligations, Shares, billed_ahead, obligation_sides
-from ledger.recoveries import Recovered, counted_for
-from ledger.rulebook import RULES
-from ledger.wallets import Wallets
+from ledger.wallets.session import Wallets
 from revrec import happened
 from revrec.changes import Folded, Split, Version, fold
 from revrec.events import Bill, Combined, Corrected, Event, Modified, Promise, Taken, Terminated, Undone

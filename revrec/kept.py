@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import Books
 from ledger.errors import Refused
-from ledger.verify import Held
+from ledger.journal.books import Books
+from ledger.proof.verify import Held
 from revrec.changes import TooLittle
 from revrec.history import differing, read
 from revrec.versions import Party

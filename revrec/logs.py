@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, text
 
-from ledger.chart import ROLES
+from ledger.accounts.chart import ROLES
+from ledger.accounts.rulebook import BY_NUMBER
 from ledger.errors import Refused
-from ledger.reports import PERIODS, Column, Filters, Report, narrowed
-from ledger.rulebook import BY_NUMBER
+from ledger.reports.report import PERIODS, Column, Filters, Report, narrowed
 from revrec.facts import facts_of, of_contracts, posted_since, totals_of
 from revrec.versions import versions_known
 

@@ -6,11 +6,11 @@ folded with all that happened to the contract (`changes`).
 
 from __future__ import annotations
 
-from ledger.books import Books, Source
+from ledger.amounts.money import to_text
 from ledger.errors import Refused, UnknownReference
-from ledger.money import to_text
+from ledger.journal.books import Books, Source
 from ledger.obligations import obligation_subject
-from ledger.wallets import Wallets
+from ledger.wallets.session import Wallets
 from revrec.changes import TooLittle
 from revrec.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
 from revrec.documents import ContractModification, ModifiedObligation, measured

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
-from ledger.books import Books, Source
+from ledger.amounts.money import to_decimal, to_minor
 from ledger.errors import Refused, UnknownReference
-from ledger.money import to_decimal, to_minor
-from ledger.wallets import Wallets
+from ledger.journal.books import Books, Source
+from ledger.wallets.session import Wallets
 from revrec import history
 from revrec.documents import ContractObligation, Progress
 from revrec.versions import Standing, find_contract, standing_of

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.currencies import convert, require_rate
-from ledger.reports import Filters, sides
-from ledger.rulebook import RULES
-from ledger.wallets import FUNDING_RULES
+from ledger.accounts.rulebook import RULES
+from ledger.journal.currencies import convert, require_rate
+from ledger.reports.report import Filters, sides
+from ledger.wallets.session import FUNDING_RULES
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,18 @@ from datetime import date
 
 from sqlalchemy import Connection, text
 
-from ledger import alerts, expiry, journal, locks, periods, reading
-from ledger.books import Books
-from ledger.dates import month_end, month_text
+from ledger.accounts.house import HOUSE
+from ledger.accounts.rulebook import EXCHANGE, NETTING, RECOGNISING, RULES
+from ledger.amounts.dates import month_end, month_text
+from ledger.database import locks
+from ledger.documents import parse
 from ledger.errors import ClosedPeriod
-from ledger.house import HOUSE
+from ledger.journal import entry_rows, periods
+from ledger.journal.books import Books
 from ledger.obligations import NET_OBLIGATION
-from ledger.reports import Column, Report
-from ledger.rulebook import EXCHANGE, NETTING, RECOGNISING, RULES
-from ledger.wallets import Wallets
+from ledger.reports.report import Column, Report
+from ledger.wallets import alerts, expiry
+from ledger.wallets.session import Wallets
 from revrec import costs, financing, foreign, history, positions, refunds
 from revrec.schedules import SEGMENT_SQL, earned_sql, parts_sql, share_sql, term_sql
 
@@ -294,7 +297,7 @@ def _bytes_sql(row: str) -> str:
     """The bytes of a step's postings, as the journal hashes them, one after the other."""
     found = []
     for place, (column, *_) in enumerate(_MOVES):
-        bytes_of = journal.POSTING_BYTES_SQL
+        bytes_of = entry_rows.POSTING_BYTES_SQL
         for name, value in _line_sql(place, row).items():
             bytes_of = re.sub(rf"\bp\.{name}\b", f"({value})", bytes_of)
         found.append(f"case when {row}.{column} <> 0 then {bytes_of} else ''::bytea end")
@@ -325,7 +328,7 @@ _POST = f"""
         insert into entry (customer_id, entry_id, document_id, posted_at, reverses, effective_on, occurred_on,
                            posting_count, posted_by, hash)
         select e.customer_id, e.entry_id, e.document_id, e.posted_at, e.reverses, e.effective_on, e.occurred_on,
-               e.posting_count, e.posted_by, sha256({journal.HEAD_BYTES_SQL} || {_bytes_sql("e")})
+               e.posting_count, e.posted_by, sha256({entry_rows.HEAD_BYTES_SQL} || {_bytes_sql("e")})
         from e
         returning 1
     ), postings as (
@@ -442,6 +445,6 @@ def _keep_document(books: Books, document_id: int, run: Run) -> None:
     fields = {"type": "recognition", "id": f"{month}/{(before or 0) + 1}", "through": month}
     body = json.dumps(fields)
     books.add_document(
-        HOUSE, document_id, "recognition", fields["id"], month_end(run.through), body, reading.content_hash(fields)
+        HOUSE, document_id, "recognition", fields["id"], month_end(run.through), body, parse.content_hash(fields)
     )
     books.flush()

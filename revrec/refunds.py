@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import usage_lines
-from ledger.books import AccountKey, Books, Movement, Source
-from ledger.dates import month_end, month_start, months_between
+from ledger.accounts.rulebook import GIVING_BACK
+from ledger.amounts.dates import month_end, month_start, months_between
+from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.by_date import balance
 from ledger.obligations import obligation_keys, refund_key
-from ledger.positions import balance
-from ledger.rulebook import GIVING_BACK
+from ledger.usage import usage_lines
 
 _EXPECTED = """
     select o.customer_id, c.ref as customer, o.subject, o.entity, o.currency, o.product, o.pattern, v.from_day, v.refund_minor, x.first_day

@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import cast
 
-from ledger.books import Books
+from ledger.amounts.money import to_minor, within_limit
 from ledger.errors import Refused, UnknownReference
-from ledger.money import to_minor, within_limit
+from ledger.journal.books import Books
 from ledger.obligations import obligation_subject
-from ledger.wallets import Wallets
+from ledger.wallets.session import Wallets
 from revrec.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
 from revrec.documents import ContractObligation, ContractPattern, ContractRenewal, ContractTermination, Renewal
 from revrec.events import Promise

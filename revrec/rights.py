@@ -13,21 +13,21 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ledger import documents
-from ledger.books import Books, Movement, Source
+from ledger.amounts.money import to_minor
+from ledger.documents import models
 from ledger.errors import Refused
-from ledger.grants import FREE_KINDS, Funding, grant_subject
-from ledger.issuing import post_grant as post_ledger_grant
-from ledger.money import to_minor
+from ledger.journal.books import Books, Movement, Source
 from ledger.obligations import billed_ahead, obligation_sides
-from ledger.wallets import Wallets
+from ledger.wallets.grants import FREE_KINDS, Funding, grant_subject
+from ledger.wallets.issue import post_grant as post_ledger_grant
+from ledger.wallets.session import Wallets
 from revrec.changes import ENDED
 from revrec.history import Plan, read
 from revrec.history import right as right_event
 from revrec.versions import Agreed, all_standing, find_contract
 
 
-def post_grant(wallets: Wallets, doc: documents.Grant, document_id: int) -> int:
+def post_grant(wallets: Wallets, doc: models.Grant, document_id: int) -> int:
     """Take a grant in; free credits that name a contract with obligations take their part of its price."""
     free = doc.kind == "promotional" or (doc.kind == "pilot" and doc.price is None and doc.carried_from is None)
     if not free or doc.contract is None or _has_paid_grant(wallets, doc):
@@ -101,7 +101,7 @@ def _standing(books: Books, contract: Agreed, on: date) -> list[tuple[int, int |
     return found
 
 
-def _has_paid_grant(wallets: Wallets, doc: documents.Grant) -> bool:
+def _has_paid_grant(wallets: Wallets, doc: models.Grant) -> bool:
     """Whether the order has paid credits, whose price free ones share instead."""
     customer_id = wallets.books.customer(doc.customer).customer_id
     return any(
@@ -111,7 +111,7 @@ def _has_paid_grant(wallets: Wallets, doc: documents.Grant) -> bool:
     )  # fmt: skip
 
 
-def _moved(books: Books, source: Source, obligation: str, part: int, doc: documents.Grant, day: Any) -> list[Movement]:
+def _moved(books: Books, source: Source, obligation: str, part: int, doc: models.Grant, day: Any) -> list[Movement]:
     """A part of what is billed of an obligation becomes the credits'; what is not billed yet is an asset against them."""
     held = min(part, billed_ahead(books, source, obligation, day))
     subject = grant_subject(doc.id)

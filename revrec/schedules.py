@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
-from ledger.money import share
+from ledger.amounts.money import share
 
 # The patterns by which an obligation is earned over days.
 PERIODIC = ("daily", "monthly", "monthly_prorated")

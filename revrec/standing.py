@@ -15,9 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.money import to_text
-from ledger.reports import Column, Filters, Report, last_day, sides
-from ledger.rulebook import RULES
+from ledger.accounts.rulebook import RULES
+from ledger.amounts.money import to_text
+from ledger.reports.report import Column, Filters, Report, last_day, sides
 
 # Revenue of a month is recognised within the next: what ended after the last recognised month waits for that so long.
 RECOGNISED_WITHIN_DAYS = 31

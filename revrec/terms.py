@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from ledger.money import allocate, share
+from ledger.amounts.money import allocate, share
 from revrec import schedules
 
 LAST_DAY = date(2199, 12, 31)

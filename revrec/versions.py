@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.books import Books, Source
 from ledger.errors import Refused, UnknownReference
+from ledger.journal.books import Books, Source
 from revrec.changes import ENDED
 
 

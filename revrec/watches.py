@@ -5,8 +5,8 @@ What is found by watching is a warning, with its age and documents, and never a 
 
 from __future__ import annotations
 
-from ledger import money_accounts
-from ledger.verify import Watch
+from ledger.cash import money_accounts
+from ledger.proof.verify import Watch
 from revrec import below_zero, standing
 from revrec.kept import TERMS
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.currencies import as_decimal, require_rate
-from ledger.dates import month_end, month_start
-from ledger.money import exponent
-from ledger.reports import PERIODS, Column, Filters, Report, last_day, sides
+from ledger.amounts.dates import month_end, month_start
+from ledger.amounts.money import exponent
+from ledger.journal.currencies import as_decimal, require_rate
+from ledger.reports.report import PERIODS, Column, Filters, Report, last_day, sides
 from revrec.facts import TITLES, facts_of
 from revrec.schedules import SEGMENT_SQL, earned_sql, parts_sql, share_sql, term_sql
 

@@ -31,8 +31,10 @@ import time_machine
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import database, periods, seals, verify
+from ledger.database import connect
 from ledger.errors import Problem, Refused
+from ledger.journal import periods
+from ledger.proof import seals, verify
 from revrec.intake import TYPES
 from revrec.recognition import recognize
 from tests.model import Model
@@ -71,7 +73,7 @@ class Client:
         self.name = f"client-{number}"
         self.count = 0
         self.log = log
-        self.engine: Engine = database.connect_engine(url)
+        self.engine: Engine = connect.connect_engine(url)
         self.invoices: list[tuple[str, str, int]] = []  # of this client: its id, its customer, what it bills in cents
 
     def run(self) -> None:
@@ -550,8 +552,8 @@ def run(seed: int, seconds: int) -> int:
         folder = Path(place)
         server = Server(folder / "data")
         server.start()
-        database.upgrade(server.url)
-        engine = database.connect_engine(server.url)
+        connect.upgrade(server.url)
+        engine = connect.connect_engine(server.url)
         setup = _setup()
         raw = "".join(json.dumps(document) + "\n" for document in setup).encode()
         post_file(engine, io.BytesIO(raw), TYPES, "setup", lambda problem, _raw: click.echo(str(problem)))

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from ledger import database, embedded
+from ledger.database import connect, embedded
 from tests.serving import MakeApp, applications
 from web import limits
 from web.cli import main
@@ -71,7 +71,7 @@ def server() -> Iterator[str]:
     # A space, because users have folders with spaces.
     folder = Path(tempfile.mkdtemp(prefix="tickmark test ", dir=_in_memory()))
     url = embedded.start(folder)
-    database.upgrade(url)
+    connect.upgrade(url)
     # A thousand databases are made and dropped, and none has to outlive its test: waiting for the disk is most of what they take.
     # (What the product's own server is set to, test_database asks of another.)
     owner = create_engine(make_url(url).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
@@ -103,9 +103,9 @@ def _is_of_guards(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(autouse=True)
 def _guards_asked_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each verification lists the guards of the whole database, a quarter of its time on books of a few documents: asked where it matters."""
+    """Each verification lists the guards of the whole connect, a quarter of its time on books of a few documents: asked where it matters."""
     if not _is_of_guards(request):
-        monkeypatch.setattr("ledger.structure.differing", lambda _connection: iter(()))
+        monkeypatch.setattr("ledger.database.guards.differing", lambda _connection: iter(()))
 
 
 class _Databases:
@@ -151,24 +151,24 @@ def _databases(server: str) -> Iterator[_Databases]:
 
 @pytest.fixture
 def _kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Commands of a test use one engine for a database, as a server does: a connection that is new knows no table yet.
+    """Commands of a test use one engine for a connect, as a server does: a connection that is new knows no table yet.
 
     And its schema is asked for once, but where that is what a test is about: a connection a command is a tenth of what it takes.
     """
     made: dict[str, Engine] = {}
-    connect = database.connect_engine
+    engine_of = connect.connect_engine
     if not _is_of_guards(request):
-        monkeypatch.setattr(database, "require_current", cache(database.require_current))
+        monkeypatch.setattr(connect, "require_current", cache(connect.require_current))
 
     def kept(url: str, *, as_owner: bool = False) -> Engine:
         if as_owner:
-            return connect(url, as_owner=True)
+            return engine_of(url, as_owner=True)
         if url not in made:
-            made[url] = connect(url)
+            made[url] = engine_of(url)
             monkeypatch.setattr(made[url], "dispose", lambda: None, raising=False)
         return made[url]
 
-    monkeypatch.setattr(database, "connect_engine", kept)
+    monkeypatch.setattr(connect, "connect_engine", kept)
     yield
     for engine in made.values():
         Engine.dispose(engine)
@@ -176,7 +176,7 @@ def _kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture
 def url(_databases: _Databases, _kept: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A fresh database, and the environment pointing at it."""
+    """A fresh connect, and the environment pointing at it."""
     name = _databases.take()
     fresh = _databases.url(name)
     monkeypatch.setenv("TICKMARK_DATABASE_URL", fresh)
@@ -194,7 +194,7 @@ def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def engine(url: str) -> Iterator[Engine]:
     """The application's engine on the fresh database."""
-    made = database.connect_engine(url)
+    made = connect.connect_engine(url)
     yield made
     made.dispose()
 
@@ -215,7 +215,7 @@ def connection(engine: Engine) -> Iterator[Connection]:
 @pytest.fixture
 def owner(url: str) -> Iterator[Connection]:
     """A connection of the superuser, who owns the tables."""
-    made = database.connect_engine(url, as_owner=True)
+    made = connect.connect_engine(url, as_owner=True)
     with made.connect() as opened:
         yield opened
     made.dispose()

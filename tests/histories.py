@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ledger.documents import InvoiceLine
+from ledger.documents.models import InvoiceLine
 
 Document = dict[str, Any]
 Key = tuple[str, str]

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from ledger import embedded, periods
-from ledger.database import connect_engine
-from ledger.dates import months_between
+from ledger.amounts.dates import months_between
+from ledger.database import embedded
+from ledger.database.connect import connect_engine
+from ledger.journal import periods
 from revrec.intake import TYPES
 from revrec.recognition import recognize
 from tests.histories import END, FIRST, Document, at

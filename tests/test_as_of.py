@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from ledger.reports import Filters
-from ledger.verify import clean, verify
+from ledger.proof.verify import clean, verify
+from ledger.reports.report import Filters
 from tests.conftest import Cli
 from tests.samples import (
     PARTY,

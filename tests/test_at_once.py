@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from ledger import locks
-from ledger.house import HOUSE_REF
+from ledger.accounts.house import HOUSE_REF
+from ledger.database import locks
 from ledger.intake import post_lines
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines

@@ -8,7 +8,7 @@ from html import unescape
 
 from sqlalchemy import Connection, text
 
-from ledger.reports import Filters
+from ledger.reports.report import Filters
 from revrec import standing
 from tests.conftest import Cli
 from tests.samples import (

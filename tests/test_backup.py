@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from ledger import embedded
-from ledger.database import connect_engine
+from ledger.database import embedded
+from ledger.database.connect import connect_engine
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, service, usage
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from ledger.database import connect_engine
+from ledger.database.connect import connect_engine
 from ledger.errors import Problem, Refused
 from revrec.intake import TYPES
 from tests.conftest import Cli

@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from ledger import beside, bulk, documents, intake, reading
-from ledger.dates import from_days
+from ledger import intake
+from ledger.amounts.dates import from_days
+from ledger.documents import models, parse
 from ledger.errors import Refused
 from ledger.intake import post_lines
-from ledger.verify import verify
+from ledger.proof.verify import verify
+from ledger.usage import read_lines, reader_process
 from revrec.intake import TYPES
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, usage
@@ -47,11 +49,11 @@ def test_a_row_is_what_the_long_way_would_read(
     line = ("{" + f",{space}".join(
         f"{json.dumps(name)}{space}:{space}{json.dumps(value, ensure_ascii=ascii_only)}" for name, value in pairs
     ) + "}").encode()  # fmt: skip
-    (row,) = bulk.read([line])
+    (row,) = read_lines.read([line])
     try:
-        fields = reading.read_line(line)
+        fields = parse.read_line(line)
         assert fields.get("type") == "usage"
-        doc = reading.check(documents.Usage, fields)
+        doc = parse.check(models.Usage, fields)
     except (Refused, AssertionError):
         assert row is None
         return
@@ -60,14 +62,14 @@ def test_a_row_is_what_the_long_way_would_read(
         plain = not any(letter in line for letter in (b"\\", b"supersedes", b"null", b"reference", b"external"))
         assert not plain or max(len(fields["quantity"]), len(fields["unit_price"])) > 24
         return
-    assert isinstance(doc, documents.Usage)
+    assert isinstance(doc, models.Usage)
     party, ref, day, amount, places, hash_ = row
     assert party == (doc.customer, doc.entity, doc.currency, doc.product)
     assert (ref, from_days(day), doc.supersedes) == (doc.id, doc.date, None)
     assert (
         Decimal(f"{amount}E-{places}") == Decimal(fields["quantity"]) * Decimal(fields["unit_price"]) or amount > 10**27
     )
-    assert hash_ == reading.content_hash(fields)
+    assert hash_ == parse.content_hash(fields)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +88,10 @@ def test_a_row_is_what_the_long_way_would_read(
     ids=["given twice", "more after it", "byte order mark", "many digits", "too long", "nothing", "a list", "cut"],
 )
 def test_what_is_not_plainly_in_order_is_left(line: bytes) -> None:
-    assert bulk.read([line]) == [None]
+    assert read_lines.read([line]) == [None]
 
 
-def _numbered(count: int, size: int) -> list[beside.Lines]:
+def _numbered(count: int, size: int) -> list[reader_process.Lines]:
     lines = [json.dumps(usage(f"u{n}", "1.00", "2026-01-05")).encode() for n in range(count)]
     return [([*range(start, start + size)], [*lines[start : start + size], b"else"]) for start in range(0, count, size)]
 
@@ -99,12 +101,12 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """The reading processes that were started."""
     found: list[subprocess.Popen[bytes]] = []
 
-    class Noted(beside._Reader):
+    class Noted(reader_process._Reader):
         def __init__(self) -> None:
             super().__init__()
             found.append(self._process)
 
-    monkeypatch.setattr(beside, "_Reader", Noted)
+    monkeypatch.setattr(reader_process, "_Reader", Noted)
     return found
 
 
@@ -112,11 +114,11 @@ def test_another_process_reads_the_same(
     readers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = _numbered(50, 10)
-    here = [bulk.read(lines) for _, lines in batches]
+    here = [read_lines.read(lines) for _, lines in batches]
     calls: list[int] = []
-    read = bulk.read
-    monkeypatch.setattr(bulk, "read", lambda lines: calls.append(len(lines)) or read(lines))
-    assert list(beside.read_ahead(iter(batches))) == list(zip(batches, here, strict=True))
+    read = read_lines.read
+    monkeypatch.setattr(read_lines, "read", lambda lines: calls.append(len(lines)) or read(lines))
+    assert list(reader_process.read_ahead(iter(batches))) == list(zip(batches, here, strict=True))
     assert len(calls) == 2  # the first two, while the process starts
     (process,) = readers
     assert process.returncode is not None
@@ -125,21 +127,23 @@ def test_another_process_reads_the_same(
 def test_where_the_other_process_is_gone_this_one_reads(readers: list[subprocess.Popen[bytes]]) -> None:
     batches = _numbered(80, 10)
     found = []
-    for number, (batch, rows) in enumerate(beside.read_ahead(iter(batches))):
+    for number, (batch, rows) in enumerate(reader_process.read_ahead(iter(batches))):
         found.append((batch, rows))
         if number == 3:
             readers[0].kill()
-    assert found == [(batch, bulk.read(batch[1])) for batch in batches]
+    assert found == [(batch, read_lines.read(batch[1])) for batch in batches]
 
 
 def test_where_no_process_can_be_had_this_one_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     batches = _numbered(50, 10)
-    assert [rows for _, rows in beside.read_ahead(iter(batches))] == [bulk.read(lines) for _, lines in batches]
+    assert [rows for _, rows in reader_process.read_ahead(iter(batches))] == [
+        read_lines.read(lines) for _, lines in batches
+    ]
 
 
 def test_who_stops_asking_leaves_no_process(readers: list[subprocess.Popen[bytes]]) -> None:
-    reading_ahead = beside.read_ahead(iter(_numbered(80, 10)))
+    reading_ahead = reader_process.read_ahead(iter(_numbered(80, 10)))
     for _ in range(4):
         next(reading_ahead)
     (process,) = readers

@@ -12,10 +12,10 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from ledger import periods
-from ledger.balances import summary
-from ledger.reports import Filters
-from ledger.verify import verify
+from ledger.journal import periods
+from ledger.proof.verify import verify
+from ledger.reports.report import Filters
+from ledger.reports.trial_balance import summary
 from revrec.recognition import recognize
 from tests.conftest import Cli
 from tests.samples import application, grant, invoice, one_time, parties, payment, service, usage

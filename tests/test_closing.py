@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, Engine, text
 
-from ledger import periods
+from ledger.journal import periods
 from tests.conftest import Cli
 from tests.samples import billed_usage, invoice, one_time, parties, usage
 from tests.serving import MakeApp

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
-from ledger.books import Books
 from ledger.errors import UnknownReference
 from ledger.intake import post_lines
-from ledger.parties import is_paid_for_by
+from ledger.journal.books import Books
+from ledger.parties.parties import is_paid_for_by
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import contract, invoice, obligation, one_time, parties, payment, usage

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection, text
 
-from ledger import verify
+from ledger.proof import verify
 from revrec.watches import HELD
 from tests import test_seals, test_verify
 from tests.conftest import Cli

@@ -16,8 +16,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from ledger import chart, rulebook
-from ledger.schema import metadata
+from ledger.accounts import chart, rulebook
+from ledger.database.schema import metadata
 from tests.conftest import Cli, lines
 from tests.samples import parties, usage
 

@@ -205,7 +205,7 @@ def test_what_was_settled_without_a_request_and_cut_off_is_settled_again(
 
 
 def delivery_run(cli: Cli, target: str) -> None:
-    from ledger.database import opened
+    from ledger.database.connect import opened
 
     assert cli
     with opened() as engine:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from ledger.balances import trial_balance
-from ledger.chart import CONTRACT_LIABILITIES, ROLES
-from ledger.dates import month_end
-from ledger.reports import Filters, last_day
+from ledger.accounts.chart import CONTRACT_LIABILITIES, ROLES
+from ledger.amounts.dates import month_end
+from ledger.reports.report import Filters, last_day
+from ledger.reports.trial_balance import trial_balance
 from revrec import disclosures, logs
 from tests.conftest import Cli
 from tests.samples import (

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event, text
 
-from ledger import distribution
-from ledger.schema import metadata
+from ledger.database import citus
+from ledger.database.schema import metadata
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import (
@@ -50,7 +50,7 @@ def test_every_key_of_the_journal_starts_with_the_customer(connection: Connectio
             " where i.indisunique and r.relnamespace = 'public'::regnamespace".replace("::", r"\:\:")
         )
     ).all()
-    spread = set(distribution.by_customer())
+    spread = set(citus.by_customer())
     assert spread >= set(JOURNAL)
     of_spread = [key for key in keys if key.relname in spread]
     assert {key.relname for key in of_spread} == spread
@@ -59,18 +59,18 @@ def test_every_key_of_the_journal_starts_with_the_customer(connection: Connectio
 
 def test_every_table_is_spread_or_shared_and_none_twice() -> None:
     tables = [
-        *distribution.by_customer(),
-        *distribution.shared(),
+        *citus.by_customer(),
+        *citus.shared(),
         "document_key",
         "external_key",
-        *distribution.KEPT_HERE,
+        *citus.KEPT_HERE,
     ]
     assert sorted(tables) == sorted(metadata.tables)
     # what a spread table refers to is shared, or beside it by the same customer
-    for name in distribution.by_customer():
+    for name in citus.by_customer():
         for key in metadata.tables[name].foreign_key_constraints:
             referred = key.referred_table.name
-            assert referred in distribution.shared() or "customer_id" in key.column_keys
+            assert referred in citus.shared() or "customer_id" in key.column_keys
 
 
 def _statements_of(engine: Engine, documents: list[dict[str, Any]]) -> list[str]:
@@ -112,7 +112,7 @@ def test_no_hot_statement_crosses_customers(cli: Cli, engine: Engine, connection
     ).scalars()
     sent += [statement for source in functions for statement in source.split(";")]
     assert len(sent) > 50
-    spread = set(distribution.by_customer())
+    spread = set(citus.by_customer())
     crossing = []
     for statement in sent:
         asked = [name for name in _TABLE.findall(statement.lower()) if name in spread]
@@ -139,17 +139,17 @@ def test_the_statements_run_and_leave_keys_and_triggers_as_they_were(cli: Cli, o
         " returns void language sql as 'insert into noted (name, by_column, beside) values (name::text, by_column, colocate_with)'",
     ):
         owner.exec_driver_sql(statement)
-    keys = owner.exec_driver_sql(distribution._FOREIGN_KEYS).all()
-    triggers = owner.exec_driver_sql(distribution._TRIGGERS).all()
-    for statement in distribution.statements(owner):
+    keys = owner.exec_driver_sql(citus._FOREIGN_KEYS).all()
+    triggers = owner.exec_driver_sql(citus._TRIGGERS).all()
+    for statement in citus.statements(owner):
         owner.exec_driver_sql(statement)
     noted = owner.exec_driver_sql("select name, by_column, beside from noted order by place").all()
-    assert [name for name, column, _ in noted if column is None] == list(distribution.shared())
+    assert [name for name, column, _ in noted if column is None] == list(citus.shared())
     first, *others = [row for row in noted if row[1] == "customer_id"]
-    assert [first[0], *(name for name, _, _ in others)] == list(distribution.by_customer())
+    assert [first[0], *(name for name, _, _ in others)] == list(citus.by_customer())
     assert {beside for _, _, beside in others} == {first[0]}
     assert noted[-2:] == [("document_key", "ref", "none"), ("external_key", "external_id", "none")]
-    assert owner.exec_driver_sql(distribution._FOREIGN_KEYS).all() == keys
-    after = owner.exec_driver_sql(distribution._TRIGGERS).all()
-    assert [row for row in triggers if row[1] not in distribution._NOT_ON_SHARDS] == after
+    assert owner.exec_driver_sql(citus._FOREIGN_KEYS).all() == keys
+    after = owner.exec_driver_sql(citus._TRIGGERS).all()
+    assert [row for row in triggers if row[1] not in citus._NOT_ON_SHARDS] == after
     owner.rollback()

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from ledger import intake
-from ledger.database import connect_engine
+from ledger.database.connect import connect_engine
 from ledger.intake import post_lines
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines

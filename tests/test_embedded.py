@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ledger import embedded, embedded_server, passage
-from ledger.embedded_server import reason
+from ledger.database import embedded, folder_access, server
+from ledger.database.server import reason
 from tests.conftest import lines
 from tests.samples import parties
 
@@ -127,9 +127,12 @@ def test_root_opens_private_folders_to_nobody(folder: Path) -> None:
         assert (posted.returncode, posted.stderr) == (0, "")
         assert stat.S_IMODE(home.stat().st_mode) & 0o007 == 0
         assert _python(_ENTERS, home) == "kept out\n"
-        entries = passage._entries(home)
-        assert [may for whom, may, _ in entries if whom in (passage._GROUP_OWNER, passage._OTHERS)] == [0, 0]
-        assert [may for whom, may, _ in entries if whom == passage._USER] == [1]
+        entries = folder_access._entries(home)
+        assert [may for whom, may, _ in entries if whom in (folder_access._GROUP_OWNER, folder_access._OTHERS)] == [
+            0,
+            0,
+        ]
+        assert [may for whom, may, _ in entries if whom == folder_access._USER] == [1]
 
 
 @_ROOT
@@ -214,8 +217,8 @@ def test_why_it_does_not_start_is_told_not_that_it_does_not(folder: Path) -> Non
 
 def test_a_clock_that_is_set_makes_nobody_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a process began is told by the time since the machine started: psutil's moment moves with the clock."""
-    began = embedded_server.began(psutil.Process())
+    began = server.began(psutil.Process())
     monkeypatch.setattr(psutil.Process, "create_time", lambda _self: 0.0)
-    assert embedded_server.began(psutil.Process()) == began
-    assert embedded_server._lives(float(os.getpid()), began)
-    assert not embedded_server._lives(float(os.getpid()), began - 5)
+    assert server.began(psutil.Process()) == began
+    assert server._lives(float(os.getpid()), began)
+    assert not server._lives(float(os.getpid()), began - 5)

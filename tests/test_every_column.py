@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import row_log, sealed, seals, structure, verify
-from ledger.invariants import MOVEMENT_SQL, QUESTIONS
+from ledger.database import guards
+from ledger.proof import compare, row_log, seals, verify
+from ledger.proof.invariants import MOVEMENT_SQL, QUESTIONS
 from revrec.watches import HELD
 from tests import test_damage
 from tests.conftest import Cli
@@ -147,7 +148,7 @@ def _checks(head: dict[str, str]) -> list[Callable[[Connection], Iterator[str]]]
     """What the verification asks, but for the database's own guards: what sees most comes first."""
     added_up = f"({MOVEMENT_SQL})"
     return [
-        row_log.differing, partial(sealed.differences, kept_elsewhere=head), verify._documents_differing, _chart_and_rulebook,
+        row_log.differing, partial(compare.differences, kept_elsewhere=head), verify._documents_differing, _chart_and_rulebook,
         *(partial(verify._ask, question, lambda _: added_up) for question in QUESTIONS),
         *(item.differing for item in HELD),
     ]  # fmt: skip
@@ -155,7 +156,7 @@ def _checks(head: dict[str, str]) -> list[Callable[[Connection], Iterator[str]]]
 
 def _chart_and_rulebook(connection: Connection) -> Iterator[str]:
     """Of the database's own guards, what stands in tables: checks were dropped so that every column can be changed."""
-    return (told for told in structure.differing(connection) if told.startswith(("schema", "role ", "rule ")))
+    return (told for told in guards.differing(connection) if told.startswith(("schema", "role ", "rule ")))
 
 
 def test_every_change_of_every_column_is_named(books: Connection) -> None:

@@ -67,7 +67,7 @@ def _books(cli: Cli, name: str = "Initech, Inc") -> None:
 
 def _mapping(folder: Path, target: str, text: str = "", *, every: bool = True, **account: str) -> str:
     """A mapping file of a target; with `every` role's account named after it."""
-    from ledger.chart import ROLES
+    from ledger.accounts.chart import ROLES
 
     path = folder / f"{target}.toml"
     named = [
@@ -212,7 +212,7 @@ def test_the_vendors_own_schema_accepts_it(
     _books(cli)
     text = f'detail = "document"\namounts = "{amounts if target != "xero" else "functional"}"\n[fields]\n"currency.EUR" = "4"\n'
     names = {"revenue": "200"} if target != "xero" else None
-    from ledger.chart import ROLES
+    from ledger.accounts.chart import ROLES
 
     mapped = {role: str(number) for number, role in enumerate(ROLES, 100)} | (names or {})
     path = _export(cli, tmp_path, target, "--mapping", _mapping(tmp_path, target, text, **mapped))
@@ -295,7 +295,7 @@ def test_hledger_agrees_account_by_account(cli: Cli, tmp_path: Path, amounts: st
 def _journal(cli: Cli, folder: Path, target: str, amounts: str) -> Path:
     if amounts == "functional":
         return _export(cli, folder, target)
-    from ledger.chart import ROLES
+    from ledger.accounts.chart import ROLES
 
     path = folder / "m.toml"
     accounts = "".join(

@@ -46,7 +46,7 @@ def books(cli: Cli) -> None:
 
 def mapping(folder: Path, target: str, head: str, rest: str = "", **account: str) -> str:
     """A mapping file of a target with an account for every role."""
-    from ledger.chart import ROLES
+    from ledger.accounts.chart import ROLES
 
     path = folder / f"{target}.toml"
     named = [

@@ -13,9 +13,9 @@ import requests
 from flask import Flask, jsonify
 from sqlalchemy import Connection, Engine, text
 
-from ledger import locks, places
+from ledger.database import locks, places
+from ledger.database.places import Places
 from ledger.errors import Busy
-from ledger.places import Places
 from tests.conftest import Cli
 from tests.samples import billed_usage, invoice, parties, usage
 from tests.serving import MakeApp, served

@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection
 
-from ledger.money import grouped
-from ledger.reports import Filters
+from ledger.amounts.money import grouped
+from ledger.reports.report import Filters
 from tests.conftest import Cli
 from tests.samples import (
     PARTY,

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from ledger.financials import year_start
+from ledger.reports.financial_statements import year_start
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, promotion, service, usage
 

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from ledger import structure
-from ledger.database import connect_engine
+from ledger.database import guards
+from ledger.database.connect import connect_engine
 from tests.conftest import Cli
 from tests.samples import invoice, parties, service
 
@@ -117,7 +117,7 @@ def _differing(engine: Engine) -> list[str]:
     """What a connection that is new is told."""
     engine.dispose()
     with engine.connect() as connection:
-        return list(structure.differing(connection))
+        return list(guards.differing(connection))
 
 
 def test_nothing_differs_from_what_migrations_made(engine: Engine) -> None:
@@ -155,12 +155,12 @@ def test_a_view_that_another_release_of_postgresql_writes_otherwise_does_not_dif
 ) -> None:
     """PostgreSQL 15 names the only table of a query with each column, later ones don't; and one may write a bracket more."""
     name = "view obligation_version"
-    made = structure.made()
+    made = guards.made()
     written = made[name].replace("SELECT customer_id,", "SELECT (t.customer_id) AS customer_id,")
     assert written != made[name]
-    monkeypatch.setattr(structure, "made", lambda: made | {name: written})
+    monkeypatch.setattr(guards, "made", lambda: made | {name: written})
     assert _differing(engine) == []
-    monkeypatch.setattr(structure, "made", lambda: made | {name: written.replace("subject", "1 as subject", 1)})
+    monkeypatch.setattr(guards, "made", lambda: made | {name: written.replace("subject", "1 as subject", 1)})
     assert [told for told in _differing(engine) if told.startswith(name)]
 
 
@@ -183,7 +183,7 @@ def test_no_other_schema_stands_for_the_books(cli: Cli, url: str, superuser: Con
         with engine.connect() as connection:
             assert connection.scalar(text("select count(*) from posting")) > 0
             assert connection.scalar(text("select count(*) from daily_total")) > 0
-            assert [told for told in structure.differing(connection) if told.startswith("setting search_path")]
+            assert [told for told in guards.differing(connection) if told.startswith("setting search_path")]
         engine.dispose()
     finally:
         _run(superuser, undone)

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import journal
 from ledger.errors import Refused, UnknownReference
+from ledger.journal import entry_rows
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, promotion, service, usage
 
@@ -123,27 +123,29 @@ def test_sql_hashes_entries_as_python_does(cli: Cli, owner: Connection) -> None:
     cli.ok("recognize", "--through", "2026-03")
     rows = owner.execute(
         text(
-            f"select e.entry_id, e.posted_at, e.posted_by, e.hash, {journal.ENTRY_HASH_SQL} as by_sql "
+            f"select e.entry_id, e.posted_at, e.posted_by, e.hash, {entry_rows.ENTRY_HASH_SQL} as by_sql "
             "from entry e join posting p using (customer_id, entry_id) group by e.customer_id, e.entry_id"
         )
     ).all()
     assert len(rows) > 5
     for row in rows:
-        entry = journal.read(owner, row.entry_id)
-        by_python = journal.entry_hash(entry, row.entry_id, journal.moment_microseconds(row.posted_at), row.posted_by)
+        entry = entry_rows.read(owner, row.entry_id)
+        by_python = entry_rows.entry_hash(
+            entry, row.entry_id, entry_rows.moment_microseconds(row.posted_at), row.posted_by
+        )
         assert bytes(row.hash) == bytes(row.by_sql) == by_python
 
 
 def test_every_column_is_in_the_hash() -> None:
-    posting = journal.Posting(111, 1, 2, 5, 5)
-    entry = journal.Entry(1, 2, date(2026, 1, 1), date(2026, 1, 1), (posting,))
-    base = journal.entry_hash(entry, 7, 1000, "x")
+    posting = entry_rows.Posting(111, 1, 2, 5, 5)
+    entry = entry_rows.Entry(1, 2, date(2026, 1, 1), date(2026, 1, 1), (posting,))
+    base = entry_rows.entry_hash(entry, 7, 1000, "x")
     others = [
-        journal.entry_hash(entry, 8, 1000, "x"),
-        journal.entry_hash(entry, 7, 1001, "x"),
-        journal.entry_hash(entry, 7, 1000, "y"),
+        entry_rows.entry_hash(entry, 8, 1000, "x"),
+        entry_rows.entry_hash(entry, 7, 1001, "x"),
+        entry_rows.entry_hash(entry, 7, 1000, "y"),
         *(
-            journal.entry_hash(journal.Entry(*changed), 7, 1000, "x")
+            entry_rows.entry_hash(entry_rows.Entry(*changed), 7, 1000, "x")
             for changed in (
                 (2, 2, date(2026, 1, 1), date(2026, 1, 1), (posting,)),
                 (1, 3, date(2026, 1, 1), date(2026, 1, 1), (posting,)),
@@ -152,7 +154,7 @@ def test_every_column_is_in_the_hash() -> None:
                 (1, 2, date(2026, 1, 1), date(2026, 1, 1), (posting, posting)),
                 (1, 2, date(2026, 1, 1), date(2026, 1, 1), (posting,), 6),
                 *(
-                    (1, 2, date(2026, 1, 1), date(2026, 1, 1), (journal.Posting(*values),))
+                    (1, 2, date(2026, 1, 1), date(2026, 1, 1), (entry_rows.Posting(*values),))
                     for values in (
                         (112, 1, 2, 5, 5),
                         (111, 3, 2, 5, 5),
@@ -169,25 +171,25 @@ def test_every_column_is_in_the_hash() -> None:
 
 def test_a_moment_is_postgresqls_microseconds() -> None:
     # PostgreSQL counts from 2000-01-01
-    assert journal.moment_microseconds(datetime(2000, 1, 1, tzinfo=UTC)) == 0
-    assert journal.moment_microseconds(datetime(2000, 1, 2, 0, 0, 0, 7, tzinfo=UTC)) == 86_400_000_007
-    assert journal.moment_microseconds(datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)) == -1
+    assert entry_rows.moment_microseconds(datetime(2000, 1, 1, tzinfo=UTC)) == 0
+    assert entry_rows.moment_microseconds(datetime(2000, 1, 2, 0, 0, 0, 7, tzinfo=UTC)) == 86_400_000_007
+    assert entry_rows.moment_microseconds(datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)) == -1
 
 
 def test_a_reversal_takes_an_entry_back_once(cli: Cli, connection: Connection, owner: Connection) -> None:
     _books(cli)
     entry_id = connection.scalar(text("select max(entry_id) from entry"))
-    entry = journal.read(connection, entry_id)
-    taken_back = journal.reversal(entry, entry_id, entry.document_id, date(2026, 2, 1), date(2026, 1, 31))
-    (reversal_id,) = journal.write(connection, [taken_back], datetime.now(UTC), "tester")
+    entry = entry_rows.read(connection, entry_id)
+    taken_back = entry_rows.reversal(entry, entry_id, entry.document_id, date(2026, 2, 1), date(2026, 1, 31))
+    (reversal_id,) = entry_rows.write(connection, [taken_back], datetime.now(UTC), "tester")
     connection.commit()
-    assert journal.read(connection, reversal_id) == taken_back
+    assert entry_rows.read(connection, reversal_id) == taken_back
     assert taken_back.reverses == entry_id
     assert [p.debit_account for p in taken_back.postings] == [p.credit_account for p in entry.postings]
     with pytest.raises(Refused, match="not itself a reversal"):
-        journal.reversal(taken_back, reversal_id, entry.document_id, date(2026, 2, 1), date(2026, 2, 1))
+        entry_rows.reversal(taken_back, reversal_id, entry.document_id, date(2026, 2, 1), date(2026, 2, 1))
     with pytest.raises(psycopg.errors.UniqueViolation, match="entry_reversed_once"):
-        journal.write(connection, [taken_back], datetime.now(UTC), "tester")
+        entry_rows.write(connection, [taken_back], datetime.now(UTC), "tester")
     # of usage that had drawn 35 prepaid and 5 promotional, nothing is left over both months
     summary = cli.summary()
     assert summary["2026-02"] == {
@@ -197,7 +199,7 @@ def test_a_reversal_takes_an_entry_back_once(cli: Cli, connection: Connection, o
 
 def test_an_entry_that_is_not_there(connection: Connection) -> None:
     with pytest.raises(UnknownReference, match="987654"):
-        journal.read(connection, 987654)
+        entry_rows.read(connection, 987654)
 
 
 def test_each_posting_is_two_lines(cli: Cli, owner: Connection) -> None:
@@ -214,9 +216,9 @@ def test_each_posting_is_two_lines(cli: Cli, owner: Connection) -> None:
 MANY = 10_100
 
 
-def _many(connection: Connection) -> list[journal.Entry]:
+def _many(connection: Connection) -> list[entry_rows.Entry]:
     """Entries of two postings each on the accounts of one that is there."""
-    entry = journal.read(connection, connection.scalar(text("select max(entry_id) from entry")) or 0)
+    entry = entry_rows.read(connection, connection.scalar(text("select max(entry_id) from entry")) or 0)
     return [replace(entry, postings=entry.postings[:1] * 2) for _ in range(MANY)]
 
 
@@ -226,17 +228,17 @@ def test_many_entries_are_written_a_batch_at_a_time(
     _books(cli)
     before = connection.scalar(text("select count(*) from entry")) or 0
     many = _many(connection)
-    monkeypatch.setattr(journal, "_BATCH", MANY // 3)
-    assert journal.write_many(connection, iter(many), datetime.now(UTC), "tester") == MANY
-    assert journal.write_many(connection, [], datetime.now(UTC), "tester") == 0
+    monkeypatch.setattr(entry_rows, "_BATCH", MANY // 3)
+    assert entry_rows.write_many(connection, iter(many), datetime.now(UTC), "tester") == MANY
+    assert entry_rows.write_many(connection, [], datetime.now(UTC), "tester") == 0
     connection.commit()
     assert connection.scalar(text("select count(*) from entry")) == before + MANY
     rows = connection.execute(text("select entry_id, posted_at from entry order by entry_id desc limit 3")).all()
     for entry_id, posted_at in rows:
-        assert journal.read(connection, entry_id) == many[0]
+        assert entry_rows.read(connection, entry_id) == many[0]
         kept = connection.scalar(text("select hash from entry where entry_id = :entry_id"), {"entry_id": entry_id})
-        moment = journal.moment_microseconds(posted_at)
-        assert kept == journal.entry_hash(many[0], entry_id, moment, "tester")
+        moment = entry_rows.moment_microseconds(posted_at)
+        assert kept == entry_rows.entry_hash(many[0], entry_id, moment, "tester")
 
 
 @pytest.mark.parametrize(
@@ -256,12 +258,12 @@ def test_one_wrong_posting_among_many_is_refused_with_all(
     cli.ok("close", "2026-01")
     before = connection.scalar(text("select count(*) from entry"))
     many = [replace(entry, effective_on=date(2026, 2, 1)) for entry in _many(connection)]
-    of_entry = {name: value for name, value in wrong.items() if name in journal.Entry.__slots__}
+    of_entry = {name: value for name, value in wrong.items() if name in entry_rows.Entry.__slots__}
     of_posting = {name: value for name, value in wrong.items() if name not in of_entry}
     bad = many[MANY // 2]
     many[MANY // 2] = replace(bad, postings=(bad.postings[0], replace(bad.postings[1], **of_posting)), **of_entry)
     with pytest.raises(psycopg.Error) as refused:
-        journal.write_many(connection, many, datetime.now(UTC), "tester")
+        entry_rows.write_many(connection, many, datetime.now(UTC), "tester")
     assert refused.value.sqlstate == state
     connection.rollback()
     assert connection.scalar(text("select count(*) from entry")) == before
@@ -272,11 +274,11 @@ def test_a_posting_missing_among_many_is_refused(
 ) -> None:
     _books(cli)
     written: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(journal, "_write_packed", lambda *given: written.append(given))
-    journal.write_many(connection, _many(connection), datetime.now(UTC), "tester")
+    monkeypatch.setattr(entry_rows, "_write_packed", lambda *given: written.append(given))
+    entry_rows.write_many(connection, _many(connection), datetime.now(UTC), "tester")
     monkeypatch.undo()
     (_, entries, postings) = written[0]
-    row = journal._POSTING_ROW.size
+    row = entry_rows._POSTING_ROW.size
     with pytest.raises(psycopg.Error) as refused:
-        journal._write_packed(connection, entries, [postings[0][:-row], *postings[1:]])
+        entry_rows._write_packed(connection, entries, [postings[0][:-row], *postings[1:]])
     assert refused.value.sqlstate == "TM003"

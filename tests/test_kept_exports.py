@@ -18,7 +18,7 @@ from adapters import export
 from adapters.export import How, export_new
 from ledger.errors import Refused, Unbalanced
 from ledger.intake import post_lines
-from ledger.reports import Filters
+from ledger.reports.report import Filters
 from revrec.intake import TYPES
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, service, usage

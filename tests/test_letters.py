@@ -12,7 +12,8 @@ from urllib.parse import quote
 import pytest
 from flask.testing import FlaskClient
 
-from ledger import bulk, draws, ids
+from ledger.documents import ids
+from ledger.usage import one_statement, read_lines
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, one_time, parties, payment, prepaid, usage
 from tests.serving import MakeApp
@@ -105,7 +106,7 @@ def of_any_letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is posted has ids as an older release took them."""
     with monkeypatch.context() as before:
         before.setattr(ids, "require_plain", lambda *_: None)
-        for module in (bulk, draws):
+        for module in (read_lines, one_statement):
             before.setattr(module, "expected_of_id", lambda _: None)
         yield
 
@@ -210,4 +211,4 @@ def _plainly(*documents: Document) -> bytes:
 def test_a_batch_of_any_letters_is_read_in_bulk() -> None:
     """What is plainly in order is not left to the long way for its letters."""
     lines = _plainly(*(usage(made, "1.00", "2026-01-10") for made in (*FINE[:10], OLD))).splitlines()
-    assert [row is not None for row in bulk.read(lines)] == [True] * 10 + [False]
+    assert [row is not None for row in read_lines.read(lines)] == [True] * 10 + [False]

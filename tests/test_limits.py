@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, event, make_url, text
 
-from ledger.database import connect_engine
+from ledger.database.connect import connect_engine
 from tests.conftest import Cli
 from tests.samples import parties
 from tests.serving import MakeApp

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import money
+from ledger.amounts import money
 from ledger.errors import InvalidDocument
 
 

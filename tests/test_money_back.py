@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from ledger.verify import verify
+from ledger.proof.verify import verify
 from tests.histories import text_of
 from tests.shelves import Place, Shelf
 from tests.test_relations import held_by_histories

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ledger.verify import verify
+from ledger.proof.verify import verify
 from tests.conftest import Cli
 from tests.histories import text_of
 from tests.samples import PARTY, application, grant, invoice, one_time, payment, prepaid, service, usage

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import periods
+from ledger.journal import periods
 from tests.conftest import Cli
 from tests.samples import invoice, one_time, parties, payment, usage
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger import personal
+from ledger.documents import personal
 from tests.conftest import Cli
 from tests.samples import invoice, parties, service
 

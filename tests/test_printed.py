@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from ledger.money import grouped
+from ledger.amounts.money import grouped
 from tests.conftest import Cli
 from tests.samples import application, billed_usage, grant, invoice, one_time, parties, payment, prepaid, service, usage
 from tests.serving import MakeApp

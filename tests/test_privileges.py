@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from ledger import database
-from ledger.database import connect_engine
-from ledger.schema import metadata
+from ledger.database import connect
+from ledger.database.connect import connect_engine
+from ledger.database.schema import metadata
 from tests.conftest import Cli
 from tests.samples import invoice, parties, service, usage
 from web.commands.shell import NOT_ALLOWED
@@ -143,14 +143,14 @@ def test_a_role_that_cannot_be_made_keeps_nothing_from_the_other(
     cli: Cli, url: str, owner: Connection, logins: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where an administrator made the application's role by hand, before there were auditors."""
-    made = database._made
+    made = connect._made
     monkeypatch.setattr(
-        database, "_made", lambda connection, role: role != database.AUDITOR_ROLE and made(connection, role)
+        connect, "_made", lambda connection, role: role != connect.AUDITOR_ROLE and made(connection, role)
     )
     owner.execute(text("revoke all on verification from tickmark_app"))
     owner.commit()
     engine = connect_engine(logins["t_app"])
     assert _refused(engine, "select * from verification")
-    database.upgrade(url, again=True)
+    connect.upgrade(url, again=True)
     assert not _refused(engine, "select * from verification")
     engine.dispose()

@@ -26,18 +26,19 @@ from sqlalchemy.pool import NullPool
 
 from adapters.export import How as ExportHow
 from adapters.export import export_file
-from ledger import beside as beside_module
-from ledger import bulk as bulk_module
-from ledger import embedded, periods
 from ledger import intake as intake_module
-from ledger import usage as usage_module
-from ledger.balances import summary, trial_balance
-from ledger.database import connect_engine
-from ledger.dates import months_between
+from ledger.amounts.dates import months_between
+from ledger.database import embedded
+from ledger.database.connect import connect_engine
 from ledger.errors import ClosedPeriod
-from ledger.reports import Filters
-from ledger.revaluation import revalue
-from ledger.verify import verify
+from ledger.journal import periods
+from ledger.journal.revaluation import revalue
+from ledger.proof.verify import verify
+from ledger.reports.report import Filters
+from ledger.reports.trial_balance import summary, trial_balance
+from ledger.usage import draw as usage_module
+from ledger.usage import read_lines as bulk_module
+from ledger.usage import reader_process as beside_module
 from revrec import recognition as recognition_module
 from revrec.intake import TYPES
 from revrec.recognition import recognize
@@ -556,7 +557,7 @@ def _requests(documents: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
 def test_draws_by_one_statement_post_what_the_long_way_would(
     fresh: Any, files: list[list[dict[str, Any]]], granted: bool
 ) -> None:
-    """A few draws at once are posted by the database itself where they are plain: line by line what ledger/usage.py writes."""
+    """A few draws at once are posted by the database itself where they are plain: line by line what ledger/usage/draw.py writes."""
     # with more grants than one, few draws are plain
     documents = [doc for file in files for doc in file if granted or doc["type"] not in ("grant", "wallet_alert")]
     note("\n".join(map(json.dumps, documents)))
@@ -609,7 +610,7 @@ def _all_posted(connection: Connection) -> list[Any]:
 def test_usage_in_bulk_posts_what_the_long_way_would(
     fresh: Any, files: list[list[dict[str, Any]]], runs: list[list[tuple[int, str, str]]], batch: int
 ) -> None:
-    """Usage read and posted in bulk among any other documents, batch by batch: line by line what ledger/usage.py writes."""
+    """Usage read and posted in bulk among any other documents, batch by batch: line by line what ledger/usage/draw.py writes."""
     small = [
         [
             usage(f"s{run}-{n}", "0", day)

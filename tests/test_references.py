@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from ledger import intake
-from ledger.database import connect_engine
+from ledger.database.connect import connect_engine
 from ledger.errors import Problem
 from ledger.intake import Outcome, post_lines
 from revrec.intake import TYPES

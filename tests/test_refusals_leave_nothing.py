@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import Problem
 from ledger.intake import Outcome, post_lines
-from ledger.verify import verify
+from ledger.proof.verify import verify
 from revrec.intake import TYPES
 from tests.conftest import Cli
 from tests.samples import (

@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
-from ledger import proofs, seals
-from ledger.balances import summary, trial_balance
-from ledger.database import connect_engine
+from ledger.database.connect import connect_engine
 from ledger.errors import Refused
 from ledger.intake import post_lines
-from ledger.journal import ENTRY_HASH_SQL
-from ledger.reports import Filters, ar_aging
-from ledger.verify import CHECKS
+from ledger.journal.entry_rows import ENTRY_HASH_SQL
+from ledger.proof import inclusion, seals
+from ledger.proof.verify import CHECKS
+from ledger.reports.report import Filters, ar_aging
+from ledger.reports.trial_balance import summary, trial_balance
 from revrec.intake import TYPES
 from revrec.watches import HELD
 from tests.conftest import Cli
@@ -378,7 +378,7 @@ def test_the_path_of_every_leaf_leads_to_the_root(count: int, data: st.DataObjec
     leaves = [hashlib.sha256(bytes([n])).digest() for n in range(count)]
     place = data.draw(st.integers(min_value=0, max_value=count - 1))
     node = leaves[place]
-    for side, beside in proofs.path(b"".join(leaves), place):
+    for side, beside in inclusion.path(b"".join(leaves), place):
         node = hashlib.sha256(b"\1" + (beside + node if side == "left" else node + beside)).digest()
     assert node == _root(leaves)
 

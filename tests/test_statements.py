@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from fractions import Fraction
 
-from ledger.forecast import Lot, runs_out_on
+from ledger.wallets.forecast import Lot, runs_out_on
 from tests.conftest import Cli
 from tests.samples import application, grant, invoice, one_time, parties, payment, prepaid, promotion, usage
 

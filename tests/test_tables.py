@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from adapters import workbook
 from ledger.errors import Refused
-from ledger.reports import Column, Report
+from ledger.reports.report import Column, Report
 from tests.serving import MakeApp
 from web import reports, shown
 

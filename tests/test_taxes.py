@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ledger.taxes import Rounding, TaxCode, line_taxes
+from ledger.invoices.taxes import Rounding, TaxCode, line_taxes
 from tests.conftest import Cli
 from tests.samples import PARTY, invoice, one_time, parties, payment, service
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from ledger.schema import obligation_terms
+from ledger.database.schema import obligation_terms
 from revrec.changes import Folded, fold
 from revrec.events import Bill, Changed, Corrected, Estimated, Event, Modified, Promise, Taken, Terminated, Undone
 from revrec.history import _rows

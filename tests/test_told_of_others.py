@@ -15,9 +15,8 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, text
 from werkzeug.test import TestResponse
 
-import ledger.documents
 import revrec.documents
-from ledger import reading
+from ledger.documents import models, parse
 from ledger.intake import DRAWN_AT_ONCE
 from revrec.intake import TYPES
 from tests.conftest import Cli, lines
@@ -140,7 +139,7 @@ def _with(doc: Document, values: Mapping[str, str]) -> Document:
 
 
 def _read(doc: Document) -> Any:
-    return reading.check(TYPES[doc["type"]].model, reading.read_line(json.dumps(doc).encode()))
+    return parse.check(TYPES[doc["type"]].model, parse.read_line(json.dumps(doc).encode()))
 
 
 @pytest.fixture
@@ -521,8 +520,8 @@ def _ids(model: type[BaseModel], kind: str) -> Iterator[tuple[str, str]]:
         said = repr(field.annotation) + repr(field.metadata)
         if "_ref at" in said:
             yield kind, name
-        for inner in re.findall(r"(?:ledger|revrec)\.documents\.(\w+)", said):
-            part = getattr(ledger.documents, inner, None) or getattr(revrec.documents, inner)
+        for inner in re.findall(r"(?:ledger\.documents\.models|revrec\.documents)\.(\w+)", said):
+            part = getattr(models, inner, None) or getattr(revrec.documents, inner)
             if isinstance(part, type) and issubclass(part, BaseModel):
                 yield from _ids(part, kind)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from ledger.trace import Trace, trace
-from ledger.usage_billed import UsageLine, Used, allot
+from ledger.usage.allotment import UsageLine, Used, allot
 from tests.conftest import Cli
 from tests.samples import PARTY, billed_usage, invoice, parties, usage
 

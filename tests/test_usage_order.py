@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from ledger.balances import summary
-from ledger.reports import Filters
+from ledger.reports.report import Filters
+from ledger.reports.trial_balance import summary
 from tests.samples import billed_usage, invoice, parties, payment, usage
 from tests.test_credits_back import credit, discounted, write_off
 from tests.test_properties import EXAMPLES, _differences, _post, fresh  # noqa: F401 - a fixture

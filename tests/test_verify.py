@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from ledger import verify
 from ledger.intake import post_lines
-from ledger.invariants import told
-from ledger.journal import ENTRY_HASH_SQL
+from ledger.journal.entry_rows import ENTRY_HASH_SQL
+from ledger.proof import verify
+from ledger.proof.invariants import told
 from revrec.intake import TYPES
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, one_time, parties, payment, prepaid, promotion, service, usage

@@ -12,7 +12,7 @@ from datetime import date
 import pytest
 from sqlalchemy import Engine, text
 
-from ledger import locks
+from ledger.database import locks
 from ledger.errors import Refused
 from ledger.intake import post_lines
 from revrec.intake import TYPES

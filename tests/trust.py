@@ -20,8 +20,9 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from ledger import embedded, verify
-from ledger.database import connect_engine
+from ledger.database import embedded
+from ledger.database.connect import connect_engine
+from ledger.proof import verify
 from revrec import watches
 from tests import test_damage
 from tests.conftest import Cli
@@ -96,9 +97,9 @@ def _books() -> Iterator[str]:
     """A database with something of every kind in it."""
     with tempfile.TemporaryDirectory() as folder:
         url = embedded.start(Path(folder) / "data")
-        from ledger import database
+        from ledger.database import connect
 
-        database.upgrade(url)
+        connect.upgrade(url)
         before = dict(os.environ)
         os.environ |= {"TICKMARK_DATABASE_URL": url, "TICKMARK_USER": "tester"}
         runner = CliRunner()

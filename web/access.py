@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 
 from ledger.errors import Refused, UnknownReference
 from ledger.letters import unseen
-from ledger.reports import Column, Report
+from ledger.reports.report import Column, Report
 
 # Each may do what those before it may: see everything; post documents; close, recognise, seal and export; make keys.
 ROLES = ("viewer", "operator", "controller", "admin")

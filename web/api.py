@@ -20,11 +20,11 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from ledger import entries
+from ledger.accounts.rulebook import RULES
 from ledger.errors import Problem, ProblemList, Refused, UnknownReference
-from ledger.invoices import read_invoice
-from ledger.reports import GROUPS, PERIODS, Filters
-from ledger.rulebook import RULES
+from ledger.invoices.show import read_invoice
+from ledger.journal import entries
+from ledger.reports.report import GROUPS, PERIODS, Filters
 from revrec.intake import TYPES
 from web import bodies, reports
 from web.drafts import preview

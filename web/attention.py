@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from flask import url_for
 from sqlalchemy import Connection, text
 
-from ledger.money import grouped
-from ledger.reports import AGING_BUCKETS, Filters, Report
+from ledger.amounts.money import grouped
+from ledger.reports.report import AGING_BUCKETS, Filters, Report
 from revrec import below_zero, standing
 
 ENDS_SOON_DAYS = 30

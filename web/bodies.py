@@ -14,8 +14,8 @@ from itertools import count
 from flask import request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from ledger.documents.parse import LINE_BYTES_MAX
 from ledger.errors import InvalidDocument, Problem
-from ledger.reading import LINE_BYTES_MAX
 
 NDJSON = "application/x-ndjson"
 DOCUMENTS_MAX = 500_000

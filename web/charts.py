@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.money import grouped, to_decimal
+from ledger.amounts.money import grouped, to_decimal
 
 
 @dataclass(frozen=True, slots=True)

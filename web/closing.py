@@ -11,11 +11,13 @@ from datetime import date
 
 from sqlalchemy import Connection, Engine, text
 
-from ledger import locks, money_accounts, periods, revaluation
-from ledger.dates import month_end, month_start, month_text
+from ledger.amounts.dates import month_end, month_start, month_text
+from ledger.cash import money_accounts
+from ledger.database import locks
 from ledger.errors import Problem, ProblemList, Refused
-from ledger.reports import Column, Filters, Report
-from ledger.verify import verify
+from ledger.journal import periods, revaluation
+from ledger.proof.verify import verify
+from ledger.reports.report import Column, Filters, Report
 from revrec import below_zero, standing
 from revrec.recognition import recognize
 from revrec.watches import HELD

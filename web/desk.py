@@ -15,10 +15,11 @@ from werkzeug.wrappers import Response
 from adapters import kept
 from adapters.delivery import exported
 from adapters.export import BOOKS, TARGETS, export_file
-from ledger import periods, revaluation, seals
-from ledger.dates import FIRST_DAY, LAST_DAY, month_end, month_start, month_text, parse_month
+from ledger.amounts.dates import FIRST_DAY, LAST_DAY, month_end, month_start, month_text, parse_month
 from ledger.errors import ProblemList, Refused, UnknownReference
-from ledger.reports import Filters, last_day
+from ledger.journal import periods, revaluation
+from ledger.proof import seals
+from ledger.reports.report import Filters, last_day
 from revrec.recognition import recognize
 from web import jobs
 from web.api import engine

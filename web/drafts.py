@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 
-from ledger import entries, intake, invoices, reading
-from ledger.entries import EntryFacts
+from ledger import intake
+from ledger.documents import parse
 from ledger.errors import InvalidDocument, Problem
-from ledger.within import Within
+from ledger.invoices import show
+from ledger.journal import entries
+from ledger.journal.entries import EntryFacts
+from ledger.parties.within import Within
 from revrec.intake import TYPES
 from web.patience import patiently
 from web.posting import attempts
@@ -19,7 +22,7 @@ from web.posting import attempts
 class Draft:
     """An invoice as it would be, and the entries it would post; or what is wrong with it."""
 
-    invoice: invoices.Invoice | None
+    invoice: show.Invoice | None
     entries: tuple[EntryFacts, ...]
     problems: tuple[Problem, ...]
 
@@ -49,8 +52,8 @@ def _previewed(engine: Engine, raw: bytes, by: str, within: Within | None) -> Dr
                 return Draft(None, (), tuple(problems))
             if outcome.posted != 1:
                 raise InvalidDocument("", "nothing new", "expected one invoice that is not in the books yet")
-            ref = reading.read_line(raw)["id"]
-            made = invoices.read_invoice(connection, ref)
+            ref = parse.read_line(raw)["id"]
+            made = show.read_invoice(connection, ref)
             posted = entries.read_entries(
                 connection,
                 "e.document_id = (select document_id from document_key where type = 'invoice' and ref = :ref)",

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import url_for
 
-from ledger.reports import Filters
+from ledger.reports.report import Filters
 from revrec.cells import figure_of, within
 from revrec.figures import Figure
 

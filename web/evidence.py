@@ -10,9 +10,10 @@ from typing import Any
 from flask import Blueprint, Response, send_file
 from sqlalchemy import Connection, text
 
-from ledger import personal, proofs, seals
+from ledger.accounts.rulebook import RULES
+from ledger.documents import personal
 from ledger.errors import Refused
-from ledger.rulebook import RULES
+from ledger.proof import inclusion, seals
 from ledger.trace import Trace
 from web.api import engine
 from web.guard import who
@@ -43,7 +44,7 @@ def download(entry_id: int) -> Response:
             "rules.json": _json(_rules(trace)),
         }
         try:
-            files["proof.json"] = _json(proofs.prove(connection, entry_id))
+            files["proof.json"] = _json(inclusion.prove(connection, entry_id))
             head = seals.head(connection)
             assert head is not None, "what is proven is sealed"
             files["seal.json"] = _json(head.as_json())

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from flask import Response
 
-from ledger.places import Places
+from ledger.database.places import Places
 from web.patience import give_long
 
 # What tries and verifies a month's end looks at all books; who closes one does not wait for who looks.

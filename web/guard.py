@@ -25,7 +25,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from ledger.errors import Refused, UnknownReference, shortened
 from ledger.letters import can_be_kept
-from ledger.reports import Filters
+from ledger.reports.report import Filters
 from web import access
 from web.access import Who
 from web.limits import count_wrong_key, limiter

@@ -19,10 +19,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from adapters.export import BOOKS, TARGETS, How, export_file, export_new
-from ledger import locks
+from ledger.database import locks
 from ledger.errors import Problem, ProblemList, Refused, UnknownReference
 from ledger.letters import as_kept
-from ledger.reports import Filters, check_filters
+from ledger.reports.report import Filters, check_filters
 
 MAPPING_BYTES_MAX = 1_000_000
 _KEPT = "1 day"

@@ -20,12 +20,12 @@ from sqlalchemy import Connection, text
 from werkzeug.exceptions import NotFound
 
 from adapters.forms import plain
-from ledger import periods
-from ledger.dates import month_end, month_start, parse_month
+from ledger.amounts.dates import month_end, month_start, parse_month
+from ledger.amounts.money import grouped, round_minor, to_decimal
 from ledger.errors import Refused, UnknownReference
-from ledger.forecast import wallet_forecast
-from ledger.money import grouped, round_minor, to_decimal
-from ledger.reports import Filters, last_day, wallet
+from ledger.journal import periods
+from ledger.reports.report import Filters, last_day, wallet
+from ledger.wallets.forecast import wallet_forecast
 from web.api import engine
 from web.charts import Series, chart
 from web.limits import count_link

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 from sqlalchemy import Connection, text
 
-from ledger.documents import NAMED
+from ledger.documents.models import NAMED
 
 
 class Thing(NamedTuple):

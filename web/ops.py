@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ledger import database
+from ledger.database import connect
 from ledger.errors import Refused
 from web.api import engine
 from web.guard import require_all_entities
@@ -31,7 +31,7 @@ def ready() -> tuple[Response, int]:
     """Whether it can work: the database answers, with the schema that this release expects."""
     try:
         with engine().connect() as connection:
-            found = database.require_schema(connection)
+            found = connect.require_schema(connection)
     except SQLAlchemyError:
         return jsonify({"status": "waiting", "expected": "a database that answers"}), 503
     except Refused as refused:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledger.dates import parse_month, read_moment
+from ledger.amounts.dates import parse_month, read_moment
 from ledger.errors import Refused
 
 

@@ -17,15 +17,16 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from adapters.workbook import write_report
-from ledger import entries, periods, references, seals
-from ledger.balances import GlAccounts, held_by_currency
-from ledger.chart import ROLES
-from ledger.dates import month_end, month_start, parse_month, read_moment
+from ledger.accounts.chart import ROLES
+from ledger.accounts.rulebook import BY_NUMBER, RULES
+from ledger.amounts.dates import month_end, month_start, parse_month, read_moment
+from ledger.amounts.money import grouped
 from ledger.errors import Refused, UnknownReference
-from ledger.invoices import read_invoice
-from ledger.money import grouped
-from ledger.reports import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, check_filters, last_day, sides
-from ledger.rulebook import BY_NUMBER, RULES
+from ledger.invoices.show import read_invoice
+from ledger.journal import entries, periods, references
+from ledger.proof import seals
+from ledger.reports.report import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, check_filters, last_day, sides
+from ledger.reports.trial_balance import GlAccounts, held_by_currency
 from ledger.trace import names_of
 from revrec.disclosures import FLOWS
 from revrec.figures import EARNED, Figure, made_of

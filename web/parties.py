@@ -12,11 +12,11 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from sqlalchemy import Connection, text
 
-from ledger.dates import TODAY_SQL
+from ledger.amounts.dates import TODAY_SQL
 from ledger.errors import UnknownReference
-from ledger.forecast import WINDOW, burn_down, lot_of
-from ledger.reports import Filters, last_day
+from ledger.reports.report import Filters, last_day
 from ledger.trace import customer_changes
+from ledger.wallets.forecast import WINDOW, burn_down, lot_of
 from web import reports
 from web.api import engine
 from web.charts import Series, chart

@@ -14,7 +14,7 @@ from flask import g, has_request_context, request
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
-from ledger.places import Places
+from ledger.database.places import Places
 
 LOCK_SECONDS = 60
 # Of a lock, at first, and where all places to wait in are taken for long.

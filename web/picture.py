@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger.chart import ROLES
-from ledger.entries import EntryFacts, is_number
-from ledger.money import to_text
+from ledger.accounts.chart import ROLES
+from ledger.amounts.money import to_text
+from ledger.journal.entries import EntryFacts, is_number
 from ledger.trace import Step, Trace
 
 _BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y = 238, 58, 56, 20

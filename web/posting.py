@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from ledger.errors import ClosedPeriod, Problem, Refused
 from ledger.intake import DocumentType, Outcome, Report, post_lines
-from ledger.within import Within
+from ledger.parties.within import Within
 from web.patience import patiently
 
 # Another transaction was in the way, or posted the same document first: the same work again will succeed.

@@ -16,12 +16,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from sqlalchemy import Connection, text
 
-from ledger import personal
+from ledger.amounts.money import grouped
+from ledger.documents import personal
 from ledger.errors import Refused, UnknownReference
-from ledger.invoices import Invoice, read_invoice
-from ledger.money import grouped
-from ledger.reports import AGING_BUCKETS, Filters, ar_aging, wallet
-from ledger.statements import statement
+from ledger.invoices.show import Invoice, read_invoice
+from ledger.invoices.statement import statement
+from ledger.reports.report import AGING_BUCKETS, Filters, ar_aging, wallet
 from ledger.trace import names_of
 from web.naming import ENTITY_OF
 from web.wording import day, file_name, money

@@ -11,7 +11,7 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from ledger.reports import Filters, Report, check_filters
+from ledger.reports.report import Filters, Report, check_filters
 from web.tables import table_text
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 # Where each is, looked up when it is asked for: a command that prints one need not import them all.
 REPORTS: Mapping[str, str] = {
-    "trial-balance": "ledger.balances:trial_balance",
-    "income-statement": "ledger.financials:income_statement",
-    "balance-sheet": "ledger.financials:balance_sheet",
-    "summary": "ledger.balances:summary",
+    "trial-balance": "ledger.reports.trial_balance:trial_balance",
+    "income-statement": "ledger.reports.financial_statements:income_statement",
+    "balance-sheet": "ledger.reports.financial_statements:balance_sheet",
+    "summary": "ledger.reports.trial_balance:summary",
     "revenue-waterfall": "revrec.waterfall:waterfall",
     "deferred-rollforward": "revrec.disclosures:deferred_roll_forward",
     "asset-rollforward": "revrec.disclosures:asset_roll_forward",
@@ -42,20 +42,20 @@ REPORTS: Mapping[str, str] = {
     "contract-costs": "revrec.costs:contract_costs",
     "recognition-journal": "revrec.logs:recognition_journal",
     "changes": "revrec.logs:changes",
-    "wallet": "ledger.reports:wallet",
-    "wallet-forecast": "ledger.forecast:wallet_forecast",
-    "wallet-alerts": "ledger.alerts:wallet_alerts",
-    "ar-aging": "ledger.reports:ar_aging",
-    "statement": "ledger.statements:statement",
-    "dunning": "ledger.statements:dunning",
-    "tax": "ledger.reports:tax",
-    "money-accounts": "ledger.money_accounts:money_accounts",
-    "unidentified-receipts": "ledger.receipts:unidentified",
-    "tax-payable": "ledger.remittances:tax_payable",
-    "between-entities": "ledger.masters:between_entities",
-    "differences": "ledger.stated:differences",
-    "discounts": "ledger.coupons:discounts",
-    "approvals": "ledger.approval:approvals",
+    "wallet": "ledger.reports.report:wallet",
+    "wallet-forecast": "ledger.wallets.forecast:wallet_forecast",
+    "wallet-alerts": "ledger.wallets.alerts:wallet_alerts",
+    "ar-aging": "ledger.reports.report:ar_aging",
+    "statement": "ledger.invoices.statement:statement",
+    "dunning": "ledger.invoices.statement:dunning",
+    "tax": "ledger.reports.report:tax",
+    "money-accounts": "ledger.cash.money_accounts:money_accounts",
+    "unidentified-receipts": "ledger.payments.unidentified_receipts:unidentified",
+    "tax-payable": "ledger.payments.remittances:tax_payable",
+    "between-entities": "ledger.corrections.several_entities:between_entities",
+    "differences": "ledger.invoices.stated_amounts:differences",
+    "discounts": "ledger.invoices.coupons:discounts",
+    "approvals": "ledger.parties.approval:approvals",
     "exported": "adapters.delivery:exported",
 }
 

@@ -16,11 +16,13 @@ from sqlalchemy import text
 
 from adapters import kept
 from adapters.export import TARGETS
-from ledger import entries, periods, personal, references, seals
-from ledger.dates import TODAY_SQL, month_text, parse_month
+from ledger.amounts.dates import TODAY_SQL, month_text, parse_month
+from ledger.amounts.money import to_text
+from ledger.documents import personal
 from ledger.errors import Refused, UnknownReference
-from ledger.money import to_text
-from ledger.reports import Filters
+from ledger.journal import entries, periods, references
+from ledger.proof import seals
+from ledger.reports.report import Filters
 from revrec.recognition import recognize
 from web import access, jobs
 from web.api import ENTRIES_A_PAGE_MAX, engine

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 from werkzeug.exceptions import Forbidden
 
 from adapters import traced as tracing
-from ledger.entries import EntryFacts
 from ledger.errors import Refused, UnknownReference
+from ledger.journal.entries import EntryFacts
 from ledger.trace import EXPECTED, Step, Trace
 from web.naming import ENTITY_OF, Thing, entities_of, is_open
 from web.within import MAY_CHANGE, OF_CUSTOMERS

@@ -10,7 +10,7 @@ from flask_wtf.csrf import CSRFProtect
 from sqlalchemy import Engine
 from werkzeug.exceptions import HTTPException, InternalServerError, SecurityError, ServiceUnavailable
 
-from ledger import database
+from ledger.database import connect
 from ledger.errors import Busy, Refused
 from web import (
     api,
@@ -128,7 +128,7 @@ def _failed(error: Exception) -> Response:
     if gave_up is not None:
         current_app.logger.warning("%s %r gave up: %s", request.method, path, gave_up)
         return _told(ServiceUnavailable(gave_up, retry_after=RETRY_SECONDS))
-    failed = database.failure(error)
+    failed = connect.failure(error)
     if failed is not None:
         current_app.logger.error("%s %r: %s", request.method, path, failed)
         return _told(

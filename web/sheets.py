@@ -9,9 +9,9 @@ from functools import cache
 
 from flask import Blueprint, Response, request
 
-from ledger import periods
 from ledger.errors import Refused
-from ledger.reports import Filters, last_day
+from ledger.journal import periods
+from ledger.reports.report import Filters, last_day
 from web import printed
 from web.api import engine
 from web.gates import PRINTS

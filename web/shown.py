@@ -11,9 +11,9 @@ import xlsxwriter
 from flask import Blueprint, Response, request, send_file
 
 from adapters.sheets import TEXT_MAX
+from ledger.documents.parse import LINE_BYTES_MAX
 from ledger.errors import Refused
 from ledger.letters import can_be_kept
-from ledger.reading import LINE_BYTES_MAX
 from web.bodies import TooLong, elements
 from web.guard import needs
 from web.wording import file_name

@@ -6,11 +6,11 @@ import textwrap
 from decimal import Decimal
 from typing import Any
 
-from ledger import references
-from ledger.invoices import Invoice, Item, TaxTotal
-from ledger.money import grouped
-from ledger.reports import Column, Report
-from ledger.rulebook import BY_ARRIVAL, RULES
+from ledger.accounts.rulebook import BY_ARRIVAL, RULES
+from ledger.amounts.money import grouped
+from ledger.invoices.show import Invoice, Item, TaxTotal
+from ledger.journal import references
+from ledger.reports.report import Column, Report
 from ledger.trace import Trace
 
 

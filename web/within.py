@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import orjson
 from sqlalchemy import Connection, text
 
-from ledger import reading
-from ledger.documents import Document
+from ledger.documents import parse
+from ledger.documents.models import Document
 from ledger.errors import ConflictingDocument, Problem, Refused, UnknownReference
 from revrec.intake import TYPES
 from web.naming import Name, Thing, entities_of, entities_said, is_open, named
@@ -142,8 +142,8 @@ def _as_seen(
 def _read(line: bytes) -> Document | None:
     """A line as a document; None for one that is not of the form of its type: what is wrong with that is told of it alone."""
     try:
-        said = reading.read_line(line.strip())
-        return reading.check(TYPES[str(said.get("type"))].model, said)
+        said = parse.read_line(line.strip())
+        return parse.check(TYPES[str(said.get("type"))].model, said)
     except (Refused, KeyError):
         return None
 
@@ -155,7 +155,7 @@ def _made(sent: Iterable[bytes], wanted: Collection[str]) -> set[str]:
 
 def _ids(line: bytes) -> Iterator[str]:
     try:
-        said = orjson.loads(line) if len(line) <= reading.LINE_BYTES_MAX else None
+        said = orjson.loads(line) if len(line) <= parse.LINE_BYTES_MAX else None
     except orjson.JSONDecodeError:
         return
     if not isinstance(said, dict) or not isinstance(own := said.get("id"), str):

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from werkzeug.http import dump_options_header
 
-from ledger.money import grouped
+from ledger.amounts.money import grouped
 
 
 def day(value: date | datetime | str | None) -> str:

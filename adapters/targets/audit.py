@@ -16,12 +16,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.forms import plain, read_table, sum_by_account, write_table
-from ledger.approval import KINDS
-from ledger.balances import gl_account_sql
+from ledger.amounts.money import to_decimal
 from ledger.errors import Refused
-from ledger.money import to_decimal
-from ledger.references import CALLED, said
-from ledger.reports import Filters, narrowed
+from ledger.journal.references import CALLED, said
+from ledger.parties.approval import KINDS
+from ledger.reports.report import Filters, narrowed
+from ledger.reports.trial_balance import gl_account_sql
 
 _FIELDS = (
     "Journal_ID", "Journal_ID_Line_Number", "JE_Header_Description", "JE_Line_Description", "Source", "Business_Unit_Code",

@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.forms import plain, read_table, sum_by_account, write_table
-from ledger.balances import gl_account_sql
-from ledger.dates import TODAY_SQL
+from ledger.amounts.dates import TODAY_SQL
+from ledger.amounts.money import to_text
 from ledger.errors import Refused
-from ledger.money import to_text
-from ledger.references import CALLED, external_said
-from ledger.reports import Filters, narrowed
+from ledger.journal.references import CALLED, external_said
+from ledger.reports.report import Filters, narrowed
+from ledger.reports.trial_balance import gl_account_sql
 
 _JOURNAL = (
     "id", "data_type", "date", "document_date", "document_type", "document", "customer", "customer_name", "contract", "product",

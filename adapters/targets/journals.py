@@ -18,8 +18,8 @@ from adapters.forms import Refusals, sum_by_account
 from adapters.mapping import Mapping, Place
 from adapters.selection import Entry, Line
 from adapters.targets.target import Target
-from ledger.chart import ROLES
-from ledger.money import exponent, to_decimal
+from ledger.accounts.chart import ROLES
+from ledger.amounts.money import exponent, to_decimal
 
 _ROOTS = {
     "asset": "Assets", "liability": "Liabilities", "equity": "Equity", "revenue": "Income", "income": "Income", "expense": "Expenses",

@@ -17,11 +17,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.forms import sum_by_account
-from ledger.chart import ROLES
+from ledger.accounts.chart import ROLES
+from ledger.amounts.money import exponent
 from ledger.errors import Refused
-from ledger.money import exponent
-from ledger.references import CALLED
-from ledger.reports import Filters, narrowed
+from ledger.journal.references import CALLED
+from ledger.reports.report import Filters, narrowed
 
 _BATCH = 50_000
 # What a column holds, by the name it has in every file.

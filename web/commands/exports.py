@@ -58,8 +58,8 @@ def export(
     With --send, what a kept export holds is made in QuickBooks or Zoho itself, where `tickmark connect` logged in.
     """
     from adapters.export import How, check_export, export_again, export_file, export_new, export_status
-    from ledger.database import opened
-    from ledger.reports import Filters
+    from ledger.database.connect import opened
+    from ledger.reports.report import Filters
 
     if known_at is not None and target != "workbook":
         raise click.UsageError("--known-at is for the workbook: what goes to another system is what the books say now")
@@ -105,7 +105,7 @@ def _send(target: str, export_id: int, output: str | None, mapping: str | None) 
     if output or mapping:
         raise click.UsageError("--send sends what was written: expected it without --output and --mapping")
     from adapters.delivery import deliver
-    from ledger.database import opened
+    from ledger.database.connect import opened
 
     with refusals(), opened() as engine:
         done = deliver(engine, target, export_id, author())
@@ -135,7 +135,7 @@ def connect(
     TICKMARK_SECRET_KEY.
     """
     from adapters import logins
-    from ledger.database import opened
+    from ledger.database.connect import opened
 
     system = logins.SYSTEMS[target]
     chosen = server or system.servers[0]

@@ -35,7 +35,7 @@ def post(
             raise click.UsageError(f"no such file: {name}")
     if in_runs and dry_run:
         raise click.UsageError("--in-runs commits as it goes, and --dry-run posts nothing: expected one of them")
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from revrec.intake import TYPES
     from web.files import progress as progress_bar
     from web.files import rejects_file, spooled
@@ -116,8 +116,9 @@ def _kept_zone(entity: str) -> str | None:
     """An entity's time zone, or None where there are no books here or they do not know it."""
     import os
 
-    from ledger import embedded, periods
-    from ledger.database import opened
+    from ledger.database import embedded
+    from ledger.database.connect import opened
+    from ledger.journal import periods
 
     if not os.environ.get("TICKMARK_DATABASE_URL") and not embedded.data_folder().exists():
         return None
@@ -133,8 +134,8 @@ def _kept_zone(entity: str) -> str | None:
 )
 def recognize(through: date, dry_run: bool, form: str) -> None:
     """Post revenue that is due and not yet posted, credits that expired, and contract costs."""
-    from ledger.database import opened
-    from ledger.dates import month_text
+    from ledger.amounts.dates import month_text
+    from ledger.database.connect import opened
     from revrec.recognition import postings_of
     from revrec.recognition import recognize as run_recognition
     from web.reports import render
@@ -158,10 +159,10 @@ def recognize(through: date, dry_run: bool, form: str) -> None:
 @click.option("--entity", help="Revalue this entity only; all otherwise.")
 def revalue(month: date, entity: str | None) -> None:
     """Revalue money and claims in other currencies at MONTH's closing rate, reversed on the next day."""
-    from ledger import revaluation
-    from ledger.database import opened
-    from ledger.dates import month_text
-    from ledger.money import grouped
+    from ledger.amounts.dates import month_text
+    from ledger.amounts.money import grouped
+    from ledger.database.connect import opened
+    from ledger.journal import revaluation
 
     with refusals(), opened() as engine, engine.begin() as connection:
         entities = {name: _functional(connection, name) for name in _entities(connection, entity)}
@@ -177,7 +178,7 @@ def revalue(month: date, entity: str | None) -> None:
 
 
 def _functional(connection: Any, entity: str) -> str:
-    from ledger import periods
+    from ledger.journal import periods
 
     return periods.currency(connection, entity)
 
@@ -202,7 +203,7 @@ def rates(since: date, until: date, currencies: tuple[str, ...], path: str | Non
 
 def _entities(connection: Any, entity: str | None) -> list[str]:
     """The entity that was named, else all. Raises Refused in books without one."""
-    from ledger import periods
+    from ledger.journal import periods
 
     found = [entity] if entity else periods.entities(connection)
     if not found:
@@ -218,10 +219,10 @@ def _entities(connection: Any, entity: str | None) -> list[str]:
 @click.option("--reason", default="", help="Why it is closed with something undone; kept on record with what that is.")
 def close(month: date, entity: str | None, check: bool, anyway: bool, reason: str) -> None:
     """Close MONTH where nothing of its checklist is undone: nothing posts into it any more, and what is posted is sealed."""
-    from ledger import seals
-    from ledger.database import opened
-    from ledger.dates import month_text
+    from ledger.amounts.dates import month_text
+    from ledger.database.connect import opened
     from ledger.errors import ProblemList
+    from ledger.proof import seals
     from web import closing
 
     if check:
@@ -245,7 +246,7 @@ def close(month: date, entity: str | None, check: bool, anyway: bool, reason: st
 
 def _check_close(month: date, entity: str | None) -> None:
     """Print the checklist of each entity; exit 1 where something is not done."""
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from web.closing import checklist
 
     waiting = 0
@@ -266,9 +267,9 @@ def _check_close(month: date, entity: str | None) -> None:
 @click.option("--reason", required=True, help="Why it is opened again; kept on record.")
 def reopen(month: date, entity: str | None, reason: str) -> None:
     """Open MONTH, the last closed one, again."""
-    from ledger import periods
-    from ledger.database import opened
-    from ledger.dates import month_text
+    from ledger.amounts.dates import month_text
+    from ledger.database.connect import opened
+    from ledger.journal import periods
 
     with refusals(), opened() as engine, engine.begin() as connection:
         reopened = _entities(connection, entity)
@@ -283,8 +284,8 @@ def reopen(month: date, entity: str | None, reason: str) -> None:
 @click.option("--format", "form", type=click.Choice(("table", "json", "csv")), default="table")
 def periods(entity: str | None, form: str) -> None:
     """Show which months were closed and opened again: when, by whom, why, and what was undone then."""
-    from ledger.database import opened
-    from ledger.periods import currency, entities
+    from ledger.database.connect import opened
+    from ledger.journal.periods import currency, entities
     from web.closing import history
     from web.reports import render
 

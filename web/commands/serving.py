@@ -19,7 +19,7 @@ from web.options import DAY
 @click.option("--open", "everybody", is_flag=True, help="To whoever reaches this machine's own address, without a key.")
 def serve(port: int, host: str, names: tuple[str, ...], https: bool, everybody: bool) -> None:
     """Serve the API (/v1, /openapi.json, /docs) and the pages, to those who have a key (`tickmark key create`)."""
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from web.server import LOCAL_HOSTS, run_server
 
     if everybody and host not in LOCAL_HOSTS:
@@ -41,7 +41,7 @@ def key() -> None:
 @click.option("--expires", type=DAY, help="Its last day; a year from now by default.")
 def key_create(name: str, role: str, entities: tuple[str, ...], expires: date | None) -> None:
     """Make a key for NAME, a person or a system. It is shown once, and kept nowhere."""
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from web import access
 
     with refusals(), opened() as engine, engine.begin() as connection:
@@ -53,7 +53,7 @@ def key_create(name: str, role: str, entities: tuple[str, ...], expires: date | 
 @key.command("list")
 def key_list() -> None:
     """Show the keys there are and were."""
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from web import access
     from web.tables import table_text
 
@@ -65,7 +65,7 @@ def key_list() -> None:
 @click.argument("number", type=int)
 def key_revoke(number: int) -> None:
     """Let key NUMBER hold no more, and the sessions that were begun with it."""
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from web import access
 
     with refusals(), opened() as engine, engine.begin() as connection:
@@ -82,7 +82,7 @@ def link(customer: str, entity: str, days: int, url: str) -> None:
     """Print a link to CUSTOMER's own page: its usage, and what is left of what it bought. Whoever has it sees that, and no more."""
     from datetime import UTC, timedelta
 
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from web import mine
 
     with refusals(), opened() as engine, engine.connect() as connection:
@@ -97,7 +97,7 @@ def link(customer: str, entity: str, days: int, url: str) -> None:
               help="Folder for the files it writes.")  # fmt: skip
 def demo(no_serve: bool, port: int, output: str) -> None:
     """Two customers, an hour of real LLM traffic, two months of books: post, recognise, print, export, serve."""
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from web.demo import run_demo
 
     with refusals(), opened() as engine:

@@ -50,11 +50,11 @@ def refusals() -> Iterator[None]:
 
 def _told(error: Exception) -> str | None:
     """What an error says to who gave a command, where it is none of the code's: of the login, the database, a file."""
-    from ledger import database, embedded
+    from ledger.database import connect, embedded
 
     if getattr(getattr(error, "orig", None), "sqlstate", None) == NOT_ALLOWED:
         return "database: this login may not do that: expected one of the application, not of an auditor"
-    failed = database.failure(error)
+    failed = connect.failure(error)
     if failed is not None:
         ended = None if os.environ.get("TICKMARK_DATABASE_URL") else embedded.ended(embedded.data_folder())
         return f"database: {failed}{f' (its log says: {ended})' if ended else ''}: {_NOTHING}"

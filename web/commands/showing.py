@@ -13,7 +13,7 @@ from web.commands.shell import REFUSED, author, refusals
 from web.options import DAY, MOMENT
 
 if TYPE_CHECKING:
-    from ledger.reports import Report
+    from ledger.reports.report import Report
 
 REPORT_NAMES = (
     "trial-balance", "income-statement", "balance-sheet", "summary", "revenue-waterfall", "deferred-rollforward", "asset-rollforward",
@@ -85,8 +85,8 @@ def report(
         raise click.UsageError("--to and --as-of are the same limit; give one")
     if form == "xlsx" and not output:
         raise click.UsageError("--format xlsx needs --output")
-    from ledger.database import opened
-    from ledger.reports import Filters
+    from ledger.database.connect import opened
+    from ledger.reports.report import Filters
     from web import reports
 
     filters = Filters(since, as_of or until, known_at, entity, customer, product, currency, memorandum,
@@ -126,7 +126,7 @@ def trace(ref: str, form: str) -> None:
     ch_1), or a reference (reference:PO-17, or PO-17).
     """  # noqa: D301 - click's own mark for text that keeps its lines
     from adapters import traced as tracing
-    from ledger.database import opened
+    from ledger.database.connect import opened
     from web.tables import trace_text
 
     with refusals(), opened() as engine, engine.connect() as connection:
@@ -143,8 +143,8 @@ def invoice(ref: str | None, draft: IO[bytes] | None, unfold: bool, form: str) -
     """Show the invoice REF as its reader sees it; with --draft, one that is not posted, and what it would post."""
     if (ref is None) == (draft is None):
         raise click.UsageError("give the id of an invoice, or --draft FILE")
-    from ledger.database import opened
-    from ledger.invoices import read_invoice
+    from ledger.database.connect import opened
+    from ledger.invoices.show import read_invoice
     from web.drafts import preview
     from web.tables import invoice_text
 
@@ -173,7 +173,7 @@ def invoice(ref: str | None, draft: IO[bytes] | None, unfold: bool, form: str) -
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table")
 def rules(form: str) -> None:
     """Print the rulebook: every event that posts, what it debits and credits, and why."""
-    from ledger.rulebook import RULES
+    from ledger.accounts.rulebook import RULES
     from web.tables import rules_text
 
     if form == "json":
@@ -201,9 +201,9 @@ def rules(form: str) -> None:
 )
 def print_(kind: str, ref: str, output: Path, entity: str | None, since: date | None, until: date | None) -> None:
     """Write invoice, credit note, void or returned payment REF, or the statement of account of customer REF, as it is sent: PDF or HTML."""
-    from ledger import periods
-    from ledger.database import opened
-    from ledger.reports import Filters, last_day
+    from ledger.database.connect import opened
+    from ledger.journal import periods
+    from ledger.reports.report import Filters, last_day
     from web import printed
 
     if output.suffix not in (".pdf", ".html"):

@@ -13,8 +13,8 @@ from web.commands.shell import REFUSED, author, refusals
 from web.files import steps
 
 if TYPE_CHECKING:
-    from ledger.seals import Block
-    from ledger.verify import Check, Warned
+    from ledger.proof.seals import Block
+    from ledger.proof.verify import Check, Warned
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -39,15 +39,16 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
     """
     if head is None and (signer or timestamp_root):
         raise click.UsageError("--signer and --timestamp-root are of a seal that was kept: give it with --head")
-    from ledger import database, sealed
-    from ledger import verify as checking
+    from ledger.database import connect
+    from ledger.proof import compare
+    from ledger.proof import verify as checking
     from revrec.watches import HELD, WATCHES
 
     with refusals():
-        kept = None if head is None else sealed.read_kept(head.name, head.read_bytes())
+        kept = None if head is None else compare.read_kept(head.name, head.read_bytes())
         if head is not None:
             _told_of(head, signer, timestamp_root)
-        with database.opened() as engine:
+        with connect.opened() as engine:
             checks = []
             with steps("verifying", checking.CHECKS + len(HELD)) as step:
                 for check in checking.each(engine, kept, _named if everything else None, step, HELD):
@@ -57,7 +58,7 @@ def verify(head: Path | None, signer: Path | None, timestamp_root: Path | None, 
             for found in warnings:
                 _warn(found, everything=everything)
             with engine.begin() as connection:
-                if database.may_write(connection):  # an auditor only reads
+                if connect.may_write(connection):  # an auditor only reads
                     checking.record(connection, checks, author())
     failed = sum(1 for check in checks if check.differing)
     if failed:
@@ -139,8 +140,8 @@ def seal(output: Path | None, sign: Path | None, timestamp: str | None, prove: i
     """
     if output is None and (sign or timestamp):
         raise click.UsageError("--sign and --timestamp are of the file that --export writes")
-    from ledger.database import opened
-    from ledger.seals import seal as run
+    from ledger.database.connect import opened
+    from ledger.proof.seals import seal as run
 
     if prove is not None:
         _prove(prove, proof)
@@ -156,11 +157,11 @@ def seal(output: Path | None, sign: Path | None, timestamp: str | None, prove: i
 
 
 def _prove(entry: int, file: Path | None) -> None:
-    from ledger import proofs
-    from ledger.database import opened
+    from ledger.database.connect import opened
+    from ledger.proof import inclusion
 
     with refusals(), opened() as engine, engine.connect() as connection:
-        content = json.dumps(proofs.prove(connection, entry), indent=1, default=str) + "\n"
+        content = json.dumps(inclusion.prove(connection, entry), indent=1, default=str) + "\n"
     if file is None:
         click.echo(content, nl=False)
     else:
@@ -196,7 +197,7 @@ def notify(url: str) -> None:
     if not secret:
         raise click.UsageError("TICKMARK_WEBHOOK_SECRET: expected the secret shared with the webhook")
     from adapters.webhooks import deliver
-    from ledger.database import opened
+    from ledger.database.connect import opened
 
     with refusals(), opened() as engine:
         click.echo(f"alerts delivered: {deliver(engine, url, secret):,}")
@@ -207,8 +208,8 @@ def notify(url: str) -> None:
 @click.option("--reason", required=True, help="Why: a request, the end of a retention period.")
 def erase(customer: str, reason: str) -> None:
     """Erase for good what documents say of CUSTOMER's persons: contacts, addresses, names. History and its seals stay as they are."""
-    from ledger import personal
-    from ledger.database import opened
+    from ledger.database.connect import opened
+    from ledger.documents import personal
 
     with refusals(), opened() as engine, engine.begin() as connection:
         count = personal.erase(connection, customer, reason, author())
@@ -223,10 +224,10 @@ def db() -> None:
 @db.command("upgrade")
 def db_upgrade() -> None:
     """Bring the database to this release's schema."""
-    from ledger import database
+    from ledger.database import connect
 
     with refusals():
-        changed = database.upgrade(database.url())
+        changed = connect.upgrade(connect.url())
     click.echo("the database is upgraded" if changed else "the database is up to date")
 
 
@@ -234,17 +235,17 @@ def db_upgrade() -> None:
 @click.option("--show", is_flag=True, help="Print the statements, and change nothing.")
 def db_distribute(show: bool) -> None:
     """Spread the books over the machines of a Citus cluster, by customer; docs/scaling.md says how to come to one."""
-    from ledger import database, distribution
+    from ledger.database import citus, connect
 
     with refusals():
-        url = database.url()
-        database.require_current(url)
-        with database.connect_engine(url, as_owner=True).connect() as connection:
+        url = connect.url()
+        connect.require_current(url)
+        with connect.connect_engine(url, as_owner=True).connect() as connection:
             if show:
-                for statement in distribution.statements(connection):
+                for statement in citus.statements(connection):
                     click.echo(f"{statement};")
                 return
-            tables = distribution.distribute(connection)
+            tables = citus.distribute(connection)
             connection.commit()
     click.echo(f"tables distributed: {tables}")
 
@@ -253,8 +254,8 @@ def db_distribute(show: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def backup(folder: Path) -> None:
     """Write a backup of the books into a new FOLDER, with the last seal, which proves that one was restored whole."""
-    from ledger import backup as backups
-    from ledger.database import opened
+    from ledger.database.connect import opened
+    from ledger.proof import backup as backups
 
     with refusals(), opened() as engine:
         made = backups.write(engine, folder, author())
@@ -268,12 +269,12 @@ def backup(folder: Path) -> None:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def restore(folder: Path) -> None:
     """Restore the backup in FOLDER into an empty database, bring it to this release, and verify it against its seal."""
-    from ledger import backup as backups
-    from ledger import database
+    from ledger.database import connect
+    from ledger.proof import backup as backups
     from revrec.watches import HELD
 
     with refusals():
-        made, checks = backups.restore(database.url(), folder, HELD)
+        made, checks = backups.restore(connect.url(), folder, HELD)
     click.echo(f"restored {made.entries:,} entries, {made.documents:,} documents of schema {made.schema}")
     failed = [check for check in checks if check.differing]
     for check in failed:

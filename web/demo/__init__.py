@@ -15,10 +15,10 @@ import click
 from sqlalchemy import Connection, Engine, text
 
 from adapters.export import export_file
-from ledger import periods
-from ledger.dates import month_end
+from ledger.amounts.dates import month_end
 from ledger.errors import Problem, Refused
-from ledger.reports import Filters
+from ledger.journal import periods
+from ledger.reports.report import Filters
 from revrec.intake import TYPES
 from revrec.recognition import recognize
 from web import reports

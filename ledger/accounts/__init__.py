@@ -1,0 +1,1 @@
+"""What postings name: the chart of accounts, the rulebook, and the house."""

@@ -1,0 +1,1 @@
+"""Documents as they come in: their forms, their lines read and checked, their ids, what of them is personal."""

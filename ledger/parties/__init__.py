@@ -1,0 +1,1 @@
+"""Who the books are about, who approves, and for whom somebody posts."""

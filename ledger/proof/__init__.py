@@ -1,0 +1,1 @@
+"""What proves the books: seals, what must always hold, verification, backups."""

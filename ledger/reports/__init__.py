@@ -1,0 +1,1 @@
+"""The frame of reports, and those of the general ledger."""

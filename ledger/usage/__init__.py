@@ -1,0 +1,1 @@
+"""Usage: read, drawn on grants, given back, and billed."""

@@ -1,0 +1,425 @@
+"""Commitments: what a customer promises to use, and the shortfall that is billed where it does not.
+
+Together the two are never more than was promised, whatever comes first: usage that arrives after its shortfall was billed is
+covered by that bill, and usage that falls after it was billed is due as shortfall.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from sqlalchemy import text
+
+from ledger.accounts.rulebook import RULES
+from ledger.amounts.money import to_text
+from ledger.errors import OverApplication, Refused
+from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.by_date import available, balance
+from ledger.journal.line_changes import add_change
+from ledger.usage.usage_lines import NET_USAGE, overage_accounts, usage_subject
+from ledger.wallets.breakage import break_by_days
+from ledger.wallets.grants import Grant
+from ledger.wallets.session import Wallets
+from ledger.wallets.shortfalls import shortfalls
+
+_SHORT = """
+    select effective_on, sum(case when code in ('expire.shortfall', 'expire.shortfall_raised') then amount else -amount end)::bigint as face
+    from posting p join rule r on r.number = p.rule and r.code like 'expire.shortfall%'
+    where p.customer_id = :customer_id and exists (select from account a where a.customer_id = p.customer_id
+        and a.account_id = p.debit_account and a.subject = :subject)
+    group by 1 order by 1"""
+
+
+def _billed_from(books: Books, source: Source, grant: Grant, *, ever: bool = False) -> date | None:
+    """The first day from which on a shortfall of a commitment is billed, or on which one ever was; None where none is."""
+    books.flush()
+    place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
+    stands, since = 0, None
+    for row in books.connection.execute(text(_SHORT), place):
+        stands += row.face
+        if stands > 0 or not ever:
+            since = None if stands <= 0 else since or row.effective_on
+    return since
+
+
+def _products(books: Books, source: Source, grant: Grant) -> list[str]:
+    """The products a commitment covers of which the customer has used something beyond all grants, or was billed for it."""
+    subjects = {
+        key.subject
+        for role in ("unbilled_receivable", "deferred_revenue")
+        for key in books.accounts_of(source.customer.customer_id, role)
+        if (key.entity, key.currency) == (source.entity, source.currency) and key.subject.startswith("usage:")
+    }
+    products = sorted(subject.removeprefix("usage:") for subject in subjects)
+    return [product for product in products if grant.products is None or product in grant.products]
+
+
+def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: int, day: date) -> None:
+    """Usage under a commitment arrived whose shortfall was billed: so much of that bill covers it, nothing more is due.
+
+    What was credited of that bill, and not to be billed again, is of what it covers once nothing of its own is left.
+    """
+    books = wallets.books
+    usage = usage_subject(product)
+    first: date | None = None
+    since = _billed_from(books, source, grant, ever=True)
+    since = day if since is None else max(day, since)
+    books.post(source, since, [Movement("expire.shortfall_used", amount, grant.subject, grant.subject)])
+    for key, history in shortfalls(books, grant):
+        stands = Counter(history)
+        for on in sorted({since, *history}):
+            part = min(amount, max(available(stands, on), 0)) if on >= since else 0
+            if part:
+                books.post(source, on, [Movement("shortfall.used", part, grant.subject, usage, key.product)])
+                stands[on] -= part
+                first = on if first is None else min(first, on)
+                amount -= part
+    for note in _notes(books, source, grant) if amount else ():
+        part = min(amount, note.amount)
+        books.post(source, note.on, [Movement("shortfall.credit_used", part, usage, usage, product)])
+        of = replace(source, document_id=note.document_id)
+        for place, (subject, more) in enumerate([(grant.subject, -part), (usage, part)], note.parts):
+            add_change(books, of, note.invoice_id, note.line, "credit", more, product, subject, {"part": place})
+        first = note.on if first is None else min(first, note.on)
+        amount -= part
+    if first is not None:
+        books.net(source, overage_accounts(source, product), NET_USAGE, first - timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A credit note on a shortfall's bill, and what of it is of what was not used."""
+
+    document_id: int
+    invoice_id: int
+    line: str
+    on: date
+    amount: int
+    parts: int
+
+
+def _notes(books: Books, source: Source, grant: Grant) -> list[_Note]:
+    """Credit notes on bills of a commitment's shortfall that are not to be billed again, the last first."""
+    books.flush()
+    rows = books.connection.execute(
+        text(
+            "select d.document_id, x.invoice_id, x.line, d.dated_on,"
+            " coalesce(sum(x.amount_minor) filter (where x.subject = :subject), 0)::bigint as amount,"
+            " max(x.part) filter (where x.undoes = 0) + 1 as parts from line_change x"
+            # less what of a note was taken back
+            " join document d on d.customer_id = x.customer_id and d.document_id = coalesce(nullif(x.undoes, 0), x.document_id)"
+            " join invoice_line l on l.customer_id = x.customer_id and l.invoice_id = x.invoice_id and l.line = x.line"
+            " where x.customer_id = :customer_id and x.kind = 'credit' and not x.rebill and l.subject = :subject and l.kind = 'shortfall'"
+            " group by 1, 2, 3, 4 order by d.dated_on desc, d.document_id desc"
+        ),
+        {"customer_id": source.customer.customer_id, "subject": grant.subject},
+    )
+    return [_Note(*row) for row in rows if row.amount > 0]
+
+
+def billed_again(wallets: Wallets, source: Source, grant: Grant) -> int:
+    """What credit notes took of a commitment's shortfall that is still to be billed again: it is not left for what was used before."""
+    wallets.books.flush()
+    place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
+    return max(int(wallets.books.connection.scalar(text(_AGAIN), place) or 0), 0)
+
+
+_AGAIN = """
+    with noted as (
+        select x.amount_minor, d.dated_on from line_change x join document d using (customer_id, document_id)
+        where x.customer_id = :customer_id and x.subject = :subject and x.kind = 'credit' and x.rebill
+    )
+    select sum(amount_minor) - coalesce((
+        select sum(l.amount_minor) from invoice_line l join invoice i using (customer_id, invoice_id)
+        where l.customer_id = :customer_id and l.kind = 'shortfall' and l.subject = :subject
+          and i.issued_on >= (select min(dated_on) from noted)), 0)
+    from noted"""
+
+
+def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str, most: int, day: date) -> None:
+    """Usage under a commitment fell whose shortfall was billed: what that bill covers of it, or other bills do, is due as shortfall."""
+    books, customer_id = wallets.books, source.customer.customer_id
+    billed, since = shortfalls(books, grant), _billed_from(books, source, grant)
+    if not billed or since is None:
+        return
+    key, _ = billed[0]
+    on = max(day, since)
+    usage, subject = usage_subject(product), grant.subject
+    most = min(most, grant.left)
+    again = min(most, _covered(books, source, grant, usage))
+    ahead = max(available(books.history(customer_id, overage_accounts(source, product)[0]), on), 0)
+    raised = min(most - again, ahead)
+    if again + raised <= 0:
+        return
+    books.post(
+        source,
+        on,
+        [
+            Movement("shortfall.used_returned", again, usage, subject, key.product),
+            Movement("shortfall.raised", raised, usage, subject, key.product),
+            Movement("expire.shortfall_raised", again + raised, subject, subject),
+        ],
+    )
+    grant.expired_face += again + raised
+    wallets.touch(grant)
+    if again:
+        books.net(source, overage_accounts(source, product), NET_USAGE, on - timedelta(days=1))
+
+
+def unraise(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
+    """No bill of a commitment's shortfall stands any more: what others had billed ahead of use is ahead of it again."""
+    books = wallets.books
+    books.flush()
+    place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
+    if not grant.expired_face or int(books.connection.scalar(text(_STANDING), place) or 0) > 0:
+        return
+    for row in books.connection.execute(text(_RAISED), place).all():
+        for key, history in shortfalls(books, grant):
+            part = min(row.amount, grant.expired_face, max(available(history, day), 0))
+            if not part:
+                continue
+            books.post(source, day, [
+                Movement("shortfall.unraised", part, grant.subject, row.subject, key.product),
+                Movement("expire.shortfall_corrected", part, grant.subject, grant.subject),
+            ])  # fmt: skip
+            grant.expired_face -= part
+            wallets.touch(grant)
+            sides = overage_accounts(source, row.subject.removeprefix("usage:"))
+            books.net(source, sides, NET_USAGE, day - timedelta(days=1))
+            break
+
+
+# What is billed of a commitment's shortfall, less what was taken back to be billed again.
+_STANDING = """
+    select sum(l.amount_minor - coalesce((select sum(x.amount_minor) from line_change x where x.customer_id = l.customer_id
+        and x.invoice_id = l.invoice_id and x.line = l.line and (x.kind = 'void' or x.rebill)), 0))
+    from invoice_line l where l.customer_id = :customer_id and l.kind = 'shortfall' and l.subject = :subject"""
+# What usage bills are ahead of use that counts as shortfall, by usage.
+_RAISED = f"""
+    select u.subject, sum(case when p.rule = {RULES["shortfall.raised"].number} then p.amount else -p.amount end)::bigint as amount
+    from posting p
+    join account u on u.customer_id = p.customer_id and u.account_id in (p.debit_account, p.credit_account) and u.role = 'deferred_revenue'
+    join account s on s.customer_id = p.customer_id and s.account_id in (p.debit_account, p.credit_account) and s.subject = :subject
+    where p.customer_id = :customer_id and p.rule in ({RULES["shortfall.raised"].number}, {RULES["shortfall.unraised"].number})
+    group by 1 having sum(case when p.rule = {RULES["shortfall.raised"].number} then p.amount else -p.amount end) > 0 order by 1"""
+
+
+def _covered(books: Books, source: Source, grant: Grant, usage: str) -> int:
+    """What of a product's usage under a commitment the bill of its shortfall covers, because it came after."""
+    books.flush()
+    covered = books.connection.scalar(
+        text(
+            "select coalesce(sum(case when p.rule = :used then p.amount else -p.amount end), 0) from posting p"
+            " join account u on u.customer_id = p.customer_id and u.account_id in (p.debit_account, p.credit_account)"
+            " join account s on s.customer_id = p.customer_id and s.account_id in (p.debit_account, p.credit_account)"
+            " where p.customer_id = :customer_id and p.rule in (:used, :returned) and u.subject = :usage and s.subject = :subject"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "usage": usage, "subject": grant.subject,
+            "used": RULES["shortfall.used"].number, "returned": RULES["shortfall.used_returned"].number,
+        },
+    )  # fmt: skip
+    return max(int(covered or 0), 0)
+
+
+def bill_shortfall(
+    books: Books, source: Source, grant: Grant, day: date, amount: int, before: int, invoice: str, product: str
+) -> list[Movement]:
+    """What a shortfall line moves: what was earned of it with use, usage it covers that is not billed, the rest is revenue.
+
+    `before` is what earlier lines of the same invoice billed of it. Raises Refused for what is no commitment, OverApplication
+    beyond what is left of it, unless the rest is all that was used of it and is not billed.
+    """
+    customer_id = source.customer.customer_id
+    if grant.kind != "commitment":
+        raise Refused("grant", grant.ref, f"expected a commitment, found a {grant.kind} grant")
+    left = max(grant.left - before, 0)
+    short = min(amount, left)
+    unbilled_key = AccountKey(source.entity, "unbilled_receivable", source.currency, grant.subject)
+    earned = min(short, max(balance(books.history(customer_id, unbilled_key), day) - before, 0))
+    movements = [
+        Movement("invoice.shortfall_earned", earned, invoice, grant.subject),
+        Movement("invoice.shortfall", short - earned, invoice, grant.subject, product),
+        Movement("expire.shortfall", short, grant.subject, grant.subject),
+    ]
+    # a bill made before late usage arrived covers that usage, all of it that is not billed
+    more = amount - short
+    if more:
+        products = _products(books, source, grant)
+        ahead, used = (
+            [max(available(books.history(customer_id, overage_accounts(source, product)[side]), day), 0) for product in products]
+            for side in (0, 1)
+        )  # fmt: skip
+        most = max(min(sum(used) - sum(ahead), grant.drawn_face), 0)
+        if more != most:  # more than is short is a mistake, unless it is all that is to be billed
+            all_of_it = f", or {to_text(left + most, source.currency)} with all that was used of it and is not billed"
+            raise OverApplication(
+                "amount",
+                f"{to_text(amount, source.currency)} {source.currency}",
+                f"expected at most {to_text(left, source.currency)}, what is left of commitment {grant.ref}{all_of_it if most else ''}",
+            )
+        for covered, stands in zip(products, used, strict=True):
+            part = min(more, stands)
+            movements.append(Movement("invoice.shortfall_used", part, invoice, usage_subject(covered)))
+            more -= part
+    return movements
+
+
+def settle_billed(wallets: Wallets, source: Source, product: str, day: date) -> None:
+    """After usage of a product was billed: settle the commitments that cover it."""
+    for grant in wallets.grants(source.customer.customer_id):
+        of = (grant.kind, grant.entity, grant.currency)
+        covers = grant.products is None or product in grant.products
+        if covers and of == ("commitment", source.entity, source.currency):
+            settle(wallets, source, grant, day)
+
+
+def settle(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
+    """Once a shortfall was billed: what is billed ahead of use is due as shortfall, as far as the commitment goes, or covers other usage.
+
+    So a liability of one product never stands beside an asset of another that the same commitment covers, whatever came first.
+    """
+    if not grant.expired_face:
+        return
+    raised = grant.expired_face
+    products = _products(wallets.books, source, grant)
+    again = billed_again(wallets, source, grant)
+    for product in products:
+        raise_shortfall(wallets, source, grant, product, max(grant.left - again, 0), day)
+    _cover_by_others(wallets.books, source, grant, products)
+    if grant.expired_face != raised:
+        break_by_days(wallets, source, grant, day)
+
+
+def _cover_by_others(books: Books, source: Source, grant: Grant, products: Sequence[str]) -> None:
+    """Let what is billed ahead of one product's use, when the shortfall is billed, cover what is used of others and not billed."""
+    customer_id = source.customer.customer_id
+    billed, since = shortfalls(books, grant), _billed_from(books, source, grant)
+    if not billed or since is None:
+        return
+    shortfall, subject = billed[0][0], grant.subject
+    on = books.open_day(source, since)
+
+    def stands(side: int) -> dict[str, int]:
+        found = {
+            product: available(books.history(customer_id, overage_accounts(source, product)[side]), on)
+            for product in products
+        }
+        return {product: amount for product, amount in found.items() if amount > 0}
+
+    ahead, unbilled = stands(0), stands(1)
+    for product in ahead:
+        for other in unbilled:
+            part = min(ahead[product], unbilled[other])
+            if part and other != product:
+                movements = [
+                    Movement("shortfall.raised", part, usage_subject(product), subject, shortfall.product),
+                    Movement("shortfall.used", part, subject, usage_subject(other), shortfall.product),
+                ]
+                books.post(source, on, movements)
+                ahead[product] -= part
+                unbilled[other] -= part
+                for each in (product, other):
+                    books.net(source, overage_accounts(source, each), NET_USAGE, on - timedelta(days=1))
+
+
+def take_back(
+    books: Books,
+    source: Source,
+    grant: Grant,
+    amount: int,
+    day: date,
+    product: str,
+    kind: str,
+    invoice: str,
+    taken: Counter[str],
+) -> tuple[list[tuple[str, int, str, str]], list[Movement]]:
+    """What a shortfall's bill that is voided or credited takes back: by rule, amount, subject and product; and what moves before.
+
+    First its own revenue. What it had covered of usage, or of what was earned with use, a void leaves to be billed again, and a
+    credit takes out of revenue; what earlier credits took of the same is not there any more, nor what `taken` says of other lines.
+    """
+    customer_id = source.customer.customer_id
+
+    def held(product: str) -> int:
+        key = AccountKey(source.entity, "revenue", source.currency, grant.subject, product)
+        return max(balance(books.history(customer_id, key), day) - taken[f"{grant.subject} {product}"], 0)
+
+    # what use earned is of no product, and is taken after the bill's own
+    own = held(product) if product else max(held("") - max(grant.broken, 0), 0)
+    first = min(amount, own)
+    taken[f"{grant.subject} {product}"] += first
+    found = [("credit.shortfall", first, grant.subject, product)]
+    left = amount - first
+    earned = min(left, grant.broken, held(""))
+    taken[f"{grant.subject} "] += earned
+    if kind == "void":
+        found.append(("credit.unbilled", earned, grant.subject, ""))
+    else:
+        found.append(("credit.shortfall", earned, grant.subject, ""))
+    left -= earned
+    rule = "credit.unbilled" if kind == "void" else "credit.usage"
+    moved: list[Movement] = []
+    for used in _products(books, source, grant):
+        usage = usage_subject(used)
+        credited = _credited(books, source, grant, usage)
+        covered = _covered(books, source, grant, usage) + _conceded(books, source, usage)
+        after = min(left, max(covered - credited, 0))
+        if kind == "void":
+            moved.append(Movement("shortfall.used_returned", after, usage, grant.subject, product))
+            found.append(("credit.shortfall", after, grant.subject, product))
+        else:
+            found.append((rule, after, usage, used))
+        left -= after
+        at_once = min(left, _covered_by(books, source, invoice, usage) - max(credited - covered, 0))
+        found.append((rule, at_once, usage, "" if kind == "void" else used))
+        left -= at_once
+    if left:
+        found.append(("credit.shortfall", left, grant.subject, product))
+    return found, moved
+
+
+def _conceded(books: Books, source: Source, usage: str) -> int:
+    """What of a product's usage came after the bill that covers it was credited."""
+    conceded = books.connection.scalar(
+        text(
+            "select coalesce(sum(p.amount), 0) from posting p join account k on k.customer_id = p.customer_id"
+            " and k.account_id = p.credit_account where p.customer_id = :customer_id and p.rule = :rule and k.subject = :usage"
+        ),
+        {"customer_id": source.customer.customer_id, "rule": RULES["shortfall.credit_used"].number, "usage": usage},
+    )
+    return int(conceded or 0)
+
+
+def _credited(books: Books, source: Source, grant: Grant, usage: str) -> int:
+    """What credit notes took already of a product's usage that bills of a commitment's shortfall covered."""
+    books.flush()
+    credited = books.connection.scalar(
+        text(
+            "select coalesce(sum(x.amount_minor), 0) from line_change x"
+            " join invoice_line l using (customer_id, invoice_id, line)"
+            " where x.customer_id = :customer_id and x.subject = :usage and l.subject = :subject"
+        ),
+        {"customer_id": source.customer.customer_id, "usage": usage, "subject": grant.subject},
+    )
+    return int(credited or 0)
+
+
+def _covered_by(books: Books, source: Source, invoice: str, usage: str) -> int:
+    """What of a product's usage the bill of a shortfall itself covered, because it had come before and was not billed."""
+    covered = books.connection.scalar(
+        text(
+            "select coalesce(sum(p.amount), 0) from posting p"
+            " join account d on d.customer_id = p.customer_id and d.account_id = p.debit_account"
+            " join account k on k.customer_id = p.customer_id and k.account_id = p.credit_account"
+            " where p.customer_id = :customer_id and p.rule = :rule and d.subject = :invoice and k.subject = :usage"
+        ),
+        {
+            "customer_id": source.customer.customer_id, "rule": RULES["invoice.shortfall_used"].number, "invoice": invoice,
+            "usage": usage,
+        },
+    )  # fmt: skip
+    return int(covered or 0)
