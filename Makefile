@@ -33,9 +33,9 @@ conformance: .venv/installed ## Run the cases of both standards and write docs/c
 trust: .venv/installed ## Verify whole books, run the tests that break each invariant, and write docs/trust.md
 	$(BIN)/python -m tests.trust
 
-made: .venv/installed ## After a migration: write what a new database is made of to ledger/made.txt, which `verify` compares
-	TICKMARK_DATABASE_URL= TICKMARK_DATA=$(CURDIR)/.venv/made $(BIN)/python -c "from ledger import database, structure; \
-	from contextlib import ExitStack; structure.write_made(ExitStack().enter_context(database.opened()).connect())"
+made: .venv/installed ## After a migration: write what a new database is made of to ledger/database/made.txt, which `verify` compares
+	TICKMARK_DATABASE_URL= TICKMARK_DATA=$(CURDIR)/.venv/made $(BIN)/python -c "from ledger.database import connect, guards; \
+	from contextlib import ExitStack; guards.write_made(ExitStack().enter_context(connect.opened()).connect())"
 	rm -rf .venv/made
 
 chaos: .venv/installed ## Kill clients, connections and the server for a minute, and see whether everything holds; SEED=1 SECONDS=60

@@ -265,7 +265,7 @@ class Server:
 
     def _keep(self) -> None:
         self.keeper = subprocess.Popen(
-            [sys.executable, "-c", "import json, os, sys; from pathlib import Path; from ledger import embedded;"
+            [sys.executable, "-c", "import json, os, sys; from pathlib import Path; from ledger.database import embedded;"
              "os.environ |= json.loads(sys.argv[2]);"  # the server's, not the keeper's
              "print(embedded.start(Path(sys.argv[1])), flush=True); sys.stdin.read()", str(self.folder), json.dumps(self.environment)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

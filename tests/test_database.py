@@ -114,7 +114,7 @@ def test_the_embedded_servers_settings_are_durable_ones(folder: Path) -> None:
 import json, sys, time
 from pathlib import Path
 from sqlalchemy import create_engine
-from ledger import embedded
+from ledger.database import embedded
 url = embedded.start(Path(sys.argv[1]))
 with create_engine(url.replace("/tickmark", "/postgres"), isolation_level="AUTOCOMMIT").connect() as connection:
     for _ in range(50):  # the server reads its settings again when it gets to it

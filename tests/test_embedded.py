@@ -165,7 +165,7 @@ def test_books_that_let_everybody_in_do_no_more(folder: Path) -> None:
     assert "trust" not in (data / "pg_hba.conf").read_text()
 
 
-_USES = "import sys, time; from pathlib import Path; from ledger import embedded; embedded.start(Path(sys.argv[1])); print('on', flush=True); time.sleep(600)"
+_USES = "import sys, time; from pathlib import Path; from ledger.database import embedded; embedded.start(Path(sys.argv[1])); print('on', flush=True); time.sleep(600)"
 
 
 @POSIX
