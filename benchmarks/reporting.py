@@ -144,6 +144,8 @@ def command_line(server: Server, scale: Scale) -> Iterator[Result]:
         run(tickmark, "demo", "--no-serve")
         yield Result("cli", median(tickmark, "report", "trial-balance"), None, None, "s", 1, "<= 2")
         imports = median(
-            sys.executable, "-c", "import web.cli, web.reports, ledger.database.connect; web.reports.find('trial-balance')"
+            sys.executable,
+            "-c",
+            "import web.cli, web.reports, ledger.database.connect; web.reports.find('trial-balance')",
         ) - median(sys.executable, "-c", "pass")
         yield Result("cli_imports", imports, None, None, "s", 1, "<= 0.4")

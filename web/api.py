@@ -29,7 +29,7 @@ from revrec.intake import TYPES
 from web import bodies, reports
 from web.drafts import preview
 from web.gates import REPORTS, few_at_once, until_sent
-from web.guard import limited, require_all_entities, who
+from web.guard import engine, limited, require_all_entities, who
 from web.posting import How, post_file
 from web.repeats import once
 from web.scope import (
@@ -45,13 +45,6 @@ ENTRIES_A_PAGE_MAX = 500
 PROBLEM = "application/problem+json"
 
 blueprint = Blueprint("v1", __name__, url_prefix="/v1", description="Documents in; reports, entries and traces out.")
-
-
-def engine() -> Engine:
-    """The database of the running application."""
-    found = current_app.extensions["tickmark"]
-    assert isinstance(found, Engine), "set up by web.server.make_app"
-    return found
 
 
 class PostedSchema(Schema):

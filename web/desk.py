@@ -22,12 +22,11 @@ from ledger.proof import seals
 from ledger.reports.report import Filters, last_day
 from revrec.recognition import recognize
 from web import jobs
-from web.api import engine
 from web.closing import Item
 from web.closing import checklist as items_of
 from web.closing import close as close_month
 from web.gates import CHECKS, CLOSES, WORKBOOKS, few_at_once
-from web.guard import needs, require_all_entities, require_entities, who
+from web.guard import engine, needs, require_all_entities, require_entities, who
 from web.resources import job_file as answer_file
 from web.wording import file_name
 

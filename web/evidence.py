@@ -15,8 +15,7 @@ from ledger.documents import personal
 from ledger.errors import Refused
 from ledger.proof import inclusion, seals
 from ledger.trace import Trace
-from web.api import engine
-from web.guard import who
+from web.guard import engine, who
 from web.scope import trace_within
 
 blueprint = Blueprint("evidence", __name__)

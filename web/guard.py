@@ -68,6 +68,13 @@ def who() -> Who:
     return found
 
 
+def engine() -> Engine:
+    """The database of the running application."""
+    found = current_app.extensions["tickmark"]
+    assert isinstance(found, Engine), "set up by web.server.make_app"
+    return found
+
+
 def install(app: Flask, engine: Engine, open_as: str | None) -> None:
     """Guard an application. `open_as` opens it to everybody who reaches it, in somebody's name: for one's own machine only."""
     app.config.update(

@@ -26,8 +26,8 @@ from ledger.errors import Refused, UnknownReference
 from ledger.journal import periods
 from ledger.reports.report import Filters, last_day, wallet
 from ledger.wallets.forecast import wallet_forecast
-from web.api import engine
 from web.charts import Series, chart
+from web.guard import engine
 from web.limits import count_link
 from web.wording import disposition
 

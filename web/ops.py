@@ -11,8 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.database import connect
 from ledger.errors import Refused
-from web.api import engine
-from web.guard import require_all_entities
+from web.guard import engine, require_all_entities
 from web.limits import limiter
 
 blueprint = Blueprint("ops", __name__)

@@ -32,12 +32,11 @@ from revrec.disclosures import FLOWS
 from revrec.figures import EARNED, Figure, made_of
 from revrec.waterfall import REVENUE_ROLES, by_month
 from web import reports
-from web.api import engine
 from web.attention import alerts
 from web.charts import Series, chart
 from web.drill import drill, figure_link
 from web.gates import REPORTS, few_at_once
-from web.guard import limited, require_all_entities, require_entities, who
+from web.guard import engine, limited, require_all_entities, require_entities, who
 from web.naming import ENTITY_OF, MOVES_ELSEWHERE
 from web.picture import picture
 from web.printed import KINDS

@@ -18,9 +18,8 @@ from ledger.reports.report import Filters, last_day
 from ledger.trace import customer_changes
 from ledger.wallets.forecast import WINDOW, burn_down, lot_of
 from web import reports
-from web.api import engine
 from web.charts import Series, chart
-from web.guard import limited, who
+from web.guard import engine, limited, who
 from web.naming import MOVES_ELSEWHERE
 
 blueprint = Blueprint("parties", __name__)

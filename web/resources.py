@@ -25,10 +25,10 @@ from ledger.proof import seals
 from ledger.reports.report import Filters
 from revrec.recognition import recognize
 from web import access, jobs
-from web.api import ENTRIES_A_PAGE_MAX, engine
+from web.api import ENTRIES_A_PAGE_MAX
 from web.closing import checklist, close
 from web.gates import CHECKS, CLOSES, SEALS, few_at_once
-from web.guard import limited, needs, require_all_entities, require_entities, who
+from web.guard import engine, limited, needs, require_all_entities, require_entities, who
 from web.naming import ENTITY_OF, MOVES_ELSEWHERE
 from web.patience import LOCK_SECONDS
 from web.repeats import once

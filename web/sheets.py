@@ -13,9 +13,8 @@ from ledger.errors import Refused
 from ledger.journal import periods
 from ledger.reports.report import Filters, last_day
 from web import printed
-from web.api import engine
 from web.gates import PRINTS
-from web.guard import limited, who
+from web.guard import engine, limited, who
 from web.scope import require_document
 from web.wording import disposition
 

@@ -11,7 +11,7 @@ from wtforms import HiddenField, PasswordField
 from wtforms.validators import Length
 
 from web import access, guard
-from web.api import engine
+from web.guard import engine
 from web.limits import count_sign_in
 
 blueprint = Blueprint("signing", __name__)
