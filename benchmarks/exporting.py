@@ -13,7 +13,7 @@ from pathlib import Path
 import openpyxl
 from openpyxl.cell import WriteOnlyCell
 
-from adapters import workbook
+from adapters.targets import workbook
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
 from benchmarks.posting import CUSTOMERS, accounts, entries, write_entries
 from ledger.database.connect import connect_engine

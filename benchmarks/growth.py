@@ -24,7 +24,7 @@ from ledger.proof import seals
 from ledger.reports.report import Filters, ar_aging, wallet
 from ledger.reports.trial_balance import trial_balance
 from ledger.trace import trace
-from revrec.recognition import recognize
+from revrec.earn.recognition import recognize
 
 _PARTY = {"customer": "one", "entity": "us", "currency": "USD"}
 _ONE = (

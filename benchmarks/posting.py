@@ -23,8 +23,8 @@ from ledger.database import binary_copy, locks
 from ledger.database.connect import connect_engine
 from ledger.journal import entry_rows
 from ledger.journal.entry_rows import Entry, Posting
-from revrec.intake import TYPES
-from web.posting import How, post_file
+from revrec.kinds import TYPES
+from web.work.post_file import How, post_file
 
 CUSTOMERS = 50_000
 WALLETS = 386  # as many clients as ServeGen's usage has

@@ -18,8 +18,8 @@ from benchmarks.posting import accounts
 from ledger.database.connect import connect_engine
 from ledger.journal import periods
 from ledger.reports.report import Filters
-from revrec.recognition import recognize
-from revrec.waterfall import waterfall
+from revrec.earn.recognition import recognize
+from revrec.reports.waterfall import waterfall
 
 _CONTRACTS = """
     insert into product (product, name) values ('seats', 'Seats');

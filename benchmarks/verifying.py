@@ -19,7 +19,7 @@ from benchmarks.measure import Result, Scale, Server, seconds, unchecked, vacuum
 from benchmarks.posting import post_lines_to
 from ledger.database.connect import connect_engine
 from ledger.proof import seals, verify
-from revrec.recognition import recognize
+from revrec.earn.recognition import recognize
 
 _POSTINGS_PER_CUSTOMER = 500
 _BATCH = 500_000  # documents a file

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ledger.cash import money_accounts
 from ledger.proof.verify import Watch
-from revrec import below_zero, standing
-from revrec.kept import TERMS
+from revrec.reports import below_zero, standing
+from revrec.terms.kept_terms import TERMS
 
 STANDING = Watch(
     "nothing is left standing once what it is of has ended: no asset that no open bill can clear, no liability that nobody can claim",

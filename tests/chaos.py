@@ -35,10 +35,10 @@ from ledger.database import connect
 from ledger.errors import Problem, Refused
 from ledger.journal import periods
 from ledger.proof import seals, verify
-from revrec.intake import TYPES
-from revrec.recognition import recognize
+from revrec.earn.recognition import recognize
+from revrec.kinds import TYPES
 from tests.model import Model
-from web.posting import How, post_file
+from web.work.post_file import How, post_file
 
 CLIENTS = 4
 CUSTOMERS = 6

@@ -25,7 +25,7 @@ from sqlalchemy.pool import NullPool
 
 from ledger.database import connect, embedded
 from tests.serving import MakeApp, applications
-from web import limits
+from web.access import limits
 from web.cli import main
 
 settings.register_profile(

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from flask import Flask
 from sqlalchemy import Engine
 
-from web.connections import create_server
 from web.server import make_app
+from web.serving.connections import create_server
 
 MakeApp = Callable[..., Flask]
 

@@ -19,10 +19,10 @@ from ledger.amounts.dates import months_between
 from ledger.database import embedded
 from ledger.database.connect import connect_engine
 from ledger.journal import periods
-from revrec.intake import TYPES
-from revrec.recognition import recognize
+from revrec.earn.recognition import recognize
+from revrec.kinds import TYPES
 from tests.histories import END, FIRST, Document, at
-from web.posting import How, post_file
+from web.work.post_file import How, post_file
 
 # Rates of 1, so that another currency changes no figure.
 _RATE = {

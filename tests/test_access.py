@@ -19,9 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, service, usage
 from tests.serving import MakeApp
-from web import access, jobs
+from web.access import keys
+from web.work import export_jobs
 
-ROLES = access.ROLES
+ROLES = keys.ROLES
 # What each method of a route needs; all else is to be seen by a viewer.
 NEEDS = {
     ("POST", "/v1/documents"): "operator",
@@ -55,7 +56,7 @@ def app(make_books_app: MakeApp) -> Flask:
 
 def key(engine: Engine, role: str = "admin", *entities: str, name: str = "someone") -> str:
     with engine.begin() as connection:
-        return access.create(connection, name, role, "tester", entities)
+        return keys.create(connection, name, role, "tester", entities)
 
 
 def bearer(given: str) -> dict[str, str]:
@@ -81,8 +82,8 @@ def _books(cli: Cli) -> None:
 def _jobs(app: Flask) -> None:
     """An export of each entity's, written."""
     hands = app.extensions["tickmark.jobs"]
-    hands.ask(jobs.Asked("audit-gl", "us"), "tester")
-    hands.ask(jobs.Asked("audit-gl", "eu"), "tester")
+    hands.ask(export_jobs.Asked("audit-gl", "us"), "tester")
+    hands.ask(export_jobs.Asked("audit-gl", "eu"), "tester")
     hands.wait()
 
 
@@ -172,7 +173,7 @@ def test_a_key_ends_on_its_day_and_when_it_is_revoked(app: Flask, engine: Engine
     assert client.get("/v1/rules", headers=bearer(good)).status_code == 401
     other = key(engine)
     with engine.begin() as connection:
-        access.revoke(connection, int(other.split("_")[1]), "tester")
+        keys.revoke(connection, int(other.split("_")[1]), "tester")
     assert client.get("/v1/rules", headers=bearer(other)).status_code == 401
 
 
@@ -243,7 +244,7 @@ def test_a_key_for_one_entity_sees_nothing_of_another(cli: Cli, app: Flask, engi
 
 
 def test_every_report_shows_a_key_only_its_entity(cli: Cli, app: Flask, engine: Engine) -> None:
-    from web.reports import OF_ALL_ENTITIES, REPORTS
+    from web.work.reports import OF_ALL_ENTITIES, REPORTS
 
     _books(cli)
     headers = bearer(key(engine, "viewer", "us"))
@@ -360,7 +361,7 @@ def test_a_key_opens_the_pages_until_it_is_revoked(cli: Cli, app: Flask, engine:
     # a session is for pages: the API takes keys alone
     assert client.get("/v1/rules").status_code == 401
     with engine.begin() as connection:
-        access.revoke(connection, 1, "tester")
+        keys.revoke(connection, 1, "tester")
     assert client.get("/").status_code == 302
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import credit_note, invoice, one_time, parties, payment
 from tests.serving import MakeApp
 from tests.test_access import bearer, key
 from tests.test_refusals_leave_nothing import _contents, _tables
 from tests.test_uses import GROUP, THEIRS
-from web import access
+from web.access import keys
 
 Document = dict[str, Any]
 FOR_EVER = "2199-12-31"
@@ -69,7 +69,7 @@ def _refused(cli: Cli, connection: Connection, *documents: Document) -> str:
 
 def _key(engine: Engine, name: str, role: str = "controller", *entities: str, last: date | None = None) -> int:
     with engine.begin() as connection:
-        made = access.create(connection, name, role, "root", entities, last)
+        made = keys.create(connection, name, role, "root", entities, last)
     return int(made.split("_")[1])
 
 

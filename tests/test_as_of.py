@@ -28,8 +28,8 @@ from tests.samples import (
     usage,
 )  # fmt: skip
 from web.commands.showing import REPORT_NAMES
-from web.reports import REPORTS as ALL_REPORTS
-from web.reports import make
+from web.work.reports import REPORTS as ALL_REPORTS
+from web.work.reports import make
 
 # what changed since a moment answers another question of its own
 # of postings: another is of what two of these say, and one of what was sent

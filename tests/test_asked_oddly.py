@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.conftest import Cli
 from tests.samples import parties, usage
 from tests.serving import MakeApp
-from web import access
+from web.access import keys
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def opened(books: None, make_books_app: MakeApp) -> FlaskClient:
 @pytest.fixture
 def headers(books: None, engine: Engine) -> dict[str, str]:
     with engine.begin() as connection:
-        return {"Authorization": f"Bearer {access.create(connection, 'someone', 'admin', 'tester', ())}"}
+        return {"Authorization": f"Bearer {keys.create(connection, 'someone', 'admin', 'tester', ())}"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from ledger.accounts.house import HOUSE_REF
 from ledger.database import locks
 from ledger.intake import post_lines
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, application, credit_note, invoice, one_time, parties, payment
 from tests.test_money_accounts import account, came_back, fee, transfer

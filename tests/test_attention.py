@@ -9,7 +9,7 @@ from html import unescape
 from sqlalchemy import Connection, text
 
 from ledger.reports.report import Filters
-from revrec import standing
+from revrec.reports import standing
 from tests.conftest import Cli
 from tests.samples import (
     PARTY,

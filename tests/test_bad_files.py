@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adapters.usage_csv import tally
+from adapters.into.usage_csv import tally
 from ledger.errors import Refused
 from tests.conftest import Cli
 from tests.samples import parties, usage

@@ -16,13 +16,13 @@ from sqlalchemy import Connection, text
 
 from ledger.database.connect import connect_engine
 from ledger.errors import Problem, Refused
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, promotion, service, usage
 from tests.serving import MakeApp
 from tests.test_letters import of_any_letters
 from tests.test_properties import fresh  # noqa: F401 - a fixture
-from web.posting import How, post_file
+from web.work.post_file import How, post_file
 
 EXAMPLES = int(os.environ.get("TICKMARK_EXAMPLES", "1"))
 GOOD: list[dict[str, Any]] = [

@@ -12,13 +12,14 @@ from sqlalchemy import Engine, text
 from ledger.errors import InvalidDocument
 from tests.samples import parties
 from tests.serving import MakeApp
-from web import access, bodies
+from web.access import keys
+from web.api import bodies
 
 
 @pytest.fixture
 def headers(engine: Engine) -> dict[str, str]:
     with engine.begin() as connection:
-        return {"Authorization": f"Bearer {access.create(connection, 'feed', 'admin', 'tester', ())}"}
+        return {"Authorization": f"Bearer {keys.create(connection, 'feed', 'admin', 'tester', ())}"}
 
 
 def test_the_first_hundred_things_are_told_and_how_many_more(

@@ -26,7 +26,7 @@ from sqlalchemy import Engine
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, obligation, parties, payment, prepaid, promotion, service, usage
 from tests.serving import MakeApp, served
-from web import access
+from web.access import keys
 
 CHROME, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -80,7 +80,7 @@ class Site:
 
     def sign_in(self, role: str, name: str) -> None:
         with self.engine.begin() as connection:
-            key = access.create(connection, name, role, "tester")
+            key = keys.create(connection, name, role, "tester")
         self.browser.delete_all_cookies()
         self.go("/sign-in")
         self.one("#key").send_keys(key, Keys.ENTER)

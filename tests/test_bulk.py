@@ -21,7 +21,7 @@ from ledger.errors import Refused
 from ledger.intake import post_lines
 from ledger.proof.verify import verify
 from ledger.usage import read_lines, reader_process
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, usage
 

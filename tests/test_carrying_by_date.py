@@ -16,7 +16,7 @@ from ledger.journal import periods
 from ledger.proof.verify import verify
 from ledger.reports.report import Filters
 from ledger.reports.trial_balance import summary
-from revrec.recognition import recognize
+from revrec.earn.recognition import recognize
 from tests.conftest import Cli
 from tests.samples import application, grant, invoice, one_time, parties, payment, service, usage
 from tests.test_currencies import EUR, rate

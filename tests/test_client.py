@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, service, usage
 from tests.serving import MakeApp, served
-from web import access, client
+from web import client
+from web.access import keys
 from web.client import Refused, Tickmark
 
 
@@ -27,7 +28,7 @@ def app(make_books_app: MakeApp) -> Flask:
 def books(app: Flask, engine: Engine) -> Iterator[Tickmark]:
     """A client with an admin's key, at a server."""
     with engine.begin() as connection:
-        key = access.create(connection, "Ada", "admin", "tester")
+        key = keys.create(connection, "Ada", "admin", "tester")
     with served(app) as address, Tickmark(f"{address}/", key) as found:
         yield found
 

@@ -14,7 +14,7 @@ from tests.conftest import Cli
 from tests.samples import billed_usage, invoice, one_time, parties, usage
 from tests.serving import MakeApp
 from tests.test_access import bearer, key
-from web import closing
+from web.work import closing
 
 EU = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR"}
 RATES = [

@@ -15,7 +15,7 @@ import requests
 from flask import Flask, Response
 
 from tests.serving import MakeApp, served
-from web import connections
+from web.serving import connections
 
 HEAD = b"POST /v1/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revrec.costs import Cost, stand
-from revrec.schedules import Term
+from revrec.earn.contract_costs import Cost, stand
+from revrec.terms.schedules import Term
 from tests.conftest import Cli
 from tests.samples import contract, obligation, parties
 

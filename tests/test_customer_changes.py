@@ -17,11 +17,12 @@ from ledger.errors import UnknownReference
 from ledger.intake import post_lines
 from ledger.journal.books import Books
 from ledger.parties.parties import is_paid_for_by
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import contract, invoice, obligation, one_time, parties, payment, usage
 from tests.serving import MakeApp
-from web import access, printed
+from web.access import keys
+from web.render import printed
 
 Document = dict[str, Any]
 CODES: list[Document] = [
@@ -638,7 +639,7 @@ def test_a_key_changes_a_customer_whom_no_other_entity_bills(cli: Cli, engine: E
 
     def ask(*entities: str, **doc: Any) -> tuple[int, str]:
         with engine.begin() as connection:
-            key = access.create(connection, "-".join(entities) or "all", "operator", "tester", entities)
+            key = keys.create(connection, "-".join(entities) or "all", "operator", "tester", entities)
         answer = client.post("/v1/documents", json=change(**doc), headers={"Authorization": f"Bearer {key}"})
         return answer.status_code, answer.json.get("title", "")
 
@@ -656,7 +657,7 @@ def test_a_key_changes_a_customer_whom_no_other_entity_bills(cli: Cli, engine: E
     unbilled, theirs = (ask("us", ref="n", day="2026-02-01", customer=of, terms=10) for of in ("new", "theirs"))
     assert (unbilled[0], unbilled[1].replace("new", "theirs")) == theirs == (403, theirs[1])
     with engine.begin() as connection:
-        key = access.create(connection, "us", "operator", "tester", ("us",))
+        key = keys.create(connection, "us", "operator", "tester", ("us",))
     client.post("/v1/documents", json=customer("mine"), headers={"Authorization": f"Bearer {key}"})
     assert ask("us", ref="n", day="2026-02-01", customer="mine", terms=10)[0] == 200
     cli.post(_bill("B", "2026-02-01"))

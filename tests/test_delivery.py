@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from adapters import delivery, logins
-from adapters.clients import http, quickbooks
+from adapters.clients import http, logins, quickbooks
+from adapters.out import send
 from tests.conftest import Cli
 from tests.samples import invoice, payment, service
 from tests.services import SECRET, QuickBooksService, Service, ZohoService, served
@@ -49,9 +49,7 @@ def there(target: str, waited: list[float], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TICKMARK_CLIENT_ID", "our-app")
     monkeypatch.setenv("TICKMARK_CLIENT_SECRET", SECRET)
     # the limits are the real systems'; here nobody would wait for them
-    monkeypatch.setattr(
-        delivery, "SYSTEMS", {name: made._replace(limits=()) for name, made in delivery.SYSTEMS.items()}
-    )
+    monkeypatch.setattr(send, "SYSTEMS", {name: made._replace(limits=()) for name, made in send.SYSTEMS.items()})
     with served(QuickBooksService() if target == "quickbooks" else ZohoService()) as service:
         yield service
 
@@ -169,7 +167,7 @@ def test_a_run_killed_between_the_request_and_its_record_repeats_it(
     books(cli)
     made = new(cli, tmp_path, target)
     connect(cli, target, there)
-    kept = delivery._Run._record
+    kept = send._Run._record
     times = 0
 
     def killed(self: Any, answer: Any) -> None:
@@ -179,10 +177,10 @@ def test_a_run_killed_between_the_request_and_its_record_repeats_it(
             raise KeyboardInterrupt
         kept(self, answer)
 
-    monkeypatch.setattr(delivery._Run, "_record", killed)
+    monkeypatch.setattr(send._Run, "_record", killed)
     with pytest.raises(KeyboardInterrupt):
         delivery_run(cli, target)
-    monkeypatch.setattr(delivery._Run, "_record", kept)
+    monkeypatch.setattr(send._Run, "_record", kept)
     cli.ok("export", target, "--send", "1")
     assert Counter(there.kinds.values()) == kinds(made, target)
 
@@ -209,7 +207,7 @@ def delivery_run(cli: Cli, target: str) -> None:
 
     assert cli
     with opened() as engine:
-        delivery.deliver(engine, target, 1, "tester")
+        send.deliver(engine, target, 1, "tester")
 
 
 def test_what_is_refused_is_told_and_what_refers_to_it_waits(
@@ -369,7 +367,7 @@ def test_two_who_send_at_once_do_not(cli: Cli, tmp_path: Path, target: str, ther
     books(cli)
     new(cli, tmp_path, target)
     connect(cli, target, there)
-    with delivery._alone(engine, target):
+    with send._alone(engine, target):
         assert "expected nobody else to be sending" in cli.refused("export", target, "--send", "1")
     assert not there.objects
 

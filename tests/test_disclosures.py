@@ -14,7 +14,7 @@ from ledger.accounts.chart import CONTRACT_LIABILITIES, ROLES
 from ledger.amounts.dates import month_end
 from ledger.reports.report import Filters, last_day
 from ledger.reports.trial_balance import trial_balance
-from revrec import disclosures, logs
+from revrec.reports import audit_logs, disclosures
 from tests.conftest import Cli
 from tests.samples import (
     billed_usage,
@@ -29,7 +29,7 @@ from tests.samples import (
     service,
     usage,
 )
-from web.reports import make
+from web.work.reports import make
 
 
 def assert_disclosures_tie(connection: Connection) -> None:
@@ -67,7 +67,7 @@ def assert_disclosures_tie(connection: Connection) -> None:
         assert balances["Contract assets"] + netted == net.get("unbilled_receivable", 0)
     unbilled = sum(row["amount"] for row in disclosures.unbilled(connection, Filters()).rows)
     assert unbilled == net.get("unbilled_receivable", 0)
-    journal = sum(row["amount"] for row in logs.recognition_journal(connection, Filters()).rows)
+    journal = sum(row["amount"] for row in audit_logs.recognition_journal(connection, Filters()).rows)
     assert journal == -sum(net.get(role, 0) for role in ("revenue", "breakage_revenue", "promotional_credits"))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from ledger.database import citus
 from ledger.database.schema import metadata
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import (
     application,
@@ -24,7 +24,7 @@ from tests.samples import (
     prepaid,
     usage,
 )
-from web.posting import post_file
+from web.work.post_file import post_file
 
 # The rows that are written with every document; `document_key` and `external_key` are found by an id before its customer is known.
 JOURNAL = (

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from ledger import intake
 from ledger.database.connect import connect_engine
 from ledger.intake import post_lines
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, grant, invoice, parties, prepaid, promotion, usage
 

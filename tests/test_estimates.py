@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from ledger.intake import post_lines
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import PARTY, contract, obligation, parties
 

@@ -10,17 +10,17 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import contract
 from tests.serving import MakeApp
 from tests.shelves import Place
 from tests.test_access import sign_in
 from tests.test_kinds import KINDS, _day, _history
-from web import access
+from web.access import keys
 from web.commands.exports import AS_THEY_ARE, EXPORT_TARGETS
 from web.commands.showing import REPORT_NAMES
-from web.reports import REPORTS
+from web.work.reports import REPORTS
 
 OF_FIRST = {"customer": "k0-globex", "entity": "k0-us"}
 # What a history of one kind does not tell: progress by milestones, and prices that are no whole numbers.
@@ -53,7 +53,7 @@ def books(unlimited: None, cli: Cli, engine: Engine) -> Engine:
 def faces(books: Engine, make_books_app: MakeApp) -> tuple[FlaskClient, FlaskClient, dict[str, str]]:
     """(one who is signed in to the pages, one of the API, with its headers)."""
     with books.begin() as connection:
-        key = access.create(connection, "someone", "admin", "tester", ())
+        key = keys.create(connection, "someone", "admin", "tester", ())
     pages = make_books_app().test_client()
     sign_in(pages, key)
     return pages, make_books_app().test_client(), {"Authorization": f"Bearer {key}"}

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, usage
 from tests.serving import MakeApp
-from web import access
+from web.access import keys
 
 CHECKER = Path(__file__).parent.parent / "docs" / "check_proof.py"
 
@@ -63,7 +63,7 @@ def test_the_evidence_of_another_entitys_entry_is_not_given(cli: Cli, engine: En
     app = make_books_app()
     client = app.test_client()
     with engine.begin() as connection:
-        made = access.create(connection, "someone", "viewer", "tester", ("eu",))
+        made = keys.create(connection, "someone", "viewer", "tester", ("eu",))
     app.config["WTF_CSRF_ENABLED"] = False
     client.post("/sign-in", data={"key": made})
     assert client.get("/entries/1/evidence.zip").status_code == 404

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from adapters.mapping import Place
-from adapters.selection import Entry, Line, split
+from adapters.selected.mapping import Place
+from adapters.selected.selection import Entry, Line, split
 from adapters.targets.journals import account_name
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, promotion, service, usage
@@ -500,7 +500,7 @@ def test_quickbooks_desktop_is_told_no_name_it_could_not_match(cli: Cli, tmp_pat
 
 
 def test_the_command_line_offers_what_there_is() -> None:
-    from adapters.export import BOOKS, TARGETS
+    from adapters.out.export import BOOKS, TARGETS
     from web.commands.exports import AS_THEY_ARE, EXPORT_TARGETS
 
     assert set(AS_THEY_ARE) == set(BOOKS)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from adapters import pieces
-from adapters.forms import write_table
+from adapters.files import pieces
+from adapters.files.forms import write_table
 from ledger.errors import Refused
 from tests.conftest import Cli
 from tests.samples import invoice, one_time, parties, payment

@@ -18,8 +18,9 @@ import pytest
 import simplejson
 from sqlalchemy import Connection, text
 
-from adapters import export, workbook
-from adapters.selection import entry_number
+from adapters.out import export
+from adapters.selected.selection import entry_number
+from adapters.targets import workbook
 from ledger.errors import Unbalanced
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, promotion, service, usage

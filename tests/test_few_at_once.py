@@ -19,7 +19,8 @@ from ledger.errors import Busy
 from tests.conftest import Cli
 from tests.samples import billed_usage, invoice, parties, usage
 from tests.serving import MakeApp, served
-from web import gates, patience, sheets
+from web.render import prints
+from web.serving import gates, patience
 
 MOMENT = 0.2
 
@@ -166,7 +167,7 @@ def test_a_pdf_of_more_rows_than_are_made_in_seconds_is_refused(
     cli: Cli, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli.post(*parties(), invoice("i", "2026-01-05", *(billed_usage("1.00", str(number)) for number in range(5))))
-    monkeypatch.setattr(sheets, "PDF_ROWS_MAX", 4)
+    monkeypatch.setattr(prints, "PDF_ROWS_MAX", 4)
     client = app.test_client()
     answer = client.get("/v1/print/invoice/i?format=pdf")
     assert answer.status_code == 422

@@ -29,8 +29,8 @@ from tests.samples import (
     usage,
 )
 from tests.serving import MakeApp
-from web import reports
-from web.drill import drill
+from web.render.links import drill
+from web.work import reports
 
 VAT = {"type": "tax_code", "id": "VAT", "name": "VAT", "rate": "0.20"}
 EU = {"type": "entity", "id": "eu", "name": "Acme AI GmbH", "currency": "EUR"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from revrec.financing import growth, years
+from revrec.price.financing import growth, years
 from tests.conftest import Cli
 from tests.samples import contract, invoice, obligation, parties, payment, promotion
 

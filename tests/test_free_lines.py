@@ -21,7 +21,7 @@ from tests.samples import (
     service,
     usage,
 )
-from web import printed
+from web.render import printed
 
 ONCE = {"type": "coupon", "id": "FREE", "name": "Free month", "percent": "100", "duration": "once"}
 NUMBERED = {"type": "entity", "id": "us", "name": "Acme AI Inc", "currency": "USD", "invoice_prefix": "US-"}

@@ -15,7 +15,7 @@ from tests.conftest import Cli
 from tests.samples import invoice, parties, payment, service
 from tests.serving import MakeApp
 from tests.test_export_objects import mapping
-from web import jobs
+from web.work import export_jobs
 
 
 @pytest.fixture
@@ -94,9 +94,9 @@ def test_a_job_whose_server_stopped_is_said_to_have_failed(cli: Cli, app: Flask,
     with engine.begin() as connection:
         connection.execute(text("update export_job set state = 'running', ended_at = null, content = null"))
     with engine.connect() as runner:
-        jobs.locks.hold_job(runner, job["job"])
-        assert jobs.find(engine, job["job"]).state == "running"
-    found = jobs.find(engine, job["job"])
+        export_jobs.locks.hold_job(runner, job["job"])
+        assert export_jobs.find(engine, job["job"]).state == "running"
+    found = export_jobs.find(engine, job["job"])
     assert (found.state, found.said) == ("failed", "the server that wrote it stopped; ask for it again")
 
 

@@ -14,12 +14,12 @@ import pytest
 import simplejson
 from sqlalchemy import Connection, Engine, text
 
-from adapters import export
-from adapters.export import How, export_new
+from adapters.out import export
+from adapters.out.export import How, export_new
 from ledger.errors import Refused, Unbalanced
 from ledger.intake import post_lines
 from ledger.reports.report import Filters
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, service, usage
 

@@ -13,7 +13,7 @@ from ledger.letters import as_kept, can_be_kept
 from tests.conftest import Cli
 from tests.samples import billed_usage, invoice, parties
 from tests.serving import MakeApp
-from web import jobs
+from web.work import export_jobs
 
 NO_TEXTS = ["ac\0me", "\0"]
 
@@ -67,7 +67,7 @@ def test_whatever_goes_wrong_with_a_job_is_kept(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(jobs.Jobs, "_write", fail)
+    monkeypatch.setattr(export_jobs.Jobs, "_write", fail)
     client = app.test_client()
     number = client.post("/v1/exports", json={"entity": "us", "target": "beancount"}).json["job"]
     app.extensions["tickmark.jobs"].wait()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.histories import Document, History, Told, day_of, key_of, months_on
 from tests.samples import (
     PARTY,

@@ -19,7 +19,8 @@ from tests.conftest import Cli
 from tests.samples import parties
 from tests.serving import MakeApp
 from tests.test_access import bearer, key, sign_in
-from web import limits, mine
+from web.access import limits
+from web.pages import customer_link
 from web.server import make_app
 
 
@@ -229,7 +230,7 @@ def test_a_customers_link_is_counted_by_itself(
     cli.post(*parties())
     today = datetime.now(UTC).date()
     with engine.connect() as connection:
-        one, two = (mine.link(connection, "globex", "us", today + timedelta(days=days)) for days in (1, 2))
+        one, two = (customer_link.link(connection, "globex", "us", today + timedelta(days=days)) for days in (1, 2))
     client = app.test_client()
     assert client.get(one).status_code == 200
     owner.execute(text("update request_count set hits = 120"))

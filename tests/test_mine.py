@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, prepaid, usage
 from tests.serving import MakeApp
-from web import mine
+from web.pages import customer_link
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_link_is_in_no_log(
         assert client.get(wrong).status_code in (301, 308, 404)
     assert client.post(path).status_code == 405
     # nor where the server fails
-    monkeypatch.setattr(mine, "_month", None)
+    monkeypatch.setattr(customer_link, "_month", None)
     assert client.get(path).status_code == 500
     assert "GET '/mine/...' failed" in caplog.text
     assert path.removeprefix("/mine/") not in caplog.text
@@ -113,7 +113,7 @@ def test_a_link_ends_on_its_day(cli: Cli, client: FlaskClient, engine: Engine, m
     _books(cli)
     today = datetime.now(UTC).date()
     with engine.connect() as connection:
-        path = mine.link(connection, "globex", "us", today + timedelta(days=1))
+        path = customer_link.link(connection, "globex", "us", today + timedelta(days=1))
 
     class Later(datetime):
         @classmethod
@@ -121,7 +121,7 @@ def test_a_link_ends_on_its_day(cli: Cli, client: FlaskClient, engine: Engine, m
             return datetime(today.year, today.month, today.day, 12, tzinfo=UTC) + timedelta(days=2)
 
     assert client.get(path).status_code == 200
-    monkeypatch.setattr(mine, "datetime", Later)
+    monkeypatch.setattr(customer_link, "datetime", Later)
     answer = client.get(path)
     assert answer.status_code == 404
     assert f"This link was valid until {today + timedelta(days=1)}." in answer.text
@@ -131,5 +131,5 @@ def test_a_link_is_of_somebody_and_not_for_ever(cli: Cli, app: Flask, engine: En
     _books(cli)
     assert "customer = nobody: expected the id of a customer" in cli.refused("link", "nobody", "--entity", "us")
     assert "mars" in cli.refused("link", "globex", "--entity", "mars")
-    with engine.connect() as connection, pytest.raises(mine.Refused, match="at most 366 days away"):
-        mine.link(connection, "globex", "us", date(2099, 1, 1))
+    with engine.connect() as connection, pytest.raises(customer_link.Refused, match="at most 366 days away"):
+        customer_link.link(connection, "globex", "us", date(2099, 1, 1))

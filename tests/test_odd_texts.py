@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.export import TARGETS
+from adapters.out.export import TARGETS
 from tests.conftest import Cli
 from tests.samples import invoice, parties, payment, service, usage
 from web.commands.exports import EXPORT_TARGETS

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from ledger.intake import post_lines
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import grant, invoice, parties, payment, prepaid, service, usage
 from tests.serving import MakeApp
-from web.posting import How, Posted, post_file
+from web.work.post_file import How, Posted, post_file
 
 TIMES = 100
 DOCUMENTS = [

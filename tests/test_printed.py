@@ -16,7 +16,8 @@ from ledger.amounts.money import grouped
 from tests.conftest import Cli
 from tests.samples import application, billed_usage, grant, invoice, one_time, parties, payment, prepaid, service, usage
 from tests.serving import MakeApp
-from web import access, printed
+from web.access import keys as access
+from web.render import printed
 
 VAT = {"type": "tax_code", "id": "VAT", "name": "Value added tax", "rate": "0.20"}
 INCLUDED = {"type": "tax_code", "id": "GST", "name": "Goods tax", "rate": "0.10", "inclusive": True}

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from adapters.export import How as ExportHow
-from adapters.export import export_file
+from adapters.out.export import How as ExportHow
+from adapters.out.export import export_file
 from ledger import intake as intake_module
 from ledger.amounts.dates import months_between
 from ledger.database import embedded
@@ -39,10 +39,10 @@ from ledger.reports.trial_balance import summary, trial_balance
 from ledger.usage import draw as usage_module
 from ledger.usage import read_lines as bulk_module
 from ledger.usage import reader_process as beside_module
-from revrec import recognition as recognition_module
-from revrec.intake import TYPES
-from revrec.recognition import recognize
-from revrec.waterfall import waterfall
+from revrec.earn import recognition as recognition_module
+from revrec.earn.recognition import recognize
+from revrec.kinds import TYPES
+from revrec.reports.waterfall import waterfall
 from tests.samples import (
     application,
     billed_usage,
@@ -60,7 +60,7 @@ from tests.samples import (
 )
 from tests.test_disclosures import assert_disclosures_tie, assert_groups_add_up
 from tests.test_export_objects import mapping, receivables
-from web.posting import How, post_file
+from web.work.post_file import How, post_file
 
 # `TICKMARK_EXAMPLES=20 pytest tests/test_properties.py` looks twenty times as long, each time elsewhere.
 EXAMPLES = int(os.environ.get("TICKMARK_EXAMPLES", "1"))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from tests.conftest import Cli
 from tests.samples import PARTY, application, invoice, one_time, parties, payment
 from tests.test_currencies import EUR, rate
-from web.scope import ENTITY_OF
+from web.access.scope import ENTITY_OF
 
 Document = dict[str, Any]
 BECAUSE = {"reason": "because"}

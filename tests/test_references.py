@@ -17,14 +17,14 @@ from ledger import intake
 from ledger.database.connect import connect_engine
 from ledger.errors import Problem
 from ledger.intake import Outcome, post_lines
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import grant, invoice, one_time, parties, payment, prepaid, usage
 from tests.serving import MakeApp
 from tests.test_access import bearer, key
 from tests.test_refusals_leave_nothing import BASE, NEXT, _contents, _tables
-from web.drafts import Draft, preview
-from web.posting import How, post_file
+from web.work.drafts import Draft, preview
+from web.work.post_file import How, post_file
 
 Document = dict[str, Any]
 CALLED: Document = {"reference": "PO-17", "external": {"stripe": "x_1", "crm": "06:Ünïcode 1"}}

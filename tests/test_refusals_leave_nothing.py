@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from ledger.errors import Problem
 from ledger.intake import Outcome, post_lines
 from ledger.proof.verify import verify
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import (
     PARTY,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from tests.conftest import Cli, lines
 from tests.samples import grant, invoice, parties, prepaid, usage
-from web import posting, runs
+from web.work import post_file, runs
 
 RUN = 4
 HEAD = [*parties(), grant(), invoice("I", "2026-01-01", prepaid("100.00"))]
@@ -39,7 +39,7 @@ def _interrupt() -> None:
 @contextmanager
 def _before_run(number: int, happens: Callable[[], None]) -> Iterator[None]:
     """Something happens as a run of a file begins."""
-    post, begun = posting.post_lines, itertools.count(1)
+    post, begun = post_file.post_lines, itertools.count(1)
 
     def posted(*arguments: Any, **more: Any) -> Any:
         if next(begun) == number:
@@ -47,7 +47,7 @@ def _before_run(number: int, happens: Callable[[], None]) -> Iterator[None]:
         return post(*arguments, **more)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(posting, "post_lines", posted)
+        patched.setattr(post_file, "post_lines", posted)
         yield
 
 
@@ -215,7 +215,7 @@ def test_the_rest_of_a_line_that_is_too_long_is_no_document(cli: Cli, tmp_path: 
     """The last line of a run is too long, and ends in what would be a document."""
     path = tmp_path / "usage.jsonl"
     hidden = '{"type": "customer", "id": "hidden", "name": "H"}'
-    path.write_text(lines(HEAD[:3]) + "x" * posting._LINE_BYTES_READ + hidden + "\n" + lines([*HEAD[3:], *USED]))
+    path.write_text(lines(HEAD[:3]) + "x" * post_file._LINE_BYTES_READ + hidden + "\n" + lines([*HEAD[3:], *USED]))
     result = cli.run("post", "--in-runs", "--keep-going", str(path))
     assert "posted 19 documents" in result.output
     assert "line 4: " in result.stderr

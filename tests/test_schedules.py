@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from revrec.schedules import Term, earned, parts_sql, share_sql
+from revrec.terms.schedules import Term, earned, parts_sql, share_sql
 
 DAYS = st.dates(date(2015, 1, 1), date(2035, 12, 31))
 

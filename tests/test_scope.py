@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Engine, text
 from ledger.errors import Problem, Refused
 from ledger.intake import post_lines
 from ledger.trace import names_of
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.serving import MakeApp
 from tests.test_access import sign_in
 from tests.test_refusals_leave_nothing import BASE, NEXT
-from web import access
-from web.scope import ENTITY_OF, require_posted_within
+from web.access import keys
+from web.access.scope import ENTITY_OF, require_posted_within
 
 Document = dict[str, Any]
 
@@ -75,7 +75,7 @@ def test_each_document_is_of_the_entity_that_it_or_what_it_names_is_of(cli: Cli,
 def test_a_key_lists_what_is_of_its_entity(cli: Cli, engine: Engine, make_books_app: MakeApp, of: str) -> None:
     cli.post(*BASE)
     with engine.begin() as connection:
-        key = access.create(connection, "someone", "viewer", "tester", (of,))
+        key = keys.create(connection, "someone", "viewer", "tester", (of,))
     client, headers = make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
     found: set[tuple[str, str]] = set()
     after: str | None = "0"
@@ -102,7 +102,7 @@ def test_a_document_of_several_entities_is_there_for_who_sees_all_of_them(
     client, pages = make_books_app().test_client(), make_books_app().test_client()
     for entities, status in (((), 200), (("us",), 404), (("eu",), 404), (("eu", "us"), 200)):
         with engine.begin() as connection:
-            key = access.create(connection, "someone", "viewer", "tester", entities)
+            key = keys.create(connection, "someone", "viewer", "tester", entities)
         headers = {"Authorization": f"Bearer {key}"}
         sign_in(pages, key)
         for path in ("/v1/invoices/M", "/v1/print/invoice/M", "/v1/trace/invoice:M", "/v1/trace/M"):
@@ -130,7 +130,7 @@ def test_a_key_sees_the_page_of_what_is_of_its_entity(
     cli.post(*BASE)
     refused = cli.run("post", "--keep-going", "-", stdin=lines(numbered)).stderr
     with engine.begin() as connection:
-        key = access.create(connection, "someone", "viewer", "tester", (of,))
+        key = keys.create(connection, "someone", "viewer", "tester", (of,))
     client, headers = make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
     pages = make_books_app().test_client()
     sign_in(pages, key)

@@ -25,7 +25,7 @@ from ledger.proof import inclusion, seals
 from ledger.proof.verify import CHECKS
 from ledger.reports.report import Filters, ar_aging
 from ledger.reports.trial_balance import summary, trial_balance
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from revrec.watches import HELD
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, service, usage

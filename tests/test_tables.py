@@ -11,11 +11,12 @@ import openpyxl
 import pytest
 from flask.testing import FlaskClient
 
-from adapters import workbook
+from adapters.targets import workbook
 from ledger.errors import Refused
 from ledger.reports.report import Column, Report
 from tests.serving import MakeApp
-from web import reports, shown
+from web.pages import table_to_xlsx
+from web.work import reports
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_what_is_no_table_or_too_much_is_refused(client: FlaskClient, rows: obje
 
 
 def test_a_large_table_takes_a_few_times_its_bytes(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shown, "CELLS_MAX", 60_000)
+    monkeypatch.setattr(table_to_xlsx, "CELLS_MAX", 60_000)
     raw = json.dumps([["Customer", "Amount"], *([f"customer {n}", f"{n}.25"] for n in range(29_999))])
     tracemalloc.start()
     try:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
 from ledger.database.schema import obligation_terms
-from revrec.changes import Folded, fold
-from revrec.events import Bill, Changed, Corrected, Estimated, Event, Modified, Promise, Taken, Terminated, Undone
-from revrec.history import _rows
-from revrec.schedules import SEGMENT_SQL, earned_sql, parts_sql, term_sql
-from revrec.terms import Curve, plain
+from revrec.terms.changes import Folded, fold
+from revrec.terms.events import Bill, Changed, Corrected, Estimated, Event, Modified, Promise, Taken, Terminated, Undone
+from revrec.terms.history import _rows
+from revrec.terms.schedules import SEGMENT_SQL, earned_sql, parts_sql, term_sql
+from revrec.terms.terms import Curve, plain
 from tests.test_properties import EXAMPLES
 
 JAN, DEC = date(2026, 1, 1), date(2026, 12, 31)
@@ -229,7 +229,7 @@ def test_what_is_credited_of_a_contract_that_is_cut_short_stays_as_it_was_earned
 
 
 def test_progress_that_is_reported_late_counts_by_its_day() -> None:
-    from revrec.terms import Progress
+    from revrec.terms.terms import Progress
 
     build = Promise("obligation:o", "c", "build", Curve("progress", JAN, None), 100_000, None, JAN, 1)
     said = [Progress(date(2026, 3, 1), None, Decimal(30)), Progress(date(2026, 2, 1), None, Decimal(10))]

@@ -18,15 +18,16 @@ from werkzeug.test import TestResponse
 import revrec.documents
 from ledger.documents import models, parse
 from ledger.intake import DRAWN_AT_ONCE
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, payment, prepaid, usage
 from tests.serving import MakeApp
 from tests.test_access import sign_in
 from tests.test_refusals_leave_nothing import BASE, NEXT
-from web import access, printed
-from web.naming import NAMING, Name, Thing, entities_of, entities_said, named
-from web.reports import REPORTS
+from web.access import keys
+from web.access.naming import NAMING, Name, Thing, entities_of, entities_said, named
+from web.render import printed
+from web.work.reports import REPORTS
 
 Document = dict[str, Any]
 EU = {"entity": "eu", "currency": "EUR"}
@@ -88,7 +89,7 @@ NAMES = ("payment", "recovery", "application", "refund", "invoice", "credit_note
 def client(cli: Cli, engine: Engine, make_books_app: MakeApp) -> tuple[FlaskClient, dict[str, str]]:
     cli.post(*_of_eu())
     with engine.begin() as connection:
-        key = access.create(connection, "theirs", "operator", "tester", ("us",))
+        key = keys.create(connection, "theirs", "operator", "tester", ("us",))
     return make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
 
 
@@ -147,7 +148,7 @@ def of_eu(cli: Cli, engine: Engine, make_books_app: MakeApp) -> tuple[FlaskClien
     """Books of everything there is, and a key for an entity that has little of it."""
     cli.post(*BASE)
     with engine.begin() as connection:
-        key = access.create(connection, "theirs", "operator", "tester", ("eu",))
+        key = keys.create(connection, "theirs", "operator", "tester", ("eu",))
     return make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
 
 
@@ -345,7 +346,7 @@ def test_an_obligation_of_anothers_id_disturbs_nobody(
     }
     assert app.post("/v1/documents", json=own, headers=headers).status_code == 200
     with engine.begin() as connection:
-        key = access.create(connection, "eu", "operator", "tester", ("eu",))
+        key = keys.create(connection, "eu", "operator", "tester", ("eu",))
     for asking, entity, of in ((headers, "us", "US"), ({"Authorization": f"Bearer {key}"}, "eu", "EU")):
         found = app.get("/v1/trace/obligation:o", headers=asking)
         assert [(step["kind"], step["ref"]) for step in found.json["comes_from"]] == [("contract", of)]
@@ -393,7 +394,7 @@ def _plain(answer: TestResponse) -> str:
 def _as(engine: Engine, role: str, *entities: str) -> dict[str, str]:
     """The header of a new key."""
     with engine.begin() as connection:
-        return {"Authorization": f"Bearer {access.create(connection, role, role, 'tester', entities)}"}
+        return {"Authorization": f"Bearer {keys.create(connection, role, role, 'tester', entities)}"}
 
 
 def test_anothers_exports_are_as_those_that_nobody_asked_for(

@@ -12,7 +12,7 @@ from tests.conftest import Cli
 from tests.samples import invoice, service
 from tests.serving import MakeApp
 from tests.test_export_objects import ALL, FIELDS, books, mapping
-from web import access
+from web.access import keys
 
 
 def _trace(cli: Cli, ref: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_where_anothers_entries_went_is_told_to_nobody(
         cli.post(invoice(target, "2026-01-20", service("12.00", "2026-01-20", "2026-01-20")))
     assert "expected one of quickbooks:TM-us-2026-01" in cli.refused("trace", "TM-us-2026-01")
     with engine.begin() as connection:
-        key = access.create(connection, "theirs", "viewer", "tester", ("eu",))
+        key = keys.create(connection, "theirs", "viewer", "tester", ("eu",))
     client, headers = make_books_app().test_client(), {"Authorization": f"Bearer {key}"}
     told, of_none = (client.get(f"/v1/trace/TM-{entity}-2026-01", headers=headers) for entity in ("us", "mars"))
     assert told.status_code == 404

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from adapters.usage_csv import tally
+from adapters.into.usage_csv import tally
 from ledger.errors import Refused
 from tests.conftest import Cli
 from tests.samples import parties

@@ -16,7 +16,7 @@ from ledger.intake import post_lines
 from ledger.journal.entry_rows import ENTRY_HASH_SQL
 from ledger.proof import verify
 from ledger.proof.invariants import told
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import contract, grant, invoice, one_time, parties, payment, prepaid, promotion, service, usage
 

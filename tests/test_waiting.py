@@ -15,11 +15,11 @@ from sqlalchemy import Engine, text
 from ledger.database import locks
 from ledger.errors import Refused
 from ledger.intake import post_lines
-from revrec.intake import TYPES
+from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import parties, usage
 from tests.serving import MakeApp
-from web import closing
+from web.work import closing
 
 MOMENT = 0.5
 JANUARY = date(2026, 1, 1)

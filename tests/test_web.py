@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.conftest import Cli, lines
 from tests.samples import contract, grant, invoice, obligation, parties, prepaid, promotion, service, usage
 from tests.serving import MakeApp
+from web.api import views
 from web.server import HEADERS
 
 
@@ -256,12 +257,11 @@ def test_other_hosts_and_other_errors(
     assert client.get("/v1/rules", headers={"Host": "evil.example"}).status_code == 400
     assert client.get("/nothing").status_code == 404
     assert client.get("/reports/summary?as_of=x").status_code == 422
-    from web import api
 
     def broken() -> Any:
         raise RuntimeError("secret of the server")
 
-    monkeypatch.setattr(api, "engine", broken)
+    monkeypatch.setattr(views, "engine", broken)
     app = make_books_app(open_as="tester")
     app.config["PROPAGATE_EXCEPTIONS"] = False
     answer = app.test_client().get("/v1/entries")

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from adapters.webhooks import deliver
+from adapters.out.webhooks import deliver
 from tests.conftest import Cli
 from tests.samples import PARTY, grant, invoice, parties, prepaid, usage
 

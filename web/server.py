@@ -12,24 +12,12 @@ from werkzeug.exceptions import HTTPException, InternalServerError, SecurityErro
 
 from ledger.database import connect
 from ledger.errors import Busy, Refused
-from web import (
-    api,
-    connections,
-    desk,
-    evidence,
-    guard,
-    jobs,
-    mine,
-    ops,
-    pages,
-    parties,
-    patience,
-    resources,
-    routing,
-    sheets,
-    shown,
-    signing,
-)
+from web.access import guard, sign_in
+from web.api import health, lists, views
+from web.pages import customer_link, customers, evidence, month_end, overview, table_to_xlsx
+from web.render import prints
+from web.serving import connections, patience, routing
+from web.work import export_jobs
 
 # Nothing is loaded from elsewhere, no script runs but our own files, nobody frames it.
 HEADERS = {
@@ -57,7 +45,7 @@ def make_app(
     """
     app = Flask("web")
     app.extensions["tickmark"] = patience.of_requests(engine, _PATIENCE)  # who asks is answered
-    app.extensions["tickmark.jobs"] = jobs.Jobs(engine)
+    app.extensions["tickmark.jobs"] = export_jobs.Jobs(engine)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.config.update(
         API_TITLE="Tickmark",
@@ -72,28 +60,28 @@ def make_app(
     )
     routing.install(app)
     guard.install(app, engine, open_as)
-    ops.install(app)
+    health.install(app)
     csrf = CSRFProtect(app)
     # keys are sent by hand, never by a browser on its own
-    csrf.exempt(api.blueprint)
-    csrf.exempt(resources.blueprint)
-    described = api.ProblemApi(app)
+    csrf.exempt(views.blueprint)
+    csrf.exempt(lists.blueprint)
+    described = views.ProblemApi(app)
     described.describe_documents()
-    described.register_blueprint(api.blueprint)
-    described.register_blueprint(resources.blueprint)
-    app.register_blueprint(signing.blueprint)
+    described.register_blueprint(views.blueprint)
+    described.register_blueprint(lists.blueprint)
+    app.register_blueprint(sign_in.blueprint)
     app.extensions["tickmark.openapi"] = described.spec
     for blueprint in (
-        pages.blueprint,
-        sheets.blueprint,
-        shown.blueprint,
+        overview.blueprint,
+        prints.blueprint,
+        table_to_xlsx.blueprint,
         evidence.blueprint,
-        parties.blueprint,
-        desk.blueprint,
-        mine.blueprint,
+        customers.blueprint,
+        month_end.blueprint,
+        customer_link.blueprint,
     ):
         app.register_blueprint(blueprint)
-    app.register_error_handler(api.DocumentsRefused, api.documents_refused)
+    app.register_error_handler(views.DocumentsRefused, views.documents_refused)
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(Busy, _busy)
     app.extensions["tickmark.problems"] = described.handle_http_exception
@@ -118,7 +106,7 @@ def _busy(error: Busy) -> Response:
 
 
 def _refused(error: Refused) -> Response | tuple[str, int]:
-    return api.refused(error) if request.path.startswith("/v1") else pages.refused(error)
+    return views.refused(error) if request.path.startswith("/v1") else overview.refused(error)
 
 
 def _failed(error: Exception) -> Response:
@@ -147,7 +135,7 @@ def _told(error: HTTPException) -> Response:
     elif isinstance(request.routing_exception, SecurityError):  # by a name that no page can link to
         response = Response(f"{error.description}\n", error.code, mimetype="text/plain")
     else:
-        response = current_app.make_response(pages.http_error(error))
+        response = current_app.make_response(overview.http_error(error))
     again = getattr(error, "retry_after", None)
     if again is not None:
         g.retry_after = again

@@ -14,8 +14,8 @@ from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy import Engine
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from adapters import logins
-from adapters.logins import Login
+from adapters.clients import logins
+from adapters.clients.logins import Login
 from ledger.errors import Refused
 
 TIMEOUT_SECONDS = 120.0  # Intuit's own limit on a request

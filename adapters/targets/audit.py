@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from adapters.forms import plain, read_table, sum_by_account, write_table
+from adapters.files.forms import plain, read_table, sum_by_account, write_table
 from ledger.amounts.money import to_decimal
 from ledger.errors import Refused
 from ledger.journal.references import CALLED, said

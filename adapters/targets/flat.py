@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from adapters.forms import plain, read_table, sum_by_account, write_table
+from adapters.files.forms import plain, read_table, sum_by_account, write_table
 from ledger.amounts.dates import TODAY_SQL
 from ledger.amounts.money import to_text
 from ledger.errors import Refused

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
-from adapters.forms import Refusals, plain, read_table, sum_by_account
-from adapters.mapping import Mapping
-from adapters.selection import Entry, Line
+from adapters.files.forms import Refusals, plain, read_table, sum_by_account
+from adapters.selected.mapping import Mapping
+from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target, account_cell, either_side, write_lines
 
 _US_DAY = "%m/%d/%Y"

@@ -14,18 +14,9 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from adapters.forms import (
-    Refusals,
-    counted,
-    filled,
-    plain,
-    read_json,
-    read_table,
-    sum_by_account,
-    write_json,
-)
-from adapters.mapping import Mapping
-from adapters.selection import Entry, Line
+from adapters.files.forms import Refusals, counted, filled, plain, read_json, read_table, sum_by_account, write_json
+from adapters.selected.mapping import Mapping
+from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target, account_cell, currency_id, either_side, write_lines
 
 LINES_MAX = 200

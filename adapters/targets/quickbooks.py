@@ -14,10 +14,20 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from adapters.forms import Refusals, checked, counted, json_text, read_json, sum_by_account, write_json
-from adapters.mapping import Kind, Mapping, stand_in
-from adapters.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Party, Receipt, Thing
-from adapters.selection import Entry, Line
+from adapters.files.forms import Refusals, checked, counted, json_text, read_json, sum_by_account, write_json
+from adapters.selected.invoices_and_payments import (
+    RECEIVABLE,
+    Applied,
+    Bill,
+    BillLine,
+    Head,
+    Item,
+    Party,
+    Receipt,
+    Thing,
+)
+from adapters.selected.mapping import Kind, Mapping, stand_in
+from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Objects, Target
 
 NAME_LENGTH_MAX = 100

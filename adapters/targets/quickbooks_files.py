@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from adapters.forms import Refusals, plain, read_table, sum_by_account
-from adapters.mapping import Mapping
-from adapters.pieces import Most
-from adapters.selection import Entry, Line
+from adapters.files.forms import Refusals, plain, read_table, sum_by_account
+from adapters.files.pieces import Most
+from adapters.selected.mapping import Mapping
+from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target, account_cell, either_side, write_lines
 
 NAME_LENGTH_MAX = 100

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from adapters.forms import Refusals, plain, write_table
-from adapters.mapping import Detail, Mapping, Place
-from adapters.objects import Thing
-from adapters.pieces import Most
-from adapters.selection import NUMBER_LENGTH_MAX, Entry, Line
+from adapters.files.forms import Refusals, plain, write_table
+from adapters.files.pieces import Most
+from adapters.selected.invoices_and_payments import Thing
+from adapters.selected.mapping import Detail, Mapping, Place
+from adapters.selected.selection import NUMBER_LENGTH_MAX, Entry, Line
 from ledger.errors import Problem
 
 Write = Callable[[Path, Iterable[Entry], Mapping, Refusals], int]

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from adapters.forms import sum_by_account
+from adapters.files.forms import sum_by_account
 from ledger.accounts.chart import ROLES
 from ledger.amounts.money import exponent
 from ledger.errors import Refused

@@ -18,9 +18,9 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from adapters.forms import Refusals, filled, read_json, sum_by_account, write_json
-from adapters.mapping import Mapping, Place
-from adapters.selection import Entry, Line
+from adapters.files.forms import Refusals, filled, read_json, sum_by_account, write_json
+from adapters.selected.mapping import Mapping, Place
+from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target
 from ledger.errors import Problem
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from adapters.forms import (
+from adapters.files.forms import (
     Refusals,
     checked,
     counted,
@@ -27,9 +27,19 @@ from adapters.forms import (
     sum_by_account,
     write_json,
 )
-from adapters.mapping import Kind, Mapping, Place, stand_in
-from adapters.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Party, Receipt, Thing
-from adapters.selection import Entry, Line
+from adapters.selected.invoices_and_payments import (
+    RECEIVABLE,
+    Applied,
+    Bill,
+    BillLine,
+    Head,
+    Item,
+    Party,
+    Receipt,
+    Thing,
+)
+from adapters.selected.mapping import Kind, Mapping, Place, stand_in
+from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Objects, Target, account_cell, currency_id, either_side, write_lines
 
 _NOTES_MAX = 500  # of a journal

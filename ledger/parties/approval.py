@@ -30,7 +30,7 @@ from ledger.wallets.session import Wallets
 KINDS = ("refund", "credit_note", "write_off", "manual_entry")
 Approvable = models.Refund | models.CreditNote | models.WriteOff | models.ManualEntry
 
-# Whose keys may approve what others post (web/access.py has what else they may).
+# Whose keys may approve what others post (web/access/keys.py has what else they may).
 APPROVING = ("controller", "admin")
 
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import click
 
+from web.commands.options import DAY, MOMENT
 from web.commands.shell import REFUSED, author, refusals
-from web.options import DAY, MOMENT
 
 # Systems that exports can be sent to.
 CONNECTED = ("quickbooks", "zoho")
@@ -57,7 +57,7 @@ def export(
 
     With --send, what a kept export holds is made in QuickBooks or Zoho itself, where `tickmark connect` logged in.
     """
-    from adapters.export import How, check_export, export_again, export_file, export_new, export_status
+    from adapters.out.export import How, check_export, export_again, export_file, export_new, export_status
     from ledger.database.connect import opened
     from ledger.reports.report import Filters
 
@@ -85,7 +85,7 @@ def export(
             click.echo(f"would write {check_export(connection, target, filters, how)}")
             return
         if status:
-            from web.tables import table_text
+            from web.render.terminal import table_text
 
             click.echo(table_text(export_status(connection, target, filters)), nl=False)
             return
@@ -104,7 +104,7 @@ def _send(target: str, export_id: int, output: str | None, mapping: str | None) 
         raise click.UsageError(f"--send is for {' and '.join(CONNECTED)}")
     if output or mapping:
         raise click.UsageError("--send sends what was written: expected it without --output and --mapping")
-    from adapters.delivery import deliver
+    from adapters.out.send import deliver
     from ledger.database.connect import opened
 
     with refusals(), opened() as engine:
@@ -134,7 +134,7 @@ def connect(
     at which to allow the access, and asks for the address the browser is then sent back to. Tokens are kept encrypted with the key in
     TICKMARK_SECRET_KEY.
     """
-    from adapters import logins
+    from adapters.clients import logins
     from ledger.database.connect import opened
 
     system = logins.SYSTEMS[target]

@@ -10,8 +10,8 @@ from typing import IO, Any
 import click
 
 from ledger.errors import Problem, Refused
+from web.commands.options import DAY, MONTH
 from web.commands.shell import REFUSED, author, refusals
-from web.options import DAY, MONTH
 
 
 @click.command()
@@ -36,11 +36,11 @@ def post(
     if in_runs and dry_run:
         raise click.UsageError("--in-runs commits as it goes, and --dry-run posts nothing: expected one of them")
     from ledger.database.connect import opened
-    from revrec.intake import TYPES
-    from web.files import progress as progress_bar
-    from web.files import rejects_file, spooled
-    from web.posting import How, post_file
-    from web.runs import post_in_runs
+    from revrec.kinds import TYPES
+    from web.commands.files import progress as progress_bar
+    from web.commands.files import rejects_file, spooled
+    from web.work.post_file import How, post_file
+    from web.work.runs import post_in_runs
 
     posting = post_in_runs if in_runs else post_file
     how = How(keep_going, dry_run, refuse_late)
@@ -83,7 +83,7 @@ def usage(
     """
     from tempfile import TemporaryFile
 
-    from adapters.usage_csv import tally, usage_documents
+    from adapters.into.usage_csv import tally, usage_documents
 
     with refusals():
         zone = _zone(terms["entity"], time_zone)
@@ -136,9 +136,9 @@ def recognize(through: date, dry_run: bool, form: str) -> None:
     """Post revenue that is due and not yet posted, credits that expired, and contract costs."""
     from ledger.amounts.dates import month_text
     from ledger.database.connect import opened
-    from revrec.recognition import postings_of
-    from revrec.recognition import recognize as run_recognition
-    from web.reports import render
+    from revrec.earn.recognition import postings_of
+    from revrec.earn.recognition import recognize as run_recognition
+    from web.work.reports import render
 
     with refusals(), opened() as engine, engine.connect() as connection, connection.begin() as transaction:
         run = run_recognition(connection, through, author())
@@ -190,7 +190,7 @@ def _functional(connection: Any, entity: str) -> str:
 @click.option("--file", "path", type=click.Path(exists=True, dir_okay=False), help="The ECB's eurofxref-hist.zip.")
 def rates(since: date, until: date, currencies: tuple[str, ...], path: str | None) -> None:
     """Print the ECB's exchange rates as fx_rate documents, for `tickmark post -`."""
-    from adapters.ecb import rate_documents
+    from adapters.into.ecb import rate_documents
 
     with refusals():
         found = False
@@ -223,7 +223,7 @@ def close(month: date, entity: str | None, check: bool, anyway: bool, reason: st
     from ledger.database.connect import opened
     from ledger.errors import ProblemList
     from ledger.proof import seals
-    from web import closing
+    from web.work import closing
 
     if check:
         _check_close(month, entity)
@@ -247,7 +247,7 @@ def close(month: date, entity: str | None, check: bool, anyway: bool, reason: st
 def _check_close(month: date, entity: str | None) -> None:
     """Print the checklist of each entity; exit 1 where something is not done."""
     from ledger.database.connect import opened
-    from web.closing import checklist
+    from web.work.closing import checklist
 
     waiting = 0
     with refusals(), opened() as engine:
@@ -286,8 +286,8 @@ def periods(entity: str | None, form: str) -> None:
     """Show which months were closed and opened again: when, by whom, why, and what was undone then."""
     from ledger.database.connect import opened
     from ledger.journal.periods import currency, entities
-    from web.closing import history
-    from web.reports import render
+    from web.work.closing import history
+    from web.work.reports import render
 
     with refusals(), opened() as engine, engine.connect() as connection:
         if entity is not None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from web.commands.options import DAY
 from web.commands.shell import author, refusals
-from web.options import DAY
 
 
 @click.command()
@@ -42,10 +42,10 @@ def key() -> None:
 def key_create(name: str, role: str, entities: tuple[str, ...], expires: date | None) -> None:
     """Make a key for NAME, a person or a system. It is shown once, and kept nowhere."""
     from ledger.database.connect import opened
-    from web import access
+    from web.access import keys
 
     with refusals(), opened() as engine, engine.begin() as connection:
-        made = access.create(connection, name, role, author(), entities, expires)
+        made = keys.create(connection, name, role, author(), entities, expires)
     click.echo(made)
     click.echo("kept is only its hash: it can't be shown again", err=True)
 
@@ -54,11 +54,11 @@ def key_create(name: str, role: str, entities: tuple[str, ...], expires: date | 
 def key_list() -> None:
     """Show the keys there are and were."""
     from ledger.database.connect import opened
-    from web import access
-    from web.tables import table_text
+    from web.access import keys
+    from web.render.terminal import table_text
 
     with refusals(), opened() as engine, engine.connect() as connection:
-        click.echo(table_text(access.keys(connection)), nl=False)
+        click.echo(table_text(keys.keys(connection)), nl=False)
 
 
 @key.command("revoke")
@@ -66,10 +66,10 @@ def key_list() -> None:
 def key_revoke(number: int) -> None:
     """Let key NUMBER hold no more, and the sessions that were begun with it."""
     from ledger.database.connect import opened
-    from web import access
+    from web.access import keys
 
     with refusals(), opened() as engine, engine.begin() as connection:
-        access.revoke(connection, number, author())
+        keys.revoke(connection, number, author())
     click.echo(f"key {number} is revoked")
 
 
@@ -83,11 +83,11 @@ def link(customer: str, entity: str, days: int, url: str) -> None:
     from datetime import UTC, timedelta
 
     from ledger.database.connect import opened
-    from web import mine
+    from web.pages import customer_link
 
     with refusals(), opened() as engine, engine.connect() as connection:
         last = datetime.now(UTC).date() + timedelta(days=days)
-        click.echo(url.rstrip("/") + mine.link(connection, customer, entity, last))
+        click.echo(url.rstrip("/") + customer_link.link(connection, customer, entity, last))
 
 
 @click.command()

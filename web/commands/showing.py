@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from web.commands.options import DAY, MOMENT
 from web.commands.shell import REFUSED, author, refusals
-from web.options import DAY, MOMENT
 
 if TYPE_CHECKING:
     from ledger.reports.report import Report
@@ -87,7 +87,7 @@ def report(
         raise click.UsageError("--format xlsx needs --output")
     from ledger.database.connect import opened
     from ledger.reports.report import Filters
-    from web import reports
+    from web.work import reports
 
     filters = Filters(since, as_of or until, known_at, entity, customer, product, currency, memorandum,
                       contract, group, period, transaction)  # fmt: skip
@@ -98,14 +98,14 @@ def report(
 
 
 def _write_report(made: Report, form: str, output: str | None) -> None:
-    from web import reports
+    from web.work import reports
 
     if output is None:
         for line in reports.csv_lines(made) if form == "csv" else (reports.render(made, form),):
             click.echo(line, nl=False)
         return
     if form == "xlsx":
-        from adapters.workbook import write_report
+        from adapters.targets.workbook import write_report
 
         write_report(made, Path(output))
     else:
@@ -125,9 +125,9 @@ def trace(ref: str, form: str) -> None:
     document is called elsewhere: an id of another system (stripe:ch_1, or
     ch_1), or a reference (reference:PO-17, or PO-17).
     """  # noqa: D301 - click's own mark for text that keeps its lines
-    from adapters import traced as tracing
+    from adapters.out import trace_back as tracing
     from ledger.database.connect import opened
-    from web.tables import trace_text
+    from web.render.terminal import trace_text
 
     with refusals(), opened() as engine, engine.connect() as connection:
         found = tracing.trace(connection, ref)
@@ -145,8 +145,8 @@ def invoice(ref: str | None, draft: IO[bytes] | None, unfold: bool, form: str) -
         raise click.UsageError("give the id of an invoice, or --draft FILE")
     from ledger.database.connect import opened
     from ledger.invoices.show import read_invoice
-    from web.drafts import preview
-    from web.tables import invoice_text
+    from web.render.terminal import invoice_text
+    from web.work.drafts import preview
 
     posts: tuple[Any, ...] = ()
     with refusals(), opened() as engine:
@@ -174,7 +174,7 @@ def invoice(ref: str | None, draft: IO[bytes] | None, unfold: bool, form: str) -
 def rules(form: str) -> None:
     """Print the rulebook: every event that posts, what it debits and credits, and why."""
     from ledger.accounts.rulebook import RULES
-    from web.tables import rules_text
+    from web.render.terminal import rules_text
 
     if form == "json":
         click.echo(json.dumps([
@@ -204,7 +204,7 @@ def print_(kind: str, ref: str, output: Path, entity: str | None, since: date | 
     from ledger.database.connect import opened
     from ledger.journal import periods
     from ledger.reports.report import Filters, last_day
-    from web import printed
+    from web.render import printed
 
     if output.suffix not in (".pdf", ".html"):
         raise click.BadParameter(f"{output}: expected a file ending in .pdf or .html", param_hint="--output")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from web.commands.files import steps
 from web.commands.shell import REFUSED, author, refusals
-from web.files import steps
 
 if TYPE_CHECKING:
     from ledger.proof.seals import Block
@@ -95,13 +95,13 @@ def _named(sentence: str, difference: str) -> None:
 
 def _told_of(head: Path, signer: Path | None, timestamp_root: Path | None) -> None:
     """Say who vouches for a seal's file. Raises Refused where they do not."""
-    from adapters import witness
+    from adapters.out import seal_signers
 
     if signer is not None:
-        witness.check_signature(head, signer)
+        seal_signers.check_signature(head, signer)
         click.echo(f"{head.name} is signed by the key in {signer.name}")
     if timestamp_root is not None:
-        moment = witness.check_timestamp(head, timestamp_root)
+        moment = seal_signers.check_timestamp(head, timestamp_root)
         click.echo(
             f"{head.name} was there on {moment:%Y-%m-%d %H:%M:%S} UTC, by a time-stamp that leads to {timestamp_root.name}"
         )
@@ -171,14 +171,14 @@ def _prove(entry: int, file: Path | None) -> None:
 
 def _export(head: Block, output: Path, sign: Path | None, timestamp: str | None) -> None:
     """Write a seal with what vouches for it, or nothing of it."""
-    from adapters import witness
+    from adapters.out import seal_signers
 
     content = (json.dumps(head.as_json(), indent=2) + "\n").encode()
     files = {output: content}
     if sign is not None:
-        files[witness.signature_file(output)] = witness.sign(content, sign)
+        files[seal_signers.signature_file(output)] = seal_signers.sign(content, sign)
     if timestamp is not None:
-        files[witness.timestamp_file(output)] = witness.timestamp(content, timestamp)
+        files[seal_signers.timestamp_file(output)] = seal_signers.timestamp(content, timestamp)
     for file, written in files.items():
         file.write_bytes(written)
     click.echo(
@@ -196,7 +196,7 @@ def notify(url: str) -> None:
     secret = os.environ.get("TICKMARK_WEBHOOK_SECRET", "")
     if not secret:
         raise click.UsageError("TICKMARK_WEBHOOK_SECRET: expected the secret shared with the webhook")
-    from adapters.webhooks import deliver
+    from adapters.out.webhooks import deliver
     from ledger.database.connect import opened
 
     with refusals(), opened() as engine:

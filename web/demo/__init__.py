@@ -14,15 +14,15 @@ from typing import Any
 import click
 from sqlalchemy import Connection, Engine, text
 
-from adapters.export import export_file
+from adapters.out.export import export_file
 from ledger.amounts.dates import month_end
 from ledger.errors import Problem, Refused
 from ledger.journal import periods
 from ledger.reports.report import Filters
-from revrec.intake import TYPES
-from revrec.recognition import recognize
-from web import reports
-from web.posting import post_file
+from revrec.earn.recognition import recognize
+from revrec.kinds import TYPES
+from web.work import reports
+from web.work.post_file import post_file
 
 AUTHOR = "demo"
 ENTITY = "acme"

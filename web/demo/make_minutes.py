@@ -11,7 +11,7 @@ import csv
 import sys
 from pathlib import Path
 
-from adapters.usage_csv import tally
+from adapters.into.usage_csv import tally
 
 TRACES = {"chat": "AzureLLMInferenceTrace_conv.csv", "code": "AzureLLMInferenceTrace_code.csv"}
 COLUMNS = ("customer", "trace", "minute", "first_row", "last_row", "requests", "prompt_tokens", "generated_tokens")

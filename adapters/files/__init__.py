@@ -1,0 +1,1 @@
+"""Files other systems read: held to a schema, in pieces, or streamed."""

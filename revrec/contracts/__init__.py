@@ -1,0 +1,1 @@
+"""Contracts: identified, combined, modified, renewed, ended."""

@@ -1,0 +1,1 @@
+"""Earning: progress, recognition, contract costs, net positions."""

@@ -1,0 +1,1 @@
+"""How figures, traces and documents are shown: as links, charts, pictures, tables and prints."""

@@ -1,0 +1,1 @@
+"""The server: connections, threads, places and patience."""

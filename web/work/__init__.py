@@ -1,0 +1,1 @@
+"""What people do, whichever face they use: post, close, draft, report, export."""
