@@ -390,3 +390,33 @@ def test_two_who_estimate_of_one_contract_at_once_wait_for_each_other(cli: Cli, 
         second.commit()
     (row,) = cli.report("contracts")
     assert row["price"] == "1380.00"
+
+
+@pytest.mark.parametrize("way", ["write_off", "refund"])
+def test_what_was_given_up_as_earned_is_not_taken_off_again(cli: Cli, way: str) -> None:
+    """120.00 of four months, 30.00 of it earned by 1 February and given up with the rest: a price below 30.00 would be owed to nobody."""
+    bill = {
+        "type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-01", "due_on": "2026-01-31",
+        "lines": [{"id": "1", "kind": "service", "obligation": "C/o", "amount": "120.00"}],
+    }  # fmt: skip
+    cli.post(*parties(), _agreed(_obligation("o", "120.00", end="2026-04-30", pattern="monthly")), bill)
+    given_up = [
+        {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-01-31", "reason": "x", "approved_by": "ann"}
+    ]
+    if way == "refund":
+        paid = {"type": "payment", "id": "P", **PARTY, "currency": "USD", "date": "2026-01-02", "rail": "wire", "amount": "120.00",
+                "applications": [{"invoice": "I", "amount": "120.00"}]}  # fmt: skip
+        given_up = [paid, {"type": "refund", "id": "R", "payment": "P", "date": "2026-01-31", "amount": "120.00"}]
+    cli.post(*given_up)
+    cli.ok("recognize", "--through", "2026-04")
+    before = cli.totals()
+    said = cli.refuse(_estimate("2026-02-10", amount="-100.00"))
+    assert "estimate bonus/2026-02-10: amount = -100.00: expected no more taken off C/o than its price" in said
+    assert "30.00 that was written off of it or given back" in said
+    assert cli.totals() == before
+    # told of a day before, it is of the price that was given up
+    cli.post(_estimate("2026-01-10", amount="-20.00"))
+    cli.ok("recognize", "--through", "2026-04")
+    cli.ok("verify")
+    if way == "write_off":  # a quarter of 100.00 had been earned
+        assert cli.totals() == {"bad_debt": 25, "revenue": 25}

@@ -566,3 +566,24 @@ def test_what_comes_back_of_a_voided_invoice_is_who_paids(cli: Cli, superseded: 
     }  # fmt: skip
     cli.post(refund("130.00", "2026-05-03", ref="S"))
     cli.ok("verify")
+
+
+@pytest.mark.parametrize("parts", [["11.00"], ["3.33", "7.67"], None], ids=["reinstated", "in two", "refund failed"])
+def test_the_taxable_base_comes_back_as_it_left(cli: Cli, parts: list[str] | None) -> None:
+    """10.00 EUR of 110.00 with a tenth of tax leave the base at 1.30 and come back at 1.40: for what they left, 13.00."""
+    rates = {"type": "fx_rate", "id": "r3", "date": "2026-05-01", "base": "EUR", "quote": "USD", "rate": "1.40"}
+    bill = invoice("I", "2026-01-10", {**one_time("100.00"), "tax_codes": ["vat"]}, currency="EUR")
+    cli.post(*HEAD, rates, TAX, bill, payment("P", "110.00", "2026-02-01", ("I", "110.00"), currency="EUR"))
+    before = cli.totals("--memorandum")
+    if parts is None:
+        cli.post(refund("11.00", "2026-03-25"))
+        back = [{"type": "refund_reversal", "id": "B", "date": "2026-05-10", "refund": "R", "reason": "closed"}]
+    else:
+        cli.post(dispute("opened", "11.00", "2026-03-10"), dispute("lost", "11.00", "2026-03-25"))
+        back = [
+            {**dispute("reinstated", part, "2026-05-10"), "id": f"B{part}", "opening": "D opened"} for part in parts
+        ]
+    assert cli.totals("--memorandum")["memo_taxable_base"] == before["memo_taxable_base"] - 13
+    cli.post(*back)
+    assert cli.totals("--memorandum") == before
+    cli.ok("verify")

@@ -493,6 +493,10 @@ def _exchanged(
     return posted.valued(movement, place)
 
 
+# The rule by which whatever gives money back takes its taxable base.
+_TAX_BASE = "credit.tax_base"
+
+
 @dataclass(slots=True)
 class _Back:
     """What the lines of an invoice get back of what is undone."""
@@ -554,10 +558,9 @@ class _Back:
         movements = []
         for tax in taxes:
             subject = tax_subject(tax.code)
-            movements += [
-                self._movement("tax", tax.now, subject),
-                Movement(f"{self.event}.tax_base", self.of.part(tax.base), subject, subject),
-            ]
+            base = Movement(f"{self.event}.tax_base", self.of.part(tax.base), subject, subject)
+            place = (_TAX_BASE, subject, self.source.entity, self.source.currency)
+            movements += [self._movement("tax", tax.now, subject), self.posted.valued(base, place)]
         return movements
 
 
@@ -600,7 +603,8 @@ class Posted:
         for code, subject, entity, currency, amount, functional in before:
             what = code.removeprefix(event)
             of_exchange = clearing_subject(*_exchanged_between(subject)) if what == ".exchanged" else subject
-            place = (f"{of.kind}{what}", of_exchange, entity, currency)
+            taken = _TAX_BASE if what == ".tax_base" else f"{of.kind}{what}"
+            place = (taken, of_exchange, entity, currency)
             if place in left:
                 left[place] = left[place][0] - amount, left[place][1] - functional
         return cls(whole, left)
