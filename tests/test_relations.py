@@ -322,17 +322,18 @@ def in_pounds(history: History) -> History:
 
     Left out is what is told anew within a contract when documents come late, at the rate that it was posted at: what was given
     up or back of a bill, and how consideration payable, or a bill of the whole contract, is shared by prices that change.
-    What undoes something counts for what that had counted for by then: it comes after all of the days before.
+    What undoes something counts for what that had counted for by then: it comes after all that comes before it by its day.
     """
     history = history.without([key_of(item.doc) for item in history.told if item.doc["type"] in _SHARED_ANEW])
-    history = replace(history, told=tuple(_after_earlier(history, item) for item in history.told))
+    order = {key_of(doc): place for place, doc in enumerate(history.in_order())}
+    history = replace(history, told=tuple(_after_earlier(history, item, order) for item in history.told))
     return history.swapped(lambda doc: doc | {"currency": "GBP"} if "currency" in doc else doc)
 
 
-def _after_earlier(history: History, item: Told) -> Told:
+def _after_earlier(history: History, item: Told, order: dict[tuple[str, str], int]) -> Told:
     if item.doc["type"] not in _UNDOING:
         return item
-    earlier = {key_of(other.doc) for other in history.told if day_of(other.doc) < day_of(item.doc)}
+    earlier = {key_of(other.doc) for other in history.told if order[key_of(other.doc)] < order[key_of(item.doc)]}
     needing = {key_of(item.doc)}  # what needs it comes after it, whatever its day
     while more := {key_of(other.doc) for other in history.told if other.needs & needing} - needing:
         needing |= more
