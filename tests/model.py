@@ -750,6 +750,11 @@ class Covering:
         return self.period if self.period is not None and self.promised.within(*self.period) > 0 else None
 
 
+def _in_order(line: Covering) -> tuple[date, str]:
+    """The order in which bills cover a price: those of one day by their names."""
+    return line.issued, line.bill
+
+
 def _undone_by(doc: dict[str, Any], documents: list[dict[str, Any]]) -> list[str]:
     """The documents that one undoes."""
     if doc["type"] == "dispute" and doc["status"] == "reinstated":
@@ -1048,7 +1053,8 @@ class _Telling:
     def _for_others(self, line: Covering) -> Fraction:
         """What of a bill is beyond what was agreed of its obligation, by the bills before it."""
         reached = Fraction(0)
-        for other in (other for lines in self.lines.values() for other in lines if other.promised is line.promised):
+        alike = (other for lines in self.lines.values() for other in lines if other.promised is line.promised)
+        for other in sorted(alike, key=_in_order):
             reached += Fraction(0) if other.void else other.net
             if other is line:
                 break
@@ -1106,7 +1112,7 @@ class _Telling:
                 )  # fmt: skip
                 reached -= min(other.covers * line.promised.given(before, start, end), max(there, Fraction(0)))
         reached = max(reached, Fraction(0))
-        for other in sorted((other for other in others if other.covered is None), key=lambda other: other.issued):
+        for other in sorted((other for other in others if other.covered is None), key=_in_order):
             if other is line:
                 break
             reached -= other.covers - other.coming_lost

@@ -1015,3 +1015,59 @@ def test_what_a_bill_is_for_shows_one_side_at_once(cli: Cli, kind: str, day: str
     cli.ok("verify")
     assert not cli.totals().get("unbilled_receivable")
     assert _totals(cli, "revenue") == {"revenue": Decimal("1080.00")}
+
+
+@pytest.mark.parametrize("currency", ["USD", "EUR"])
+@pytest.mark.parametrize("how", ["contract", "modification", "renewal"])
+@pytest.mark.parametrize("recognised", [True, False])
+def test_what_is_promised_once_all_of_it_was_given_is_earned_then(
+    cli: Cli, how: str, currency: str, *, recognised: bool
+) -> None:
+    """90.00 for February to April, signed on 20 November, or renewed then for May to July: earned in November, billed or not."""
+    given = {
+        "id": "O",
+        "product": "seats",
+        "price": "90.00",
+        "start": "2026-02-01",
+        "end": "2026-04-30",
+        "pattern": "monthly",
+    }
+    signed = {"type": "contract", "id": "C", "customer": "globex", "entity": "us", "currency": currency}
+    later = {**given, "id": "L", "price": "120.00", "start": "2027-01-01", "end": "2027-04-30"}
+    rate = {"type": "fx_rate", "id": "r", "date": "2026-01-01", "base": "EUR", "quote": "USD", "rate": "1"}
+    cli.post(*parties(), rate)
+    if how == "contract":
+        late = {**signed, "signed_on": "2026-11-20", "obligations": [given]}
+    elif how == "modification":
+        cli.post({**signed, "signed_on": "2026-01-01", "obligations": [later]})
+        late = {
+            "type": "contract_modification",
+            "id": "M",
+            "contract": "C",
+            "date": "2026-11-20",
+            "obligations": [given],
+        }
+    else:
+        cli.post({**signed, "signed_on": "2026-01-01", "obligations": [given]})
+        late = {"type": "contract_renewal", "id": "N", "contract": "C", "date": "2026-11-20",
+                "obligations": [{"id": "R", "renews": "O", "end": "2026-07-31"}]}  # fmt: skip
+    if recognised:
+        cli.ok("recognize", "--through", "2026-12")
+    cli.post(late)
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    first = dict.fromkeys(("2026-02", "2026-03", "2026-04"), "30.00") if how == "renewal" else {}
+    earned = {month: moved["revenue"] for month, moved in cli.summary().items() if "revenue" in moved}
+    assert earned == first | {"2026-11": "90.00"}
+    # and is not earned again, however it is billed
+    cli.post(
+        invoice(
+            "I",
+            "2026-12-05",
+            {"id": "1", "kind": "service", "obligation": "R" if how == "renewal" else "O", "amount": "90.00"},
+            currency=currency,
+        )
+    )
+    cli.ok("recognize", "--through", "2026-12")
+    cli.ok("verify")
+    assert {month: moved["revenue"] for month, moved in cli.summary().items() if "revenue" in moved} == earned

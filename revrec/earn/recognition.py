@@ -134,9 +134,9 @@ _NEEDED = f"""
         from (select * from totals where not quick) t
         cross join lateral generate_series(
             greatest(date_trunc('month', t.starts_on)::date, t.first_open)::timestamp,
-            -- progress may be reported after the term it was promised for
+            -- progress may be reported after the term it was promised for; and what was promised once all of it was given counts then
             case when t.pattern = 'progress' then :through
-                 else least(greatest(date_trunc('month', t.ends_on)::date, t.first_open), :through) end::timestamp,
+                 else least(greatest(date_trunc('month', greatest(t.ends_on, t.counts_from))::date, t.first_open), :through) end::timestamp,
             interval '1 month') m (month)
         union
         select customer_id, revenue_account, month from moved
