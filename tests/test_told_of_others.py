@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from datetime import date
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -15,8 +16,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, text
 from werkzeug.test import TestResponse
 
-import revrec.documents
-from ledger.documents import models, parse
+from ledger.documents import parse
 from ledger.intake import DRAWN_AT_ONCE
 from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
@@ -521,8 +521,8 @@ def _ids(model: type[BaseModel], kind: str) -> Iterator[tuple[str, str]]:
         said = repr(field.annotation) + repr(field.metadata)
         if "_ref at" in said:
             yield kind, name
-        for inner in re.findall(r"(?:ledger\.documents\.models|revrec\.documents)\.(\w+)", said):
-            part = getattr(models, inner, None) or getattr(revrec.documents, inner)
+        for inner in re.findall(r"(?:ledger\.documents\.models\.\w+|revrec\.documents)\.\w+", said):
+            part = resolve_name(inner)
             if isinstance(part, type) and issubclass(part, BaseModel):
                 yield from _ids(part, kind)
 

@@ -80,7 +80,9 @@ def _check_prices(plan: Plan, document_id: int, included: int, currency: str) ->
         for before, version in pairwise(versions):
             if version.document_id != document_id or version.terms.curve.pattern == "usage":
                 continue
-            gone = sum(item.amount for item in plan.folded.beside if item.subject == subject and item.on <= version.from_day)
+            gone = sum(
+                item.amount for item in plan.folded.beside if item.subject == subject and item.on <= version.from_day
+            )
             if version.terms.price < max(gone, 0) and version.change < 0:
                 lost = f" less {to_text(gone, currency)} that was written off of it or given back" if gone > 0 else ""
                 raise Refused(
