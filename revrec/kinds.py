@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ledger.corrections import note_voids, notes, recoveries, settlements, several_entities
+from ledger.corrections import disputes, note_voids, notes, recoveries, refunds, several_entities, write_offs
 from ledger.documents import models
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType, alone
@@ -46,12 +46,12 @@ TYPES = {
     "credit_note_void": DocumentType(
         models.CreditNoteVoid, partial(note_voids.post_credit_note_void, obligations=OBLIGATIONS)
     ),
-    "refund": DocumentType(models.Refund, partial(settlements.post_refund, obligations=OBLIGATIONS)),
+    "refund": DocumentType(models.Refund, partial(refunds.post_refund, obligations=OBLIGATIONS)),
     "refund_reversal": DocumentType(
-        models.RefundReversal, partial(settlements.post_refund_reversal, obligations=OBLIGATIONS)
+        models.RefundReversal, partial(refunds.post_refund_reversal, obligations=OBLIGATIONS)
     ),
-    "dispute": DocumentType(models.Dispute, partial(settlements.post_dispute, obligations=OBLIGATIONS)),
-    "write_off": DocumentType(models.WriteOff, partial(settlements.post_write_off, obligations=OBLIGATIONS)),
+    "dispute": DocumentType(models.Dispute, partial(disputes.post_dispute, obligations=OBLIGATIONS)),
+    "write_off": DocumentType(models.WriteOff, partial(write_offs.post_write_off, obligations=OBLIGATIONS)),
     "payment_reversal": DocumentType(
         models.PaymentReversal, partial(recoveries.post_payment_reversal, obligations=OBLIGATIONS)
     ),
