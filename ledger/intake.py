@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from ledger import manual
 from ledger.accounts.house import HOUSE_REF
 from ledger.cash import money_accounts, transfers, uses
-from ledger.corrections import notes
+from ledger.corrections import credit_notes
 from ledger.documents import ids, models, parse, personal
 from ledger.documents.models import Document
 from ledger.errors import (
@@ -98,7 +98,7 @@ TYPES: Mapping[str, DocumentType] = {
     "gl_account": DocumentType(models.GlAccount, parties.post_gl_account, _always),
     "money_account": DocumentType(models.MoneyAccount, money_accounts.post_money_account, _always),
     "grant": DocumentType(models.Grant, issue.post_grant, _of_nothing_else),
-    "grant_return": DocumentType(models.GrantReturn, notes.post_grant_return),
+    "grant_return": DocumentType(models.GrantReturn, credit_notes.post_grant_return),
     "breakage_estimate": DocumentType(models.BreakageEstimate, breakage.post_breakage_estimate),
     "wallet_alert": DocumentType(models.WalletAlert, alerts.post_wallet_alert),
     "usage": DocumentType(models.Usage, draw.post_usage, alone),

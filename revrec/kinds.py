@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from ledger.corrections import disputes, note_voids, notes, recoveries, refunds, several_entities, write_offs
+from ledger.corrections import (
+    credit_notes,
+    disputes,
+    note_voids,
+    recoveries,
+    refunds,
+    several_entities,
+    voids,
+    write_offs,
+)
 from ledger.documents import models
 from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType, alone
@@ -41,8 +50,8 @@ TYPES = {
     "contract_cost": DocumentType(ContractCost, contract_costs.post_contract_cost),
     "contract_cost_impairment": DocumentType(ContractCostImpairment, contract_costs.post_impairment),
     "invoice": DocumentType(models.Invoice, partial(several_entities.post_invoice, obligations=OBLIGATIONS), alone),
-    "invoice_void": DocumentType(models.InvoiceVoid, partial(notes.post_void, obligations=OBLIGATIONS)),
-    "credit_note": DocumentType(models.CreditNote, partial(notes.post_credit_note, obligations=OBLIGATIONS)),
+    "invoice_void": DocumentType(models.InvoiceVoid, partial(voids.post_void, obligations=OBLIGATIONS)),
+    "credit_note": DocumentType(models.CreditNote, partial(credit_notes.post_credit_note, obligations=OBLIGATIONS)),
     "credit_note_void": DocumentType(
         models.CreditNoteVoid, partial(note_voids.post_credit_note_void, obligations=OBLIGATIONS)
     ),

@@ -14,7 +14,7 @@ from ledger.amounts.money import to_text
 from ledger.cash import uses
 from ledger.cash.money_accounts import cash_named
 from ledger.cash.uses import Freed, Piece
-from ledger.corrections.notes import charged, lowered_by
+from ledger.corrections.credits import charged, lowered_by
 from ledger.errors import OverApplication, Refused
 from ledger.invoices import remaining
 from ledger.invoices.post import BETWEEN, entity_subject

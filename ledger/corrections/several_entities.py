@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.amounts.money import to_decimal
-from ledger.corrections import notes
+from ledger.corrections import voids
 from ledger.documents import models
 from ledger.documents.parse import content_hash
 from ledger.errors import Refused
@@ -35,7 +35,7 @@ def post_invoice(wallets: Wallets, doc: models.Invoice, document_id: int, obliga
     """Take an invoice in, with each other entity's part. Nothing is left of it where any part is refused."""
     others = list(dict.fromkeys(line.entity for line in doc.lines if line.entity not in (None, doc.entity)))
     if not others:
-        return notes.post_invoice(wallets, doc, document_id, obligations)
+        return voids.post_invoice(wallets, doc, document_id, obligations)
     books = wallets.books
     books.together([doc.entity, *(entity for entity in others if entity is not None)])
     terms = post.look_up(books, doc)
@@ -43,10 +43,10 @@ def post_invoice(wallets: Wallets, doc: models.Invoice, document_id: int, obliga
     known = replace(terms, coupons={})
     if doc.supersedes is not None:
         superseded = remaining.find(wallets, document_id, doc.supersedes, "supersedes")
-        notes.require_replaceable(superseded, doc)
+        voids.require_replaceable(superseded, doc)
     with all_or_nothing(wallets):
         if doc.supersedes is not None:
-            notes.void_superseded(wallets, document_id, superseded, doc, obligations)
+            voids.void_superseded(wallets, document_id, superseded, doc, obligations)
         gross: dict[str, int] = {}
         for entity in others:
             assert entity is not None, "only lines that name one are of others"

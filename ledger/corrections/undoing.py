@@ -17,7 +17,7 @@ from sqlalchemy import text
 from ledger.amounts.money import allocate, share
 from ledger.cash import uses
 from ledger.cash.uses import Piece
-from ledger.corrections import notes, refunds_explained
+from ledger.corrections import refunds_explained, voids
 from ledger.invoices import remaining
 from ledger.invoices.post import BETWEEN, CUSTOMER, entity_subject, invoice_subject
 from ledger.invoices.remaining import Voided
@@ -186,7 +186,7 @@ def _leave_voided(wallets: Wallets, payer: Source, parties: Sequence[_Undoing], 
         if theirs is not payer:
             pass_back(books, theirs, payer, day, back)
         assert party.decided is not None, "what comes back is read before it is posted"
-        notes.void_again(wallets, theirs.document_id, ref, voided.document_id, day, party.decided)
+        voids.void_again(wallets, theirs.document_id, ref, voided.document_id, day, party.decided)
 
 
 def _parties(wallets: Wallets, source: Source, of: Undone, on: date) -> list[_Undoing]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from ledger.amounts.money import to_minor
+from ledger.corrections.credits import charged, lowered_by
 from ledger.corrections.giving_back import (
     Payment,
     Planned,
@@ -19,7 +20,6 @@ from ledger.corrections.giving_back import (
     split_by_line,
     usage_given,
 )
-from ledger.corrections.notes import charged, lowered_by
 from ledger.documents import models
 from ledger.errors import Refused
 from ledger.invoices import remaining
