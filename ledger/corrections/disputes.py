@@ -23,7 +23,8 @@ from ledger.corrections.giving_back import (
     stand_together,
     with_what_stays,
 )
-from ledger.corrections.undoing import Undone, undo
+from ledger.corrections.taken import Undone
+from ledger.corrections.undoing import undo
 from ledger.corrections.write_offs import within_reach
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference

@@ -16,7 +16,8 @@ from sqlalchemy import text
 from ledger.amounts.money import to_text
 from ledger.cash import uses
 from ledger.corrections import credit_lines, undoing
-from ledger.corrections.undoing import TakenLine, TakenTax, Undone
+from ledger.corrections.taken import TakenLine, TakenTax, Undone, taken_lines, taken_taxes, undone_now
+from ledger.corrections.undone_values import posted_by, worth_as
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.invoices import remaining
@@ -82,11 +83,11 @@ def _find(books: Books, doc: models.CreditNoteVoid) -> Any:
 
 def _void(wallets: Wallets, note: Any, doc: models.CreditNoteVoid, document_id: int, obligations: Obligations) -> None:
     books, customer_id = wallets.books, note.customer_id
-    lines = undoing.taken_lines(books, customer_id, note.document_id)
+    lines = taken_lines(books, customer_id, note.document_id)
     remaining.stand_together(books, customer_id, list(dict.fromkeys(line.invoice for line in lines)))
     of = Undone(note.document_id, "credit", 0, 1, (0, 1))
-    taken = undoing.taken_taxes(books, customer_id, note.document_id)
-    lines, taxes = undoing.undone_now(of, lines, taken)
+    taken = taken_taxes(books, customer_id, note.document_id)
+    lines, taxes = undone_now(of, lines, taken)
     decided = obligations.decide(wallets, customer_id, document_id, [
         Correction(document_id, doc.id, "credit", line.invoice_id, line.line, line.subject, line.whole, doc.date, undoes=note.document_id)
         for line in lines if line.of_terms
@@ -288,7 +289,7 @@ def _own_lines_again(wallets: Wallets, source: Source, note: Any, on: date, cred
             f"expected one of which {to_text(gross, note.currency)} {note.currency} are the customer's still on {on}, found"
             f" {to_text(there, note.currency)}: take off again what was applied of it, or put back what was refunded",
         )  # fmt: skip
-    posted = undoing.posted_by(books, note.customer_id, note.document_id)
+    posted = posted_by(books, note.customer_id, note.document_id)
     movements = []
     for movement in credit_lines.again(note.ref, lines, there, subject):
         # what leaves the balance counts for what it counted for when it came there
@@ -296,7 +297,7 @@ def _own_lines_again(wallets: Wallets, source: Source, note: Any, on: date, cred
         worth = (
             posted.get((came, movement.credit, party.entity, party.currency)) if movement.debit == CUSTOMER else None
         )
-        movements.append(undoing.worth_as(movement, worth))
+        movements.append(worth_as(movement, worth))
     books.post(party, on, movements)
     uses.give_back(books, party, pieces, on)
     credit_lines.record_again(books, party, note.document_id, lines)

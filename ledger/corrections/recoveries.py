@@ -19,8 +19,9 @@ from ledger.cash import uses
 from ledger.cash.fees import require_part_of
 from ledger.cash.money_accounts import cash_named, cash_of
 from ledger.corrections.giving_back import require_at_most, require_not_before
+from ledger.corrections.taken import Undone
 from ledger.corrections.taken_again import CameBack, take_again
-from ledger.corrections.undoing import Undone, undo
+from ledger.corrections.undoing import undo
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import remaining

@@ -21,7 +21,8 @@ from ledger.corrections.giving_back import (
     with_what_stays,
     without_lines,
 )
-from ledger.corrections.undoing import Undone, undo
+from ledger.corrections.taken import Undone
+from ledger.corrections.undoing import undo
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Movement

@@ -15,7 +15,8 @@ from ledger.amounts.money import allocate, share
 from ledger.cash import uses
 from ledger.cash.uses import Piece
 from ledger.corrections import undoing
-from ledger.corrections.undoing import Posted, TakenLine, TakenTax
+from ledger.corrections.taken import TakenLine, TakenTax, brought_lines, brought_taxes
+from ledger.corrections.undone_values import Posted
 from ledger.invoices.post import BETWEEN, CUSTOMER
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books, Came, Movement, Source, Undoing
@@ -131,8 +132,8 @@ def _holder(books: Books, source: Source, customer: str, on: date) -> Source:
 def _read(books: Books, of: _Again) -> None:
     """Say what of each line and tax goes: what came back of it, as far as its invoice's money goes again."""
     customer_id = of.source.customer.customer_id
-    lines = undoing.brought_lines(books, customer_id, of.taken_by, of.brought_by)
-    taxes = undoing.brought_taxes(books, customer_id, of.taken_by, of.brought_by)
+    lines = brought_lines(books, customer_id, of.taken_by, of.brought_by)
+    taxes = brought_taxes(books, customer_id, of.taken_by, of.brought_by)
     # what another entity keeps, or collects, is due again
     apart = {line.invoice_id for line in lines if line.collector is not None or line.kind == BETWEEN}
     of.pieces = [piece for piece in of.pieces if piece.invoice_id not in apart]

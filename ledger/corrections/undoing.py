@@ -1,8 +1,4 @@
-"""What gave money back is undone: a refund that failed, a dispute that was lost and is won after all.
-
-What it took of lines comes back, made up as it was: what had been shown beside revenue is not any more, what is to come is owed
-again and earned by its terms. The money lies again where it was taken from.
-"""
+"""What gave money back is undone: a refund that failed, a dispute that was lost and is won after all."""
 
 from __future__ import annotations
 
@@ -14,17 +10,28 @@ from fractions import Fraction
 
 from sqlalchemy import text
 
-from ledger.amounts.money import allocate, share
+from ledger.amounts.money import share
 from ledger.cash import uses
 from ledger.cash.uses import Piece
 from ledger.corrections import refunds_explained, voids
+from ledger.corrections.taken import (
+    TakenLine,
+    TakenTax,
+    Undone,
+    back_before,
+    not_back,
+    taken_lines,
+    taken_taxes,
+    undone_now,
+)
+from ledger.corrections.undone_values import TAX_BASE, Posted
 from ledger.invoices import remaining
 from ledger.invoices.post import BETWEEN, CUSTOMER, entity_subject, invoice_subject
 from ledger.invoices.remaining import Voided
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import AccountKey, Books, LetGo, Movement, Source, Undoing
+from ledger.journal.books import AccountKey, Books, LetGo, Movement, Source
 from ledger.journal.by_date import available
-from ledger.journal.currencies import clearing_subject, read_clearing
+from ledger.journal.currencies import clearing_subject
 from ledger.journal.line_changes import add_change
 from ledger.obligations import Correction, Decided, Obligations, earned_ahead, obligation_sides
 from ledger.payments.between_customers import pass_back, pass_cash
@@ -36,81 +43,6 @@ from ledger.wallets import credits_back
 from ledger.wallets.breakage import break_of_billed
 from ledger.wallets.grants import NET_GRANT, grant_accounts
 from ledger.wallets.session import Wallets
-
-# By whose rules what gave money back is undone.
-EVENTS = {"refund": "refund_reversal", "dispute": "reinstated"}
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """What is undone: a refund or a lost dispute of a payment, of an amount; `points` are what of it was undone before, and is now.
-
-    `openings` are of a dispute what its cash left by. Where the document that undoes it brings money, it is the one that `brings` it:
-    its own lies where what went back had lain, with whomever. 0 where it brings none.
-    """
-
-    document_id: int
-    kind: str
-    money_id: int
-    amount: int
-    points: tuple[int, int]
-    openings: Undoing | None = None
-    brings: int = 0
-
-    @property
-    def lies(self) -> int:
-        """Whose money lies where what went back had lain."""
-        return self.brings or self.money_id
-
-    @property
-    def event(self) -> str:
-        """By whose rules it is undone."""
-        return EVENTS[self.kind]
-
-    @property
-    def undoing(self) -> Undoing:
-        """That what it moved is undone."""
-        return Undoing((self.document_id,), self.amount, self.points)
-
-    @property
-    def now(self) -> int:
-        """What of it is undone now."""
-        return self.points[1] - self.points[0]
-
-    @property
-    def left(self) -> int:
-        """What of it was not undone before."""
-        return self.amount - self.points[0]
-
-    def part(self, left: int) -> int:
-        """What of something is undone now of which so much was not undone before: no more than that, and in the end all of it."""
-        return share(left, self.now, self.left) if self.left else 0
-
-
-@dataclass(frozen=True, slots=True)
-class TakenLine:
-    """What it took of a line, net of tax, and still has: `whole`; so much is `back` already."""
-
-    invoice_id: int
-    invoice: str
-    entity: str
-    currency: str
-    rate: Fraction | None
-    collector: str | None
-    master: str | None
-    line: str
-    kind: str
-    product: str | None
-    subject: str
-    whole: int
-    rebill: bool
-    back: int = 0
-    now: int = 0
-
-    @property
-    def of_terms(self) -> bool:
-        """Whether it bills an obligation, whose terms say what of it is given."""
-        return self.subject.startswith("obligation:") and self.kind not in remaining.PLAIN_KINDS
 
 
 def undo(
@@ -493,10 +425,6 @@ def _exchanged(
     return posted.valued(movement, place)
 
 
-# The rule by which whatever gives money back takes its taxable base.
-_TAX_BASE = "credit.tax_base"
-
-
 @dataclass(slots=True)
 class _Back:
     """What the lines of an invoice get back of what is undone."""
@@ -559,257 +487,9 @@ class _Back:
         for tax in taxes:
             subject = tax_subject(tax.code)
             base = Movement(f"{self.event}.tax_base", self.of.part(tax.base), subject, subject)
-            place = (_TAX_BASE, subject, self.source.entity, self.source.currency)
+            place = (TAX_BASE, subject, self.source.entity, self.source.currency)
             movements += [self._movement("tax", tax.now, subject), self.posted.valued(base, place)]
         return movements
-
-
-def worth_as(movement: Movement, posted: tuple[int, int] | None) -> Movement:
-    """A movement that counts for what the posting it undoes counted for, where that is known."""
-    if posted is None or not posted[0] or not movement.amount:
-        return movement
-    amount, functional = posted
-    return replace(movement, functional=share(functional, movement.amount, amount))
-
-
-@dataclass(slots=True)
-class Posted:
-    """What a document posted by each rule, as `posted_by` says it, and what of it was not taken back yet."""
-
-    whole: Mapping[tuple[str, ...], tuple[int, int]]
-    left: dict[tuple[str, ...], tuple[int, int]]
-
-    @classmethod
-    def of(cls, books: Books, source: Source, of: Undone, undoes: int, event: str) -> Posted:
-        """What is undone had posted, less what documents took back by the rules of an event that undid some of it before."""
-        customer_id = source.customer.customer_id
-        whole = posted_by(books, customer_id, of.document_id)
-        left = dict(whole)
-        before = books.connection.execute(
-            text(
-                # of a document that undid several, so much of each as of its money
-                "with by_ as (select document_id, sum(paid_minor) filter (where undoes = :undoes) as own, sum(paid_minor) as every from money_use"
-                "  where customer_id = :customer_id and undoes <> 0 and document_id in (select u.document_id from money_use u"
-                "   where u.customer_id = :customer_id and u.undoes = :undoes) group by 1)"
-                " select r.code, a.subject, a.entity, a.currency, sum(p.amount * by_.own / by_.every)::bigint as amount,"
-                " sum(p.functional_amount * by_.own / by_.every)::bigint as functional from by_"
-                " join entry e on e.customer_id = :customer_id and e.document_id = by_.document_id"
-                " join posting p on p.customer_id = e.customer_id and p.entry_id = e.entry_id join rule r on r.number = p.rule"
-                " join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account"
-                " where p.amount > 0 and by_.every > 0 and r.code like :rules group by 1, 2, 3, 4"
-            ),
-            {"customer_id": customer_id, "undoes": undoes, "rules": f"{event}.%"},
-        )
-        for code, subject, entity, currency, amount, functional in before:
-            what = code.removeprefix(event)
-            of_exchange = clearing_subject(*_exchanged_between(subject)) if what == ".exchanged" else subject
-            taken = _TAX_BASE if what == ".tax_base" else f"{of.kind}{what}"
-            place = (taken, of_exchange, entity, currency)
-            if place in left:
-                left[place] = left[place][0] - amount, left[place][1] - functional
-        return cls(whole, left)
-
-    @classmethod
-    def brought(cls, books: Books, source: Source, kind: str, by: int) -> Posted:
-        """What a document posted as it undid refunds, or lost disputes, by their own rules."""
-        event = EVENTS[kind]
-        rows = books.connection.execute(
-            text(
-                "select r.code, a.subject, a.entity, a.currency, sum(p.amount)::bigint as amount, sum(p.functional_amount)::bigint as functional"
-                " from entry e join posting p using (customer_id, entry_id) join rule r on r.number = p.rule and r.code like :rules"
-                " join account a on a.customer_id = p.customer_id and a.account_id = p.credit_account"
-                " where e.customer_id = :customer_id and e.document_id = :by and p.amount > 0 group by 1, 2, 3, 4"
-            ),
-            {"customer_id": source.customer.customer_id, "by": by, "rules": f"{event}.%"},
-        )
-        whole: dict[tuple[str, ...], tuple[int, int]] = {
-            (row.code.replace(event, kind, 1), row.subject, row.entity, row.currency): (row.amount, row.functional)
-            for row in rows
-        }
-        return cls(whole, dict(whole))
-
-    def valued(self, movement: Movement, place: tuple[str, ...]) -> Movement:
-        """A movement that counts for what of the posting it undoes is left, so that all of it comes to all that counted for.
-
-        What is made up otherwise by now than it was, of what else was posted of the same: what was given by then, and what is to come.
-        """
-        code, *where = place
-        kind, what = code.split(".", 1)
-        over = "_exchanged" * what.endswith("_exchanged")
-        alike = [f"{kind}.{other}{over}" for other in _OF_TERMS] if what.removesuffix(over) in _OF_TERMS else []
-        places = [of for of in dict.fromkeys([place, *((other, *where) for other in alike)]) if of in self.whole]
-        if not places or not movement.amount:
-            return movement
-        counted, rest = 0, movement.amount
-        for of in places:
-            amount, functional = self.left[of]
-            part = min(amount, rest)
-            if part > 0:
-                whole, counts = self.whole[of]
-                # cumulatively, as the cash is that it is the other side of
-                of_part = share(counts, whole - amount + part, whole) - (counts - functional)
-                self.left[of] = amount - part, functional - of_part
-                counted, rest = counted + of_part, rest - part
-        amount, functional = self.whole[places[0]]
-        if rest and amount:
-            counted += share(functional, rest, amount)
-        return replace(movement, functional=counted)
-
-
-# How what is given back of an obligation is made up: of what was given by then, and what is to come.
-_OF_TERMS = ("earned", "unbilled", "deferred")
-
-
-def _exchanged_between(subject: str) -> tuple[str, str]:
-    """The two currencies that a clearing account is about."""
-    into, _ = read_clearing(subject)
-    return subject.rpartition(">")[0].removeprefix("currency:"), into
-
-
-def posted_by(books: Books, customer_id: int, document_id: int) -> dict[tuple[str, ...], tuple[int, int]]:
-    """What a document moved by each rule into accounts of each subject, by entity and currency; and what it counted for."""
-    rows = books.connection.execute(
-        text(
-            "select r.code, a.subject, a.entity, a.currency, sum(p.amount)::bigint as amount, sum(p.functional_amount)::bigint as functional from entry e"
-            " join posting p using (customer_id, entry_id) join rule r on r.number = p.rule"
-            " join account a on a.customer_id = p.customer_id and a.account_id = p.debit_account"
-            " where e.customer_id = :customer_id and e.document_id = :document_id and p.amount > 0 group by 1, 2, 3, 4"
-        ),
-        {"customer_id": customer_id, "document_id": document_id},
-    )
-    return {tuple(row[:4]): (row.amount, row.functional) for row in rows}
-
-
-# What gives back to a line what a document took of it.
-_UNDOING = "('credit_note', 'invoice', 'refund_reversal', 'dispute', 'recovery', 'payment_reversal', 'beside')"
-
-
-def taken_lines(books: Books, customer_id: int, document_id: int) -> list[TakenLine]:
-    """What a document took of lines, net of tax, less what a credit note explained of it, or came back before."""
-    return [line for line in _lines(books, customer_id, document_id) if line.whole > 0]
-
-
-def brought_lines(books: Books, customer_id: int, document_id: int, by: int) -> list[TakenLine]:
-    """The lines of which a document took something that another brought back, with what of each it did: its `now`."""
-    return [line for line in _lines(books, customer_id, document_id, by) if line.now > 0]
-
-
-def _lines(books: Books, customer_id: int, document_id: int, by: int = 0) -> list[TakenLine]:
-    rows = books.connection.execute(
-        text(
-            "select x.invoice_id, i.ref, i.entity, i.currency, i.rate, (select m.entity from invoice m where m.customer_id = i.customer_id"
-            "  and m.ref = i.master) as collector, i.master, x.line, l.kind, max(x.product) as product, x.subject,"
-            " sum(x.amount_minor)::bigint as whole, bool_or(x.rebill) as rebill,"
-            " -coalesce(sum(x.amount_minor) filter (where x.undoes = :document_id and d.type in ('dispute', 'recovery', 'payment_reversal', 'beside')), 0)::bigint as back,"
-            " -coalesce(sum(x.amount_minor) filter (where x.undoes = :document_id and x.document_id = :by), 0)::bigint as now"
-            " from line_change x"
-            " join invoice_line l using (customer_id, invoice_id, line) join invoice i using (customer_id, invoice_id)"
-            " join document d on d.customer_id in (x.customer_id, 0) and d.document_id = x.document_id where x.customer_id = :customer_id"
-            f" and ((x.document_id = :document_id and x.undoes = 0) or (x.undoes = :document_id and d.type in {_UNDOING}))"
-            " group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 11 order by 1, 8, 11"
-        ),
-        {"customer_id": customer_id, "document_id": document_id, "by": by},
-    )
-    return [
-        TakenLine(
-            row.invoice_id, row.ref, row.entity, row.currency, None if row.rate is None else Fraction(row.rate), row.collector,
-            row.master, row.line, row.kind, row.product, row.subject, row.whole, row.rebill, row.back, row.now,
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class TakenTax:
-    """What it took of a line's tax, and still has."""
-
-    line: str
-    position: int
-    code: str
-    treatment: str
-    included: bool
-    base: int
-    tax: int
-    now: int = 0
-
-
-def undone_now(
-    of: Undone,
-    lines: Sequence[TakenLine],
-    taxes: Mapping[int, Sequence[TakenTax]],
-    totals: Mapping[int, int] | None = None,
-) -> tuple[list[TakenLine], dict[int, list[TakenTax]]]:
-    """What of each line and tax comes back now, so that of each invoice it is what is in `totals`, else what of all it took does.
-
-    Of an invoice's part that another entity keeps each line comes to what the line does that stands for it.
-    """
-    found: list[TakenLine] = []
-    found_taxes: dict[int, list[TakenTax]] = {}
-    standing: dict[tuple[str, str], int] = {}
-    for invoice_id in sorted({line.invoice_id for line in lines}, key=lambda number: _is_part(lines, number)):
-        own = [line for line in lines if line.invoice_id == invoice_id]
-        of_taxes = taxes.get(invoice_id, ())
-        groups: list[tuple[int | None, list[TakenLine], list[TakenTax]]] = []
-        if own[0].master is not None and any((own[0].master, line.line) in standing for line in own):
-            groups += [
-                (standing.get((own[0].master, name)), [line for line in own if line.line == name], [tax for tax in of_taxes if tax.line == name])
-                for name in dict.fromkeys(line.line for line in own)
-            ]  # fmt: skip
-        else:
-            groups.append(((totals or {}).get(invoice_id), own, list(of_taxes)))
-        for total, of_lines, its_taxes in groups:
-            wholes = [*(line.whole for line in of_lines), *(tax.tax for tax in its_taxes)]
-            most = sum(wholes)
-            asked = of.part(most) if total is None else min(total, most)
-            parts = allocate(asked, wholes) if most > 0 else [0] * len(wholes)
-            now = [replace(line, now=part) for line, part in zip(of_lines, parts, strict=False)]
-            found += now
-            found_taxes.setdefault(invoice_id, []).extend(
-                replace(tax, now=part) for tax, part in zip(its_taxes, parts[len(of_lines) :], strict=True)
-            )
-            for line in now:
-                if line.kind == BETWEEN:
-                    standing[line.invoice, line.line] = standing.get((line.invoice, line.line), 0) + line.now
-    return found, found_taxes
-
-
-def _is_part(lines: Sequence[TakenLine], invoice_id: int) -> tuple[bool, int]:
-    """An order in which what another entity keeps of an invoice comes after it."""
-    return any(line.master is not None for line in lines if line.invoice_id == invoice_id), invoice_id
-
-
-def taken_taxes(books: Books, customer_id: int, document_id: int) -> dict[int, list[TakenTax]]:
-    """What a document took of lines' taxes, by invoice, less what a credit note explained of it, or came back before."""
-    return _taxes(
-        books, customer_id, document_id,
-        f"(t.document_id = :document_id and t.undoes = 0) or (t.undoes = :document_id and d.type in {_UNDOING})",
-    )  # fmt: skip
-
-
-def brought_taxes(books: Books, customer_id: int, document_id: int, by: int) -> dict[int, list[TakenTax]]:
-    """What of lines' taxes that a document took another brought back, by invoice."""
-    brought = _taxes(books, customer_id, document_id, "t.undoes = :document_id and t.document_id = :by", by)
-    return {
-        invoice_id: [replace(tax, base=-tax.base, tax=-tax.tax) for tax in taxes]
-        for invoice_id, taxes in brought.items()
-    }
-
-
-def _taxes(books: Books, customer_id: int, document_id: int, where: str, by: int = 0) -> dict[int, list[TakenTax]]:
-    rows = books.connection.execute(
-        text(
-            "select t.invoice_id, t.line, t.position, t.tax_code, t.treatment, t.included, -sum(t.base_minor)::bigint as base,"
-            " -sum(t.tax_minor)::bigint as tax from line_tax t join document d on d.customer_id in (t.customer_id, 0) and d.document_id = t.document_id"
-            " where t.customer_id = :customer_id"
-            f" and ({where})"
-            " group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3"
-        ),
-        {"customer_id": customer_id, "document_id": document_id, "by": by},
-    )
-    found: dict[int, list[TakenTax]] = {}
-    for row in rows:
-        found.setdefault(row.invoice_id, []).append(TakenTax(*row[1:]))
-    return found
 
 
 def _lay(
@@ -834,7 +514,7 @@ def _lay(
         {"customer_id": source.customer.customer_id, "document_id": of.document_id, "money_id": of.money_id},
     )
     pieces, balance = [], []
-    for piece in _not_back([Piece(*row) for row in rows], _back_before(books, source, undoes), brings=bool(of.brings)):
+    for piece in not_back([Piece(*row) for row in rows], back_before(books, source, undoes), brings=bool(of.brings)):
         there = min(gross.get(piece.invoice_id, 0), piece.amount)
         # of tiny amounts, what went back may come to nothing in the invoice's currency
         on_invoice = piece.part(there) if piece.amount else piece
@@ -845,38 +525,6 @@ def _lay(
             origin = piece.invoice_id or piece.origin_id
             balance.append(replace(left, invoice_id=uses.BALANCE, origin_id=origin))
     return pieces, balance
-
-
-def _back_before(books: Books, source: Source, undoes: int) -> list[Piece]:
-    """Where what came back before, of what a document gave back, was put."""
-    rows = books.connection.execute(
-        text(
-            "select money_id, invoice_id, origin_id, entity, currency, sum(amount_minor)::bigint as amount,"
-            " sum(paid_minor)::bigint as paid, paid_currency, min(on_day) as since from money_use"
-            " where customer_id = :customer_id and undoes = :undoes group by 1, 2, 3, 4, 5, 8 order by invoice_id = 0, min(use_id)"
-        ),
-        {"customer_id": source.customer.customer_id, "undoes": undoes},
-    )
-    return [Piece(*row) for row in rows]
-
-
-def _not_back(given: Sequence[Piece], back: Sequence[Piece], *, brings: bool) -> list[Piece]:
-    """What was given back, without what came back before: onto the invoice, or as what it left; by the documents that `bring` it, theirs."""
-    found = list(given)
-    for came in back:
-        left = came
-        # as it was given back first, then what was of an invoice and is what that left
-        for as_it_was in (True, False):
-            for place, piece in enumerate(found):
-                if not brings and piece.money_id != came.money_id:
-                    continue
-                where = (piece.invoice_id, piece.origin_id) if as_it_was else (uses.BALANCE, piece.invoice_id)
-                if where != (left.invoice_id, left.origin_id) or piece.currency != left.currency:
-                    continue
-                paid, amount = min(piece.paid, left.paid), min(piece.amount, left.amount)
-                found[place] = replace(piece, amount=piece.amount - amount, paid=piece.paid - paid)
-                left = replace(left, amount=left.amount - amount, paid=left.paid - paid)
-    return [piece for piece in found if piece.amount or piece.paid]
 
 
 def record(
