@@ -14,7 +14,7 @@ from ledger.amounts.money import to_minor
 from ledger.cash import uses
 from ledger.documents import models
 from ledger.errors import Refused
-from ledger.invoices.post import CUSTOMER
+from ledger.invoices.forms import CUSTOMER
 from ledger.invoices.taxes import Rounding, Tax, default_codes, find_codes, given_taxes, line_taxes, tax_subject
 from ledger.journal.books import Books, Movement, Source
 from ledger.parties.approval import approve

@@ -16,7 +16,7 @@ from ledger.corrections.voids import counted
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.invoices import remaining
-from ledger.invoices.post import BETWEEN
+from ledger.invoices.forms import BETWEEN
 from ledger.invoices.remaining import BilledInvoice, Line, TaxPart
 from ledger.journal.books import Books, Movement
 from ledger.obligations import Correction, Decided, Obligations

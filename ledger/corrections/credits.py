@@ -14,7 +14,7 @@ from ledger.cash.uses import Piece
 from ledger.corrections import refunds_explained
 from ledger.documents import models
 from ledger.invoices import remaining
-from ledger.invoices.post import entity_subject, invoice_subject
+from ledger.invoices.forms import entity_subject, invoice_subject
 from ledger.invoices.remaining import BilledInvoice, Line, TaxPart
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books, Movement

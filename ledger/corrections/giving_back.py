@@ -17,7 +17,7 @@ from ledger.cash.uses import Freed, Piece
 from ledger.corrections.credits import charged, lowered_by
 from ledger.errors import OverApplication, Refused
 from ledger.invoices import remaining
-from ledger.invoices.post import BETWEEN, entity_subject
+from ledger.invoices.forms import BETWEEN, entity_subject
 from ledger.invoices.remaining import BilledInvoice, Line
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import AccountKey, Books, Movement, Source

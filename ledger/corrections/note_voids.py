@@ -21,7 +21,7 @@ from ledger.corrections.undone_values import posted_by, worth_as
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.invoices import remaining
-from ledger.invoices.post import BETWEEN, CUSTOMER, entity_subject, invoice_subject
+from ledger.invoices.forms import BETWEEN, CUSTOMER, entity_subject, invoice_subject
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books, Movement, Source
 from ledger.journal.by_date import balance

@@ -25,7 +25,7 @@ from ledger.corrections.undoing import undo
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices import remaining
-from ledger.invoices.post import invoice_subject
+from ledger.invoices.forms import invoice_subject
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books, Came, Movement, Source, Undoing
 from ledger.journal.line_changes import add_change

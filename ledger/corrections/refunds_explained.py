@@ -16,7 +16,7 @@ from sqlalchemy import text
 from ledger.amounts.money import allocate, share
 from ledger.cash import uses
 from ledger.invoices import remaining
-from ledger.invoices.post import BETWEEN
+from ledger.invoices.forms import BETWEEN
 from ledger.invoices.remaining import BilledInvoice, Line, LineTax, TaxPart
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import AccountKey, Books, Movement

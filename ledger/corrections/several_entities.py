@@ -18,8 +18,8 @@ from ledger.corrections import voids
 from ledger.documents import models
 from ledger.documents.parse import content_hash
 from ledger.errors import Refused
-from ledger.invoices import coupons, post, remaining
-from ledger.invoices.post import BETWEEN, CUSTOMER, Terms, entity_subject, invoice_subject
+from ledger.invoices import coupons, forms, post, remaining
+from ledger.invoices.forms import BETWEEN, CUSTOMER, Terms, entity_subject, invoice_subject
 from ledger.journal.books import Movement
 from ledger.obligations import Obligations
 from ledger.reports.report import Column, Filters, Report, sides
@@ -38,7 +38,7 @@ def post_invoice(wallets: Wallets, doc: models.Invoice, document_id: int, obliga
         return voids.post_invoice(wallets, doc, document_id, obligations)
     books = wallets.books
     books.together([doc.entity, *(entity for entity in others if entity is not None)])
-    terms = post.look_up(books, doc)
+    terms = forms.look_up(books, doc)
     discounts = coupons.uses(doc, terms.coupons)
     known = replace(terms, coupons={})
     if doc.supersedes is not None:

@@ -12,7 +12,7 @@ from ledger.amounts.money import allocate, share
 from ledger.cash import uses
 from ledger.cash.uses import Piece
 from ledger.invoices import remaining
-from ledger.invoices.post import BETWEEN
+from ledger.invoices.forms import BETWEEN
 from ledger.journal.books import Books, Source, Undoing
 
 # By whose rules what gave money back is undone.

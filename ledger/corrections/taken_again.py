@@ -17,7 +17,7 @@ from ledger.cash.uses import Piece
 from ledger.corrections import undoing
 from ledger.corrections.taken import TakenLine, TakenTax, brought_lines, brought_taxes
 from ledger.corrections.undone_values import Posted
-from ledger.invoices.post import BETWEEN, CUSTOMER
+from ledger.invoices.forms import BETWEEN, CUSTOMER
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books, Came, Movement, Source, Undoing
 from ledger.journal.line_changes import add_change

@@ -26,7 +26,7 @@ from ledger.corrections.taken import (
 )
 from ledger.corrections.undone_values import TAX_BASE, Posted
 from ledger.invoices import remaining
-from ledger.invoices.post import BETWEEN, CUSTOMER, entity_subject, invoice_subject
+from ledger.invoices.forms import BETWEEN, CUSTOMER, entity_subject, invoice_subject
 from ledger.invoices.remaining import Voided
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import AccountKey, Books, LetGo, Movement, Source

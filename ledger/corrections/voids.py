@@ -14,8 +14,9 @@ from ledger.cash import uses
 from ledger.corrections.credits import CUSTOMER, Credit, charged, explain_refunds, finish
 from ledger.documents import models
 from ledger.errors import Refused
-from ledger.invoices import coupons, post, remaining
-from ledger.invoices.post import BETWEEN, Prorated, entity_subject, invoice_subject
+from ledger.invoices import coupons, forms, post, remaining
+from ledger.invoices.forms import BETWEEN, entity_subject, invoice_subject
+from ledger.invoices.lines import Prorated, prorated_by
 from ledger.invoices.remaining import BilledInvoice, Line
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import AccountKey, Books, Movement
@@ -45,7 +46,7 @@ def post_invoice(wallets: Wallets, doc: models.Invoice, document_id: int, obliga
         customer_id = post.post_invoice(wallets, doc, document_id, obligations)
         explain_refunds(wallets, doc, document_id, customer_id, obligations)
         return customer_id
-    terms = post.look_up(wallets.books, doc)
+    terms = forms.look_up(wallets.books, doc)
     superseded = remaining.find(wallets, document_id, doc.supersedes, "supersedes")
     require_replaceable(superseded, doc)
     with all_or_nothing(wallets):
@@ -98,7 +99,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     on = counted(invoice, on)
     day = books.open_day(source, on)
     customer_id = source.customer.customer_id
-    again = post.prorated_by(books, customer_id, invoice.invoice_id)
+    again = prorated_by(books, customer_id, invoice.invoice_id)
     invoice = _before_own_proration(invoice, again)
     left = invoice.gross
     _require_standing(books, invoice, field)
@@ -269,7 +270,7 @@ def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day:
         return
     (_, unbilled), _ = remaining.sides(source, line)
     earned = balance(books.history(source.customer.customer_id, unbilled), day)
-    movements = post.bill_obligation(-line.net, earned, to, line.subject)
+    movements = forms.bill_obligation(-line.net, earned, to, line.subject)
     parts = remaining.tax_parts(line, 1, 1)
     for part in parts:
         subject = tax_subject(part.tax.code)

@@ -23,7 +23,7 @@ from ledger.corrections.giving_back import (
 from ledger.documents import models
 from ledger.errors import Refused
 from ledger.invoices import remaining
-from ledger.invoices.post import BETWEEN, entity_subject, invoice_subject
+from ledger.invoices.forms import BETWEEN, entity_subject, invoice_subject
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Movement

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from ledger.amounts.money import share, to_text
 from ledger.errors import Refused, UnknownReference
-from ledger.invoices.post import BETWEEN, invoice_subject
+from ledger.invoices.forms import BETWEEN, invoice_subject
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import AccountKey, Books, Movement, Source
 from ledger.journal.by_date import available, balance

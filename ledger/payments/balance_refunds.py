@@ -15,7 +15,7 @@ from ledger.cash.money_accounts import cash_named, cash_of
 from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import OverApplication
-from ledger.invoices.post import CUSTOMER
+from ledger.invoices.forms import CUSTOMER
 from ledger.journal.books import AccountKey, Books, Movement, Undoing
 from ledger.journal.by_date import available
 from ledger.parties.approval import approve

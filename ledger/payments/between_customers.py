@@ -16,7 +16,7 @@ from sqlalchemy import text
 from ledger.amounts.money import share
 from ledger.cash import uses
 from ledger.cash.uses import Piece
-from ledger.invoices.post import CUSTOMER
+from ledger.invoices.forms import CUSTOMER
 from ledger.journal.books import CLAIMED, MONEY_ACCOUNT, OWED, Books, Movement, Source
 
 

@@ -9,7 +9,7 @@ from ledger.cash import uses
 from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import OverApplication, UnknownReference
-from ledger.invoices.post import CUSTOMER
+from ledger.invoices.forms import CUSTOMER
 from ledger.journal.books import AccountKey, Books, Movement, Source
 from ledger.journal.by_date import available
 from ledger.wallets.session import Wallets

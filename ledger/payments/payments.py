@@ -17,7 +17,7 @@ from ledger.cash.money_accounts import cash_of
 from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
-from ledger.invoices.post import CUSTOMER, Invoice, invoice_subject
+from ledger.invoices.forms import CUSTOMER, Invoice, invoice_subject
 from ledger.journal import currencies
 from ledger.journal.books import AccountKey, Books, Movement, Source
 from ledger.journal.by_date import available

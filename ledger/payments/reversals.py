@@ -17,7 +17,7 @@ from ledger.cash.money_accounts import cash_named
 from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.invoices.post import CUSTOMER, Invoice
+from ledger.invoices.forms import CUSTOMER, Invoice
 from ledger.journal.books import Books, Movement, Source, Undoing
 from ledger.journal.currencies import clearing_subject
 from ledger.payments.between_customers import pass_back, pass_on, passed_for

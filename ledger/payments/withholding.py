@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from ledger.amounts.money import to_minor
 from ledger.documents import models
-from ledger.invoices.post import Invoice, invoice_subject
+from ledger.invoices.forms import Invoice, invoice_subject
 from ledger.invoices.taxes import require_code, tax_subject
 from ledger.journal.books import Books, Movement
 
