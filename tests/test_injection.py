@@ -59,7 +59,7 @@ def app(unlimited: None, cli: Cli, make_books_app: MakeApp) -> Flask:
 def _parameters() -> list[str]:
     """Every name of a query's field that a page or the API reads."""
     found: set[str] = set()
-    for file in WEB.glob("*.py"):
+    for file in WEB.rglob("*.py"):
         source = file.read_text(encoding="utf-8")
         found |= set(re.findall(r'request\.(?:args|values)(?:\.get\(|\[)"(\w+)"', source))
     return sorted(
