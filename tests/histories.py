@@ -518,19 +518,26 @@ class Teller:
             )  # fmt: skip
 
     def credit(self, bill: Bill, line: str, net: int, *needs: Document, after: date | None = None) -> Document:
-        """A credit note, with a period or without."""
+        """A credit note, with a period, which what made it so long comes before, or without."""
         day = self.later(after or bill.issued)
-        period = {}
+        period, made = {}, []
         if bill.term is not None and self.likely(0.4, "credit_period"):
             start, end = bill.term
             first = self.one_of(start, self.day(start, end), min(max(day, start), end))
             period = {"start": first.isoformat(), "end": self.one_of(end, self.day(first, end)).isoformat()}
+            refs = {other["obligation"] for other in bill.doc["lines"] if "obligation" in other}
+            made = [
+                item.doc
+                for item in self.told
+                if item.doc["type"] == "contract_modification"
+                and any(other["id"] in refs for other in item.doc.get("obligations", ()))
+            ]
         return self.tell(
             {
                 "type": "credit_note", "id": self.ref("N"), "invoice": bill.doc["id"], "date": day.isoformat(),
                 "lines": [{"line": line, "amount": text_of(net), **period}],
             },
-            bill.doc, *needs,
+            bill.doc, *made, *needs,
         )  # fmt: skip
 
     def _back(self, bill: Bill, paid: list[Document], *needs: Document) -> None:
