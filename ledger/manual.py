@@ -17,8 +17,9 @@ from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.invoices.taxes import require_code
-from ledger.journal.books import MONEY_ACCOUNT, AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
+from ledger.journal.movements import MONEY_ACCOUNT, AccountKey, Movement, Source
 from ledger.obligations import obligation_sides
 from ledger.parties.approval import approve
 from ledger.payments.payments import find_invoice

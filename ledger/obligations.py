@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from ledger.accounts.rulebook import RECOGNISING
 from ledger.errors import ConflictingDocument
-from ledger.journal.books import AccountKey, Books, Customer, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
+from ledger.journal.movements import AccountKey, Customer, Movement, Source
 from ledger.wallets.session import Wallets
 
 NET_OBLIGATION = ("invoice.settled", "invoice.unsettled")

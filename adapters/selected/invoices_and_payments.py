@@ -23,7 +23,7 @@ from adapters.selected import selection
 from adapters.selected.mapping import Kind, Mapping, Place, stand_in
 from adapters.selected.selection import Entry, Part, one_rate, own_number, sides_of
 from ledger.amounts.money import to_decimal
-from ledger.journal.books import MONEY_ACCOUNT
+from ledger.journal.movements import MONEY_ACCOUNT
 from ledger.journal.references import CALLED, Called
 
 RECEIVABLE = "accounts_receivable"

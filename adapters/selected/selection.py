@@ -23,7 +23,7 @@ from ledger.accounts.chart import ROLES
 from ledger.accounts.rulebook import RULES
 from ledger.amounts.money import to_decimal
 from ledger.errors import Problem, Unbalanced
-from ledger.journal.books import MONEY_ACCOUNT
+from ledger.journal.movements import MONEY_ACCOUNT
 from ledger.journal.references import CALLED, Called, said
 from ledger.reports.report import Filters, sides
 

@@ -15,8 +15,9 @@ from ledger.amounts.money import to_minor, to_text
 from ledger.cash.money_accounts import MoneyAccount, find
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused
-from ledger.journal.books import MONEY_ACCOUNT, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
+from ledger.journal.movements import MONEY_ACCOUNT, Movement, Source
 
 
 def require_part_of(fee: Decimal | None, amount: Decimal, what: str) -> None:

@@ -18,7 +18,8 @@ from ledger.accounts.rulebook import RULES
 from ledger.amounts.money import to_text
 from ledger.documents import models
 from ledger.errors import UnknownReference, WrongCurrency, WrongParty
-from ledger.journal.books import MONEY_ACCOUNT, Books
+from ledger.journal.books import Books
+from ledger.journal.movements import MONEY_ACCOUNT
 from ledger.proof.verify import Watch
 from ledger.reports.report import Column, Filters, Report, sides
 from ledger.wallets.session import Wallets

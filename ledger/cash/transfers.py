@@ -15,8 +15,9 @@ from ledger.cash.fees import require_charged_of_account
 from ledger.cash.money_accounts import MoneyAccount, find_of
 from ledger.documents import models
 from ledger.errors import ConflictingDocument, InvalidDocument, Refused, UnknownReference
-from ledger.journal.books import Books, Movement
+from ledger.journal.books import Books
 from ledger.journal.currencies import clearing_subject
+from ledger.journal.movements import Movement
 from ledger.wallets.session import Wallets
 
 

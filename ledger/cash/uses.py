@@ -16,8 +16,9 @@ from sqlalchemy import Connection, text
 
 from ledger.amounts.dates import LAST_DAY
 from ledger.amounts.money import share
-from ledger.journal.books import Books, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
+from ledger.journal.movements import Source
 
 # The place of money that lies on no invoice: the customer's balance.
 BALANCE = 0

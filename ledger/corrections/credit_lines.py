@@ -16,7 +16,8 @@ from ledger.documents import models
 from ledger.errors import Refused
 from ledger.invoices.forms import CUSTOMER
 from ledger.invoices.taxes import Rounding, Tax, default_codes, find_codes, given_taxes, line_taxes, tax_subject
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement, Source
 from ledger.parties.approval import approve
 
 

@@ -18,7 +18,8 @@ from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.invoices import remaining
 from ledger.invoices.forms import BETWEEN
 from ledger.invoices.remaining import BilledInvoice, Line, TaxPart
-from ledger.journal.books import Books, Movement
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement
 from ledger.obligations import Correction, Decided, Obligations
 from ledger.parties.approval import approve
 from ledger.wallets import credits_back

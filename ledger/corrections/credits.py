@@ -1,4 +1,8 @@
-"""What voids, credit notes and returns take of lines: of prices, of credits, of usage, of what was paid."""
+"""What voids, credit notes and returns take of lines: of prices, of credits, of usage, of what was paid.
+
+What was billed and not yet given leaves the contract liability; what was given leaves the contract asset, and the next
+recognition takes the earned share out of revenue (606-10-32-43). A correction never decides anew what came after.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,9 @@ from ledger.invoices import remaining
 from ledger.invoices.forms import entity_subject, invoice_subject
 from ledger.invoices.remaining import BilledInvoice, Line, TaxPart
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import Books, Movement
+from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
+from ledger.journal.movements import Movement
 from ledger.obligations import Decided, Obligations, Taking
 from ledger.payments.payments import Settlement, find_invoice, settle
 from ledger.usage import commitments, redraws, usage_lines

@@ -28,8 +28,9 @@ from ledger.corrections.undoing import undo
 from ledger.corrections.write_offs import within_reach
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
-from ledger.journal.books import AccountKey, Books, Movement, Source, Undoing
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
+from ledger.journal.movements import AccountKey, Movement, Source, Undoing
 from ledger.obligations import Obligations
 from ledger.payments.payments import money_subject
 from ledger.wallets.session import Wallets

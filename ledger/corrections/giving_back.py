@@ -1,4 +1,9 @@
-"""Money that is given back of what paid invoices, or lies on a balance: whose it is, of which lines, and what it leaves."""
+"""Money that is given back of what paid invoices, or lies on a balance: whose it is, of which lines, and what it leaves.
+
+What goes back for service already given is shown on its own beside revenue, or as bad debt; what goes back for service
+not yet given leaves the contract liability. What of it was given by the day before, the terms of what was billed say
+(`obligations`), never what recognition has booked.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +25,10 @@ from ledger.invoices import remaining
 from ledger.invoices.forms import BETWEEN, entity_subject
 from ledger.invoices.remaining import BilledInvoice, Line
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.currencies import clearing_subject
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments.between_customers import pass_cash, received_for
 from ledger.payments.payments import money_subject, read_payment

@@ -23,8 +23,9 @@ from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.invoices import remaining
 from ledger.invoices.forms import BETWEEN, CUSTOMER, entity_subject, invoice_subject
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import balance
+from ledger.journal.movements import Movement, Source
 from ledger.obligations import Correction, Obligations, earned_ahead
 from ledger.payments.payments import Settlement, find_invoice, settle
 from ledger.usage import commitments, usage_lines

@@ -27,8 +27,9 @@ from ledger.errors import Refused, UnknownReference
 from ledger.invoices import remaining
 from ledger.invoices.forms import invoice_subject
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import Books, Came, Movement, Source, Undoing
+from ledger.journal.books import Books
 from ledger.journal.line_changes import add_change
+from ledger.journal.movements import Came, Movement, Source, Undoing
 from ledger.obligations import Correction, Decided, Obligations, Taking, earned_ahead, obligation_sides
 from ledger.payments import reversals
 from ledger.payments.between_customers import rate_of

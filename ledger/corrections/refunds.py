@@ -25,7 +25,7 @@ from ledger.corrections.taken import Undone
 from ledger.corrections.undoing import undo
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
-from ledger.journal.books import Movement
+from ledger.journal.movements import Movement
 from ledger.obligations import Obligations
 from ledger.parties.approval import approve
 from ledger.payments.balance_refunds import post_balance_refund, undo_balance_refund

@@ -19,7 +19,8 @@ from ledger.invoices import remaining
 from ledger.invoices.forms import BETWEEN
 from ledger.invoices.remaining import BilledInvoice, Line, LineTax, TaxPart
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import AccountKey, Books, Movement
+from ledger.journal.books import Books
+from ledger.journal.movements import AccountKey, Movement
 from ledger.obligations import Correction, earned_ahead
 from ledger.usage import usage_lines
 

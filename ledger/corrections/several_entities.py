@@ -20,7 +20,7 @@ from ledger.documents.parse import content_hash
 from ledger.errors import Refused
 from ledger.invoices import coupons, forms, post, remaining
 from ledger.invoices.forms import BETWEEN, CUSTOMER, Terms, entity_subject, invoice_subject
-from ledger.journal.books import Movement
+from ledger.journal.movements import Movement
 from ledger.obligations import Obligations
 from ledger.reports.report import Column, Filters, Report, sides
 from ledger.wallets.session import Wallets, all_or_nothing

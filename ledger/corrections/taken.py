@@ -13,7 +13,8 @@ from ledger.cash import uses
 from ledger.cash.uses import Piece
 from ledger.invoices import remaining
 from ledger.invoices.forms import BETWEEN
-from ledger.journal.books import Books, Source, Undoing
+from ledger.journal.books import Books
+from ledger.journal.movements import Source, Undoing
 
 # By whose rules what gave money back is undone.
 EVENTS = {"refund": "refund_reversal", "dispute": "reinstated"}

@@ -19,8 +19,9 @@ from ledger.corrections.taken import TakenLine, TakenTax, brought_lines, brought
 from ledger.corrections.undone_values import Posted
 from ledger.invoices.forms import BETWEEN, CUSTOMER
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import Books, Came, Movement, Source, Undoing
+from ledger.journal.books import Books
 from ledger.journal.line_changes import add_change
+from ledger.journal.movements import Came, Movement, Source, Undoing
 from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments.between_customers import pass_cash
 from ledger.wallets import credits_back

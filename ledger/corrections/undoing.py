@@ -1,4 +1,8 @@
-"""What gave money back is undone: a refund that failed, a dispute that was lost and is won after all."""
+"""What gave money back is undone: a refund that failed, a dispute that was lost and is won after all.
+
+What it took of lines comes back, made up as it was: what had been shown beside revenue is not any more, what is to come is owed
+again and earned by its terms. The money lies again where it was taken from.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +33,11 @@ from ledger.invoices import remaining
 from ledger.invoices.forms import BETWEEN, CUSTOMER, entity_subject, invoice_subject
 from ledger.invoices.remaining import Voided
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import AccountKey, Books, LetGo, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.currencies import clearing_subject
 from ledger.journal.line_changes import add_change
+from ledger.journal.movements import AccountKey, LetGo, Movement, Source
 from ledger.obligations import Correction, Decided, Obligations, earned_ahead, obligation_sides
 from ledger.payments.between_customers import pass_back, pass_cash
 from ledger.payments.payments import Settlement, applied, find_invoice, unapply

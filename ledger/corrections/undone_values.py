@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from ledger.amounts.money import share
 from ledger.corrections.taken import EVENTS, Undone
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.currencies import clearing_subject, read_clearing
+from ledger.journal.movements import Movement, Source
 
 # The rule by which whatever gives money back takes its taxable base.
 TAX_BASE = "credit.tax_base"

@@ -19,9 +19,10 @@ from ledger.invoices.forms import BETWEEN, entity_subject, invoice_subject
 from ledger.invoices.lines import Prorated, prorated_by
 from ledger.invoices.remaining import BilledInvoice, Line
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import AccountKey, Books, Movement
+from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
 from ledger.journal.line_changes import add_change
+from ledger.journal.movements import AccountKey, Movement
 from ledger.obligations import Correction, Decided, Obligations
 from ledger.usage import usage_lines
 from ledger.wallets.session import Wallets, all_or_nothing

@@ -26,7 +26,7 @@ from ledger.invoices import remaining
 from ledger.invoices.forms import BETWEEN, entity_subject, invoice_subject
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import Movement
+from ledger.journal.movements import Movement
 from ledger.obligations import Decided, Obligations, Taking
 from ledger.parties.approval import approve
 from ledger.wallets.session import Wallets

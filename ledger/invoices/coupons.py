@@ -15,7 +15,8 @@ from ledger.accounts.house import HOUSE
 from ledger.amounts.money import exact_product, round_minor, to_decimal, to_minor, to_text
 from ledger.documents import models
 from ledger.errors import Refused, Unbalanced, UnknownReference
-from ledger.journal.books import Books, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Source
 from ledger.reports.report import Column, Filters, Report, narrowed
 from ledger.wallets.session import Wallets
 

@@ -14,7 +14,8 @@ from ledger.documents import models
 from ledger.errors import Refused, WrongCurrency, WrongParty
 from ledger.invoices import coupons
 from ledger.invoices.taxes import Tax, default_codes
-from ledger.journal.books import Books, Customer, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Customer, Movement, Source
 from ledger.obligations import Obligations, obligation_subject
 from ledger.wallets.session import Wallets
 

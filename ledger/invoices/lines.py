@@ -26,8 +26,9 @@ from ledger.invoices.forms import (
     same_party,
 )
 from ledger.invoices.taxes import Rounding, find_codes, given_taxes, line_taxes, tax_movements
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.line_changes import add_change
+from ledger.journal.movements import Movement, Source
 from ledger.obligations import (
     Correction,
     Obligations,

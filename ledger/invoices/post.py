@@ -12,7 +12,8 @@ from ledger.invoices.forms import CUSTOMER, BilledLine, Billing, Invoice, Terms,
 from ledger.invoices.lines import add_line, bill_line, correct_lines, leave_below, net_lines
 from ledger.invoices.taxes import Rounding, spread
 from ledger.journal import currencies
-from ledger.journal.books import AccountKey, Books, Movement
+from ledger.journal.books import Books
+from ledger.journal.movements import AccountKey, Movement
 from ledger.obligations import Obligations
 from ledger.wallets import credits_back
 from ledger.wallets.grants import Funding

@@ -15,9 +15,10 @@ from ledger.amounts.money import share, to_text
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices.forms import BETWEEN, invoice_subject
 from ledger.invoices.taxes import tax_subject
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
 from ledger.journal.line_changes import add_change
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import obligation_sides
 from ledger.usage.usage_lines import NET_USAGE, overage_accounts
 from ledger.wallets.grants import NET_GRANT, grant_accounts

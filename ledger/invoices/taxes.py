@@ -19,7 +19,8 @@ from ledger.accounts.house import HOUSE
 from ledger.amounts.money import exponent, share, to_decimal, to_minor
 from ledger.documents import models
 from ledger.errors import InvalidDocument, Refused, UnknownReference
-from ledger.journal.books import Books, Customer, Movement
+from ledger.journal.books import Books
+from ledger.journal.movements import Customer, Movement
 from ledger.wallets.session import Wallets
 
 

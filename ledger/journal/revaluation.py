@@ -22,8 +22,9 @@ from ledger.database import locks
 from ledger.documents import parse
 from ledger.errors import ClosedPeriod, UnknownReference
 from ledger.journal import currencies, periods
-from ledger.journal.books import AccountKey, Books, Source
+from ledger.journal.books import Books
 from ledger.journal.entry_rows import Entry, Posting
+from ledger.journal.movements import AccountKey, Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from ledger.amounts.money import to_minor, to_text
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
 from ledger.journal import currencies
-from ledger.journal.books import Books, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Source
 from ledger.letters import look_alike, unseen
 from ledger.reports.report import Column, Filters, Report, narrowed
 from ledger.wallets.session import Wallets

@@ -16,7 +16,8 @@ from ledger.documents import models
 from ledger.errors import ConflictingDocument, InvalidDocument, Refused, UnknownReference
 from ledger.invoices.taxes import find_codes, require_tax_id
 from ledger.journal import currencies
-from ledger.journal.books import Books, Customer, EntityTerms
+from ledger.journal.books import Books
+from ledger.journal.movements import Customer, EntityTerms
 from ledger.wallets.session import Wallets
 
 

@@ -16,8 +16,9 @@ from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import OverApplication
 from ledger.invoices.forms import CUSTOMER
-from ledger.journal.books import AccountKey, Books, Movement, Undoing
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
+from ledger.journal.movements import AccountKey, Movement, Undoing
 from ledger.parties.approval import approve
 from ledger.payments.between_customers import with_cash_of_payers
 from ledger.wallets.session import Wallets

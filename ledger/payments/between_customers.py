@@ -17,7 +17,8 @@ from ledger.amounts.money import share
 from ledger.cash import uses
 from ledger.cash.uses import Piece
 from ledger.invoices.forms import CUSTOMER
-from ledger.journal.books import CLAIMED, MONEY_ACCOUNT, OWED, Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import CLAIMED, MONEY_ACCOUNT, OWED, Movement, Source
 
 
 def rate_of(books: Books, source: Source, on: date) -> Fraction | None:

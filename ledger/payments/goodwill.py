@@ -10,8 +10,9 @@ from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import OverApplication, UnknownReference
 from ledger.invoices.forms import CUSTOMER
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.wallets.session import Wallets
 
 

@@ -19,9 +19,10 @@ from ledger.documents import models
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
 from ledger.invoices.forms import CUSTOMER, Invoice, invoice_subject
 from ledger.journal import currencies
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.currencies import clearing_subject
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.parties.parties import is_paid_for_by
 from ledger.payments.between_customers import pass_back, pass_on
 from ledger.payments.withholding import withheld

@@ -17,8 +17,9 @@ from ledger.cash.money_accounts import cash_of
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused
 from ledger.invoices.taxes import require_code, tax_subject
-from ledger.journal.books import Books, Movement
+from ledger.journal.books import Books
 from ledger.journal.by_date import History, available, balance
+from ledger.journal.movements import Movement
 from ledger.reports.report import Column, Filters, Report, sides
 from ledger.wallets.session import Wallets
 

@@ -18,8 +18,9 @@ from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.invoices.forms import CUSTOMER, Invoice
-from ledger.journal.books import Books, Movement, Source, Undoing
+from ledger.journal.books import Books
 from ledger.journal.currencies import clearing_subject
+from ledger.journal.movements import Movement, Source, Undoing
 from ledger.payments.between_customers import pass_back, pass_on, passed_for
 from ledger.payments.payments import (
     PaymentFound,

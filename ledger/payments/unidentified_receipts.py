@@ -16,8 +16,9 @@ from ledger.cash import uses
 from ledger.cash.money_accounts import cash_of
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.journal.books import OWED, AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
+from ledger.journal.movements import OWED, AccountKey, Movement, Source
 from ledger.payments.between_customers import pass_cash, rate_of, receive
 from ledger.reports.report import Column, Filters, Report, sides
 from ledger.wallets.session import Wallets

@@ -10,7 +10,8 @@ from ledger.amounts.money import to_minor
 from ledger.documents import models
 from ledger.invoices.forms import Invoice, invoice_subject
 from ledger.invoices.taxes import require_code, tax_subject
-from ledger.journal.books import Books, Movement
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement
 
 
 def withheld(books: Books, parts: Sequence[models.Withheld] | None, invoice: Invoice) -> list[Movement]:

@@ -16,9 +16,10 @@ from sqlalchemy import text
 from ledger.accounts.rulebook import RULES
 from ledger.amounts.money import to_text
 from ledger.errors import OverApplication, Refused
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
 from ledger.journal.line_changes import add_change
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.usage.usage_lines import NET_USAGE, overage_accounts, usage_subject
 from ledger.wallets.breakage import break_by_days
 from ledger.wallets.grants import Grant

@@ -17,9 +17,10 @@ from ledger.amounts.money import exact_sum, round_minor, share, to_text, within_
 from ledger.documents import models
 from ledger.errors import ConflictingDocument, OverApplication, Overdrawn, UnknownReference, WrongParty
 from ledger.journal import entry_rows
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import balance
 from ledger.journal.entry_rows import Entry
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.usage import commitments, given_back
 from ledger.usage.given_back import Piece
 from ledger.usage.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject

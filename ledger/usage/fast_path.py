@@ -15,7 +15,8 @@ from decimal import Decimal
 from ledger.amounts.dates import LAST_DAY, days, from_days
 from ledger.amounts.money import AMOUNT_MINOR_MAX, exponent, unscaled
 from ledger.documents import models
-from ledger.journal.books import Books, Movement, Source, Way
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement, Source, Way
 from ledger.usage import draw
 from ledger.usage.read_lines import Party, Row
 from ledger.usage.usage_lines import usage_subject

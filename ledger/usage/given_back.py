@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.accounts.rulebook import BY_NUMBER, RULES
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import balance
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.usage import commitments
 from ledger.usage.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
 from ledger.wallets.breakage import break_by_days

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.accounts.rulebook import RULES
-from ledger.journal.books import Source
 from ledger.journal.by_date import available
+from ledger.journal.movements import Source
 from ledger.usage import draw, given_back
 from ledger.usage.given_back import Piece
 from ledger.wallets.grants import Grant, grant_accounts

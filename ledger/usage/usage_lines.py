@@ -16,8 +16,9 @@ from sqlalchemy import text
 from ledger.accounts.rulebook import BY_NUMBER
 from ledger.amounts.dates import month_end
 from ledger.amounts.money import share
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import obligation_sides, refund_key
 from ledger.wallets.session import Wallets
 

@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from ledger.documents import models
 from ledger.errors import Refused
-from ledger.journal.books import AccountKey, Movement, Source
 from ledger.journal.by_date import available
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.wallets.expiry import expire_again, unexpire
 from ledger.wallets.grants import Grant, breakage_due
 from ledger.wallets.session import Wallets

@@ -17,8 +17,9 @@ from sqlalchemy import text
 
 from ledger.amounts.money import allocate, share
 from ledger.errors import Refused
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import available
+from ledger.journal.movements import Movement, Source
 from ledger.wallets.grants import Funding, Grant, grant_accounts, grant_subject
 from ledger.wallets.session import Wallets, record_move
 

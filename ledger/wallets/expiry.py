@@ -12,7 +12,8 @@ from datetime import date, timedelta
 from sqlalchemy import text
 
 from ledger.accounts.rulebook import RULES
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement, Source
 from ledger.wallets.credits_back import revenue_by_product
 from ledger.wallets.grants import NET_GRANT, Grant, grant_accounts, share_of_order
 from ledger.wallets.session import Wallets

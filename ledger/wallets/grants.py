@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from ledger.amounts.money import share, to_text
 from ledger.errors import OverApplication, Refused
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import balance
+from ledger.journal.movements import AccountKey, Movement, Source
 
 # Credits given for nothing of their own; at most they share the price of what they come with.
 FREE_KINDS = ("promotional", "pilot")

@@ -8,7 +8,7 @@ from fractions import Fraction
 from ledger.amounts.money import to_minor, to_text
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
-from ledger.journal.books import Movement, Source
+from ledger.journal.movements import Movement, Source
 from ledger.wallets import orders
 from ledger.wallets.expiry import unexpire
 from ledger.wallets.grants import Funding, Grant

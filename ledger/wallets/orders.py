@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from ledger.amounts.money import share
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement, Source
 from ledger.wallets.grants import NET_GRANT, Grant, grant_accounts
 
 

@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from ledger.accounts.rulebook import RULES
 from ledger.errors import Refused, UnknownReference
-from ledger.journal.books import Books, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Source
 from ledger.wallets.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, arrange, grant_subject
 
 

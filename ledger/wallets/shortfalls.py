@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from ledger.journal.books import AccountKey, Books
+from ledger.journal.books import Books
 from ledger.journal.by_date import History
+from ledger.journal.movements import AccountKey
 from ledger.wallets.grants import Grant
 
 

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from ledger.amounts.money import allocate, to_decimal, to_minor, to_text, within_limit
 from ledger.errors import InvalidDocument, Unbalanced, UnknownReference
-from ledger.journal.books import AccountKey, Books, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import AccountKey, Source
 from ledger.obligations import obligation_keys, obligation_subject, require_free
 from ledger.wallets.session import Wallets
 from revrec.contracts.combination import combine

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ledger.amounts.money import to_text
 from ledger.errors import Refused, UnknownReference
-from ledger.journal.books import Books, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Source
 from ledger.obligations import obligation_subject
 from ledger.wallets.session import Wallets
 from revrec.contracts.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, text
 from ledger.amounts.dates import month_end, month_start, months_between
 from ledger.amounts.money import share, to_minor, to_text
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement, Source
 from ledger.reports.report import Column, Filters, Report, sides
 from ledger.wallets.session import Wallets
 from revrec.documents import ContractCost, ContractCostImpairment

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement, Source
 
 # By which rule an amount goes from an account of one role (its debit) to another obligation's (its credit).
 _BETWEEN = {

@@ -20,7 +20,8 @@ from sqlalchemy import text
 from ledger.accounts.rulebook import RECOGNISING
 from ledger.amounts.money import share
 from ledger.journal import entry_rows
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import AccountKey, Movement, Source
 from revrec.earn import net_positions
 
 # What recognition posted from a month on and stands, of accounts: (customer, account, month). Each movement debits one of a contract.

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, text
 
 from ledger.amounts.money import to_decimal, to_minor
 from ledger.errors import Refused, UnknownReference
-from ledger.journal.books import Books, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Source
 from ledger.wallets.session import Wallets
 from revrec.documents import ContractObligation, Progress
 from revrec.terms import history

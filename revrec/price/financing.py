@@ -21,7 +21,8 @@ from sqlalchemy import Connection, text
 from ledger.amounts.dates import month_end, month_start, months_between
 from ledger.amounts.money import allocate, to_minor
 from ledger.errors import InvalidDocument
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement, Source
 from ledger.reports.report import Column, Filters, Report, narrowed, sides
 from revrec.documents import Contract, ContractObligation
 from revrec.terms.schedules import Term, parts

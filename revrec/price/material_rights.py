@@ -16,7 +16,8 @@ from sqlalchemy import text
 from ledger.amounts.money import to_minor
 from ledger.documents import models
 from ledger.errors import Refused
-from ledger.journal.books import Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Movement, Source
 from ledger.obligations import billed_ahead, obligation_sides
 from ledger.wallets.grants import FREE_KINDS, Funding, grant_subject
 from ledger.wallets.issue import post_grant as post_ledger_grant

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ledger.amounts.money import to_minor, to_text, within_limit
 from ledger.cash import uses
 from ledger.errors import Refused
-from ledger.journal.books import Movement
+from ledger.journal.movements import Movement
 from ledger.obligations import billed_ahead, obligation_sides
 from ledger.wallets.session import Wallets
 from revrec.documents import ConsiderationPayable

@@ -13,8 +13,9 @@ from sqlalchemy import text
 
 from ledger.accounts.rulebook import GIVING_BACK
 from ledger.amounts.dates import month_end, month_start, months_between
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
 from ledger.journal.by_date import balance
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import obligation_keys, refund_key
 from ledger.usage import usage_lines
 

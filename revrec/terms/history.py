@@ -20,7 +20,8 @@ from ledger.accounts.rulebook import RULES
 from ledger.amounts.money import allocate, share
 from ledger.corrections.recoveries import Recovered, counted_for
 from ledger.errors import Refused, UnknownReference
-from ledger.journal.books import AccountKey, Books, Movement, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import Correction, Obligations, Shares, billed_ahead, obligation_sides
 from ledger.wallets.session import Wallets
 from revrec.terms import happened

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.errors import Refused, UnknownReference
-from ledger.journal.books import Books, Source
+from ledger.journal.books import Books
+from ledger.journal.movements import Source
 from revrec.terms.changes import ENDED
 
 
