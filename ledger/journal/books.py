@@ -57,10 +57,6 @@ from ledger.journal.valuation import (
     key_of,
 )
 
-# What of a customer may change that posting rules need.
-CHANGING = ("overage", "tax_status", "country", "tax_codes", "tax_id", "terms", "parent")
-
-
 # What is charged beside money that goes: it is undone by itself.
 _FEES = [RULES[code].number for code in ("payment.fee", "fee.charged")]
 

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ledger.amounts.money import share
-from ledger.journal.books import CHANGING
 from ledger.journal.valuation import Place
 
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
@@ -18,6 +17,8 @@ PRODUCT_ROLES = frozenset({"revenue"})
 MONEY_ACCOUNT = "account:"
 # The two sides of what passes between customers: each only grows, so none is valued by what passed before.
 CLAIMED, OWED = "claimed", "owed"
+# What of a customer may change that posting rules need.
+_CHANGING = ("overage", "tax_status", "country", "tax_codes", "tax_id", "terms", "parent")
 
 
 class AccountKey(NamedTuple):
@@ -68,7 +69,9 @@ class Customer:
     def changing(self, day: date, said: Mapping[str, Any]) -> Customer:
         """The customer with one more change, the last that arrived of its day; fields that no rule needs are left out."""
         kept = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in said.items() if name in CHANGING
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in said.items()
+            if name in _CHANGING
         }
         return replace(self, changes=tuple(sorted([*self.changes, Changed(day, kept)], key=lambda change: change.on)))
 
