@@ -416,7 +416,7 @@ class _Intake:
         self.fresh = {}
         self.external = references.taken(self.books.connection, external)
         self._learn_others([item for item in items if item is not None])
-        self.wallets.learn(self.books.known_customers(users))
+        self.wallets.learn(self.books.parties.known_customers(users))
         return sum(map(len, refs.values()))
 
     def _learn_others(self, items: list[_Item]) -> None:
@@ -448,9 +448,9 @@ class _Intake:
         named.customers |= _whose(connection, named.documents) | moving.customers
         named.customers.update(users)
         held = uses.sharing(connection, moving.customers, moving.documents)
-        self.books.learn_customers(named.customers | held)
+        self.books.parties.learn_customers(named.customers | held)
         while (now := uses.sharing(connection, moving.customers, moving.documents)) != held:
-            self.books.learn_customers(now)
+            self.books.parties.learn_customers(now)
             held = now
 
     def _post(self, item: _Item, number: int) -> None:

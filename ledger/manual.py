@@ -82,7 +82,7 @@ def _movement(wallets: Wallets, source: Source, line: models.ManualLine, on: dat
     books = wallets.books
     amount = to_minor(line.amount, source.currency)
     if line.product is not None:
-        books.require_product(line.product)
+        books.parties.require_product(line.product)
     for side, role in (("debit", line.debit), ("credit", line.credit)):
         if ROLES[role].clearing:
             raise Refused(
@@ -189,7 +189,7 @@ def _require_tax(wallets: Wallets, _source: Source, _line: models.ManualLine, si
 
 def _require_entity(wallets: Wallets, source: Source, _line: models.ManualLine, side: str, subject: str) -> None:
     other = subject.removeprefix("entity:")
-    if wallets.books.entity(other).entity == source.entity:
+    if wallets.books.parties.entity(other).entity == source.entity:
         raise Refused(f"{side}_subject", subject, f"expected another entity than {source.entity}")
 
 

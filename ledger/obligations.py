@@ -121,7 +121,7 @@ def earned_ahead(books: Books, source: Source, subject: str, day: date) -> int:
     In another currency than the entity's the bill itself settles nothing: netting tells that on its day, and recognition anew.
     """
     (_, asset), _ = obligation_sides(source, subject)
-    if source.currency != books.entity(source.entity).currency:
+    if source.currency != books.parties.entity(source.entity).currency:
         return 0
     return max(balance(books.history(source.customer.customer_id, asset), day), 0)
 
@@ -132,7 +132,7 @@ def _told(books: Books, customer_id: int, key: AccountKey, day: date) -> int:
     There a correction counts for what the bill did, whether what it bills was recognised by then or not: recognition tells the
     rest. In the entity's own each amount is one.
     """
-    if key.currency == books.entity(key.entity).currency or not books.has_account(customer_id, key):
+    if key.currency == books.parties.entity(key.entity).currency or not books.has_account(customer_id, key):
         return 0
     books.flush()
     net = books.connection.scalar(

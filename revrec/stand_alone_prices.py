@@ -92,7 +92,7 @@ def range_of(index: int, item: ContractObligation, currency: str, catalogue: Cat
 def post_stand_alone_price(wallets: Wallets, doc: StandAlonePrice, document_id: int) -> int:
     """Take an entry of the catalogue in; it counts for contracts signed from its day on."""
     books = wallets.books
-    books.require_product(doc.product)
+    books.parties.require_product(doc.product)
     books.add_row(
         "stand_alone_price",
         document_id=document_id,

@@ -39,7 +39,7 @@ def require_charged_of_account(
 
     With what the document under way, of a customer or the house, is charged `now` itself. Whoever gives back of the same is done before.
     """
-    books.customer(HOUSE_REF)
+    books.parties.customer(HOUSE_REF)
     books.flush()
     # of no customer more came back than was charged: so what its own documents and the house's leave is enough mostly, and found at once
     for customers in ((HOUSE, customer_id), None):

@@ -54,7 +54,7 @@ def account_subject(account: str) -> str:
 def post_money_account(wallets: Wallets, doc: models.MoneyAccount, _document_id: int) -> int:
     """Take an account of money in, with its general-ledger account."""
     books = wallets.books
-    books.entity(doc.entity)
+    books.parties.entity(doc.entity)
     if doc.code is not None:
         row = {"entity": doc.entity, "role": "cash", "product": account_subject(doc.id)}
         books.add_row("gl_account", **row, code=doc.code, name=doc.name)

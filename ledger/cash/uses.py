@@ -488,7 +488,7 @@ def steps_of(books: Books, source: Source, money_id: int, on: date) -> list[tupl
 
 def undone_of(books: Books, source: Source, document_id: int, money_id: int) -> int:
     """What of the money that a document gave back came back since, as it came in: of a document's money, with whomever it lay."""
-    others = [books.customer(other).customer_id for other in with_others(books, source, money_id)]
+    others = [books.parties.customer(other).customer_id for other in with_others(books, source, money_id)]
     books.flush()
     found = books.connection.scalar(
         text(
@@ -536,7 +536,7 @@ def with_others(books: Books, source: Source, money_id: int) -> list[str]:
     books.flush()
     held: list[str] = []
     while (now := _others(books, source, money_id)) != held:
-        books.learn_customers(now)
+        books.parties.learn_customers(now)
         held = now
     return held
 

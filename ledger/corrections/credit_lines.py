@@ -43,7 +43,7 @@ def note_subject(ref: str) -> str:
 
 def read(books: Books, source: Source, asked: Sequence[tuple[int, models.CreditNoteLine]]) -> list[CreditLine]:
     """A note's own lines, each with its place. Raises UnknownReference for a product or a tax code there is none of."""
-    rounding = Rounding(books.entity(source.entity).tax_rounding == "invoice")
+    rounding = Rounding(books.parties.entity(source.entity).tax_rounding == "invoice")
     found = []
     for index, line in asked:
         try:
@@ -55,7 +55,7 @@ def read(books: Books, source: Source, asked: Sequence[tuple[int, models.CreditN
 
 def _read(books: Books, source: Source, line: models.CreditNoteLine, place: str, rounding: Rounding) -> CreditLine:
     assert line.product is not None, "a line of its own names its product"
-    books.require_product(line.product)
+    books.parties.require_product(line.product)
     amount = to_minor(line.amount, source.currency)
     status = source.customer.tax_status
     if line.taxes is not None:

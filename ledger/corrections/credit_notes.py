@@ -218,7 +218,7 @@ def post_grant_return(wallets: Wallets, doc: models.GrantReturn, document_id: in
     Raises OverApplication beyond what is left of the credits, Refused for credits nobody paid for.
     """
     books = wallets.books
-    customer = books.customer(doc.customer)
+    customer = books.parties.customer(doc.customer)
     books.flush()
     wallets.flush()
     grant = wallets.grant(customer.customer_id, doc.grant)

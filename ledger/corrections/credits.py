@@ -214,7 +214,7 @@ def explain_refunds(
     In another currency they stay what they were: its rate is not that of what was refunded.
     """
     books = wallets.books
-    if doc.currency != books.entity(doc.entity).currency or not any(line.amount < 0 for line in doc.lines):
+    if doc.currency != books.parties.entity(doc.entity).currency or not any(line.amount < 0 for line in doc.lines):
         return
     # the invoice is found by its document, which is written after what it posts
     invoices = books.remembered_of("invoice")

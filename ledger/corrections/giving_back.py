@@ -94,7 +94,7 @@ def find_payment(
     parties = [
         source,
         *(
-            replace(source, customer=books.customer(other))
+            replace(source, customer=books.parties.customer(other))
             for other in uses.with_others(books, source, found.document_id)
         ),
     ]

@@ -190,7 +190,7 @@ def _let_go(books: Books, source: Source, of: Undone, rest: int, amount: int) ->
 
     All parts of it, whoever they are of, come to what all of it counted for. None in the entity's own currency.
     """
-    if source.currency == books.entity(source.entity).currency:
+    if source.currency == books.parties.entity(source.entity).currency:
         return None
     gone = books.left_by(source.customer.customer_id, source.entity, source.currency, (of.document_id,))
     left = LetGo(sum(item.amount for item in gone.values()), sum(item.functional for item in gone.values()))
@@ -402,7 +402,7 @@ def _pay_others_again(books: Books, source: Source, of: Undone, amount: int, on:
     ).all()
     for row in rows:
         invoice = find_invoice(books, source, row.ref, paid_on=on)
-        owner = replace(source, customer=books.customer(invoice.customer))
+        owner = replace(source, customer=books.parties.customer(invoice.customer))
         key = AccountKey(source.entity, "accounts_receivable", invoice.currency, invoice_subject(invoice.ref))
         day = books.open_day(source, on)
         due = max(available(books.history(owner.customer.customer_id, key), day), 0)

@@ -62,7 +62,7 @@ def post_coupon(wallets: Wallets, doc: models.Coupon, _document_id: int) -> int:
         assert doc.currency is not None, "an amount has a currency"
         amount = to_minor(doc.amount, doc.currency)
     for index, product in enumerate(doc.products or ()):
-        books.require_product(product, f"products.{index}")
+        books.parties.require_product(product, f"products.{index}")
     books.add_row(
         "coupon",
         coupon=doc.id,
@@ -96,7 +96,7 @@ def look_up(books: Books, doc: models.Invoice) -> Mapping[str, Terms]:
             "from coupon c where c.coupon = any(:coupons)"
         ),
         {
-            "customer_id": books.customer(doc.customer).customer_id,
+            "customer_id": books.parties.customer(doc.customer).customer_id,
             "supersedes": doc.supersedes,
             "coupons": list(named),
         },

@@ -133,7 +133,7 @@ class Billing:
 
 def look_up(books: Books, doc: models.Invoice) -> Terms:
     """An invoice's terms. Raises UnknownReference, Refused where nothing says when it is due; may write what was gathered before."""
-    customer = books.customer(doc.customer, doc.issued_on)
+    customer = books.parties.customer(doc.customer, doc.issued_on)
     due_on = _due_on(customer, doc)
     return Terms(
         default_codes(books, customer),

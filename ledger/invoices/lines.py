@@ -140,7 +140,7 @@ def bill_line(billing: Billing, line: models.InvoiceLine, rounding: Rounding) ->
     else:
         net, taxes = given_taxes(amount, codes, line.taxes, status, source.currency, rounding)
     if line.product is not None:
-        books.require_product(line.product)
+        books.parties.require_product(line.product)
     subject, moved = _BILL[line.kind](billing, line, net)
     billing.billed[subject] += net
     return BilledLine(line, subject, net, tuple(taxes), computed), [*moved, *tax_movements(taxes, billing.subject)]
@@ -454,7 +454,7 @@ def _worked_out(billing: Billing, line: models.InvoiceLine, amount: int) -> int 
     found = round_minor(exact_product(line.quantity, line.unit_price), currency) - discount
     if abs(amount) == found:
         return None
-    tolerance = billing.wallets.books.entity(source.entity).amount_tolerance
+    tolerance = billing.wallets.books.parties.entity(source.entity).amount_tolerance
     if abs(abs(amount) - found) > tolerance:
         less = f" less {line.discount}" if line.discount is not None else ""
         within = f", or within {to_text(tolerance, currency)} of it" if tolerance else ""

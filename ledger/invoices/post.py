@@ -42,7 +42,7 @@ def post_invoice(
     discounts = coupons.uses(doc, terms.coupons)
     movements: list[Movement] = []
     lines: list[BilledLine] = []
-    rounding = Rounding(books.entity(doc.entity).tax_rounding == "invoice")
+    rounding = Rounding(books.parties.entity(doc.entity).tax_rounding == "invoice")
     for index, line in enumerate(doc.lines):
         try:
             billed, moved = bill_line(billing, line, rounding)
@@ -115,7 +115,7 @@ def _record(billing: Billing, lines: list[BilledLine], total: int) -> None:
 
 def _next_number(books: Books, entity: str) -> int | None:
     """The next invoice number of an entity that numbers its invoices, taken in this transaction."""
-    if books.entity(entity).invoice_prefix is None:
+    if books.parties.entity(entity).invoice_prefix is None:
         return None
     number: int = books.connection.scalar(
         text(

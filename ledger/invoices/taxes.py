@@ -243,14 +243,14 @@ def default_codes(books: Books, customer: Customer) -> Sequence[str]:
         return customer.tax_codes
     if customer.country is None:
         return ()
-    known = books.country_tax_codes.get(customer.country)
+    known = books.parties.country_tax_codes.get(customer.country)
     if known is None:
         books.flush()
         found = books.connection.scalars(
             text("select tax_code from tax_code where :country = any(countries) order by tax_code"),
             {"country": customer.country},
         )
-        known = books.country_tax_codes[customer.country] = tuple(found)
+        known = books.parties.country_tax_codes[customer.country] = tuple(found)
     return known
 
 
@@ -268,7 +268,7 @@ def post_tax_code(wallets: Wallets, doc: models.TaxCode, _document_id: int) -> i
         countries=doc.countries,
     )
     wallets.books.remember("tax_code", doc.id, code)
-    wallets.books.country_tax_codes.clear()
+    wallets.books.parties.country_tax_codes.clear()
     return HOUSE
 
 

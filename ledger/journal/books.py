@@ -26,10 +26,11 @@ from ledger.database import binary_copy, locks
 from ledger.database.binary_copy import chunks, moment_microseconds, packed_bytes
 from ledger.database.schema import TABLES
 from ledger.documents.parse import content_hash
-from ledger.errors import InvalidDocument, UnknownReference
+from ledger.errors import InvalidDocument
 from ledger.journal import currencies, entry_rows, periods
 from ledger.journal.by_date import History, nettings
 from ledger.journal.entry_rows import Entry, Plain, Posting
+from ledger.journal.known_parties import KnownParties
 from ledger.journal.movements import (
     CLAIMED,
     MONEY_ACCOUNT,
@@ -38,7 +39,6 @@ from ledger.journal.movements import (
     AccountKey,
     Came,
     Customer,
-    EntityTerms,
     LetGo,
     Movement,
     Source,
@@ -127,16 +127,12 @@ class Books:
             locks.share_books(connection)
         self.posted_at: datetime = connection.scalar(text("select now()"))
         self.late_documents = 0
-        # the tax codes of customers by country, as far as they were looked up
-        self.country_tax_codes: dict[str, tuple[str, ...]] = {}
         self.entries_written = 0
         self.postings_written = 0
         # of customers, the obligations that something happened to, as far as they were looked up
         self.touched: dict[int, set[str]] = {}
         self.touching: dict[int, set[str]] = {}  # and those of which that is gathered
-        self._customers: dict[str, Customer] = {}
-        self._entities: dict[str, EntityTerms] = {}
-        self._products: set[str] = set()
+        self.parties = KnownParties(connection)
         self._first_open: dict[str, date] = {}
         self._accounts: dict[int, dict[AccountKey, int]] = {}
         # of customers, what they have contract liabilities of, with how many accounts were looked at
@@ -168,95 +164,14 @@ class Books:
         self._moved_to: dict[int, dict[str, date]] = {}
         self._moving: dict[int, dict[str, date]] = {}  # the same, of the document under way
         self._reopened: bool | None = None
-        self._over_entities: set[int] = set()  # customers with invoices over several entities
 
     # Who and what ------------------------------------------------------------------------------------------------
 
-    def learn_customers(self, refs: Iterable[str]) -> None:
-        """Fetch customers and lock them for this transaction, many at once; those unknown stay unknown."""
-        missing = sorted({ref for ref in refs if ref not in self._customers})
-        if not missing:
-            return
-        locks.hold_customers(self.connection, missing)
-        rows = self.connection.execute(
-            text(
-                "select customer_id, ref, overage, tax_status, country, tax_codes, tax_id, terms, parent,"
-                " exists (select from invoice i where i.customer_id = c.customer_id and i.master is not null) as over_entities,"
-                " (select json_agg(d.body::json order by d.dated_on, d.document_id) from document d"
-                "  where d.customer_id = c.customer_id and d.type = 'customer_change') as changes"
-                " from customer c where ref = any(:refs)"
-            ),
-            {"refs": missing},
-        ).all()
-        self._over_entities |= {row.customer_id for row in rows if row.over_entities}
-        for row in rows:
-            codes = None if row.tax_codes is None else tuple(row.tax_codes)
-            found = Customer(
-                row.customer_id,
-                row.ref,
-                row.overage,
-                row.tax_status,
-                row.country,
-                codes,
-                row.tax_id,
-                row.terms,
-                row.parent,
-            )
-            for said in row.changes or ():
-                found = found.changing(date.fromisoformat(said["date"]), said)
-            self._customers[row.ref] = found
-
-    def known_customers(self, refs: Iterable[str]) -> list[int]:
-        """The numbers of those customers that were found."""
-        return [self._customers[ref].customer_id for ref in refs if ref in self._customers]
-
-    def customer(self, ref: str, on: date | None = None) -> Customer:
-        """A customer by id, locked: as it is on a day, else as its document says. Raises UnknownReference."""
-        if ref not in self._customers:
-            self.learn_customers([ref])
-        if ref not in self._customers:
-            raise UnknownReference("customer", ref, "expected the id of a customer posted before")
-        return self._customers[ref] if on is None else self._customers[ref].on(on)
-
-    def entity(self, ref: str) -> EntityTerms:
-        """An entity by id. Raises UnknownReference."""
-        if ref not in self._entities:
-            row = self.connection.execute(
-                text(
-                    "select entity, currency, tax_rounding, invoice_prefix, amount_tolerance from entity where entity = :ref"
-                ),
-                {"ref": ref},
-            ).first()
-            if row is None:
-                raise UnknownReference("entity", ref, "expected the id of an entity posted before")
-            self._entities[ref] = EntityTerms(*row)
-        return self._entities[ref]
-
     def know_customer(self, customer: Customer) -> None:
         """A customer that was just taken in."""
-        self._customers[customer.ref] = customer
+        self.parties.know_customer(customer)
         self._accounts[customer.customer_id] = {}
         self.touched[customer.customer_id] = set()
-
-    def know_change(self, customer: Customer) -> None:
-        """A customer with a change that was just taken in."""
-        self._customers[customer.ref] = customer
-
-    def know_entity(self, terms: EntityTerms) -> None:
-        """An entity that was just taken in."""
-        self._entities[terms.entity] = terms
-
-    def know_product(self, ref: str) -> None:
-        """A product that was just taken in."""
-        self._products.add(ref)
-
-    def require_product(self, ref: str, field: str = "product") -> None:
-        """Raise UnknownReference unless the product is known."""
-        if ref not in self._products:
-            found = self.connection.scalar(text("select count(*) from product where product = :ref"), {"ref": ref})
-            if not found:
-                raise UnknownReference(field, ref, "expected the id of a product posted before")
-            self._products.add(ref)
 
     def source(
         self,
@@ -274,14 +189,14 @@ class Books:
         Raises UnknownReference, also where an exchange rate is needed for what it brings in and the books hold none, and
         InvalidDocument for a rate of the entity's own currency.
         """
-        terms = self.entity(entity)
+        terms = self.parties.entity(entity)
         if currency == terms.currency:
             if rate is not None:
                 raise InvalidDocument("fx_rate", rate, f"expected none: {currency} is the currency of entity {entity}")
         elif rate is None and brings_in:
             self.rate(currency, terms.currency, on)
         return Source(
-            document_id, self.customer(customer, on), entity, currency, None if rate is None else Fraction(rate)
+            document_id, self.parties.customer(customer, on), entity, currency, None if rate is None else Fraction(rate)
         )
 
     def beside(self, source: Source, customer: str, on: date) -> Source:
@@ -290,11 +205,11 @@ class Books:
         Entries are of their document's customer or of the house's documents: so these come from a document beside it, the house's.
         """
         if any(source.document_id == number for number, _, _ in self._besides.values()):
-            return replace(source, customer=self.customer(customer))
+            return replace(source, customer=self.parties.customer(customer))
         known = self._besides.get(source.document_id)
         if known is None:
             known = self._besides[source.document_id] = (self.number("document_number"), source.entity, on)
-        return replace(source, document_id=known[0], customer=self.customer(customer))
+        return replace(source, document_id=known[0], customer=self.parties.customer(customer))
 
     # Numbers -----------------------------------------------------------------------------------------------------
 
@@ -325,7 +240,7 @@ class Books:
         )
         self._histories[customer_id, account_id] = {}
         foreign = self._foreign.get((customer_id, key.entity))
-        if foreign is not None and key.currency != self.entity(key.entity).currency:
+        if foreign is not None and key.currency != self.parties.entity(key.entity).currency:
             foreign.know(account_id, place_of(key))
         return account_id
 
@@ -453,7 +368,7 @@ class Books:
         if known is None:
             if self._reopened is None:
                 self._reopened = periods.ever_reopened(self.connection)
-            asked = self._reopened or customer_id in self._over_entities
+            asked = self._reopened or customer_id in self.parties.over_entities
             known = self._moved_to[customer_id] = periods.moved_to(self.connection, customer_id) if asked else {}
         return known.get(entity, FIRST_DAY) if known else FIRST_DAY
 
@@ -570,7 +485,7 @@ class Books:
         changed: Counter[AccountKey] = Counter()
         if source.customer.customer_id == HOUSE:
             return changed
-        functional_currency = self.entity(source.entity).currency
+        functional_currency = self.parties.entity(source.entity).currency
         for movement in moved:
             for subject, sign in ((movement.debit, 1), (movement.credit, -1)):
                 if subject.startswith(MONEY_ACCOUNT):
@@ -588,7 +503,7 @@ class Books:
         Where it is undone, both sides at what is `counted`: with the customer, and what the house holds it at.
         """
         stated = source.rate if key.currency == source.currency else None
-        rate = self.rate(key.currency, self.entity(key.entity).currency, on) if stated is None else stated
+        rate = self.rate(key.currency, self.parties.entity(key.entity).currency, on) if stated is None else stated
         house = self.beside(source, HOUSE_REF, on)
         out, in_ = (f"account.{'pooled' if counted is None else 'undone'}_{way}" for way in ("out", "in"))
         sides = ((source, out), (house, in_)) if net > 0 else ((house, out), (source, in_))
@@ -603,7 +518,7 @@ class Books:
     def _post(self, source: Source, on: date, moved: Sequence[Movement]) -> None:
         effective_on = self.open_day(source, on)
         customer_id = source.customer.customer_id
-        functional_currency = self.entity(source.entity).currency
+        functional_currency = self.parties.entity(source.entity).currency
         ways = [self.way(source, movement) for movement in moved]
         later: list[Entry] = []
         if all(way.currency == functional_currency for way in ways):
@@ -660,14 +575,14 @@ class Books:
 
     def locked(self, source: Source, on: date) -> Source:
         """The source with the rate of a day as its own, where it is in another currency and states none."""
-        functional_currency = self.entity(source.entity).currency
+        functional_currency = self.parties.entity(source.entity).currency
         if source.currency == functional_currency or source.rate is not None:
             return source
         return replace(source, rate=self.rate(source.currency, functional_currency, on))
 
     def at_rate(self, source: Source, currency: str, on: date, amount: int) -> int:
         """An amount in the entity's currency, at the rate its document states or that of a day."""
-        functional_currency = self.entity(source.entity).currency
+        functional_currency = self.parties.entity(source.entity).currency
         if currency == functional_currency:
             return amount
         stated = source.rate if currency == source.currency else None
@@ -678,7 +593,7 @@ class Books:
         """A customer's accounts with an entity in other currencies than its own."""
         known = self._foreign.get((customer_id, entity))
         if known is None:
-            functional = self.entity(entity).currency
+            functional = self.parties.entity(entity).currency
             places = {
                 account: place_of(key)
                 for key, account in self._known_accounts(customer_id).items()
@@ -720,7 +635,7 @@ class Books:
     ) -> tuple[list[Posting], list[Entry]]:
         """The postings of movements of which some are in another currency, and the entries that correct later days."""
         customer_id = source.customer.customer_id
-        functional_currency = self.entity(source.entity).currency
+        functional_currency = self.parties.entity(source.entity).currency
         day = self._ordering_day(source.entity, customer_id, on, effective_on)
         foreign = self._foreign_accounts(customer_id, source.entity, day)
         coming: list[Coming] = []
@@ -844,7 +759,7 @@ class Books:
 
     def _revalued_after(self, source: Source, taken_back: Entry, keys: dict[int, AccountKey]) -> list[Entry]:
         """What taking back an entry in another currency changes of what stays: the entries that correct it."""
-        functional_currency = self.entity(source.entity).currency
+        functional_currency = self.parties.entity(source.entity).currency
         foreign = [
             p
             for p in taken_back.postings
@@ -864,7 +779,7 @@ class Books:
         """
         subject = keys[0].subject
         # grants' and usage's settle as they are drawn and billed
-        foreign = subject.startswith("obligation:") and source.currency != self.entity(source.entity).currency
+        foreign = subject.startswith("obligation:") and source.currency != self.parties.entity(source.entity).currency
         if foreign:
             after -= timedelta(days=1)  # what a bill of a day settles is told here, and not by the bill
         if foreign and self._nettings(source, keys, after):

@@ -53,13 +53,13 @@ def revalue(connection: Connection, entity: str, month: date, posted_by: str) ->
     if closed is not None and day <= closed:
         raise ClosedPeriod("month", month_text(month), f"the books of {entity} are closed through {closed}")
     books = Books(connection, posted_by)
-    functional = books.entity(entity).currency
+    functional = books.parties.entity(entity).currency
     document_id = books.number("document_number")
     gained: dict[str, int] = defaultdict(int)
     postings: dict[str, list[Posting]] = defaultdict(list)
     keys: dict[str, dict[int, AccountKey]] = defaultdict(dict)
     for row in _open_items(connection, entity, functional, day):
-        books.learn_customers([row.customer])
+        books.parties.learn_customers([row.customer])
         rate = books.rate(row.currency, functional, day)
         correction = currencies.convert(row.net, row.currency, functional, rate) - row.functional
         if not correction:
@@ -75,7 +75,7 @@ def revalue(connection: Connection, entity: str, month: date, posted_by: str) ->
         }
         gained[row.currency] += correction
     for customer, moved in postings.items():
-        source = Source(document_id, books.customer(customer), entity, functional)
+        source = Source(document_id, books.parties.customer(customer), entity, functional)
         entry = Entry(source.customer.customer_id, document_id, day, day, tuple(moved))
         number = books.add_entry(entry)
         books.reverse(source, number, entry, keys[customer], day + timedelta(days=1))

@@ -213,7 +213,7 @@ def _needed(books: Books, source: Source, doc: Approvable, total: int, of: tuple
     if isinstance(doc, models.WriteOff | models.ManualEntry) or of is None:
         return f"a {doc.type} needs a second person, or a rule that stands for one"
     limit, policy = of
-    functional = books.entity(source.entity).currency
+    functional = books.parties.entity(source.entity).currency
     if source.currency != functional:
         total = currencies.convert(
             total, source.currency, functional, books.rate(source.currency, functional, doc.date)
@@ -237,7 +237,7 @@ def _needed(books: Books, source: Source, doc: Approvable, total: int, of: tuple
 
 def _limit(books: Books, entity: str, doc: models.Refund | models.CreditNote) -> tuple[int, str] | None:
     """What an entity's policy lets one person do, with the policy: the least of the document's day and today."""
-    currency = books.entity(entity).currency
+    currency = books.parties.entity(entity).currency
     rows = books.connection.execute(
         text(
             "select d.ref, d.dated_on, d.body::json ->> :field as above from document_key k"
@@ -310,7 +310,7 @@ def _not_standing(books: Books, rule: _Rule, source: Source, doc: Approvable, to
 def post_approval_policy(wallets: Wallets, doc: models.ApprovalPolicy, _document_id: int) -> int:
     """Take in above which amounts an entity's refunds and credit notes need a second person."""
     books = wallets.books
-    currency = books.entity(doc.entity).currency
+    currency = books.parties.entity(doc.entity).currency
     for field in ("refund_above", "credit_note_above"):
         if getattr(doc, field) is not None:
             to_minor(getattr(doc, field), currency, field)
@@ -321,7 +321,7 @@ def post_approval_policy(wallets: Wallets, doc: models.ApprovalPolicy, _document
 def post_approval_rule(wallets: Wallets, doc: models.ApprovalRule, _document_id: int) -> int:
     """Take in a rule that stands for a second person. Raises Refused where its source approved it."""
     books = wallets.books
-    books.entity(doc.entity)
+    books.parties.entity(doc.entity)
     to_minor(doc.limit, doc.currency, "limit")
     require_second(books, doc.approved_by, doc.entity)
     _require_other(doc.approved_by, doc.source, "the source it is a rule for, ")

@@ -42,7 +42,7 @@ def post_entity(wallets: Wallets, doc: models.Entity, _document_id: int) -> int:
         amount_tolerance=doc.amount_tolerance,
     )
     terms = EntityTerms(doc.id, doc.currency, doc.tax_rounding, doc.invoice_prefix, doc.amount_tolerance)
-    wallets.books.know_entity(terms)
+    wallets.books.parties.know_entity(terms)
     return HOUSE
 
 
@@ -82,7 +82,7 @@ def post_customer_change(wallets: Wallets, doc: models.CustomerChange, _document
     a later one, and Refused where it would be its own parent over others.
     """
     books = wallets.books
-    before = books.customer(doc.customer)
+    before = books.parties.customer(doc.customer)
     find_codes(books, doc.tax_codes or ())
     after = before.changing(doc.date, {name: getattr(doc, name) for name in doc.changed - doc.personal})
     for day in dict.fromkeys([doc.date, *after.days_of("tax_status", "country", "tax_id")]):
@@ -90,7 +90,7 @@ def post_customer_change(wallets: Wallets, doc: models.CustomerChange, _document
             _require_tax_id_on(after, day)
     if doc.parent is not None:
         _require_parent(books, before, doc.date, doc.parent)
-    books.know_change(after)
+    books.parties.know_change(after)
     return before.customer_id
 
 
@@ -109,14 +109,14 @@ def _require_parent(books: Books, customer: Customer, on: date, parent: str) -> 
     if parent == customer.ref:
         raise Refused("parent", parent, "expected another customer")
     try:
-        books.customer(parent)
+        books.parties.customer(parent)
     except UnknownReference as refusal:
         raise refusal.renamed("parent") from None
     until = next((day for day in customer.days_of("parent") if day > on), None)
     days = [on]
     above, seen = [parent], {customer.ref}
     while above:
-        one = books.customer(above.pop())
+        one = books.parties.customer(above.pop())
         if one.ref in seen:
             continue
         seen.add(one.ref)
@@ -132,10 +132,10 @@ def _require_parent(books: Books, customer: Customer, on: date, parent: str) -> 
 
 def _ancestors(books: Books, customer: str, on: date, last: str = "") -> Iterator[str]:
     """The customer's parent on a day, the parent's parent, and so on; none beyond `last`."""
-    parent = books.customer(customer, on).parent
+    parent = books.parties.customer(customer, on).parent
     while parent is not None:
         yield parent
-        parent = None if parent == last else books.customer(parent, on).parent
+        parent = None if parent == last else books.parties.customer(parent, on).parent
 
 
 def is_paid_for_by(books: Books, customer: str, payer: str, on: date) -> bool:
@@ -149,14 +149,14 @@ def is_paid_for_by(books: Books, customer: str, payer: str, on: date) -> bool:
 def post_details(wallets: Wallets, doc: models.Details, _document_id: int) -> int:
     """Take in how a customer or an entity is named and reached. Raises UnknownReference."""
     if doc.entity is not None:
-        wallets.books.entity(doc.entity)
-    return HOUSE if doc.customer is None else wallets.books.customer(doc.customer).customer_id
+        wallets.books.parties.entity(doc.entity)
+    return HOUSE if doc.customer is None else wallets.books.parties.customer(doc.customer).customer_id
 
 
 def post_product(wallets: Wallets, doc: models.Product, _document_id: int) -> int:
     """Take a product in."""
     wallets.books.add_row("product", product=doc.id, name=doc.name)
-    wallets.books.know_product(doc.id)
+    wallets.books.parties.know_product(doc.id)
     return HOUSE
 
 
@@ -170,9 +170,9 @@ def post_fx_rate(wallets: Wallets, doc: models.FxRate, _document_id: int) -> int
 def post_gl_account(wallets: Wallets, doc: models.GlAccount, _document_id: int) -> int:
     """Lay a user's own account code over a role, or over a role and product. Raises ConflictingDocument if taken."""
     books = wallets.books
-    books.entity(doc.entity)
+    books.parties.entity(doc.entity)
     if doc.product is not None:
-        books.require_product(doc.product)
+        books.parties.require_product(doc.product)
     place = {"entity": doc.entity, "role": doc.role, "product": doc.product or ""}
     name = "/".join(part for part in place.values() if part)
     taken = books.recall("gl_account", name) or books.connection.scalar(

@@ -75,7 +75,7 @@ def undo_balance_refund(books: Books, document_id: int, refund: Any, on: date) -
     cash = cash_named(body)
     # cash comes back at what it left for, and to where it lay: of an account of money, from the house
     let_go = None
-    if source.currency != books.entity(source.entity).currency:
+    if source.currency != books.parties.entity(source.entity).currency:
         gone = books.left_by(customer_id, source.entity, source.currency, (refund.document_id,)).get(cash)
         let_go = None if gone is None else gone.functional
     back = Movement("refund_reversal.balance", amount, cash, CUSTOMER, functional=worth, worth=let_go)

@@ -23,7 +23,7 @@ from ledger.journal.movements import CLAIMED, MONEY_ACCOUNT, OWED, Movement, Sou
 
 def rate_of(books: Books, source: Source, on: date) -> Fraction | None:
     """The exchange rate at which money of a source passes on a day: its own, or that day's; None in the entity's currency."""
-    functional = books.entity(source.entity).currency
+    functional = books.parties.entity(source.entity).currency
     if source.currency == functional:
         return None
     return books.rate(source.currency, functional, on) if source.rate is None else source.rate
@@ -66,7 +66,7 @@ def pass_back(books: Books, giver: Source, taker: Source, on: date, pieces: Sequ
 
 def passed_for(books: Books, source: Source, money_id: int, paid: int) -> int | None:
     """What so much of a document's money counted for when it came to the source's customer; None where it didn't pass, or needs no rate."""
-    if books.entity(source.entity).currency == source.currency:
+    if books.parties.entity(source.entity).currency == source.currency:
         return None
     books.flush()
     rows = books.connection.execute(
@@ -87,7 +87,7 @@ def passed_for(books: Books, source: Source, money_id: int, paid: int) -> int | 
 
 def received_for(books: Books, source: Source, money_id: int, amount: int) -> int | None:
     """What an amount of a document's money counted for when it came in; None where the books don't say, or it needs no rate."""
-    if books.entity(source.entity).currency == source.currency:
+    if books.parties.entity(source.entity).currency == source.currency:
         return None
     books.flush()
     row = books.connection.execute(
@@ -120,7 +120,9 @@ def pass_cash(
     It counts for its `worth`, else for what the day's rate says; where it comes `back`, the taker counts it for what it had let it go
     for. Where it is kept `apart`, what else the giver has stays what it is. An account that is one for all customers holds both already.
     """
-    if not amount or (subject.startswith(MONEY_ACCOUNT) and giver.currency != books.entity(giver.entity).currency):
+    if not amount or (
+        subject.startswith(MONEY_ACCOUNT) and giver.currency != books.parties.entity(giver.entity).currency
+    ):
         return
     what = "cash" if subject.startswith((MONEY_ACCOUNT, "rail:")) else "disputed"
     rate = rate_of(books, giver, on) if worth is None else None

@@ -113,7 +113,7 @@ def _settlement(
     Raises OverApplication beyond what is due.
     """
     invoice = find_invoice(books, source, item.invoice, paid_on=on)
-    owner = books.customer(invoice.customer)
+    owner = books.parties.customer(invoice.customer)
     amount = to_minor(item.amount, invoice.currency)
     kept = () if isinstance(item, models.Application) else tuple(withheld(books, item.withheld, invoice))
     settled = amount + sum(part.amount for part in kept)
@@ -133,7 +133,7 @@ def _settlement(
         return Settlement(invoice, on, day, amount, amount, kept)
     if item.paid is not None:
         return Settlement(invoice, on, day, amount, to_minor(item.paid, source.currency, "paid"), kept)
-    functional = books.entity(source.entity).currency
+    functional = books.parties.entity(source.entity).currency
     if functional == invoice.currency and source.rate is not None:
         # the payment's own rate says what its money is worth
         in_functional = books.at_rate(source, source.currency, on, 10**12)
@@ -199,7 +199,7 @@ def _require_payer(books: Books, doc: models.Payment) -> None:
     if doc.payer == doc.customer:
         raise Refused("payer", doc.payer, "expected another customer than `customer`, or none")
     try:
-        books.customer(str(doc.payer))
+        books.parties.customer(str(doc.payer))
     except UnknownReference as unknown:
         raise unknown.renamed("payer") from None
 

@@ -30,7 +30,7 @@ _MANUAL = RULES["manual"].number
 def post_tax_remittance(wallets: Wallets, doc: models.TaxRemittance, document_id: int) -> int:
     """Remit tax, each line at most what is left of what was charged by the period's end. Raises OverApplication beyond that."""
     books = wallets.books
-    currency = books.entity(doc.entity).currency
+    currency = books.parties.entity(doc.entity).currency
     source = books.source(document_id, HOUSE_REF, doc.entity, currency, doc.date)
     if doc.date < doc.start:
         raise Refused("date", doc.date, f"expected {doc.start}, the first day it is for, or later")

@@ -57,7 +57,7 @@ def post_receipt_identified(wallets: Wallets, doc: models.ReceiptIdentified, doc
     """Make a receipt a customer's money, at the exchange rate it came in at."""
     books = wallets.books
     receipt = _find(books, document_id, doc.receipt)
-    theirs = replace(receipt.source, customer=books.customer(doc.customer))
+    theirs = replace(receipt.source, customer=books.parties.customer(doc.customer))
     amount = _take(books, receipt, doc.date, doc.amount)
     known = Movement("receipt.identified", amount, receipt.subject, OWED, rate=receipt.rate)
     books.post(receipt.source, doc.date, [known])

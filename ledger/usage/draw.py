@@ -48,7 +48,7 @@ def post_usage(wallets: Wallets, doc: models.Usage, document_id: int) -> int:
     """
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date)
-    books.require_product(doc.product)
+    books.parties.require_product(doc.product)
     if doc.supersedes is not None:
         return _replace(wallets, source, doc)
     return _post(wallets, source, doc)

@@ -128,13 +128,13 @@ class Lanes:
     def open(self, doc: models.Usage, customer_id: int) -> None:
         """Open the lane of a document that was just posted the long way, where the next of its kind can take it."""
         books, wallets = self._books, self._wallets
-        terms = books.entity(doc.entity)
+        terms = books.parties.entity(doc.entity)
         if doc.currency != terms.currency:
             return
         first, last = days(books.counting_day(doc.entity, customer_id)), _LAST
         day = days(doc.date)
         grants = [g for g in wallets.grants(customer_id) if g.entity == doc.entity and g.currency == doc.currency]
-        customer = books.customer(doc.customer)
+        customer = books.parties.customer(doc.customer)
         source = Source(0, customer.on(doc.date), doc.entity, doc.currency)
         grant = draw.covering(grants, doc.product, doc.date, 1)
         if grant is not None:

@@ -93,7 +93,7 @@ def post_breakage_estimate(wallets: Wallets, doc: models.BreakageEstimate, docum
     Raises Refused for a grant whose breakage is not earned in proportion, or that is over.
     """
     books = wallets.books
-    customer = books.customer(doc.customer)
+    customer = books.parties.customer(doc.customer)
     grant = wallets.grant(customer.customer_id, doc.grant)
     source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date)
     if not grant.proportional:

@@ -36,7 +36,7 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
     )
     expired = 0
     for ref in list(due.scalars()):
-        customer = wallets.books.customer(ref)
+        customer = wallets.books.parties.customer(ref)
         for grant in wallets.grants(customer.customer_id):
             if grant.kind != "commitment" and grant.expires_on is not None and grant.expires_on <= through:
                 source = Source(document_id, customer, grant.entity, grant.currency)

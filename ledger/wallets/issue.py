@@ -25,7 +25,7 @@ def post_grant(wallets: Wallets, doc: models.Grant, document_id: int, right: int
     books = wallets.books
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.effective_on)
     for product in doc.products or ():
-        books.require_product(product, "products")
+        books.parties.require_product(product, "products")
     face = to_minor(doc.amount, doc.currency)
     customer_id = source.customer.customer_id
     carried = None if doc.carried_from is None else _carried(wallets, source, doc, face)

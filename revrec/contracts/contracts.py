@@ -243,7 +243,7 @@ class NewObligation:
 
 def new_obligation(books: Books, source: Source, field: str, item: ContractObligation) -> NewObligation:
     """An obligation as a document gives it in a field. Raises where its product is unknown or its id is taken."""
-    books.require_product(item.product, f"{field}.product")
+    books.parties.require_product(item.product, f"{field}.product")
     keys = obligation_keys(source.entity, source.currency, obligation_subject(item.id), item.product)
     require_free(books, source.customer, f"{field}.id", item.id)
     ssp = None if item.ssp is None else to_minor(item.ssp, source.currency, f"{field}.ssp")

@@ -186,7 +186,7 @@ def amortise(books: Books, document_id: int, through: date) -> None:
     ).all()
     if not rows:
         return
-    books.learn_customers(row.customer for row in rows)
+    books.parties.learn_customers(row.customer for row in rows)
     impairments = _impairments(books.connection, [row.document_id for row in rows])
     posted = _posted(books.connection)
     for row in rows:
@@ -199,7 +199,7 @@ _Posted = Sequence[tuple[date, str, int]]
 
 
 def _amortise(books: Books, document_id: int, row: Any, cost: Cost, posted: _Posted, through: date) -> None:
-    source = Source(document_id, books.customer(row.customer), row.entity, row.currency)
+    source = Source(document_id, books.parties.customer(row.customer), row.entity, row.currency)
     subject = cost_subject(row.ref)
     first_open = books.first_open_day(row.entity)
     begins = max(month_start(min(row.starts_on, row.capitalised_on)), month_start(first_open))

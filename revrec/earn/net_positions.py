@@ -74,11 +74,11 @@ def net(books: Books, document_id: int, rows: Sequence[Any]) -> None:
 
     `rows` are their obligations by month: posted balances to date, the position of each by itself, and what is earned.
     """
-    books.learn_customers({row.customer for row in rows})
+    books.parties.learn_customers({row.customer for row in rows})
     books.learn_accounts({row.customer_id for row in rows})
     for (customer, _), of in groupby(rows, lambda row: (row.customer, row.unit)):
         contract = list(of)
-        source = Source(document_id, books.customer(customer), contract[0].entity, contract[0].currency)
+        source = Source(document_id, books.parties.customer(customer), contract[0].entity, contract[0].currency)
         members = {subject: Member() for subject in sorted({row.subject for row in contract})}
         for _, month in groupby(contract, lambda row: row.month):
             in_month = list(month)

@@ -69,13 +69,13 @@ class _Posted:
 
 def recognise(books: Books, document_id: int, rows: Sequence[Any]) -> None:
     """Post what is due of obligations by month; `rows` are those of contracts of which something is, with their balances to date."""
-    books.learn_customers({row.customer for row in rows})
+    books.parties.learn_customers({row.customer for row in rows})
     books.learn_accounts({row.customer_id for row in rows})
     contracts = [list(of) for _, of in groupby(rows, lambda row: (row.customer_id, row.unit))]
     posted = _read(books, contracts)
     for contract in contracts:
         first = contract[0]
-        source = Source(document_id, books.customer(first.customer), first.entity, first.currency)
+        source = Source(document_id, books.parties.customer(first.customer), first.entity, first.currency)
         _Contract(books, source, contract, posted[first.customer_id, first.unit]).tell()
 
 

@@ -213,11 +213,11 @@ def accrue(books: Books, document_id: int, through: date) -> None:
     ).all()  # fmt: skip
     if not rows:
         return
-    books.learn_customers(row.customer for row in rows)
+    books.parties.learn_customers(row.customer for row in rows)
     posted = _posted(books.connection)
     for row in rows:
         loan = _loan(row)
-        source = Source(document_id, books.customer(row.customer), row.entity, row.currency)
+        source = Source(document_id, books.parties.customer(row.customer), row.entity, row.currency)
         first_open = books.first_open_day(row.entity)
         begins = max(month_start(min(loan.given[0][0], loan.payments[0][0])), month_start(first_open))
         if begins > through:

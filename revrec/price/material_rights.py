@@ -104,7 +104,7 @@ def _standing(books: Books, contract: Agreed, on: date) -> list[tuple[int, int |
 
 def _has_paid_grant(wallets: Wallets, doc: models.Grant) -> bool:
     """Whether the order has paid credits, whose price free ones share instead."""
-    customer_id = wallets.books.customer(doc.customer).customer_id
+    customer_id = wallets.books.parties.customer(doc.customer).customer_id
     return any(
         (other.contract, other.entity, other.currency) == (doc.contract, doc.entity, doc.currency) and other.paid is other
         and other.kind != "promotional"

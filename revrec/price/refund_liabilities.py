@@ -33,13 +33,13 @@ _EXPECTED = """
 def separate(books: Books, document_id: int, through: date) -> None:
     """Post what moves between deferred revenue and refund liabilities, month end by month end to a day."""
     rows = books.connection.execute(text(_EXPECTED), {"through": through}).all()
-    books.learn_customers(row.customer for row in rows)
+    books.parties.learn_customers(row.customer for row in rows)
     by_subject: dict[tuple[int, str], list[Any]] = {}
     for row in rows:
         by_subject.setdefault((row.customer_id, row.subject), []).append(row)
     for (customer_id, subject), versions in by_subject.items():
         first = versions[0]
-        source = Source(document_id, books.customer(first.customer), first.entity, first.currency)
+        source = Source(document_id, books.parties.customer(first.customer), first.entity, first.currency)
         first_open = books.first_open_day(first.entity)
         begins = max(month_start(first.first_day), month_start(first_open))
         if begins > through:

@@ -399,7 +399,7 @@ def _through(by_day: Mapping[date, Recovered], day: date) -> Recovered:
 
 def _recovered(books: Books, source: Source, history: History, folded: Folded, subject: str) -> dict[date, Recovered]:
     """What recoveries make of the bad debt of an obligation in another currency by day."""
-    if source.currency == books.entity(source.entity).currency:
+    if source.currency == books.parties.entity(source.entity).currency:
         return {}
     days = {
         (event.document_id, event.undoes, event.bill): event.on for event in history.events if isinstance(event, Undone)
@@ -481,7 +481,7 @@ def _post_beside(
         ]
     books.post(source, day, movements)
     # what is held again settles with what stands as a contract asset on that very day, too; in another currency netting tells that
-    own = source.currency == books.entity(source.entity).currency
+    own = source.currency == books.parties.entity(source.entity).currency
     books.net(source, *obligation_sides(source, subject), day - timedelta(days=1) if own else day)
 
 

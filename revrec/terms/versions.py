@@ -27,7 +27,7 @@ class Party:
 
     def source(self, books: Books, document_id: int) -> Source:
         """What is posted for them."""
-        return Source(document_id, books.customer(self.customer), self.entity, self.currency)
+        return Source(document_id, books.parties.customer(self.customer), self.entity, self.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def find_contract(books: Books, ref: str, on: date | None = None, field: str = "
     ).first()
     if row is None:
         raise UnknownReference(field, ref, "expected the id of a contract posted before")
-    books.customer(row.customer)  # whoever changes the same terms is done before they are read
+    books.parties.customer(row.customer)  # whoever changes the same terms is done before they are read
     if on is not None and on < row.signed_on:
         raise Refused("date", on, f"expected {row.signed_on}, when the contract was signed, or later")
     return Agreed(*row)
