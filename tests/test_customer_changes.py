@@ -519,7 +519,7 @@ def test_books_and_database_say_the_same_of_each_day(
         **base,
     }
     with engine.connect() as connection:
-        known = Books(connection, "tester").customer(ref)
+        known = Books(connection, "tester").parties.customer(ref)
         for ahead in range(-1, 7):
             on = date(2026, 1, 1) + timedelta(days=ahead)
             wanted = dict(plain)
