@@ -94,7 +94,7 @@ def _movement(wallets: Wallets, source: Source, line: models.ManualLine, on: dat
         raise Refused("credit", line.credit, f"expected an account off the balance sheet, as {line.debit} is")
     if (line.debit, debit) == (line.credit, credit):
         raise Refused("credit", line.credit, "expected another account than the debit's")
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     for side, role, subject in (("debit", line.debit, debit), ("credit", line.credit, credit)):
         key = AccountKey(source.entity, role, source.currency, subject)
         if subject != MANUAL and role not in _OF_THE_ENTITY and ROLES[role].side != side:
@@ -106,7 +106,7 @@ def _movement(wallets: Wallets, source: Source, line: models.ManualLine, on: dat
 
 def _fund(wallets: Wallets, source: Source, movements: list[Movement], on: date) -> None:
     """Note on grants that money for them was taken over, and let liability and asset of each thing settle each other."""
-    day = wallets.books.open_day(source, on)
+    day = wallets.books.days.open_day(source, on)
     before = day - timedelta(days=1)
     for movement in movements:
         kind, _, ref = movement.credit.partition(":")

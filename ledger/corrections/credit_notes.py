@@ -78,7 +78,7 @@ def _credit(
     """Post what a credit note takes back of an invoice, or of a part of one, and what lines of its own credit; with taxes, by line."""
     books, source = wallets.books, invoice.source
     on = counted(invoice, doc.date)
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     own = credit_lines.read(books, source, own_lines)
     refunds = refunds_explained.later_refunds(books, invoice, on)
     whole = refunds_explained.restored(invoice, refunds)
@@ -238,7 +238,7 @@ def post_grant_return(wallets: Wallets, doc: models.GrantReturn, document_id: in
     money = share(grant.unused_worth, face, grant.left) if grant.proportional else share_of_order(grant, face)
     billing = _invoices_of(books, customer.customer_id, grant)
     remaining.stand_together(books, customer.customer_id, billing)
-    day = books.open_day(source, doc.date)
+    day = books.days.open_day(source, doc.date)
     taken = credits_back.split(books, source, grant, money, day)
     credited = taken.unused + taken.broken
     grant.moved_face += face
@@ -259,7 +259,7 @@ def _credit_return(
 ) -> None:
     """Credit what was paid for returned credits on the invoices that billed them, the last first."""
     books = wallets.books
-    day = books.counting_day(grant.entity, grant.customer_id, on)
+    day = books.days.counting_day(grant.entity, grant.customer_id, on)
     for ref in billing:
         if credited == 0:
             break
@@ -285,7 +285,7 @@ def _return_between(wallets: Wallets, document_id: int, master: str, line_ref: s
     """What another entity credits of its part leaves what the one that collects owes it, and bills for it."""
     invoice = remaining.find(wallets, document_id, master)
     books, source = wallets.books, invoice.source
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     line = next(line for line in invoice.lines if line.line == line_ref)
     credit = Credit(wallets, invoice, day, remaining.due(books, invoice, day))
     credit.lower(line, gross, "return")

@@ -47,7 +47,7 @@ def post_dispute(wallets: Wallets, doc: models.Dispute, document_id: int, obliga
     require_not_before(doc.date, payment.paid_on, f"when {payment.name} came in")
     if doc.status == "lost":
         stand_together(books, payment.settled)
-    day = books.open_day(source, doc.date)
+    day = books.days.open_day(source, doc.date)
     subject = money_subject(payment.field, payment.ref)
     rail = cash_of(books, source.entity, source.currency, doc.account, payment.cash)
     key = AccountKey(source.entity, "disputed_funds", source.currency, subject)

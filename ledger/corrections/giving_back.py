@@ -225,7 +225,7 @@ def _post_parts(
     books = wallets.books
     for part, by_line in parts:
         assert part.collector is not None, "a part has an entity that collects it"
-        day = books.open_day(part.source, on)
+        day = books.days.open_day(part.source, on)
         movements = _give_back(wallets, part, by_line, on, kind, to, decided)
         movements.append(Movement(_BORNE[kind], sum(by_line.values()), to, entity_subject(part.collector)))
         books.post(part.source, on, movements)
@@ -249,7 +249,7 @@ def _give_back(
     books, source = wallets.books, invoice.source
     over = _over(to)
     movements: list[Movement] = []
-    taking = Taking(books, source, books.open_day(source, on))
+    taking = Taking(books, source, books.days.open_day(source, on))
     for line in charged(invoice.lines):
         gross = by_line[line.line]
         if line.kind == BETWEEN:
@@ -287,7 +287,7 @@ def usage_given(
     Unused credits go with it; of usage, what was to be given back anyway, then what was billed ahead. The rest was used.
     """
     books, source = wallets.books, invoice.source
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     over = _over(to)
     earned_rule = "write_off.bad_debt" if kind == "write_off" else f"{kind}.earned{over}"
     rate = None if kind == "write_off" else invoice.rate
@@ -399,7 +399,7 @@ def leave_balances(
 
 def _unapplied(books: Books, source: Source, on: date) -> int:
     key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
-    return max(available(books.history(source.customer.customer_id, key), books.open_day(source, on)), 0)
+    return max(available(books.history(source.customer.customer_id, key), books.days.open_day(source, on)), 0)
 
 
 def plan_by_invoice(
@@ -484,7 +484,7 @@ def leave_invoices(
 
 def _go_back(wallets: Wallets, going: _Going, on: date, kind: str, to: str, movements: Sequence[Movement] = ()) -> None:
     books, source = wallets.books, going.source
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     moved = list(movements)
     exchanged: list[list[Movement]] = []
     for item in going.freed:

@@ -165,7 +165,7 @@ class _Bill:
 
     @property
     def _day(self) -> date:
-        return self.wallets.books.open_day(self.source, self.on)
+        return self.wallets.books.days.open_day(self.source, self.on)
 
     def _position(self, line: TakenLine, ahead: int) -> None:
         unbilled = min(line.whole, ahead)

@@ -320,7 +320,7 @@ def _recover(
     back = [(line, part) for line, part in zip(lines, recovery.parts, strict=True) if part]
     later = [item for item in recoveries if item is not recovery]
     moved = _move_later(books, source, row.document_id, lines, later)
-    taking = Taking(books, source, books.open_day(source, change.on))
+    taking = Taking(books, source, books.days.open_day(source, change.on))
     decided = obligations.decide(wallets, row.customer_id, document_id, [
         Correction(document_id, change.by, "recovery", line.invoice_id, line.line, line.subject, part, change.on, undoes=row.document_id)
         # all of its lines: a recovery of a later day may be of others now
@@ -344,7 +344,7 @@ def _recover(
             # what was used of a bill that was voided since is to be billed: the money is for it first
             books.net(source, grant_accounts(source, grant.ref), NET_GRANT, taking.day - timedelta(days=1))
     for subject, on in moved:
-        books.net(source, *obligation_sides(source, subject), books.open_day(source, on))
+        books.net(source, *obligation_sides(source, subject), books.days.open_day(source, on))
     decided.keep()
 
 
@@ -655,7 +655,7 @@ def _recover_usage(
             books.post(source, item.on, movements)
     for product in sorted(products):
         usage_lines.settle(books, source, product)
-        first = min(books.open_day(source, item.on) for item in recoveries)
+        first = min(books.days.open_day(source, item.on) for item in recoveries)
         keys = usage_lines.overage_accounts(source, product)
         books.net(source, keys, usage_lines.NET_USAGE, first - timedelta(days=1))
 

@@ -208,7 +208,7 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         line, movements = item.line, []
         if remaining.is_of_terms(line):
             # what of it had been shown beside revenue goes back there by what is decided now
-            day = books.open_day(source, item.refund.on)
+            day = books.days.open_day(source, item.refund.on)
             for subject, amount in remaining.by_obligation(line, item.net):
                 unbilled = min(amount, earned_ahead(books, source, subject, day))
                 movements += [
@@ -236,7 +236,7 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         remaining.record(books, source, invoice, line, "refund", -item.net, undoes=undoes)
         remaining.record_taxes(books, source, invoice, line, item.taxes, undoes=undoes)
         # of the refund's day, too: what had been settled there is told anew
-        day = books.open_day(source, item.refund.on) - timedelta(days=1)
+        day = books.days.open_day(source, item.refund.on) - timedelta(days=1)
         if line.kind == "usage" and line.product is not None:
             usage_lines.settle(books, source, line.product)
         if remaining.is_of_terms(line) or line.kind == "usage":

@@ -37,7 +37,7 @@ def post_invoice(wallets: Wallets, doc: models.Invoice, document_id: int, obliga
     if not others:
         return voids.post_invoice(wallets, doc, document_id, obligations)
     books = wallets.books
-    books.together([doc.entity, *(entity for entity in others if entity is not None)])
+    books.days.together([doc.entity, *(entity for entity in others if entity is not None)])
     terms = forms.look_up(books, doc)
     discounts = coupons.uses(doc, terms.coupons)
     known = replace(terms, coupons={})
@@ -58,7 +58,7 @@ def post_invoice(wallets: Wallets, doc: models.Invoice, document_id: int, obliga
             wallets, doc.model_copy(update={"lines": lines}), document_id, obligations, known
         )
         source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.issued_on, doc.fx_rate)
-        coupons.record(books, source, discounts, books.open_day(source, terms.recorded_on))
+        coupons.record(books, source, discounts, books.days.open_day(source, terms.recorded_on))
     return customer_id
 
 

@@ -164,7 +164,7 @@ def _post(wallets: Wallets, payer: Source, of: _Again, came: CameBack, decided: 
     books, source = wallets.books, of.source
     posted = Posted.brought(books, source, of.kind, of.brought_by)
     to = came.subject if of.kind == "dispute" else came.rail
-    taking = Taking(books, source, books.open_day(source, came.on))
+    taking = Taking(books, source, books.days.open_day(source, came.on))
     lowered = [movement for line in of.lines for movement in _of_line(wallets, of, line, came, to, decided, taking)]
     lowered += [movement for taxes in of.taxes.values() for tax in taxes for movement in _of_tax(of, tax, to)]
     balance = sum(piece.amount for piece in of.pieces if piece.invoice_id == uses.BALANCE)

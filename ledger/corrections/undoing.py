@@ -404,7 +404,7 @@ def _pay_others_again(books: Books, source: Source, of: Undone, amount: int, on:
         invoice = find_invoice(books, source, row.ref, paid_on=on)
         owner = replace(source, customer=books.parties.customer(invoice.customer))
         key = AccountKey(source.entity, "accounts_receivable", invoice.currency, invoice_subject(invoice.ref))
-        day = books.open_day(source, on)
+        day = books.days.open_day(source, on)
         due = max(available(books.history(owner.customer.customer_id, key), day), 0)
         paid = min(amount, row.paid)
         there = min(share(row.amount, paid, row.paid), due)
@@ -460,7 +460,7 @@ class _Back:
         if line.of_terms:
             shares = self.decided.share(line.invoice_id, line.line, line.subject, undoing=self.of.document_id)
             rest = part - shares.earned
-            day = self.wallets.books.open_day(self.source, self.on)
+            day = self.wallets.books.days.open_day(self.source, self.on)
             unbilled = min(rest, earned_ahead(self.wallets.books, self.source, line.subject, day))
             return [
                 self._movement("earned", shares.earned, line.subject, line.rate),
@@ -561,7 +561,7 @@ def settle(wallets: Wallets, source: Source, lines: Sequence[TakenLine], on: dat
         seen[key] += 1
         if seen[key] > 1:
             continue
-        day = books.open_day(party, on)
+        day = books.days.open_day(party, on)
         if line.of_terms:
             books.net(party, *obligation_sides(party, line.subject), day)
         elif line.kind == "usage" and line.product is not None:

@@ -98,7 +98,7 @@ def void(wallets: Wallets, document_id: int, by: str, ref: str, on: date, field:
 def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: str, obligations: Obligations) -> None:
     books, source = wallets.books, invoice.source
     on = counted(invoice, on)
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     customer_id = source.customer.customer_id
     again = prorated_by(books, customer_id, invoice.invoice_id)
     invoice = _before_own_proration(invoice, again)
@@ -174,7 +174,7 @@ def void_again(wallets: Wallets, document_id: int, ref: str, void: int, on: date
 def _void_rest(wallets: Wallets, invoice: BilledInvoice, void: int, on: date, decided: Decided) -> None:
     """Take back what is left of an invoice's lines: none of its money lies there."""
     on = counted(invoice, on)
-    day = wallets.books.open_day(invoice.source, on)
+    day = wallets.books.days.open_day(invoice.source, on)
     lines = [line for line in charged(invoice.lines) if line.gross]
     due = 0 if invoice.master else remaining.due(wallets.books, invoice, day)
     credit = Credit(wallets, invoice, day, min(due, sum(line.gross for line in lines)), on)
@@ -222,7 +222,7 @@ def _require_unapplied(books: Books, invoice: BilledInvoice, below: int, on: dat
     source = invoice.source
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)
     own = sum(piece.amount for piece in uses.left_there(books, source, invoice.invoice_id, on))
-    left = max(min(own, available(books.history(source.customer.customer_id, key), books.open_day(source, on))), 0)
+    left = max(min(own, available(books.history(source.customer.customer_id, key), books.days.open_day(source, on))), 0)
     if left >= below:
         return
     currency = source.currency

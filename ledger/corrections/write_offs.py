@@ -48,7 +48,7 @@ def post_write_off(wallets: Wallets, doc: models.WriteOff, document_id: int, obl
     invoice = remaining.find(wallets, document_id, doc.invoice)
     books, source = wallets.books, invoice.source
     require_not_before(doc.date, invoice.recorded_on, f"when invoice {doc.invoice} counts from")
-    day = books.open_day(source, doc.date)
+    day = books.days.open_day(source, doc.date)
     due = remaining.due(books, invoice, day)
     amount = due if doc.amount is None else to_minor(doc.amount, source.currency)
     if due == 0:
@@ -75,7 +75,7 @@ def _write_off(
 ) -> None:
     """Give up gross amounts of an invoice's lines."""
     books, source = wallets.books, invoice.source
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     to = invoice_subject(invoice.ref)
     movements: list[Movement] = []
     taking = Taking(books, source, day)

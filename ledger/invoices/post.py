@@ -37,7 +37,7 @@ def post_invoice(
     terms = terms or look_up(books, doc)
     doc = spread(doc)
     # a late invoice counts from the first open day on
-    day = books.open_day(source, terms.recorded_on)
+    day = books.days.open_day(source, terms.recorded_on)
     billing = Billing(wallets, books.locked(source, terms.recorded_on), doc, day, terms, master, obligations)
     discounts = coupons.uses(doc, terms.coupons)
     movements: list[Movement] = []

@@ -277,7 +277,7 @@ def stand_together(books: Books, customer_id: int, refs: Sequence[str]) -> None:
         ),
         {"customer_id": customer_id, "refs": list(refs)},
     )
-    books.together(list(entities))
+    books.days.together(list(entities))
 
 
 def _read_parts(books: Books, place: dict[str, int], lines: dict[str, Line]) -> None:

@@ -21,14 +21,15 @@ from sqlalchemy import Connection, NestedTransaction, text
 from ledger.accounts.chart import ROLES
 from ledger.accounts.house import BESIDE, HOUSE, HOUSE_REF
 from ledger.accounts.rulebook import RULES, SEPARATING
-from ledger.amounts.dates import FIRST_DAY, days
+from ledger.amounts.dates import days
 from ledger.database import binary_copy, locks
 from ledger.database.binary_copy import chunks, moment_microseconds, packed_bytes
 from ledger.database.schema import TABLES
 from ledger.documents.parse import content_hash
 from ledger.errors import InvalidDocument
-from ledger.journal import currencies, entry_rows, periods
+from ledger.journal import currencies, entry_rows
 from ledger.journal.by_date import History, nettings
+from ledger.journal.counting_days import CountingDays
 from ledger.journal.entry_rows import Entry, Plain, Posting
 from ledger.journal.known_parties import KnownParties
 from ledger.journal.movements import (
@@ -133,7 +134,7 @@ class Books:
         self.touched: dict[int, set[str]] = {}
         self.touching: dict[int, set[str]] = {}  # and those of which that is gathered
         self.parties = KnownParties(connection)
-        self._first_open: dict[str, date] = {}
+        self.days = CountingDays(connection, self.parties)
         self._accounts: dict[int, dict[AccountKey, int]] = {}
         # of customers, what they have contract liabilities of, with how many accounts were looked at
         self._liable: dict[int, tuple[int, set[str]]] = {}
@@ -159,11 +160,6 @@ class Books:
         self._foreign: dict[tuple[int, str], ForeignAccounts] = {}
         self._ways: dict[tuple[object, ...], Way] = {}
         self._mark: _Mark | None = None
-        self._together_from = FIRST_DAY
-        # by customer and entity, the last day that something was moved to, where it is later than the first open one
-        self._moved_to: dict[int, dict[str, date]] = {}
-        self._moving: dict[int, dict[str, date]] = {}  # the same, of the document under way
-        self._reopened: bool | None = None
 
     # Who and what ------------------------------------------------------------------------------------------------
 
@@ -335,43 +331,6 @@ class Books:
 
     # Entries -----------------------------------------------------------------------------------------------------
 
-    def open_day(self, source: Source, on: date) -> date:
-        """The day itself where its month is open, else the first open day: of all entities that its document is about."""
-        return self.counting_day(source.entity, source.customer.customer_id, on)
-
-    def counting_day(self, entity: str, customer_id: int, on: date = date.min) -> date:
-        """The day on which what happened on a day counts in an entity's books of a customer; by itself, the first that may.
-
-        Where something of the customer counts later than its month asks for, as it came while that was closed, or with another
-        entity's, no day before that is open to the customer.
-        """
-        return max(on, self.first_open_day(entity), self._together_from, self._counted_from(entity, customer_id))
-
-    def together(self, entities: Iterable[str]) -> None:
-        """Say that the document under way is about several entities: all of it counts from the first day open in each."""
-        self._together_from = max([self._together_from, *(self.first_open_day(entity) for entity in entities)])
-
-    def first_counting_day(self, source: Source) -> date:
-        """The first day on which what the document under way moves may count."""
-        return self.open_day(source, date.min)
-
-    def first_open_day(self, entity: str) -> date:
-        """The first day of an entity that takes entries."""
-        known = self._first_open.get(entity)
-        if known is None:
-            known = self._first_open[entity] = periods.first_open_day(self.connection, entity)
-        return known
-
-    def _counted_from(self, entity: str, customer_id: int) -> date:
-        """The last day that something of a customer was moved to, and that is later than the first open one."""
-        known = self._moved_to.get(customer_id)
-        if known is None:
-            if self._reopened is None:
-                self._reopened = periods.ever_reopened(self.connection)
-            asked = self._reopened or customer_id in self.parties.over_entities
-            known = self._moved_to[customer_id] = periods.moved_to(self.connection, customer_id) if asked else {}
-        return known.get(entity, FIRST_DAY) if known else FIRST_DAY
-
     def post(self, source: Source, on: date, movements: Sequence[Movement], undoing: Undoing | None = None) -> None:
         """Gather an entry: what a document moves on a day. A closed month moves it into the first open one.
 
@@ -445,7 +404,7 @@ class Books:
             return None
         customer_id = source.customer.customer_id
         account = self.account(customer_id, key)
-        day = self._ordering_day(key.entity, customer_id, on, self.open_day(source, on))
+        day = self._ordering_day(key.entity, customer_id, on, self.days.open_day(source, on))
         held = self._foreign_accounts(customer_id, key.entity, day).left_at(account, day, net)
         return held, let_go.undone(undoing, net)
 
@@ -468,7 +427,7 @@ class Books:
             ),
             {
                 "customer_id": customer_id, "entity": entity, "currency": currency, "documents": list(documents),
-                "fees": _FEES, "first_open": max(self.first_open_day(entity), self._counted_from(entity, customer_id)),
+                "fees": _FEES, "first_open": self.days.first_of(entity, customer_id),
             },
         ).all()  # fmt: skip
         found: dict[str, LetGo] = {}
@@ -516,7 +475,7 @@ class Books:
             self._post(party, on, [passed])
 
     def _post(self, source: Source, on: date, moved: Sequence[Movement]) -> None:
-        effective_on = self.open_day(source, on)
+        effective_on = self.days.open_day(source, on)
         customer_id = source.customer.customer_id
         functional_currency = self.parties.entity(source.entity).currency
         ways = [self.way(source, movement) for movement in moved]
@@ -533,9 +492,7 @@ class Books:
             self.see(customer_id, way, effective_on, movement.amount)
         if effective_on != on:
             self.late_documents += 1
-            if effective_on > max(on, self.first_open_day(source.entity)):
-                moving = self._moving.setdefault(customer_id, {})
-                moving[source.entity] = max(effective_on, moving.get(source.entity, effective_on))
+            self.days.moves(source.entity, customer_id, on, effective_on)
         self._gather(Entry(customer_id, source.document_id, effective_on, on, tuple(postings)))
         for entry in later:
             self._gather(entry)
@@ -608,7 +565,7 @@ class Books:
                 currency, rate = self._locked_rate(customer_id, subject.removeprefix("invoice:"))
                 return lambda amount: currencies.convert(amount, currency, functional, rate)
 
-            first_open = max(self.first_open_day(entity), self._counted_from(entity, customer_id))
+            first_open = self.days.first_of(entity, customer_id)
             known = self._foreign[customer_id, entity] = ForeignAccounts(
                 self.connection, customer_id, functional, places, rate_of, locked, first_open, since
             )
@@ -627,7 +584,7 @@ class Books:
 
     def _ordering_day(self, entity: str, customer_id: int, on: date, effective_on: date) -> date:
         """The day a movement has in the order of dates: its own, unless the books it went into are later than they had to be."""
-        had_to = max(on, self.first_open_day(entity), self._counted_from(entity, customer_id))
+        had_to = max(on, self.days.first_of(entity, customer_id))
         return on if effective_on <= had_to else effective_on
 
     def _valued(
@@ -689,7 +646,7 @@ class Books:
             Entry(
                 source.customer.customer_id,
                 source.document_id,
-                self.open_day(source, day),
+                self.days.open_day(source, day),
                 day,
                 tuple(self._corrections(source.customer.customer_id, change)),
             )
@@ -747,7 +704,7 @@ class Books:
 
         `keys` are the accounts its postings touch.
         """
-        day = self.open_day(source, entry.effective_on if on is None else on)
+        day = self.days.open_day(source, entry.effective_on if on is None else on)
         occurred_on = entry.occurred_on if on is None else on
         taken_back = entry_rows.reversal(entry, entry_id, source.document_id, day, occurred_on)
         for p in taken_back.postings:
@@ -911,9 +868,8 @@ class Books:
 
     def begin(self) -> None:
         """Begin a document that may be refused: `undo` then leaves nothing of it."""
-        self._together_from = FIRST_DAY
+        self.days.begin()
         self._besides = {}
-        self._moving = {}
         self._mark = _Mark(
             len(self._documents),
             len(self._entries),
@@ -929,12 +885,8 @@ class Books:
 
     def end(self) -> None:
         """What was begun is accepted."""
-        for customer_id, moved in self._moving.items():
-            for entity, last in moved.items():
-                known = self._moved_to.setdefault(customer_id, {})
-                known[entity] = max(last, known.get(entity, last))
-                self._foreign.pop((customer_id, entity), None)
-        self._moving = {}
+        for moved in self.days.end():
+            self._foreign.pop(moved, None)
         mark, self._mark = self._mark, None
         if mark is not None and mark.savepoint is not None:
             mark.savepoint.commit()

@@ -42,7 +42,7 @@ def require_open(books: Books, doc: Document) -> None:
     if doc.dated_on is None:
         return
     for entity in dict.fromkeys(_entities(books, doc)):
-        first_open = books.first_open_day(entity)
+        first_open = books.days.first_open_day(entity)
         if doc.dated_on < first_open:
             closed = first_open - timedelta(days=1)
             raise ClosedPeriod(doc.dated_by, doc.dated_on, f"the books of {entity} are closed through {closed}")

@@ -32,7 +32,7 @@ def post_balance_refund(wallets: Wallets, doc: models.Refund, document_id: int) 
     assert doc.currency is not None, "and in what"
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, brings_in=False)
     amount = to_minor(doc.amount, doc.currency)
-    day = books.open_day(source, doc.date)
+    day = books.days.open_day(source, doc.date)
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)
     stands = max(available(books.history(source.customer.customer_id, key), day), 0)
 

@@ -42,7 +42,7 @@ def post_customer_credit(wallets: Wallets, doc: models.CustomerCredit, document_
 def _unused(books: Books, source: Source, doc: models.CustomerCredit, amount: int) -> list[Piece]:
     """So much of a credit as is on the balance, of its own money. Raises OverApplication beyond that."""
     customer_id = source.customer.customer_id
-    day = books.open_day(source, doc.date)
+    day = books.days.open_day(source, doc.date)
     place = (source.entity, source.currency)
     credit = AccountKey(place[0], "promotional_credits", place[1], credit_subject(str(doc.takes_back)))
     if not books.has_account(customer_id, credit):

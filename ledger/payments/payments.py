@@ -118,7 +118,7 @@ def _settlement(
     kept = () if isinstance(item, models.Application) else tuple(withheld(books, item.withheld, invoice))
     settled = amount + sum(part.amount for part in kept)
     on = max(on, invoice.recorded_on)
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     due = due_of(books, owner.customer_id, invoice, day)
     if settled > due:
         raise OverApplication(
@@ -227,7 +227,7 @@ def post_application(wallets: Wallets, doc: models.Application, document_id: int
         own = uses.of_customer(books, theirs, left.invoice_id, on, customer_id)
         lying = [piece for piece in own if money_id in (None, piece.money_id)]
         there = [item for item in applied(books, theirs, lying[::-1], on) if item.currency == source.currency]
-        day = books.open_day(source, on)
+        day = books.days.open_day(source, on)
         most = sum(item.amount for item in there)
         _require_enough(settlement.paid, most, doc, f"what{of} was applied to invoice {left.ref} by {day}")
         back = unapply(books, theirs, left, _first(there, settlement.paid), on)

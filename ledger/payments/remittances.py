@@ -52,7 +52,7 @@ def post_tax_remittance(wallets: Wallets, doc: models.TaxRemittance, document_id
                 movements.append(Movement("tax.remitted", amount, tax_subject(line.code), cash))
             else:
                 require_code(books, line.withheld, "withheld")
-                claim = _claimed(books, doc.entity, currency, line.withheld, books.open_day(source, doc.date))
+                claim = _claimed(books, doc.entity, currency, line.withheld, books.days.open_day(source, doc.date))
                 _require(
                     amount, claim - taken[f"-{line.withheld}"], currency, f"what customers withheld by {line.withheld}"
                 )

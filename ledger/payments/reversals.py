@@ -300,7 +300,9 @@ def _reopen_withheld(books: Books, source: Source, document_id: int, on: date) -
         pieces = uses.standing_first(there, movement.amount, on, last=True)
         amount = sum(piece.amount for piece in pieces)
         if amount:
-            settle(books, of_invoice, Settlement(invoice, on, books.open_day(of_invoice, on), amount, amount), pieces)
+            settle(
+                books, of_invoice, Settlement(invoice, on, books.days.open_day(of_invoice, on), amount, amount), pieces
+            )
 
 
 def _return(books: Books, source: Source, money_id: int, rail: str, on: date) -> None:
@@ -466,7 +468,7 @@ def let_stay(books: Books, source: Source, money_id: int, paid: int, on: date) -
                 if piece.invoice_id == uses.BALANCE
             ]
             for piece in lying:
-                day = books.open_day(theirs, row.on_day)
+                day = books.days.open_day(theirs, row.on_day)
                 due = due_of(books, theirs.customer.customer_id, invoice, day)
                 part = piece.part_paid(min(piece.paid, row.paid, paid - put))
                 amount = share(row.amount, part.paid, row.paid)

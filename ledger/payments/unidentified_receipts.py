@@ -89,7 +89,7 @@ def _take(books: Books, receipt: _Receipt, on: date, wanted: Any) -> int:
     if on < doc.date:
         raise Refused("date", on, f"expected {doc.date}, when receipt {doc.id} came in, or later")
     key = AccountKey(source.entity, "unidentified_receipts", source.currency, receipt.subject)
-    left = max(available(books.history(HOUSE, key), books.open_day(source, on)), 0)
+    left = max(available(books.history(HOUSE, key), books.days.open_day(source, on)), 0)
     if wanted is None and not left:
         raise Refused(
             "receipt", doc.id, "expected one of which something is left: all of it was identified, or sent back"

@@ -302,7 +302,7 @@ def _cover_by_others(books: Books, source: Source, grant: Grant, products: Seque
     if not billed or since is None:
         return
     shortfall, subject = billed[0][0], grant.subject
-    on = books.open_day(source, since)
+    on = books.days.open_day(source, since)
 
     def stands(side: int) -> dict[str, int]:
         found = {

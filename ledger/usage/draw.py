@@ -72,7 +72,7 @@ def _post(wallets: Wallets, source: Source, doc: models.Usage) -> int:
         if grant.entity == doc.entity and grant.currency == doc.currency
     ]
     plain = covering(grants, doc.product, doc.date, amount)
-    if plain is not None and wallets.books.open_day(source, doc.date) == doc.date:
+    if plain is not None and wallets.books.days.open_day(source, doc.date) == doc.date:
         meter.rated, meter.posted, meter.changed = rated, meter.posted + amount, True
         if amount:
             _draw_plainly(wallets, source, doc, plain, amount)
@@ -167,7 +167,7 @@ def _draw_plainly(wallets: Wallets, source: Source, doc: models.Usage, grant: Gr
 def _post_draws(wallets: Wallets, source: Source, on: date, product: str, draws: Sequence[Draw], overage: int) -> None:
     books = wallets.books
     customer_id = source.customer.customer_id
-    day = books.open_day(source, on)  # late usage counts from the first open day on
+    day = books.days.open_day(source, on)  # late usage counts from the first open day on
     for draw in draws:
         _give_breakage_back(wallets, source, draw, on)
         _return_expired(wallets, source, draw)
@@ -307,7 +307,7 @@ def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:
             given_back.return_pieces(wallets, source, old.product, entry.occurred_on, left)
             continue
         books.reverse(source, number, entry, old.keys)
-        day = books.open_day(source, entry.effective_on)
+        day = books.days.open_day(source, entry.effective_on)
         for p in entry.postings:
             subject = old.keys[p.credit_account].subject
             subjects[subject] = min(day, subjects.get(subject, day))
@@ -400,7 +400,7 @@ def _return_expired(wallets: Wallets, source: Source, draw: Draw) -> None:
 def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
     """Note a draw on its grant, and settle it against other days' invoices."""
     grant, paid = draw.grant, draw.grant.paid
-    day = wallets.books.open_day(source, on)
+    day = wallets.books.days.open_day(source, on)
     ordered = paid is None or not paid.fundings or _in_order(paid, draw.money, day)
     grant.drawn_face += draw.face
     if paid is not None:
@@ -419,7 +419,7 @@ def _give_breakage_back(wallets: Wallets, source: Source, draw: Draw, on: date) 
         not grant.expected_breakage
         or grant.expired_face
         or grant.kind == "commitment"
-        or is_late(wallets, source, grant, wallets.books.open_day(source, on))
+        or is_late(wallets, source, grant, wallets.books.days.open_day(source, on))
     ):
         return
     excess = grant.broken - breakage_due(grant, grant.drawn_face + draw.face, grant.drawn + draw.money)

@@ -131,7 +131,7 @@ class Lanes:
         terms = books.parties.entity(doc.entity)
         if doc.currency != terms.currency:
             return
-        first, last = days(books.counting_day(doc.entity, customer_id)), _LAST
+        first, last = days(books.days.counting_day(doc.entity, customer_id)), _LAST
         day = days(doc.date)
         grants = [g for g in wallets.grants(customer_id) if g.entity == doc.entity and g.currency == doc.currency]
         customer = books.parties.customer(doc.customer)

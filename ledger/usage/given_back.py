@@ -185,7 +185,7 @@ def return_pieces(wallets: Wallets, source: Source, product: str, on: date, piec
             customer_id=customer_id, document_id=source.document_id, entry_id=piece.entry_id, subject=piece.subject,
             face_minor=piece.face,
         )  # fmt: skip
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     overage = 0
     committed: list[Grant] = []
     for subject, face in by_subject.items():
@@ -212,7 +212,7 @@ def return_pieces(wallets: Wallets, source: Source, product: str, on: date, piec
 def _return_overage(wallets: Wallets, source: Source, product: str, on: date, amount: int) -> None:
     """Less is to be billed; what was billed already is a liability."""
     books = wallets.books
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     keys = overage_accounts(source, product)
     unbilled = min(amount, max(balance(books.history(source.customer.customer_id, keys[1]), day), 0))
     subject = usage_subject(product)
@@ -232,7 +232,7 @@ def _return_overage(wallets: Wallets, source: Source, product: str, on: date, am
 def _return_credits(wallets: Wallets, source: Source, grant: Grant, face: int, product: str, on: date) -> None:
     """Give credits back to a grant: they can be used again, or where its last day is over, they expire at once."""
     books, subject = wallets.books, grant.subject
-    day = books.open_day(source, on)
+    day = books.days.open_day(source, on)
     if grant.expires_on is not None and grant.expires_on < on:
         # what was left on its last day expired then, recognised already or not
         expire_grant(wallets, source, grant, grant.expires_on, on)

@@ -53,7 +53,7 @@ def free(wallets: Wallets, source: Source, grant: Grant, amount: int, on: date) 
     books, customer_id = wallets.books, source.customer.customer_id
     credits_key, _ = grant_accounts(source, grant.ref)
     history = books.history(customer_id, credits_key)
-    needed = amount - max(available(history, books.open_day(source, on)), 0)
+    needed = amount - max(available(history, books.days.open_day(source, on)), 0)
     if needed <= 0 or not grant.drawn or not any(later > on for later in history):
         return []
     books.flush()

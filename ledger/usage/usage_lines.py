@@ -185,7 +185,7 @@ def settle(books: Books, source: Source, product: str) -> None:
     _write(books)
     told = _tell(books, source, product)
     subject = usage_subject(product)
-    first_open = books.first_counting_day(source)
+    first_open = books.days.first_counting_day(source)
     target, posted = Counter[str](), Counter[str]()
     used = 0
     targets = _borne(told.days)
@@ -290,7 +290,7 @@ def _find_rebates(books: Books, source: Source, product: str) -> date | None:
     usage = usage_subject(product)
     days: dict[date, _Day] | None = None
     changed: date | None = None
-    first_open = books.first_counting_day(source)
+    first_open = books.days.first_counting_day(source)
     for obligation in _with_rebates(books, source, product):
         days = _tell(books, source, product).days if days is None else days
         found = _rebates_found(books, source, obligation)

@@ -29,7 +29,7 @@ def break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date
     if not grant.proportional or grant.expired_face:
         return
     committed = grant.kind == "commitment"
-    day = wallets.books.open_day(source, on)
+    day = wallets.books.days.open_day(source, on)
     step = breakage_due(grant, grant.drawn_face, grant.drawn) - grant.broken
     if step > 0 and not committed:
         step = min(step, max(grant.funded(day) - grant.drawn - grant.broken, 0))
@@ -110,7 +110,7 @@ def post_breakage_estimate(wallets: Wallets, doc: models.BreakageEstimate, docum
         grant.expected_breakage = Fraction(doc.expected_breakage)
         grant.estimated_on = doc.date
     unexpire(wallets, source, grant, doc.date)
-    _catch_up(wallets, source, grant, books.open_day(source, doc.date))
+    _catch_up(wallets, source, grant, books.days.open_day(source, doc.date))
     return customer.customer_id
 
 
@@ -170,7 +170,7 @@ def _told(wallets: Wallets, grant: Grant, day: date) -> list[_Told]:
     place = {"customer_id": grant.customer_id, "subject": grant.subject, "grant_id": grant.grant_id}
     rows: Sequence[Any] = books.connection.execute(text(_BY_DAY), place).all()
     estimates: Sequence[Any] = books.connection.execute(text(_ESTIMATES), place).all()
-    first_open = books.counting_day(grant.entity, grant.customer_id)
+    first_open = books.days.counting_day(grant.entity, grant.customer_id)
     estimated = [max(row.effective_on, first_open) for row in estimates]
     billed = [funding.day for funding in grant.fundings]
     told = []

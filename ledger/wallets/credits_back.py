@@ -190,7 +190,7 @@ def recover(
         _bring_back(wallets, source, faces, part, "recovered", on, f"{of_line}{of}")
         if part > 0:
             movements.append(Movement(rule, part, to, lead.subject, rate=rate))
-        lead.fundings.append(Funding(books.open_day(source, on), part, on))
+        lead.fundings.append(Funding(books.days.open_day(source, on), part, on))
     assert points[1] <= whole, "no more is recovered of credits than was taken"
     return movements
 
@@ -211,7 +211,7 @@ def _require_unused(books: Books, source: Source, faces: Sequence[tuple[Grant, i
     """Raise Refused where credits that are to go again, below zero, were used since they came back."""
     lead = faces[0][0]
     credits_key, _ = grant_accounts(source, lead.ref)
-    held = available(books.history(source.customer.customer_id, credits_key), books.open_day(source, on))
+    held = available(books.history(source.customer.customer_id, credits_key), books.days.open_day(source, on))
     short = next((item for item, face in faces if item.left < -face), None)
     if short is not None or held < money:
         raise Refused(

@@ -52,7 +52,7 @@ def expired_by(wallets: Wallets, source: Source, grant: Grant, on: date) -> None
     for item in members:
         if item.kind != "commitment" and item.expires_on is not None and item.expires_on < on:
             of_item = Source(source.document_id, source.customer, item.entity, item.currency)
-            expire_grant(wallets, of_item, item, item.expires_on, wallets.books.open_day(of_item, on))
+            expire_grant(wallets, of_item, item, item.expires_on, wallets.books.days.open_day(of_item, on))
 
 
 def _put_back_breakage(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
@@ -60,7 +60,7 @@ def _put_back_breakage(wallets: Wallets, source: Source, grant: Grant, on: date)
     if not grant.proportional or grant.kind == "commitment" or not grant.broken or grant.grant_id in wallets.late:
         return
     wallets.books.flush()
-    day = wallets.books.open_day(source, on)
+    day = wallets.books.days.open_day(source, on)
     rows = wallets.books.connection.execute(
         text(_WITH_USE), {"customer_id": source.customer.customer_id, "subject": grant.subject, "day": day}
     )
@@ -176,7 +176,7 @@ def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date,
     with_use = grant.broken - sum(known.values())
     # a void says itself what it takes; what usage gives back later breaks then
     first = None if any(note.voids for note in notes) else grant.returned_on
-    first_open = wallets.books.first_counting_day(source)
+    first_open = wallets.books.days.first_counting_day(source)
     broken = 0
     for day in (expires_on, *(day for day in days if day <= through)):
         for note in notes:

@@ -152,7 +152,7 @@ def _carried(wallets: Wallets, source: Source, doc: models.Grant, face: int) -> 
 def _carry(wallets: Wallets, source: Source, carried: _Carried, grant: Grant) -> None:
     old = carried.grant
     books = wallets.books
-    day = books.open_day(source, grant.effective_on)
+    day = books.days.open_day(source, grant.effective_on)
     money = [] if old.free else [Movement("grant.carried", carried.money, old.subject, grant.subject)]
     memo = [Movement("grant.moved_credits", carried.face, old.subject, old.subject)] if old.kept_in_memorandum else []
     books.post(source, grant.effective_on, [*money, *memo])

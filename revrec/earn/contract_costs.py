@@ -201,7 +201,7 @@ _Posted = Sequence[tuple[date, str, int]]
 def _amortise(books: Books, document_id: int, row: Any, cost: Cost, posted: _Posted, through: date) -> None:
     source = Source(document_id, books.parties.customer(row.customer), row.entity, row.currency)
     subject = cost_subject(row.ref)
-    first_open = books.first_open_day(row.entity)
+    first_open = books.days.first_open_day(row.entity)
     begins = max(month_start(min(row.starts_on, row.capitalised_on)), month_start(first_open))
     if begins > through:
         return

@@ -178,7 +178,7 @@ class _Contract:
     def _moves(self, told: Sequence[tuple[date, Sequence[Movement]]]) -> Counter[Moved]:
         found: Counter[Moved] = Counter()
         for on, movements in told:
-            effective_on = self.books.open_day(self.source, on)
+            effective_on = self.books.days.open_day(self.source, on)
             for movement in movements:
                 way = self.books.way(self.source, movement)
                 found[effective_on, way.rule, way.debit, way.credit] += movement.amount

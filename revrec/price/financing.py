@@ -218,7 +218,7 @@ def accrue(books: Books, document_id: int, through: date) -> None:
     for row in rows:
         loan = _loan(row)
         source = Source(document_id, books.parties.customer(row.customer), row.entity, row.currency)
-        first_open = books.first_open_day(row.entity)
+        first_open = books.days.first_open_day(row.entity)
         begins = max(month_start(min(loan.given[0][0], loan.payments[0][0])), month_start(first_open))
         if begins > through:
             continue

@@ -74,7 +74,7 @@ def post_grant(wallets: Wallets, doc: models.Grant, document_id: int) -> int:
     event = right_event(doc.effective_on, document_id, doc.id, doc.contract, right)
     plan = Plan.of(books, contract.party, document_id, event)
     customer_id = post_ledger_grant(wallets, doc, document_id, right=right)
-    day = books.open_day(source, doc.effective_on)
+    day = books.days.open_day(source, doc.effective_on)
     movements: list[Movement] = []
     for version, part in plan.taken():
         movements += _moved(books, source, version.subject, part, doc, day)

@@ -33,7 +33,7 @@ def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id:
                 f"{to_text(version.terms.price - version.change, contract.currency)}; what is paid for something distinct is a purchase, not this"
             )  # fmt: skip
     add_change(books, contract, document_id, doc.id, doc.date)
-    day = books.open_day(source, doc.date)
+    day = books.days.open_day(source, doc.date)
     movements = []
     for version, part in taken:
         held = min(part, billed_ahead(books, source, version.subject, day))

@@ -40,7 +40,7 @@ def separate(books: Books, document_id: int, through: date) -> None:
     for (customer_id, subject), versions in by_subject.items():
         first = versions[0]
         source = Source(document_id, books.parties.customer(first.customer), first.entity, first.currency)
-        first_open = books.first_open_day(first.entity)
+        first_open = books.days.first_open_day(first.entity)
         begins = max(month_start(first.first_day), month_start(first_open))
         if begins > through:
             continue

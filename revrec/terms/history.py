@@ -366,12 +366,12 @@ def settle_beside(books: Books, source: Source, history: History, folded: Folded
     party = history.party
     steps: dict[tuple[str, str], dict[date, int]] = defaultdict(lambda: defaultdict(int))
     for item in folded.beside:
-        steps[item.subject, item.kind][books.open_day(source, item.on)] += item.amount
+        steps[item.subject, item.kind][books.days.open_day(source, item.on)] += item.amount
     for subject, kind in product(history.subjects, BESIDE):
         by_day = steps[subject, kind]
         key = AccountKey(party.entity, BESIDE[kind], party.currency, subject)
         posted = dict(books.history(party.customer_id, key))  # as it was, whatever is posted here
-        first = books.first_counting_day(source)
+        first = books.days.first_counting_day(source)
         recovered = _recovered(books, source, history, folded, subject) if kind == "write_off" else {}
         brought = _brought(books, party, key) if recovered else {}
         days = sorted({day for day in (*by_day, *posted, *recovered) if day > first} | {first})
@@ -412,7 +412,7 @@ def _recovered(books: Books, source: Source, history: History, folded: Folded, s
     found: dict[date, Recovered] = {}
     for of_bill in parts.values():
         for on, counted in counted_for(books, source, of_bill).items():
-            day = books.open_day(source, on)
+            day = books.days.open_day(source, on)
             for item in counted:
                 before = found.get(day, Recovered(0, 0))
                 found[day] = Recovered(
