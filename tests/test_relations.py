@@ -391,7 +391,7 @@ def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
         return None
     bill = chance.choice(chosen)
     day = date.fromisoformat(bill["issued_on"])
-    # what a bill covers is told by the bills' dates: no other bill of the customer comes between
+    # what a bill covers is told by the bills' dates, and on one day by their names: no other bill of the customer comes between, or then
     giving = (
         "write_off",
         "refund",
@@ -401,7 +401,7 @@ def void_and_bill_again(history: History, chance: random.Random) -> Pair | None:
         days_on(date.fromisoformat(day_of(doc)), -1 if doc["type"] in giving and day_of(doc) > bill["issued_on"] else 0).isoformat()
         for doc in history.about(bill["id"])
     ] + [
-        other["issued_on"] for other in history.of("invoice")
+        days_on(date.fromisoformat(other["issued_on"]), -1).isoformat() for other in history.of("invoice")
         if other["customer"] == bill["customer"] and other["issued_on"] > bill["issued_on"]
     ]  # fmt: skip
     if any(
