@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
+
+from web.cli import main
 
 HOUSE = Path(__file__).parent.parent
 ROOMS = ("ledger", "revrec", "adapters", "web")
@@ -51,3 +55,38 @@ def test_every_file_that_is_named_is_there() -> None:
         if not (HOUSE / named).exists()
     }
     assert not missing, "\n".join(sorted(missing))
+
+
+_COMMAND = re.compile(r"^    tickmark (.+)$", re.MULTILINE)
+
+
+def _commands() -> list[tuple[str, str]]:
+    found = [
+        (page.name, said)
+        for page in sorted((HOUSE / "docs" / "for").glob("*.md"))
+        for said in _COMMAND.findall(page.read_text(encoding="utf-8"))
+    ]
+    assert len(found) > 30
+    return found
+
+
+@pytest.mark.parametrize(("page", "said"), _commands())
+def test_every_command_that_a_page_names_is_one(
+    page: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name, its options and its arguments are taken as they stand."""
+    assert page
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(said)
+    for word in words:  # what files hold is not asked here
+        if word.endswith((".jsonl", ".toml", ".json")):
+            Path(word).write_text("", encoding="utf-8")
+        elif said.startswith("restore "):
+            Path(word).mkdir(exist_ok=True)
+    command: click.Command = main
+    context = click.Context(main)
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, said
+        command = found
+    command.make_context(command.name, words, parent=context)
