@@ -1,0 +1,161 @@
+"""The tutorial says what happens: its commands are run in its order, and answer what stands there; its sums hold."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+
+DOCS = Path(__file__).parents[1] / "docs"
+TUTORIAL = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_RUN = re.compile(r"^```sh\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+# What is another thing whenever it is run: a time of day, and the hash of a seal over it.
+_VARIES = (
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "<moment>"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
+)
+_NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
+_WORDS = r"(?: [A-Za-z]+)*"
+_SUM = re.compile(rf"({_NUMBER}{_WORDS}(?: [-+*/] {_NUMBER}{_WORDS})+) = ({_NUMBER})")
+_AMOUNT = re.compile(r"(?<![\d.,])\d+(?:,\d{3})*\.\d\d(?!\d)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Commands, and what the page says that they answer; `...` stands for lines that it leaves out."""
+
+    commands: str
+    answer: str
+
+    def fits(self, told: str) -> bool:
+        lines = [r"(?:.*\n)*?" if line == "..." else re.escape(line) + r"\n" for line in _settled(self.answer)]
+        return re.fullmatch("".join(lines), "".join(f"{line}\n" for line in _settled(told))) is not None
+
+
+def _settled(told: str) -> list[str]:
+    for varies, name in _VARIES:
+        told = varies.sub(name, told)
+    return [line.rstrip() for line in told.rstrip().splitlines()]
+
+
+def _blocks(page: str) -> list[Block]:
+    return [Block(*found) for found in _RUN.findall(page)]
+
+
+def _commands(block: str) -> Iterator[tuple[list[str], str]]:
+    """The commands of a block as a shell reads them, each with what it is given to read up to END."""
+    lines = iter(block.splitlines())
+    for line in lines:
+        command, here, _ = line.partition(" <<'END'")
+        yield (
+            shlex.split(command, comments=True),
+            "".join(f"{read}\n" for read in iter(lines.__next__, "END")) if here else "",
+        )
+
+
+def _answer(cli: Cli, block: Block, monkeypatch: pytest.MonkeyPatch) -> str:
+    told = ""
+    for (program, *arguments), stdin in _commands(block.commands):
+        if program == "export":
+            for given in arguments:
+                monkeypatch.setenv(*given.split("=", 1))
+            continue
+        assert program == "tickmark", f"expected tickmark or export: {program}"
+        result = cli.run(*arguments, stdin=stdin)
+        undone = "refused" in result.output or result.output.startswith("TODO")
+        assert result.exit_code == int(undone), result.output
+        told += result.output
+    return told
+
+
+def _prose(page: str) -> str:
+    """The text without its blocks, on one line, with the signs of its sums as they are typed."""
+    signs = str.maketrans({"\N{MINUS SIGN}": "-", "\N{MULTIPLICATION SIGN}": "*", "|": "."})
+    return " ".join(_FENCED.sub("", page).replace("Python 3.11", "").translate(signs).split())
+
+
+def _number(told: str) -> Decimal:
+    return Decimal(told.replace(",", ""))
+
+
+def _worked_out(told: str) -> Decimal:
+    """What a sum comes to: products before sums, words between its figures left out."""
+    total, product, operator = Decimal(0), Decimal(1), "*"
+    for part in re.findall(rf"{_NUMBER}|[-+*/]", told):
+        if part in "+-":
+            total, product, operator = total + product, Decimal(f"{part}1"), "*"
+        elif part in "*/":
+            operator = part
+        else:
+            product = product * _number(part) if operator == "*" else product / _number(part)
+    return (total + product).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
+
+
+def _unexplained(page: str) -> list[str]:
+    """Amounts of the text that no block of their section has and no sum until there comes to; and sums that are wrong."""
+    introduction, *sections = page.split("\n## ")
+    known = {_number(told) for _, block in _FENCED.findall(page) for told in _AMOUNT.findall(block)}
+    found = [told for told in _AMOUNT.findall(_prose(introduction)) if _number(told) not in known]
+    sums: dict[str, Decimal] = {}
+    for section in sections:
+        prose = _prose(section)
+        for told in _SUM.finditer(prose):
+            sums[told[0]] = _number(told[2])
+            if _worked_out(told[1]) != _number(told[2]):
+                found.append(told[0])
+        known = {_number(told) for _, block in _FENCED.findall(section) for told in _AMOUNT.findall(block)}
+        known.update(sums.values())
+        found += [told for told in _AMOUNT.findall(_SUM.sub("", prose)) if _number(told) not in known]
+    assert len(sums) > 20, "the tutorial works its figures out"
+    return found
+
+
+def _other_figures(page: str) -> Iterator[str]:
+    """The page with one digit of an answer changed, each in turn but for what varies."""
+    for block in _RUN.finditer(page):
+        if not block[2]:
+            continue
+        kept = [span for varies, _ in _VARIES for span in (found.span() for found in varies.finditer(block[2]))]
+        for digit in re.finditer(r"\d", block[2]):
+            if any(first <= digit.start() < last for first, last in kept):
+                continue
+            at = block.start(2) + digit.start()
+            yield page[:at] + str((int(digit[0]) + 1) % 10) + page[at + 1 :]
+
+
+def test_the_tutorial_answers_what_it_says(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = _blocks(TUTORIAL)
+    assert len(blocks) == TUTORIAL.count("```sh\n")
+    assert sum(bool(block.answer) for block in blocks) == TUTORIAL.count("```text\n")
+    told = []
+    for block in blocks:
+        told.append(_answer(cli, block, monkeypatch))
+        assert block.fits(told[-1]), f"{block.commands}\nexpected:\n{block.answer}\nanswered:\n{told[-1]}"
+    # Whichever figure of an answer were another one, that would be seen.
+    for other in _other_figures(TUTORIAL):
+        assert not all(block.fits(answer) for block, answer in zip(_blocks(other), told, strict=True)), other
+    assert {"january.xlsx", "january.csv"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_every_figure_of_the_tutorial_is_explained() -> None:
+    assert not _unexplained(TUTORIAL)
+
+
+@pytest.mark.parametrize(
+    ("figure", "other"),
+    [("160.00 + 140.00 + 95.00", "160.00 + 140.00 + 96.00"), ("/ 365 = 101.92", "/ 365 = 101.93"),
+     ("Customer credits (prepaid) | 500.00", "Customer credits (prepaid) | 510.00"), ("800.00 on 15 January", "801.00 on 15 January")],
+)  # fmt: skip
+def test_a_figure_that_is_wrong_is_seen(figure: str, other: str) -> None:
+    assert figure in TUTORIAL
+    assert _unexplained(TUTORIAL.replace(figure, other))
