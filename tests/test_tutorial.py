@@ -1,4 +1,7 @@
-"""The tutorial says what happens: its commands are run in its order, and answer what stands there; its sums hold."""
+"""The tutorial says what happens: its commands are run in its order, and answer what stands there; its sums hold.
+
+And the glossary has a word for each kind of document and each report.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from revrec.kinds import TYPES
 from tests.conftest import Cli
+from web.commands.showing import REPORT_NAMES
 
 DOCS = Path(__file__).parents[1] / "docs"
 TUTORIAL = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _RUN = re.compile(r"^```sh\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
@@ -159,3 +165,20 @@ def test_every_figure_of_the_tutorial_is_explained() -> None:
 def test_a_figure_that_is_wrong_is_seen(figure: str, other: str) -> None:
     assert figure in TUTORIAL
     assert _unexplained(TUTORIAL.replace(figure, other))
+
+
+def _rows(section: str) -> list[str]:
+    """The words that a section of the glossary explains, in its order."""
+    text = GLOSSARY.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^- \*\*(.+?)\.\*\*", text, re.MULTILINE) or re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)
+
+
+def test_the_glossary_has_every_document_and_every_report() -> None:
+    assert _rows("Documents") == sorted(TYPES)
+    assert _rows("Reports") == sorted(REPORT_NAMES)
+
+
+def test_the_glossary_is_in_order() -> None:
+    terms = [term.casefold() for term in _rows("Words")]
+    assert terms == sorted(set(terms))
+    assert len(terms) >= 60
