@@ -360,7 +360,7 @@ def test_a_login_is_asked_for_once_and_refused_as_a_whole(
     with engine.connect() as connection:
         assert connection.scalar(text("select count(*) from export_login")) == 1
     unknown = cli.run("connect", target, "--entity", "mars", "--company", "1", stdin="")
-    assert "entity = mars: expected the id of a entity in the books" in unknown.output
+    assert "entity = mars: expected the id of an entity in the books" in unknown.output
 
 
 def test_two_who_send_at_once_do_not(cli: Cli, tmp_path: Path, target: str, there: Service, engine: Engine) -> None:

@@ -69,4 +69,4 @@ def test_a_balance_sheet_balances_and_carries_earlier_years_on(cli: Cli) -> None
     shown = cli.ok("report", "balance-sheet", "--as-of", "2026-04-30")
     assert "us from 2026-04-01" in shown
     assert "Liabilities and equity" in shown
-    assert "expected the id of a entity" in cli.refused("report", "balance-sheet", "--entity", "none")
+    assert "expected the id of an entity" in cli.refused("report", "balance-sheet", "--entity", "none")

@@ -14,7 +14,7 @@ from web.cli import main
 HOUSE = Path(__file__).parent.parent
 ROOMS = ("ledger", "revrec", "adapters", "web")
 FILES_MAX = 23
-_PATH = re.compile(r"\b(?:ledger|revrec|adapters|web|migrations|benchmarks|tests)/[\w/]+\.\w+")
+_PATH = re.compile(r"\b(?:ledger|revrec|adapters|web|migrations|benchmarks|tests|docs)/[\w/]+\.\w+")
 
 
 def _folders() -> list[Path]:

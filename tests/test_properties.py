@@ -1,6 +1,6 @@
 """What always holds, over documents nobody chose: the books balance and tie, and a second run posts nothing.
 
-Beside them, a small independent model of the wallets in plain dictionaries, written from docs/accounting.md.
+Beside them, a small independent model of the wallets in plain dictionaries, written from what `tickmark rules` says.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def check_filters(connection: Connection, filters: Filters) -> None:
         ),
     ):
         if value is not None and not connection.scalar(text(query), {"value": value, "entity": filters.entity}):
-            raise Refused(name, value, f"expected the id of a {name} in the books")
+            raise Refused(name, value, f"expected the id of {'an' if name == 'entity' else 'a'} {name} in the books")
     if filters.since and filters.as_of and filters.since > filters.as_of:
         raise Refused("from", filters.since, f"expected {filters.as_of} or earlier")
 

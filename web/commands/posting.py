@@ -266,7 +266,7 @@ def _check_close(month: date, entity: str | None) -> None:
 @click.option("--entity", help="Open it for this entity only; all otherwise.")
 @click.option("--reason", required=True, help="Why it is opened again; kept on record.")
 def reopen(month: date, entity: str | None, reason: str) -> None:
-    """Open MONTH, the last closed one, again."""
+    """Open MONTH, the last closed one, again, for a --reason that is kept."""
     from ledger.amounts.dates import month_text
     from ledger.database.connect import opened
     from ledger.journal import periods
