@@ -146,6 +146,6 @@ def command_line(server: Server, scale: Scale) -> Iterator[Result]:
         imports = median(
             sys.executable,
             "-c",
-            "import web.cli, web.reports, ledger.database.connect; web.reports.find('trial-balance')",
+            "import web.cli, web.work.reports, ledger.database.connect; web.work.reports.find('trial-balance')",
         ) - median(sys.executable, "-c", "pass")
         yield Result("cli_imports", imports, None, None, "s", 1, "<= 0.4")

@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: on the connection that `ledger.database.upgrade` hands over."""
+"""How Alembic reaches the database: on the connection that `ledger.database.connect.upgrade` hands over."""
 
 from alembic import context
 

@@ -103,7 +103,7 @@ def _is_of_guards(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(autouse=True)
 def _guards_asked_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each verification lists the guards of the whole connect, a quarter of its time on books of a few documents: asked where it matters."""
+    """Each verification lists the guards of the whole database, a quarter of its time on books of a few documents: asked where it matters."""
     if not _is_of_guards(request):
         monkeypatch.setattr("ledger.database.guards.differing", lambda _connection: iter(()))
 
@@ -151,7 +151,7 @@ def _databases(server: str) -> Iterator[_Databases]:
 
 @pytest.fixture
 def _kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Commands of a test use one engine for a connect, as a server does: a connection that is new knows no table yet.
+    """Commands of a test use one engine for a database, as a server does: a connection that is new knows no table yet.
 
     And its schema is asked for once, but where that is what a test is about: a connection a command is a tenth of what it takes.
     """
@@ -176,7 +176,7 @@ def _kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture
 def url(_databases: _Databases, _kept: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A fresh connect, and the environment pointing at it."""
+    """A fresh database, and the environment pointing at it."""
     name = _databases.take()
     fresh = _databases.url(name)
     monkeypatch.setenv("TICKMARK_DATABASE_URL", fresh)

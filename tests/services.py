@@ -30,6 +30,7 @@ class Service:
         self.company = company
         self.objects: dict[str, dict[str, Any]] = {}  # by id
         self.kinds: dict[str, str] = {}
+        self.waited_for = False  # whether who asked did not give up
         self.faults: dict[int, str] = {}  # by the number of a POST to the API, from 1
         self.posts = 0
         self.refreshes = 0
@@ -262,7 +263,10 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - 
                 answer = service.answer(method, where.path, query, body)
             if fault == "timeout after":
                 self.connection.settimeout(10)
-                self.rfile.read(1)  # until who asked gives up
+                try:
+                    self.rfile.read(1)  # until who asked gives up
+                except TimeoutError:
+                    service.waited_for = True
             if fault in ("timeout after", "cut after"):
                 self.close_connection = True
                 return

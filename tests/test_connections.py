@@ -235,3 +235,29 @@ def test_requests_that_are_too_large_are_refused_before_they_are_whole(
     with _opened(address) as connection:
         connection.sendall(sent)
         assert _rest(connection).split()[1] == status
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [b"1\r\n[\r\n" * 40_000, b"1;" + b"a" * 200_000, b"0\r\n" + b"A: b\r\n" * 40_000],
+    ids=["a byte a chunk", "a line without end", "trailers"],
+)
+def test_chunks_that_are_mostly_framing_are_refused(address: str, framing: bytes) -> None:
+    parts = urlsplit(address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        head = b"POST /v1/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        with suppress(ConnectionError):
+            connection.sendall(head + framing)
+        said = _rest(connection)
+    assert said == b"" or said.startswith(b"HTTP/1.1 400 ")
+    assert _healthy(address) < 2
+
+
+def test_chunks_of_some_size_are_taken(address: str) -> None:
+    """A line a chunk, as clients that make documents as they go send them."""
+    answer = requests.post(
+        f"{address}/v1/documents",
+        data=(b'{"type": "nothing", "id": "%d"}\n' % number for number in range(4000)),
+        timeout=20,
+    )
+    assert answer.status_code != 400

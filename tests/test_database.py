@@ -65,7 +65,7 @@ def test_a_database_of_the_users_own_waits_for_its_upgrade(
     own = make_url(server).set(database="own", drivername="postgresql").render_as_string(hide_password=False)
     monkeypatch.setenv("TICKMARK_DATABASE_URL", own)
     message = cli.refused("report", "summary")
-    assert "database = no Tickmark schema: expected schema 0052; run `tickmark db upgrade`" in message
+    assert "database = no Tickmark schema: expected schema 0053; run `tickmark db upgrade`" in message
     assert cli.ok("db", "upgrade") == "the database is upgraded\n"
     assert cli.ok("db", "upgrade") == "the database is up to date\n"
     assert cli.report("summary") == []

@@ -52,6 +52,7 @@ def there(target: str, waited: list[float], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(send, "SYSTEMS", {name: made._replace(limits=()) for name, made in send.SYSTEMS.items()})
     with served(QuickBooksService() if target == "quickbooks" else ZohoService()) as service:
         yield service
+        assert not service.waited_for
 
 
 def connect(cli: Cli, target: str, there: Service, *, code: str = "good-code") -> Any:

@@ -70,6 +70,20 @@ CASES: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
         ("create function public.yes(integer) returns date language sql immutable as $$select '2026-01-01'::date$$",
          "create cast (integer as date) with function public.yes(integer) as implicit"), "cast (integer AS pg_catalog.date) is not of this release", ()),
     "an aggregate": (("create aggregate public.sum(date) (sfunc = date_larger, stype = date)",), "function sum(date) is not of this release", ()),
+    "an aggregate of PostgreSQL's by another function": (
+        ("set allow_system_table_mods = on", _EVIL,
+         "create function evil.add(numeric, numeric) returns numeric language plpgsql as $$begin return $1 + 2 * $2; end$$",
+         "create or replace aggregate pg_catalog.sum(numeric) (sfunc = evil.add, stype = numeric)"),
+        "aggregate sum(numeric) is not of this release", ()),
+    "a setting of a function of PostgreSQL's": (
+        ("set allow_system_table_mods = on", "alter function pg_catalog.date(timestamptz) set timezone = 'Pacific/Kiritimati'"),
+        "function pg_catalog.date(timestamp with time zone) is not of this release: with TimeZone=Pacific/Kiritimati", ()),
+    "a trigger that is called as a role is": (
+        (_EVIL, "create function evil.f() returns trigger language plpgsql as $$begin new.role := 'admin'; return new; end$$",
+         'create trigger "of tickmark_auditor" before insert on api_key for each row execute function evil.f()'),
+        "trigger of tickmark_auditor on api_key is not of this release", ()),
+    "a table that stands for Citus'": (
+        ("create table public.pg_dist_partition as select 'public.posting'::regclass as logicalrelid",), "table pg_dist_partition", ()),
     "a type": (("create domain public.money_of_ours as numeric",), "type public.money_of_ours", ()),
     "a table among PostgreSQL's own": (
         ("set allow_system_table_mods = on", "create view pg_catalog.entity as select * from public.entity"), "view pg_catalog.entity", ()),

@@ -154,3 +154,43 @@ def test_a_role_that_cannot_be_made_keeps_nothing_from_the_other(
     connect.upgrade(url, again=True)
     assert not _refused(engine, "select * from verification")
     engine.dispose()
+
+
+def test_no_temporary_table_stands_for_one_of_the_books(cli: Cli, logins: dict[str, str]) -> None:
+    """What runs as the owner writes to the owner's tables, also for a session that has others of their names."""
+    cli.post(*parties())
+    engine = connect_engine(logins["t_app"])
+    with engine.begin() as connection:
+        for statement in (
+            "create temp table row_log (like public.row_log)",
+            "create temp table ran_as (who text)",
+            "create function pg_temp.evil() returns trigger language plpgsql as"
+            " $$begin insert into pg_temp.ran_as values (current_user); return null; end$$",
+            "create trigger t before insert on pg_temp.row_log for each row execute function pg_temp.evil()",
+            "grant all on pg_temp.row_log, pg_temp.ran_as to public",
+            "insert into public.product (product, name) values ('p2', 'P2')",
+        ):
+            connection.execute(text(statement))
+        assert connection.execute(text("select who from pg_temp.ran_as")).all() == []
+        assert (
+            connection.scalar(text("select count(*) from public.row_log where table_name = 'product' and key = 'p2'"))
+            == 1
+        )
+    engine.dispose()
+
+
+def test_every_function_that_guards_says_where_it_looks_names_up(owner: Connection, cli: Cli) -> None:
+    """What runs as its owner, and every trigger: a migration that makes one has to say it."""
+    assert cli
+    functions = owner.scalars(
+        text(
+            "select p.oid::regprocedure::text from pg_proc p where pronamespace = 'public'::regnamespace"
+            " and (p.prosecdef or p.prorettype = 'trigger'::regtype)"
+            " and not coalesce('search_path=pg_catalog, public, pg_temp' = any(p.proconfig), false)"
+        )
+    ).all()
+    assert functions == []
+    owner.execute(text("create table later (n integer primary key)"))
+    owner.execute(text("select keep_row_log('later')"))
+    said = owner.scalar(text("select array_to_string(proconfig, ' ') from pg_proc where proname = 'log_later'"))
+    assert "search_path=pg_catalog, public, pg_temp" in said

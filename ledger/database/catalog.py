@@ -117,6 +117,17 @@ LISTED = (
     f"""select format('rights of %s on function %s(%s)', coalesce(r.rolname, 'everybody'), p.proname, pg_get_function_identity_arguments(p.oid)), 'execute'
         from pg_proc p cross join lateral aclexplode(p.proacl) x left join pg_roles r on r.oid = x.grantee
         where p.pronamespace = {_OURS} and r.rolname in {_ROLES}""",
+    # PostgreSQL's own aggregates that add up by somebody else's functions, and its own functions with settings of somebody's
+    f"""select format('aggregate %s', a.aggfnoid::oid::regprocedure), 'by other functions'
+        from pg_aggregate a where a.aggfnoid::oid < {_FIRST_MADE}
+          and greatest(aggtransfn::oid, aggfinalfn::oid, aggcombinefn::oid, aggserialfn::oid, aggdeserialfn::oid, aggmtransfn::oid,
+                       aggminvtransfn::oid, aggmfinalfn::oid) >= {_FIRST_MADE}
+        union all
+        select format('function pg_catalog.%s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)),
+               concat_ws(' ', 'with', array_to_string(p.proconfig, ' '), case when p.prosupport::oid >= {_FIRST_MADE} then p.prosupport::text end)
+        from pg_proc p join pg_language l on l.oid = p.prolang
+        where p.pronamespace = 'pg_catalog'::regnamespace and p.oid < {_FIRST_MADE} and l.lanname in ('internal', 'c', 'sql')
+          and (p.proconfig is not null or p.prosupport::oid >= {_FIRST_MADE})""",
     """select format('language %s', lanname), lanplcallfoid::regproc::text from pg_language where lanname = 'plpgsql'""",
     # what statements of the books may come upon without naming it
     f"""select format('%s %s', i.type, i.identity), ''

@@ -24,8 +24,7 @@ _NOT_ON_SHARDS = {"checked", "logged_insert", "logged_update", "logged_delete"}
 
 def is_distributed(connection: Connection) -> bool:
     """Whether the books are over several machines."""
-    there = "select count(*) from pg_extension where extname = 'citus'"
-    return bool(connection.scalar(text(there))) and bool(connection.scalar(text(_DISTRIBUTED)))
+    return bool(connection.scalar(text(_CITUS))) and bool(connection.scalar(text(_DISTRIBUTED)))
 
 
 def by_customer() -> tuple[str, ...]:
@@ -43,7 +42,15 @@ def shared() -> tuple[str, ...]:
     return tuple(table.name for table in TABLES if table.name not in others)
 
 
-_DISTRIBUTED = "select count(*) from pg_dist_partition where logicalrelid = 'posting'::regclass"
+# Citus itself, which is written in C, and not an extension of its name.
+_CITUS = """
+    select exists (select from pg_class c join pg_depend d on d.objid = c.oid and d.classid = 'pg_class'::regclass and d.deptype = 'e'
+                   join pg_extension x on x.oid = d.refobjid where x.extname = 'citus' and c.relname = 'pg_dist_partition'
+                   and c.relnamespace = 'pg_catalog'::regnamespace)
+       and 100 < (select count(*) from pg_proc p join pg_language l on l.oid = p.prolang join pg_depend d on d.objid = p.oid
+                  join pg_extension x on x.oid = d.refobjid where d.classid = 'pg_proc'::regclass and d.deptype = 'e'
+                  and x.extname = 'citus' and l.lanname = 'c' and p.probin like '%citus%')"""
+_DISTRIBUTED = "select count(*) from pg_catalog.pg_dist_partition where logicalrelid = 'posting'::regclass"
 _FOREIGN_KEYS = """
     select r.relname, c.conname, pg_get_constraintdef(c.oid) as definition
     from pg_constraint c join pg_class r on r.oid = c.conrelid

@@ -54,11 +54,13 @@ _SUMS = """coalesce(sum(s.net) filter (where s.part = 'deferred'), 0)::bigint as
                coalesce(-sum(s.net) filter (where s.part = 'unbilled'), 0)::bigint as unbilled,
                coalesce(sum(s.net) filter (where s.part = 'revenue'), 0)::bigint as recognised"""
 
-# The month's end, or the term's where that is sooner, but not before what was billed in the month.
+# The month's end, or the term's where that is sooner, but not before what was billed in the month, or what made the price what it is.
 # After the run's last month only what invoices settle is posted, on their day; in other currencies, where the day is a rate, as later.
 _DATE = """case when AFTERWARDS then greatest(coalesce(g.last_moved_on, g.recognised_on), g.first_open)
     when x.term_ends_on between g.month and g.month_end
-    then greatest(x.term_ends_on, coalesce(g.last_moved_on, x.term_ends_on), g.first_open) else g.month_end end"""
+    then greatest(x.term_ends_on, coalesce(g.last_moved_on, x.term_ends_on), g.first_open, least(g.counts_from, g.month_end), (
+        select max(ov.from_day) from obligation_terms ov where g.modified and ov.customer_id = g.customer_id and ov.subject = g.subject
+        and ov.from_day between g.month and g.month_end)) else g.month_end end"""
 
 # What recognition has to post, by obligation and month. The contract position of an obligation is what was billed
 # less what was earned: above zero it is deferred revenue, below it an unbilled receivable, never both.
@@ -70,7 +72,7 @@ _DATE = """case when AFTERWARDS then greatest(coalesce(g.last_moved_on, g.recogn
 #   gap        what the schedule has earned by then and is not recognised; nothing more after the run's last month
 #   due        what they should be: earned, and the position that leaves
 #   step       the change each month needs, beyond the change of the months before it
-#   mixed      contracts of which one obligation is billed ahead and another earned ahead: `positions` tells what they show
+#   mixed      contracts of which one obligation is billed ahead and another earned ahead: `net_positions` tells what they show
 _NEEDED = f"""
     with promised as (
         select o.*, b.first_open,
@@ -217,7 +219,7 @@ _NEEDED = f"""
     union all
     select customer_id, subject, date_trunc('month', cast(:through as date))::date,
            case when ends_on between date_trunc('month', cast(:through as date)) and :through
-                then greatest(ends_on, coalesce(last_moved_on, ends_on), first_open) else :through end,
+                then greatest(ends_on, coalesce(last_moved_on, ends_on), first_open, counts_from) else :through end,
            deferred_account, unbilled_account, revenue_account, from_deferred, revenue_step - from_deferred,
            -deferred_step - from_deferred, entity, currency, product
     from quick_split

@@ -72,23 +72,22 @@ def _check_kind(books: Books, contract: Agreed, doc: Estimate) -> None:
 
 
 def _check_prices(plan: Plan, document_id: int, included: int, currency: str) -> None:
-    """Raise Refused where an estimate takes a price below zero, or below what of it was written off, or given back, as earned.
+    """Raise Refused where an estimate takes a price below zero, or in the end below what of it is written off, or given back, as earned.
 
     What was given up was not kept: a price below it would be owed to a customer who has not paid it.
     """
     for subject, versions in plan.folded.versions.items():
+        gone = sum(item.amount for item in plan.folded.beside if item.subject == subject)
         for before, version in pairwise(versions):
-            if version.document_id != document_id or version.terms.curve.pattern == "usage":
+            if version.document_id != document_id or version.terms.curve.pattern == "usage" or version.change >= 0:
                 continue
-            gone = sum(
-                item.amount for item in plan.folded.beside if item.subject == subject and item.on <= version.from_day
-            )
-            if version.terms.price < max(gone, 0) and version.change < 0:
+            below = min(version.terms.price, versions[-1].terms.price - max(gone, 0))
+            if below < 0:
                 lost = f" less {to_text(gone, currency)} that was written off of it or given back" if gone > 0 else ""
                 raise Refused(
                     "amount", to_text(included, currency),
                     f"expected no more taken off {subject.removeprefix('obligation:')} than its price, "
-                    f"{to_text(before.terms.price, currency)}{lost}",
+                    f"{to_text(min(before.terms.price, versions[-1].terms.price - version.change), currency)}{lost}",
                 )  # fmt: skip
 
 

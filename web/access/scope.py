@@ -32,7 +32,7 @@ ELSEWHERE = (
 def require_posted_within(connection: Connection, by: str, entities: Sequence[str]) -> None:
     """Hold what this transaction posted to some entities: raises Refused, naming the first document that is of another, or of all.
 
-    What names something of others was refused before (`web.within`). Raises Forbidden for a change of a customer that other entities
+    What names something of others was refused before (`web.access.within`). Raises Forbidden for a change of a customer that other entities
     bill, too, or details of it for all.
     """
     _require_bills_of_changed(connection, by, entities)
@@ -88,7 +88,7 @@ def require_document(
 
 
 def trace_within(connection: Connection, wanted: str, entities: Sequence[str] | None, ref: str | None = None) -> Trace:
-    """A trace (`adapters.traced`) without what is of other entities; `ref` is what was asked for, where that is told otherwise.
+    """A trace (`adapters.out.trace_back`) without what is of other entities; `ref` is what was asked for, where that is told otherwise.
 
     Raises UnknownReference for a thing that is of another itself, and with the same words for what is not there.
     """

@@ -18,7 +18,7 @@ OF_CUSTOMERS = ("customer_change", "details")
 
 
 class Poster:
-    """Who posts for some entities alone, as intake asks: see `ledger.within.Within`."""
+    """Who posts for some entities alone, as intake asks: see `ledger.parties.within.Within`."""
 
     def __init__(self, entities: Iterable[str], by: str) -> None:
         self._entities = frozenset(entities)

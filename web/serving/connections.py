@@ -40,10 +40,16 @@ ANSWERS_BYTES_MAX = 1 << 30
 # What is being sent by all together, in temporary files.
 BODIES_BYTES_MAX = 1 << 30
 HEAD_BYTES_MAX = 1 << 16
+# Of a body in chunks, so much may be what separates them, and more where there is more between.
+FRAMING_BYTES_MAX = 1 << 16
 
 
 class _TooSlow(Error):  # type: ignore[misc] # waitress has no types
     code, reason = 408, "Request Timeout"
+
+
+class _TooManyChunks(Error):  # type: ignore[misc] # waitress has no types
+    code, reason = 400, "Bad Request"
 
 
 class _TooMuchAtOnce(Error):  # type: ignore[misc] # waitress has no types
@@ -87,6 +93,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc] # waitress has no types
         length = int(request.received(data))
         if request.expect_continue and request.headers_finished and not self.sent_continue:
             self.send_continue()
+        if not request.completed and _is_mostly_framing(request):
+            request.error, request.completed = _TooManyChunks("expected larger chunks"), True
         if request.completed:
             self.request, self.sent_continue = None, False
             if not request.empty:
@@ -196,6 +204,14 @@ class _Server(TcpWSGIServer):  # type: ignore[misc] # waitress has no types
                 break
             sent -= channel.body_bytes
             channel.refuse(_TooMuchAtOnce("too much is being sent at once: try again later"))
+
+
+def _is_mostly_framing(request: Any) -> bool:
+    """Whether a body comes in chunks so small, or lines between them so long, that reading them is most of the work."""
+    if not getattr(request, "chunked", False):
+        return False
+    held = len(request.body_rcv)
+    return int(request.body_bytes_received) - held > max(FRAMING_BYTES_MAX, held)
 
 
 def _bound_answers(channels: list[_Channel], now: float) -> None:
