@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from ledger.database import guards
 from ledger.database.connect import connect_engine
+from ledger.proof.verify import verify
 from tests.conftest import Cli
 from tests.samples import invoice, parties, service
 
@@ -202,3 +203,25 @@ def test_no_other_schema_stands_for_the_books(cli: Cli, url: str, superuser: Con
     finally:
         _run(superuser, undone)
     assert cli.report("trial-balance") == before
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "datestyle = 'SQL, DMY'",
+        "standard_conforming_strings = off",
+        "bytea_output = 'escape'",
+        "intervalstyle = 'iso_8601'",
+    ],
+)
+def test_however_the_database_writes_values_all_is_verified(
+    cli: Cli, url: str, superuser: Connection, setting: str
+) -> None:
+    cli.post(*parties(), invoice("I", "2026-01-01", service("12.00", "2026-01-01", "2026-01-31")))
+    cli.ok("recognize", "--through", "2026-01")
+    cli.ok("seal")
+    name = superuser.scalar(text("select current_database()"))
+    _run(superuser, (f"alter database {name} set {setting}",))
+    engine = connect_engine(url)
+    assert [check.sentence for check in verify(engine) if check.differing] == []
+    engine.dispose()

@@ -37,6 +37,21 @@ def test_a_form_is_looked_at_as_json_is(
     assert "expected text without NUL and halves of characters" in answer.text
 
 
+@pytest.mark.parametrize("path", ["/v1/keys", "/v1/recognitions", "/v1/exports", "/v1/periods/us", "/v1/erasures"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"a":' * 100_000, "expected JSON that is less deep"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "expected numbers of fewer digits"),
+    ],
+    ids=["deep", "long"],
+)
+def test_json_that_cannot_be_read_is_refused_in_words(app: Flask, path: str, body: bytes, said: str) -> None:
+    answer = app.test_client().post(path, data=body, content_type="application/json")
+    assert answer.status_code == 400
+    assert said in answer.text
+
+
 @pytest.mark.parametrize("cell", ["\ud800", "a\udfffb", "\0"])
 def test_a_table_with_no_text_is_refused(app: Flask, cell: str) -> None:
     answer = app.test_client().post("/tables/xlsx", data={"rows": json.dumps([["a"], [cell]])})

@@ -74,7 +74,7 @@ def _application_name() -> str:
 def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
     """An engine whose connections act as the application's role, which owns nothing and can't change history; an auditor's as theirs.
 
-    `as_owner` keeps the login role, for migrations. Connections use UTC, find the books' own schema alone, and none is shared by threads.
+    `as_owner` keeps the login role, for migrations. Connections use UTC and write dates as the standard does, find the books' own schema alone, and none is shared by threads.
     """
     engine = create_engine(
         database_url,
@@ -87,7 +87,10 @@ def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
     def _prepare(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
         # whatever the server, the database or the login is set to: no other schema's object stands for one of the books (ledger/database/catalog.py)
-        cursor.execute("set search_path = public, pg_temp; set time zone 'UTC'")
+        cursor.execute(
+            "set search_path = public, pg_temp; set time zone 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres';"
+            " set bytea_output = 'hex'; set standard_conforming_strings = on"
+        )
         for role in () if as_owner else (APPLICATION_ROLE, AUDITOR_ROLE):
             cursor.execute(
                 "select from pg_roles where rolname = %s and pg_has_role(current_user, oid, 'member')", (role,)

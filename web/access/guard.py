@@ -96,8 +96,8 @@ def install(app: Flask, engine: Engine, open_as: str | None) -> None:
         _require_text([request.path, *request.args.items(multi=True)])
         _require_bounded()
         elsewhere = _admit(engine, open_as)
-        if request.is_json and request.path not in _DOCUMENTS and _no_text(request.get_data()):
-            _require_text("\0")
+        if request.is_json and request.path not in _DOCUMENTS:
+            _require_json(request.get_data())
         if request.mimetype in _FORMS:
             _require_text(
                 [
@@ -166,14 +166,18 @@ def _require_text(said: object) -> None:
         raise BadRequest("expected text without NUL and halves of characters")
 
 
-def _no_text(body: bytes) -> bool:
-    """Whether JSON says something that the database can't keep as text."""
-    if not _PERHAPS_NO_TEXT.search(body):
-        return False
+def _require_json(body: bytes) -> None:
+    """Raise BadRequest for JSON that can't be read as deep as it goes, or says something that the database can't keep."""
     try:
-        return not can_be_kept(json.loads(body))
-    except (ValueError, RecursionError):
-        return False  # no JSON: told as such
+        said = json.loads(body)
+    except RecursionError:
+        raise BadRequest("expected JSON that is less deep") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return  # told as such where it is asked for
+    except ValueError:
+        raise BadRequest("expected numbers of fewer digits") from None
+    if _PERHAPS_NO_TEXT.search(body):
+        _require_text(said)
 
 
 def _require_from_here() -> None:
