@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from ledger.errors import Refused
+from ledger.journal.books import Books
+from ledger.parties.approval import require_second
 from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import credit_note, invoice, one_time, parties, payment
@@ -557,3 +560,22 @@ def _line(document: Document) -> str:
     from tests.conftest import lines
 
     return lines([document])
+
+
+def test_whose_key_is_for_other_entities_alone_is_nobody_to_a_key_of_one(
+    cli: Cli, connection: Connection, engine: Engine
+) -> None:
+    """One message for unknown and not theirs; who posts for all is told more."""
+    _books(cli)
+    _key(engine, "eve", "controller", "eu")
+    _key(engine, "ann", "controller", "us")
+    said = []
+    for name in ("eve", "nobody at all"):
+        with pytest.raises(Refused) as refused:
+            require_second(Books(connection, "tester", entities=frozenset({"us"})), name, "us")
+        said.append(str(refused.value).replace(name, "NAME"))
+    assert said[0] == said[1]
+    assert "no key has that name" in said[0]
+    require_second(Books(connection, "tester", entities=frozenset({"us"})), "ann", "us")
+    with pytest.raises(Refused, match="their key is for other entities"):
+        require_second(Books(connection, "tester"), "eve", "us")

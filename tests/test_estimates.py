@@ -420,3 +420,31 @@ def test_what_was_given_up_as_earned_is_not_taken_off_again(cli: Cli, way: str) 
     cli.ok("verify")
     if way == "write_off":  # a quarter of 100.00 had been earned
         assert cli.totals() == {"bad_debt": 25, "revenue": 25}
+
+
+def test_two_components_take_no_more_off_than_the_price_in_either_order(cli: Cli) -> None:
+    """120.00 less 100.00 in February; 50.00 of another component of January would leave -30.00."""
+    cli.post(*parties(), _agreed(_obligation("o", "120.00", end="2026-04-30", pattern="monthly")))
+    first, second = _estimate("2026-02-10", amount="-100.00"), _estimate("2026-01-15", "other", amount="-50.00")
+    cli.post(first)
+    assert "expected no more taken off C/o than its price, 20.00" in cli.refuse(second)
+    cli.post({**second, "amount": "-20.00"})
+    assert "revenue" not in cli.totals()
+
+
+def test_what_came_and_went_again_is_given_up_in_the_end(cli: Cli) -> None:
+    """30.00 of 120.00 were earned and written off; all came in and bounced: a price of 20.00 would be below what is given up."""
+    bill = {
+        "type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-01", "due_on": "2026-01-31",
+        "lines": [{"id": "1", "kind": "service", "obligation": "C/o", "amount": "120.00"}],
+    }  # fmt: skip
+    cli.post(
+        *parties(),
+        _agreed(_obligation("o", "120.00", end="2026-04-30", pattern="monthly")),
+        bill,
+        {"type": "write_off", "id": "W", "invoice": "I", "date": "2026-01-31", "reason": "x", "approved_by": "ann"},
+        {"type": "recovery", "id": "Y", "write_off": "W", "date": "2026-02-05", "rail": "wire", "amount": "120.00"},
+        {"type": "payment_reversal", "id": "B", "recovery": "Y", "date": "2026-03-05", "reason": "R01"},
+    )
+    said = cli.refuse(_estimate("2026-02-10", amount="-100.00"))
+    assert "30.00 that was written off of it or given back" in said

@@ -1071,3 +1071,34 @@ def test_what_is_promised_once_all_of_it_was_given_is_earned_then(
     cli.ok("recognize", "--through", "2026-12")
     cli.ok("verify")
     assert {month: moved["revenue"] for month, moved in cli.summary().items() if "revenue" in moved} == earned
+
+
+@pytest.mark.parametrize("how", ["contract", "modification"])
+def test_nothing_is_earned_before_the_day_on_which_it_is_promised(cli: Cli, how: str) -> None:
+    """90.00 EUR for 1 to 10 April, promised on the 20th: 180.00 at that day's 2.00, not 117.00 at the 1.30 of the 10th; none of it before."""
+    rates = [
+        {"type": "fx_rate", "id": day, "date": day, "base": "EUR", "quote": "USD", "rate": rate}
+        for day, rate in (("2026-01-01", "1.30"), ("2026-04-15", "2.00"))
+    ]
+    given = {
+        "id": "O",
+        "product": "seats",
+        "price": "90.00",
+        "start": "2026-04-01",
+        "end": "2026-04-10",
+        "pattern": "daily",
+    }
+    later = {**given, "id": "L", "start": "2027-01-01", "end": "2027-04-30"}
+    signed = {"type": "contract", "id": "C", "customer": "globex", "entity": "us", "currency": "EUR"}
+    promised = [{**signed, "signed_on": "2026-04-20", "obligations": [given]}]
+    if how == "modification":
+        promised = [
+            {**signed, "signed_on": "2026-01-01", "obligations": [later]},
+            {"type": "contract_modification", "id": "M", "contract": "C", "date": "2026-04-20", "obligations": [given]},
+        ]
+    cli.post(*parties(), *rates, *promised)
+    cli.ok("recognize", "--through", "2026-06")
+    cli.ok("verify")
+    assert cli.totals()["revenue"] == Decimal("180.00")
+    assert "revenue" not in cli.totals("--as-of", "2026-04-19")
+    assert cli.totals("--as-of", "2026-04-30")["revenue"] == Decimal("180.00")

@@ -51,7 +51,13 @@ def require_second(books: Books, approved_by: str, entity: str) -> None:
     rows = books.connection.execute(text("select name, role, entities, revoked_at, expires_on from api_key")).all()
     if not rows:
         return
-    named = [row for row in rows if identity(row.name) == identity(approved_by)]
+    # whose key is for other entities alone than those of who posts is nobody to them
+    named = [
+        row
+        for row in rows
+        if identity(row.name) == identity(approved_by)
+        and (books.entities is None or row.entities is None or books.entities & set(row.entities))
+    ]
     today = books.posted_at.date()
     holding = [row for row in named if row.revoked_at is None and row.expires_on >= today]
     approving = [row for row in holding if row.role in APPROVING]
