@@ -86,8 +86,15 @@ _AS_IT_WAS = frozenset(
     or (rule.code.startswith("recovery.") and rule.code.endswith(("_returned", "elsewhere")))
 )
 
+# What recoveries bring is apart, in bad debt, from what was lost: neither leaves at the other's average.
+_OF_RECOVERIES = frozenset(
+    rule.number for rule in RULES.values() if rule.code.startswith(("recovery.", "decided.recovery"))
+)
+
 # A rule and two accounts, the smaller number first: an amount above 0 debits that one.
 Key = tuple[int, int, int]
+# What an average is of: an account by its number, or below zero what recoveries brought of it.
+Pool = int
 # An amount of one currency in the entity's.
 Converted = Callable[[int], int]
 
@@ -155,9 +162,9 @@ class _Day:
     by_account: dict[int, set[Key]] = field(default_factory=lambda: defaultdict(set))
     gains: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     losses: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    effects: dict[int, Carrying] = field(default_factory=lambda: defaultdict(Carrying))
+    effects: dict[Pool, Carrying] = field(default_factory=lambda: defaultdict(Carrying))
 
-    def add(self, key: Key, amount: int, functional: int) -> None:
+    def add(self, key: Key, amount: int, functional: int, pools: tuple[Pool, Pool]) -> None:
         moved = self.moved.get(key)
         if moved is None:
             moved = self.moved[key] = _Moved()
@@ -165,9 +172,9 @@ class _Day:
                 self.by_account[account].add(key)
         moved.amount += amount
         moved.functional += functional
-        for account, sign in ((key[1], 1), (key[2], -1)):
-            self.effects[account].net += sign * amount
-            self.effects[account].functional += sign * functional
+        for pool, sign in zip(pools, (1, -1), strict=True):
+            self.effects[pool].net += sign * amount
+            self.effects[pool].functional += sign * functional
 
     def correct(self, account: int, gain: int, loss: int) -> None:
         self.gains[account] += gain
@@ -214,7 +221,7 @@ class ForeignAccounts:
         self._first_open = first_open
         self._since = since
         self._days: dict[date, _Day] = {}
-        self._ends: dict[int, Carrying] = defaultdict(Carrying)
+        self._ends: dict[Pool, Carrying] = defaultdict(Carrying)
         self._billed: dict[int, Carrying] = defaultdict(Carrying)
         self._active: dict[int, set[date]] = defaultdict(set)
         self._read(None, since)
@@ -222,6 +229,13 @@ class ForeignAccounts:
     def know(self, account: int, place: Place) -> None:
         """An account that was made since."""
         self._places[account] = place
+
+    def _pools(self, key: Key) -> tuple[Pool, Pool]:
+        """What the two sides of a movement take from, or bring to."""
+        if key[0] not in _OF_RECOVERIES:
+            return key[1:]
+        first, second = (-a if self._places[a].role == "bad_debt" else a for a in key[1:])
+        return first, second
 
     def __len__(self) -> int:
         """How much is held in memory."""
@@ -265,7 +279,7 @@ class ForeignAccounts:
                 kept.correct(debit if back else credit, 0, -functional if back else functional)
             else:
                 key, sign = key_of(rule, debit, credit)
-                kept.add(key, sign * amount, sign * functional)
+                kept.add(key, sign * amount, sign * functional, self._pools(key))
             if day is None:
                 self._add_ends(kept)
         if whole:
@@ -273,9 +287,9 @@ class ForeignAccounts:
                 self._add_ends(kept)
 
     def _add_ends(self, day: _Day) -> None:
-        for account, effect in day.effects.items():
-            self._ends[account].net += effect.net
-            self._ends[account].functional += effect.functional
+        for pool, effect in day.effects.items():
+            self._ends[pool].net += effect.net
+            self._ends[pool].functional += effect.functional
         for key, moved in day.moved.items():
             if key[0] in _BILLING:
                 for account, sign in ((key[1], 1), (key[2], -1)):
@@ -289,13 +303,13 @@ class ForeignAccounts:
             return share(billed.functional, amount, billed.net)
         return self._locked(self._places[account].subject)(amount)
 
-    def _before(self, account: int, on: date) -> Carrying:
-        """What an account holds before a day."""
-        end = self._ends[account]
+    def _before(self, pool: Pool, on: date) -> Carrying:
+        """What an account, or a part of it, holds before a day."""
+        end = self._ends[pool]
         found = Carrying(end.net, end.functional)
-        for day in self._active[account]:
+        for day in self._active[abs(pool)]:
             if day >= on:
-                effect = self._days[day].effects[account]
+                effect = self._days[day].effects[pool]
                 found.net -= effect.net
                 found.functional -= effect.functional
         return found
@@ -331,7 +345,7 @@ class ForeignAccounts:
             self._read(on, self._since)
             self._since = on
         values = [0] * len(coming)
-        deltas: dict[int, Carrying] = defaultdict(Carrying)
+        deltas: dict[Pool, Carrying] = defaultdict(Carrying)
         changes: dict[date, Change] = {}
         totals: dict[date, Change] = {}
         for day in sorted({on, *(day for day in self._days if day > on)}):
@@ -370,25 +384,25 @@ class ForeignAccounts:
         left.losses = {a: left.losses.get(a, 0) - back.losses.get(a, 0) for a in {*left.losses, *back.losses}}
         return {day: change for day, change in changes.items() if change}
 
-    def _concerned(self, day: date, deltas: Mapping[int, Carrying]) -> list[int]:
-        kept = self._days[day]
-        return [account for account, d in deltas.items() if (d.net or d.functional) and account in kept.by_account]
+    def _concerned(self, day: date, deltas: Mapping[Pool, Carrying]) -> list[int]:
+        kept = self._days.get(day) or _Day()
+        return [abs(p) for p, d in deltas.items() if (d.net or d.functional) and abs(p) in kept.by_account]
 
     def _keep(self, day: date, coming: Sequence[Coming], total: Change) -> None:
         kept = self._days.setdefault(day, _Day())
         added = _Day()
         for item in coming:
-            added.add(item.key, item.amount, 0)
+            added.add(item.key, item.amount, 0, self._pools(item.key))
         for key, functional in total.moved.items():
-            added.add(key, 0, functional)
+            added.add(key, 0, functional, self._pools(key))
         for account in {*total.gains, *total.losses}:
             added.correct(account, total.gains.get(account, 0), total.losses.get(account, 0))
         for key, moved in added.moved.items():
-            kept.add(key, moved.amount, moved.functional)
+            kept.add(key, moved.amount, moved.functional, self._pools(key))
         for account in added.gains:
             kept.correct(account, added.gains[account], added.losses[account])
-        for account in added.effects:
-            self._active[account].add(day)
+        for pool in added.effects:
+            self._active[abs(pool)].add(day)
         self._add_ends(added)
 
     def _share_out(self, total: Change, coming: Sequence[Coming], values: list[int], day: date) -> Change:
@@ -427,16 +441,15 @@ class ForeignAccounts:
         return Change(left, total.gains, total.losses)
 
     def _walk(
-        self, day: date, coming: Sequence[Coming], deltas: dict[int, Carrying], cleared: Mapping[str, int]
+        self, day: date, coming: Sequence[Coming], deltas: dict[Pool, Carrying], cleared: Mapping[str, int]
     ) -> Change:
         """A day with and without what comes or came before it: the differences, which `deltas` carries on."""
         kept = self._days.get(day) or _Day()
-        groups = self._ordered(self._groups(kept, coming, deltas))
-        accounts = {account for group in groups for account in group.key[1:]}
-        old = {account: self._before(account, day) for account in accounts}
+        groups = self._ordered(self._groups(day, coming, deltas))
+        old = {pool: self._before(pool, day) for group in groups for pool in self._pools(group.key)}
         new = {
-            account: Carrying(held.net + deltas[account].net, held.functional + deltas[account].functional)
-            for account, held in old.items()
+            pool: Carrying(held.net + deltas[pool].net, held.functional + deltas[pool].functional)
+            for pool, held in old.items()
         }
         change = Change(defaultdict(int), defaultdict(int), defaultdict(int))
         clearing: dict[str, int] = defaultdict(int, cleared)
@@ -481,10 +494,11 @@ class ForeignAccounts:
         change.moved[key] += sign * (abs(more) if worth.comes else -abs(more))
         held[item.worth.account].functional += more
 
-    def _groups(self, kept: _Day, coming: Sequence[Coming], deltas: Mapping[int, Carrying]) -> list[_Group]:
+    def _groups(self, day: date, coming: Sequence[Coming], deltas: Mapping[Pool, Carrying]) -> list[_Group]:
         """The day's movements that have to do with what comes or came before it, by way of the accounts they share."""
+        kept = self._days.get(day) or _Day()
         groups: dict[tuple[Key, bool], _Group] = {}
-        agenda = [account for account, d in deltas.items() if (d.net or d.functional) and account in kept.by_account]
+        agenda = self._concerned(day, deltas)
         for index, item in enumerate(coming):
             # what its own document decides: apart from what is posted, which is told by averages
             given = item.worth is not None or (
@@ -531,8 +545,8 @@ class ForeignAccounts:
         self,
         group: _Group,
         items: Sequence[Coming],
-        held: Mapping[int, Carrying],
-        before: Mapping[int, Carrying],
+        held: Mapping[Pool, Carrying],
+        before: Mapping[Pool, Carrying],
         day: date,
     ) -> tuple[int, dict[int, int]]:
         """What a group counts for by what its accounts hold before it, and by how much each of them is corrected.
@@ -553,6 +567,7 @@ class ForeignAccounts:
             return fixed, {}
         sign = 1 if amount > 0 else -1
         debit, credit = group.key[1:] if sign > 0 else group.key[:0:-1]
+        of_debit, of_credit = self._pools(group.key)[::sign]
         currency = self._places[debit].currency
 
         def at_day(part: int) -> int:
@@ -573,23 +588,23 @@ class ForeignAccounts:
         found = currencies.value(
             abs(amount),
             at_rate,
-            (self._places[debit].role, held[debit]),
-            (self._places[credit].role, held[credit]),
+            (self._places[debit].role, held[of_debit]),
+            (self._places[credit].role, held[of_credit]),
             at_day=at_day,
             entered=entered,
             decided=group.key[0] in _DECIDED_LESS,
         )
         return sign * found.functional, {debit: found.debit_correction, credit: found.credit_correction}
 
-    @staticmethod
-    def _leaves(posted: _Moved, key: Key, held: Mapping[int, Carrying]) -> bool:
-        return bool(held[key[1]].released(posted.amount)[0] or held[key[2]].released(-posted.amount)[0])
+    def _leaves(self, posted: _Moved, key: Key, held: Mapping[Pool, Carrying]) -> bool:
+        first, second = self._pools(key)
+        return bool(held[first].released(posted.amount)[0] or held[second].released(-posted.amount)[0])
 
     def _emptied(
         self,
         key: Key,
         amount: int,
-        held: Mapping[int, Carrying],
+        held: Mapping[Pool, Carrying],
         functional: int,
         corrections: dict[int, int],
         put_right: Mapping[int, int],
@@ -615,13 +630,12 @@ class ForeignAccounts:
                 functional -= sign * left
         return functional
 
-    @staticmethod
     def _move(
-        group: _Group, held: dict[int, Carrying], amount: int, functional: int, corrections: Mapping[int, int]
+        self, group: _Group, held: dict[Pool, Carrying], amount: int, functional: int, corrections: Mapping[int, int]
     ) -> None:
-        for account, sign in ((group.key[1], 1), (group.key[2], -1)):
-            held[account].net += sign * amount
-            held[account].functional += sign * functional + corrections.get(account, 0)
+        for pool, sign in zip(self._pools(group.key), (1, -1), strict=True):
+            held[pool].net += sign * amount
+            held[pool].functional += sign * functional + corrections.get(abs(pool), 0)
 
     def _clear(self, subject: str, left: int, kept: _Day, change: Change) -> None:
         """Realise what exchanging one currency for another leaves on the clearing accounts of a pair: they never hold anything."""
@@ -641,14 +655,15 @@ class ForeignAccounts:
         change.gains[account] += gained - gain
         change.losses[account] += lost - loss
 
-    @staticmethod
-    def _carry_on(coming: Sequence[Coming], change: Change, deltas: dict[int, Carrying]) -> None:
+    def _carry_on(self, coming: Sequence[Coming], change: Change, deltas: dict[Pool, Carrying]) -> None:
         for item in coming:
-            deltas[item.key[1]].net += item.amount
-            deltas[item.key[2]].net -= item.amount
+            into, out_of = self._pools(item.key)
+            deltas[into].net += item.amount
+            deltas[out_of].net -= item.amount
         for key, functional in change.moved.items():
-            deltas[key[1]].functional += functional
-            deltas[key[2]].functional -= functional
+            into, out_of = self._pools(key)
+            deltas[into].functional += functional
+            deltas[out_of].functional -= functional
         for account, gain in change.gains.items():
             deltas[account].functional += gain
         for account, loss in change.losses.items():
