@@ -25,6 +25,31 @@ def obligation_subject(ref: str) -> str:
     return f"obligation:{ref}"
 
 
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What a bill asks of what it bills: when its contract's bills are receivable, and how it is earned; None of a line's own."""
+
+    receivable: str
+    pattern: str | None
+
+
+def promised(books: Books, customer_id: int, subject: str) -> Promised:
+    """What was promised, as bills ask for it."""
+    known: Promised | None = books.recall("obligation", subject)
+    if known is None:
+        row = books.connection.execute(
+            text(
+                "select t.receivable, o.pattern from performance_obligation o join contract t"
+                " on t.customer_id = o.customer_id and t.ref = o.contract "
+                "where o.customer_id = :customer_id and o.subject = :subject"
+            ),
+            {"customer_id": customer_id, "subject": subject},
+        ).first()
+        known = Promised("issued", None) if row is None else Promised(row.receivable, row.pattern)
+        books.remember("obligation", subject, known)
+    return known
+
+
 def require_free(books: Books, customer: Customer, field_name: str, ref: str) -> None:
     """Raise ConflictingDocument for an obligation's id that the customer has already, of a contract or of an invoice's line."""
     if books.is_promised(customer.customer_id, obligation_subject(ref)):

@@ -5,6 +5,7 @@ In dollars, of euros: 1.20 in January, 1.30 from the 15th, 1.40 in March, 1.10 i
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -90,3 +91,81 @@ def test_what_undoes_itself_leaves_the_rest(cli: Cli, kind: str) -> None:
     assert {role: before[role] for role in by_hand} == by_hand
     cli.post(*undone)
     assert _functional(cli) == before
+
+
+BEFORE: dict[str, list[Document]] = {
+    "refund": [
+        {"type": "refund", "id": "R", "payment": "P", "date": "2026-03-20", "amount": "5000.00"},
+        {"type": "refund_reversal", "id": "RR", "refund": "R", "date": "2026-03-25", **BECAUSE},
+    ],
+    "dispute in parts": [
+        {"type": "dispute", "id": "D", "payment": "P", "date": "2026-03-19", "status": "opened", "amount": "5000.00"},
+        {"type": "dispute", "id": "E", "payment": "P", "date": "2026-03-20", "status": "lost", "opening": "D", "amount": "5000.00"},
+        {"type": "dispute", "id": "F", "payment": "P", "date": "2026-03-25", "status": "won", "opening": "D", "amount": "1234.56"},
+        {"type": "dispute", "id": "G", "payment": "P", "date": "2026-04-02", "status": "won", "opening": "D", "amount": "3765.44"},
+    ],
+    "on one day": [
+        {"type": "refund", "id": "R", "payment": "P", "date": "2026-03-20", "amount": "5000.00"},
+        {"type": "refund_reversal", "id": "RR", "refund": "R", "date": "2026-03-20", **BECAUSE},
+    ],
+    "two refunds": [
+        {"type": "refund", "id": "R", "payment": "P", "date": "2026-03-20", "amount": "2000.00"},
+        {"type": "refund", "id": "S", "payment": "P", "date": "2026-03-20", "amount": "3000.00"},
+        {"type": "refund_reversal", "id": "RR", "refund": "R", "date": "2026-03-23", **BECAUSE},
+        {"type": "refund_reversal", "id": "SS", "refund": "S", "date": "2026-03-25", **BECAUSE},
+    ],
+    "dispute": [
+        {"type": "dispute", "id": "D", "payment": "P", "date": "2026-03-19", "status": "opened", "amount": "5000.00"},
+        {"type": "dispute", "id": "E", "payment": "P", "date": "2026-03-20", "status": "lost", "opening": "D", "amount": "5000.00"},
+        {"type": "dispute", "id": "F", "payment": "P", "date": "2026-03-25", "status": "won", "opening": "D", "amount": "5000.00"},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BEFORE)
+@pytest.mark.parametrize("when", ["before it", "after all"])
+@pytest.mark.parametrize("cash", ["rail", "account"])
+def test_what_failed_comes_back_for_what_it_left_for(cli: Cli, what: str, when: str, cash: str) -> None:
+    """Whether the month in which money went and came again was recognised before it or after: revenue is what was billed.
+
+    6,000.00 EUR billed at 1.20 and 4,000.00 at 1.2713: 7,200.00 and 5,085.20.
+    """
+    rates = (("2026-03-10", "1.2713"), ("2026-03-18", "1.1907"), ("2026-04-01", "1.3391"), ("2026-05-01", "1.5"))
+    into: Document = {"rail": "wire"}
+    bank: list[Document] = []
+    if cash == "account":
+        into = {"account": "bank"}
+        bank = [account("bank", "EUR")]
+    seats = {
+        "id": "O",
+        "product": "seats",
+        "price": "10000.00",
+        "start": "2026-01-05",
+        "end": "2026-06-10",
+        "pattern": "daily",
+    }
+    cli.post(
+        *parties(),
+        {"type": "fx_rate", "id": "x", "date": "2026-01-01", "base": "EUR", "quote": "USD", "rate": "1.2"},
+        *({"type": "fx_rate", "id": f"x{day}", "date": day, "base": "EUR", "quote": "USD", "rate": rate} for day, rate in rates),
+        *bank,
+        {
+            "type": "contract", "id": "C", "customer": "globex", "entity": "us", "currency": "EUR", "signed_on": "2026-01-05",
+            "obligations": [seats],
+        },
+        invoice("I", "2026-01-05", {"id": "1", "kind": "service", "obligation": "O", "amount": "6000.00"}, currency="EUR"),
+        invoice("J", "2026-03-12", {"id": "1", "kind": "service", "obligation": "O", "amount": "4000.00"}, currency="EUR"),
+        {
+            "type": "payment", "id": "P", "customer": "globex", "entity": "us", "currency": "EUR", "date": "2026-03-11", "amount": "6000.00",
+            "applications": [{"invoice": "I", "amount": "6000.00"}], **into,
+        },
+    )  # fmt: skip
+    if when == "before it":
+        cli.ok("recognize", "--through", "2026-03")
+    cli.post(*BEFORE[what])
+    cli.ok("recognize", "--through", "2026-07")
+    cli.ok("verify")
+    totals = {role: amount for role, amount in cli.totals().items() if amount}
+    assert abs(totals["revenue"] - Decimal("12285.20")) <= Decimal("0.01"), totals
+    assert totals["cash"] == Decimal("7627.80")
+    assert totals["fx_gain"] + totals.get("fx_loss", 0) == Decimal("427.80") + Decimal("12285.20") - totals["revenue"]

@@ -571,3 +571,39 @@ def test_cash_goes_on_the_day_it_went(cli: Cli, first: str) -> None:
         "2026-02": "20.00",
         "2026-04": "-20.00",
     }
+
+
+@pytest.mark.parametrize("closed", range(5))
+@pytest.mark.parametrize("returned", [False, True])
+def test_what_was_lost_is_less_at_what_it_counted_for(cli: Cli, closed: int, *, returned: bool) -> None:
+    """An estimate of February lowers what is bad debt, whatever a recovery at another rate brought, and whichever months are closed.
+
+    Of 10,000.00 EUR over 157 days, 36 were given when it was written off: 2,292.99, 2,751.59 at 1.20. A price of 9,500.00 makes
+    that 2,178.34: 2,614.01. As much of the 3,000.00 recovered at 1.2713 is of it, 2,769.32: 155.31 more than was lost.
+    """
+    contract_, bill = (
+        {
+            "type": "contract", "id": "C", "customer": "globex", "entity": "us", "currency": "EUR", "signed_on": "2026-01-05",
+            "obligations": [{"id": "O", "product": "seats", "price": "10000.00", "start": "2026-01-05", "end": "2026-06-10", "pattern": "daily"}],
+        },
+        invoice("I", "2026-01-05", {"id": "1", "kind": "service", "obligation": "O", "amount": "10000.00"}, currency="EUR"),
+    )  # fmt: skip
+    cli.post(*HEAD, *MOVING, contract_, bill, WRITTEN_OFF)
+    if returned:
+        cli.post(recovered("2000.00", "2026-03-01", "A"))
+    cli.post(recovered("3000.00", "2026-03-15", "B"))
+    if returned:
+        cli.post(bounced("2026-04-10", "A"))
+    for month in range(1, closed + 1):
+        cli.ok("close", f"2026-{month:02}", "--anyway", "--reason", "x")
+    cli.post(
+        {
+            "type": "estimate",
+            "id": "E",
+            "contract": "C",
+            "component": "bonus",
+            "date": "2026-02-01",
+            "amount": "-500.00",
+        }
+    )
+    assert abs(_end(cli, "2026-07")["bad_debt"] - Decimal("-155.31")) <= Decimal("0.01")

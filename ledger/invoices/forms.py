@@ -16,7 +16,7 @@ from ledger.invoices import coupons
 from ledger.invoices.taxes import Tax, default_codes
 from ledger.journal.books import Books
 from ledger.journal.movements import Customer, Movement, Source
-from ledger.obligations import Obligations, obligation_subject
+from ledger.obligations import Obligations, obligation_subject, promised
 from ledger.wallets.session import Wallets
 
 OPENING = "opening"  # the subject of what was taken over of invoices from another system
@@ -158,7 +158,10 @@ def _recorded_on(books: Books, customer_id: int, doc: models.Invoice, due_on: da
     Raises Refused where only some of its lines are of contracts that say so.
     """
     unconditional = [
-        (line.obligation is not None and _unconditional(books, customer_id, obligation_subject(line.obligation)))
+        (
+            line.obligation is not None
+            and promised(books, customer_id, obligation_subject(line.obligation)).receivable == "unconditional"
+        )
         or (line.contract is not None and _unconditional_contract(books, customer_id, line.contract))
         for line in doc.lines
     ]
@@ -181,21 +184,6 @@ def _unconditional_contract(books: Books, customer_id: int, contract: str) -> bo
         {"customer_id": customer_id, "ref": contract},
     )
     return bool(found == "unconditional")
-
-
-def _unconditional(books: Books, customer_id: int, subject: str) -> bool:
-    known: str | None = books.recall("receivable", subject)
-    if known is None:
-        known = books.connection.scalar(
-            text(
-                "select t.receivable from performance_obligation o join contract t"
-                " on t.customer_id = o.customer_id and t.ref = o.contract "
-                "where o.customer_id = :customer_id and o.subject = :subject"
-            ),
-            {"customer_id": customer_id, "subject": subject},
-        )
-        books.remember("receivable", subject, known or "issued")
-    return known == "unconditional"
 
 
 def billed_of(books: Books, customer_id: int, subject: str) -> int:

@@ -38,6 +38,7 @@ from ledger.obligations import (
     obligation_keys,
     obligation_sides,
     obligation_subject,
+    promised,
     require_free,
 )
 from ledger.usage import commitments
@@ -333,6 +334,12 @@ def _bill_contract(billing: Billing, line: models.InvoiceLine, amount: int) -> _
         _require_billed(billing, subject, -amount)
         billing.below.append((line, subject, -amount))
         return subject, []
+    if amount and promised(books, source.customer.customer_id, subject).pattern == "usage":
+        raise Refused(
+            "obligation",
+            line.obligation,
+            "expected one that is earned by its own terms: what is earned by usage is billed by a line of kind usage",
+        )
     left = earned_ahead(books, source, subject, billing.day) - billing.billed[subject]
     return subject, bill_obligation(amount, left, billing.subject, subject)
 

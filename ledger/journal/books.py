@@ -567,7 +567,7 @@ class Books:
 
             first_open = self.days.first_of(entity, customer_id)
             known = self._foreign[customer_id, entity] = ForeignAccounts(
-                self.connection, customer_id, functional, places, rate_of, locked, first_open, since
+                self.connection, customer_id, functional, places, rate_of, locked, first_open, since, self.flush
             )
         return known
 

@@ -8,7 +8,7 @@ their days, by the rules that posted them, with debit and credit exchanged where
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,6 +22,7 @@ from ledger.amounts.money import share
 from ledger.journal import currencies
 from ledger.journal.currencies import Carrying
 from ledger.journal.entry_rows import Posting
+from ledger.journal.undone_later import UNDONE_BY, CameBack, came_back
 
 # What these rules move counts at the rate of its own document, whatever it settles: an invoice's rate is locked.
 ENTERED_AT_RATE = frozenset(
@@ -72,6 +73,8 @@ _LOSSES = frozenset(rule.number for rule in RULES.values() if rule.code.startswi
 # Revaluations are taken back on the next day: no average has a part in them.
 REVALUING = tuple(rule.number for rule in RULES.values() if rule.code.startswith("revalue."))
 _CLEARING = "currency_exchange"
+# What leaves on a day and comes back that day counts for the same on both ways after so many rounds, or nearly.
+_STEADY = 20
 # What was settled is due again, as it was billed: the exchange difference of the settlement is taken back.
 _DUE_AGAIN = RULES["payment.unapplied"].number
 _BILLING = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("invoice."))
@@ -183,6 +186,37 @@ class _Day:
 
 
 @dataclass(slots=True)
+class _Later:
+    """What is to count for more, or less: what came back, later or on the same day, of what left for more than it did."""
+
+    came_back: Callable[[], Mapping[tuple[date, int, int, int], list[CameBack]]]
+    told: dict[tuple[date, Key], list[tuple[date, Key, int]]] = field(default_factory=dict)
+    known: Mapping[tuple[date, int, int, int], list[CameBack]] | None = None
+
+    def on(self, day: date) -> Mapping[Key, int]:
+        """What counts for more on a day, by rule and accounts."""
+        found: Counter[Key] = Counter()
+        for told in self.told.values():
+            for back_on, key, more in told:
+                if back_on == day:
+                    found[key] += more
+        return found
+
+    def tell(self, day: date, key: Key, amount: int, more: int) -> None:
+        """Say that an amount which left on a day leaves for so much more; what was said of it before does not count."""
+        if not more and (day, key) not in self.told:
+            return
+        if self.known is None:
+            self.known = self.came_back()
+        debit, credit = key[1:] if amount > 0 else key[:0:-1]
+        of_amount = _signed_by(amount, more)
+        told = self.told[day, key] = []
+        for back in self.known.get((day, key[0], debit, credit), ()):
+            of, sign = key_of(back.rule, back.debit, back.credit)
+            told.append((back.day, of, sign * share(of_amount, back.amount, abs(amount))))
+
+
+@dataclass(slots=True)
 class _Group:
     """Movements of one rule between two accounts on one day: those that are posted, and those that come."""
 
@@ -211,8 +245,10 @@ class ForeignAccounts:
         locked: Callable[[str], Converted],
         first_open: date,
         since: date,
+        flush: Callable[[], None],
     ) -> None:
         self._connection = connection
+        self._flush = flush
         self._customer_id = customer_id
         self._functional = functional
         self._places = dict(places)
@@ -346,18 +382,24 @@ class ForeignAccounts:
             self._since = on
         values = [0] * len(coming)
         deltas: dict[Pool, Carrying] = defaultdict(Carrying)
+        later = _Later(self._came_back)
         changes: dict[date, Change] = {}
         totals: dict[date, Change] = {}
         for day in sorted({on, *(day for day in self._days if day > on)}):
             first = day == on
-            if not first and not self._concerned(day, deltas):
+            if not first and not later.on(day) and not self._concerned(day, deltas):
                 continue
-            total = self._walk(day, coming if first else (), deltas, cleared if first else {})
+            total = self._walk(day, coming if first else (), deltas, cleared if first else {}, later)
+            self._carry_on(coming if first else (), total, deltas)
             totals[day] = total
             changes[day] = self._share_out(total, coming, values, day) if first else total
         for day, total in totals.items():
             self._keep(day, coming if day == on else (), total)
         return values, {day: change for day, change in changes.items() if change}
+
+    def _came_back(self) -> Mapping[tuple[date, int, int, int], list[CameBack]]:
+        self._flush()
+        return came_back(self._connection, self._customer_id, self._first_open)
 
     def take_back(self, on: date, postings: Sequence[Posting]) -> dict[date, Change]:
         """What taking back postings, exactly as they were, leaves to correct, by day: what counts for them now is more or less."""
@@ -441,11 +483,36 @@ class ForeignAccounts:
         return Change(left, total.gains, total.losses)
 
     def _walk(
-        self, day: date, coming: Sequence[Coming], deltas: dict[Pool, Carrying], cleared: Mapping[str, int]
+        self,
+        day: date,
+        coming: Sequence[Coming],
+        deltas: dict[Pool, Carrying],
+        cleared: Mapping[str, int],
+        later: _Later,
     ) -> Change:
-        """A day with and without what comes or came before it: the differences, which `deltas` carries on."""
+        """A day with and without what comes or came before it (`deltas`): the differences.
+
+        What came back counts for more or less as what it had left for does (`later`), that very day, too.
+        """
+        back = later.on(day)
+        for _ in range(_STEADY):
+            change = self._walk_once(day, coming, deltas, cleared, later, back)
+            before, back = back, later.on(day)
+            if back == before:
+                break
+        return change
+
+    def _walk_once(
+        self,
+        day: date,
+        coming: Sequence[Coming],
+        deltas: dict[Pool, Carrying],
+        cleared: Mapping[str, int],
+        later: _Later,
+        back: Mapping[Key, int],
+    ) -> Change:
         kept = self._days.get(day) or _Day()
-        groups = self._ordered(self._groups(day, coming, deltas))
+        groups = self._ordered(self._groups(day, coming, deltas, back))
         old = {pool: self._before(pool, day) for group in groups for pool in self._pools(group.key)}
         new = {
             pool: Carrying(held.net + deltas[pool].net, held.functional + deltas[pool].functional)
@@ -453,17 +520,24 @@ class ForeignAccounts:
         }
         change = Change(defaultdict(int), defaultdict(int), defaultdict(int))
         clearing: dict[str, int] = defaultdict(int, cleared)
+        # exchange differences of what is undone come first, as those that are posted do
+        for item in coming:
+            self._take_difference_back(item, new, change)
+        for key, more in back.items():
+            self._put_difference_back(key, more, kept, new, change)
         for group in groups:
             was, then = self._valued(group, (), old, old, day)
             items = [coming[index] for index in group.coming]
             is_, now = self._valued(group, items, new, old, day)
             functional = group.posted.functional + is_ - was
+            more = 0 if group.given else back.get(group.key, 0)
             if not group.amount and not _at_rate(group.key[0], items):
                 functional = 0  # all of it was taken back
-            self._emptied(group.key, group.posted.amount, old, group.posted.functional, then, {})
-            functional = self._emptied(group.key, group.amount, new, functional, now, _put_right(items))
+            self._emptied(group.key, group.posted.amount, old, group.posted.functional, then)
+            functional = self._emptied(group.key, group.amount, new, functional + more, now)
             self._move(group, old, group.posted.amount, group.posted.functional, then)
             self._move(group, new, group.amount, functional, now)
+            self._let_come_back(group, functional, day, later)
             change.moved[group.key] += functional - group.posted.functional
             for account, sign in ((group.key[1], 1), (group.key[2], -1)):
                 place = self._places[account]
@@ -472,12 +546,32 @@ class ForeignAccounts:
                 change.losses[account] += after[1] - before[1]
                 if place.role == _CLEARING:
                     clearing[place.subject] += sign * (functional - group.posted.functional)
-            for item in items:
-                self._take_difference_back(item, new, change)
         for subject, left in clearing.items():
             self._clear(subject, left, kept, change)
-        self._carry_on(coming, change, deltas)
         return change
+
+    @staticmethod
+    def _let_come_back(group: _Group, functional: int, day: date, later: _Later) -> None:
+        """Tell the days on which something came back of what leaves for more or less than it did."""
+        posted = group.posted
+        if group.given or not posted.amount or group.key[0] not in UNDONE_BY:
+            return
+        more = share(functional, posted.amount, group.amount) - posted.functional if group.amount else 0
+        later.tell(day, group.key, posted.amount, more)
+
+    def _put_difference_back(
+        self, key: Key, more: int, kept: _Day, held: Mapping[Pool, Carrying], change: Change
+    ) -> None:
+        """Let cash that came back count for what it does: what more it came back for, the exchange difference is less by."""
+        for account, sign in ((key[1], 1), (key[2], -1)):
+            if not more or self._places[account].role != "cash":
+                continue
+            of_account = [known for known in kept.by_account[account] if known[0] in _UNDONE]
+            undone = next((k for k in of_account if k[0] == _LOSS_UNDONE), next(iter(of_account), None))
+            if undone is None:
+                continue
+            change.moved[undone] -= sign * more * (1 if undone[1] == account else -1)
+            held[account].functional -= sign * more
 
     @staticmethod
     def _take_difference_back(item: Coming, held: Mapping[int, Carrying], change: Change) -> None:
@@ -494,11 +588,13 @@ class ForeignAccounts:
         change.moved[key] += sign * (abs(more) if worth.comes else -abs(more))
         held[item.worth.account].functional += more
 
-    def _groups(self, day: date, coming: Sequence[Coming], deltas: Mapping[Pool, Carrying]) -> list[_Group]:
+    def _groups(
+        self, day: date, coming: Sequence[Coming], deltas: Mapping[Pool, Carrying], back: Iterable[Key]
+    ) -> list[_Group]:
         """The day's movements that have to do with what comes or came before it, by way of the accounts they share."""
         kept = self._days.get(day) or _Day()
         groups: dict[tuple[Key, bool], _Group] = {}
-        agenda = self._concerned(day, deltas)
+        agenda = self._concerned(day, deltas) + [account for key in back for account in key[1:]]
         for index, item in enumerate(coming):
             # what its own document decides: apart from what is posted, which is told by averages
             given = item.worth is not None or (
@@ -607,21 +703,15 @@ class ForeignAccounts:
         held: Mapping[Pool, Carrying],
         functional: int,
         corrections: dict[int, int],
-        put_right: Mapping[int, int],
     ) -> int:
-        """What a group counts for so that an account it empties holds nothing in either currency.
-
-        What is undone of it counts for more or less yet, by account: `put_right`.
-        """
+        """What a group counts for so that an account it empties holds nothing in either currency."""
         for account, other, sign in ((key[1], key[2], 1), (key[2], key[1], -1)):
             role = self._places[account].role
             if not amount or role in CLEARING or not currencies.on_balance_sheet(role):
                 continue
             if held[account].net + sign * amount:
                 continue
-            left = (
-                held[account].functional + sign * functional + corrections.get(account, 0) + put_right.get(account, 0)
-            )
+            left = held[account].functional + sign * functional + corrections.get(account, 0)
             if not left:
                 continue
             if key[0] in ENTERED_AT_RATE or currencies.on_balance_sheet(self._places[other].role):
@@ -695,15 +785,6 @@ def _difference(item: Coming) -> int:
         return 0
     more = item.worth.functional - _entered(item)
     return more if item.worth.comes else -more
-
-
-def _put_right(items: Sequence[Coming]) -> dict[int, int]:
-    """By account, what is taken back of exchange differences as things are undone."""
-    found: dict[int, int] = defaultdict(int)
-    for item in items:
-        if item.worth is not None:
-            found[item.worth.account] += _difference(item)
-    return found
 
 
 def _entered(item: Coming) -> int:

@@ -11,7 +11,7 @@ from ledger.amounts.money import allocate, to_decimal, to_minor, to_text, within
 from ledger.errors import InvalidDocument, Unbalanced, UnknownReference
 from ledger.journal.books import Books
 from ledger.journal.movements import AccountKey, Source
-from ledger.obligations import obligation_keys, obligation_subject, require_free
+from ledger.obligations import Promised, obligation_keys, obligation_subject, require_free
 from ledger.wallets.session import Wallets
 from revrec.contracts.combination import combine
 from revrec.documents import Contract, ContractObligation, measured
@@ -221,7 +221,7 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
     for obligation, price, loan in zip(new, shares, financed, strict=True):
         add_obligation(books, source, document_id, obligation, price)
         subject = obligation_subject(obligation.item.id)
-        books.remember("receivable", subject, doc.receivable)
+        books.remember("obligation", subject, Promised(doc.receivable, obligation.item.pattern))
         if loan is not None:
             financing.keep(books, source, subject, loan)
     combined.keep(books)

@@ -10,7 +10,7 @@ from ledger.amounts.money import to_text
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
-from ledger.obligations import obligation_subject
+from ledger.obligations import Promised, obligation_subject
 from ledger.wallets.session import Wallets
 from revrec.contracts.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
 from revrec.documents import ContractModification, ModifiedObligation, measured
@@ -51,7 +51,7 @@ def post_modification(wallets: Wallets, doc: ContractModification, document_id: 
         promise = plan.folded.versions[subject][0]
         counted = Counted(doc.date, promise.treatment, promise.reason)
         add_obligation(books, source, contract.contract_id, added, promise.terms.price, counted)
-        books.remember("receivable", subject, contract.receivable)
+        books.remember("obligation", subject, Promised(contract.receivable, added.item.pattern))
     for subject, reached in milestones.items():
         add_milestones(books, source, subject, reached)
     plan.keep()

@@ -15,7 +15,7 @@ from typing import cast
 from ledger.amounts.money import to_minor, within_limit
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Books
-from ledger.obligations import obligation_subject
+from ledger.obligations import Promised, obligation_subject
 from ledger.wallets.session import Wallets
 from revrec.contracts.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
 from revrec.documents import ContractObligation, ContractPattern, ContractRenewal, ContractTermination, Renewal
@@ -50,7 +50,8 @@ def post_renewal(wallets: Wallets, doc: ContractRenewal, document_id: int) -> in
         version = plan.folded.versions[obligation_subject(obligation.item.id)][0]
         counted = Counted(doc.date, "separate", version.reason, renewal.renews)
         add_obligation(books, source, contract.contract_id, obligation, version.terms.price, counted)
-        books.remember("receivable", obligation_subject(obligation.item.id), contract.receivable)
+        known = Promised(contract.receivable, obligation.item.pattern)
+        books.remember("obligation", obligation_subject(obligation.item.id), known)
     plan.keep()
     return contract.customer_id
 
@@ -133,6 +134,7 @@ def post_termination(wallets: Wallets, doc: ContractTermination, document_id: in
     add_change(books, contract, document_id, doc.id, doc.date)
     if penalty is not None:
         add_obligation(books, source, contract.contract_id, penalty, price, counted)
-        books.remember("receivable", obligation_subject(penalty.item.id), contract.receivable)
+        known = Promised(contract.receivable, penalty.item.pattern)
+        books.remember("obligation", obligation_subject(penalty.item.id), known)
     plan.keep()
     return contract.customer_id
