@@ -1,1 +1,1 @@
-"""Alembic migrations: the database as it was at every release, and the way from each to the next."""
+"""Alembic migrations: the books from an empty database, and the way from each schema to the next."""

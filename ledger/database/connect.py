@@ -47,12 +47,15 @@ _UPDATABLE = (
 )
 
 
+# What brought books of all schemas before the first that is still upgraded to it, last.
+_UPGRADES_OLDER = "commit 324c450"
+
 # What an auditor has no need of: keys, sessions, tokens, and what requests with keys were answered, or how many there were.
 _SECRET = ("api_key", "api_request", "request_count", "export_login", "export_job", "page_session")
 
 
 class NotUpgraded(Refused):
-    """The database holds no books yet, or books of an older release."""
+    """The database holds no books yet, or books of another release."""
 
 
 def url() -> str:
@@ -142,9 +145,14 @@ def opened() -> Iterator[Engine]:
 
 
 @cache
+def _schemas() -> tuple[str, ...]:
+    """The schemas whose books this release upgrades, and its own: the numbers of its migrations."""
+    return tuple(sorted(path.name.split("_")[0] for path in (_migrations_folder() / "versions").glob("[0-9]*.py")))
+
+
 def schema_expected() -> str:
     """The schema of this release: the number of its last migration."""
-    return max(path.name.split("_")[0] for path in (_migrations_folder() / "versions").glob("[0-9]*.py"))
+    return _schemas()[-1]
 
 
 def _migrations_folder() -> Path:
@@ -157,7 +165,19 @@ def _migrations_folder() -> Path:
 def _revision(connection: Connection) -> str | None:
     if connection.scalar(text("select to_regclass('public.alembic_version')")) is None:
         return None
-    return str(connection.scalar(text("select version_num from alembic_version")))
+    found: str | None = connection.scalar(text("select version_num from alembic_version"))
+    return found
+
+
+def require_known(schema: str | None, of: str = "database") -> None:
+    """Raise NotUpgraded where books are of a schema that this release does not upgrade: of one too old, or not of its own."""
+    if schema is None or schema in _schemas():
+        return
+    if schema < _schemas()[0]:
+        expected = f"expected schema {_schemas()[0]} or newer: run `tickmark db upgrade` of {_UPGRADES_OLDER} first, the last version that upgrades books this old"
+    else:
+        expected = f"expected schema {schema_expected()} or older: use the release that made it, or a newer one"
+    raise NotUpgraded(of, f"schema {schema}", expected)
 
 
 def require_current(database_url: str) -> None:
@@ -170,6 +190,7 @@ def require_current(database_url: str) -> None:
 def require_schema(connection: Connection) -> str:
     """The schema of a database. Raises NotUpgraded unless it is this release's."""
     found = _revision(connection)
+    require_known(found)
     if found is None or found != schema_expected():
         expected = f"expected schema {schema_expected()}; run `tickmark db upgrade`"
         raise NotUpgraded("database", f"schema {found}" if found else "no Tickmark schema", expected)
@@ -180,13 +201,15 @@ def upgrade(database_url: str, *, again: bool = False) -> bool:
     """Bring a database to this release: create it (embedded), migrate, write rulebook and chart, set privileges.
 
     Safe to call at any time and from several processes at once. Returns whether anything was migrated; `again` does all of it
-    even where nothing is to be migrated, as after a restore.
+    even where nothing is to be migrated, as after a restore. Raises NotUpgraded for books of a schema that this release does not upgrade.
     """
     if not os.environ.get("TICKMARK_DATABASE_URL"):
         create_database(database_url)
     engine = connect_engine(database_url, as_owner=True)
     with engine.connect() as connection:
-        if not again and _revision(connection) == schema_expected() and _reference_data_current(connection):
+        found = _revision(connection)
+        require_known(found)
+        if not again and found == schema_expected() and _reference_data_current(connection):
             return False
         connection.execute(text("select pg_advisory_lock(71605)"))
         try:

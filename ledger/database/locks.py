@@ -25,9 +25,9 @@ from ledger.errors import Busy
 
 _log = logging.getLogger("tickmark.locks")
 
-# The database's own check takes it too: migrations/versions/0001_books.sql.
+# The database's own check takes it too: migrations/books/journal.sql.
 BOOKS_LOCK = 71606
-# Shared by whoever writes a row that is logged, and never taken alone: migrations/versions/0048_row_log.sql.
+# Shared by whoever writes a row that is logged, and never taken alone: migrations/books/history.sql.
 _ROW_LOG_LOCK = 71612
 _DELIVERIES_LOCK = 71607
 _SEALS_LOCK = 71608

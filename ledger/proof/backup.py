@@ -87,9 +87,11 @@ def restore(database_url: str, folder: Path, held: Iterable[verify.Held] = ()) -
 
     `held` is asked beside what the ledger itself verifies.
 
-    Raises Refused for a folder that is no backup, or that was changed, for a database that has books, or where pg_restore fails.
+    Raises Refused for a folder that is no backup, that was changed or is of a schema that this release does not upgrade, for a database
+    that has books, or where pg_restore fails.
     """
     about = _read(folder)
+    connect.require_known(about.get("schema"), ABOUT)
     seal = compare.read_kept(SEAL, (folder / SEAL).read_bytes()) if (folder / SEAL).is_file() else None
     if seal is not None and about.get("seal", seal["hash"]) != seal["hash"]:  # an older release's doesn't say it
         raise Refused(

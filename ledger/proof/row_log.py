@@ -1,6 +1,6 @@
 """Tables held to what was written to them: every row to the log that the database keeps of rows, and the log to itself.
 
-The database writes a row's hash to `row_log` in the transaction that writes the row (migrations/versions/0048_row_log.sql); seals
+The database writes a row's hash to `row_log` in the transaction that writes the row (migrations/books/history.sql); seals
 cover the log. Entries, postings and balances are recomputed by questions of their own, and so is what stands beside what usage says, so
 these are not logged once more.
 """
@@ -22,10 +22,10 @@ NOT_LOGGED = {
     "api_request": "answers that are kept for a day, so that a request that is repeated is not done twice",
     "daily_total": "recomputed from postings",
     "document": "sealed, row by row; logged until then and after, but usage that posted: of whom and when say its entries, of which day its"
-    " content (0052_document_rows.sql)",
+    " content (migrations/books/documents.sql)",
     "document_key": "compared with documents",
     "entry": "sealed, row by row",
-    "grant_balance": "recomputed from what was granted and drawn; what was moved of it is logged beside (0048_row_log.sql)",
+    "grant_balance": "recomputed from what was granted and drawn; what was moved of it is logged beside (migrations/books/wallets.sql)",
     "invoice_counter": "recomputed from invoices' numbers",
     "open_receivable": "recomputed from postings",
     "page_session": "who is signed in, for hours: a row is gone once its session ends",

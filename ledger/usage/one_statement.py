@@ -1,4 +1,4 @@
-"""Plain draws: usage that one paid grant covers, posted by one statement (migrations/versions/0022_plain_draws.sql).
+"""Plain draws: usage that one paid grant covers, posted by one statement (migrations/books/usage.sql).
 
 Most usage is plain: it is of its entity's currency and of an open month, its customer has one grant to draw on, paid for at face
 value and billed before, with enough left for all of it, and no alert watches the wallet. For such usage nothing has to be
