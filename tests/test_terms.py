@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
 from ledger.database.schema import obligation_terms
-from revrec.terms.changes import Folded, fold
+from revrec.terms.changes.folded import Folded
+from revrec.terms.changes.folding import fold
 from revrec.terms.events import Bill, Changed, Corrected, Estimated, Event, Modified, Promise, Taken, Terminated, Undone
 from revrec.terms.history import _rows
 from revrec.terms.schedules import SEGMENT_SQL, earned_sql, parts_sql, term_sql

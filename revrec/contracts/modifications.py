@@ -15,7 +15,7 @@ from ledger.wallets.session import Wallets
 from revrec.contracts.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
 from revrec.documents import ContractModification, ModifiedObligation, measured
 from revrec.earn.progress import add_milestones, require_reached
-from revrec.terms.changes import TooLittle
+from revrec.terms.changes.folded import TooLittle
 from revrec.terms.events import Promise
 from revrec.terms.happened import curve_of, modified, price_of
 from revrec.terms.history import Plan

@@ -25,7 +25,8 @@ from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import Correction, Obligations, Shares, billed_ahead, obligation_sides
 from ledger.wallets.session import Wallets
 from revrec.terms import happened
-from revrec.terms.changes import Folded, Split, Version, fold
+from revrec.terms.changes.folded import Folded, Split, Version
+from revrec.terms.changes.folding import fold
 from revrec.terms.events import Bill, Combined, Corrected, Event, Modified, Promise, Taken, Terminated, Undone
 from revrec.terms.schedules import PERIODIC
 from revrec.terms.terms import Curve, Progress

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from ledger.errors import Refused
 from ledger.journal.books import Books
 from ledger.proof.verify import Held
-from revrec.terms.changes import TooLittle
+from revrec.terms.changes.folded import TooLittle
 from revrec.terms.history import differing, read
 from revrec.terms.versions import Party
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
-from revrec.terms.changes import ENDED
+from revrec.terms.changes.folded import ENDED
 
 
 @dataclass(frozen=True, slots=True)

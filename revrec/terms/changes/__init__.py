@@ -1,0 +1,1 @@
+"""What changes the terms of a contract's obligations, folded in the order of dates."""
