@@ -21,8 +21,10 @@ from ledger.database.connect import connect_engine
 from ledger.invoices.statement import statement
 from ledger.journal.entry_rows import Entry, Posting
 from ledger.proof import seals
-from ledger.reports.report import Filters, ar_aging, wallet
+from ledger.reports.aging import ar_aging
+from ledger.reports.report import Filters
 from ledger.reports.trial_balance import trial_balance
+from ledger.reports.wallet import wallet
 from ledger.trace import trace
 from revrec.earn.recognition import recognize
 

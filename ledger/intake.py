@@ -36,10 +36,10 @@ from ledger.journal import entry_rows, references
 from ledger.journal.books import Books, Plainly
 from ledger.journal.closed_months import require_open
 from ledger.journal.references import ExternalKey
-from ledger.parties import approval, parties
+from ledger.parties import approval_rules, parties
 from ledger.parties.within import Within
 from ledger.payments import goodwill, payments, remittances, reversals, unidentified_receipts
-from ledger.usage import draw, one_statement, reader_process
+from ledger.usage import one_statement, reader_process, usage_documents
 from ledger.usage.fast_path import Lanes
 from ledger.usage.reader_process import Lines, Rows
 from ledger.wallets import alerts, breakage, issue
@@ -101,7 +101,7 @@ TYPES: Mapping[str, DocumentType] = {
     "grant_return": DocumentType(models.GrantReturn, credit_notes.post_grant_return),
     "breakage_estimate": DocumentType(models.BreakageEstimate, breakage.post_breakage_estimate),
     "wallet_alert": DocumentType(models.WalletAlert, alerts.post_wallet_alert),
-    "usage": DocumentType(models.Usage, draw.post_usage, alone),
+    "usage": DocumentType(models.Usage, usage_documents.post_usage, alone),
     "payment": DocumentType(models.Payment, payments.post_payment, _always),
     "application": DocumentType(models.Application, payments.post_application, _always),
     "unapplication": DocumentType(models.Unapplication, reversals.post_unapplication),
@@ -116,9 +116,9 @@ TYPES: Mapping[str, DocumentType] = {
     "receipt_identified": DocumentType(models.ReceiptIdentified, unidentified_receipts.post_receipt_identified),
     "receipt_returned": DocumentType(models.ReceiptReturned, unidentified_receipts.post_receipt_returned),
     "manual_entry": DocumentType(models.ManualEntry, manual.post_manual_entry),
-    "approval_policy": DocumentType(models.ApprovalPolicy, approval.post_approval_policy),
-    "approval_rule": DocumentType(models.ApprovalRule, approval.post_approval_rule),
-    "approval_rule_end": DocumentType(models.ApprovalRuleEnd, approval.post_approval_rule_end),
+    "approval_policy": DocumentType(models.ApprovalPolicy, approval_rules.post_approval_policy),
+    "approval_rule": DocumentType(models.ApprovalRule, approval_rules.post_approval_rule),
+    "approval_rule_end": DocumentType(models.ApprovalRuleEnd, approval_rules.post_approval_rule_end),
 }
 
 

@@ -19,18 +19,11 @@ from ledger.intake import TYPES as LEDGER_TYPES
 from ledger.intake import DocumentType, alone
 from revrec import stand_alone_prices
 from revrec.contracts import contracts, modifications, renewals
-from revrec.documents import (
-    ConsiderationPayable,
-    Contract,
-    ContractCost,
-    ContractCostImpairment,
-    ContractModification,
-    ContractRenewal,
-    ContractTermination,
-    Estimate,
-    Progress,
-    StandAlonePrice,
-)
+from revrec.documents.contract_changes import ContractModification, ContractRenewal, ContractTermination
+from revrec.documents.contracts import Contract
+from revrec.documents.costs import ContractCost, ContractCostImpairment
+from revrec.documents.prices import ConsiderationPayable, Estimate, StandAlonePrice
+from revrec.documents.progress import Progress
 from revrec.earn import contract_costs, progress
 from revrec.price import estimates, material_rights, payable_to_customers
 from revrec.terms.history import OBLIGATIONS

@@ -14,7 +14,8 @@ from ledger.amounts.money import exact_product, round_minor, to_minor
 from ledger.journal.books import Books
 from ledger.reports.report import Column, Filters, Report, narrowed
 from ledger.wallets.session import Wallets
-from revrec.documents import ContractObligation, StandAlonePrice
+from revrec.documents.contracts import ContractObligation
+from revrec.documents.prices import StandAlonePrice
 
 # What is remembered of the catalogue between flushes: none, some, or unwritten entries.
 _STATE = ("catalogue", "stand-alone prices")

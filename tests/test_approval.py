@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import Refused
 from ledger.journal.books import Books
-from ledger.parties.approval import require_second
+from ledger.parties.second_person import require_second
 from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import credit_note, invoice, one_time, parties, payment

@@ -14,7 +14,7 @@ from ledger.accounts.chart import CONTRACT_LIABILITIES, ROLES
 from ledger.amounts.dates import month_end
 from ledger.reports.report import Filters, last_day
 from ledger.reports.trial_balance import trial_balance
-from revrec.reports import audit_logs, disclosures
+from revrec.reports import audit_logs, contract_balances, disaggregation, roll_forwards
 from tests.conftest import Cli
 from tests.samples import (
     billed_usage,
@@ -38,8 +38,8 @@ def assert_disclosures_tie(connection: Connection) -> None:
     for row in trial_balance(connection, Filters()).rows:
         net[row["role"]] = net.get(row["role"], 0) + row["debit"] - row["credit"]
     for report, roles, sign in (
-        (disclosures.deferred_roll_forward, CONTRACT_LIABILITIES, -1),
-        (disclosures.asset_roll_forward, ("unbilled_receivable",), 1),
+        (roll_forwards.deferred_roll_forward, CONTRACT_LIABILITIES, -1),
+        (roll_forwards.asset_roll_forward, ("unbilled_receivable",), 1),
     ):
         rows = report(connection, Filters()).rows
         flows = sum(
@@ -54,18 +54,18 @@ def assert_disclosures_tie(connection: Connection) -> None:
                 value for key, value in row.items() if isinstance(value, int) and key not in ("opening", "closing")
             )
             assert row["opening"] + inner == row["closing"]
-    revenue = sum(row["total"] for row in disclosures.disaggregation(connection, Filters()).rows)
+    revenue = sum(row["total"] for row in disaggregation.disaggregation(connection, Filters()).rows)
     contra = [name for name, role in ROLES.items() if role.kind == "revenue"]
     assert revenue == -sum(net.get(role, 0) for role in contra)
     balances: dict[str, int] = {}
-    for row in disclosures.contract_balances(connection, Filters()).rows:
+    for row in contract_balances.contract_balances(connection, Filters()).rows:
         balances[row["balance"]] = balances.get(row["balance"], 0) + (row.get("closing") or 0)
     if balances:
         assert balances["Receivables"] == net.get("accounts_receivable", 0)
         netted = balances["Netted within contracts"]
         assert balances["Contract liabilities"] + netted == -sum(net.get(role, 0) for role in CONTRACT_LIABILITIES)
         assert balances["Contract assets"] + netted == net.get("unbilled_receivable", 0)
-    unbilled = sum(row["amount"] for row in disclosures.unbilled(connection, Filters()).rows)
+    unbilled = sum(row["amount"] for row in roll_forwards.unbilled(connection, Filters()).rows)
     assert unbilled == net.get("unbilled_receivable", 0)
     journal = sum(row["amount"] for row in audit_logs.recognition_journal(connection, Filters()).rows)
     assert journal == -sum(net.get(role, 0) for role in ("revenue", "breakage_revenue", "promotional_credits"))

@@ -718,9 +718,9 @@ def test_obligations_of_one_month_are_recognised_as_any_other(
         engine = fresh()
         with pytest.MonkeyPatch.context() as patch:
             if not quick:
-                long_way = recognition_module._POST.replace("true and not p.modified", "false")
-                assert long_way != recognition_module._POST
-                patch.setattr(recognition_module, "_POST", long_way)
+                long_way = recognition_module.POST.replace("true and not p.modified", "false")
+                assert long_way != recognition_module.POST
+                patch.setattr(recognition_module, "POST", long_way)
             _post(engine, [*parties(), OTHER, VAT, *RATES])
             for number, close in enumerate(closed):
                 _post(engine, files[number] if number < len(files) else [])

@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 
-from ledger.wallets.grants import Grant, draw_order, plan_draws
+from ledger.wallets.draw_plans import draw_order, plan_draws
+from ledger.wallets.grants import Grant
 from tests.conftest import Cli
 from tests.samples import billed_usage, grant, invoice, parties, payment, prepaid, promotion, usage
 

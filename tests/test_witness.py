@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.proof.seals import hash_of_json
+from ledger.proof.blocks import hash_of_json
 from tests.conftest import Cli
 from tests.samples import parties, usage
 

@@ -40,7 +40,7 @@ from ledger.amounts.money import to_decimal
 from ledger.database import locks
 from ledger.errors import Problem, ProblemList, Refused, Unbalanced
 from ledger.journal import periods
-from ledger.proof import seals
+from ledger.proof import settled_numbers
 from ledger.reports.report import Filters, Report, check_filters
 from ledger.reports.trial_balance import account_balances
 
@@ -131,7 +131,7 @@ def export_new(
     kept_exports.require_whole_months(filters)
     kind, mapping = TARGETS[target], read_mapping(connection, target, filters, how)
     path = _place(output or kind.file)
-    through = seals.settled_number(connection)
+    through = settled_numbers.settled_number(connection)
     locks.hold_exports(connection)
     months = kept_exports.new_months(connection, target, filters, through)
     if not months:

@@ -19,7 +19,7 @@ from adapters.files.forms import plain, read_table, sum_by_account, write_table
 from ledger.amounts.money import to_decimal
 from ledger.errors import Refused
 from ledger.journal.references import CALLED, said
-from ledger.parties.approval import KINDS
+from ledger.parties.approvals import KINDS
 from ledger.reports.report import Filters, narrowed
 from ledger.reports.trial_balance import gl_account_sql
 

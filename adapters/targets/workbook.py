@@ -23,10 +23,14 @@ from ledger.amounts.money import exponent, to_decimal
 from ledger.errors import Refused
 from ledger.journal.references import CALLED, external_said
 from ledger.proof import seals
-from ledger.reports.report import Column, Filters, Report, ar_aging, last_day, sides, tax, wallet
+from ledger.reports.aging import ar_aging
+from ledger.reports.report import Column, Filters, Report, last_day, sides
+from ledger.reports.tax import tax
 from ledger.reports.trial_balance import account_balances, gl_account_sql
+from ledger.reports.wallet import wallet
 from revrec.reports.audit_logs import contracts
-from revrec.reports.disclosures import contract_balances, deferred_roll_forward
+from revrec.reports.contract_balances import contract_balances
+from revrec.reports.roll_forwards import deferred_roll_forward
 from revrec.reports.waterfall import REVENUE_ROLES, waterfall
 
 ROWS_MAX = 1_048_576 - 1  # Excel's rows, less the heading: a journal of more goes on in another sheet

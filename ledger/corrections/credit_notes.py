@@ -23,8 +23,9 @@ from ledger.journal.movements import Movement
 from ledger.obligations import Correction, Decided, Obligations
 from ledger.parties.approval import approve
 from ledger.wallets import credits_back
+from ledger.wallets.draw_plans import share_of_order
 from ledger.wallets.expiry import expired_by
-from ledger.wallets.grants import Grant, share_of_order
+from ledger.wallets.grants import Grant
 from ledger.wallets.session import Wallets, all_or_nothing, record_move
 
 

@@ -26,7 +26,7 @@ from ledger.journal.by_date import available, balance
 from ledger.journal.movements import Movement
 from ledger.obligations import Decided, Obligations, Taking
 from ledger.payments.payments import Settlement, find_invoice, settle
-from ledger.usage import commitments, redraws, usage_lines
+from ledger.usage import commitments, redraws, shortfall_bills, usage_taken
 from ledger.usage.redraws import Freed
 from ledger.wallets import credits_back
 from ledger.wallets.expiry import expired_by
@@ -84,7 +84,7 @@ class Credit:
             return
         if line.kind == "shortfall":
             grant = self.wallets.grant(source.customer.customer_id, line.subject.removeprefix("grant:"))
-            found, moved = commitments.take_back(
+            found, moved = shortfall_bills.take_back(
                 self.books, source, grant, amount, self.day, line.product or "", kind,
                 invoice_subject(self.invoice.ref), self.taken,
             )  # fmt: skip
@@ -142,7 +142,7 @@ class Credit:
         """Lower what a usage line bills: rebates that were expected, then what is billed ahead of use, the rest is revenue."""
         assert line.product is not None, "a usage line names its product"
         source, product = self.invoice.source, line.product
-        taken = usage_lines.take(self.books, source, product, amount, self.day, self.taking.released)
+        taken = usage_taken.take(self.books, source, product, amount, self.day, self.taking.released)
         for obligation, part in taken.rebates:
             self.movements.append(Movement("refund_liability.released", part, obligation, obligation))
             self.add("credit.rebate", part, obligation)
@@ -182,7 +182,7 @@ def finish(wallets: Wallets, credit: Credit, on: date, lowered: list[tuple[Line,
             books.post(source, on, [corrected])
             commitments.unraise(wallets, source, commitment, credit.day)
         if line.kind == "usage" and amount and line.product is not None:
-            usage_lines.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
+            usage_taken.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
     remaining.net_sides(books, source, [line for line, _ in lowered], credit.day)
     redraws.draw_again(wallets, source, credit.freed)
 

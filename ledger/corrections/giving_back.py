@@ -33,7 +33,7 @@ from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments.between_customers import pass_cash, received_for
 from ledger.payments.payments import money_subject, read_payment
 from ledger.payments.reversals import let_stay
-from ledger.usage import redraws, usage_lines
+from ledger.usage import redraws, usage_taken
 from ledger.wallets import credits_back
 from ledger.wallets.expiry import expired_by
 from ledger.wallets.grants import Funding
@@ -312,7 +312,7 @@ def usage_given(
         ]
     if line.kind != "usage" or line.product is None:  # an opening, or a shortfall: what it is of was earned
         return [Movement(earned_rule, net, line.subject, to, rate=rate)]
-    of_usage = usage_lines.take(books, source, line.product, net, day, before)
+    of_usage = usage_taken.take(books, source, line.product, net, day, before)
     movements = [
         Movement(earned_rule, of_usage.used, line.subject, to, rate=rate),
         Movement(f"{kind}.deferred{over}", of_usage.ahead, line.subject, to),
@@ -518,7 +518,7 @@ def net_invoices(wallets: Wallets, invoices: Sequence[BilledInvoice], day: date)
     for invoice in invoices:
         for line in charged(invoice.lines):
             if line.kind == "usage" and line.product is not None:
-                usage_lines.settle_taken(wallets, invoice.source, line.product, lowers=True)
+                usage_taken.settle_taken(wallets, invoice.source, line.product, lowers=True)
         remaining.net_sides(wallets.books, invoice.source, charged(invoice.lines), day)
     freed, wallets.freed = wallets.freed, []
     for source, item in freed:

@@ -28,7 +28,7 @@ from ledger.journal.by_date import balance
 from ledger.journal.movements import Movement, Source
 from ledger.obligations import Correction, Obligations, earned_ahead
 from ledger.payments.payments import Settlement, find_invoice, settle
-from ledger.usage import commitments, usage_lines
+from ledger.usage import commitments, shortfall_bills, usage_lines
 from ledger.wallets import credits_back
 from ledger.wallets.grants import Funding, Grant, bill_grant
 from ledger.wallets.session import Wallets, all_or_nothing
@@ -228,7 +228,7 @@ class _Bill:
         grant = self._grant(line)
         subject, before = invoice_subject(self.invoice), self.billed[grant.subject]
         try:
-            moved = commitments.bill_shortfall(
+            moved = shortfall_bills.bill_shortfall(
                 self.wallets.books, self.source, grant, self._day, line.whole, before, subject, line.product or ""
             )
         except OverApplication as over:

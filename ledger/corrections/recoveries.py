@@ -34,7 +34,7 @@ from ledger.obligations import Correction, Decided, Obligations, Taking, earned_
 from ledger.payments import reversals
 from ledger.payments.between_customers import rate_of
 from ledger.payments.payments import money_subject
-from ledger.usage import usage_lines
+from ledger.usage import usage_lines, usage_taken
 from ledger.wallets import credits_back
 from ledger.wallets.breakage import break_of_billed
 from ledger.wallets.grants import NET_GRANT, grant_accounts
@@ -602,7 +602,7 @@ def _lost(
         elif line.is_usage:
             assert line.product is not None, "a usage line names its product"
             if line.product not in used:
-                used[line.product] = usage_lines.lost_on(books, source, line.product, on)
+                used[line.product] = usage_taken.lost_on(books, source, line.product, on)
             bad = used[line.product]
         else:
             bad = line.whole - unused.get(line.line, 0)
@@ -654,7 +654,7 @@ def _recover_usage(
         else:
             books.post(source, item.on, movements)
     for product in sorted(products):
-        usage_lines.settle(books, source, product)
+        usage_taken.settle(books, source, product)
         first = min(books.days.open_day(source, item.on) for item in recoveries)
         keys = usage_lines.overage_accounts(source, product)
         books.net(source, keys, usage_lines.NET_USAGE, first - timedelta(days=1))

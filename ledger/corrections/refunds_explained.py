@@ -22,7 +22,7 @@ from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
 from ledger.journal.movements import AccountKey, Movement
 from ledger.obligations import Correction, earned_ahead
-from ledger.usage import usage_lines
+from ledger.usage import usage_taken
 
 _CUSTOMER = "customer"
 
@@ -238,6 +238,6 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
         # of the refund's day, too: what had been settled there is told anew
         day = books.days.open_day(source, item.refund.on) - timedelta(days=1)
         if line.kind == "usage" and line.product is not None:
-            usage_lines.settle(books, source, line.product)
+            usage_taken.settle(books, source, line.product)
         if remaining.is_of_terms(line) or line.kind == "usage":
             remaining.net_sides(books, source, [line], day)

@@ -43,7 +43,7 @@ from ledger.payments.between_customers import pass_back, pass_cash
 from ledger.payments.payments import Settlement, applied, find_invoice, unapply
 from ledger.payments.payments import settle as put
 from ledger.payments.reversals import take_off_later
-from ledger.usage import usage_lines
+from ledger.usage import usage_lines, usage_taken
 from ledger.wallets import credits_back
 from ledger.wallets.breakage import break_of_billed
 from ledger.wallets.grants import NET_GRANT, grant_accounts
@@ -565,7 +565,7 @@ def settle(wallets: Wallets, source: Source, lines: Sequence[TakenLine], on: dat
         if line.of_terms:
             books.net(party, *obligation_sides(party, line.subject), day)
         elif line.kind == "usage" and line.product is not None:
-            usage_lines.settle(books, party, line.product)
+            usage_taken.settle(books, party, line.product)
             keys = usage_lines.overage_accounts(party, line.product)
             books.net(party, keys, usage_lines.NET_USAGE, day - timedelta(days=1))
         elif line.subject.startswith("grant:") and line.kind == "prepaid":

@@ -24,7 +24,7 @@ from ledger.journal.by_date import available, balance
 from ledger.journal.line_changes import add_change
 from ledger.journal.movements import AccountKey, Movement
 from ledger.obligations import Correction, Decided, Obligations
-from ledger.usage import usage_lines
+from ledger.usage import usage_taken
 from ledger.wallets.session import Wallets, all_or_nothing
 
 
@@ -246,7 +246,7 @@ def _void_free(wallets: Wallets, invoice: BilledInvoice, on: date) -> None:
         day = {"starts_on": on, "ends_on": on}
         add_change(books, source, invoice.invoice_id, line.line, "void", 0, line.product, line.subject, day)
         if line.kind == "usage" and line.product is not None:
-            usage_lines.settle_taken(wallets, source, line.product, lowers=False)
+            usage_taken.settle_taken(wallets, source, line.product, lowers=False)
 
 
 def _before_own_proration(invoice: BilledInvoice, again: Sequence[Prorated]) -> BilledInvoice:

@@ -41,8 +41,9 @@ from ledger.obligations import (
     promised,
     require_free,
 )
-from ledger.usage import commitments
-from ledger.usage.usage_lines import NET_USAGE, bill_usage, is_taken, note, overage_accounts, settle, usage_subject
+from ledger.usage import commitments, shortfall_bills
+from ledger.usage.usage_lines import NET_USAGE, bill_usage, is_taken, note, overage_accounts, usage_subject
+from ledger.usage.usage_taken import settle
 from ledger.wallets.breakage import break_of_billed
 from ledger.wallets.grants import NET_GRANT, bill_grant, grant_accounts
 
@@ -233,7 +234,7 @@ def _bill_shortfall(billing: Billing, line: models.InvoiceLine, amount: int) -> 
     same_party("grant", grant.ref, (grant.entity, grant.currency), (source.entity, source.currency))
     if grant.expires_on is not None and billing.doc.issued_on < grant.expires_on and grant.kind == "commitment":
         raise Refused("grant", grant.ref, f"expected the commitment's last day, {grant.expires_on}, to be over")
-    return grant.subject, commitments.bill_shortfall(
+    return grant.subject, shortfall_bills.bill_shortfall(
         billing.wallets.books, source, grant, billing.day, amount, billing.billed[grant.subject], billing.subject,
         line.product or "",
     )  # fmt: skip

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.accounts.house import BESIDE, HOUSE
-from ledger.reports.report import AGING_BUCKETS, Column, Filters, Report, ar_aging, bucket, last_day, sides
+from ledger.reports.aging import AGING_BUCKETS, ar_aging, bucket
+from ledger.reports.report import Column, Filters, Report, last_day, sides
 
 # A reminder's level follows the age of what is due, and goes to a contact of the customer by role.
 ESCALATION = {

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.errors import Refused, shortened
-from ledger.proof.seals import LEAF, LEAF_BYTES, NOTHING_BEFORE, Block, covered, hash_of_json, kept, merkle_root
+from ledger.proof.blocks import LEAF, LEAF_BYTES, Block, covered, hash_of_json, merkle_root
+from ledger.proof.seals import NOTHING_BEFORE, kept
 
 _NUMBER, _HASH = re.compile("[1-9][0-9]{0,17}"), re.compile("[0-9a-f]{64}")
 

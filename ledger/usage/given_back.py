@@ -18,10 +18,12 @@ from ledger.journal.books import Books
 from ledger.journal.by_date import balance
 from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.usage import commitments
-from ledger.usage.usage_lines import NET_USAGE, is_taken, overage_accounts, settle, usage_subject
+from ledger.usage.usage_lines import NET_USAGE, is_taken, overage_accounts, usage_subject
+from ledger.usage.usage_taken import settle
 from ledger.wallets.breakage import break_by_days
+from ledger.wallets.draw_plans import money_back
 from ledger.wallets.expiry import expire_grant, unexpire
-from ledger.wallets.grants import NET_GRANT, Grant, grant_accounts, money_back
+from ledger.wallets.grants import NET_GRANT, Grant, grant_accounts
 from ledger.wallets.session import Wallets
 
 # Entries are read so many at a time, more each time: most usage that falls gives back what was used lately.

@@ -15,7 +15,8 @@ from ledger.accounts.rulebook import RULES
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
 from ledger.wallets.credits_back import revenue_by_product
-from ledger.wallets.grants import NET_GRANT, Grant, grant_accounts, share_of_order
+from ledger.wallets.draw_plans import share_of_order
+from ledger.wallets.grants import NET_GRANT, Grant, grant_accounts
 from ledger.wallets.session import Wallets
 
 

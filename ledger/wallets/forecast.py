@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.accounts.rulebook import RULES
-from ledger.reports.report import Column, Filters, Report, last_day, sides, wallet
+from ledger.reports.report import Column, Filters, Report, last_day, sides
+from ledger.reports.wallet import wallet
 
 WINDOW = 30
 # Nobody plans credits beyond this; a wallet that lasts longer does not run out.

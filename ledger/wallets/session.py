@@ -16,7 +16,8 @@ from ledger.accounts.rulebook import RULES
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
-from ledger.wallets.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, arrange, grant_subject
+from ledger.wallets.draw_plans import arrange
+from ledger.wallets.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, grant_subject
 
 
 @dataclass(slots=True)

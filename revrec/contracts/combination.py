@@ -16,7 +16,7 @@ from sqlalchemy import text
 from ledger.amounts.money import allocate, to_minor
 from ledger.errors import InvalidDocument, Refused
 from ledger.journal.books import Books
-from revrec.documents import Contract
+from revrec.documents.contracts import Contract
 from revrec.stand_alone_prices import Catalogue
 from revrec.terms.events import Combined
 from revrec.terms.history import Plan, read

@@ -14,7 +14,7 @@ from ledger.journal.movements import AccountKey, Source
 from ledger.obligations import Promised, obligation_keys, obligation_subject, require_free
 from ledger.wallets.session import Wallets
 from revrec.contracts.combination import combine
-from revrec.documents import Contract, ContractObligation, measured
+from revrec.documents.contracts import Contract, ContractObligation, measured
 from revrec.earn.progress import add_milestones, worths
 from revrec.price import financing
 from revrec.stand_alone_prices import Catalogue, range_of

@@ -13,7 +13,8 @@ from ledger.journal.movements import Source
 from ledger.obligations import Promised, obligation_subject
 from ledger.wallets.session import Wallets
 from revrec.contracts.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
-from revrec.documents import ContractModification, ModifiedObligation, measured
+from revrec.documents.contract_changes import ContractModification, ModifiedObligation
+from revrec.documents.contracts import measured
 from revrec.earn.progress import add_milestones, require_reached
 from revrec.terms.changes.folded import TooLittle
 from revrec.terms.events import Promise

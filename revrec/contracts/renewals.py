@@ -18,7 +18,8 @@ from ledger.journal.books import Books
 from ledger.obligations import Promised, obligation_subject
 from ledger.wallets.session import Wallets
 from revrec.contracts.contracts import Counted, NewObligation, add_obligation, new_obligation, refuse_overlaps
-from revrec.documents import ContractObligation, ContractPattern, ContractRenewal, ContractTermination, Renewal
+from revrec.documents.contract_changes import ContractRenewal, ContractTermination, Renewal
+from revrec.documents.contracts import ContractObligation, ContractPattern
 from revrec.terms.events import Promise
 from revrec.terms.happened import curve_of, last_day, renewed, terminated
 from revrec.terms.history import Plan

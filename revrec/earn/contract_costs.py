@@ -21,7 +21,7 @@ from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
 from ledger.reports.report import Column, Filters, Report, sides
 from ledger.wallets.session import Wallets
-from revrec.documents import ContractCost, ContractCostImpairment
+from revrec.documents.costs import ContractCost, ContractCostImpairment
 from revrec.terms.schedules import Term, parts
 from revrec.terms.versions import find_contract
 

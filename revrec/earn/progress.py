@@ -11,7 +11,8 @@ from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
 from ledger.wallets.session import Wallets
-from revrec.documents import ContractObligation, Progress
+from revrec.documents.contracts import ContractObligation
+from revrec.documents.progress import Progress
 from revrec.terms import history
 from revrec.terms.versions import Standing, find_contract, standing_of
 

@@ -24,7 +24,7 @@ from ledger.errors import InvalidDocument
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
 from ledger.reports.report import Column, Filters, Report, narrowed, sides
-from revrec.documents import Contract, ContractObligation
+from revrec.documents.contracts import Contract, ContractObligation
 from revrec.terms.schedules import Term, parts
 
 _PRECISION = 40

@@ -17,7 +17,7 @@ from ledger.journal.books import Books
 from ledger.journal.by_date import balance
 from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import obligation_keys, refund_key
-from ledger.usage import usage_lines
+from ledger.usage import usage_taken
 
 _EXPECTED = """
     select o.customer_id, c.ref as customer, o.subject, o.entity, o.currency, o.product, o.pattern, v.from_day, v.refund_minor, x.first_day
@@ -45,7 +45,7 @@ def separate(books: Books, document_id: int, through: date) -> None:
         if begins > through:
             continue
         if first.pattern == "usage":
-            usage_lines.settle_rebates(books, source, first.product)
+            usage_taken.settle_rebates(books, source, first.product)
         reduced = _reduced(books, customer_id, subject) if first.pattern == "usage" else []
         deferred, _, _ = obligation_keys(first.entity, first.currency, subject, "")
         kept: AccountKey = refund_key(first.entity, first.currency, subject)

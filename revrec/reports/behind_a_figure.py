@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from ledger.accounts.rulebook import BY_NUMBER
 from ledger.reports.report import PERIODS, Column, Filters, Report
 from ledger.reports.trial_balance import gl_account_sql
-from revrec.reports.disclosures import FLOWS, rules_of
+from revrec.reports.flows import FLOWS, rules_of
 from revrec.reports.rows import facts_of
 
 LINES_MAX = 2_000

@@ -15,15 +15,14 @@ from ledger.documents import parse
 from ledger.errors import InvalidDocument, Refused
 from ledger.journal.books import Books
 from ledger.obligations import obligation_subject
-from revrec.documents import (
-    ConsiderationPayable,
+from revrec.documents.contract_changes import (
     ContractModification,
     ContractRenewal,
     ContractTermination,
-    Estimate,
     ModifiedObligation,
-    measured,
 )
+from revrec.documents.contracts import measured
+from revrec.documents.prices import ConsiderationPayable, Estimate
 from revrec.stand_alone_prices import Catalogue, stand_alone_price
 from revrec.terms.events import Added, Changed, Estimated, Event, Modified, Promise, Taken, Terminated
 from revrec.terms.terms import Curve

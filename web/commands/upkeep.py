@@ -13,7 +13,7 @@ from web.commands.files import steps
 from web.commands.shell import REFUSED, author, refusals
 
 if TYPE_CHECKING:
-    from ledger.proof.seals import Block
+    from ledger.proof.blocks import Block
     from ledger.proof.verify import Check, Warned
 
 

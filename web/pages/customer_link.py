@@ -24,7 +24,8 @@ from ledger.amounts.dates import month_end, month_start, parse_month
 from ledger.amounts.money import grouped, round_minor, to_decimal
 from ledger.errors import Refused, UnknownReference
 from ledger.journal import periods
-from ledger.reports.report import Filters, last_day, wallet
+from ledger.reports.report import Filters, last_day
+from ledger.reports.wallet import wallet
 from ledger.wallets.forecast import wallet_forecast
 from web.access.guard import engine
 from web.access.limits import count_link

@@ -25,11 +25,12 @@ from ledger.errors import Refused, UnknownReference
 from ledger.invoices.show import read_invoice
 from ledger.journal import entries, periods, references
 from ledger.proof import seals
-from ledger.reports.report import AGING_BUCKETS, GROUPS, PERIODS, Filters, Report, check_filters, last_day, sides
+from ledger.reports.aging import AGING_BUCKETS
+from ledger.reports.report import GROUPS, PERIODS, Filters, Report, check_filters, last_day, sides
 from ledger.reports.trial_balance import GlAccounts, held_by_currency
 from ledger.trace import names_of
 from revrec.reports.behind_a_figure import EARNED, Figure, made_of
-from revrec.reports.disclosures import FLOWS
+from revrec.reports.flows import FLOWS
 from revrec.reports.waterfall import REVENUE_ROLES, by_month
 from web.access.guard import engine, limited, require_all_entities, require_entities, who
 from web.access.naming import ENTITY_OF, MOVES_ELSEWHERE

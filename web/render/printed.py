@@ -21,7 +21,9 @@ from ledger.documents import personal
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices.show import Invoice, read_invoice
 from ledger.invoices.statement import statement
-from ledger.reports.report import AGING_BUCKETS, Filters, ar_aging, wallet
+from ledger.reports.aging import AGING_BUCKETS, ar_aging
+from ledger.reports.report import Filters
+from ledger.reports.wallet import wallet
 from ledger.trace import names_of
 from web.access.naming import ENTITY_OF
 from web.render.wording import day, file_name, money

@@ -13,7 +13,8 @@ from flask import url_for
 from sqlalchemy import Connection, text
 
 from ledger.amounts.money import grouped
-from ledger.reports.report import AGING_BUCKETS, Filters, Report
+from ledger.reports.aging import AGING_BUCKETS
+from ledger.reports.report import Filters, Report
 from revrec.reports import below_zero, standing
 
 ENDS_SOON_DAYS = 30

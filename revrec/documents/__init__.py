@@ -1,0 +1,1 @@
+"""The documents of revenue recognition: contracts and what changes them."""
