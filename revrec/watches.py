@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ledger.cash import money_accounts
 from ledger.proof.verify import Watch
+from revrec.invariants import QUESTIONS
 from revrec.reports import below_zero, standing
 from revrec.terms.kept_terms import TERMS
 
@@ -20,5 +21,5 @@ BELOW_ZERO = Watch(
     "below-zero",
     below_zero.told,
 )
-HELD = (TERMS,)
+HELD = (*QUESTIONS, TERMS)
 WATCHES = (STANDING, BELOW_ZERO, money_accounts.WATCH)

@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.database import guards
 from ledger.proof import compare, row_log, seals, verify
-from ledger.proof.invariants import MOVEMENT_SQL, QUESTIONS
+from ledger.proof.invariants.question import MOVEMENT_SQL, Question
+from ledger.proof.invariants.questions import QUESTIONS
 from revrec.watches import HELD
 from tests import test_damage
 from tests.conftest import Cli
@@ -149,8 +150,10 @@ def _checks(head: dict[str, str]) -> list[Callable[[Connection], Iterator[str]]]
     added_up = f"({MOVEMENT_SQL})"
     return [
         row_log.differing, partial(compare.differences, kept_elsewhere=head), verify._documents_differing, _chart_and_rulebook,
-        *(partial(verify._ask, question, lambda _: added_up) for question in QUESTIONS),
-        *(item.differing for item in HELD),
+        *(
+            partial(verify._ask, item, lambda _: added_up) if isinstance(item, Question) else item.differing
+            for item in (*QUESTIONS, *HELD)
+        ),
     ]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import Engine, make_url, text
 from ledger.database import connect, embedded
 from ledger.errors import Refused
 from ledger.proof import compare, seals, verify
+from ledger.proof.invariants.question import Question
 
 DUMP, SEAL, ABOUT = "books.dump", "seal.json", "about.json"
 _READ = 1 << 20
@@ -82,7 +83,9 @@ def write(engine: Engine, folder: Path, by: str) -> Backup:
     return made
 
 
-def restore(database_url: str, folder: Path, held: Iterable[verify.Held] = ()) -> tuple[Backup, list[verify.Check]]:
+def restore(
+    database_url: str, folder: Path, held: Iterable[verify.Held | Question] = ()
+) -> tuple[Backup, list[verify.Check]]:
     """Restore a backup into an empty database, bring it to this release, and verify that it leads to its seal.
 
     `held` is asked beside what the ledger itself verifies.

@@ -1,6 +1,6 @@
 """Verification: what must always hold, recomputed from nothing but the tables.
 
-Most of it is asked in SQL (ledger/proof/invariants.py). What documents say and what is sealed is read and hashed here, beside it, on a
+Most of it is asked in SQL (ledger/proof/invariants/). What documents say and what is sealed is read and hashed here, beside it, on a
 connection of its own: both see the books as of one moment, whoever posts meanwhile, and memory stays bounded.
 """
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import psycopg
@@ -25,7 +25,8 @@ from ledger.database import binary_copy, guards
 from ledger.documents import parse
 from ledger.errors import Refused
 from ledger.proof import compare, row_log
-from ledger.proof.invariants import MOVEMENT, MOVEMENT_SQL, QUESTIONS, Question, told
+from ledger.proof.invariants.question import MOVEMENT, MOVEMENT_SQL, Question, told
+from ledger.proof.invariants.questions import QUESTIONS
 
 DIFFERENCES_MAX = 50
 _DOCUMENTS = "every document says what it said when it came in: its content has the hash that was kept with it, and usage is of the day that it says"
@@ -94,6 +95,7 @@ class _Work:
     what: str
     counted: str
     differing: Callable[[Connection], Iterator[str]]
+    needs: Literal["movement", "hashing", "neither"]  # each kind on a connection of its own, what needs neither on both
     check: Future[Check] = field(default_factory=Future)
 
     def do(self, connection: Connection, name: Name | None) -> None:
@@ -119,7 +121,7 @@ def each(
     kept_elsewhere: Mapping[str, Any] | None = None,
     name: Name | None = None,
     done: Callable[[], None] | None = None,
-    held: Iterable[Held] = (),
+    held: Iterable[Held | Question] = (),
 ) -> Iterator[Check]:
     """Make every check, two at a time, and give them in the order of `sentences`; `done` is told of each as it is made.
 
@@ -130,21 +132,19 @@ def each(
     posting.
     """
     movement = cache(_movement)  # once on the connection of those who ask
-    asked = [_Work(q.sentence, q.what, q.counted, partial(_ask, q, movement)) for q in QUESTIONS]
-    hashed = [
-        _Work(_DOCUMENTS, "documents", "select count(*) from document", _documents_differing),
-        _Work(
-            _sealed(kept_elsewhere), "seals", "select count(*) from seal",
-            partial(compare.differences, kept_elsewhere=kept_elsewhere),
+    works = [
+        *(_asked(question, movement) for question in QUESTIONS),
+        *_hashed(kept_elsewhere),
+        *(
+            _asked(item, movement)
+            if isinstance(item, Question)
+            else _Work(item.sentence, item.what, item.counted, item.differing, "hashing")
+            for item in held
         ),
-        _Work(row_log.SENTENCE, "rows", row_log.COUNTED, row_log.differing),
-        _Work(guards.SENTENCE, "objects", guards.COUNTED, guards.differing),
-        *(_Work(item.sentence, item.what, item.counted, item.differing) for item in held),
-    ]  # fmt: skip
-    of_movement = [work for work, q in zip(asked, QUESTIONS, strict=True) if MOVEMENT in q.differing]
-    of_either = deque(work for work in asked if work not in of_movement)
-    of_each = deque(of_movement), deque(hashed)
-    for work in (*asked, *hashed):
+    ]
+    of_either = deque(work for work in works if work.needs == "neither")
+    of_each = tuple(deque(work for work in works if work.needs == needs) for needs in ("movement", "hashing"))
+    for work in works:
         if done is not None:
             work.check.add_done_callback(lambda _: done())
     with _as_of_one_moment(engine) as connections, ThreadPoolExecutor(len(connections)) as lanes:
@@ -153,7 +153,7 @@ def each(
             for connection, own in zip(connections, of_each, strict=True)
         ]
         try:
-            for work in (*asked, *hashed):
+            for work in works:
                 yield work.check.result()
         except BaseException:  # nobody waits for the others any more
             for waiting in (*of_each, of_either):
@@ -164,6 +164,25 @@ def each(
             raise
 
 
+def _asked(question: Question, movement: Callable[[Connection], str]) -> _Work:
+    """The check that a question's statement makes."""
+    needs: Literal["movement", "neither"] = "movement" if MOVEMENT in question.differing else "neither"
+    return _Work(question.sentence, question.what, question.counted, partial(_ask, question, movement), needs)
+
+
+def _hashed(kept_elsewhere: Mapping[str, Any] | None) -> list[_Work]:
+    """The checks that read and hash what is in the books."""
+    return [
+        _Work(_DOCUMENTS, "documents", "select count(*) from document", _documents_differing, "hashing"),
+        _Work(
+            _sealed(kept_elsewhere), "seals", "select count(*) from seal",
+            partial(compare.differences, kept_elsewhere=kept_elsewhere), "hashing",
+        ),
+        _Work(row_log.SENTENCE, "rows", row_log.COUNTED, row_log.differing, "hashing"),
+        _Work(guards.SENTENCE, "objects", guards.COUNTED, guards.differing, "hashing"),
+    ]  # fmt: skip
+
+
 def _do_all(connection: Connection, queues: tuple[deque[_Work], ...], name: Name | None) -> None:
     """Make the checks that wait, queue by queue, until none is left: this connection's own, then those of either."""
     for waiting in queues:
@@ -172,7 +191,9 @@ def _do_all(connection: Connection, queues: tuple[deque[_Work], ...], name: Name
                 waiting.popleft().do(connection, name)
 
 
-def verify(engine: Engine, kept_elsewhere: Mapping[str, Any] | None = None, held: Iterable[Held] = ()) -> list[Check]:
+def verify(
+    engine: Engine, kept_elsewhere: Mapping[str, Any] | None = None, held: Iterable[Held | Question] = ()
+) -> list[Check]:
     """All checks, as `each` makes them."""
     return list(each(engine, kept_elsewhere, held=held))
 
