@@ -25,8 +25,8 @@ from ledger.reports.aging import ar_aging
 from ledger.reports.report import Filters
 from ledger.reports.trial_balance import trial_balance
 from ledger.reports.wallet import wallet
-from ledger.trace import trace
 from revrec.earn.recognition import recognize
+from revrec.trace import trace
 
 _PARTY = {"customer": "one", "entity": "us", "currency": "USD"}
 _ONE = (

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import Problem, Refused
 from ledger.intake import post_lines
-from ledger.trace import names_of
 from revrec.kinds import TYPES
+from revrec.trace import names_of
 from tests.conftest import Cli, lines
 from tests.serving import MakeApp
 from tests.test_access import sign_in

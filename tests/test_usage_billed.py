@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from ledger.trace import Trace, trace
+from ledger.trace.steps import Trace
 from ledger.usage.allotment import UsageLine, Used, allot
+from revrec.trace import trace
 from tests.conftest import Cli
 from tests.samples import PARTY, billed_usage, invoice, parties, usage
 

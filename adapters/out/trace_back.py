@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from adapters.selected.selection import Part, own_number, sides_of
-from ledger import trace as tracing
 from ledger.amounts.dates import month_end, month_start, month_text
 from ledger.amounts.money import grouped
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.entries import EntryFacts
 from ledger.reports.report import Filters
-from ledger.trace import STEPS_MAX, Seen, Step, Trace
+from ledger.trace.steps import STEPS_MAX, Step, Trace
+from ledger.trace.trace import Seen
+from revrec import trace as tracing
 
 # TM-us-2026-01, TM-us-20260131; of what came late .2, of another currency -EUR, of a long entry's part -3; a line of it :revenue/tokens
 _SUMMARY = re.compile(

@@ -13,7 +13,8 @@ from werkzeug.exceptions import Forbidden
 from adapters.out import trace_back as tracing
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.entries import EntryFacts
-from ledger.trace import EXPECTED, Step, Trace
+from ledger.trace.steps import Step, Trace
+from revrec.trace import EXPECTED
 from web.access.naming import ENTITY_OF, Thing, entities_of, is_open
 from web.access.within import MAY_CHANGE, OF_CUSTOMERS
 

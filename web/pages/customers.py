@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from ledger.amounts.dates import TODAY_SQL
 from ledger.errors import UnknownReference
 from ledger.reports.report import Filters, last_day
-from ledger.trace import customer_changes
+from ledger.trace.documents import customer_changes
 from ledger.wallets.forecast import WINDOW, burn_down, lot_of
 from web.access.guard import engine, limited, who
 from web.access.naming import MOVES_ELSEWHERE

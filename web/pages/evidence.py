@@ -14,7 +14,7 @@ from ledger.accounts.rulebook import RULES
 from ledger.documents import personal
 from ledger.errors import Refused
 from ledger.proof import inclusion, seals
-from ledger.trace import Trace
+from ledger.trace.steps import Trace
 from web.access.guard import engine, who
 from web.access.scope import trace_within
 

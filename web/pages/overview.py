@@ -28,10 +28,10 @@ from ledger.proof import seals
 from ledger.reports.aging import AGING_BUCKETS
 from ledger.reports.report import GROUPS, PERIODS, Filters, Report, check_filters, last_day, sides
 from ledger.reports.trial_balance import GlAccounts, held_by_currency
-from ledger.trace import names_of
 from revrec.reports.behind_a_figure import EARNED, Figure, made_of
 from revrec.reports.flows import FLOWS
 from revrec.reports.waterfall import REVENUE_ROLES, by_month
+from revrec.trace import names_of
 from web.access.guard import engine, limited, require_all_entities, require_entities, who
 from web.access.naming import ENTITY_OF, MOVES_ELSEWHERE
 from web.access.scope import ELSEWHERE, require_document, trace_within

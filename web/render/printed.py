@@ -24,7 +24,7 @@ from ledger.invoices.statement import statement
 from ledger.reports.aging import AGING_BUCKETS, ar_aging
 from ledger.reports.report import Filters
 from ledger.reports.wallet import wallet
-from ledger.trace import names_of
+from revrec.trace import names_of
 from web.access.naming import ENTITY_OF
 from web.render.wording import day, file_name, money
 

@@ -11,7 +11,7 @@ from ledger.amounts.money import grouped
 from ledger.invoices.show import Invoice, Item, TaxTotal
 from ledger.journal import references
 from ledger.reports.report import Column, Report
-from ledger.trace import Trace
+from ledger.trace.steps import Trace
 
 
 def cell(row: dict[str, Any], column: Column) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ledger.accounts.chart import ROLES
 from ledger.amounts.money import to_text
 from ledger.journal.entries import EntryFacts, is_number
-from ledger.trace import Step, Trace
+from ledger.trace.steps import Step, Trace
 
 _BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y = 238, 58, 56, 20
 _NAME_LETTERS, _TEXT_LETTERS = 27, 37

@@ -1,0 +1,1 @@
+"""Tracing: from any number to the documents it comes from, and to what became of it."""
