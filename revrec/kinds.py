@@ -15,8 +15,8 @@ from ledger.corrections import (
     write_offs,
 )
 from ledger.documents import models
-from ledger.intake import TYPES as LEDGER_TYPES
-from ledger.intake import DocumentType, alone
+from ledger.intake.kinds import TYPES as LEDGER_TYPES
+from ledger.intake.kinds import DocumentType, alone
 from revrec import stand_alone_prices
 from revrec.contracts import contracts, modifications, renewals
 from revrec.documents.contract_changes import ContractModification, ContractRenewal, ContractTermination

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from ledger.accounts.house import HOUSE_REF
 from ledger.database import locks
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, application, credit_note, invoice, one_time, parties, payment

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from ledger import intake
 from ledger.amounts.dates import from_days
 from ledger.documents import models, parse
 from ledger.errors import Refused
-from ledger.intake import post_lines
+from ledger.intake import batches, lines, posting
+from ledger.intake.posting import post_lines
 from ledger.proof.verify import verify
 from ledger.usage import read_lines, reader_process
 from revrec.kinds import TYPES
@@ -153,7 +153,7 @@ def test_who_stops_asking_leaves_no_process(readers: list[subprocess.Popen[bytes
     assert process.returncode is not None
 
 
-def _post(engine: Engine, *docs: dict[str, Any] | bytes) -> tuple[intake.Outcome, list[str]]:
+def _post(engine: Engine, *docs: dict[str, Any] | bytes) -> tuple[batches.Outcome, list[str]]:
     problems: list[str] = []
     lines = [doc if isinstance(doc, bytes) else json.dumps(doc).encode() for doc in docs]
     with engine.begin() as connection:
@@ -166,8 +166,8 @@ def _post(engine: Engine, *docs: dict[str, Any] | bytes) -> tuple[intake.Outcome
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of ten, all of them read in bulk."""
-    monkeypatch.setattr(intake, "BATCH", 10)
-    monkeypatch.setattr(intake, "DRAWN_AT_ONCE", 0)
+    monkeypatch.setattr(lines, "BATCH", 10)
+    monkeypatch.setattr(posting, "DRAWN_AT_ONCE", 0)
 
 
 def _wallet(engine: Engine, billed: str = "100.00") -> None:
@@ -231,7 +231,7 @@ def test_a_grant_ends_in_the_middle_of_a_file(engine: Engine) -> None:
 def test_what_the_database_refuses_takes_all_of_it_back(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check that fails beside the next batch is raised to who posts, and nothing stays."""
     _wallet(engine)
-    packed = intake.Lanes.post
+    packed = batches.Lanes.post
 
     def wrong(lanes: Any, row: Any, number: int) -> int | None:
         found = packed(lanes, row, number)
@@ -242,7 +242,7 @@ def test_what_the_database_refuses_takes_all_of_it_back(engine: Engine, monkeypa
 
     docs = _many(75, unit_price="1.00")
     with monkeypatch.context() as patch:
-        patch.setattr(intake.Lanes, "post", wrong)
+        patch.setattr(batches.Lanes, "post", wrong)
         with pytest.raises(Exception, match="its two accounts must exist"):
             _post(engine, *docs)
     with engine.connect() as connection:
@@ -252,7 +252,7 @@ def test_what_the_database_refuses_takes_all_of_it_back(engine: Engine, monkeypa
 
 
 def test_the_command_line_posts_a_large_file(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "BATCH", 50)
+    monkeypatch.setattr(lines, "BATCH", 50)
     cli.post(*parties(), grant("G"), invoice("I", "2026-01-01", prepaid("100.00")))
     assert "posted 300 documents" in cli.post(*_many(300))
     assert "300 posted before" in cli.post(*_many(300))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import UnknownReference
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from ledger.journal.books import Books
 from ledger.parties.parties import is_paid_for_by
 from revrec.kinds import TYPES

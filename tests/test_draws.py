@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from ledger import intake
 from ledger.database.connect import connect_engine
-from ledger.intake import post_lines
+from ledger.intake import posting
+from ledger.intake.posting import post_lines
 from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, grant, invoice, parties, prepaid, promotion, usage
@@ -31,7 +31,7 @@ def _long_way_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*_: object, **__: object) -> None:
         raise AssertionError("the long way was taken")
 
-    monkeypatch.setattr(intake, "Books", closed)
+    monkeypatch.setattr(posting, "Books", closed)
 
 
 def test_plain_draws_take_one_statement(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

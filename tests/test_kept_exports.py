@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from adapters.out import export
 from adapters.out.export import How, export_new
 from ledger.errors import Refused, Unbalanced
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from ledger.reports.report import Filters
 from revrec.kinds import TYPES
 from tests.conftest import Cli

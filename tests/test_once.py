@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import grant, invoice, parties, payment, prepaid, service, usage

@@ -26,11 +26,12 @@ from sqlalchemy.pool import NullPool
 
 from adapters.out.export import How as ExportHow
 from adapters.out.export import export_file
-from ledger import intake as intake_module
 from ledger.amounts.dates import months_between
 from ledger.database import embedded
 from ledger.database.connect import connect_engine
 from ledger.errors import ClosedPeriod
+from ledger.intake import lines as lines_module
+from ledger.intake import posting
 from ledger.journal import periods
 from ledger.journal.revaluation import revalue
 from ledger.proof.verify import verify
@@ -565,10 +566,10 @@ def test_draws_by_one_statement_post_what_the_long_way_would(
     documents = [doc for file in files for doc in file if granted or doc["type"] not in ("grant", "wallet_alert")]
     note("\n".join(map(json.dumps, documents)))
     found = []
-    for at_once in (intake_module.DRAWN_AT_ONCE, 0):
+    for at_once in (posting.DRAWN_AT_ONCE, 0):
         engine = fresh()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(intake_module, "DRAWN_AT_ONCE", at_once)
+            patch.setattr(posting, "DRAWN_AT_ONCE", at_once)
             _post(engine, [*parties(), OTHER, VAT, *RATES, grant("always", "100000.00")])
             _post(
                 engine,
@@ -630,8 +631,8 @@ def test_usage_in_bulk_posts_what_the_long_way_would(
     for in_bulk in (True, False):
         engine = fresh()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(intake_module, "DRAWN_AT_ONCE", 0)
-            patch.setattr(intake_module, "BATCH", batch)
+            patch.setattr(posting, "DRAWN_AT_ONCE", 0)
+            patch.setattr(lines_module, "BATCH", batch)
             patch.setattr(beside_module, "_started", lambda: None)
             if not in_bulk:
                 patch.setattr(bulk_module, "read", lambda lines: [None] * len(lines))

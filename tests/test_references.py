@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from ledger import intake
 from ledger.database.connect import connect_engine
 from ledger.errors import Problem
-from ledger.intake import Outcome, post_lines
+from ledger.intake import lines as lines_module
+from ledger.intake.batches import Outcome
+from ledger.intake.posting import post_lines
 from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import grant, invoice, one_time, parties, payment, prepaid, usage
@@ -190,7 +191,7 @@ def test_a_refused_document_leaves_its_ids_to_others(cli: Cli, engine: Engine, t
 
 
 def test_a_second_batch_knows_the_ids_of_the_first(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "BATCH", 2)
+    monkeypatch.setattr(lines_module, "BATCH", 2)
     cli.post(*parties())
     said = cli.refuse(*(_paid(f"P{n}", f"ch_{n % 4}") for n in range(5)))
     assert "line 5: payment P4: external.stripe = ch_0" in said

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import Problem
-from ledger.intake import Outcome, post_lines
+from ledger.intake.batches import Outcome
+from ledger.intake.posting import post_lines
 from ledger.proof.verify import verify
 from revrec.kinds import TYPES
 from revrec.watches import HELD

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import Problem, Refused
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from revrec.kinds import TYPES
 from revrec.trace import names_of
 from tests.conftest import Cli, lines

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, text
 
 from ledger.database.connect import connect_engine
 from ledger.errors import Refused
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from ledger.journal.entry_rows import ENTRY_HASH_SQL
 from ledger.proof import blocks, inclusion, seals
 from ledger.proof.verify import CHECKS

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from werkzeug.test import TestResponse
 
 from ledger.documents import parse
-from ledger.intake import DRAWN_AT_ONCE
+from ledger.intake.posting import DRAWN_AT_ONCE
 from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import PARTY, contract, grant, invoice, obligation, one_time, parties, payment, prepaid, usage

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from ledger.journal.entry_rows import ENTRY_HASH_SQL
 from ledger.proof import verify
 from ledger.proof.invariants.question import told

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 
 from ledger.database import locks
 from ledger.errors import Refused
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import parties, usage

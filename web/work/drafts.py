@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 
-from ledger import intake
 from ledger.documents import parse
 from ledger.errors import InvalidDocument, Problem
+from ledger.intake import posting
 from ledger.invoices import show
 from ledger.journal import entries
 from ledger.journal.entries import EntryFacts
@@ -40,7 +40,7 @@ def _previewed(engine: Engine, raw: bytes, by: str, within: Within | None) -> Dr
     problems: list[Problem] = []
     with engine.connect() as connection, connection.begin() as transaction:
         try:
-            outcome = intake.post_lines(
+            outcome = posting.post_lines(
                 connection,
                 [raw],
                 {"invoice": TYPES["invoice"]},
