@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ledger.cash import uses
 from ledger.documents import ids, models, parse, personal
 from ledger.documents.models import Document
-from ledger.errors import VALUE_LENGTH_MAX, ConflictingDocument, Refused, UnknownReference, shortened
+from ledger.errors import VALUE_LENGTH_MAX, ConflictingDocument, Problem, Refused, UnknownReference, shortened
 from ledger.intake.kinds import DocumentType
 from ledger.intake.lines import Item, parsed
 from ledger.intake.named import Named, known_hashes, whose
-from ledger.intake.posting import Report
 from ledger.intake.writer import Writer
 from ledger.journal import entry_rows, references
 from ledger.journal.books import Books
@@ -29,6 +28,8 @@ from ledger.wallets.session import Wallets
 # Beyond so many accounts and the like, what was learnt of customers is dropped and read again: memory stays bounded.
 _REMEMBERED = 200_000
 _REFUSED_REMEMBERED = 100_000
+
+Report = Callable[[Problem, bytes], None]
 
 
 @dataclass(slots=True)

@@ -11,8 +11,7 @@ from itertools import chain
 
 from sqlalchemy import Connection
 
-from ledger.errors import Problem
-from ledger.intake.batches import Intake, Outcome
+from ledger.intake.batches import Intake, Outcome, Report
 from ledger.intake.kinds import DocumentType
 from ledger.intake.lines import Item, in_batches, parsed
 from ledger.intake.writer import Writer
@@ -22,9 +21,6 @@ from ledger.usage import one_statement, reader_process
 
 # Documents of a request rather than of an import: posted by one statement where they are draws with nothing to plan.
 DRAWN_AT_ONCE = 200
-
-
-Report = Callable[[Problem, bytes], None]
 
 
 def post_lines(

@@ -7,7 +7,7 @@ stay as they were and a late entry into last year is in this year's retained ear
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -117,6 +117,22 @@ def _currency(connection: Connection, entity: str) -> str:
     return str(connection.scalar(text("select currency from entity where entity = :entity"), {"entity": entity}))
 
 
+def _lines_of(kind: str, balances: Sequence[AccountBalance], until: date) -> list[dict[str, Any]]:
+    """The accounts of a kind that hold anything, each by its normal side."""
+    sign = 1 if kind == "asset" else -1
+    return [
+        {
+            "code": balance.code,
+            "account": balance.title,
+            "amount": sign * balance.net,
+            "role": balance.role,
+            "until": until,
+        }
+        for balance in balances
+        if ROLES[balance.role].kind == kind and balance.net
+    ]
+
+
 def balance_sheet(connection: Connection, filters: Filters) -> Report:
     """What each entity holds, owes and has earned on a day; the results of earlier fiscal years are retained earnings."""
     until, years = _years(connection, filters)
@@ -131,18 +147,7 @@ def balance_sheet(connection: Connection, filters: Filters) -> Report:
         place = {"entity": entity, "currency": currency}
         sums: Counter[str] = Counter()
         for kind, section in _BALANCE.items():
-            sign = 1 if kind == "asset" else -1
-            own = [
-                {
-                    "code": balance.code,
-                    "account": balance.title,
-                    "amount": sign * balance.net,
-                    "role": balance.role,
-                    "until": until,
-                }
-                for balance in balances
-                if ROLES[balance.role].kind == kind and balance.net
-            ]
+            own = _lines_of(kind, balances, until)
             if kind == "equity":
                 retained = earlier[entity, currency]
                 own += [

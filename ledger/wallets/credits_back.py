@@ -151,7 +151,7 @@ def recover(
     line: str | None = None,
     rate: Fraction | None = None,
 ) -> list[Movement]:
-    """Money for prepaid credits whose bill was written off, or given back, comes in: what of them went with it can be used again.
+    """Let prepaid credits be used again: money comes in for what was written off, or given back, of them.
 
     `points` are how much of what the document `taken_by` took of unused credits came back until now, and now: less where the money
     did not stay, and Refused where they were used. What it had taken
@@ -159,23 +159,10 @@ def recover(
     """
     books = wallets.books
     customer_id = source.customer.customer_id
-    rows = books.connection.execute(
-        text(
-            "select g.ref, m.line, m.face_minor, m.amount_minor from grant_move m join credit_grant g using (customer_id, grant_id)"
-            " where m.customer_id = :customer_id and m.document_id = :taken_by and m.kind in ('write_off', 'refund', 'dispute')"
-            " and (cast(:line as text) is null or m.line = :line) order by m.line, m.amount_minor desc, g.grant_id"
-        ),
-        {"customer_id": customer_id, "taken_by": taken_by, "line": line},
-    ).all()
-    whole = sum(row.amount_minor for row in rows)
+    by_lead = _taken_by(wallets, customer_id, taken_by, line)
+    whole = sum(money for _, money, _ in by_lead)
     movements: list[Movement] = []
     reached = 0
-    by_lead: list[tuple[str, int, list[tuple[Grant, int]]]] = []
-    for row in rows:
-        grant = wallets.grant(customer_id, row.ref)
-        if row.amount_minor:
-            by_lead.append((row.line, row.amount_minor, []))
-        by_lead[-1][2].append((grant, row.face_minor))
     for of_line, money, items in by_lead:
         first, reached = reached, reached + money
         upto = [min(max(point - first, 0), money) for point in points]
@@ -193,6 +180,27 @@ def recover(
         lead.fundings.append(Funding(books.days.open_day(source, on), part, on))
     assert points[1] <= whole, "no more is recovered of credits than was taken"
     return movements
+
+
+def _taken_by(
+    wallets: Wallets, customer_id: int, taken_by: int, line: str | None
+) -> list[tuple[str, int, list[tuple[Grant, int]]]]:
+    """What a document took of unused credits, paid grant by paid grant: the line, the money, and each grant's credits."""
+    rows = wallets.books.connection.execute(
+        text(
+            "select g.ref, m.line, m.face_minor, m.amount_minor from grant_move m join credit_grant g using (customer_id, grant_id)"
+            " where m.customer_id = :customer_id and m.document_id = :taken_by and m.kind in ('write_off', 'refund', 'dispute')"
+            " and (cast(:line as text) is null or m.line = :line) order by m.line, m.amount_minor desc, g.grant_id"
+        ),
+        {"customer_id": customer_id, "taken_by": taken_by, "line": line},
+    ).all()
+    found: list[tuple[str, int, list[tuple[Grant, int]]]] = []
+    for row in rows:
+        grant = wallets.grant(customer_id, row.ref)
+        if row.amount_minor:
+            found.append((row.line, row.amount_minor, []))
+        found[-1][2].append((grant, row.face_minor))
+    return found
 
 
 def subject_taken(books: Books, source: Source, taken_by: int) -> str:

@@ -1,13 +1,15 @@
-"""Grants as they are issued: paid for or free, of an order or a contract, or carrying on what is left of another."""
+"""Grants as they are issued: paid for, free, or carrying on what is left of another."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from ledger.amounts.money import to_minor, to_text
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
+from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
 from ledger.wallets import orders
 from ledger.wallets.expiry import unexpire
@@ -48,25 +50,7 @@ def post_grant(wallets: Wallets, doc: models.Grant, document_id: int, right: int
         if doc.expected_use is not None:
             raise Refused("expected_use", doc.expected_use, "expected none: every credit of an order earns the same")
     wallets.add(grant)
-    books.add_row(
-        "credit_grant",
-        customer_id=customer_id,
-        grant_id=document_id,
-        ref=doc.id,
-        entity=doc.entity,
-        currency=doc.currency,
-        kind=doc.kind,
-        face_minor=face,
-        price_minor=grant.price,
-        effective_on=doc.effective_on,
-        expires_on=doc.expires_on,
-        products=doc.products,
-        priority=doc.priority,
-        expected_breakage=doc.expected_breakage or unlikely,
-        expected_use=doc.expected_use or 1,
-        contract=doc.contract,
-        carried_from=doc.carried_from,
-    )
+    _keep(books, grant, doc, doc.expected_breakage or unlikely)
     if grant.kind == "commitment":
         books.post(source, doc.effective_on, [Movement("commitment.made", face, grant.subject, grant.subject)])
     elif grant.kept_in_memorandum:
@@ -77,6 +61,29 @@ def post_grant(wallets: Wallets, doc: models.Grant, document_id: int, right: int
         orders.share_anew(books, source, grant.lead)
         wallets.touch(grant.lead)
     return customer_id
+
+
+def _keep(books: Books, grant: Grant, doc: models.Grant, expected_breakage: Decimal | int) -> None:
+    """Keep a grant as its document states it."""
+    books.add_row(
+        "credit_grant",
+        customer_id=grant.customer_id,
+        grant_id=grant.grant_id,
+        ref=doc.id,
+        entity=doc.entity,
+        currency=doc.currency,
+        kind=doc.kind,
+        face_minor=grant.face,
+        price_minor=grant.price,
+        effective_on=doc.effective_on,
+        expires_on=doc.expires_on,
+        products=doc.products,
+        priority=doc.priority,
+        expected_breakage=expected_breakage,
+        expected_use=doc.expected_use or 1,
+        contract=doc.contract,
+        carried_from=doc.carried_from,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -216,19 +216,7 @@ class Wallets:
             ),
             {"customers": list(customers)},
         ).all()
-        fundings: dict[tuple[int, str], list[Funding]] = {}
-        if rows:
-            funding_rows = self.books.connection.execute(
-                text(_FUNDINGS),
-                {
-                    "customers": sorted({row.customer_id for row in rows}),
-                    "grants": "grant:%",
-                    "free_kinds": list(FREE_KINDS),
-                    "rules": [RULES[code].number for code in FUNDING_RULES],
-                },
-            )
-            for customer_id, subject, *funding in funding_rows:
-                fundings.setdefault((customer_id, subject), []).append(Funding(*funding))
+        fundings = self._fundings({row.customer_id for row in rows}) if rows else {}
         found: dict[int, list[Grant]] = {customer_id: [] for customer_id in customers}
         for row in rows:
             found[row.customer_id].append(
@@ -247,6 +235,22 @@ class Wallets:
                     )
                 )
             )
+        return found
+
+    def _fundings(self, customers: Collection[int]) -> dict[tuple[int, str], list[Funding]]:
+        """What was billed for the grants of customers, by customer and subject."""
+        rows = self.books.connection.execute(
+            text(_FUNDINGS),
+            {
+                "customers": sorted(customers),
+                "grants": "grant:%",
+                "free_kinds": list(FREE_KINDS),
+                "rules": [RULES[code].number for code in FUNDING_RULES],
+            },
+        )
+        found: dict[tuple[int, str], list[Funding]] = {}
+        for customer_id, subject, *funding in rows:
+            found.setdefault((customer_id, subject), []).append(Funding(*funding))
         return found
 
     def set_draw_order(self, customer_id: int, contract: str, kinds: Sequence[str]) -> None:

@@ -18,9 +18,10 @@ from ledger.errors import InvalidDocument, Refused
 from ledger.journal.books import Books
 from revrec.documents.contracts import Contract
 from revrec.stand_alone_prices import Catalogue
+from revrec.terms.changes.folded import Version
 from revrec.terms.events import Combined
 from revrec.terms.history import Plan, read
-from revrec.terms.versions import Agreed, all_standing, find_contract
+from revrec.terms.versions import Agreed, Standing, all_standing, find_contract
 
 _BECAUSE = {
     "one_objective": "negotiated as a package with one objective (606-10-25-9(a))",
@@ -67,30 +68,13 @@ def combine(books: Books, doc: Contract, document_id: int, shares: Sequence[int]
     others = _package(books, first)
     history = read(books, first.party, [])
     folded, alone = history.folded(), {promise.subject: promise.ssp for promise in history.promises}
-    before: list[tuple[str, date, int, int]] = []
-    for other in others:
-        catalogue = Catalogue(books, other.currency, other.signed_on)
-        for standing in all_standing(books.connection, other):
-            if standing.pattern == "usage" or standing.subject not in alone:
-                continue  # what was added since is no part of what was signed
-            # what happens to it later lies on top, whichever came in first
-            versions = folded.versions[standing.subject]
-            signed = [versions[0], *(version for version in versions[1:] if version.treatment == "combined")]
-            if any(version not in signed and version.from_day < doc.signed_on for version in versions):
-                raise Refused(
-                    "combined_with", doc.combined_with, f"expected contracts as they were signed: {standing.ref} has "
-                    "changed since; modify it instead (606-10-25-12 and 25-13)"
-                )  # fmt: skip
-            ssp = alone[standing.subject]
-            known = None if ssp is not None else catalogue.find(standing.product, standing.quantity)
-            ssp = ssp if known is None else known.price
-            if ssp is None:
-                raise InvalidDocument(
-                    "combined_with", doc.combined_with, f"expected stand-alone prices to allocate by: {standing.ref} has "
-                    f"none, nor has the catalogue for {standing.product}"
-                )  # fmt: skip
-            starts_on = versions[0].terms.curve.starts_on
-            before.append((standing.subject, min(other.signed_on, starts_on), ssp, signed[-1].terms.price))
+    before = [
+        _as_signed(doc, other, standing, folded.versions[standing.subject], alone[standing.subject], catalogue)
+        for other, catalogue in ((other, Catalogue(books, other.currency, other.signed_on)) for other in others)
+        for standing in all_standing(books.connection, other)
+        # what was added since is no part of what was signed
+        if standing.pattern != "usage" and standing.subject in alone
+    ]
     own = [_own_price(index, doc) for index in range(len(doc.obligations))]
     total = sum(price for *_, price in before) + sum(shares)
     weights = [ssp for _, _, ssp, _ in before] + own
@@ -101,6 +85,31 @@ def combine(books: Books, doc: Contract, document_id: int, shares: Sequence[int]
     reason = f"combined with {doc.id}, signed {doc.signed_on}: {_BECAUSE[doc.combined_because]}"
     plan = Plan.of(books, first.party, document_id, Combined(doc.signed_on, document_id, doc.id, prices, reason))
     return Package(parts[len(before) :], first.package, plan)
+
+
+def _as_signed(
+    doc: Contract, other: Agreed, standing: Standing, versions: Sequence[Version], ssp: int | None, catalogue: Catalogue
+) -> tuple[str, date, int, int]:
+    """An obligation of a contract before, as it was signed: its subject, since when, its stand-alone price, its price.
+
+    Raises Refused where it changed since, InvalidDocument where no stand-alone price of it is known.
+    """
+    # what happens to it later lies on top, whichever came in first
+    signed = [versions[0], *(version for version in versions[1:] if version.treatment == "combined")]
+    if any(version not in signed and version.from_day < doc.signed_on for version in versions):
+        raise Refused(
+            "combined_with", doc.combined_with, f"expected contracts as they were signed: {standing.ref} has "
+            "changed since; modify it instead (606-10-25-12 and 25-13)"
+        )  # fmt: skip
+    known = None if ssp is not None else catalogue.find(standing.product, standing.quantity)
+    ssp = ssp if known is None else known.price
+    if ssp is None:
+        raise InvalidDocument(
+            "combined_with", doc.combined_with, f"expected stand-alone prices to allocate by: {standing.ref} has "
+            f"none, nor has the catalogue for {standing.product}"
+        )  # fmt: skip
+    starts_on = versions[0].terms.curve.starts_on
+    return standing.subject, min(other.signed_on, starts_on), ssp, signed[-1].terms.price
 
 
 def _own_price(index: int, doc: Contract) -> int:

@@ -7,6 +7,7 @@ be used take less of it, and earn it with those that are (606-10-55-44, 55-48).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -47,6 +48,27 @@ def post_grant(wallets: Wallets, doc: models.Grant, document_id: int) -> int:
     if contract is None or not any(price for price, _ in obligations):
         return post_ledger_grant(wallets, doc, document_id)  # which says what a bonus needs
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.effective_on)
+    right = _right(books, doc, contract, obligations)
+    if right <= 0:
+        raise Refused("amount", doc.amount, "expected credits whose share of the contract's price is something")
+    event = right_event(doc.effective_on, document_id, doc.id, contract.ref, right)
+    plan = Plan.of(books, contract.party, document_id, event)
+    customer_id = post_ledger_grant(wallets, doc, document_id, right=right)
+    day = books.days.open_day(source, doc.effective_on)
+    movements: list[Movement] = []
+    for version, part in plan.taken():
+        movements += _moved(books, source, version.subject, part, doc, day)
+    books.post(source, doc.effective_on, movements)
+    for version, _ in plan.taken():
+        # an invoice of a later day may be in the books already
+        books.net(source, *obligation_sides(source, version.subject), day)
+    plan.keep()
+    wallets.grant(customer_id, doc.id).fundings.append(Funding(day, right, doc.effective_on))
+    return customer_id
+
+
+def _right(books: Books, doc: models.Grant, contract: Agreed, obligations: Sequence[tuple[int, int | None]]) -> int:
+    """What free credits take of a contract's price: as if all its credits had been promised at once, less those before."""
     by_ssp = all(ssp is not None for _, ssp in obligations)
     earlier = books.connection.execute(
         text(
@@ -63,28 +85,11 @@ def post_grant(wallets: Wallets, doc: models.Grant, document_id: int) -> int:
             "on": doc.effective_on,
         },
     ).one()
-    # as if all its credits had been promised at once, less what those before took
     total = sum(price for price, _ in obligations) + earlier.price
     worth = sum(ssp or 0 for _, ssp in obligations) if by_ssp else total
     # each at its face value, as far as it is likely to be used (606-10-55-44)
     likely = Fraction(earlier.worth) + to_minor(doc.amount, doc.currency) * Fraction(doc.expected_use or 1)
-    right = round(total * likely / (worth + likely)) - earlier.price
-    if right <= 0:
-        raise Refused("amount", doc.amount, "expected credits whose share of the contract's price is something")
-    event = right_event(doc.effective_on, document_id, doc.id, doc.contract, right)
-    plan = Plan.of(books, contract.party, document_id, event)
-    customer_id = post_ledger_grant(wallets, doc, document_id, right=right)
-    day = books.days.open_day(source, doc.effective_on)
-    movements: list[Movement] = []
-    for version, part in plan.taken():
-        movements += _moved(books, source, version.subject, part, doc, day)
-    books.post(source, doc.effective_on, movements)
-    for version, _ in plan.taken():
-        # an invoice of a later day may be in the books already
-        books.net(source, *obligation_sides(source, version.subject), day)
-    plan.keep()
-    wallets.grant(customer_id, doc.id).fundings.append(Funding(day, right, doc.effective_on))
-    return customer_id
+    return int(round(total * likely / (worth + likely)) - earlier.price)
 
 
 def _standing(books: Books, contract: Agreed, on: date) -> list[tuple[int, int | None]]:

@@ -152,8 +152,18 @@ def progress_share_sql(total: str, part: str, whole: str) -> str:
     return f"(sign({total})::bigint * ({quotient} + {half_even})::bigint)"
 
 
+def _known_by(table: str, document: str, known: str) -> str:
+    """The condition that the document of a row is known, where that is asked."""
+    if not known:
+        return ""
+    return (
+        f" and exists (select from document d where d.customer_id in ({table}.customer_id, 0)"
+        f" and d.document_id = {table}.{document} and {known})"
+    )
+
+
 def term_sql(row: str, known: str = "", until: str = "") -> str:
-    """Joins to an obligation's row (with `month_end`) the segment of its terms that holds then, and its progress.
+    """Joins that give an obligation's row, at its `month_end`, the segment of its terms and its progress.
 
     `known` narrows editions and progress to documents known at a moment: a condition on a document `d`. `until` is the last day of
     which changes count, by default each month's end.
@@ -161,22 +171,13 @@ def term_sql(row: str, known: str = "", until: str = "") -> str:
     Gives `x`: term_pattern, term_starts_on, term_ends_on, agreed (what is earned once the segment is, or null where billing says it),
     base (what is earned before it), begins and ends (parts of the pattern; no `ends` where it is all of them), done and to_do of progress.
     """
-
-    def known_by(table: str, document: str) -> str:
-        if not known:
-            return ""
-        return (
-            f" and exists (select from document d where d.customer_id in ({table}.customer_id, 0)"
-            f" and d.document_id = {table}.{document} and {known})"
-        )
-
     changes_by = f"least({until}, {row}.month_end)" if until else f"{row}.month_end"
     return f"""
         left join lateral (
             select * from obligation_terms ot
             where {row}.modified and ot.customer_id = {row}.customer_id and ot.subject = {row}.subject
               and (ot.version = 1 or ot.from_day <= {changes_by})
-              and (ot.segment = 1 or ot.counts_from <= {row}.month_end){known_by("ot", "edition_by")}
+              and (ot.segment = 1 or ot.counts_from <= {row}.month_end){_known_by("ot", "edition_by", known)}
             order by ot.edition desc, ot.version desc, ot.segment desc limit 1
         ) ot on true
         cross join lateral (
@@ -196,7 +197,7 @@ def term_sql(row: str, known: str = "", until: str = "") -> str:
                        filter (where pr.percent is not null))[1] as percent
             from progress pr
             where tv.pattern = 'progress' and pr.customer_id = {row}.customer_id and pr.subject = {row}.subject
-              and pr.effective_on <= {row}.month_end{known_by("pr", "document_id")}
+              and pr.effective_on <= {row}.month_end{_known_by("pr", "document_id", known)}
         ) pr on true
         cross join lateral (
             select tv.pattern as term_pattern, tv.starts_on as term_starts_on, tv.ends_on as term_ends_on, tv.agreed, tv.base,

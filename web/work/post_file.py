@@ -16,9 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ledger.errors import ClosedPeriod, Problem, Refused
-from ledger.intake.batches import Outcome
+from ledger.intake.batches import Outcome, Report
 from ledger.intake.kinds import DocumentType
-from ledger.intake.posting import Report, post_lines
+from ledger.intake.posting import post_lines
 from ledger.parties.within import Within
 from web.serving.patience import patiently
 

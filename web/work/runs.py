@@ -11,9 +11,8 @@ from typing import IO, TYPE_CHECKING, cast
 from sqlalchemy import Connection, Engine, text
 
 from ledger.errors import Refused
-from ledger.intake.batches import Outcome
+from ledger.intake.batches import Outcome, Report
 from ledger.intake.kinds import DocumentType
-from ledger.intake.posting import Report
 from web.work.post_file import How, Posted, post_part, sentence, whole_lines
 
 if TYPE_CHECKING:
