@@ -72,9 +72,9 @@ def take_back(
     invoice: str,
     taken: Counter[str],
 ) -> tuple[list[tuple[str, int, str, str]], list[Movement]]:
-    """What a shortfall's bill that is voided or credited takes back: by rule, amount, subject and product; and what moves before.
+    """What a shortfall's bill that is voided or credited takes back, and what moves before that.
 
-    First its own revenue. What it had covered of usage, or of what was earned with use, a void leaves to be billed again, and a
+    By rule, amount, subject and product. First its own revenue. What it had covered of usage, or of what was earned with use, a void leaves to be billed again, and a
     credit takes out of revenue; what earlier credits took of the same is not there any more, nor what `taken` says of other lines.
     """
     customer_id = source.customer.customer_id
@@ -96,7 +96,19 @@ def take_back(
     else:
         found.append(("credit.shortfall", earned, grant.subject, ""))
     left -= earned
+    of_usage, moved, left = _usage_taken_back(books, source, grant, left, product, kind, invoice)
+    found += of_usage
+    if left:
+        found.append(("credit.shortfall", left, grant.subject, product))
+    return found, moved
+
+
+def _usage_taken_back(
+    books: Books, source: Source, grant: Grant, left: int, product: str, kind: str, invoice: str
+) -> tuple[list[tuple[str, int, str, str]], list[Movement], int]:
+    """What of an amount is of usage that the bill covered: what it takes back, what moves before, what is left."""
     rule = "credit.unbilled" if kind == "void" else "credit.usage"
+    found: list[tuple[str, int, str, str]] = []
     moved: list[Movement] = []
     for used in products_used(books, source, grant):
         usage = usage_subject(used)
@@ -112,9 +124,7 @@ def take_back(
         at_once = min(left, _covered_by(books, source, invoice, usage) - max(credited - covered, 0))
         found.append((rule, at_once, usage, "" if kind == "void" else used))
         left -= at_once
-    if left:
-        found.append(("credit.shortfall", left, grant.subject, product))
-    return found, moved
+    return found, moved, left
 
 
 def _conceded(books: Books, source: Source, usage: str) -> int:

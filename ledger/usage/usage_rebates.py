@@ -32,9 +32,9 @@ def rebates(books: Books, source: Source, product: str, day: date) -> list[tuple
 
 
 def find_rebates(books: Books, source: Source, product: str) -> date | None:
-    """Let what is taken back of usage be of what was expected to be, by days: whatever came first, and however much was recognised.
+    """Let what is taken back of usage be of what was expected to be given back of it, day by day.
 
-    A refund liability of the month counts from its end. Where less is expected later than was given, the rest is of what was used.
+    That counts whatever came first, and however much was recognised. A refund liability of the month counts from its end. Where less is expected later than was given, the rest is of what was used.
     Returns the first day on which that moved anything.
     """
     usage = usage_subject(product)
@@ -47,7 +47,6 @@ def find_rebates(books: Books, source: Source, product: str) -> date | None:
         for on, kinds in found.happened.items():  # taken back of usage is all of it, whatever was found to be expected
             days.setdefault(on, Day()).taken.update(kinds)
         targets = _given_of(days, _expected(books, source, obligation, found.recognised))
-        kept = refund_key(source.entity, source.currency, obligation)
         known, target = Counter[str](), Counter[str]()
         recognised = 0
         for on in sorted({*targets, *found.posted, *found.recognised, first_open}):
@@ -56,24 +55,7 @@ def find_rebates(books: Books, source: Source, product: str) -> date | None:
             recognised += found.recognised[on]
             if on < first_open:
                 continue
-            should = _up_to(target, recognised)
-            movements = []
-            for kind in TAKINGS:
-                step = should[kind] - known[kind]
-                known[kind] += step
-                if step > 0:
-                    movements += [
-                        Movement("refund_liability.released", step, obligation, obligation),
-                        Movement(f"{kind}.rebate_found", step, obligation, usage),
-                    ]
-                elif step < 0:
-                    # owed again as far as it is still expected
-                    short = max(recognised - sum(should.values()), 0)
-                    short -= balance(books.history(source.customer.customer_id, kept), on)
-                    movements += [
-                        Movement(f"{kind}.rebate_returned", -step, usage, obligation),
-                        Movement("refund_liability.expected", min(-step, max(short, 0)), obligation, obligation),
-                    ]
+            movements = _found_by(books, source, (obligation, usage), on, _up_to(target, recognised), known, recognised)
             if movements:
                 changed = min(changed or on, on)
                 books.post(source, on, movements)
@@ -82,6 +64,41 @@ def find_rebates(books: Books, source: Source, product: str) -> date | None:
         for on, kinds in targets.items():  # the next obligation's are of the rest
             days.setdefault(on, Day()).taken.subtract(kinds)
     return changed
+
+
+def _found_by(
+    books: Books,
+    source: Source,
+    subjects: tuple[str, str],
+    on: date,
+    should: Counter[str],
+    known: Counter[str],
+    recognised: int,
+) -> list[Movement]:
+    """What makes of what is `known` to be of an obligation by a day what `should` be; `known` follows.
+
+    `subjects` are the obligation's and its usage's.
+    """
+    obligation, usage = subjects
+    kept = refund_key(source.entity, source.currency, obligation)
+    movements: list[Movement] = []
+    for kind in TAKINGS:
+        step = should[kind] - known[kind]
+        known[kind] += step
+        if step > 0:
+            movements += [
+                Movement("refund_liability.released", step, obligation, obligation),
+                Movement(f"{kind}.rebate_found", step, obligation, usage),
+            ]
+        elif step < 0:
+            # owed again as far as it is still expected
+            short = max(recognised - sum(should.values()), 0)
+            short -= balance(books.history(source.customer.customer_id, kept), on)
+            movements += [
+                Movement(f"{kind}.rebate_returned", -step, usage, obligation),
+                Movement("refund_liability.expected", min(-step, max(short, 0)), obligation, obligation),
+            ]
+    return movements
 
 
 def _with_rebates(books: Books, source: Source, product: str) -> list[str]:

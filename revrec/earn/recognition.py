@@ -43,17 +43,22 @@ class Run:
     document_id: int
 
 
-def recognize(connection: Connection, through: date, posted_by: str) -> Run:
-    """Post the revenue that is due by the end of a month, and the expiry of credits, in the caller's transaction.
+def _require_any_open(connection: Connection, through: date) -> None:
+    """Raise ClosedPeriod where every entity's books are closed through a month."""
+    entities = periods.entities(connection)
+    first_open = [periods.first_open_day(connection, entity) for entity in entities]
+    if first_open and min(first_open) > month_end(through):
+        raise ClosedPeriod("through", month_text(through), "the books are closed through this month already")
 
-    Raises ClosedPeriod where no entity's books are open in that month.
+
+def recognize(connection: Connection, through: date, posted_by: str) -> Run:
+    """Post the revenue that is due by the end of a month, and the expiry of credits.
+
+    In the caller's transaction. Raises ClosedPeriod where no entity's books are open in that month.
     """
     last_day = month_end(through)
     locks.hold_books(connection)
-    entities = periods.entities(connection)
-    first_open = [periods.first_open_day(connection, entity) for entity in entities]
-    if first_open and min(first_open) > last_day:
-        raise ClosedPeriod("through", month_text(through), "the books are closed through this month already")
+    _require_any_open(connection, through)
     books = Books(connection, posted_by)
     document_id = books.number("document_number")
     history.fold_old(books, document_id)

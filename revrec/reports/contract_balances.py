@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -50,6 +51,23 @@ def contract_balances(connection: Connection, filters: Filters) -> Report:
             "recognising": rules_of("liability", "recognised"),
         },
     ).all()
+    found = _netted(rows, group)
+    lines = [
+        line
+        for key in sorted(found)
+        for line in _balance_lines(
+            dict(zip((*group, "currency"), key, strict=True)) | {"since": since, "until": until}, found[key]
+        )
+    ]
+    columns = columns_of(
+        filters, Column("balance", "Balance"), Column("opening", "Opening", "amount"), Column("change", "Change", "amount"),
+        Column("closing", "Closing", "amount"), period=False,
+    )  # fmt: skip
+    return Report("contract-balances", "Contract balances", columns, tuple(lines), notes=(f"{since} to {until}",))
+
+
+def _netted(rows: Iterable[Any], group: Sequence[str]) -> dict[tuple[str, ...], Counter[str]]:
+    """Balances by group, those of each contract netted, and what of its opening liability was recognised."""
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     # by contract: its position at the start and the end, and both sides of it as the ledger has them
     contracts: dict[tuple[tuple[str, ...], int, str], Counter[str]] = defaultdict(Counter)
@@ -75,18 +93,7 @@ def contract_balances(connection: Connection, filters: Filters) -> Report:
             found[key][f"netted_{moment}"] += (position[f"gross_{moment}"] - abs(net)) // 2
     for (key, _, _), liability in liabilities.items():
         found[key]["released"] += max(min(liability["opening"], liability["recognised"]), 0)
-    lines = [
-        line
-        for key in sorted(found)
-        for line in _balance_lines(
-            dict(zip((*group, "currency"), key, strict=True)) | {"since": since, "until": until}, found[key]
-        )
-    ]
-    columns = columns_of(
-        filters, Column("balance", "Balance"), Column("opening", "Opening", "amount"), Column("change", "Change", "amount"),
-        Column("closing", "Closing", "amount"), period=False,
-    )  # fmt: skip
-    return Report("contract-balances", "Contract balances", columns, tuple(lines), notes=(f"{since} to {until}",))
+    return found
 
 
 def _balance_lines(place: dict[str, Any], amounts: Counter[str]) -> list[dict[str, Any]]:

@@ -65,6 +65,41 @@ def _promised_by_grants(
     return ahead
 
 
+def _count_scheduled(
+    connection: Connection, filters: Filters, until: date, found: dict[tuple[str, ...], Counter[str]]
+) -> None:
+    """Count in what schedules will earn, by horizon."""
+    group = grouped(filters)
+    names = {"customer": "(select ref from customer k where k.customer_id = coming.customer_id)"}
+    fields = ", ".join(f"{names.get(name, name)} as {name}" for name in group)
+    short = f"coalesce(sum(amount) filter (where {_SHORT}), 0)::bigint as short"
+    places = ", ".join(str(number) for number in range(1, len(group) + 3))
+    for row in scheduled(
+        connection, filters, until,
+        f"select {fields}, shown_in as currency, month, sum(amount)::bigint as amount, {short} from coming {_TERMS} group by {places}",
+    ):  # fmt: skip
+        found[key_of(row, group)].update({_horizon(row.month, until): row.amount, "short": row.short})
+
+
+def _count_by_progress(
+    connection: Connection, filters: Filters, until: date, found: dict[tuple[str, ...], Counter[str]]
+) -> None:
+    """Count in what progress will earn, whenever that is."""
+    group = grouped(filters)
+    places = ", ".join(str(number) for number in range(1, len(group) + 2))
+    by_progress = ", ".join(
+        "(select ref from customer k where k.customer_id = open.customer_id) as customer"
+        if name == "customer"
+        else name
+        for name in group
+    )
+    for row in left_by_progress(
+        connection, filters, until,
+        f"select {by_progress}, shown_in as currency, sum(amount)::bigint as amount from open group by {places}",
+    ):  # fmt: skip
+        found[key_of(row, group)]["by_progress"] += row.amount
+
+
 def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     """What is promised and not yet given, by when it will be revenue (606-10-50-13, IFRS 15.120).
 
@@ -76,27 +111,9 @@ def remaining_obligations(connection: Connection, filters: Filters) -> Report:
     until = filters.as_of or last_day(connection, filters)
     group = grouped(filters)
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-    names = {"customer": "(select ref from customer k where k.customer_id = coming.customer_id)"}
-    fields = ", ".join(f"{names.get(name, name)} as {name}" for name in group)
-    short = f"coalesce(sum(amount) filter (where {_SHORT}), 0)::bigint as short"
-    places = ", ".join(str(number) for number in range(1, len(group) + 3))
-    for row in scheduled(
-        connection, filters, until,
-        f"select {fields}, shown_in as currency, month, sum(amount)::bigint as amount, {short} from coming {_TERMS} group by {places}",
-    ):  # fmt: skip
-        found[key_of(row, group)].update({_horizon(row.month, until): row.amount, "short": row.short})
+    _count_scheduled(connection, filters, until, found)
     ahead = _promised_by_grants(connection, filters, until, found)
-    by_progress = ", ".join(
-        "(select ref from customer k where k.customer_id = open.customer_id) as customer"
-        if name == "customer"
-        else name
-        for name in group
-    )
-    for row in left_by_progress(
-        connection, filters, until,
-        f"select {by_progress}, shown_in as currency, sum(amount)::bigint as amount from open group by {places.rpartition(',')[0]}",
-    ):  # fmt: skip
-        found[key_of(row, group)]["by_progress"] += row.amount
+    _count_by_progress(connection, filters, until, found)
     keys = [key for key, *_ in _HORIZONS] + ["as_used", "by_progress"]
     rows: list[dict[str, Any]] = [
         dict(zip((*group, "currency"), place, strict=True))

@@ -60,12 +60,16 @@ def schedule(connection: Connection, filters: Filters) -> Report:
                 "to_date": reached[key[:-1]],
             }
         )  # fmt: skip
-    columns = (
+    return Report("schedule", "Revenue schedules", _columns(filters.period), tuple(lines), notes=(f"as of {until}",))
+
+
+def _columns(period: str) -> tuple[Column, ...]:
+    """The columns, the month's headed by what a row adds up."""
+    return (
         Column("customer", "Customer"), Column("contract", "Contract"), Column("obligation", "Obligation"), Column("product", "Product"),
-        Column("version", "Version", "number"), Column("month", filters.period.capitalize()), Column("currency", "Currency"),
+        Column("version", "Version", "number"), Column("month", period.capitalize()), Column("currency", "Currency"),
         Column("recognised", "Recognised", "amount"), Column("scheduled", "Scheduled", "amount"), Column("to_date", "To date", "amount"),
     )  # fmt: skip
-    return Report("schedule", "Revenue schedules", columns, tuple(lines), notes=(f"as of {until}",))
 
 
 def _versions(connection: Connection, filters: Filters, until: date) -> dict[tuple[str, str], list[date]]:
