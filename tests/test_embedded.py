@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from ledger.database import embedded, folder_access, server
-from ledger.database.server import reason
+from ledger.database.server_log import reason
 from tests.conftest import lines
 from tests.samples import parties
 

