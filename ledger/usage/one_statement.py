@@ -2,8 +2,8 @@
 
 Most usage is plain: it is of its entity's currency and of an open month, its customer has one grant to draw on, paid for at face
 value and billed before, with enough left for all of it, and no alert watches the wallet. For such usage nothing has to be
-planned, and round trips are most of what it costs. The database decides what is plain while it holds the customer; the rest goes
-the long way (ledger/usage/draw.py), which would post the same.
+planned, and round trips are most of what it costs. The database decides what is plain while it holds the customer (`draw_plainly`,
+in migrations); the rest goes the long way (`covering` in ledger/usage/draw.py), which would post the same.
 """
 
 from __future__ import annotations

@@ -128,6 +128,13 @@ def parts_sql(pattern: str, start: str, end: str, on: str) -> tuple[str, str]:
     return found[0], found[1]
 
 
+def _half_even_sql(quotient: str, remainder: str, whole: str) -> str:
+    """What rounds a quotient half to even, as an SQL expression."""
+    return (
+        f"case when 2 * {remainder} > {whole} or (2 * {remainder} = {whole} and {quotient} % 2 = 1) then 1 else 0 end"
+    )
+
+
 def share_sql(total: str, part: str, whole: str) -> str:
     """`ledger.money.share` as an SQL expression in 64-bit integers.
 
@@ -135,9 +142,7 @@ def share_sql(total: str, part: str, whole: str) -> str:
     """
     quotient = f"(abs({total}) / {whole} * {part} + abs({total}) % {whole} * {part} / {whole})"
     remainder = f"(abs({total}) % {whole} * {part} % {whole})"
-    half_even = (
-        f"case when 2 * {remainder} > {whole} or (2 * {remainder} = {whole} and {quotient} % 2 = 1) then 1 else 0 end"
-    )
+    half_even = _half_even_sql(quotient, remainder, whole)
     return f"(sign({total})::bigint * ({quotient} + {half_even}))"
 
 
@@ -146,9 +151,7 @@ def progress_share_sql(total: str, part: str, whole: str) -> str:
     done = f"least(greatest({part}, 0), {whole})"
     quotient = f"div(abs({total}) * {done}, {whole})"
     remainder = f"(abs({total}) * {done} - {quotient} * {whole})"
-    half_even = (
-        f"case when 2 * {remainder} > {whole} or (2 * {remainder} = {whole} and {quotient} % 2 = 1) then 1 else 0 end"
-    )
+    half_even = _half_even_sql(quotient, remainder, whole)
     return f"(sign({total})::bigint * ({quotient} + {half_even})::bigint)"
 
 
