@@ -1,1 +1,4 @@
-"""Revenue recognition (ASC 606 / IFRS 15): contracts, obligations, schedules and their postings."""
+"""Revenue recognition (ASC 606, IFRS 15).
+
+Contracts, obligations, schedules and their postings.
+"""

@@ -1,4 +1,7 @@
-"""The catalogue of stand-alone selling prices: dated, with the ranges they are observed in (606-10-32-32 to 32-34)."""
+"""The catalogue of stand-alone selling prices (606-10-32-32 to 32-34).
+
+Dated, with the ranges they are observed in.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ class Entry:
 
 
 class Catalogue:
-    """The stand-alone prices that count on a day, in a currency; by what was known when a document came in, where one is named."""
+    """The stand-alone prices that count on a day, in a currency.
+
+    By what was known when a document came in, where one is named.
+    """
 
     def __init__(self, books: Books, currency: str, on: date, known_by: int | None = None) -> None:
         self._books = books
@@ -39,7 +45,10 @@ class Catalogue:
         self._known_by = known_by
 
     def find(self, product: str, quantity: Decimal | None) -> Entry | None:
-        """The last entry of a product by the day, for a quantity (one, if none is given), or None where there is none."""
+        """The last entry of a product by the day, for a quantity.
+
+        One, if none is given; None where there is none.
+        """
         if not self._any():
             return None
         row: Any = self._books.connection.execute(
@@ -56,7 +65,10 @@ class Catalogue:
         return Entry(self._times(row.price, quantity), bounds)
 
     def _any(self) -> bool:
-        """Whether the catalogue has entries: most books keep none, and then no contract asks for one."""
+        """Whether the catalogue has entries.
+
+        Most books keep none, and then no contract asks for one.
+        """
         known: str | None = self._books.recall(*_STATE)
         if known == "unwritten":
             self._books.flush()
@@ -72,7 +84,10 @@ class Catalogue:
 
 
 def stand_alone_price(item: ContractObligation, index: int, currency: str, catalogue: Catalogue) -> Entry | None:
-    """An obligation's stand-alone price with its range: its own, else the catalogue's; None where neither is known."""
+    """An obligation's stand-alone price with its range.
+
+    Its own, else the catalogue's; None where neither is known.
+    """
     known = catalogue.find(item.product, item.quantity)
     if item.ssp is None:
         return known

@@ -1,4 +1,4 @@
-"""Tracing with what revenue knows: obligations, what promised them, and what changed them since."""
+"""Tracing obligations: what promised them, and what changed them since."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from ledger.trace.trace import Seen
 def trace(
     connection: Connection, ref: str, seen: Seen = lambda things: things, entities: Collection[str] | None = None
 ) -> Trace:
-    """Trace anything in the books (`ledger.trace.trace`), or an obligation: obligation:C-1-seats."""
+    """Trace anything in the books, or an obligation: obligation:C-1-seats.
+
+    All else as `ledger.trace.trace` does.
+    """
     return of_ledger.trace(connection, ref, seen, entities, ROOMS)
 
 
@@ -49,7 +52,10 @@ def _trace_obligation(tracing: Tracing, ref: str, entities: Collection[str] | No
 
 
 def _changes(connection: Connection, customer_id: int, document_id: int, subjects: Sequence[str]) -> list[Step]:
-    """The documents that changed what obligations earn by when, whether they post anything or not."""
+    """The documents that changed what obligations earn by when.
+
+    Whether they post anything or not.
+    """
     rows = connection.execute(
         text(
             "select distinct d.type, d.ref, d.dated_on, d.document_id, d.body from obligation_terms v"

@@ -1,6 +1,6 @@
-"""What verification asks of what is promised: what must hold, and what it watches beside, of accounts of money too.
+"""What verification asks of revenue, and what it watches beside.
 
-What is found by watching is a warning, with its age and documents, and never a failure.
+Of accounts of money too. What is found by watching is a warning, with its age and documents, and never a failure.
 """
 
 from __future__ import annotations

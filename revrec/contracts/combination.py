@@ -1,4 +1,4 @@
-"""Contracts that were negotiated together are accounted for as one (606-10-25-9, IFRS 15.17).
+"""Contracts negotiated together, accounted for as one (606-10-25-9, IFRS 15.17).
 
 The contract that says so joins the one before: the prices of both, and of all that were combined with it, are allocated
 anew to all their obligations by stand-alone prices, as if one document had promised them. Each keeps its document and its
@@ -32,7 +32,10 @@ _BECAUSE = {
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What a contract's obligations are priced at, and what those of contracts before become, where it is combined with any."""
+    """What a contract's obligations are priced at.
+
+    And what those of contracts before become, where it is combined with any.
+    """
 
     shares: list[int]
     package: str | None = None
@@ -46,7 +49,7 @@ class Package:
 
 
 def combine(books: Books, doc: Contract, document_id: int, shares: Sequence[int]) -> Package:
-    """Allocate the prices of a contract, and of those it is combined with, to the obligations of all.
+    """Allocate the prices of combined contracts to the obligations of all.
 
     Raises Refused for a contract of another party or one that changed before, InvalidDocument where a stand-alone price is
     missing.
@@ -90,9 +93,10 @@ def combine(books: Books, doc: Contract, document_id: int, shares: Sequence[int]
 def _as_signed(
     doc: Contract, other: Agreed, standing: Standing, versions: Sequence[Version], ssp: int | None, catalogue: Catalogue
 ) -> tuple[str, date, int, int]:
-    """An obligation of a contract before, as it was signed: its subject, since when, its stand-alone price, its price.
+    """An obligation of a contract before, as it was signed.
 
-    Raises Refused where it changed since, InvalidDocument where no stand-alone price of it is known.
+    Its subject, since when, its stand-alone price, its price. Raises Refused where it changed since, InvalidDocument where no stand-alone
+    price of it is known.
     """
     # what happens to it later lies on top, whichever came in first
     signed = [versions[0], *(version for version in versions[1:] if version.treatment == "combined")]

@@ -1,4 +1,7 @@
-"""Contracts: identified, their price allocated to their obligations, each obligation given its accounts."""
+"""Contracts: identified, priced, and their price allocated to their obligations.
+
+Each obligation is given its accounts.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +65,10 @@ def _fixed_prices(doc: Contract, obligations: _Numbered, catalogue: Catalogue) -
 
 
 def _allocated(doc: Contract, total: int, obligations: _Numbered, catalogue: Catalogue) -> list[int]:
-    """One price over obligations: bundles their own, the residual what stand-alone prices leave, the rest by these.
+    """One price, allocated over obligations.
 
-    A discount that is not a bundle's is everybody's (606-10-32-36).
+    Bundles take their own, the residual what stand-alone prices leave, the others the rest by these. A discount that is not a bundle's is
+    everybody's (606-10-32-36).
     """
     currency = doc.currency
     shares: dict[str, int] = {}
@@ -107,7 +111,10 @@ def _allocated(doc: Contract, total: int, obligations: _Numbered, catalogue: Cat
 
 
 def _require_inrange_of(amount: int, index: int, item: ContractObligation, currency: str, catalogue: Catalogue) -> None:
-    """Raise where what is left for a residual obligation is no price it could be sold for (606-10-32-35, 55-269)."""
+    """Raise where what is left for a residual obligation is no price to sell it for.
+
+    606-10-32-35, 55-269.
+    """
     low, high = range_of(index, item, currency, catalogue) or (1, None)
     if amount < low or (high is not None and amount > high):
         to = (
@@ -170,7 +177,10 @@ _OVER_TIME = ("daily", "monthly", "monthly_prorated", "usage")
 
 
 def refuse_overlaps(obligations: _Numbered) -> None:
-    """Raise InvalidDocument where a document promises a product twice over the same days: what is given counts once."""
+    """Raise InvalidDocument where a product is promised twice over the same days.
+
+    What is given counts once.
+    """
     found: dict[str, list[tuple[date, date, int, ContractObligation]]] = {}
     for index, item in obligations:
         if item.pattern in _OVER_TIME:
@@ -230,9 +240,9 @@ def post_contract(wallets: Wallets, doc: Contract, document_id: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class NewObligation:
-    """An obligation that nothing stands against, with its accounts: contract liability, contract asset, revenue.
+    """An obligation that nothing stands against, with its accounts.
 
-    `ssp` is its stand-alone price and `milestones` what each is worth, in minor units.
+    Contract liability, contract asset, revenue. `ssp` is its stand-alone price and `milestones` what each is worth, in minor units.
     """
 
     item: ContractObligation
@@ -263,7 +273,10 @@ class Counted:
 def add_obligation(
     books: Books, source: Source, contract_id: int, new: NewObligation, price: int, counted: Counted | None = None
 ) -> None:
-    """Gather an obligation of a contract; `counted` says how one that a later document adds does."""
+    """Gather an obligation of a contract.
+
+    `counted` says how one that a later document adds does.
+    """
     item = new.item
     customer_id = source.customer.customer_id
     deferred, unbilled, revenue = (books.account(customer_id, key) for key in new.keys)

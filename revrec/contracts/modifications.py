@@ -1,7 +1,7 @@
-"""Contract modifications: what an obligation becomes from a day on; every version before stays.
+"""Contract modifications: what an obligation becomes from a day on.
 
-A modification is separate, prospective or a catch-up (606-10-25-12 and 25-13), obligation by obligation; what it makes of them is
-folded with all that happened to the contract (`changes`).
+Every version before stays. A modification is separate, prospective or a catch-up (606-10-25-12 and 25-13), obligation by obligation; what
+it makes of them is folded with all that happened to the contract (`changes`).
 """
 
 from __future__ import annotations

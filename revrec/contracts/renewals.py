@@ -102,9 +102,10 @@ def _renewed(books: Books, contract: Agreed, renewal: Renewal, index: int, on: d
 
 
 def post_termination(wallets: Wallets, doc: ContractTermination, document_id: int) -> int:
-    """Take a termination in: what goes on until the contract ends is earned until then, the rest is no longer promised.
+    """Take a termination in.
 
-    Raises Refused where everything has ended already, or for what is earned by progress and would go on: nobody knows how far.
+    What goes on until the contract ends is earned until then, the rest is no longer promised. Raises Refused where everything has ended
+    already, or for what is earned by progress and would go on: nobody knows how far.
     """
     books = wallets.books
     contract = find_contract(books, doc.contract, doc.date)

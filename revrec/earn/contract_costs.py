@@ -1,8 +1,8 @@
-"""Costs to obtain and to fulfil a contract (ASC 340-40, IFRS 15.91-104): capitalised, amortised over what benefits, impaired.
+"""Costs to obtain and to fulfil a contract (ASC 340-40, IFRS 15.91-104).
 
-A commission is an expense when it is earned by whoever sold; its document takes it out of that expense into an asset. Each
-recognition run posts what is due of it: amortised to date by its schedule - amortised to date as posted. Once everything a
-contract promised is cancelled, what is left of its costs is impaired on that day.
+Capitalised, amortised over what benefits, impaired. A commission is an expense when it is earned by whoever sold; its document takes it
+out of that expense into an asset. Each recognition run posts what is due of it: amortised to date by its schedule - amortised to date as
+posted. Once everything a contract promised is cancelled, what is left of its costs is impaired on that day.
 """
 
 from __future__ import annotations
@@ -179,7 +179,10 @@ def _impairments(connection: Connection, costs: Sequence[int]) -> dict[int, list
 
 
 def amortise(books: Books, document_id: int, through: date) -> None:
-    """Post what is due of every cost by a day: amortisation month by month, and impairment where a contract ended."""
+    """Post what is due of every cost by a day.
+
+    Amortisation month by month, and impairment where a contract ended.
+    """
     rows = books.connection.execute(
         text(f"{_COSTS} where k.starts_on <= :through or k.capitalised_on <= :through order by c.ref, k.ref"),
         {"through": through},
@@ -247,7 +250,7 @@ def _posted(connection: Connection) -> dict[tuple[int, str], list[tuple[date, st
 
 
 def contract_costs(connection: Connection, filters: Filters) -> Report:
-    """Each capitalised cost: what was capitalised, amortised and impaired of it, and what it is carried at."""
+    """Each capitalised cost: what was amortised and impaired, and what it is carried at."""
     source, parameters = sides(filters, "contract_costs")
     rows = connection.execute(
         text(

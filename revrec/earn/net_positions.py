@@ -1,7 +1,8 @@
-"""One net position a contract: where one of its obligations is billed ahead and another earned ahead, they settle (606-10-45-1).
+"""One net position a contract (606-10-45-1).
 
-What each would be by itself is told by its bills and its terms; what it shows is that, less what others of the contract take of it, in the
-order of their ids. So the same is shown however often, and whenever, recognition runs.
+Where one of its obligations is billed ahead and another earned ahead, they settle. What each would be by itself is told by its bills and
+its terms; what it shows is that, less what others of the contract take of it, in the order of their ids. So the same is shown however
+often, and whenever, recognition runs.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ _WITHIN = {("deferred", "unbilled"): "recognise.settled", ("unbilled", "deferred
 
 
 def shown(positions: Sequence[int]) -> list[int]:
-    """What obligations of one contract show of their positions: all on the side on which the contract is.
+    """What obligations of one contract show of their positions.
 
-    Above zero is billed ahead, below it earned ahead. What is on the other side is taken from the first of the others on.
+    All on the side on which the contract is. Above zero is billed ahead, below it earned ahead. What is on the other side is taken from
+    the first of the others on.
     """
     side = 1 if sum(positions) >= 0 else -1
     other = -sum(min(position * side, 0) for position in positions)
@@ -42,7 +44,10 @@ def shown(positions: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """By how much more of an obligation is to be recognised, deferred and unbilled in a month, of a contract's position."""
+    """How an obligation's part of its contract's position changes in a month.
+
+    By how much more of it is to be recognised, deferred and unbilled.
+    """
 
     subject: str
     product: str
@@ -53,7 +58,10 @@ class Step:
 
 @dataclass(slots=True)
 class Member:
-    """An obligation through the months: what recognition found of it, and how far the months before took it."""
+    """An obligation through the months.
+
+    What recognition found of it, and how far the months before took it.
+    """
 
     row: Any = None
     revenue: int = 0
@@ -70,9 +78,10 @@ class Member:
 
 
 def net(books: Books, document_id: int, rows: Sequence[Any]) -> None:
-    """Post what each obligation of contracts is to show at each month's end and does not, with the revenue that is due of it.
+    """Post what obligations are to show at each month's end and do not.
 
-    `rows` are their obligations by month: posted balances to date, the position of each by itself, and what is earned.
+    With the revenue that is due of them. `rows` are their obligations by month: posted balances to date, the position of each by itself,
+    and what is earned.
     """
     books.parties.learn_customers({row.customer for row in rows})
     books.learn_accounts({row.customer_id for row in rows})
@@ -102,7 +111,10 @@ def _steps(members: dict[str, Member]) -> list[Step]:
 
 
 def movements(steps: Sequence[Step]) -> list[Movement]:
-    """What takes a contract's obligations so far: each out of its own first, then what one is billed ahead and another earns."""
+    """What takes a contract's obligations to where they are to be.
+
+    Each out of its own first, then what one is billed ahead and another earns.
+    """
     found: list[Movement] = []
     debits: list[list[Any]] = []
     credits_: list[list[Any]] = []
@@ -139,7 +151,10 @@ def _recognised(subject: str, product: str, from_deferred: int, from_unbilled: i
 def _earned_of_another(
     debits: Sequence[list[Any]], credits_: Sequence[list[Any]], earned: dict[str, list[Any]]
 ) -> list[Movement]:
-    """What is earned of one obligation while another is billed ahead is earned of that liability, and never was an asset."""
+    """What is earned of one obligation while another is billed ahead.
+
+    It is earned of that liability, and never was an asset.
+    """
     found = []
     for debit in debits:
         for credit in credits_:

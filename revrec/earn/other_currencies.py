@@ -1,4 +1,4 @@
-"""Recognition of obligations in another currency than their entity's, where each amount is two.
+"""Recognition in another currency than the entity's, where each amount is two.
 
 What a movement counts for there depends on which account it leaves: what was billed ahead is earned at the rate it was billed at, what
 is earned ahead at the month's. So a bill that comes late, or a change, has the months that it touches told anew, as they would
@@ -68,7 +68,10 @@ class _Posted:
 
 
 def recognise(books: Books, document_id: int, rows: Sequence[Any]) -> None:
-    """Post what is due of obligations by month; `rows` are those of contracts of which something is, with their balances to date."""
+    """Post what is due of obligations by month.
+
+    `rows` are those of contracts of which something is, with their balances to date.
+    """
     books.parties.learn_customers({row.customer for row in rows})
     books.learn_accounts({row.customer_id for row in rows})
     contracts = [list(of) for _, of in groupby(rows, lambda row: (row.customer_id, row.unit))]
@@ -155,7 +158,10 @@ class _Contract:
                 self.books.post(self.source, on, self._valued(movements, months[month][0]))
 
     def _month(self, in_month: Sequence[Any], month: date) -> list[tuple[date, list[Movement]]]:
-        """What moves in a month, by day: each obligation on its own, together what passes between them."""
+        """What moves in a month, by day.
+
+        Each obligation on its own, together what passes between them.
+        """
         there = {subject: member for subject, member in self.members.items() if member.row is not None}
         targets = net_positions.shown([member.row.position for member in there.values()])
         steps = []
@@ -229,7 +235,10 @@ class _Contract:
         return int(self.recognised[month]) + self.counted
 
     def _of_one_rate(self, row: Any) -> bool:
-        """Whether what was recognised before counts for as much of what is billed as its amount is: else bills had other rates."""
+        """Whether all that is billed counts at one rate.
+
+        What was recognised before counts for as much of it as its amount is: else bills had other rates.
+        """
         if not row.billed:
             return False
         before = self._before(row.month)

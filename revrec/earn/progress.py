@@ -1,4 +1,7 @@
-"""Progress: how far an obligation is satisfied, in percent, by units delivered, or milestone by milestone."""
+"""Progress: how far an obligation is satisfied.
+
+In percent, by units delivered, or milestone by milestone.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,10 @@ def _contract_of(books: Books, doc: Progress) -> str:
 
 
 def _agreed(connection: Connection, customer_id: int, subject: str) -> dict[str, int]:
-    """The milestones of an obligation as last agreed, and what each is worth; none where it has none."""
+    """The milestones of an obligation as last agreed, and what each is worth.
+
+    None where it has none.
+    """
     rows = connection.execute(
         text(
             "select milestone, amount_minor from milestone where customer_id = :customer_id and subject = :subject "
@@ -154,7 +160,10 @@ def _require_milestone(
 
 
 def _require_not_falling(books: Books, source: Source, doc: Progress, standing: Standing) -> None:
-    """Raise Refused for less progress than was reported, of the obligation as it was last modified."""
+    """Raise Refused for less progress than was reported.
+
+    Of the obligation as it was last modified.
+    """
     before: Decimal | None = books.connection.scalar(
         text(
             "select percent from progress where customer_id = :customer_id and subject = :subject and effective_on <= :on"

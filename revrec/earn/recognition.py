@@ -1,7 +1,7 @@
-"""Recognition: what is earned by a month's end and not yet posted becomes postings, in one statement.
+"""Recognition: what is earned by a month's end and not yet posted is posted.
 
-For each obligation and open month: target to date - recognised to date. So it heals itself: a voided invoice, a late
-one or a corrected term changes the target, and the next run posts the difference. A run that finds nothing to do
+In one statement over all obligations. For each obligation and open month: target to date - recognised to date. So it heals itself: a
+voided invoice, a late one or a corrected term changes the target, and the next run posts the difference. A run that finds nothing to do
 posts nothing.
 """
 
@@ -102,7 +102,10 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
 
 
 def postings_of(connection: Connection, run: Run) -> Report:
-    """What a run posted, posting by posting: for a run that is tried and taken back, what it would post."""
+    """What a run posted, posting by posting.
+
+    For a run that is tried and taken back, what it would post.
+    """
     rows = connection.execute(
         text(
             "select e.effective_on, c.ref as customer, d.subject, d.entity, d.currency, r.code as rule, d.role as debit, k.role as credit,"

@@ -17,7 +17,10 @@ _MOVES = (
 
 
 def _line_sql(place: int, row: str) -> dict[str, str]:
-    """The columns of the posting of one of a step's moves, as SQL over the step's row; its line counts the moves before it."""
+    """The columns of the posting of one of a step's moves, as SQL over the step's row.
+
+    Its line counts the moves before it.
+    """
     accounts = {
         "deferred_revenue": f"{row}.deferred_account",
         "unbilled_receivable": f"{row}.unbilled_account",

@@ -1,1 +1,4 @@
-"""The price: estimates, material rights, financing, what is payable to customers or expected back."""
+"""The price: estimates, material rights, financing, refunds expected.
+
+And what is payable to customers.
+"""

@@ -1,8 +1,8 @@
-"""Variable consideration: estimated, constrained, estimated again as more is known (606-10-32-5 to 32-14, 32-42 to 32-45).
+"""Variable consideration: estimated, constrained, estimated again.
 
-An estimate is of one component of a contract's price (a bonus, a penalty, a rebate). What the constraint lets in is part of
-the price: it is allocated to the obligations as the price was, or to the one it is about (32-40). A new estimate changes
-the price from its day on: what was given already earns its part at once, the rest follows the schedules.
+As more is known (606-10-32-5 to 32-14, 32-42 to 32-45). An estimate is of one component of a contract's price (a bonus, a penalty, a
+rebate). What the constraint lets in is part of the price: it is allocated to the obligations as the price was, or to the one it is about
+(32-40). A new estimate changes the price from its day on: what was given already earns its part at once, the rest follows the schedules.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ def post_estimate(wallets: Wallets, doc: Estimate, document_id: int) -> int:
 
 
 def _check_kind(books: Books, contract: Agreed, doc: Estimate) -> None:
-    """Raise Refused where a component was a refund before and is none now, or the other way round."""
+    """Raise Refused where a component was a refund before and is none now.
+
+    Or the other way round.
+    """
     refund: bool | None = books.connection.scalar(
         text("select refund from variable_estimate where customer_id = :customer_id and contract = :contract"
              " and component = :component limit 1"),
@@ -72,9 +75,10 @@ def _check_kind(books: Books, contract: Agreed, doc: Estimate) -> None:
 
 
 def _check_prices(plan: Plan, document_id: int, included: int, currency: str) -> None:
-    """Raise Refused where an estimate takes a price below zero, or in the end below what of it is written off, or given back, as earned.
+    """Raise Refused where an estimate lowers a price too far.
 
-    What was given up was not kept: a price below it would be owed to a customer who has not paid it.
+    Below zero, or in the end below what of it is written off, or given back, as earned. What was given up was not kept: a price below it
+    would be owed to a customer who has not paid it.
     """
     for subject, versions in plan.folded.versions.items():
         gone = sum(item.amount for item in plan.folded.beside if item.subject == subject)
@@ -92,7 +96,10 @@ def _check_prices(plan: Plan, document_id: int, included: int, currency: str) ->
 
 
 def estimates(connection: Connection, filters: Filters) -> Report:
-    """Every estimate of variable consideration: what was expected, what was let in, what that changed, and why."""
+    """Every estimate of variable consideration: what was expected and let in.
+
+    What that changed, and why.
+    """
     clause, parameters = narrowed(
         filters, since="v.effective_on", as_of="v.effective_on", known_at="d.posted_at", entity="t.entity", customer="c.ref",
         contract="t.ref", currency="t.currency",

@@ -1,9 +1,10 @@
-"""A significant financing component: the price is what would be paid in cash when it is given; the rest is interest.
+"""A significant financing component.
 
-An option, as both standards allow to leave it out within a year (606-10-32-18, IFRS 15.63). A contract with `financing` says
-which payments are agreed and at which rate. Each obligation's part of each payment is taken to the days on which it is
-given: the sum is its price (606-10-32-15), and does not change when rates do (32-19). What time adds is interest, income
-where the customer pays later and expense where it pays ahead, posted with each month's recognition (32-20).
+The price is what would be paid in cash when it is given; the rest is interest. An option, as both standards allow to leave it out within
+a year (606-10-32-18, IFRS 15.63). A contract with `financing` says which payments are agreed and at which rate. Each obligation's part of
+each payment is taken to the days on which it is given: the sum is its price (606-10-32-15), and does not change when rates do (32-19).
+What time adds is interest, income where the customer pays later and expense where it pays ahead, posted with each month's recognition
+(32-20).
 
 Years are counted in days of twelve months of thirty (30E/360), so that equal months bear equal interest.
 """
@@ -32,7 +33,10 @@ _PRECISION = 40
 
 @dataclass(frozen=True, slots=True)
 class Loan:
-    """What finances an obligation: its rate, payments (day, minor units), and when what part of it is given; its price."""
+    """What finances an obligation.
+
+    Its rate, payments (day, minor units), and when what part of it is given; its price.
+    """
 
     rate: Decimal
     compounding: str
@@ -41,7 +45,10 @@ class Loan:
     price: int
 
     def position(self, on: date) -> Decimal:
-        """What is owed for it at the end of a day with interest: above zero by the customer, below zero by us."""
+        """What is owed for it at the end of a day, with interest.
+
+        Above zero by the customer, below zero by us.
+        """
         with localcontext(prec=_PRECISION):
             worth = Decimal(0)
             for day, part in self.given:
@@ -66,7 +73,10 @@ class Loan:
 
 
 def years(since: date, until: date) -> Decimal:
-    """The time between two days in years of twelve months of thirty days (30E/360); a month's last day is its thirtieth."""
+    """The time between two days, in years of twelve months of thirty days (30E/360).
+
+    A month's last day is its thirtieth.
+    """
 
     def day_of(day: date) -> int:
         return 30 if day == month_end(day) else min(day.day, 30)
@@ -85,7 +95,10 @@ def growth(rate: Decimal, compounding: str, since: date, until: date) -> Decimal
 
 
 def _given(item: ContractObligation, index: int) -> tuple[tuple[date, Decimal], ...]:
-    """When which part of an obligation is given: at once, or month by month on each month's last day of it."""
+    """When which part of an obligation is given.
+
+    At once, or month by month on each month's last day of it.
+    """
     if item.pattern == "point_in_time":
         return ((item.start, Decimal(1)),)
     if item.end is None or item.pattern in ("progress", "usage"):
@@ -108,9 +121,10 @@ def _given(item: ContractObligation, index: int) -> tuple[tuple[date, Decimal], 
 
 
 def discounted(doc: Contract, shares: Sequence[int]) -> list[Loan | None]:
-    """Each obligation's loan, where the contract has financing: its price is what its payments are worth when it is given.
+    """Each obligation's loan, where the contract has financing.
 
-    Raises InvalidDocument where the payments agreed are not the contract's price.
+    Its price is what its payments are worth when it is given. Raises InvalidDocument where the payments agreed are not the contract's
+    price.
     """
     if doc.financing is None:
         return [None] * len(shares)
@@ -205,7 +219,10 @@ _RULES = {
 
 
 def accrue(books: Books, document_id: int, through: date) -> None:
-    """Post the interest that is due by a day and not yet posted, month by month; nothing after what it finances has ended."""
+    """Post the interest that is due by a day and not yet posted, month by month.
+
+    Nothing after what it finances has ended.
+    """
     rows = books.connection.execute(
         text(f"{_LOANS} where o.starts_on <= :through or (select min(paid_on) from financed_payment p "
              "where p.customer_id = f.customer_id and p.subject = f.subject) <= :through order by c.ref, f.subject"),
@@ -258,7 +275,10 @@ def _posted(connection: Connection) -> dict[tuple[int, str], list[tuple[date, in
 
 
 def financing(connection: Connection, filters: Filters) -> Report:
-    """Each financed obligation: what was promised, its price, and the interest between the two, posted so far and to come."""
+    """Each financed obligation: what was promised, its price, and the interest.
+
+    Posted so far and to come.
+    """
     source, of_sides = sides(replace(filters, product=None), "interest_income", "interest_expense")
     clause, parameters = narrowed(
         filters, as_of="d.dated_on", known_at="d.posted_at", entity="t.entity", customer="c.ref", contract="t.ref",

@@ -1,8 +1,8 @@
-"""Material rights: free credits promised with a contract share its price, and are a liability until used (606-10-55-42).
+"""Material rights: free credits promised with a contract (606-10-55-42).
 
-Their part of the price is taken off the contract's obligations, in proportion to what these are worth, and is earned as the
-credits are used, or when they expire: in whatever order they are drawn, revenue does not move. Credits that are not all likely to
-be used take less of it, and earn it with those that are (606-10-55-44, 55-48).
+They share its price, and are a liability until used. Their part of the price is taken off the contract's obligations, in proportion to
+what these are worth, and is earned as the credits are used, or when they expire: in whatever order they are drawn, revenue does not move.
+Credits that are not all likely to be used take less of it, and earn it with those that are (606-10-55-44, 55-48).
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from revrec.terms.versions import Agreed, all_standing, find_contract
 
 
 def post_grant(wallets: Wallets, doc: models.Grant, document_id: int) -> int:
-    """Take a grant in; free credits that name a contract with obligations take their part of its price."""
+    """Take a grant in; free credits of a contract take their part of its price.
+
+    Where the contract they name has obligations.
+    """
     free = doc.kind == "promotional" or (doc.kind == "pilot" and doc.price is None and doc.carried_from is None)
     if not free or doc.contract is None or _has_paid_grant(wallets, doc):
         return post_ledger_grant(wallets, doc, document_id)
@@ -68,7 +71,10 @@ def post_grant(wallets: Wallets, doc: models.Grant, document_id: int) -> int:
 
 
 def _right(books: Books, doc: models.Grant, contract: Agreed, obligations: Sequence[tuple[int, int | None]]) -> int:
-    """What free credits take of a contract's price: as if all its credits had been promised at once, less those before."""
+    """What free credits take of a contract's price.
+
+    As if all its credits had been promised at once, less what those before took.
+    """
     by_ssp = all(ssp is not None for _, ssp in obligations)
     earlier = books.connection.execute(
         text(
@@ -93,7 +99,10 @@ def _right(books: Books, doc: models.Grant, contract: Agreed, obligations: Seque
 
 
 def _standing(books: Books, contract: Agreed, on: date) -> list[tuple[int, int | None]]:
-    """(price, stand-alone price) of a contract's obligations that go on on a day, as they stand then, whatever came in before."""
+    """(price, stand-alone price) of a contract's obligations that go on on a day.
+
+    As they stand then, whatever came in before.
+    """
     day = max(on, contract.signed_on)
     history = read(books, contract.party, [])
     alone = {standing.subject: standing.ssp for standing in all_standing(books.connection, contract)}
@@ -118,7 +127,10 @@ def _has_paid_grant(wallets: Wallets, doc: models.Grant) -> bool:
 
 
 def _moved(books: Books, source: Source, obligation: str, part: int, doc: models.Grant, day: Any) -> list[Movement]:
-    """A part of what is billed of an obligation becomes the credits'; what is not billed yet is an asset against them."""
+    """What makes a part of what is billed of an obligation the credits'.
+
+    What is not billed yet is an asset against them.
+    """
     held = min(part, billed_ahead(books, source, obligation, day))
     subject = grant_subject(doc.id)
     return [

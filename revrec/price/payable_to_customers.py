@@ -1,7 +1,7 @@
-"""Consideration payable to a customer: what it gets from us for nothing distinct lowers the price (606-10-32-25 to 32-27).
+"""Consideration payable to a customer (606-10-32-25 to 32-27).
 
-It is the customer's money from the day it is promised: a refund pays it out, an application settles an invoice with it. What of
-the promise was given already falls at once, the rest with what remains.
+What it gets from us for nothing distinct lowers the price. It is the customer's money from the day it is promised: a refund pays it out,
+an application settles an invoice with it. What of the promise was given already falls at once, the rest with what remains.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Refund liabilities: what of a bill is expected to be given back is owed, not deferred (606-10-32-10, IFRS 15.55).
+"""Refund liabilities: what of a bill is expected to be given back.
 
-An estimate that is a `refund` says how much. As far as it is billed and neither earned nor given back yet, each recognition
-run keeps it apart from deferred revenue: the two together are what is billed and not earned.
+It is owed, not deferred (606-10-32-10, IFRS 15.55). An estimate that is a `refund` says how much. As far as it is billed and neither
+earned nor given back yet, each recognition run keeps it apart from deferred revenue: the two together are what is billed and not earned.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _EXPECTED = """
 
 
 def separate(books: Books, document_id: int, through: date) -> None:
-    """Post what moves between deferred revenue and refund liabilities, month end by month end to a day."""
+    """Post what moves between deferred revenue and refund liabilities.
+
+    Month end by month end to a day.
+    """
     rows = books.connection.execute(text(_EXPECTED), {"through": through}).all()
     books.parties.learn_customers(row.customer for row in rows)
     by_subject: dict[tuple[int, str], list[Any]] = {}
@@ -69,7 +72,10 @@ def separate(books: Books, document_id: int, through: date) -> None:
 
 
 def _reduced(books: Books, customer_id: int, subject: str) -> list[tuple[date, int]]:
-    """What of usage was credited, refunded or written off that had been expected to be, by day: others' versions say so."""
+    """What of usage was taken back that had been expected to be, by day.
+
+    Credited, refunded or written off: others' versions say so.
+    """
     rows = books.connection.execute(
         text(
             "select p.effective_on, sum(case when p.debit_account = a.account_id then p.amount else -p.amount end)::bigint as amount "

@@ -1,1 +1,4 @@
-"""Reports of revenue: schedules, waterfall, disclosures, what auditors read, and what a figure is made of."""
+"""Reports of revenue: schedules, waterfall, disclosures, and what auditors read.
+
+And what a figure is made of.
+"""

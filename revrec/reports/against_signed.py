@@ -1,6 +1,7 @@
-"""A report against itself, as it was signed: each figure that differs, and the documents that explain it.
+"""A report against itself, as it was signed.
 
-A difference has one cause: a document posted since. What each posted, and which terms it changed, says which figures it bears on.
+Each figure that differs, and the documents that explain it. A difference has one cause: a document posted since. What each posted, and
+which terms it changed, says which figures it bears on.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from revrec.reports.rows import posted_since
 
 
 def compare(connection: Connection, make: Callable[[Filters], Report], filters: Filters, signed_at: datetime) -> Report:
-    """Every figure of a report that is another now than it was known at a moment, with the documents posted since that moved it.
+    """Every figure of a report that is another now than it was known at a moment.
 
-    Raises Refused where the report is asked for as known before that moment.
+    With the documents posted since that moved it. Raises Refused where the report is asked for as known before that moment.
     """
     if filters.known_at is not None and filters.known_at <= signed_at:
         raise Refused(
@@ -88,7 +89,10 @@ class _Since:
         return self._known[transaction]
 
     def explaining(self, report: str, row: Row, figure: Column, before: Sequence[Row]) -> list[str]:
-        """The documents that moved a figure of a row; `before` are the lines that are explained already."""
+        """The documents that moved a figure of a row.
+
+        `before` are the lines that are explained already.
+        """
         # what is ordered and billed in the meantime is no account's figure before
         made = figure_of(report, row, figure.key, self.filters) if report != "remaining-obligations" else None
         if made is not None:
@@ -103,7 +107,10 @@ class _Since:
         return found or self._about(row)
 
     def _by_rule(self, report: str, row: Row, key: str) -> list[str]:
-        """Of what is at a place, the documents whose postings or terms move such a figure; by finer places where it adds them up."""
+        """Of what is at a place, the documents that move such a figure.
+
+        By their postings or terms; by finer places where the figure adds them up.
+        """
         rule = BEARING[report]
         places = self._finer(row, key) if report in FINER else [row]
         days = self._days
@@ -202,7 +209,10 @@ class _Since:
         return [_with_subject(fact) for fact in facts if None in (entity, fact["entity"]) or fact["entity"] == entity]
 
     def _about(self, row: Row) -> list[str]:
-        """The documents whose postings or terms have all that a row says of itself, where they say it."""
+        """The documents that have all that a row says of itself, where they say it.
+
+        By their postings or terms.
+        """
         period = self.filters.period
         posted = [
             _with_subject({

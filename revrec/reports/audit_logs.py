@@ -1,4 +1,7 @@
-"""The logs an auditor reads: what contracts agree, how prices were allocated, what changed contracts, what was recognised, what was posted since."""
+"""The logs an auditor reads.
+
+What contracts agree, how prices were allocated, what changed contracts, what was recognised, what was posted since.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ from revrec.terms.versions import versions_known
 
 
 def contracts(connection: Connection, filters: Filters) -> Report:
-    """Every contract's obligations by the version of their terms that counts on a day: what was agreed, which document says so, why.
+    """Every contract's obligations by the version of their terms that counts on a day.
 
-    `as_of` is the day, `known_at` what was known by then; without them, the terms as last agreed.
+    What was agreed, which document says so, why. `as_of` is the day, `known_at` what was known by then; without them, the terms as last
+    agreed.
     """
     clause, parameters = narrowed(
         filters, as_of="a.dated_on", known_at="a.posted_at", entity="t.entity", customer="c.ref", contract="t.ref",
@@ -57,9 +61,9 @@ def contracts(connection: Connection, filters: Filters) -> Report:
 
 
 def allocation(connection: Connection, filters: Filters) -> Report:
-    """How each contract's price was allocated to its obligations: stand-alone prices, shares, amounts (606-10-32-31).
+    """How each contract's price was allocated to its obligations (606-10-32-31).
 
-    Contracts that are accounted for as one were allocated together.
+    Stand-alone prices, shares, amounts. Contracts that are accounted for as one were allocated together.
     """
     clause, parameters = of_contracts(filters, "t.signed_on")
     rows = connection.execute(
@@ -105,9 +109,10 @@ _CHANGES = f"""
 
 
 def modifications(connection: Connection, filters: Filters) -> Report:
-    """Everything that changed a contract, obligation by obligation: how it counts and why, what the price was and is.
+    """Everything that changed a contract, obligation by obligation.
 
-    Modifications, renewals, terminations, combinations, estimates, rights to credits, and what is paid to customers.
+    How it counts and why, what the price was and is. Modifications, renewals, terminations, combinations, estimates, rights to credits,
+    and what is paid to customers.
     """
     clause, parameters = of_contracts(filters, "v.from_day")
     rows = connection.execute(
@@ -154,9 +159,10 @@ def recognition_journal(connection: Connection, filters: Filters) -> Report:
 
 
 def changes(connection: Connection, filters: Filters) -> Report:
-    """Why a report of a day says something else than it did when it was signed: what was posted since, document by document.
+    """Why a report of a day says something else than it did when it was signed.
 
-    `known_at` is when it was signed, `as_of` its day. By month and account the amounts are the difference between the two.
+    What was posted since, document by document. `known_at` is when it was signed, `as_of` its day. By month and account the amounts are
+    the difference between the two.
     """
     if filters.known_at is None:
         raise Refused("known_at", "missing", "expected the moment the earlier report was made")

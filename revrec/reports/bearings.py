@@ -13,7 +13,10 @@ from revrec.reports.posted_since import Posted
 
 
 def felt(fact: Row, key: str, row: Row, period: str) -> bool:
-    """Whether terms bear on a figure: on a month those that count from then or before; on credits those of their own kind."""
+    """Whether terms bear on a figure.
+
+    On a month those that count from then or before; on credits those of their own kind.
+    """
     kind = fact["document"].partition(" ")[0]
     if key in ("granted", "moved"):
         return bool((kind == "grant" and fact["document"] == f"grant {row.get('grant')}") == (key == "granted"))
@@ -29,13 +32,19 @@ _REVENUE = ("revenue", "breakage_revenue")
 
 
 def _prices(one: Posted) -> bool:
-    """Whether it bills what an invoice sells by itself alone, whose price is its bill; what else changes prices leaves versions."""
+    """Whether it bills what an invoice sells by itself alone, whose price is its bill.
+
+    What else changes prices leaves versions.
+    """
     billed = one.contract is None and BY_NUMBER[one.rule].code.startswith("invoice.")
     return billed and one.role != "accounts_receivable"
 
 
 def _month_to_come(one: Posted, key: str, row: Row, days: set[date]) -> bool:
-    """What is to come in a month is a price by its terms; in the report's own month less what is recognised."""
+    """Whether it bears on what is to come in a month.
+
+    That is a price by its terms; in the report's own month less what is recognised.
+    """
     if not one.subject.startswith("obligation:"):
         return False
     if one.role == "revenue":
@@ -44,7 +53,10 @@ def _month_to_come(one: Posted, key: str, row: Row, days: set[date]) -> bool:
 
 
 def _horizon_to_come(one: Posted, key: str, _row: Row, _days: set[date]) -> bool:
-    """What is to come: of credits what is not used, of commitments too, of obligations a price less what is recognised."""
+    """Whether it bears on what is to come by a horizon.
+
+    Of credits what is not used, of commitments too, of obligations a price less what is recognised.
+    """
     summed = key in ("total", "short")
     if one.role == "memo_commitments_outstanding":
         return key != "as_used"

@@ -1,4 +1,7 @@
-"""What a figure of a report is made of: the sides of postings that add up to it, each with its entry and document."""
+"""What a figure of a report is made of.
+
+The sides of postings that add up to it, each with its entry and document.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,10 @@ EARNED = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Sides of postings on accounts of some roles that a figure adds up: debits less credits, or the other way.
+    """Sides of postings on accounts of some roles that a figure adds up.
 
-    `code` is the general-ledger account as its entity calls it, `flow` a column of a roll-forward such as `liability.billed`,
-    `shown_in` the currency shown, `booked` and `by` the period in which what is recognised was booked.
+    Debits less credits, or the other way. `code` is the general-ledger account as its entity calls it, `flow` a column of a roll-forward
+    such as `liability.billed`, `shown_in` the currency shown, `booked` and `by` the period in which what is recognised was booked.
     """
 
     roles: tuple[str, ...]

@@ -141,7 +141,10 @@ _LATELY = """
 
 
 def find(connection: Connection, filters: Filters, *, lately: bool = False) -> list[dict[str, Any]]:
-    """Each month of an obligation, or of a customer's usage, whose revenue is below zero without a cause; `lately` by the newest entries only."""
+    """Months whose revenue is below zero without a cause.
+
+    Of an obligation, or of a customer's usage; `lately` by the newest entries only.
+    """
     since = None if filters.since is None else month_start(filters.since)
     narrow = replace(filters, since=since, product=None, contract=None)
     if lately:
@@ -164,7 +167,10 @@ def find(connection: Connection, filters: Filters, *, lately: bool = False) -> l
 
 
 def below_zero(connection: Connection, filters: Filters) -> Report:
-    """Months in which revenue is below zero and no document in them, or late, lowers a price or what was given."""
+    """Months in which revenue is below zero without a document that explains it.
+
+    None in them, or late, lowers a price or what was given.
+    """
     columns = (
         Column("month", "Month"), Column("entity", "Entity"), Column("customer", "Customer"), Column("contract", "Contract"),
         Column("product", "Product"), Column("subject", "For"), Column("currency", "Currency"), Column("amount", "Revenue", "amount"),

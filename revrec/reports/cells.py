@@ -1,4 +1,7 @@
-"""Which sides of postings a cell of a report adds up: the same for a link from it and for what explains a change of it."""
+"""Which sides of postings a cell of a report adds up.
+
+The same for a link from it and for what explains a change of it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _Row = Mapping[str, Any]
 
 
 def figure_of(report: str, row: _Row, key: str, filters: Filters) -> Figure | None:
-    """The figure that a cell of a report is; None where it is not a sum of postings, or of a single thing."""
+    """The figure that a cell of a report is.
+
+    None where it is not a sum of postings, or of a single thing.
+    """
     return _FIGURES[report](row, key, filters) if report in _FIGURES else None
 
 
@@ -109,7 +115,10 @@ _POSITIONS = {"Receivables": ("accounts_receivable", False), "Refund liabilities
 
 
 def _contract_balance(row: _Row, key: str, filters: Filters) -> Figure | None:
-    """Receivables and refunds are an account's; the others are net by contract, and figures of one contract only."""
+    """A cell of contract balances.
+
+    Receivables and refunds are an account's; the others are net by contract, and figures of one contract only.
+    """
     opened, until = row["since"] - timedelta(days=1), row["until"]
     since, as_of = {"opening": (None, opened), "change": (row["since"], until)}.get(key, (None, until))
     place = replace(within(row, filters), since=since, as_of=as_of)
@@ -196,7 +205,10 @@ def _between(row: _Row, key: str, filters: Filters) -> Figure:
 
 
 def _tax_left(row: _Row, key: str, filters: Filters) -> Figure | None:
-    """What was charged of a tax, or told by manual entries; a remittance is of the period it is for, whatever its day."""
+    """What was charged of a tax, or told by manual entries.
+
+    A remittance is of the period it is for, whatever its day.
+    """
     if key not in ("charged", "manual"):
         return None
     first = parse_month(row["month"])

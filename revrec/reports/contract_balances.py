@@ -25,11 +25,12 @@ _ALONE = {"accounts_receivable": ("receivables", 1), "refund_liability": ("refun
 
 
 def contract_balances(connection: Connection, filters: Filters) -> Report:
-    """Receivables, contract assets and liabilities at the start and the end of a period (606-10-50-8, IFRS 15.116).
+    """Receivables, contract assets and liabilities at both ends of a period.
 
-    And the revenue of the period that was in the opening liability. The assets and liabilities of a contract, or of contracts
-    accounted for as one, are shown net (606-10-45-1); `netted` is what that takes off both, so that balances and it tie to the
-    ledger, which keeps them by obligation. What is expected back is no contract liability, and is shown apart. Without a first day the period is the calendar year.
+    606-10-50-8, IFRS 15.116. And the revenue of the period that was in the opening liability. The assets and liabilities of a contract,
+    or of contracts accounted for as one, are shown net (606-10-45-1); `netted` is what that takes off both, so that balances and it tie
+    to the ledger, which keeps them by obligation. What is expected back is no contract liability, and is shown apart. Without a first day
+    the period is the calendar year.
     """
     until = filters.as_of or last_day(connection, filters)
     since = _first_day(filters, until)
@@ -67,7 +68,10 @@ def contract_balances(connection: Connection, filters: Filters) -> Report:
 
 
 def _netted(rows: Iterable[Any], group: Sequence[str]) -> dict[tuple[str, ...], Counter[str]]:
-    """Balances by group, those of each contract netted, and what of its opening liability was recognised."""
+    """Balances by group, those of each contract netted.
+
+    And what of its opening liability was recognised.
+    """
     found: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     # by contract: its position at the start and the end, and both sides of it as the ledger has them
     contracts: dict[tuple[tuple[str, ...], int, str], Counter[str]] = defaultdict(Counter)
@@ -97,7 +101,10 @@ def _netted(rows: Iterable[Any], group: Sequence[str]) -> dict[tuple[str, ...], 
 
 
 def _balance_lines(place: dict[str, Any], amounts: Counter[str]) -> list[dict[str, Any]]:
-    """The lines of a group: each balance at both ends, refund liabilities where there are any, and what was released."""
+    """The lines of a group: each balance at both ends.
+
+    Refund liabilities where there are any, and what was released.
+    """
     lines = []
     for name, title in (
         ("receivables", "Receivables"), ("assets", "Contract assets"), ("liabilities", "Contract liabilities"),

@@ -13,9 +13,9 @@ from revrec.reports.waterfall import REVENUE_ROLES
 
 
 def disaggregation(connection: Connection, filters: Filters) -> Report:
-    """Revenue by period and group, and by how it is earned (606-10-50-5, IFRS 15.114); ties to the revenue accounts.
+    """Revenue by period and group, and by how it is earned (606-10-50-5, IFRS 15.114).
 
-    Net of promotions, refunds and lost disputes, which are shown apart.
+    Ties to the revenue accounts. Net of promotions, refunds and lost disputes, which are shown apart.
     """
     group = grouped(filters if filters.group else replace(filters, group=("product",)))
     facts, parameters = facts_of(filters, *REVENUE_ROLES, "refunds", "disputes")

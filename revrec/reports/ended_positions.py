@@ -216,7 +216,10 @@ _OF_CUSTOMERS = """
 
 
 def sides_of(filters: Filters, customers: Sequence[int] | None, *roles: str) -> tuple[str, dict[str, object]]:
-    """SQL for the sides of postings on some roles, of some customers or of all, with its parameters."""
+    """SQL for the sides of postings on some roles, with its parameters.
+
+    Of some customers or of all.
+    """
     if customers is None:
         return sides(filters, *roles)
     place: dict[str, object] = {
@@ -257,9 +260,10 @@ def of_positions(
 
 
 def _left(position: Sequence[Any]) -> list[Standing]:
-    """What is left of a position's ended parts once assets and liabilities of all its parts settle each other.
+    """What is left of a position's ended parts.
 
-    What settles takes the oldest first, so the rest is of what ended last.
+    Once assets and liabilities of all its parts settle each other. What settles takes the oldest first, so the rest is of what ended
+    last.
     """
     ended = [row for row in position if row.ended]
     of_ended = sum(_net(row) for row in ended)

@@ -26,7 +26,10 @@ class Pair:
                 self._roll_forward(found)
 
     def _roll_forward(self, found: dict[_Key, Counter[str]]) -> None:
-        """Give a period in which nothing moved, and that is not shown for it, the balance of the one before."""
+        """Give a period in which nothing moved the balance of the one before.
+
+        Where it is not shown for that.
+        """
         balances: Counter[_Key] = Counter()
         for key in sorted(self._rows, key=lambda values: str(values[0])):
             if key not in found:

@@ -81,5 +81,8 @@ FLOWS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def rules_of(kind: str, flow: str) -> list[int]:
-    """The rules whose postings a column of a roll-forward adds up: of a `liability`, an `asset` or a `tax`."""
+    """The rules whose postings a column of a roll-forward adds up.
+
+    Of a `liability`, an `asset` or a `tax`.
+    """
     return [number for number in BY_NUMBER if flow_of(number, FLOWS[kind]) == flow]

@@ -19,7 +19,10 @@ SHARED = ("entity", "customer", "contract", "product", "role", "subject", "invoi
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What a document posted since on an account by a rule: debits less credits, in the amounts a figure is asked in."""
+    """What a document posted since on an account by a rule.
+
+    Debits less credits, in the amounts a figure is asked in.
+    """
 
     document: str
     entity: str

@@ -1,6 +1,7 @@
-"""What grants promise beyond what is billed: commitments not used up, and paid orders of credits that are not invoiced in full.
+"""What grants promise beyond what is billed.
 
-Free credits promise nothing of their own; what they share of a price is in that of the credits they came with.
+Commitments not used up, and paid orders of credits that are not invoiced in full. Free credits promise nothing of their own; what they
+share of a price is in that of the credits they came with.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ class Promise:
 
 
 def promised(connection: Connection, filters: Filters, until: date) -> Iterator[Promise]:
-    """What grants known by a day promise beyond what is billed: in transaction currency, unless the entity's is asked for.
+    """What grants known by a day promise beyond what is billed.
 
-    In the entity's currency it counts at the day's rate. Raises UnknownReference where the books hold none.
+    In transaction currency, unless the entity's is asked for. In the entity's currency it counts at the day's rate. Raises
+    UnknownReference where the books hold none.
     """
     if filters.product:
         return  # what will be used of them nobody knows
@@ -90,7 +92,10 @@ SHORT_GRANTS = """
 
 
 def _ordered(row: Any, until: date) -> int:
-    """What of a price is still to be billed and not earned already; nothing, once the credits have expired."""
+    """What of a price is still to be billed and not earned already.
+
+    Nothing, once the credits have expired.
+    """
     if row.free or row.kind == "commitment" or (row.expires_on is not None and row.expires_on <= until):
         return 0
     # what left the grant later had not left it yet

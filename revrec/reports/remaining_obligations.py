@@ -39,7 +39,10 @@ def _horizon(day: date, until: date) -> str:
 def _promised_by_grants(
     connection: Connection, filters: Filters, until: date, found: dict[tuple[str, ...], Counter[str]]
 ) -> dict[tuple[str, ...], Counter[str]]:
-    """Count in what credits and commitments promise; returns what of each figure stands in no account, for it is not billed."""
+    """Count in what credits and commitments promise.
+
+    Returns what of each figure stands in no account, for it is not billed.
+    """
     group = grouped(filters)
     shown = replace(filters, since=None, as_of=until, transaction=filters.transaction is not False)
     facts, parameters = facts_of(shown, "customer_credits")
@@ -101,12 +104,12 @@ def _count_by_progress(
 
 
 def remaining_obligations(connection: Connection, filters: Filters) -> Report:
-    """What is promised and not yet given, by when it will be revenue (606-10-50-13, IFRS 15.120).
+    """What is promised and not yet given, by when it will be revenue.
 
-    In transaction currency, unless the entity's is asked for: then what is billed counts as it was billed, the rest at the
-    day's rate. `short` is of contracts expected to last a year or less when signed, which 606-10-50-14 lets one leave out.
-    Scheduled revenue by horizon, and what is committed and not used by its last day; prepaid credits, billed or ordered, as they will
-    be used, and what progress will earn, have no date.
+    606-10-50-13, IFRS 15.120. In transaction currency, unless the entity's is asked for: then what is billed counts as it was billed, the
+    rest at the day's rate. `short` is of contracts expected to last a year or less when signed, which 606-10-50-14 lets one leave out.
+    Scheduled revenue by horizon, and what is committed and not used by its last day; prepaid credits, billed or ordered, as they will be
+    used, and what progress will earn, have no date.
     """
     until = filters.as_of or last_day(connection, filters)
     group = grouped(filters)

@@ -60,9 +60,9 @@ def _roll_forward(
 
 
 def deferred_roll_forward(connection: Connection, filters: Filters) -> Report:
-    """Contract liabilities (deferred revenue and prepaid credits): opening, billed, recognised, credited, other, closing.
+    """Contract liabilities (deferred revenue and prepaid credits), rolled forward.
 
-    The closing balance is that of the two accounts in the trial balance.
+    Opening, billed, recognised, credited, other, closing. The closing balance is that of the two accounts in the trial balance.
     """
     rows = _roll_forward(connection, filters, CONTRACT_LIABILITIES, LIABILITY_FLOWS, -1)
     columns = columns_of(

@@ -1,4 +1,7 @@
-"""What the disclosures are made of: the sides of postings with whose, of which contract and of which product they are."""
+"""What the disclosures are made of: sides of postings with what they are of.
+
+Whose, of which contract and of which product.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ _GIVEN_BACK = ("refunds", "disputes")
 
 
 def facts_of(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
-    """SQL for the filtered sides on roles, with what groups them: customer, contract, product, and the amount asked for."""
+    """SQL for the filtered sides on roles, with what groups them.
+
+    Customer, contract, product, and the amount asked for.
+    """
     source, parameters = sides(replace(filters, product=None), *roles)
     own = "x.product"
     if not roles or set(roles) & set(_GIVEN_BACK):
@@ -64,7 +70,10 @@ def facts_of(filters: Filters, *roles: str) -> tuple[str, dict[str, object]]:
 
 
 def posted_since(filters: Filters) -> tuple[str, dict[str, object]]:
-    """SQL for the facts posted after `:signed_at`, each with its document `d`: to follow a `select` of `f` and `d`."""
+    """SQL for the facts posted after `:signed_at`, each with its document `d`.
+
+    To follow a `select` of `f` and `d`.
+    """
     facts, parameters = facts_of(filters)
     return (
         f"from ({facts}) f join entry n on n.customer_id = f.customer_id and n.entry_id = f.entry_id "

@@ -15,7 +15,10 @@ from revrec.terms.versions import versions_known
 
 
 def schedule(connection: Connection, filters: Filters) -> Report:
-    """Each obligation's revenue by month, quarter or year, posted and still scheduled, with the version of its terms at its end."""
+    """Each obligation's revenue by month, quarter or year, posted and still scheduled.
+
+    With the version of its terms at its end.
+    """
     form = PERIODS[filters.period]
     until = filters.as_of or last_day(connection, filters)
     source, parameters = facts_of(replace(filters, transaction=filters.transaction is not False), "revenue")
@@ -73,7 +76,10 @@ def _columns(period: str) -> tuple[Column, ...]:
 
 
 def _versions(connection: Connection, filters: Filters, until: date) -> dict[tuple[str, str], list[date]]:
-    """The days from which later versions of obligations count, of those agreed by a day, by customer and obligation."""
+    """The days from which later versions of obligations count.
+
+    Of those agreed by a day, by customer and obligation.
+    """
     rows = connection.execute(
         text(
             f"select c.ref as customer, substr(v.subject, 12) as obligation, v.from_day from {versions_known('known_at')} v "

@@ -1,7 +1,8 @@
-"""What is left standing after its life has ended: assets no bill can clear, liabilities nobody can claim.
+"""What is left standing after its life has ended.
 
-Only what has ended counts: an obligation whose term is over or that was cancelled, credits that expired or are used up, usage whose
-last is older than the entity bills within. It is a warning with an age, and every figure is a balance of the ledger.
+Assets no bill can clear, liabilities nobody can claim. Only what has ended counts: an obligation whose term is over or that was
+cancelled, credits that expired or are used up, usage whose last is older than the entity bills within. It is a warning with an age, and
+every figure is a balance of the ledger.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ def recognised_through(connection: Connection, filters: Filters) -> date:
 def find(
     connection: Connection, filters: Filters, *, recognised: date | None = None, lately: bool = False
 ) -> list[Standing]:
-    """What stands on a day (`as_of`, else the latest in the books) though it has ended, the longest first.
+    """What stands on a day though it has ended, the longest first.
 
-    `recognised` is through when revenue is, where that is known; `lately` looks at what ended last of an entity only.
+    The day is `as_of`, else the latest in the books. `recognised` is through when revenue is, where that is known; `lately` looks at what
+    ended last of an entity only.
     """
     until = filters.as_of or last_day(connection, filters)
     narrow = replace(filters, since=None, as_of=until, product=None, contract=None)
@@ -93,7 +95,10 @@ def _of_disputes(connection: Connection, filters: Filters, customers: Sequence[i
 
 
 def _between(connection: Connection, filters: Filters) -> list[Standing]:
-    """What one entity owes another for a customer and that one does not claim, or claims and is not owed."""
+    """What entities owe each other for a customer, where only one of the two says so.
+
+    What one owes and the other does not claim, or claims and is not owed.
+    """
     source, parameters = sides(replace(filters, entity=None), "due_to_entities", "due_from_entities")
     rows = connection.execute(
         text(
@@ -118,7 +123,10 @@ def _between(connection: Connection, filters: Filters) -> list[Standing]:
 
 
 def standing(connection: Connection, filters: Filters) -> Report:
-    """What is left standing on a day though it has ended, each with its age and the documents behind it."""
+    """What is left standing on a day though it has ended.
+
+    Each with its age and the documents behind it.
+    """
     until = filters.as_of or last_day(connection, filters)
     found = find(connection, filters)
     documents = _documents(connection, filters, until, found)

@@ -1,4 +1,4 @@
-"""The revenue waterfall: what was booked when, and in which months it was, or will be, recognised."""
+"""The revenue waterfall: booked when, and recognised in which months."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ _PRICE = "coalesce(first_price_minor, billed)"
 
 
 def _alike(by: Sequence[str] | None) -> str:
-    """Obligations to be worked out, those that differ in nothing that is asked for as one, with how many they are.
+    """Obligations to be worked out, those that are alike as one.
 
-    What is sold to many at the same price for the same term is most of a million obligations. Those that were modified, or
-    that are told apart (`by` is None), stay themselves.
+    They differ in nothing that is asked for; with how many they are. What is sold to many at the same price for the same term is most of
+    a million obligations. Those that were modified, or that are told apart (`by` is None), stay themselves.
     """
     each = "select s.*, 1 as alike from stood s where s.pattern <> 'progress'"
     if by is None:
@@ -172,11 +172,12 @@ _COUNTED = """not exists (
 def scheduled(
     connection: Connection, filters: Filters, through: date, select: str, by: Sequence[str] | None = None
 ) -> Sequence[Any]:
-    """What obligations still have to earn on a day, month by month: in transaction currency, unless the entity's is asked for.
+    """What obligations still have to earn on a day, month by month.
 
-    The first month is the day's own: what of it, or of months before, is not recognised yet is scheduled there. By the terms agreed by that day; what progress will be made nobody knows before it is reported. `select` reads `coming`: an
-    obligation's row with `month` and the `amount`, `shown_in` its currency. `by` names the columns it tells obligations apart
-    by, of `_NAMES`, where it adds up the others: they are then worked out together.
+    In transaction currency, unless the entity's is asked for. The first month is the day's own: what of it, or of months before, is not
+    recognised yet is scheduled there. By the terms agreed by that day; what progress will be made nobody knows before it is reported.
+    `select` reads `coming`: an obligation's row with `month` and the `amount`, `shown_in` its currency. `by` names the columns it tells
+    obligations apart by, of `_NAMES`, where it adds up the others: they are then worked out together.
     """
     source, narrowed, known, parameters = _standing(connection, filters, through)
     # The planner expects as many sums as rows, and would sort them all.
@@ -212,9 +213,10 @@ def left_by_progress(connection: Connection, filters: Filters, through: date, se
 
 
 def _rates(connection: Connection, filters: Filters, through: date) -> str:
-    """The day's rates of what is promised in other currencies than the entity's, as JSON; none unless that is asked for.
+    """The day's rates of what is promised in other currencies than the entity's.
 
-    In minor units of the one for one of the other. Raises UnknownReference where the books hold none.
+    As JSON; none unless that is asked for. In minor units of the one for one of the other. Raises UnknownReference where the books hold
+    none.
     """
     if filters.transaction is not False:
         return "[]"
@@ -233,7 +235,10 @@ def _rates(connection: Connection, filters: Filters, through: date) -> str:
 
 
 def _standing(connection: Connection, filters: Filters, through: date) -> tuple[str, str, str, dict[str, object]]:
-    """(sides, conditions on obligations, condition on documents of terms, parameters) of the obligations as of a day."""
+    """What narrows obligations to those as of a day, as SQL.
+
+    (sides, conditions on obligations, condition on documents of terms, parameters).
+    """
     # The liability's accounts are not kept by product; the obligation is.
     source, parameters = sides(
         replace(filters, since=None, product=None),
@@ -264,11 +269,11 @@ def _standing(connection: Connection, filters: Filters, through: date) -> tuple[
 
 
 def waterfall(connection: Connection, filters: Filters) -> Report:
-    """Revenue by the period it was booked in and the period it is recognised in, posted and still scheduled.
+    """Revenue by the period it was booked in and the one it is recognised in.
 
-    An obligation is booked when it is billed or agreed; usage and expiry when they happen. `as_of` is the last day counted as
-    recognised (else the latest in the books, to its month's end); amounts are in transaction currency unless the entity's is
-    asked for. Prepaid credits have no schedule: they are earned when used.
+    Posted and still scheduled. An obligation is booked when it is billed or agreed; usage and expiry when they happen. `as_of` is the
+    last day counted as recognised (else the latest in the books, to its month's end); amounts are in transaction currency unless the
+    entity's is asked for. Prepaid credits have no schedule: they are earned when used.
     """
     through = filters.as_of or month_end(last_day(connection, filters))
     group = tuple(name for name in TITLES if name in filters.group)

@@ -1,4 +1,7 @@
-"""What happens to what a contract promises, as data: promises, what changes their prices, bills, and what corrects bills."""
+"""What happens to what a contract promises, as data.
+
+Promises, what changes their prices, bills, and what corrects bills.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """An obligation as a modification leaves it; its treatment is decided, `ssp` None where the document gives none."""
+    """An obligation as a modification leaves it.
+
+    Its treatment is decided; `ssp` is None where the document gives none.
+    """
 
     subject: str
     curve: Curve
@@ -109,7 +115,10 @@ class Estimated(Event):
 
 @dataclass(frozen=True, slots=True)
 class Taken(Event):
-    """What a contract's document takes off its price: consideration payable, or credits that share it."""
+    """What a contract's document takes off its price.
+
+    Consideration payable, or credits that share it.
+    """
 
     contract: str
     amount: int
@@ -139,7 +148,10 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Corrected(Event):
-    """What a document takes back, gives up or gives back of what a line bills of an obligation, net of tax."""
+    """What a document takes back, gives up or gives back of a bill.
+
+    Of what a line bills of an obligation, net of tax.
+    """
 
     kind: Given
     bill: tuple[int, str, str]
@@ -151,7 +163,10 @@ class Corrected(Event):
 
 @dataclass(frozen=True, slots=True)
 class Undone(Event):
-    """What of a correction of a bill is undone: from its day on all is told as if that had never been."""
+    """What of a correction of a bill is undone.
+
+    From its day on all is told as if that had never been.
+    """
 
     undoes: int  # the document that corrected
     bill: tuple[int, str, str]

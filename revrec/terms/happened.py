@@ -1,4 +1,7 @@
-"""What documents did to contracts, as events: modifications, renewals, terminations, estimates, and what is payable to customers."""
+"""What documents did to contracts, as events.
+
+Modifications, renewals, terminations, estimates, and what is payable to customers.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def curve_of(item: Any) -> Curve:
 
 
 def read(books: Books, currency: str, row: Any, added: Sequence[tuple[Promise, str | None]]) -> Event:
-    """A document in the books as what happened by it; `added` are the obligations it added, and which each renews."""
+    """A document in the books as the event it is.
+
+    `added` are the obligations it added, and which each renews.
+    """
     fields = json.loads(row.body)
     kind = row.type
     promised = {promise.ref: promise for promise, _ in added}
@@ -96,7 +102,10 @@ def _changed(item: ModifiedObligation, index: int, doc: ContractModification, cu
 
 
 def _decide(item: ModifiedObligation) -> tuple[str, str]:
-    """How a change of an obligation counts where the document leaves it open, and the reason in a sentence."""
+    """How a change of an obligation counts, where the document leaves it open.
+
+    With the reason in a sentence.
+    """
     if item.pattern == "progress" and item.quantity is None:
         return "catch_up", (
             "what remains is not distinct from what was given: progress is measured on the whole (606-10-25-13(b))"
@@ -140,7 +149,10 @@ def _added(
 
 
 def renewed(doc: ContractRenewal, document_id: int, currency: str, promised: Sequence[tuple[Promise, str]]) -> Modified:
-    """A renewal: obligations that stand for themselves, at the prices of those they renew unless others are given."""
+    """A renewal: obligations that stand for themselves.
+
+    At the prices of those they renew unless others are given.
+    """
     by_ref = {item.id: item for item in doc.obligations}
     added = []
     for promise, renews in promised:
@@ -166,7 +178,10 @@ def last_day(doc: ContractTermination) -> date:
 
 
 def expected(doc: Estimate, currency: str) -> int:
-    """What a component is expected to be, in minor units: by the method the document names (32-8)."""
+    """What a component is expected to be, in minor units.
+
+    By the method the document names (32-8).
+    """
     if doc.scenarios is None:
         assert doc.amount is not None, "an estimate has scenarios or an amount"
         return to_minor(doc.amount, currency)

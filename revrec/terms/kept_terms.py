@@ -1,6 +1,7 @@
-"""What must hold of the terms kept of obligations: the latest edition of each is what its documents make of it.
+"""What must hold of the terms kept of obligations.
 
-All of them are folded anew, party by party; what differs is named. Terms that an upgrade left to the next recognition are passed over.
+The latest edition of each is what its documents make of it. All of them are folded anew, party by party; what differs is named. Terms
+that an upgrade left to the next recognition are passed over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When a price is earned: the cumulative part of an obligation's term that has passed by a day.
+"""When a price is earned: the part of an obligation's term that has passed by a day.
 
 A schedule is never stored. It is a pure function of (price, pattern, start, end, progress), written twice: in Python,
 to be read and tested, and as SQL, for any number of obligations at once; a test holds the two together.
@@ -31,13 +31,19 @@ def _days_in_month(day: date) -> int:
 
 
 def _months_begun(start: date, on: date) -> int:
-    """Months begun by a day, the first on `start` itself; a month without that day begins on its last."""
+    """Months begun by a day, the first on `start` itself.
+
+    A month without that day begins on its last.
+    """
     begins = min(start.day, _days_in_month(on))
     return (on.year - start.year) * 12 + on.month - start.month + (1 if on.day >= begins else 0)
 
 
 def _months_prorated(start: date, on: date, scale: int) -> int:
-    """Months of service by a day, the first and the last by their days, times a scale that makes them whole."""
+    """Months of service by a day, times a scale that makes them whole.
+
+    The first and the last count by their days.
+    """
     if (start.year, start.month) == (on.year, on.month):
         return (on.day - start.day + 1) * scale // _days_in_month(on)
     between = (on.year - start.year) * 12 + on.month - start.month - 1
@@ -50,7 +56,10 @@ _MONTH_SCALE = 377_580
 
 
 def parts(term: Term, on: date) -> tuple[int, int]:
-    """(parts passed by the end of a day, parts in all): days, months begun, parts of months, or one point in time."""
+    """(parts passed by the end of a day, parts in all) of a term.
+
+    Days, months begun, parts of months, or one point in time.
+    """
     if on < term.starts_on:
         return 0, 1
     # of usage, which has its prices as it is used, a rebate counts at once
@@ -114,7 +123,10 @@ def _months_prorated_sql(start: str, on: str) -> str:
 
 
 def parts_sql(pattern: str, start: str, end: str, on: str) -> tuple[str, str]:
-    """`parts` as two SQL expressions over the given column expressions; 0 of 1 where progress counts instead."""
+    """`parts` as two SQL expressions over the given column expressions.
+
+    0 of 1 where progress counts instead.
+    """
     last = f"least({on}, {end})"
     found = []
     for until, before in ((last, f"when {on} < {start} then 0 "), (end, "")):
@@ -166,10 +178,10 @@ def _known_by(table: str, document: str, known: str) -> str:
 
 
 def term_sql(row: str, known: str = "", until: str = "") -> str:
-    """Joins that give an obligation's row, at its `month_end`, the segment of its terms and its progress.
+    """Joins that give an obligation's row the segment of its terms and its progress.
 
-    `known` narrows editions and progress to documents known at a moment: a condition on a document `d`. `until` is the last day of
-    which changes count, by default each month's end.
+    At the row's `month_end`. `known` narrows editions and progress to documents known at a moment: a condition on a document `d`. `until`
+    is the last day of which changes count, by default each month's end.
 
     Gives `x`: term_pattern, term_starts_on, term_ends_on, agreed (what is earned once the segment is, or null where billing says it),
     base (what is earned before it), begins and ends (parts of the pattern; no `ends` where it is all of them), done and to_do of progress.
@@ -217,7 +229,10 @@ SEGMENT_SQL = """least(greatest(passed_of - begins, 0), coalesce(ends, whole_of)
 
 
 def earned_sql(row: str, price: str) -> str:
-    """What of a price is earned, over a row with `passed`, `whole` and the columns of `term_sql`'s `x`."""
+    """What of a price is earned, as an SQL expression.
+
+    Over a row with `passed`, `whole` and the columns of `term_sql`'s `x`.
+    """
     rest = f"({price} - {row}.base)"
     return (
         f"({row}.base + case when {row}.term_pattern = 'progress'"

@@ -1,8 +1,9 @@
-"""The terms of an obligation as they stand: what is earned by a day, and what each kind of change makes of them.
+"""The terms of an obligation as they stand.
 
-An obligation is what was earned before its terms last changed for good (`base`), and pieces of price earned one after the
-other along one curve. `earned` is a pure function of these and of progress; its twin in SQL (`schedules.term_sql`) reads them from
-`obligation_version`, and a property holds the two together. Nothing here asks what was booked.
+What is earned by a day, and what each kind of change makes of them. An obligation is what was earned before its terms last changed for
+good (`base`), and pieces of price earned one after the other along one curve. `earned` is a pure function of these and of progress; its
+twin in SQL (`schedules.term_sql`) reads them from `obligation_version`, and a property holds the two together. Nothing here asks what was
+booked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Along what a price is earned: a pattern from a day to a day, or progress of a quantity; `ends_on` is the last day counted."""
+    """Along what a price is earned.
+
+    A pattern from a day to a day, or progress of a quantity; `ends_on` is the last day counted.
+    """
 
     pattern: str
     starts_on: date
@@ -37,7 +41,10 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a progress document says of an obligation: a quantity given, or how much of it all is, in percent."""
+    """What a progress document says of an obligation.
+
+    A quantity given, or how much of it all is, in percent.
+    """
 
     on: date
     quantity: Decimal | None
@@ -46,7 +53,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a price, earned between two points of its curve, of which the first is reached before a day begins."""
+    """A part of a price, earned between two points of its curve.
+
+    The first of these is reached before a day begins.
+    """
 
     from_day: date
     begins: Fraction
@@ -122,13 +132,19 @@ class Terms:
         return self.base + sum(_earned_of(piece, at) for piece in self.pieces)
 
     def known(self, on: date) -> Terms:
-        """The terms by which is told what was earned by the end of a day: what a later day caught up was not by then."""
+        """The terms by which is told what was earned by the end of a day.
+
+        What a later day caught up was not by then.
+        """
         if self.replaced is not None and self.caught_up is not None and on < self.caught_up:
             return self.replaced.known(on)
         return self
 
     def by(self, on: date) -> int:
-        """What was earned by the end of a day, of days before the terms last changed too: by the terms that were then."""
+        """What was earned by the end of a day.
+
+        Of days before the terms last changed too: by the terms that were then.
+        """
         if self.earlier is not None and self.since is not None and on < self.since:
             return self.earlier.by(on)
         return self.earned(on)
@@ -145,7 +161,10 @@ class Terms:
     # Changes ------------------------------------------------------------------------------------------------------
 
     def split(self, on: date) -> None:
-        """Make what is earned before a day and what is earned from then on pieces of their own; what is earned by when stays."""
+        """Cut pieces in two on a day.
+
+        What is earned before it and what is earned from then on are pieces of their own; what is earned by when stays.
+        """
         at = self.reached(on - _ONE_DAY)
         found: list[Piece] = []
         for piece in self.pieces:
@@ -166,9 +185,10 @@ class Terms:
         return [place for place, piece in enumerate(self.pieces) if piece.begins >= at]
 
     def spread(self, change: int, places: Sequence[int] | None = None) -> None:
-        """Change the price as it was spread, over all pieces or some: what was given of it counts at once (606-10-32-43).
+        """Change the price as it was spread, over all pieces or some.
 
-        What is taken off beyond all of them counts at once, and what comes where nothing is left to earn.
+        What was given of it counts at once (606-10-32-43). What is taken off beyond all of them counts at once, and what comes where
+        nothing is left to earn.
         """
         chosen = list(range(len(self.pieces))) if places is None else list(places)
         total = sum(self.pieces[place].amount for place in chosen)
@@ -193,13 +213,19 @@ class Terms:
         return self.paid - share(self.paid, given, whole) if whole > 0 else 0
 
     def give_up(self, on: date, amount: int) -> None:
-        """Take off what is still to come on a day: what is left of the price is earned over what remains."""
+        """Take off what is still to come on a day.
+
+        What is left of the price is earned over what remains.
+        """
         if amount:
             self.split(on)
             self.spread(-amount, self.coming(on))
 
     def end(self, start: date, last: date, amount: int) -> int:
-        """Take off what is earned over a period, up to an amount, in proportion; returns how much of it there was."""
+        """Take off what is earned over a period, up to an amount, in proportion.
+
+        Returns how much of it there was.
+        """
         settled = self._settled(start, last)
         self.split(start)
         self.split(last + _ONE_DAY)
@@ -223,7 +249,10 @@ class Terms:
         return max(self.by(min(last, self.since - _ONE_DAY)) - self.by(start - _ONE_DAY), 0)
 
     def settle(self, on: date) -> int:
-        """Keep what is earned before a day for good; what is left of the price goes, and is returned."""
+        """Keep what is earned before a day for good.
+
+        What is left of the price goes, and is returned.
+        """
         earned = self.earned_before(on)
         left = self.price - earned
         self.earlier, self.since = self.copy(), on
@@ -232,12 +261,18 @@ class Terms:
         return left
 
     def end_all(self, on: date) -> None:
-        """Promise nothing more from a day on: what is earned before stays, less what consideration payable is left."""
+        """Promise nothing more from a day on.
+
+        What is earned before stays, less what consideration payable is left.
+        """
         self.settle(on)
         self.base, self.paid = self.base - self.paid, 0
 
     def go_on(self, on: date, curve: Curve, amount: int) -> None:
-        """Earn an amount over what of a curve remains from a day on: at once where nothing of it remains, or it is below zero."""
+        """Earn an amount over what of a curve remains from a day on.
+
+        At once where nothing of it remains, or it is below zero.
+        """
         self.curve = curve
         begins, ends = self.reached(on - _ONE_DAY), self.whole()
         if ends <= begins or amount < 0:
@@ -246,9 +281,9 @@ class Terms:
         self.pieces.append(Piece(max(on, curve.starts_on) if begins == 0 else on, begins, ends, amount))
 
     def cut(self, on: date, last: date) -> None:
-        """Promise nothing after a last day, as is known from a day on; what is earned by then stays as it was.
+        """Promise nothing after a last day, as is known from a day on.
 
-        What is left then of consideration payable is taken off what is still to come.
+        What is earned by then stays as it was. What is left then of consideration payable is taken off what is still to come.
         """
         self.split(on)
         earned, paid = self.earned(last), self._still_paid(last + _ONE_DAY)

@@ -1,4 +1,7 @@
-"""Contracts and their obligations as they stand, by what the books know of them: what documents that change them are checked against."""
+"""Contracts and their obligations as they stand in the books.
+
+Documents that change them are checked against that.
+"""
 
 from __future__ import annotations
 
@@ -81,14 +84,18 @@ class Standing:
         return self.treatment in ENDED
 
     def goes_on_after(self, day: date) -> bool:
-        """Whether a termination that ends it on a day changes anything: it has not ended, or its notice runs longer."""
+        """Whether a termination that ends it on a day changes anything.
+
+        It has not ended, or its notice runs longer.
+        """
         return not self.ended or (self.treatment == "terminated" and self.ends_on is not None and self.ends_on > day)
 
 
 def find_contract(books: Books, ref: str, on: date | None = None, field: str = "contract") -> Agreed:
-    """A contract by its id, for a document dated `on`, its customer locked; what was gathered is written first, so that it can be read.
+    """A contract by its id, for a document dated `on`.
 
-    Raises UnknownReference, or Refused for a day before it was signed.
+    Its customer is locked; what was gathered is written first, so that it can be read. Raises UnknownReference, or Refused for a day
+    before it was signed.
     """
     books.flush()
     row: Any = books.connection.execute(
@@ -131,7 +138,10 @@ _STANDING = """
 
 
 def standing_of(books: Books, contract: Agreed, ref: str, on: date | None = None) -> Standing | None:
-    """An obligation of a contract as its last version has it, or as it is on a day; None where the contract has none of that id."""
+    """An obligation of a contract as its last version has it, or as it is on a day.
+
+    None where the contract has none of that id.
+    """
     row = books.connection.execute(
         text(f"{_STANDING} and o.ref = :ref"),
         {
@@ -167,9 +177,10 @@ def add_change(books: Books, contract: Agreed, document_id: int, ref: str, on: d
 
 
 def versions_known(moment: str) -> str:
-    """The changes of obligations as they were known at a moment, as a table of a query: those of the latest edition by then.
+    """The changes of obligations as they were known at a moment, as a table of a query.
 
-    `moment` is a parameter of the query, null for now. Its columns are those of `obligation_version`.
+    Those of the latest edition by then. `moment` is a parameter of the query, null for now. Its columns are those of
+    `obligation_version`.
     """
     return f"""(
         select t.* from obligation_terms t

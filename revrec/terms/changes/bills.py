@@ -22,7 +22,10 @@ def add_bill(folding: Folding, bill: Bill) -> None:
 
 
 def for_others_of(folding: Folding, billed: Billed) -> int:
-    """What of a bill is for others of the contract: what it bills beyond what was agreed of its obligation, in the order of the bills."""
+    """What of a bill is for other obligations of the contract.
+
+    That is what it bills beyond what was agreed of its own, in the order of the bills.
+    """
     subject = billed.bill.subject
     reached = 0
     for item in folding.bills.values():
@@ -35,7 +38,10 @@ def for_others_of(folding: Folding, billed: Billed) -> int:
 
 
 def covered(folding: Folding, billed: Billed) -> int:
-    """What of the price a bill covers: less its part of what the contract's documents took off, which is not to be earned."""
+    """What of the price a bill covers.
+
+    Less its part of what the contract's documents took off, which is not to be earned.
+    """
     obligation = folding.obligations[billed.bill.subject]
     terms = obligation.terms
     if not terms.taken or billed.covers <= 0:
@@ -45,7 +51,10 @@ def covered(folding: Folding, billed: Billed) -> int:
 
 
 def _period(folding: Folding, billed: Billed, terms: Terms | None = None) -> tuple[int, int] | None:
-    """What is earned before and by the end of the period that a bill names; None where that earns nothing, or it names none."""
+    """What is earned before, and by the end of, the period that a bill names.
+
+    None where that earns nothing, or it names none.
+    """
     terms, bill = terms or folding.obligations[billed.bill.subject].terms, billed.bill
     if bill.starts_on is None or bill.ends_on is None:
         return None
@@ -54,7 +63,10 @@ def _period(folding: Folding, billed: Billed, terms: Terms | None = None) -> tup
 
 
 def given_of(folding: Folding, billed: Billed, on: date) -> int:
-    """What of what a bill covers is given before a day: of the period it names, else of the price in the order of the bills."""
+    """What of what a bill covers is given before a day.
+
+    Of the period it names, else of the price in the order of the bills.
+    """
     terms = folding.obligations[billed.bill.subject].terms.known(on - timedelta(days=1))
     earned, covers = terms.by(on - timedelta(days=1)), covered(folding, billed)
     if period := _period(folding, billed, terms):

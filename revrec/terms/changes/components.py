@@ -25,7 +25,10 @@ def _spread(amount: int, weights: Sequence[Fraction]) -> list[int]:
 
 
 def _weighted(folding: Folding, contract: str, subjects: Sequence[str] | None) -> list[tuple[Obligation, int]]:
-    """What a change of a contract's price falls on, with the weight of each: those it is about, or all that go on."""
+    """What a change of a contract's price falls on, with the weight of each.
+
+    Those it is about, or all that go on.
+    """
     found = folding.going_on(contract)
     if subjects is not None:
         found = [folding.obligations[subject] for subject in subjects if subject in folding.obligations]
@@ -36,7 +39,10 @@ def _weighted(folding: Folding, contract: str, subjects: Sequence[str] | None) -
 
 
 def _require_shared(folding: Folding, event: Estimated | Taken, *, rebate: bool) -> None:
-    """Raise where a change of a contract's price is about what does not go on then, or nothing has a price to share it by."""
+    """Raise where nothing can bear a change of a contract's price.
+
+    It is about what does not go on then, or nothing has a price to share it by.
+    """
     if event.document_id != folding.checked:
         return
     going_on = {item.promise.subject: item for item in folding.going_on(event.contract)}
@@ -107,7 +113,10 @@ def open_all(folding: Folding, obligation: Obligation) -> None:
 
 
 def close_given(folding: Folding, obligation: Obligation, on: date, *, dropping: bool = False) -> None:
-    """What is given of an obligation keeps its part of each component; what remains is spread anew, or is dropped with it."""
+    """Let what is given of an obligation keep its part of each component.
+
+    What remains is spread anew, or is dropped with it.
+    """
     price = obligation.terms.price
     given = Fraction(obligation.terms.earned_before(on), price) if price else Fraction(0)
     given = min(max(given, Fraction(0)), Fraction(1))
@@ -129,7 +138,10 @@ def close_given(folding: Folding, obligation: Obligation, on: date, *, dropping:
 def pool_components(
     folding: Folding, pooled: Sequence[str], added: Sequence[str], weights: Sequence[int], day: date
 ) -> None:
-    """What was given of pooled obligations keeps its part of each component, the rest goes to the pool as its price does."""
+    """Pool the components of obligations that are pooled.
+
+    What was given of these keeps its part of each component, the rest goes to the pool as its price does.
+    """
     for subject in pooled:
         close_given(folding, folding.obligations[subject], day)
     members, whole = [*pooled, *added], sum(weights)
@@ -146,7 +158,10 @@ def pool_components(
 
 
 def take(folding: Folding, event: Taken) -> None:
-    """Take an amount off the price: of what was given already at once, within its last modification (32-45)."""
+    """Take an amount off the price.
+
+    What was given already bears its part at once, within its last modification (32-45).
+    """
     _require_shared(folding, event, rebate=False)
     weighted = _weighted(folding, event.contract, event.subjects)
     weights = [max(item.terms.price, 0) if event.by_price else weight for item, weight in weighted]

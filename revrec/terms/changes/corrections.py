@@ -14,7 +14,10 @@ from revrec.terms.events import Corrected
 
 @dataclass(slots=True)
 class _Part:
-    """A part of a correction: of its amount what is expected back, what else leaves the bill, and what of that lowers the price."""
+    """A part of a correction, of one line and obligation.
+
+    Of its amount: what is expected back, what else leaves the bill, and what of that lowers the price.
+    """
 
     event: Corrected
     billed: Billed
@@ -26,7 +29,10 @@ class _Part:
 
 
 def correct(folding: Folding, events: Sequence[Corrected]) -> None:
-    """The parts of a correction, of lines and obligations: what is billed beyond the price of all goes back before any price falls."""
+    """Apply a correction of bills, all its lines and obligations together.
+
+    What is billed beyond the price of all goes back before any price falls.
+    """
     parts = [
         _Part(event, billed, folding.obligations[billed.bill.subject])
         for event in events
@@ -45,9 +51,10 @@ def correct(folding: Folding, events: Sequence[Corrected]) -> None:
 
 
 def _counting_together(folding: Folding, obligation: Obligation, billed: Billed) -> tuple[str, ...]:
-    """Whose bills and prices count together: one obligation's, or all that a line is spread over.
+    """Whose bills and prices count together.
 
-    Once a bill named one obligation for more than was agreed of it, it was for the others of the contract too: then all count as one.
+    One obligation's, or those of all that a line is spread over. Once a bill named one obligation for more than was agreed of it, it was
+    for the others of the contract too: then all count as one.
     """
     bill = billed.bill
     if obligation.promise.own:
@@ -63,9 +70,10 @@ def _counting_together(folding: Folding, obligation: Obligation, billed: Billed)
 
 
 def _lowering(folding: Folding, subjects: Sequence[str], parts: Sequence[_Part]) -> None:
-    """Decide what of each part lowers its price: what is more than is billed beyond the prices of those that count together.
+    """Decide what of each part lowers its price.
 
-    A part takes what is billed beyond its own price first; what of a write-off has nothing to come there goes to the others.
+    That is what is more than is billed beyond the prices of those that count together. A part takes what is billed beyond its own price
+    first; what of a write-off has nothing to come there goes to the others.
     """
     alike = [folding.obligations[subject] for subject in subjects]
     beyond = {item.promise.subject: 0 if item.promise.own else item.beyond for item in alike}
@@ -119,7 +127,10 @@ def _place(parts: Sequence[_Part], most: dict[str, int]) -> int:
 
 
 def _lower_elsewhere(folding: Folding, alike: Sequence[Obligation], parts: Sequence[_Part]) -> None:
-    """Lower the prices of others that bills were for too, as they were for them; and no price below nothing before theirs are."""
+    """Lower the prices of other obligations that bills were for too.
+
+    As the bills were for them; and no price goes below nothing before theirs do.
+    """
     left = {item.promise.subject: max(item.terms.price, 0) for item in alike}
     for part in parts:
         bill, subject = part.billed.bill, part.billed.bill.subject
@@ -142,7 +153,10 @@ def _lower_elsewhere(folding: Folding, alike: Sequence[Obligation], parts: Seque
 def _give_up_elsewhere(
     alike: Sequence[Obligation], parts: Sequence[_Part], most: Mapping[str, int], amount: int
 ) -> None:
-    """Give up what is to come of others that a bill was for too; where nothing is to come of any, it was given."""
+    """Give up what is to come of other obligations that a bill was for too.
+
+    Where nothing is to come of any, it was given.
+    """
     on = parts[0].event.on
     for item in sorted(alike, key=lambda item: item.promise.ref):
         there = max(item.terms.price - item.terms.earned_before(on), 0)
@@ -183,9 +197,9 @@ def _correct_part(folding: Folding, part: _Part) -> None:
 
 
 def _void(_folding: Folding, part: _Part) -> Split:
-    """A bill is no price; but an obligation that an invoice made for itself has no other, and loses it from the start.
+    """Take a bill back; that changes no price.
 
-    Not where it is to be billed again.
+    An obligation that an invoice made for itself has no other price, and loses it from the start. Not where it is to be billed again.
     """
     part.billed.voided += part.event.amount
     if part.obligation.promise.own and not part.event.rebill:
@@ -195,7 +209,10 @@ def _void(_folding: Folding, part: _Part) -> Split:
 
 
 def _credit(folding: Folding, part: _Part) -> Split:
-    """What is expected back first, then what was promised over its period, what is billed beyond the price, and the price."""
+    """Credit a bill: what is expected back goes first.
+
+    Then what was promised over its period, what is billed beyond the price, and the price.
+    """
     event, rest = part.event, part.rest
     lower = part.lower
     terms = part.obligation.terms
@@ -220,7 +237,10 @@ def _credit(folding: Folding, part: _Part) -> Split:
 
 
 def _write_off(folding: Folding, part: _Part) -> Split:
-    """What is expected back first; then, of what the bill covers, what is to come, which leaves the price; what was earned is bad debt."""
+    """Write a bill off: what is expected back goes first.
+
+    Then, of what the bill covers, what is to come, which leaves the price; what was earned is bad debt.
+    """
     event, terms = part.event, part.obligation.terms
     terms.give_up(event.on, part.lower)
     terms.lowered += part.lower
@@ -233,9 +253,10 @@ def _write_off(folding: Folding, part: _Part) -> Split:
 
 
 def _give_back(folding: Folding, part: _Part) -> Split:
-    """What is expected back first; of the rest, what of the bill is given is shown beside revenue, in proportion.
+    """Give money of a bill back: what is expected back goes first.
 
-    What was not given ends where the bill was its only price; a contract's price stays.
+    Of the rest, what of the bill is given is shown beside revenue, in proportion. What was not given ends where the bill was its only
+    price; a contract's price stays.
     """
     obligation, billed, event = part.obligation, part.billed, part.event
     expected = min(event.amount, obligation.still_expected)

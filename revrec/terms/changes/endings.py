@@ -12,7 +12,10 @@ from revrec.terms.events import Event, Terminated
 
 
 def end_one(folding: Folding, obligation: Obligation, event: Event, treatment: str, reason: str) -> None:
-    """Nothing more of an obligation is promised: what is earned of it stays, and what a component gave it of that."""
+    """End an obligation: nothing more of it is promised.
+
+    What is earned of it stays, and what a component gave it of that.
+    """
     before = obligation.terms.price
     close_given(folding, obligation, event.on, dropping=True)
     obligation.terms.end_all(event.on)

@@ -1,4 +1,4 @@
-"""What folding gives: the versions of each obligation's terms, and how amounts of bills are made up."""
+"""The terms that events give, and how amounts of bills are made up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ GIVING = ("write_off", "refund", "dispute")
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What of a bill that is given up or back was earned: shown beside revenue from a day on, by a document."""
+    """What was earned of a bill that is given up or back.
+
+    It is shown beside revenue from a day on, by a document.
+    """
 
     on: date
     document_id: int
@@ -28,7 +31,10 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How an amount of a line is made up: expected back before, earned and shown beside revenue, the rest not given."""
+    """How an amount of a line is made up.
+
+    What was expected back before, what was earned and is shown beside revenue, and the rest, which was not given.
+    """
 
     expected: int = 0
     earned: int = 0
@@ -37,7 +43,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An obligation's terms from a day on, by a document: how much that changed its price, how it counts and why."""
+    """An obligation's terms from a day on, by a document.
+
+    How much that changed its price, how it counts and why.
+    """
 
     subject: str
     from_day: date
@@ -55,7 +64,10 @@ class Version:
 
 @dataclass(slots=True)
 class Folded:
-    """What became of all events: versions by obligation in order, and how each document's amounts of bills are made up."""
+    """What became of all events.
+
+    Versions by obligation in order, and how each document's amounts of bills are made up.
+    """
 
     versions: dict[str, list[Version]] = field(default_factory=dict)
     splits: dict[tuple[int, tuple[int, str, str]], Split] = field(default_factory=dict)

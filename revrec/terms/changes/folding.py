@@ -1,4 +1,4 @@
-"""What changes the prices of a contract's obligations, folded by date into the terms of each day.
+"""Events of a contract, folded by date into the terms of each day.
 
 A contract's documents, and the bills and corrections of what it promised, are events. They are taken day by day: on one day
 modifications as one, then endings, estimates, what the contract's documents take off the price, bills, credit notes, and last what
@@ -40,7 +40,10 @@ _CORRECTING = {"void": 6, "credit": 7, "return": 7, "refund": 8, "dispute": 8, "
 
 
 def _rank(event: Event | Bill) -> tuple[date, int, str, int]:
-    """Where an event comes: by its day; on one day by what it is, then bills and their corrections by their names, others as they came in."""
+    """Where an event comes among others.
+
+    By its day; on one day by what it is, then bills and their corrections by their names, others as they came in.
+    """
     if isinstance(event, Bill):
         return (event.on, 5, event.ref, event.invoice_id)
     if isinstance(event, Corrected):
@@ -84,7 +87,10 @@ def fold(
 
 
 def _once_promised(events: list[Event], bills: list[Bill]) -> tuple[list[Event], list[Bill]]:
-    """Bills of what is promised on a later day, with what corrects them: they count from that day on."""
+    """Let bills of what is promised on a later day count from that day on.
+
+    With what corrects them.
+    """
     since = {
         promise.subject: event.on
         for event in events

@@ -37,7 +37,10 @@ def combine(folding: Folding, event: Combined) -> None:
 
 
 def modify(folding: Folding, events: Sequence[Modified]) -> None:
-    """What modifications of one contract on one day make of it together: changes before what is added."""
+    """Modify a contract by all its modifications of one day together.
+
+    Changes come before what is added.
+    """
     day, last = events[0].on, events[-1]
     changed = {item.subject: (item, event) for event in events for item in event.changed}
     cancelled = {subject: event for event in events for subject in event.cancelled}
@@ -134,9 +137,10 @@ def _pooled(
     apart: Sequence[tuple[Added, Modified]],
     cancelled: set[str],
 ) -> tuple[dict[str, tuple[int, Fraction]], list[str]]:
-    """What is left of each obligation, and what that is worth alone, that shares with what is added.
+    """What is left of the obligations that share with what is added.
 
-    None where nothing is added that does, or a stand-alone price is not known: of which.
+    Of each the price that is left, and what that is worth alone. None where nothing is added that does, or a stand-alone price is not
+    known: of which.
     """
     if not apart:
         return {}, []
@@ -171,7 +175,10 @@ def _pool(
     changed: Mapping[str, tuple[Changed, Modified]],
     apart: Sequence[tuple[Added, Modified]],
 ) -> None:
-    """Share what is left of the price, and the new prices, by stand-alone prices over all that remains (25-13(a))."""
+    """Share what is left of the price, and the new prices, over all that remains.
+
+    By stand-alone prices (25-13(a)).
+    """
     pool = sum(left for left, _ in pooled.values()) + sum(item.promise.price for item, _ in apart)
     worths = [worth for _, worth in pooled.values()] + [Fraction(item.apart or 0) for item, _ in apart]
     scale = lcm(*(worth.denominator for worth in worths))

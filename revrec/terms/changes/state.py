@@ -41,19 +41,20 @@ class Obligation:
 
     @property
     def beyond(self) -> int:
-        """What is billed of it beyond its price, and not expected to be given back; below zero what is not billed of it.
+        """What is billed of it beyond its price, and not expected to be given back.
 
-        What lowered both the price and the bill is in neither; what the contract's documents took off the price took its part of what is
-        billed with it: it is the customer's, or credits'.
+        Below zero what is not billed of it. What lowered both the price and the bill is in neither; what the contract's documents took
+        off the price took its part of what is billed with it: it is the customer's, or credits'.
         """
         return self.billed - self.terms.price - self.terms.taken - self.still_expected
 
 
 @dataclass(slots=True)
 class Billed:
-    """A bill while events are folded: what of it still covers something, and what of that was given up or back as earned.
+    """A bill while events are folded.
 
-    Of a contract's bill, `refunded` money went back and the price stays: evenly of what it covers, of which `to_come` was not given.
+    What of it still covers something, and what of that was given up or back as earned. Of a contract's bill, `refunded` money went back
+    and the price stays: evenly of what it covers, of which `to_come` was not given.
     """
 
     bill: Bill
@@ -137,7 +138,10 @@ class Folding:
         return [item for item in self.of(contract) if not item.ended and item.terms.curve.pattern != "usage"]
 
     def on_top(self, obligation: Obligation) -> int:
-        """What lies on top of the price that its documents state: its parts of components, less what was taken off."""
+        """What lies on top of the price that an obligation's documents state.
+
+        Its parts of components, less what was taken off.
+        """
         subject = obligation.promise.subject
         parts = (
             item.part
