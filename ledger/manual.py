@@ -1,7 +1,7 @@
-"""Manual entries: what no document of a billing system says, with a reason and a second person's approval.
+"""Manual entries: what no document of a billing system says.
 
-They take over opening balances from another system, too: against `opening_balances`, onto the invoices, grants and
-obligations that carry them on.
+With a reason and a second person's approval. They take over opening balances from another system, too: against `opening_balances`, onto
+the invoices, grants and obligations that carry them on.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ def _movement(wallets: Wallets, source: Source, line: models.ManualLine, on: dat
 
 
 def _fund(wallets: Wallets, source: Source, movements: list[Movement], on: date) -> None:
-    """Note on grants that money for them was taken over, and let liability and asset of each thing settle each other."""
+    """Note on grants that money for them was taken over.
+
+    And let liability and asset of each thing settle each other.
+    """
     day = wallets.books.days.open_day(source, on)
     before = day - timedelta(days=1)
     for movement in movements:
@@ -120,7 +123,10 @@ def _fund(wallets: Wallets, source: Source, movements: list[Movement], on: date)
 
 
 def _use(books: Books, source: Source, movement: Movement, on: date) -> None:
-    """Gather what a line does to money on invoices and on the customer's balance: it brings it, takes it, or moves it."""
+    """Gather what a line does to money on invoices and on the customer's balance.
+
+    It brings it, takes it, or moves it.
+    """
     assert movement.roles is not None, "a manual line names its accounts"
     places = [
         _money_place(books, source, role, subject)

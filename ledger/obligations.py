@@ -1,4 +1,7 @@
-"""Obligations as the ledger knows them: subjects with accounts; what of them is given, it asks of who knows their terms."""
+"""Obligations as the ledger knows them: subjects with accounts.
+
+What of them is given, it asks of who knows their terms.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ def promised(books: Books, customer_id: int, subject: str) -> Promised:
 
 
 def require_free(books: Books, customer: Customer, field_name: str, ref: str) -> None:
-    """Raise ConflictingDocument for an obligation's id that the customer has already, of a contract or of an invoice's line."""
+    """Raise ConflictingDocument for an obligation's id that the customer has already.
+
+    Of a contract or of an invoice's line.
+    """
     if books.is_promised(customer.customer_id, obligation_subject(ref)):
         raise ConflictingDocument(field_name, ref, f"an obligation of {customer.ref} has this id already")
 
@@ -68,7 +74,10 @@ def obligation_keys(
 
 
 def obligation_sides(source: Source, subject: str) -> tuple[tuple[AccountKey, AccountKey], tuple[str, str]]:
-    """An obligation's contract liability and asset, and the rules that let them settle each other."""
+    """An obligation's contract liability and asset, and the rules that net the two.
+
+    They settle each other by these.
+    """
     deferred, unbilled, _ = obligation_keys(source.entity, source.currency, subject, "")
     return (deferred, unbilled), NET_OBLIGATION
 
@@ -86,9 +95,9 @@ def expected_back(books: Books, source: Source, subject: str, day: date) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What a document takes back, gives up or gives back of what a line bills of an obligation, net of tax, from a day on.
+    """What a document takes back, gives up or gives back of a bill of an obligation.
 
-    `undoes` is the document whose correction it takes back, 0 where it is one itself.
+    Of what a line bills, net of tax, from a day on. `undoes` is the document whose correction it takes back, 0 where it is one itself.
     """
 
     document_id: int
@@ -107,7 +116,10 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How an amount of a line is made up: expected to be given back, earned and so shown beside revenue, not given."""
+    """How an amount of a line is made up.
+
+    What was expected to be given back, what was earned and so is shown beside revenue, what was not given.
+    """
 
     expected: int = 0
     earned: int = 0
@@ -118,10 +130,16 @@ class Decided(Protocol):
     """How the corrections of a document are made up, by the terms of what they are of."""
 
     def share(self, invoice_id: int, line: str, subject: str, *, of: int | None = None, undoing: int = 0) -> Shares:
-        """How a line's amount is made up: of the document's own correction, of what it undoes of another, or of one in the books."""
+        """How a line's amount is made up.
+
+        Of the document's own correction, of what it undoes of another, or of one in the books.
+        """
 
     def term(self, subject: str) -> tuple[date, date] | None:
-        """The first and last day on which what a bill is for was ever promised; None where it is not earned over days."""
+        """The first and last day on which what a bill is for was ever promised.
+
+        None where it is not earned over days.
+        """
 
     def keep(self) -> None:
         """Keep what becomes of the terms, once the corrections are posted."""
@@ -129,10 +147,10 @@ class Decided(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Obligations:
-    """What the ledger asks about obligations, whose terms it does not know: who does, hands this in.
+    """What the ledger asks about obligations, whose terms it does not know.
 
-    `decide` says how a customer's document's corrections of bills are made up; `billed` hears that obligations were billed;
-    `of_contract` says what of an amount billed of a whole contract on a day is of which obligation, by their prices.
+    Who does, hands this in. `decide` says how a customer's document's corrections of bills are made up; `billed` hears that obligations
+    were billed; `of_contract` says what of an amount billed of a whole contract on a day is of which obligation, by their prices.
     """
 
     decide: Callable[[Wallets, int, int, Sequence[Correction]], Decided]
@@ -141,9 +159,10 @@ class Obligations:
 
 
 def earned_ahead(books: Books, source: Source, subject: str, day: date) -> int:
-    """What stands as a contract asset of an obligation on a day, which a bill of it settles at once.
+    """What stands as a contract asset of an obligation on a day.
 
-    In another currency than the entity's the bill itself settles nothing: netting tells that on its day, and recognition anew.
+    A bill of it settles that at once. In another currency than the entity's the bill itself settles nothing: netting tells that on its
+    day, and recognition anew.
     """
     (_, asset), _ = obligation_sides(source, subject)
     if source.currency != books.parties.entity(source.entity).currency:
@@ -152,10 +171,10 @@ def earned_ahead(books: Books, source: Source, subject: str, day: date) -> int:
 
 
 def _told(books: Books, customer_id: int, key: AccountKey, day: date) -> int:
-    """What recognition made of a contract liability by a day, where that counts: in another currency than the entity's.
+    """What recognition made of a contract liability by a day, where that counts.
 
-    There a correction counts for what the bill did, whether what it bills was recognised by then or not: recognition tells the
-    rest. In the entity's own each amount is one.
+    In another currency than the entity's. There a correction counts for what the bill did, whether what it bills was recognised by then
+    or not: recognition tells the rest. In the entity's own each amount is one.
     """
     if key.currency == books.parties.entity(key.entity).currency or not books.has_account(customer_id, key):
         return 0
@@ -177,7 +196,10 @@ def _told(books: Books, customer_id: int, key: AccountKey, day: date) -> int:
 
 
 def billed_ahead(books: Books, source: Source, subject: str, day: date) -> int:
-    """What stands as a contract liability of an obligation on a day: what a correction of its bills takes first."""
+    """What stands as a contract liability of an obligation on a day.
+
+    A correction of its bills takes that first.
+    """
     (liability, _), _ = obligation_sides(source, subject)
     customer_id = source.customer.customer_id
     stands = balance(books.history(customer_id, liability), day)
@@ -186,7 +208,10 @@ def billed_ahead(books: Books, source: Source, subject: str, day: date) -> int:
 
 @dataclass(slots=True)
 class Taking:
-    """What a document takes out of obligations' positions on a day; what lines before took is not there any more."""
+    """What a document takes out of obligations' positions on a day.
+
+    What lines before took is not there any more.
+    """
 
     books: Books
     source: Source
@@ -195,9 +220,10 @@ class Taking:
     released: Counter[str] = field(default_factory=Counter)
 
     def out_of(self, subject: str, amount: int, expected: int) -> tuple[int, int, list[Movement]]:
-        """(out of the contract liability, out of the asset, what leaves the refund liability before) of an amount of an obligation.
+        """How an amount of an obligation leaves its positions.
 
-        Of the amount, `expected` was expected to be given back.
+        (out of the contract liability, out of the asset, what leaves the refund liability before). Of the amount, `expected` was expected
+        to be given back.
         """
         held = max(billed_ahead(self.books, self.source, subject, self.day) - self.taken[subject], 0)
         apart = max(expected_back(self.books, self.source, subject, self.day) - self.released[subject], 0)

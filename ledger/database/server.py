@@ -53,7 +53,10 @@ class NotReady(Exception):
 
 
 class Server:
-    """The server of a data folder, from when this process asks for it until the last process that does lets go of it."""
+    """The server of a data folder.
+
+    From when this process asks for it until the last process that does lets go of it.
+    """
 
     _known: dict[Path, Server] = {}  # noqa: RUF012 - one for each folder of this process
 
@@ -94,7 +97,10 @@ class Server:
         return str(info.socket_dir or info.hostname), int(info.port or 0)
 
     def ended(self) -> str | None:
-        """What the log says, since this process uses it, of a disk that is full or of something else that was fatal."""
+        """What the log says of a full disk, or of something else that was fatal.
+
+        Since this process uses it.
+        """
         said = reason(self._log, self._read_from)
         return said if any(word in said for word in (FULL, *FATAL)) else None
 
@@ -177,7 +183,10 @@ class Server:
         return made
 
     def _settle(self, *, running: bool) -> None:
-        """Have the server run with our settings and let in its owner alone, from now on where it runs already."""
+        """Have the server run with our settings and let in its owner alone.
+
+        From now on where it runs already.
+        """
         configuration = self.folder / "postgresql.conf"
         wanted = {"tickmark.conf": _SETTINGS}
         if POSIX:
@@ -200,7 +209,10 @@ class Server:
             os.kill(info.pid, signal.SIGHUP)
 
     def _owners(self) -> str:
-        """Who of the operating system is the database's owner: who runs this, and whom the server runs as."""
+        """Who of the operating system is the database's owner.
+
+        Who runs this, and whom the server runs as.
+        """
         import pwd  # noqa: PLC0415 - not on every system
 
         numbers = {os.geteuid(), *(self._account or ())[:1]}
@@ -208,7 +220,10 @@ class Server:
         return "# Written by Tickmark.\n" + "".join(f'tickmark "{name}" postgres\n' for name in names)
 
     def _hand_over(self) -> None:
-        """Give the folder to whom the server runs as, and let that one alone through to it and to its programs. Raises NotReady where it can't be."""
+        """Give the folder to whom the server runs as.
+
+        And let that one alone through to it and to its programs. Raises NotReady where it can't be.
+        """
         assert self._account is not None, "who runs this is none that PostgreSQL runs as"
         programs = wheel.POSTGRES_VERSIONS.values()
         on_the_way = {
@@ -226,7 +241,10 @@ class Server:
     # Ending ------------------------------------------------------------------------------------------------------
 
     def _users(self, *, leaves: bool) -> list[list[float]]:
-        """Note that this process uses the server, or `leaves` it; the others that do and still live: the number and start of each."""
+        """Note that this process uses the server, or `leaves` it.
+
+        Returns the others that do and still live: the number and start of each.
+        """
         path = self.folder / ".used_by.json"
         try:
             noted = json.loads(path.read_text(encoding="utf-8"))
@@ -280,7 +298,10 @@ class Server:
 
 
 def began(process: psutil.Process) -> float:
-    """When a process began, in seconds: since the machine started where it says so, which setting its clock does not change."""
+    """When a process began, in seconds.
+
+    Since the machine started where it says so, which setting its clock does not change.
+    """
     with suppress(OSError, ValueError, IndexError):
         said = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
         return int(said.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
@@ -314,7 +335,10 @@ def _user() -> str:
 
 
 def _account() -> tuple[int, int] | None:
-    """Whom the server runs as where this is root, which PostgreSQL refuses to run as; None where it is who runs this."""
+    """Whom the server runs as where this is root, which PostgreSQL refuses to run as.
+
+    None where it is who runs this.
+    """
     if not POSIX or os.geteuid() != 0:
         return None
     entry = wheel.ensure_user_exists(_ACCOUNT)

@@ -11,7 +11,10 @@ FATAL = ("PANIC:", "FATAL:")
 
 
 def reason(log: Path, place: int = 0) -> str:
-    """Why a server ended, of its log from a place on: that a disk is full, else the last thing that was fatal, else the last line."""
+    """Why a server ended, of its log from a place on.
+
+    That a disk is full, else the last thing that was fatal, else the last line.
+    """
     if not log.is_file():
         return "nothing"
     with log.open("rb") as file:

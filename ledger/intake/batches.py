@@ -75,7 +75,10 @@ class Intake:
         self.external: dict[ExternalKey, str] = {}
 
     def post(self, numbers: list[int], lines: list[bytes], rows: Rows) -> None:
-        """Post a batch of lines, with their numbers and rows; it is written with the next, or by `finish`."""
+        """Post a batch of lines, with their numbers and rows.
+
+        It is written with the next, or by `finish`.
+        """
         self._write()
         books, outcome, lanes = self.books, self.outcome, self.lanes
         in_bulk = "usage" in self.types
@@ -125,7 +128,10 @@ class Intake:
         self.outcome.postings += self.books.postings_written
 
     def _learn(self, items: list[Item | None], rows: Rows) -> int:
-        """Read what the batch will need, many at once; returns how many documents there are to number."""
+        """Read what the batch will need, many at once.
+
+        Returns how many documents there are to number.
+        """
         refs: dict[str, list[str]] = {}
         users: set[str] = set()
         named, moving = Named(), Named()
@@ -249,11 +255,17 @@ class Intake:
         return self.within is not None and self.within.is_taken(kind, ref)
 
     def _is_barred(self, name: tuple[str, str], entity: str) -> bool:
-        """Whether usage is of an entity that who posts may not post for, or has the id of what is of others."""
+        """Whether usage is of others than those whom who posts may post for.
+
+        Of another entity, or by an id that is theirs.
+        """
         return self.within is not None and (entity not in self.within.entities or self._is_taken(*name))
 
     def _begin(self, type_: str, doc: Document) -> bool:
-        """Begin a document, so that nothing is left of it where it is refused; returns whether it decides first."""
+        """Begin a document, so that nothing is left of it where it is refused.
+
+        Returns whether it decides first.
+        """
         decides_first = self.types[type_].decides_first(doc)
         if not decides_first:
             self.books.flush()
@@ -262,7 +274,10 @@ class Intake:
         return decides_first
 
     def _undo(self, *, decides_first: bool) -> bool:
-        """Leave nothing of a document that is refused; returns whether anything had to be taken back."""
+        """Leave nothing of a document that is refused.
+
+        Returns whether anything had to be taken back.
+        """
         undone = self.books.undo()
         if decides_first:
             if undone:
@@ -274,7 +289,10 @@ class Intake:
         return undone
 
     def _came_meanwhile(self, item: Item, fields: dict[str, Any]) -> bool:
-        """Whether a document that is refused was posted by somebody else since it was looked for: what it would do, is done."""
+        """Whether somebody else posted a document that is refused since it was looked for.
+
+        What it would do, is done.
+        """
         connection, model = self.books.connection, self.types[item.type].model
         found = known_hashes(connection, {item.type: [item.ref]}).get((item.type, item.ref))
         if found is None:
@@ -305,7 +323,10 @@ class Intake:
 
 
 def _because(refusal: Refused, refused: Mapping[tuple[str, str], int]) -> Refused:
-    """Say where the thing a document names was refused itself, so that one cause is not read as many."""
+    """Say where the thing a document names was refused itself.
+
+    So that one cause is not read as many.
+    """
     if isinstance(refusal, UnknownReference):
         kind = refusal.field.rsplit(".", 1)[-1]
         line = refused.get((kind.removesuffix("s"), refusal.value))

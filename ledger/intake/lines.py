@@ -35,7 +35,10 @@ class Item:
 
 
 def in_batches(lines: Iterable[bytes], first_line: int) -> Iterator[Lines]:
-    """Lines that are not blank, with their numbers: so many at a time, or as many as make so many bytes."""
+    """Lines that are not blank, in batches, with their numbers.
+
+    So many at a time, or as many as make so many bytes.
+    """
     numbers: list[int] = []
     batch: list[bytes] = []
     size = 0

@@ -35,11 +35,11 @@ def post_lines(
     first_line: int = 1,
     within: Within | None = None,
 ) -> Outcome:
-    """Post documents, one JSON object a line, in the caller's transaction; blank lines are passed over.
+    """Post documents, one JSON object a line, in the caller's transaction.
 
-    Everything wrong is handed to `report`, with the line as it came. The caller commits, or rolls back where it
-    wants all or nothing. `refuse_late` refuses documents dated in closed months. `first_line` is the number of the first of
-    them in their file. `within` are the entities that who posts may post for, where these are not all.
+    Blank lines are passed over. Everything wrong is handed to `report`, with the line as it came. The caller commits, or rolls back where
+    it wants all or nothing. `refuse_late` refuses documents dated in closed months. `first_line` is the number of the first of them in
+    their file. `within` are the entities that who posts may post for, where these are not all.
     """
     outcome = Outcome()
     batches = in_batches(lines, first_line)
@@ -67,7 +67,10 @@ def _own(items: list[Item], within: Within | None) -> bool:
 
 
 def _draw(connection: Connection, items: list[Item], posted_by: str, outcome: Outcome) -> bool:
-    """Post a few documents by one statement, where they are plain draws on one wallet; returns whether they were."""
+    """Post a few documents by one statement, where they are plain draws on one wallet.
+
+    Returns whether they were.
+    """
     usage = [item.doc for item in items]
     if not one_statement.could_be_plain(usage):
         return False

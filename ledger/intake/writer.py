@@ -14,9 +14,9 @@ _TURN_SECONDS = 0.0005
 
 
 class Writer:
-    """Writes what usage in bulk posted while the next batch is decided, which takes nothing from the database.
+    """Writes what usage in bulk posted while the next batch is decided.
 
-    Whoever needs the connection calls `wait` before. What went wrong is raised there.
+    That takes nothing from the database. Whoever needs the connection calls `wait` before. What went wrong is raised there.
     """
 
     def __init__(self, connection: Connection) -> None:

@@ -31,9 +31,10 @@ def approve(
     invoice_id: int | None = None,
     money: Collection[int] = (),
 ) -> None:
-    """Require what a document needs of approval that comes to an amount with its taxes, and keep the rule that stands for a person.
+    """Require the approval that a document needs.
 
-    `money` are the documents whose money a refund pays out. Raises Refused where it needs a second person and names none, and no rule stands.
+    By what it comes to with its taxes; the rule that stands for a person is kept. `money` are the documents whose money a refund pays
+    out. Raises Refused where it needs a second person and names none, and no rule stands.
     """
     if doc.approved_by is not None:
         require_second(books, doc.approved_by, source.entity)
@@ -67,9 +68,10 @@ def approve(
 
 
 def _refunded(books: Books, source: Source, doc: models.Refund, money: Collection[int]) -> int:
-    """What refunds before gave back of the same money, or of the same balance, that no person approved, less what came back since.
+    """What refunds before gave back of the same money that no person approved.
 
-    What went out of a balance counts towards both: it can't be paid in two ways to come to more.
+    Or of the same balance; less what came back since. What went out of a balance counts towards both: it can't be paid in two ways to
+    come to more.
     """
     of_same = ("customer", doc.customer) if doc.customer is not None else doc.money
     rows = books.connection.execute(
@@ -112,9 +114,9 @@ _NOT_VOIDED = (
 
 
 def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id: int | None) -> int:
-    """What documents before took of the same invoice, with taxes, that no person approved, less what came back of it since.
+    """What documents before took of the same invoice that no person approved.
 
-    Of notes of no invoice, what they gave to the same customer.
+    With taxes, less what came back of it since. Of notes of no invoice, what they gave to the same customer.
     """
     if isinstance(doc, models.ManualEntry):
         return 0
@@ -150,7 +152,10 @@ def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id:
 
 
 def _needed(books: Books, source: Source, doc: Approvable, total: int, of: tuple[int, str] | None) -> str | None:
-    """Why a document needs a second person, or None where it does not: of refunds and notes, by the limit of a policy."""
+    """Why a document needs a second person, or None where it does not.
+
+    Of refunds and notes, by the limit of a policy.
+    """
     if isinstance(doc, models.WriteOff | models.ManualEntry) or of is None:
         return f"a {doc.type} needs a second person, or a rule that stands for one"
     limit, policy = of

@@ -24,7 +24,10 @@ Approvable = models.Refund | models.CreditNote | models.WriteOff | models.Manual
 
 
 def limit_of(books: Books, entity: str, doc: models.Refund | models.CreditNote) -> tuple[int, str] | None:
-    """What an entity's policy lets one person do, with the policy: the least of the document's day and today."""
+    """What an entity's policy lets one person do, with the policy.
+
+    The least of the document's day and today.
+    """
     currency = books.parties.entity(entity).currency
     rows = books.connection.execute(
         text(
@@ -45,7 +48,10 @@ def limit_of(books: Books, entity: str, doc: models.Refund | models.CreditNote) 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """An approved rule: the first and the last day on which it stands for a person, and up to how much."""
+    """An approved rule.
+
+    The first and the last day on which it stands for a person, and up to how much.
+    """
 
     ref: str
     first: date
@@ -80,7 +86,10 @@ def rules_of(connection: Connection, entity: str, kind: str, source: str) -> Seq
 
 
 def not_standing(books: Books, rule: _Rule, source: Source, doc: Approvable, total: int) -> str | None:
-    """What keeps a rule from standing for a document, as words to follow that it stands; None where it does."""
+    """What keeps a rule from standing for a document; None where it does.
+
+    As words to follow that it stands.
+    """
     if doc.date < rule.first:
         return f"from {rule.first} on"
     if max(doc.date, books.posted_at.date()) > rule.last:

@@ -55,7 +55,10 @@ _APPROVALS = f"""
 
 
 def approvals(connection: Connection, filters: Filters) -> Report:
-    """Each refund, credit note, write-off and manual entry: who posted it, and who approved it, or which rule stood for them."""
+    """Each document that needs approval: who posted it, and who approved it.
+
+    Refunds, credit notes, write-offs and manual entries; or which rule stood for a person.
+    """
     where, parameters = narrowed(
         filters, since="d.dated_on", as_of="d.dated_on", known_at="d.posted_at", entity="x.entity", customer="c.ref",
         currency="x.currency",

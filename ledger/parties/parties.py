@@ -1,4 +1,7 @@
-"""Who and what the books are about: entities, customers, products, and a user's own account codes."""
+"""Who and what the books are about.
+
+Entities, customers, products, and a user's own account codes.
+"""
 
 from __future__ import annotations
 
@@ -102,9 +105,10 @@ def _require_tax_id_on(customer: Customer, day: date) -> None:
 
 
 def _require_parent(books: Books, customer: Customer, on: date, parent: str) -> None:
-    """Raise UnknownReference for a parent that is no customer, Refused for one that the customer would be a parent of itself over.
+    """Raise UnknownReference for a parent that is no customer.
 
-    It is the parent from a day on until another is named; who belongs to whom is asked of each day of these.
+    Refused for one that the customer would be a parent of itself over. It is the parent from a day on until another is named; who belongs
+    to whom is asked of each day of these.
     """
     if parent == customer.ref:
         raise Refused("parent", parent, "expected another customer")
@@ -139,9 +143,10 @@ def _ancestors(books: Books, customer: str, on: date, last: str = "") -> Iterato
 
 
 def is_paid_for_by(books: Books, customer: str, payer: str, on: date) -> bool:
-    """Whether a customer's money may pay another's invoices on a day: a parent's, and that of whom the parent belongs to.
+    """Whether a customer's money may pay another's invoices on a day.
 
-    Those who have a parent in common don't pay for each other, nor do customers for whom they belong to. Raises UnknownReference.
+    A parent's, and that of whom the parent belongs to. Those who have a parent in common don't pay for each other, nor do customers for
+    whom they belong to. Raises UnknownReference.
     """
     return payer in _ancestors(books, customer, on)
 

@@ -15,13 +15,19 @@ APPROVING = ("controller", "admin")
 
 
 def identity(name: str) -> str:
-    """A name as it is compared with another: whatever its case, its spacing, and how its letters are written."""
+    """A name as it is compared with another.
+
+    Whatever its case, its spacing, and how its letters are written.
+    """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return " ".join("".join(letter for letter in folded if unicodedata.category(letter) != "Cf").split())
 
 
 def require_second(books: Books, approved_by: str, entity: str) -> None:
-    """Raise Refused where a document's approver is who posts it, or where keys are used, nobody who may approve for an entity."""
+    """Raise Refused where a document's approver may not approve it.
+
+    It is who posts it, or where keys are used, nobody who may approve for an entity.
+    """
     if not identity(approved_by):
         raise Refused("approved_by", approved_by, "expected a name")
     require_other(approved_by, books.posted_by, "who posts it, ")

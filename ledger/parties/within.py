@@ -1,4 +1,7 @@
-"""Who posts for some entities alone: what intake asks about what is of others, which the ledger does not know itself."""
+"""Who posts for some entities alone.
+
+What intake asks about what is of others, which the ledger does not know itself.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,26 @@ from ledger.documents.models import Document
 
 
 class Within(Protocol):
-    """Some entities, as who posts for these alone is told of the rest: what is of another is not there, and its id is taken."""
+    """Some entities, as who posts for these alone is told of the rest.
+
+    What is of another is not there, and its id is taken.
+    """
 
     @property
     def entities(self) -> frozenset[str]:
         """The entities that it posts for."""
 
     def learn(self, connection: Connection, docs: Sequence[Document], known: Collection[tuple[str, str]]) -> None:
-        """Find out whose that is which documents name, and whose documents are in the books by type and id."""
+        """Find out whose that is which documents name.
+
+        And whose documents are in the books by type and id.
+        """
 
     def is_taken(self, kind: str, ref: str) -> bool:
         """Whether a document that was `known` is of others."""
 
     def require(self, doc: Document) -> None:
-        """Raise Refused for a document of others, or that names what is, or has the id of one: before anything of it is decided."""
+        """Raise Refused for a document of others, before anything of it is decided.
+
+        Or that names what is of others, or has the id of one.
+        """

@@ -1,6 +1,6 @@
-"""Backups of the books, and what proves that one was restored whole: the last seal goes with it.
+"""Backups of the books, and what proves that one was restored whole.
 
-PostgreSQL's own pg_dump and pg_restore do the work; the seal is what the restored books have to lead to.
+The last seal goes with it. PostgreSQL's own pg_dump and pg_restore do the work; the seal is what the restored books have to lead to.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def write(engine: Engine, folder: Path, by: str) -> Backup:
 def restore(
     database_url: str, folder: Path, held: Iterable[verify.Held | Question] = ()
 ) -> tuple[Backup, list[verify.Check]]:
-    """Restore a backup into an empty database, bring it to this release, and verify that it leads to its seal.
+    """Restore a backup into an empty database, and verify that it leads to its seal.
 
-    `held` is asked beside what the ledger itself verifies.
+    It is brought to this release. `held` is asked beside what the ledger itself verifies.
 
     Raises Refused for a folder that is no backup, that was changed or is of a schema that this release does not upgrade, for a database
     that has books, or where pg_restore fails.
@@ -158,7 +158,10 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _run(program: str, engine: Engine, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs on a database; a password goes by the environment, where no list of processes shows it."""
+    """Run one of PostgreSQL's programs on a database.
+
+    A password goes by the environment, where no list of processes shows it.
+    """
     url = engine.url.set(drivername="postgresql")
     environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
     target = url.set(password=None).render_as_string(hide_password=False)

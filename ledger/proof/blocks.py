@@ -58,7 +58,10 @@ class Block:
 
     @property
     def _said_of_totals(self) -> bytes:
-        """Their hash, so that a proof shows nobody what other entities have; an older release's blocks say them."""
+        """What is hashed of the totals: their hash.
+
+        So that a proof shows nobody what other entities have; an older release's blocks say them.
+        """
         return self.totals.encode() if self.rows_root is None else hashlib.sha256(self.totals.encode()).digest()
 
     @property
@@ -104,7 +107,10 @@ def hash_of_json(block: Mapping[str, Any]) -> str:
 
 
 def merkle_root(leaves: bytes) -> bytes:
-    """The root over hashes of 32 bytes, one after the other; SHA-256 of nothing where there are none."""
+    """The root over hashes of 32 bytes, one after the other.
+
+    SHA-256 of nothing where there are none.
+    """
     sha256 = hashlib.sha256
     if not leaves:
         return sha256(b"").digest()

@@ -1,4 +1,7 @@
-"""What is sealed, held against what is there: blocks, their chain, and which rows are not those that were sealed."""
+"""What is sealed, held against what is there.
+
+Blocks, their chain, and which rows are not those that were sealed.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,10 @@ def read_kept(name: str, content: bytes) -> dict[str, Any]:
 
 
 def differences(connection: Connection, kept_elsewhere: Mapping[str, Any] | None = None) -> Iterator[str]:
-    """What differs from what was sealed, recomputed from entries, documents, accounts and blocks; a text for what does not hold.
+    """What differs from what was sealed, a text for what does not hold.
 
-    `kept_elsewhere` is a block as it was exported: what came before it can't have been rewritten since.
+    Recomputed from entries, documents, accounts and blocks. `kept_elsewhere` is a block as it was exported: what came before it can't
+    have been rewritten since.
     """
     previous, expected, next_entry = NOTHING_BEFORE, 1, 1
     after = {"document": 0, "account": 0, "row_log": 0}
@@ -62,7 +66,10 @@ _PLURAL = {"entry": "entries", "document": "documents", "account": "accounts", "
 
 
 def _differing(connection: Connection, block: Block, after: dict[str, int]) -> Iterator[str]:
-    """What differs of the rows that a block covers; `after` is how far documents, accounts and rows of those before it go."""
+    """What differs of the rows that a block covers.
+
+    `after` is how far documents, accounts and rows of those before it go.
+    """
     for table, first, last, count, root in (
         ("entry", block.first_entry, block.last_entry, block.entries, block.root),
         ("document", after["document"] + 1, block.last_document, block.documents, block.documents_root),
@@ -84,7 +91,10 @@ def _differing(connection: Connection, block: Block, after: dict[str, int]) -> I
 
 
 def _leaves_differing(connection: Connection, seal_id: int, table: str, leaves: bytes) -> Iterator[str]:
-    """That the leaves which were kept of a block are not those of the rows that were sealed: they would name the wrong ones."""
+    """That the leaves kept of a block are not those of the rows that were sealed.
+
+    They would name the wrong ones.
+    """
     name = _PLURAL[table]
     kept_leaves = connection.scalar(text(f"select {name} from seal_leaves where seal_id = :seal"), {"seal": seal_id})
     if kept_leaves is None or bytes(kept_leaves) != leaves:
@@ -97,7 +107,10 @@ _LABEL = {"entry": "''", "document": "format(' (%s %s)', type, ref)", "account":
 
 
 def _named(connection: Connection, seal_id: int, table: str, span: tuple[int, int], root: bytes) -> Iterator[str]:
-    """Which rows are not those that were sealed, by the leaves that were kept, where these are those of the root."""
+    """Which rows are not those that were sealed, by the leaves that were kept.
+
+    Where these are those of the root.
+    """
     leaves: bytes | None = connection.scalar(
         text(f"select {_PLURAL[table]} from seal_leaves where seal_id = :seal"), {"seal": seal_id}
     )

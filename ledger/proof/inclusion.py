@@ -1,4 +1,7 @@
-"""Proofs that an entry is under a seal, which anybody can check who has the seal: docs/check_proof.py does, without this code."""
+"""Proofs that an entry is under a seal.
+
+Anybody who has the seal can check one: docs/check_proof.py does, without this code.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ _DATES_FROM = "date '2000-01-01'"
 
 
 def prove(connection: Connection, entry_id: int) -> dict[str, Any]:
-    """An entry's columns and postings, the path of hashes to its block's root, and the blocks from there to the last one.
+    """What proves that an entry is sealed.
 
-    Amounts are in minor units. Raises UnknownReference for no entry, Refused for one that is not sealed yet.
+    Its columns and postings, the path of hashes to its block's root, and the blocks from there to the last one. Amounts are in minor
+    units. Raises UnknownReference for no entry, Refused for one that is not sealed yet.
     """
     entry: Any = connection.execute(
         text(

@@ -1,8 +1,8 @@
-"""Tables held to what was written to them: every row to the log that the database keeps of rows, and the log to itself.
+"""Tables held to what was written to them.
 
-The database writes a row's hash to `row_log` in the transaction that writes the row (migrations/books/history.sql); seals
-cover the log. Entries, postings and balances are recomputed by questions of their own, and so is what stands beside what usage says, so
-these are not logged once more.
+Every row to the log that the database keeps of rows, and the log to itself. The database writes a row's hash to `row_log` in the
+transaction that writes the row (migrations/books/history.sql); seals cover the log. Entries, postings and balances are recomputed
+by questions of their own, and so is what stands beside what usage says, so these are not logged once more.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ def tables() -> list[Table]:
 
 
 def differing(connection: Connection) -> Iterator[str]:
-    """Rows that are not as they were written, that nobody wrote, or that are gone, by table and key."""
+    """Rows that are not as they were written, by table and key.
+
+    Or that nobody wrote, or that are gone.
+    """
     if is_distributed(connection):  # which leaves none of it as it is on one machine: docs/scaling.md
         return
     for setting in ("timezone = 'UTC'", "datestyle = 'ISO, YMD'", "bytea_output = 'hex'"):  # as the log's own functions
@@ -78,7 +81,10 @@ def differing(connection: Connection) -> Iterator[str]:
 
 
 def _difference(read: list[Table]) -> str:
-    """The statement: what is there beyond what was written, and what was written beyond what is there."""
+    """The statement that finds what differs.
+
+    What is there beyond what was written, and what was written beyond what is there.
+    """
     there = " union all ".join(
         f"select '{table.name}' as table_name, concat_ws('/', {_key(table)}) as key,"
         f" sha256(convert_to('{table.name}' || r::text, 'UTF8')) as hash, 1 as n from {table.name} r"
@@ -123,7 +129,10 @@ _NUMBERS = ("document_id", "invoice_id", "grant_id", "contract_id")
 
 
 def _named() -> str:
-    """SQL for a row as people are told of it: table, key, and the document that wrote it where the key begins with its number."""
+    """SQL for a row as people are told of it.
+
+    Table, key, and the document that wrote it where the key begins with its number.
+    """
     of_documents = ", ".join(
         f"'{table.name}'"
         for table in (*tables(), document)

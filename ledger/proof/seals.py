@@ -1,4 +1,4 @@
-"""Seals: entries in blocks, each block with the Merkle root of its entries and the hash of the block before.
+"""Seals: entries in blocks, each with a Merkle root and the hash of the one before.
 
 Sealing stands beside posting and never in its way: it takes the numbers handed out so far, waits until whoever took one has
 committed it or given it up, and seals those; posters that come later are not waited for, nor do they wait. So an entry that commits
@@ -44,9 +44,10 @@ class Sealed:
 
 
 def seal(engine: Engine, by: str, patience: float = PATIENCE_SECONDS) -> Sealed:
-    """Seal every entry whose number was handed out by now, each block in a transaction of its own.
+    """Seal every entry whose number was handed out by now.
 
-    Waits for posters that are under way, `patience` seconds at most: raises Busy then, with nothing sealed.
+    Each block in a transaction of its own. Waits for posters that are under way, `patience` seconds at most: raises Busy then, with
+    nothing sealed.
     """
     with engine.connect() as connection:
         until = settled_numbers(connection, patience)
@@ -92,9 +93,9 @@ def last_sealed(connection: Connection) -> int:
 
 
 def consistently(connection: Connection, ask: Callable[[int], Answer]) -> Answer:
-    """What a question answers that reads sealed totals, and beside them the entries above the number it is given.
+    """What a question answers that reads sealed totals, and the entries after them.
 
-    Asked again where a block was sealed in between: its entries may have been counted twice.
+    Those above the number it is given. Asked again where a block was sealed in between: its entries may have been counted twice.
     """
     while True:
         sealed = last_sealed(connection)
@@ -116,7 +117,10 @@ def kept(connection: Connection, which: str = "order by seal_id") -> Iterator[tu
 
 
 def _next(connection: Connection, table: str, after: int, until: int) -> Covered:
-    """The rows that come next after a number, as many numbers of them as a block spans; numbers that were never used are passed over."""
+    """The rows that come next after a number, as many as a block spans.
+
+    Numbers that were never used are passed over.
+    """
     last = after
     while last < until:
         first, last = last + 1, min(last + BLOCK, until)

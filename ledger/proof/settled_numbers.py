@@ -15,9 +15,10 @@ _POLL_SECONDS = 0.02
 
 
 def settled_number(connection: Connection, patience: float = PATIENCE_SECONDS) -> int:
-    """The last entry number handed out, once no poster is under way that may have taken one up to it.
+    """The last entry number handed out, once nobody may still post up to it.
 
-    Ends the connection's transaction. Raises Busy where posters take longer than `patience` seconds.
+    No poster is under way that may have taken one. Ends the connection's transaction. Raises Busy where posters take longer than
+    `patience` seconds.
     """
     return settled_numbers(connection, patience).entry
 
@@ -33,9 +34,10 @@ class Numbers:
 
 
 def settled_numbers(connection: Connection, patience: float = PATIENCE_SECONDS) -> Numbers:
-    """The last numbers handed out, once no poster is under way that may have taken one up to them.
+    """The last numbers handed out, once nobody may still post up to them.
 
-    Ends the connection's transaction. Raises Busy where posters take longer than `patience` seconds.
+    No poster is under way that may have taken one. Ends the connection's transaction. Raises Busy where posters take longer than
+    `patience` seconds.
     """
     last = "coalesce(pg_sequence_last_value('{}_number'), 0)"
     until = Numbers(

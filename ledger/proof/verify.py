@@ -57,7 +57,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What must hold by what rooms above this one know: `counted` counts what is checked, `differing` names what differs."""
+    """What must hold by what rooms above this one know.
+
+    `counted` counts what is checked, `differing` names what differs.
+    """
 
     sentence: str
     what: str
@@ -67,7 +70,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is looked at beside what must hold: `told` says in a sentence each what is worth a look; `report` shows it."""
+    """What is looked at beside what must hold.
+
+    `told` says in a sentence each what is worth a look; `report` shows it.
+    """
 
     sentence: str
     report: str
@@ -89,7 +95,10 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A check to be made: how to count what it is of, how to find what differs, and what came of it."""
+    """A check to be made.
+
+    How to count what it is of, how to find what differs, and what came of it.
+    """
 
     sentence: str
     what: str
@@ -123,9 +132,9 @@ def each(
     done: Callable[[], None] | None = None,
     held: Iterable[Held | Question] = (),
 ) -> Iterator[Check]:
-    """Make every check, two at a time, and give them in the order of `sentences`; `done` is told of each as it is made.
+    """Make every check, two at a time, and give them in the order of `sentences`.
 
-    What is `held` by rooms above this one comes last.
+    `done` is told of each as it is made. What is `held` by rooms above this one comes last.
 
     `kept_elsewhere` is a seal as it was exported, which what is sealed has to lead to. `name` is told everything that differs, by
     the sentence of its check; a check names the first `DIFFERENCES_MAX` of it. Posts nothing, and keeps nobody from
@@ -184,7 +193,10 @@ def _hashed(kept_elsewhere: Mapping[str, Any] | None) -> list[_Work]:
 
 
 def _do_all(connection: Connection, queues: tuple[deque[_Work], ...], name: Name | None) -> None:
-    """Make the checks that wait, queue by queue, until none is left: this connection's own, then those of either."""
+    """Make the checks that wait, queue by queue, until none is left.
+
+    This connection's own, then those of either.
+    """
     for waiting in queues:
         with suppress(IndexError):
             while True:
@@ -251,7 +263,10 @@ def _ask(question: Question, movement: Callable[[Connection], str], connection: 
 
 
 def _documents_differing(connection: Connection) -> Iterator[str]:
-    """Documents whose content does not have the hash that was kept with them, and usage of another day than it says."""
+    """Documents whose content does not have the hash that was kept with them.
+
+    And usage of another day than it says.
+    """
     cursor = binary_copy.driver_connection(connection).cursor("documents", binary=True)
     with cursor:
         cursor.itersize = _ROWS

@@ -78,7 +78,10 @@ def _due(connection: Connection, filters: Filters) -> Sequence[Any]:
 
 
 def ar_aging(connection: Connection, filters: Filters) -> Report:
-    """What is due of each invoice on a day (`as_of`, else the latest day in the books), by days past its due date."""
+    """What is due of each invoice on a day, by days past its due date.
+
+    The day is `as_of`, else the latest in the books.
+    """
     as_of = filters.as_of or last_day(connection, filters)
     rows = _due(connection, filters)
     found = []

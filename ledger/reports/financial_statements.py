@@ -1,7 +1,8 @@
-"""Financial statements: what an entity earned in a period, and what it holds and owes on a day.
+"""Financial statements.
 
-Nothing is posted at a year's end: the results of earlier fiscal years are shown as retained earnings, so that the books
-stay as they were and a late entry into last year is in this year's retained earnings at once.
+What an entity earned in a period, and what it holds and owes on a day. Nothing is posted at a year's end: the results of earlier fiscal
+years are shown as retained earnings, so that the books stay as they were and a late entry into last year is in this year's retained
+earnings at once.
 """
 
 from __future__ import annotations
@@ -134,7 +135,10 @@ def _lines_of(kind: str, balances: Sequence[AccountBalance], until: date) -> lis
 
 
 def balance_sheet(connection: Connection, filters: Filters) -> Report:
-    """What each entity holds, owes and has earned on a day; the results of earlier fiscal years are retained earnings."""
+    """What each entity holds, owes and has earned on a day.
+
+    The results of earlier fiscal years are retained earnings.
+    """
     until, years = _years(connection, filters)
     rows: list[dict[str, Any]] = []
     totals: list[dict[str, Any]] = []

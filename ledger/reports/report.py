@@ -78,7 +78,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report as rows of plain values: amounts are integers in minor units of the row's `currency`."""
+    """A report as rows of plain values.
+
+    Amounts are integers in minor units of the row's `currency`.
+    """
 
     name: str
     title: str
@@ -126,9 +129,9 @@ _SIDES = """
 def sides(
     filters: Filters, *roles: str, after: int | None = None, through: int | None = None
 ) -> tuple[str, dict[str, object]]:
-    """SQL for the filtered sides of postings (see `_SIDES`) on the given roles, or all, with its parameters.
+    """SQL for the filtered sides of postings, with its parameters.
 
-    `after` leaves out entries up to that number, `through` those beyond.
+    See `_SIDES`; on the given roles, or all. `after` leaves out entries up to that number, `through` those beyond.
     """
     clauses = []
     parameters: dict[str, object] = {}
@@ -159,14 +162,20 @@ _COMPARED = {"since": ">=", "as_of": "<=", "known_at": "<="}
 
 
 def narrowed(filters: Filters, **columns: str) -> tuple[str, dict[str, object]]:
-    """SQL for the filters that are given, each on the column named for it, with its parameters; `true` where none is."""
+    """SQL for the filters that are given, with its parameters.
+
+    Each on the column named for it; `true` where none is.
+    """
     given = {name: getattr(filters, name) for name in columns if getattr(filters, name) is not None}
     clauses = [f"{columns[name]} {_COMPARED.get(name, '=')} :{name}" for name in given]
     return " and ".join(clauses) or "true", given
 
 
 def check_filters(connection: Connection, filters: Filters) -> None:
-    """Raise Refused for a filter that names nothing in the books, of the entity where one is asked for, rather than show an empty report."""
+    """Raise Refused for a filter that names nothing in the books.
+
+    Of the entity where one is asked for, rather than show an empty report.
+    """
     for name, value, query in (
         ("entity", filters.entity, "select count(*) from entity where entity = :value"),
         ("customer", filters.customer, "select count(*) from customer where ref = :value"),
@@ -184,7 +193,10 @@ def check_filters(connection: Connection, filters: Filters) -> None:
 
 
 def last_day(connection: Connection, filters: Filters) -> date:
-    """The latest day any posting counts for, of an entity where one is asked for, as known at a moment; today where there is none."""
+    """The latest day any posting counts for; today where there is none.
+
+    Of an entity where one is asked for, as known at a moment.
+    """
     query = "select max(e.effective_on) from entry e where cast(:known_at as timestamptz) is null or e.posted_at <= :known_at"
     if filters.entity is not None:
         query = _LAST_OF_ENTITY if filters.known_at is None else _LAST_OF_ENTITY_KNOWN

@@ -18,9 +18,10 @@ from ledger.reports.report import Column, Filters, Report, narrowed, sides
 
 
 def _rows(connection: Connection, filters: Filters, query: Callable[[str], str]) -> Sequence[Any]:
-    """The rows of a query over movements: entity, role, product, effective_on, and net in functional currency.
+    """The rows of a query over movements.
 
-    What was known at a moment, and what one customer moved, is not added up: there the postings answer.
+    Entity, role, product, effective_on, and net in functional currency. What was known at a moment, and what one customer moved, is not
+    added up: there the postings answer.
     """
     if filters.customer is not None or filters.known_at is not None:
         source, parameters = sides(filters)
@@ -44,9 +45,9 @@ def _rows(connection: Connection, filters: Filters, query: Callable[[str], str])
 
 
 def gl_account_sql(row: str) -> tuple[str, str, str]:
-    """(code, name, joins) of the general-ledger account of a row with an entity, role and product, as its entity calls it.
+    """The general-ledger account of a row, as its entity calls it: (code, name, joins).
 
-    The joins add the role as `r`.
+    Of a row with an entity, role and product. The joins add the role as `r`.
     """
     joins = (
         f"join role r on r.name = {row}.role "
@@ -58,7 +59,10 @@ def gl_account_sql(row: str) -> tuple[str, str, str]:
 
 
 class GlAccounts:
-    """The general-ledger accounts as entities call them: of a role and product, else of the role, else as the chart does."""
+    """The general-ledger accounts as entities call them.
+
+    Of a role and product, else of the role, else as the chart does.
+    """
 
     def __init__(self, connection: Connection) -> None:
         rows = connection.execute(text("select entity, role, product, code, name from gl_account"))
@@ -79,7 +83,10 @@ _CODE, _TITLE, _GL_JOINS = gl_account_sql("n")
 
 @dataclass(frozen=True, slots=True)
 class AccountBalance:
-    """A general-ledger account's balance: debit less credit, in minor units of the functional currency."""
+    """A general-ledger account's balance.
+
+    Debit less credit, in minor units of the functional currency.
+    """
 
     entity: str
     code: str
@@ -90,7 +97,10 @@ class AccountBalance:
 
 
 def account_balances(connection: Connection, filters: Filters) -> list[AccountBalance]:
-    """Every general-ledger account with a balance or movement, by code; memorandum accounts only if asked for."""
+    """Every general-ledger account with a balance or movement, by code.
+
+    Memorandum accounts only if asked for.
+    """
     rows = _rows(
         connection,
         filters,
@@ -105,9 +115,9 @@ def account_balances(connection: Connection, filters: Filters) -> list[AccountBa
 
 
 def held_by_currency(connection: Connection, filters: Filters, role: str) -> dict[str, int]:
-    """What the accounts of a role hold in each currency of theirs: debits less credits, in minor units.
+    """What the accounts of a role hold in each currency of theirs.
 
-    Read from what is added up, as a trial balance is, but for one customer or as known at a moment.
+    Debits less credits, in minor units. Read from what is added up, as a trial balance is, but for one customer or as known at a moment.
     """
     if filters.customer is not None or filters.known_at is not None:
         source, parameters = sides(filters, role)
@@ -135,7 +145,10 @@ def held_by_currency(connection: Connection, filters: Filters, role: str) -> dic
 
 
 def trial_balance(connection: Connection, filters: Filters) -> Report:
-    """Every account's balance in the entity's functional currency, debits and credits side by side."""
+    """Every account's balance in the entity's functional currency.
+
+    Debits and credits side by side.
+    """
     balances = account_balances(connection, filters)
     rows = []
     totals: dict[tuple[str, str], list[int]] = {}
@@ -167,7 +180,10 @@ def trial_balance(connection: Connection, filters: Filters) -> Report:
 
 
 def summary(connection: Connection, filters: Filters) -> Report:
-    """Each role's movement per month in functional currency; an increase on its normal side is positive."""
+    """Each role's movement per month in functional currency.
+
+    An increase on its normal side is positive.
+    """
     rows = _rows(
         connection,
         filters,

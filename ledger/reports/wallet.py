@@ -77,7 +77,10 @@ _COLUMNS = (
 
 
 def wallet(connection: Connection, filters: Filters) -> Report:
-    """Each grant: its credits, what of them was drawn, expired and is left, and the money behind it."""
+    """Each grant: its credits, what is left of them, and the money behind it.
+
+    What of them was drawn, expired and is left.
+    """
     source, parameters = sides(filters)
     rows = connection.execute(
         text(_GRANTS.format(source=source)),
@@ -105,7 +108,10 @@ def wallet(connection: Connection, filters: Filters) -> Report:
 
 
 def _credits_left(row: Any) -> tuple[int, int]:
-    """(left, expired) credits of a grant: by its memorandum account where it has one, else by money at face value."""
+    """(left, expired) credits of a grant.
+
+    By its memorandum account where it has one, else by money at face value.
+    """
     if row.in_memorandum or row.kind == "commitment":
         return row.outstanding, row.memo_expired
     expired = row.breakage + row.unbroken

@@ -123,7 +123,10 @@ def on_subjects(connection: Connection, customer_id: int, subjects: Sequence[str
 
 
 def later_entries(connection: Connection, customer_id: int, document_id: int, subjects: Iterable[str]) -> list[Step]:
-    """Entries of other documents on what this one made: draws on a grant, payments and revenue of an invoice."""
+    """Entries of other documents on what this one made.
+
+    Draws on a grant, payments and revenue of an invoice.
+    """
     made = list(subjects)
     if not made:
         return []

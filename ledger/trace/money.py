@@ -13,7 +13,10 @@ from ledger.trace.steps import Step
 
 
 def money_behind(connection: Connection, row: Any, body: dict[str, Any], depth: int) -> list[Step]:
-    """The documents whose money one took off the balance, to pay it out or put it onto an invoice."""
+    """The documents whose money one took off the balance.
+
+    To pay it out or put it onto an invoice.
+    """
     if row.type == "refund" and body.get("customer"):
         return _money_of(connection, row, depth)
     return _money_put(connection, row.type, row.ref, depth) if row.type == "application" else []
@@ -33,7 +36,10 @@ def _money_of(connection: Connection, refund: Any, depth: int) -> list[Step]:
 
 
 def _money_put(connection: Connection, kind: str, ref: str, depth: int) -> list[Step]:
-    """The documents whose money a document put onto invoices, those of others too, with how much of each."""
+    """The documents whose money a document put onto invoices.
+
+    Those of others too, with how much of each.
+    """
     rows = connection.execute(
         text(
             "select m.type, m.ref, m.dated_on, m.body, u.currency, sum(u.amount_minor)::bigint as amount from document_key k"
@@ -48,7 +54,10 @@ def _money_put(connection: Connection, kind: str, ref: str, depth: int) -> list[
 
 
 def money_on(connection: Connection, invoice: Any) -> list[Step]:
-    """The documents whose money lies on an invoice, put there by another document, with how much of each."""
+    """The documents whose money lies on an invoice, with how much of each.
+
+    Where another document put it there.
+    """
     rows = connection.execute(
         text(
             "select m.type, m.ref, m.dated_on, m.body, u.currency, sum(u.amount_minor)::bigint as amount from money_use u"
@@ -66,7 +75,10 @@ def _of_it(row: Any, depth: int) -> Step:
 
 
 def paid_out(connection: Connection, kind: str, ref: str) -> list[Step]:
-    """The refunds of a balance that paid out money of a document, and the applications that took it off there."""
+    """The documents that took money of a document off the balance.
+
+    Refunds that paid it out, and applications.
+    """
     rows = connection.execute(
         text(
             "select d.type, d.ref, d.dated_on, d.body, u.currency, -sum(u.amount_minor) filter (where d.type = 'refund'"

@@ -14,7 +14,10 @@ from ledger.trace.steps import Room, Step, Tracing
 
 
 def named_by(tracing: Tracing, kind: str, ref: str, depth: int) -> list[Step]:
-    """What a document itself names: the events behind usage, the grants, obligations and invoices it is about."""
+    """What a document itself names.
+
+    The events behind usage, the grants, obligations and invoices it is about.
+    """
     connection = tracing.connection
     row = document_of(connection, kind, ref)
     body = json.loads(row.body)
@@ -84,7 +87,10 @@ _MADE_BY = {
 
 
 def makers(tracing: Tracing, customer_id: int | None, subject: str, depth: int) -> list[Step]:
-    """The documents that made a subject of a customer's: a grant with the invoices that bill it, an invoice."""
+    """The documents that made a subject of a customer's.
+
+    A grant with the invoices that bill it, an invoice.
+    """
     connection = tracing.connection
     kind, _, ref = subject.partition(":")
     if kind in _MADE_BY:

@@ -1,6 +1,7 @@
-"""Which usage each usage line of invoices bills: one allotment, read from an invoice down and from usage up.
+"""Which usage each usage line of invoices bills.
 
-A line that names a period bills what was used in it, any other what is not billed yet; what was used first comes first.
+One allotment, read from an invoice down and from usage up. A line that names a period bills what was used in it, any other what is not
+billed yet; what was used first comes first.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from ledger.amounts.money import share, to_minor
 
 @dataclass(frozen=True, slots=True)
 class UsageLine:
-    """A usage line of an invoice: `amount` is the usage it bills, before its discount, in minor units.
+    """A usage line of an invoice.
 
-    `taken_back` says that its invoice was voided, or replaced: it bills nothing any more, and shows what it billed.
+    `amount` is the usage it bills, before its discount, in minor units. `taken_back` says that its invoice was voided, or replaced: it
+    bills nothing any more, and shows what it billed.
     """
 
     invoice_id: int
@@ -38,7 +40,10 @@ class UsageLine:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Usage beyond all grants, in minor units: 0 where it is a fraction of one, below 0 where it takes usage back."""
+    """Usage beyond all grants, in minor units.
+
+    0 where it is a fraction of one, below 0 where it takes usage back.
+    """
 
     document_id: int
     ref: str
@@ -130,7 +135,10 @@ class _Usage:
         return sorted(found, key=lambda billed: (billed.used.used_on, billed.used.document_id))
 
     def _fractions(self, line: UsageLine, low: int, high: int, reached: int) -> list[Billed]:
-        """Fractions of a minor unit count with the usage that completed one; those after it, until the invoice's day."""
+        """Let fractions of a minor unit count with the usage that completed one.
+
+        Those after it count until the invoice's day.
+        """
         places = []
         for place in range(low, high):
             if self.waiting[place] and self.used[place].amount == 0:
@@ -143,7 +151,10 @@ class _Usage:
 
 
 def usage_billed(connection: Connection, customer_id: int, entity: str, currency: str, product: str) -> list[Billed]:
-    """Which usage of a product each usage line of a customer's invoices bills, by invoice and line, then by day."""
+    """Which usage of a product each usage line of a customer's invoices bills.
+
+    By invoice and line, then by day.
+    """
     place: dict[str, Any] = {
         "customer_id": customer_id, "entity": entity, "currency": currency, "product": product, "subject": f"usage:{product}",
     }  # fmt: skip
@@ -185,7 +196,10 @@ def bills_of_usage(connection: Connection, customer_id: int, document_id: int) -
 
 
 def _line(row: Any, currency: str) -> UsageLine:
-    """A line with the usage it bills: what it charges without tax, what it discounts, less what may be billed anew."""
+    """A line with the usage it bills.
+
+    What it charges without tax, what it discounts, less what may be billed anew.
+    """
     amount = row.amount_minor
     if row.discount is not None:
         charged = to_minor(Decimal(row.amount), currency)

@@ -33,7 +33,10 @@ _SHORT = """
 
 
 def _billed_from(books: Books, source: Source, grant: Grant, *, ever: bool = False) -> date | None:
-    """The first day from which on a shortfall of a commitment is billed, or on which one ever was; None where none is."""
+    """The first day from which on a shortfall of a commitment is billed.
+
+    Or on which one `ever` was; None where none is.
+    """
     books.flush()
     place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
     stands, since = 0, None
@@ -45,7 +48,10 @@ def _billed_from(books: Books, source: Source, grant: Grant, *, ever: bool = Fal
 
 
 def products_used(books: Books, source: Source, grant: Grant) -> list[str]:
-    """The products a commitment covers of which the customer has used something beyond all grants, or was billed for it."""
+    """The products a commitment covers that the customer has used beyond all grants.
+
+    Or was billed for.
+    """
     subjects = {
         key.subject
         for role in ("unbilled_receivable", "deferred_revenue")
@@ -57,9 +63,10 @@ def products_used(books: Books, source: Source, grant: Grant) -> list[str]:
 
 
 def cover(wallets: Wallets, source: Source, grant: Grant, product: str, amount: int, day: date) -> None:
-    """Usage under a commitment arrived whose shortfall was billed: so much of that bill covers it, nothing more is due.
+    """Let a shortfall's bill cover usage that arrived after it.
 
-    What was credited of that bill, and not to be billed again, is of what it covers once nothing of its own is left.
+    So much of that bill is for it, and nothing more is due. What was credited of that bill, and not to be billed again, is of what it
+    covers once nothing of its own is left.
     """
     books = wallets.books
     usage = usage_subject(product)
@@ -101,7 +108,10 @@ class _Note:
 
 
 def _notes(books: Books, source: Source, grant: Grant) -> list[_Note]:
-    """Credit notes on bills of a commitment's shortfall that are not to be billed again, the last first."""
+    """Credit notes on bills of a commitment's shortfall, the last first.
+
+    Those that are not to be billed again.
+    """
     books.flush()
     rows = books.connection.execute(
         text(
@@ -120,7 +130,10 @@ def _notes(books: Books, source: Source, grant: Grant) -> list[_Note]:
 
 
 def billed_again(wallets: Wallets, source: Source, grant: Grant) -> int:
-    """What credit notes took of a commitment's shortfall that is still to be billed again: it is not left for what was used before."""
+    """What of a commitment's shortfall is still to be billed again after credit notes.
+
+    It is not left for what was used before.
+    """
     wallets.books.flush()
     place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
     return max(int(wallets.books.connection.scalar(text(_AGAIN), place) or 0), 0)
@@ -139,7 +152,10 @@ _AGAIN = """
 
 
 def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str, most: int, day: date) -> None:
-    """Usage under a commitment fell whose shortfall was billed: what that bill covers of it, or other bills do, is due as shortfall."""
+    """Let usage that fell under a commitment be due as shortfall.
+
+    As far as the shortfall's bill covers it, or other bills do.
+    """
     books, customer_id = wallets.books, source.customer.customer_id
     billed, since = shortfalls(books, grant), _billed_from(books, source, grant)
     if not billed or since is None:
@@ -169,7 +185,10 @@ def raise_shortfall(wallets: Wallets, source: Source, grant: Grant, product: str
 
 
 def unraise(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
-    """No bill of a commitment's shortfall stands any more: what others had billed ahead of use is ahead of it again."""
+    """Put back what bills ahead of use were due as shortfall.
+
+    No bill of the shortfall stands any more, so they are ahead of use again.
+    """
     books = wallets.books
     books.flush()
     place = {"customer_id": source.customer.customer_id, "subject": grant.subject}
@@ -207,7 +226,10 @@ _RAISED = f"""
 
 
 def covered_by_shortfall(books: Books, source: Source, grant: Grant, usage: str) -> int:
-    """What of a product's usage under a commitment the bill of its shortfall covers, because it came after."""
+    """What of a product's usage the bill of a commitment's shortfall covers.
+
+    Because it came after.
+    """
     books.flush()
     covered = books.connection.scalar(
         text(
@@ -234,9 +256,10 @@ def settle_billed(wallets: Wallets, source: Source, product: str, day: date) -> 
 
 
 def settle(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
-    """Once a shortfall was billed: what is billed ahead of use is due as shortfall, as far as the commitment goes, or covers other usage.
+    """Let what is billed ahead of use be due as shortfall, once one was billed.
 
-    So a liability of one product never stands beside an asset of another that the same commitment covers, whatever came first.
+    As far as the commitment goes; or it covers other usage. So a liability of one product never stands beside an asset of another that
+    the same commitment covers, whatever came first.
     """
     if not grant.expired_face:
         return
@@ -251,7 +274,10 @@ def settle(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
 
 
 def _cover_by_others(books: Books, source: Source, grant: Grant, products: Sequence[str]) -> None:
-    """Let what is billed ahead of one product's use, when the shortfall is billed, cover what is used of others and not billed."""
+    """Let what is billed ahead of one product's use cover what is used of others.
+
+    When the shortfall is billed, as far as the others are not.
+    """
     customer_id = source.customer.customer_id
     billed, since = shortfalls(books, grant), _billed_from(books, source, grant)
     if not billed or since is None:

@@ -65,7 +65,10 @@ def rate_and_draw(wallets: Wallets, source: Source, doc: models.Usage) -> int:
 
 
 def _is_told_anew(grant: Grant) -> bool:
-    """Whether what expired is put back before a late draw: what breaks with use is told by its day, and so is what notes took since."""
+    """Whether what expired is put back before a late draw.
+
+    What breaks with use is told by its day, and so is what notes took since.
+    """
     paid = grant.paid
     return grant.proportional or (paid is not None and (paid.moved > 0 or paid.returned_on is not None))
 
@@ -89,10 +92,10 @@ def _beyond(doc: models.Usage, meter: Meter) -> OverApplication:
 
 
 def covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> Grant | None:
-    """The one grant that usage draws on where that is plain: it covers all of it, and was billed for as much before.
+    """The one grant that usage draws on where that is plain.
 
-    None where anything else has to be looked at: several grants, an order's bonus credits, a commitment, breakage, credits
-    that expired or were moved, an invoice of a later day, a price that is not the face value.
+    It covers all of it, and was billed for as much before. None where anything else has to be looked at: several grants, an order's bonus
+    credits, a commitment, breakage, credits that expired or were moved, an invoice of a later day, a price that is not the face value.
     """
     for grant in grants:
         if grant.expired_face or grant.kind == "commitment":
@@ -114,7 +117,10 @@ def covering(grants: Sequence[Grant], product: str, on: date, amount: int) -> Gr
 
 
 def all_overage(books: Books, source: Source, grants: Sequence[Grant], product: str) -> bool:
-    """Whether all usage of a product is billed later, whatever its day: no grant has credits, none of it was billed ahead."""
+    """Whether all usage of a product is billed later, whatever its day.
+
+    No grant has credits, none of it was billed ahead.
+    """
     return (
         source.customer.overage == "bill"
         and not any(grant.left or grant.expired_face for grant in grants)
@@ -123,7 +129,10 @@ def all_overage(books: Books, source: Source, grants: Sequence[Grant], product: 
 
 
 def _draw_plainly(wallets: Wallets, source: Source, doc: models.Usage, grant: Grant, amount: int) -> None:
-    """What `post_draws` does where one grant covers usage and was billed for it before: credits become revenue."""
+    """Post a draw on one grant that covers usage and was billed for it before.
+
+    What `post_draws` does there: credits become revenue.
+    """
     subject = grant.subject
     wallets.books.post(source, doc.date, [Movement("draw.prepaid", amount, subject, subject, doc.product)])
     grant.drawn_face += amount
@@ -132,7 +141,10 @@ def _draw_plainly(wallets: Wallets, source: Source, doc: models.Usage, grant: Gr
 
 
 def draw_again(wallets: Wallets, source: Source, grants: Sequence[Grant], product: str, on: date, amount: int) -> None:
-    """Draw usage that was given back on what is left now, whatever the customer's terms say of overage: it happened."""
+    """Draw usage that was given back on what is left now.
+
+    Whatever the customer's terms say of overage: it happened.
+    """
     meter = wallets.meter(source.customer.customer_id, source.entity, product, source.currency)
     meter.posted += amount
     meter.changed = True

@@ -57,7 +57,10 @@ def post_draws(wallets: Wallets, source: Source, on: date, product: str, draws: 
 
 
 def _covered(wallets: Wallets, source: Source, draw: Draw) -> int:
-    """What of a draw on a commitment its shortfall's bill covers: what is not left, but to be billed again, is not left for it either."""
+    """What of a draw on a commitment its shortfall's bill covers.
+
+    What is to be billed again is not left for it either.
+    """
     grant = draw.grant
     if not grant.expired_face:
         return 0
@@ -66,14 +69,20 @@ def _covered(wallets: Wallets, source: Source, draw: Draw) -> int:
 
 
 def _in_order(grant: Grant, money: int, on: date) -> bool:
-    """Whether all that was billed of a grant, or given back, was by a day, and covers so much more money: no date needs a look."""
+    """Whether what was billed of a grant by a day covers so much more money.
+
+    And nothing was billed or given back later, so that no date needs a look.
+    """
     if grant.returned_on is not None and grant.returned_on > on:
         return False
     return all(funding.day <= on for funding in grant.fundings) and grant.funded() - grant.drawn - grant.broken >= money
 
 
 def _billed_by(books: Books, source: Source, draws: Sequence[Draw], on: date) -> list[int]:
-    """How much of each draw's money had been invoiced, and not yet earned, by the day of the usage."""
+    """How much of each draw's money had been invoiced by the day of the usage.
+
+    And not yet earned.
+    """
     taken: Counter[str] = Counter()
     found = []
     for draw in draws:
@@ -93,7 +102,10 @@ def _billed_by(books: Books, source: Source, draws: Sequence[Draw], on: date) ->
 
 
 def _return_expired(wallets: Wallets, source: Source, draw: Draw) -> None:
-    """Before a draw: return the credits that expired since the usage happened, and what was broken of their price."""
+    """Return the credits that expired since the usage of a draw happened.
+
+    Before the draw, with what was broken of their price.
+    """
     grant, paid = draw.grant, draw.grant.paid
     returned = max(draw.face - grant.left, 0)
     if not returned or grant.kind == "commitment":
@@ -135,7 +147,10 @@ def _record_draw(wallets: Wallets, source: Source, draw: Draw, on: date) -> None
 
 
 def _give_breakage_back(wallets: Wallets, source: Source, draw: Draw, on: date) -> None:
-    """Before a draw: put back breakage that it shows not to be any; where it comes late that is told by days, after it."""
+    """Put back breakage that a draw shows not to be any, before it.
+
+    Where it comes late that is told by days, after it.
+    """
     grant = draw.grant
     if (
         not grant.expected_breakage

@@ -1,8 +1,8 @@
-"""Usage posted in bulk: what decides a party's usage is looked up once and holds until something else touches its wallet.
+"""Usage posted in bulk, by what was looked up once for its party.
 
-A lane is open for a party (customer, entity, currency, product) while each of its usage documents does the same: draws on one
-grant that covers all of it and was billed before, or is billed later because there is no grant. Whatever does not fit a lane goes
-the long way (ledger/usage/draw.py), which would post the same, and opens it afresh.
+That holds until something else touches its wallet. A lane is open for a party (customer, entity, currency, product) while each of its
+usage documents does the same: draws on one grant that covers all of it and was billed before, or is billed later because there is no
+grant. Whatever does not fit a lane goes the long way (ledger/usage/draw.py), which would post the same, and opens it afresh.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ _PLACES_MAX = 40
 
 @dataclass(slots=True)
 class _Pool:
-    """What usage draws on: a grant, shared by all lanes on it, or none where usage is billed later."""
+    """What usage draws on.
+
+    A grant, shared by all lanes on it, or none where usage is billed later.
+    """
 
     grant: Grant | None
     left: int
@@ -67,7 +70,10 @@ class Lanes:
         self._used: list[_Lane] = []
 
     def post(self, row: Row, document_id: int) -> int | None:
-        """Post usage by its lane; returns whose it is, or None with nothing changed where it has to go the long way."""
+        """Post usage by its lane; returns whose it is.
+
+        None with nothing changed where it has to go the long way.
+        """
         party, _, day, amount, places, _ = row
         lane = self._open.get(party)
         if lane is None or not lane.first <= day <= lane.last:
@@ -113,7 +119,10 @@ class Lanes:
         self._used.clear()
 
     def close(self, customer_id: int | None = None) -> None:
-        """Forget what was looked up, of a customer or of all, because something changed it; call after `settle`."""
+        """Forget what was looked up, of a customer or of all.
+
+        Because something changed it; call after `settle`.
+        """
         assert not self._used, "settle before closing"
         if customer_id is None:
             self._open.clear()
@@ -126,7 +135,10 @@ class Lanes:
                 self._pools.pop(lane.pool.grant.grant_id, None)
 
     def open(self, doc: models.Usage, customer_id: int) -> None:
-        """Open the lane of a document that was just posted the long way, where the next of its kind can take it."""
+        """Open the lane of a document that was just posted the long way.
+
+        Where the next of its kind can take it.
+        """
         books, wallets = self._books, self._wallets
         terms = books.parties.entity(doc.entity)
         if doc.currency != terms.currency:

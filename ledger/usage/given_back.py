@@ -1,6 +1,7 @@
-"""Usage that falls gives back: to the very grants the customer's usage of that product drew on, what was posted last first.
+"""Usage that falls gives back what it drew.
 
-What no grant covered was posted after the grants' credits, and goes before them. Revenue falls by what the credits had earned.
+To the very grants the customer's usage of that product drew on, what was posted last first. What no grant covered was posted after the
+grants' credits, and goes before them. Revenue falls by what the credits had earned.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ _ENTRIES = """
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What an entry of usage drew on a grant, or left to be billed, and was not given back: in minor units of face value."""
+    """What an entry of usage drew on a grant and was not given back.
+
+    Or left to be billed; in minor units of face value.
+    """
 
     entry_id: int
     subject: str
@@ -66,7 +70,10 @@ class Piece:
 
 
 def pieces_last_first(wallets: Wallets, source: Source, product: str) -> Iterator[Piece]:
-    """What the customer's usage of a product drew, or left to be billed, the last first, less what was given back."""
+    """What the customer's usage of a product drew, or left to be billed, the last first.
+
+    Less what was given back.
+    """
     books = wallets.books
     before, at_once = 2**62, _AT_ONCE
     while True:
@@ -87,7 +94,10 @@ def pieces_last_first(wallets: Wallets, source: Source, product: str) -> Iterato
 
 
 def pieces_of(wallets: Wallets, source: Source, entries: list[tuple[int, list[tuple[int, int, str]]]]) -> list[Piece]:
-    """What is left of what entries drew: each its number, and (rule, amount, subject) of its postings."""
+    """What is left of what entries drew.
+
+    Of each its number, and (rule, amount, subject) of its postings.
+    """
     by_entry = {number: [_Posting(*posting) for posting in postings] for number, postings in entries}
     return list(_pieces(wallets, source, by_entry))
 
@@ -105,7 +115,10 @@ def pieces_of_entry(wallets: Wallets, source: Source, entry_id: int) -> list[Pie
 
 
 def drawn_by(wallets: Wallets, source: Source, postings: list[tuple[int, int, str]]) -> int:
-    """What an entry drew on grants, or left to be billed, as it was posted: (rule, amount, subject) of its postings."""
+    """What an entry drew on grants, or left to be billed, as it was posted.
+
+    By (rule, amount, subject) of its postings.
+    """
     faces = _faces(wallets, source, [_Posting(*posting) for posting in postings])
     return sum(face for _, face in faces)
 
@@ -137,7 +150,10 @@ def _pieces(wallets: Wallets, source: Source, by_entry: dict[int, list[Any]]) ->
 
 
 def _faces(wallets: Wallets, source: Source, postings: Sequence[Any]) -> list[tuple[str, int]]:
-    """What an entry of usage drew on which grant, in minor units of face value, and last what no grant covered."""
+    """What an entry of usage drew on which grant, and last what no grant covered.
+
+    In minor units of face value.
+    """
     faces: dict[str, int] = {}
     overage = 0
     overage_subject = ""
@@ -159,9 +175,9 @@ def _faces(wallets: Wallets, source: Source, postings: Sequence[Any]) -> list[tu
 
 
 def give_back(wallets: Wallets, source: Source, product: str, on: date, amount: int) -> None:
-    """Give back so much of a customer's usage of a product, in minor units, what was posted last first.
+    """Give back so much of a customer's usage of a product.
 
-    What was gathered is written first.
+    In minor units, what was posted last first. What was gathered is written first.
     """
     wallets.books.flush()
     taken: list[Piece] = []
@@ -232,7 +248,10 @@ def _return_overage(wallets: Wallets, source: Source, product: str, on: date, am
 
 
 def _return_credits(wallets: Wallets, source: Source, grant: Grant, face: int, product: str, on: date) -> None:
-    """Give credits back to a grant: they can be used again, or where its last day is over, they expire at once."""
+    """Give credits back to a grant: they can be used again.
+
+    Where its last day is over, they expire at once.
+    """
     books, subject = wallets.books, grant.subject
     day = books.days.open_day(source, on)
     if grant.expires_on is not None and grant.expires_on < on:

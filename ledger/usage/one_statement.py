@@ -42,7 +42,10 @@ def wallet_of(doc: models.Usage) -> Wallet:
 
 
 def could_be_plain(docs: Sequence[models.Document | None]) -> TypeGuard[Sequence[models.Usage]]:
-    """Whether documents are usage of one wallet, priced per unit, each with an id of its own alone and none in another's place."""
+    """Whether documents are usage of one wallet, priced per unit.
+
+    Each with an id of its own alone and none in another's place.
+    """
     usage = [doc for doc in docs if isinstance(doc, models.Usage) and _is_plain(doc)]
     return len(usage) == len(docs) == len({doc.id for doc in usage}) and len({wallet_of(doc) for doc in usage}) == 1
 
@@ -55,7 +58,10 @@ def _is_plain(doc: models.Usage) -> bool:
 def parameters(
     usage: Sequence[models.Usage], bodies: Sequence[str], hashes: Sequence[bytes], author: str
 ) -> dict[str, object]:
-    """What the statement takes: usage of one wallet, each with its line of JSON and its content's hash."""
+    """What the statement takes.
+
+    Usage of one wallet, each with its line of JSON and its content's hash.
+    """
     return wallet_of(usage[0])._asdict() | {
         "minor_units": 10 ** exponent(usage[0].currency),
         "refs": [doc.id for doc in usage],
@@ -75,6 +81,9 @@ def draw(
     hashes: Sequence[bytes],
     author: str,
 ) -> int | None:
-    """Post usage of one wallet where all of it is plain; returns how many entries it made, or None with nothing posted."""
+    """Post usage of one wallet where all of it is plain.
+
+    Returns how many entries it made, or None with nothing posted.
+    """
     made: int | None = connection.exec_driver_sql(STATEMENT, parameters(usage, bodies, hashes, author)).scalar()
     return made

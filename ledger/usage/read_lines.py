@@ -1,8 +1,8 @@
-"""Usage read in bulk: a line of JSON as a bare tuple, checked as parse.check would, without an object of its own.
+"""Usage read in bulk: a line of JSON as a bare tuple.
 
-Most lines of a large file are usage, and most of a usage document is the same as of many others. What a line has in common with
-lines before it is checked once; whatever is not plainly usage in order is left to the long way (ledger/documents/parse.py), which says
-what is wrong with it.
+Checked as parse.check would, without an object of its own. Most lines of a large file are usage, and most of a usage document is the same
+as of many others. What a line has in common with lines before it is checked once; whatever is not plainly usage in order is left to the
+long way (ledger/documents/parse.py), which says what is wrong with it.
 """
 
 from __future__ import annotations

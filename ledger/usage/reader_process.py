@@ -1,7 +1,8 @@
-"""Usage read in a process of its own, a batch ahead of posting: threads of one interpreter would wait for each other.
+"""Usage read in a process of its own, a batch ahead of posting.
 
-The process is this module run as a program. It takes batches of lines and gives back their rows in the marshal form: numbers,
-texts and tuples, between two processes of one interpreter, and never kept. Where it can't be had, batches are read here.
+Threads of one interpreter would wait for each other. The process is this module run as a program. It takes batches of lines and gives
+back their rows in the marshal form: numbers, texts and tuples, between two processes of one interpreter, and never kept. Where it can't
+be had, batches are read here.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ class _Reader:
 
 
 def read_ahead(batches: Iterator[Lines]) -> Iterator[tuple[Lines, Rows]]:
-    """Batches with their rows; from the third on, each is read while the one before it is posted."""
+    """Batches with their rows.
+
+    From the third on, each is read while the one before it is posted.
+    """
     batch, following = next(batches, None), next(batches, None)
     reader = None
     rows = None

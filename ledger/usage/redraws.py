@@ -1,7 +1,8 @@
-"""Draws of a later day than the one on which the credits they took went with their bill: drawn again, on what is left.
+"""Draws told again, because the credits they took went with their bill.
 
-By their dates the credits were gone. What is given back goes to the grant, the bill is taken back, and the usage is drawn afresh
-on its own day: on other grants, or it is billed later. What was used until that day stays as it was drawn.
+Those of a later day are drawn on what is left. By their dates the credits were gone. What is given back goes to the grant, the bill is
+taken back, and the usage is drawn afresh on its own day: on other grants, or it is billed later. What was used until that day stays as it
+was drawn.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ class Freed:
 
 
 def free(wallets: Wallets, source: Source, grant: Grant, amount: int, on: date) -> list[Freed]:
-    """Let draws of later days than one give back what an amount of a grant's bill needs of unused credits; the last first.
+    """Let draws of later days give back what an amount of a grant's bill needs.
 
-    They may have come in closed months: what they give back comes in the first open one.
+    Of unused credits; the last first. They may have come in closed months: what they give back comes in the first open one.
 
     What was gathered is written first, where anything is needed.
     """
@@ -84,7 +85,10 @@ def free(wallets: Wallets, source: Source, grant: Grant, amount: int, on: date) 
 
 
 def draw_again(wallets: Wallets, source: Source, freed: list[Freed]) -> None:
-    """Draw usage that was freed on what is left, each on its own day; what no grant covers is billed later."""
+    """Draw usage that was freed on what is left, each on its own day.
+
+    What no grant covers is billed later.
+    """
     customer_id = source.customer.customer_id
     for item in freed:
         grants = [

@@ -21,10 +21,11 @@ from ledger.wallets.grants import Grant
 def bill_shortfall(
     books: Books, source: Source, grant: Grant, day: date, amount: int, before: int, invoice: str, product: str
 ) -> list[Movement]:
-    """What a shortfall line moves: what was earned of it with use, usage it covers that is not billed, the rest is revenue.
+    """What a shortfall line of an invoice moves.
 
-    `before` is what earlier lines of the same invoice billed of it. Raises Refused for what is no commitment, OverApplication
-    beyond what is left of it, unless the rest is all that was used of it and is not billed.
+    What was earned of it with use, usage it covers that is not billed; the rest is revenue. `before` is what earlier lines of the same
+    invoice billed of it. Raises Refused for what is no commitment, OverApplication beyond what is left of it, unless the rest is all that
+    was used of it and is not billed.
     """
     customer_id = source.customer.customer_id
     if grant.kind != "commitment":
@@ -106,7 +107,10 @@ def take_back(
 def _usage_taken_back(
     books: Books, source: Source, grant: Grant, left: int, product: str, kind: str, invoice: str
 ) -> tuple[list[tuple[str, int, str, str]], list[Movement], int]:
-    """What of an amount is of usage that the bill covered: what it takes back, what moves before, what is left."""
+    """What of an amount is of usage that the bill covered.
+
+    What it takes back, what moves before, what is left.
+    """
     rule = "credit.unbilled" if kind == "void" else "credit.usage"
     found: list[tuple[str, int, str, str]] = []
     moved: list[Movement] = []
@@ -140,7 +144,10 @@ def _conceded(books: Books, source: Source, usage: str) -> int:
 
 
 def _credited(books: Books, source: Source, grant: Grant, usage: str) -> int:
-    """What credit notes took already of a product's usage that bills of a commitment's shortfall covered."""
+    """What credit notes took already of usage that bills of a shortfall covered.
+
+    Of one product and commitment.
+    """
     books.flush()
     credited = books.connection.scalar(
         text(
@@ -154,7 +161,10 @@ def _credited(books: Books, source: Source, grant: Grant, usage: str) -> int:
 
 
 def _covered_by(books: Books, source: Source, invoice: str, usage: str) -> int:
-    """What of a product's usage the bill of a shortfall itself covered, because it had come before and was not billed."""
+    """What of a product's usage the bill of a shortfall itself covered.
+
+    Because it had come before and was not billed.
+    """
     covered = books.connection.scalar(
         text(
             "select coalesce(sum(p.amount), 0) from posting p"

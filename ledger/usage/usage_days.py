@@ -56,10 +56,10 @@ class Day:
 
 @dataclass(slots=True)
 class _Told:
-    """A product's usage by the days on which it happened; and what is posted, by the days on which it counts.
+    """A product's usage by day, and what is posted of it.
 
-    The two differ where something came late in a closed month: what happened is told as if no month were closed, and what
-    that changes counts in the first open one.
+    Usage by the days on which it happened, what is posted by those on which it counts. The two differ where something came late in a
+    closed month: what happened is told as if no month were closed, and what that changes counts in the first open one.
     """
 
     days: dict[date, Day] = field(default_factory=lambda: defaultdict(Day))
@@ -68,9 +68,10 @@ class _Told:
 
 
 def borne_by_day(days: Mapping[date, Day]) -> dict[date, Counter[str]]:
-    """By day, what of all taken back until then was of what was used: revenue is less by it, or it is lost.
+    """By day, what of all taken back until then was of what was used.
 
-    A discount lowers the price of what was used. Of what is taken back, what was billed ahead goes first, by days.
+    Revenue is less by it, or it is lost. A discount lowers the price of what was used. Of what is taken back, what was billed ahead goes
+    first, by days.
     """
     used = billed = discount = taken = 0
     borne: Counter[str] = Counter()
@@ -102,7 +103,10 @@ def shown_within(borne: Counter[str], used: int) -> Counter[str]:
 
 
 def tell(books: Books, source: Source, product: str) -> _Told:
-    """What happened to a product's usage: what its accounts moved, and bills that gave a discount."""
+    """What happened to a product's usage.
+
+    What its accounts moved, and bills that gave a discount.
+    """
     customer_id, subject = source.customer.customer_id, usage_subject(product)
     place = {"customer_id": customer_id, "entity": source.entity, "currency": source.currency, "subject": subject}
     rows = books.connection.execute(
@@ -153,7 +157,10 @@ def tell(books: Books, source: Source, product: str) -> _Told:
 
 
 def _discounts(books: Books, place: Mapping[str, object]) -> list[tuple[date, int]]:
-    """What was taken off usage lines, by the day of their bill, and put back where that was taken back, to be billed again."""
+    """What was taken off usage lines, by the day of their bill.
+
+    And put back where that was taken back, to be billed again.
+    """
     given = (
         "given as (select l.customer_id, l.invoice_id, l.line, l.amount_minor, l.discount_minor from invoice_line l"
         " join invoice i using (customer_id, invoice_id) where l.customer_id = :customer_id and l.subject = :subject"

@@ -43,7 +43,10 @@ def post_usage(wallets: Wallets, doc: models.Usage, document_id: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Posted:
-    """A usage document in the books: what it metered, and its entries with the accounts they touch; none of what fell."""
+    """A usage document in the books: what it metered, and its entries.
+
+    With the accounts they touch; none of what fell.
+    """
 
     product: str
     rated: Decimal
@@ -103,9 +106,10 @@ def _find(books: Books, source: Source, ref: str) -> _Posted:
 
 
 def _replace(wallets: Wallets, source: Source, doc: models.Usage) -> int:
-    """Take back what earlier usage posted, giving back to the very grants it drew on, and draw afresh.
+    """Take back what earlier usage posted, and draw afresh.
 
-    What came later is left as it was. Nothing is changed where the new version is refused.
+    It gives back to the very grants that usage drew on. What came later is left as it was. Nothing is changed where the new version is
+    refused.
     """
     assert doc.supersedes is not None, "checked by the caller"
     with all_or_nothing(wallets):
@@ -155,7 +159,10 @@ def _take_back(wallets: Wallets, source: Source, old: _Posted) -> None:
 
 
 def _priced_anew(wallets: Wallets, source: Source, piece: Piece) -> bool:
-    """Whether what credits earn may have changed since they were drawn: they share an order's price, or a part of it left."""
+    """Whether what credits earn may have changed since they were drawn.
+
+    They share an order's price, or a part of it left.
+    """
     if not piece.subject.startswith("grant:"):
         return False
     paid = wallets.grant(source.customer.customer_id, piece.subject.removeprefix("grant:")).paid

@@ -29,10 +29,10 @@ def overage_accounts(source: Source, product: str) -> tuple[AccountKey, AccountK
 def bill_usage(
     books: Books, source: Source, product: str, on: date, amount: int, before: int, invoice: str, discount: int = 0
 ) -> list[Movement]:
-    """What a usage line of an invoice moves: out of the contract asset up to its balance, the rest is billed ahead.
+    """What a usage line of an invoice moves.
 
-    `before` is what earlier lines of the same invoice billed of the product. A discount on what was used before lowers its
-    revenue; one on what is billed ahead waits for the use.
+    Out of the contract asset up to its balance, the rest is billed ahead. `before` is what earlier lines of the same invoice billed of
+    the product. A discount on what was used before lowers its revenue; one on what is billed ahead waits for the use.
     """
     _, unbilled_key = overage_accounts(source, product)
     unbilled = balance(books.history(source.customer.customer_id, unbilled_key), on) - before

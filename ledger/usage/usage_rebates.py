@@ -20,7 +20,10 @@ from ledger.usage.usage_lines import usage_subject
 
 
 def rebates(books: Books, source: Source, product: str, day: date) -> list[tuple[str, int]]:
-    """What stands as a refund liability for a product's usage on a day and on every later one, by obligation."""
+    """What stands as a refund liability for a product's usage, by obligation.
+
+    On a day and on every later one.
+    """
     customer_id = source.customer.customer_id
     if not books.accounts_of(customer_id, "refund_liability"):
         return []
@@ -32,7 +35,7 @@ def rebates(books: Books, source: Source, product: str, day: date) -> list[tuple
 
 
 def find_rebates(books: Books, source: Source, product: str) -> date | None:
-    """Let what is taken back of usage be of what was expected to be given back of it, day by day.
+    """Let usage taken back be of what was expected to be given back, day by day.
 
     That counts whatever came first, and however much was recognised. A refund liability of the month counts from its end. Where less is expected later than was given, the rest is of what was used.
     Returns the first day on which that moved anything.
@@ -75,9 +78,9 @@ def _found_by(
     known: Counter[str],
     recognised: int,
 ) -> list[Movement]:
-    """What makes of what is `known` to be of an obligation by a day what `should` be; `known` follows.
+    """What makes of what is `known` to be of an obligation what `should` be.
 
-    `subjects` are the obligation's and its usage's.
+    By a day; `known` follows. `subjects` are the obligation's and its usage's.
     """
     obligation, usage = subjects
     kept = refund_key(source.entity, source.currency, obligation)
@@ -102,7 +105,7 @@ def _found_by(
 
 
 def _with_rebates(books: Books, source: Source, product: str) -> list[str]:
-    """The obligations of a product's usage of which something was ever expected to be given back."""
+    """The obligations of a product's usage with anything ever expected back."""
     place = {
         "customer_id": source.customer.customer_id, "product": product, "entity": source.entity, "currency": source.currency,
     }  # fmt: skip
@@ -118,9 +121,10 @@ _REBATING = """
 
 @dataclass(slots=True)
 class _Found:
-    """What was recognised as expected to be given back of an obligation, and what of all given was found to be of it, by day.
+    """What was expected back of an obligation, and what was found to be of it.
 
-    What was given is told by the days on which it happened, and by those on which it counts.
+    By day: as recognised, and of all that was given. What was given is told by the days on which it happened, and by those on which it
+    counts.
     """
 
     recognised: Counter[date] = field(default_factory=Counter)
@@ -154,9 +158,10 @@ def _rebates_found(books: Books, source: Source, obligation: str) -> _Found:
 
 
 def _expected(books: Books, source: Source, obligation: str, recognised: Mapping[date, int]) -> dict[date, int]:
-    """By day, by how much what is expected to be given back of an obligation moved: by its terms, as far as it was ever recognised.
+    """By day, by how much what is expected back of an obligation moved.
 
-    What came late in a closed month is recognised in the first open one, and expected from its own day.
+    By its terms, as far as it was ever recognised. What came late in a closed month is recognised in the first open one, and expected
+    from its own day.
     """
     rows = books.connection.execute(
         text(
@@ -192,9 +197,9 @@ def _up_to(given: Counter[str], limit: int) -> Counter[str]:
 
 
 def _given_of(days: Mapping[date, Day], expected: Mapping[date, int]) -> dict[date, Counter[str]]:
-    """What of all that was taken back of usage is of what was expected to be, by day and kind, in the order of the days.
+    """What of usage taken back is of what was expected to be, by day and kind.
 
-    What is recovered of a write-off is of what was lost first.
+    In the order of the days. What is recovered of a write-off is of what was lost first.
     """
     given: defaultdict[date, Counter[str]] = defaultdict(Counter)
     reached, taken = Counter[str](), Counter[str]()

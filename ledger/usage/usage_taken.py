@@ -22,7 +22,10 @@ from ledger.wallets.session import Wallets
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How an amount taken back of a usage line splits: rebates by obligation, what was billed ahead, what was used."""
+    """How an amount taken back of a usage line splits.
+
+    Rebates by obligation, what was billed ahead, what was used.
+    """
 
     rebates: tuple[tuple[str, int], ...]
     ahead: int
@@ -30,9 +33,9 @@ class Taken:
 
 
 def take(books: Books, source: Source, product: str, amount: int, day: date, before: Counter[str]) -> Taken:
-    """Split what is taken back of a usage line on a day, by what is in the books; `before` is added to.
+    """Split what is taken back of a usage line on a day.
 
-    It holds what earlier lines of the same document took, by subject.
+    By what is in the books; `before` is added to. It holds what earlier lines of the same document took, by subject.
     """
     given: list[tuple[str, int]] = []
     left = amount
@@ -49,7 +52,10 @@ def take(books: Books, source: Source, product: str, amount: int, day: date, bef
 
 
 def settle_taken(wallets: Wallets, source: Source, product: str, *, lowers: bool) -> None:
-    """After a bill of usage was taken back: settle, where that, or what was taken back before, `lowers` what was billed: no void does."""
+    """Settle usage after a bill of it was taken back.
+
+    Where that, or what was taken back before, `lowers` what was billed: no void does.
+    """
     if lowers:
         note(wallets, source, product)
     if is_taken(wallets, source, product):
@@ -57,9 +63,9 @@ def settle_taken(wallets: Wallets, source: Source, product: str, *, lowers: bool
 
 
 def settle(books: Books, source: Source, product: str) -> None:
-    """Post what days tell of everything taken back of a product's usage, as far as it is not posted so.
+    """Post what days tell of everything taken back of a product's usage.
 
-    What was gathered is written first.
+    As far as it is not posted so. What was gathered is written first.
     """
     _write(books)
     changed = find_rebates(books, source, product)
@@ -90,7 +96,10 @@ def settle(books: Books, source: Source, product: str) -> None:
 
 
 def settle_rebates(books: Books, source: Source, product: str) -> None:
-    """Settle where something of a product's usage was taken back that may have been expected to be."""
+    """Settle usage of which something was taken back.
+
+    It may have been expected to be.
+    """
     taken = books.connection.scalar(
         text(
             "select exists (select from line_change x join invoice i using (customer_id, invoice_id)"
@@ -107,7 +116,10 @@ def settle_rebates(books: Books, source: Source, product: str) -> None:
 
 
 def _write(books: Books) -> None:
-    """Write what was gathered; an invoice under way is found by what is remembered of it until its document is written."""
+    """Write what was gathered.
+
+    An invoice under way is found by what is remembered of it until its document is written.
+    """
     invoices = books.remembered_of("invoice")
     books.flush()
     for ref, fact in invoices.items():
@@ -115,7 +127,10 @@ def _write(books: Books) -> None:
 
 
 def lost_on(books: Books, source: Source, product: str, day: date) -> int:
-    """What bills of a product's usage that were written off on a day are of bad debt: of what was used by then."""
+    """What of usage written off on a day is bad debt.
+
+    That is what was used by then.
+    """
     _write(books)
     days = tell(books, source, product).days
     found = borne_by_day(days)

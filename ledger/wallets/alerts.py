@@ -33,7 +33,10 @@ def post_wallet_alert(wallets: Wallets, doc: models.WalletAlert, document_id: in
 
 
 def watch(wallets: Wallets) -> None:
-    """Record the alerts that what is left of wallets has crossed since they last spoke, where balances were written."""
+    """Record the alerts that what is left of wallets has crossed since they last spoke.
+
+    Where balances were written.
+    """
     customers = list(wallets.changed_customers)
     wallets.changed_customers.clear()
     if not customers:
@@ -88,7 +91,10 @@ class Crossing:
 
 
 def next_undelivered(connection: Connection) -> Crossing | None:
-    """The first crossing that is not delivered; who asks holds the deliveries until the transaction ends."""
+    """The first crossing that is not delivered.
+
+    Who asks holds the deliveries until the transaction ends.
+    """
     locks.hold_deliveries(connection)
     row: Any = connection.execute(
         text(

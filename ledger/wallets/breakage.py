@@ -1,4 +1,7 @@
-"""Expected breakage: what a customer is not expected to use is earned with what it uses (606-10-55-48), and estimated anew."""
+"""Expected breakage: credits expected not to be used (606-10-55-48).
+
+They are earned with what is used, and estimated anew.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ _RULES = {False: ("break.prepaid", "break.prepaid_corrected"), True: ("break.com
 
 
 def break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
-    """Earn expected breakage as far as use, and what is billed of a grant, goes by a day; or put back what is too much."""
+    """Earn expected breakage of a grant by a day, or put back what is too much.
+
+    As far as use, and what is billed of the grant, goes.
+    """
     if not grant.proportional or grant.expired_face:
         return
     committed = grant.kind == "commitment"
@@ -45,7 +51,10 @@ def break_in_proportion(wallets: Wallets, source: Source, grant: Grant, on: date
 
 
 def is_late(wallets: Wallets, source: Source, grant: Grant, on: date) -> bool:
-    """Whether anything of a grant that is earned in proportion to use is of a later day: draws, estimates, or what took credits away."""
+    """Whether anything of a grant earned in proportion to use is of a later day.
+
+    Draws, estimates, or what took credits away.
+    """
     if not grant.proportional:
         return False
     if grant.estimated_on is not None and grant.estimated_on > on:
@@ -56,7 +65,10 @@ def is_late(wallets: Wallets, source: Source, grant: Grant, on: date) -> bool:
 
 
 def break_by_days(wallets: Wallets, source: Source, grant: Grant, day: date) -> bool:
-    """Earn expected breakage of what is used on a day; where it comes late, what later days earned is told anew, and True returned."""
+    """Earn expected breakage of what is used on a day.
+
+    Where it comes late, what later days earned is told anew, and True returned.
+    """
     # credits that expired are over; the bill of a commitment's shortfall covers what was earned by its day
     billed = grant.expired_face > 0
     if billed and grant.kind != "commitment":
@@ -70,7 +82,10 @@ def break_by_days(wallets: Wallets, source: Source, grant: Grant, day: date) -> 
 
 
 def break_of_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
-    """Earn expected breakage of what is billed of a grant on a day, or comes in after all, once it was used: on each later day."""
+    """Earn expected breakage of what is billed of a grant on a day, once it was used.
+
+    Or comes in after all: on each later day.
+    """
     if not grant.proportional or grant.kind == "commitment" or not grant.drawn:
         return
     unexpire(wallets, source, grant, day)
@@ -79,7 +94,10 @@ def break_of_billed(wallets: Wallets, source: Source, grant: Grant, day: date) -
 
 
 def tell_again(wallets: Wallets) -> None:
-    """Once a document is posted: tell anew what was put back for it, breakage of later days and what had expired."""
+    """Tell anew what was put back for a document, once it is posted.
+
+    Breakage of later days and what had expired.
+    """
     late, wallets.late = wallets.late, {}
     for source, grant, day in late.values():
         if not grant.expired_face:
@@ -141,7 +159,10 @@ _BY_DAY = """
 
 
 def _catch_up(wallets: Wallets, source: Source, grant: Grant, day: date) -> None:
-    """What was earned is told anew from a day on: what was used by each day counts by the estimate of that day."""
+    """Tell what was earned anew from a day on.
+
+    What was used by each day counts by the estimate of that day.
+    """
     told = _told(wallets, grant, day)
     posted = Counter[date]()
     if grant.kind == "commitment":
@@ -154,7 +175,10 @@ def _catch_up(wallets: Wallets, source: Source, grant: Grant, day: date) -> None
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What of a grant should be earned as breakage by a day, and what is; and how much of it a shortfall's bill covers."""
+    """What of a grant should be earned as breakage by a day, and what is.
+
+    And how much of it a shortfall's bill covers.
+    """
 
     on: date
     due: int
@@ -164,7 +188,10 @@ class _Told:
 
 
 def _told(wallets: Wallets, grant: Grant, day: date) -> list[_Told]:
-    """What should be earned of a grant by a day, and by each later one on which anything of it changes."""
+    """What should be earned of a grant by a day, and by each later one.
+
+    Those on which anything of it changes.
+    """
     books = wallets.books
     books.flush()
     place = {"customer_id": grant.customer_id, "subject": grant.subject, "grant_id": grant.grant_id}
@@ -214,7 +241,10 @@ def _break(wallets: Wallets, source: Source, grant: Grant, told: Sequence[_Told]
 def _cover(
     wallets: Wallets, source: Source, grant: Grant, told: Sequence[_Told], posted: Counter[date], *, lower: bool
 ) -> None:
-    """Let a shortfall's bill cover what was earned by each day, as far as there is of its revenue; at first only `lower` it."""
+    """Let a shortfall's bill cover what was earned by each day.
+
+    As far as there is of its revenue; at first only `lower` it.
+    """
     books = wallets.books
     for day in told:
         step = day.due_covered - day.covered - sum(amount for on, amount in posted.items() if on <= day.on)

@@ -1,8 +1,8 @@
-"""Prepaid credits go with their bill: what is taken back of it takes unused credits first, then concerns used ones.
+"""Prepaid credits go with their bill.
 
-It is the same as a return of credits, at what was paid for them. Credits of an order go in proportion to what is left of each,
-for all of them share its price. A bill that is voided and billed again, and money that comes in after all for one written off,
-bring them back.
+What is taken back of it takes unused credits first, then concerns used ones. It is the same as a return of credits, at what was paid for
+them. Credits of an order go in proportion to what is left of each, for all of them share its price. A bill that is voided and billed
+again, and money that comes in after all for one written off, bring them back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from ledger.wallets.session import Wallets, record_move
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What taking back a part of a grant's bill concerns: unused credits, credits that expired, and used ones."""
+    """What taking back a part of a grant's bill concerns.
+
+    Unused credits, credits that expired, and used ones.
+    """
 
     unused: int
     broken: int
@@ -34,9 +37,10 @@ class Taken:
 
 
 def split(books: Books, source: Source, grant: Grant, amount: int, day: date, before: int = 0) -> Taken:
-    """How an amount taken back of a grant's bill splits: what is billed of unused credits first, then of those that expired.
+    """How an amount taken back of a grant's bill splits.
 
-    `before` is what earlier lines of the same document took of unused ones.
+    What is billed of unused credits first, then of those that expired. `before` is what earlier lines of the same document took of unused
+    ones.
     """
     credits_key, _ = grant_accounts(source, grant.ref)
     held = max(available(books.history(source.customer.customer_id, credits_key), day) - before, 0)
@@ -48,7 +52,10 @@ def split(books: Books, source: Source, grant: Grant, amount: int, day: date, be
 
 
 def take_unused(wallets: Wallets, source: Source, grant: Grant, taken: Taken, on: date, kind: str, line: str) -> None:
-    """Take unused credits worth so much of a grant's price away, so that they can't be drawn any more."""
+    """Take unused credits worth so much of a grant's price away.
+
+    So that they can't be drawn any more.
+    """
     money = taken.unused
     worth = money + (taken.broken if grant.proportional else 0)
     if not worth:
@@ -101,9 +108,9 @@ def revenue_by_product(books: Books, source: Source, grant: Grant, amount: int) 
 
 
 def bill_again(wallets: Wallets, source: Source, grant: Grant, amount: int, on: date, line: str) -> None:
-    """A grant is billed whose bill was voided: the credits that went with that one are back, as far as this one covers them.
+    """Bring credits back whose bill was voided, as they are billed again.
 
-    What was used and not billed comes first.
+    As far as the new bill covers them. What was used and not billed comes first.
     """
     used = max(grant.drawn + grant.broken - grant.funded(), 0)
     money = min(grant.voided, max(amount - used, 0))
@@ -151,11 +158,11 @@ def recover(
     line: str | None = None,
     rate: Fraction | None = None,
 ) -> list[Movement]:
-    """Let prepaid credits be used again: money comes in for what was written off, or given back, of them.
+    """Let prepaid credits be used again, as money comes in for them.
 
-    `points` are how much of what the document `taken_by` took of unused credits came back until now, and now: less where the money
-    did not stay, and Refused where they were used. What it had taken
-    goes back in the order of the grants, or what it had taken with one `line`. `of` tells the recoveries apart that one document changes.
+    For what of them was written off, or given back. `points` are how much of what the document `taken_by` took of unused credits came
+    back until now, and now: less where the money did not stay, and Refused where they were used. What it had taken goes back in the order
+    of the grants, or what it had taken with one `line`. `of` tells the recoveries apart that one document changes.
     """
     books = wallets.books
     customer_id = source.customer.customer_id
@@ -185,7 +192,10 @@ def recover(
 def _taken_by(
     wallets: Wallets, customer_id: int, taken_by: int, line: str | None
 ) -> list[tuple[str, int, list[tuple[Grant, int]]]]:
-    """What a document took of unused credits, paid grant by paid grant: the line, the money, and each grant's credits."""
+    """What a document took of unused credits, paid grant by paid grant.
+
+    The line, the money, and each grant's credits.
+    """
     rows = wallets.books.connection.execute(
         text(
             "select g.ref, m.line, m.face_minor, m.amount_minor from grant_move m join credit_grant g using (customer_id, grant_id)"
@@ -204,7 +214,10 @@ def _taken_by(
 
 
 def subject_taken(books: Books, source: Source, taken_by: int) -> str:
-    """What the first unused credits that a document took are held as; nothing where it took none."""
+    """What the first unused credits that a document took are held as.
+
+    Nothing where it took none.
+    """
     ref = books.connection.scalar(
         text(
             "select g.ref from grant_move m join credit_grant g using (customer_id, grant_id) where m.customer_id = :customer_id"
@@ -216,7 +229,10 @@ def subject_taken(books: Books, source: Source, taken_by: int) -> str:
 
 
 def _require_unused(books: Books, source: Source, faces: Sequence[tuple[Grant, int]], money: int, on: date) -> None:
-    """Raise Refused where credits that are to go again, below zero, were used since they came back."""
+    """Raise Refused where credits that are to go again were used since they came back.
+
+    They would fall below zero.
+    """
     lead = faces[0][0]
     credits_key, _ = grant_accounts(source, lead.ref)
     held = available(books.history(source.customer.customer_id, credits_key), books.days.open_day(source, on))
@@ -229,7 +245,10 @@ def _require_unused(books: Books, source: Source, faces: Sequence[tuple[Grant, i
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What a credit note had taken of a grant's bill, as it comes back: unused, broken, and used credits, these by product."""
+    """What a credit note had taken of a grant's bill, as it comes back.
+
+    Unused, broken, and used credits, these by product.
+    """
 
     unused: int
     broken: int
@@ -238,7 +257,10 @@ class Raised:
 
 
 def raise_again(wallets: Wallets, source: Source, grant: Grant, note: int, on: date, line: str) -> Raised:
-    """A credit note on a bill of credits is taken back: unused ones that went with it can be used again, used ones cost what they did."""
+    """Take a credit note on a bill of credits back.
+
+    Unused ones that went with it can be used again, used ones cost what they did.
+    """
     books, customer_id = wallets.books, source.customer.customer_id
     rows = books.connection.execute(
         text(
@@ -281,7 +303,10 @@ def raise_again(wallets: Wallets, source: Source, grant: Grant, note: int, on: d
 
 
 def taken_with(books: Books, customer_id: int, document_id: int) -> dict[str, int]:
-    """What a write-off, refund or lost dispute took of unused credits, in money, by line of the bill."""
+    """What a document took of unused credits, in money, by line of the bill.
+
+    A write-off, refund or lost dispute.
+    """
     rows = books.connection.execute(
         text(
             "select line, sum(amount_minor)::bigint as amount from grant_move where customer_id = :customer_id"

@@ -68,10 +68,11 @@ def _money(grant: Grant, face: int, before: Iterable[Draw]) -> int:
 
 
 def share_of_order(paid: Grant, face: int, earlier: Sequence[Draw] = (), *, expired: bool = False) -> int:
-    """What so many credits of an order are worth: what is left of its price, over all its credits that are left.
+    """What so many credits of an order are worth.
 
-    `expired` counts what expired in, with what was broken of the price: late usage draws on both. So does what expired of an
-    order of which nothing broke, as nobody was billed for it: its part of the price is still there.
+    What is left of its price, over all its credits that are left. `expired` counts what expired in, with what was broken of the price:
+    late usage draws on both. So does what expired of an order of which nothing broke, as nobody was billed for it: its part of the price
+    is still there.
     """
     pool = (paid, *paid.bonuses)
     money = paid.price_left - sum(draw.money for draw in earlier)
@@ -109,7 +110,10 @@ def arrange(grants: Iterable[Grant], own_orders: Mapping[str, Sequence[str]]) ->
 
 
 def money_back(grant: Grant, face: int) -> int:
-    """What so many credits that usage gives back had earned of the grant's price, or of its order's."""
+    """What so many credits that usage gives back had earned.
+
+    Of the grant's price, or of its order's.
+    """
     paid = grant.paid
     if paid is None:
         return 0
@@ -121,7 +125,10 @@ def money_back(grant: Grant, face: int) -> int:
 
 
 def unbroken(grant: Grant, draw: Draw, returned: int) -> int:
-    """How much of the breakage posted for a paid grant a late draw, with so many expired credits, shows to be wrong."""
+    """How much of a paid grant's breakage a late draw shows to be wrong.
+
+    A draw with so many expired credits.
+    """
     money = draw.money
     if grant.bonuses:  # what of the order did not expire keeps its share of the price
         return min(share(money, returned, draw.face), grant.broken)
@@ -131,7 +138,10 @@ def unbroken(grant: Grant, draw: Draw, returned: int) -> int:
 
 
 def draw_movements(draw: Draw, billed: int, product: str) -> list[Movement]:
-    """What a draw moves on the day of the usage; `billed` is how much of its money had been invoiced by then."""
+    """What a draw moves on the day of the usage.
+
+    `billed` is how much of its money had been invoiced by then.
+    """
     grant, subject = draw.grant, draw.grant.subject
     if grant.kind == "commitment":
         return [Movement("draw.commitment", draw.face, subject, subject)]

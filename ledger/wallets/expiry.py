@@ -1,7 +1,7 @@
-"""Credits that expire: what was paid for and not used breaks on their last day, or on the day of a bill that comes later.
+"""Credits that expire: what was paid for and not used breaks.
 
-A document of an earlier day that comes late finds them as they were on its day: what expired is put back, with what notes took of it
-since, and expires again once the document is posted.
+On their last day, or on the day of a bill that comes later. A document of an earlier day that comes late finds them as they were on its
+day: what expired is put back, with what notes took of it since, and expires again once the document is posted.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ledger.wallets.session import Wallets
 
 
 def expire(wallets: Wallets, document_id: int, through: date) -> int:
-    """Post the expiry of every grant whose last day is up to `through`; returns how many posted anything.
+    """Post the expiry of every grant whose last day is up to `through`.
 
-    What is left of the credits goes; money billed for them and not earned becomes breakage revenue (the remote
-    method, ASC 606-10-55-48), dated on the last day, or on the invoice's where that came later.
+    Returns how many posted anything. What is left of the credits goes; money billed for them and not earned becomes breakage revenue (the
+    remote method, ASC 606-10-55-48), dated on the last day, or on the invoice's where that came later.
     """
     due = wallets.books.connection.execute(
         text(
@@ -46,7 +46,10 @@ def expire(wallets: Wallets, document_id: int, through: date) -> int:
 
 
 def expired_by(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
-    """Let a grant and its order be expired as they are on a day, for a document of it: whatever was recognised, or not yet."""
+    """Let a grant and its order be expired as they are on a day.
+
+    For a document of it: whatever was recognised, or not yet.
+    """
     unexpire(wallets, source, grant, on)
     _put_back_breakage(wallets, source, grant, on)
     members = [grant] if grant.paid is None else [grant.paid, *grant.paid.bonuses]
@@ -57,7 +60,10 @@ def expired_by(wallets: Wallets, source: Source, grant: Grant, on: date) -> None
 
 
 def _put_back_breakage(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
-    """Put back what a grant earned as breakage with use of later days: it is told anew once the document is posted."""
+    """Put back what a grant earned as breakage with use of later days.
+
+    It is told anew once the document is posted.
+    """
     if not grant.proportional or grant.kind == "commitment" or not grant.broken or grant.grant_id in wallets.late:
         return
     wallets.books.flush()
@@ -83,9 +89,9 @@ _WITH_USE = """
 
 
 def unexpire(wallets: Wallets, source: Source, grant: Grant, on: date) -> None:
-    """Put back what expired of a grant, and of its order, for a document of a day on which it had not: it comes late.
+    """Put back what expired of a grant, and of its order, for a late document.
 
-    What is left then expires again on the same day, once the document is posted.
+    It is of a day on which that had not expired. What is left then expires again on the same day, once the document is posted.
     """
     paid = grant.paid
     if grant.kind == "commitment":  # it does not expire: its shortfall is billed
@@ -126,7 +132,10 @@ def expire_again(wallets: Wallets) -> None:
 
 
 def broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, int]:
-    """What of a grant's price broke when it expired, by the day of which it is, whenever that counted."""
+    """What of a grant's price broke when it expired, by day.
+
+    By the day of which it is, whenever that counted.
+    """
     books.flush()
     rows = books.connection.execute(
         text(
@@ -145,7 +154,10 @@ def broken_by_expiry(books: Books, source: Source, grant: Grant) -> dict[date, i
 
 
 def expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> bool:
-    """Expire what is left; what is billed of a grant after it expired breaks on the day it is billed."""
+    """Expire what is left of a grant.
+
+    What is billed of it after it expired breaks on the day it is billed.
+    """
     subject = grant.subject
     face = grant.left
     if face and grant.kept_in_memorandum:
@@ -163,9 +175,10 @@ def expire_grant(wallets: Wallets, source: Source, grant: Grant, expires_on: dat
 
 
 def _break_all(wallets: Wallets, source: Source, grant: Grant, expires_on: date, through: date) -> int:
-    """Break what is paid for and not used: what notes took of what was used, or broke, was paid for all the same.
+    """Break what is paid for and not used.
 
-    By each day on which something was paid, all that should have broken by then, whatever did already.
+    What notes took of what was used, or broke, was paid for all the same. By each day on which something was paid, all that should have
+    broken by then, whatever did already.
     """
     anew = grant.grant_id not in wallets.noted
     if anew:
@@ -214,9 +227,10 @@ def _break_part(wallets: Wallets, source: Source, grant: Grant, paid: Grant, fac
 
 @dataclass(slots=True)
 class Noted:
-    """What a note, or a void, of credits that had expired took of what they had earned; and of that, what had broken.
+    """What a note, or a void, of credits that had expired took of what they had earned.
 
-    A void leaves what is used as it is, to be billed again, and `counts` only so far as something had broken by then.
+    And of that, what had broken. A void leaves what is used as it is, to be billed again, and `counts` only so far as something had
+    broken by then.
     """
 
     on: date
@@ -237,7 +251,10 @@ class Noted:
 
 
 def _put_back_notes(wallets: Wallets, source: Source, grant: Grant) -> None:
-    """Tell a grant as it was before notes and voids of later days than its last lowered what it had earned."""
+    """Tell a grant as it was before later notes and voids lowered what it had earned.
+
+    Those of later days than its last.
+    """
     if grant.grant_id in wallets.noted or grant.expires_on is None or not (grant.moved or grant.returned_on):
         return
     wallets.books.flush()
@@ -256,7 +273,10 @@ def _put_back_notes(wallets: Wallets, source: Source, grant: Grant) -> None:
 
 
 def _take_again(wallets: Wallets, source: Source, grant: Grant) -> None:
-    """Let notes take what they had; what did not break after all was of used credits, of the last notes first."""
+    """Let notes take what they had.
+
+    What did not break after all was of used credits, of the last notes first.
+    """
     notes: list[Noted] = wallets.noted.pop(grant.grant_id, [])
     for note in notes:
         note.count(grant.broken)

@@ -39,7 +39,10 @@ class Lot:
 
 
 def burn_down(lots: Iterable[Lot], a_day: Fraction, after: date) -> Iterator[tuple[date, Fraction, Fraction]]:
-    """Each day from the next on: what is left at its end that can still be used, and what usage at a constant rate found too few of."""
+    """Each day from the next on: what is left at its end that can still be used.
+
+    And what usage at a constant rate found too few of.
+    """
     remaining = [[Fraction(lot.left), lot] for lot in sorted(lots, key=lambda lot: lot.ends_on or date.max)]
     day = after
     for _ in range(HORIZON_DAYS):
@@ -60,23 +63,29 @@ def burn_down(lots: Iterable[Lot], a_day: Fraction, after: date) -> Iterator[tup
 
 
 def runs_out_on(lots: Iterable[Lot], a_day: Fraction, after: date) -> date | None:
-    """The first day on which usage at a constant rate finds too few credits, or None within `HORIZON_DAYS`."""
+    """The first day on which usage at a constant rate finds too few credits.
+
+    None within `HORIZON_DAYS`.
+    """
     if a_day <= 0:
         return None
     return next((day for day, _, short in burn_down(lots, a_day, after) if short), None)
 
 
 def lot_of(row: Mapping[str, Any], on: date) -> Lot | None:
-    """What can be used of a grant, of a row of the wallets' report, from a day on; None where nothing can."""
+    """What can be used of a grant from a day on.
+
+    Of a row of the wallets' report; None where nothing can.
+    """
     if row["kind"] == "commitment" or row["left"] <= 0 or (row["expires_on"] is not None and row["expires_on"] < on):
         return None
     return Lot(row["left"], row["effective_on"], row["expires_on"])
 
 
 def wallet_forecast(connection: Connection, filters: Filters) -> Report:
-    """Each wallet: credits left, the average drawn a day in the last 30, and the day it runs out at that rate.
+    """Each wallet: credits left, how fast they are drawn, and the day it runs out.
 
-    Commitments are no credits and don't count.
+    By the average drawn a day in the last 30. Commitments are no credits and don't count.
     """
     as_of = filters.as_of or last_day(connection, filters)
     narrowed = Filters(None, as_of, filters.known_at, filters.entity, filters.customer, None, filters.currency)
@@ -110,7 +119,10 @@ def wallet_forecast(connection: Connection, filters: Filters) -> Report:
 
 
 def _drawn(connection: Connection, filters: Filters, as_of: date) -> dict[tuple[str, str], int]:
-    """Credits drawn in the window up to a day, by customer and currency, in minor units of face value."""
+    """Credits drawn in the window up to a day, by customer and currency.
+
+    In minor units of face value.
+    """
     window = Filters(
         as_of - timedelta(days=WINDOW - 1), as_of, filters.known_at, filters.entity, filters.customer, None, filters.currency
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Grants of credits: what they are worth, which usage may draw on them, in which order, and what a draw earns.
+"""Grants of credits: what they are worth, and how bills and draws change them.
 
 The credits a grant is worth (`face`) and the money paid for them (`price`) may differ: a draw moves money by the
 grant's paid rate, cumulatively rounded, so that a used-up grant has earned its price to the cent.
@@ -26,7 +26,10 @@ NEVER = date.max
 
 
 class Funding(NamedTuple):
-    """What a bill was for of a grant, or took back: by the day on which it counts, and the one on which it happened."""
+    """What a bill was for of a grant, or took back.
+
+    By the day on which it counts, and the one on which it happened.
+    """
 
     day: date
     amount: int
@@ -95,7 +98,10 @@ class Grant:
 
     @property
     def kept_in_memorandum(self) -> bool:
-        """Whether its credits stand in the memorandum accounts, the money not showing how many are left."""
+        """Whether its credits stand in the memorandum accounts.
+
+        The money does not show how many are left.
+        """
         return self.kind == "promotional" or self.price != self.face or self.proportional or self.contract is not None
 
     @property
@@ -105,7 +111,10 @@ class Grant:
 
     @property
     def unused_worth(self) -> int:
-        """What was paid for its credits that are left; where breakage is earned with use, with what of that was earned."""
+        """What was paid for its credits that are left.
+
+        Where breakage is earned with use, with what of that was earned.
+        """
         if not self.proportional:
             return self.price_left
         return share(self.price - self.moved, self.left, self.face - self.moved_face) if self.left else 0
@@ -116,7 +125,10 @@ class Grant:
         return self.price - self.moved - self.funded()
 
     def give_back(self, code: str, amount: int) -> int:
-        """Undo on the grant what a reversed posting by a rule had done; returns the credits (face value) given back."""
+        """Undo on the grant what a reversed posting by a rule had done.
+
+        Returns the credits (face value) given back.
+        """
         match code:
             case "draw.prepaid" | "draw.prepaid_unbilled":
                 self.drawn -= amount
@@ -151,7 +163,10 @@ class Grant:
         return face
 
     def covers(self, product: str, on: date) -> bool:
-        """Whether usage of a product on a day may draw on it: by its own terms, whatever is left of it."""
+        """Whether usage of a product on a day may draw on it.
+
+        By its own terms, whatever is left of it.
+        """
         return (
             self.effective_on <= on
             and (self.expires_on is None or on <= self.expires_on)
@@ -169,9 +184,10 @@ def grant_subject(ref: str) -> str:
 
 
 def breakage_due(grant: Grant, drawn_face: int, drawn: int) -> int:
-    """What of a grant's price, or of a commitment, should be breakage once so much is drawn; proportional method only, else 0.
+    """What of a grant's price should be breakage once so much is drawn.
 
-    Expected breakage x drawn / expected to be drawn, cumulatively, and never more than what use leaves of the price.
+    Or of a commitment; proportional method only, else 0. Expected breakage x drawn / expected to be drawn, cumulatively, and never more
+    than what use leaves of the price.
     """
     if not grant.expected_breakage:
         return 0
@@ -199,10 +215,10 @@ def grant_accounts(source: Source, ref: str) -> tuple[AccountKey, AccountKey]:
 def bill_grant(
     books: Books, source: Source, grant: Grant, on: date, amount: int, before: int, invoice: str
 ) -> list[Movement]:
-    """What a prepaid line of an invoice moves: what was drawn before it is settled, the rest becomes credits.
+    """What a prepaid line of an invoice moves.
 
-    `before` is what earlier lines of the same invoice billed of the grant. Raises OverApplication where more would be
-    billed than the grant's price.
+    What was drawn before it is settled, the rest becomes credits. `before` is what earlier lines of the same invoice billed of the grant.
+    Raises OverApplication where more would be billed than the grant's price.
     """
     if grant.paid is not grant:
         raise Refused("grant", grant.ref, f"expected a grant that is paid for, found a {grant.kind} one")

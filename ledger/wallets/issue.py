@@ -96,7 +96,10 @@ class _Carried:
 
 
 def _price(doc: models.Grant, face: int, carried: _Carried | None) -> int:
-    """What is paid for a grant: as stated, else its face value, less nothing for what it carries on."""
+    """What is paid for a grant.
+
+    As stated, else its face value, less nothing for what it carries on.
+    """
     if doc.kind in ("promotional", "commitment"):
         return 0
     if doc.price is not None:

@@ -1,7 +1,7 @@
-"""Orders: paid credits and bonus credits that share their price, each of them earning the same (606-10-32-28).
+"""Orders: paid credits and bonus credits that share their price (606-10-32-28).
 
-Which credits a draw took is decided when it arrives. What they earn is told by the order's terms, whenever these arrive: where
-bonus credits come after usage, what was drawn before earned less.
+Each of them earns the same. Which credits a draw took is decided when it arrives. What they earn is told by the order's terms, whenever
+these arrive: where bonus credits come after usage, what was drawn before earned less.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from ledger.wallets.grants import NET_GRANT, Grant, grant_accounts
 
 
 def share_anew(books: Books, source: Source, paid: Grant) -> None:
-    """Post what credits of an order that were used, or expired, earn of its price by all its credits that are known now."""
+    """Post what an order's used or expired credits earn of its price.
+
+    By all its credits that are known now.
+    """
     pool = (paid, *paid.bonuses)
     price = paid.price - paid.moved
     faces = sum(item.face - item.moved_face for item in pool)
@@ -37,7 +40,10 @@ def share_anew(books: Books, source: Source, paid: Grant) -> None:
 
 
 def _earn_by_day(books: Books, source: Source, paid: Grant, earned: int) -> None:
-    """Correct what an order's draws earned, each on its own day, so that together they earned so much."""
+    """Correct what an order's draws earned, each on its own day.
+
+    So that together they earned so much.
+    """
     customer_id, subject = source.customer.customer_id, paid.subject
     by_day = sorted(
         (day, key.product, amount)

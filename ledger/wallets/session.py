@@ -1,4 +1,7 @@
-"""Wallets: the grants and meters a transaction works with, grants taken in, and their expiry."""
+"""Wallets: the grants and meters a transaction works with.
+
+Grants taken in, and their expiry.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,9 @@ class Meter:
 
 @contextmanager
 def all_or_nothing(wallets: Wallets) -> Iterator[None]:
-    """Post several things for one document: where one is refused, nothing of any of them is left.
+    """Post several things for one document.
 
-    What was gathered before is written first.
+    Where one is refused, nothing of any of them is left. What was gathered before is written first.
     """
     books = wallets.books
     begun = books.begun
@@ -102,7 +105,10 @@ class Wallets:
         self.noted: dict[int, list[Any]] = {}
 
     def usage_taken(self, customer_id: int) -> set[tuple[str, str, str]]:
-        """Of what usage something was taken back, or given at a discount: entity, currency and subject. To be added to."""
+        """Of what usage something was taken back, or given at a discount.
+
+        By entity, currency and subject. To be added to.
+        """
         known = self._usage_taken.get(customer_id)
         if known is None:
             rows = self.books.connection.execute(
@@ -119,7 +125,10 @@ class Wallets:
         return known
 
     def learn(self, customers: Iterable[int]) -> None:
-        """Read the grants and meters of customers, many at once; those that are known stay as they are."""
+        """Read the grants and meters of customers, many at once.
+
+        Those that are known stay as they are.
+        """
         missing = sorted({customer_id for customer_id in customers if customer_id not in self._grants})
         if not missing:
             return
@@ -215,7 +224,10 @@ class Wallets:
         return found
 
     def set_draw_order(self, customer_id: int, contract: str, kinds: Sequence[str]) -> None:
-        """Keep a contract's own order of its grants; kinds it leaves out come after, in the default order."""
+        """Keep a contract's own order of its grants.
+
+        Kinds it leaves out come after, in the default order.
+        """
         self.learn([customer_id])
         kinds = [*kinds, *(kind for kind in KIND_ORDER if kind not in kinds)]
         self.books.add_row("draw_order", customer_id=customer_id, contract=contract, kinds=kinds)
@@ -299,7 +311,10 @@ class Wallets:
 def record_move(
     wallets: Wallets, source: Source, grant: Grant, kind: str, on: date, face: int, money: int = 0, line: str = ""
 ) -> None:
-    """Gather that credits left a grant otherwise than by use or expiry, and their price; below 0 that they came back."""
+    """Gather that credits left a grant otherwise than by use or expiry.
+
+    With their price; below 0 that they came back.
+    """
     wallets.books.add_row(
         "grant_move",
         customer_id=grant.customer_id,

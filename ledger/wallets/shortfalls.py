@@ -1,4 +1,7 @@
-"""What was billed of commitments' shortfalls, as revenue: apart from what is earned with use."""
+"""What was billed of commitments' shortfalls, as revenue.
+
+Apart from what is earned with use.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from ledger.wallets.grants import Grant
 
 
 def shortfalls(books: Books, grant: Grant) -> list[tuple[AccountKey, History]]:
-    """The revenue accounts of what was billed of a commitment's shortfall, each with what it took by day.
+    """The revenue accounts of what was billed of a commitment's shortfall.
 
-    That of no product comes last: what is earned with use is in it, too, and not counted.
+    Each with what it took by day. That of no product comes last: what is earned with use is in it, too, and not counted.
     """
     customer_id = grant.customer_id
     keys = sorted(

@@ -1,1 +1,1 @@
-"""What must always hold of the books, each as a statement and a sentence an auditor understands."""
+"""What must always hold of the books, each as a statement and a sentence."""
