@@ -22,8 +22,9 @@ from revrec.contracts import contracts, modifications, renewals
 from revrec.documents.contract_changes import ContractModification, ContractRenewal, ContractTermination
 from revrec.documents.contracts import Contract
 from revrec.documents.costs import ContractCost, ContractCostImpairment
-from revrec.documents.prices import ConsiderationPayable, Estimate, StandAlonePrice
+from revrec.documents.prices import StandAlonePrice
 from revrec.documents.progress import Progress
+from revrec.documents.variable_amounts import ConsiderationPayable, Estimate
 from revrec.earn import contract_costs, progress
 from revrec.price import estimates, material_rights, payable_to_customers
 from revrec.terms.history import OBLIGATIONS

@@ -1,4 +1,7 @@
-"""Ids that a document makes: of letters by which others can be told from them. Those that are in the books stay what they are."""
+"""Ids that a document makes: of letters by which others can be told from them.
+
+Those that are in the books stay what they are.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _PERHAPS = re.compile(rb'[^\t\n\r\x20-\x7e]|\\|["/]\.')
 
 
 def require_plain(connection: Connection, doc: Document, line: bytes) -> None:
-    """Raise InvalidDocument for an id that a new document makes, and that others could not be told from."""
+    """Raise InvalidDocument for an id of a new document that others can't be told from."""
     if not _PERHAPS.search(line):
         return
     for field, made in _made(doc):
@@ -27,7 +30,7 @@ def require_plain(connection: Connection, doc: Document, line: bytes) -> None:
 
 
 def _made(part: BaseModel, path: str = "") -> Iterator[tuple[str, str]]:
-    """The ids that a document makes, its own and those of its lines and obligations, each with its field."""
+    """The ids that a document makes, its own and those of its parts, each with its field."""
     for name in type(part).model_fields:
         value = getattr(part, name)
         if name in ("id", "component") and isinstance(value, str):
@@ -40,13 +43,16 @@ def _made(part: BaseModel, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _is_there(connection: Connection, doc: Document, made: str) -> bool:
-    """Whether a document changes something of a contract that has such an id in the books."""
+    """Whether a document changes something that has a part of such an id in the books."""
+    if doc.part_of is None:
+        return False
+    whole, made_by = doc.part_of
     found = connection.scalar(
         text(
-            "select exists (select from contract c join document d using (customer_id) where c.ref = :contract"
-            " and d.type in ('contract', 'contract_modification', 'contract_renewal', 'contract_termination', 'estimate')"
+            "select exists (select from document_key k join document d using (customer_id) where k.type = :whole and k.ref = :ref"
+            " and d.type = any(:made_by)"
             " and jsonb_path_exists(d.body::jsonb, '$.** ? (@ == $made)', jsonb_build_object('made', cast(:made as text))))"
         ),
-        {"contract": getattr(doc, "contract", None), "made": made},
+        {"whole": whole, "ref": getattr(doc, whole), "made_by": list(made_by), "made": made},
     )
     return bool(found)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ledger.documents.models import Day, Document, Model, NumberFromZero, PositiveNumber, Ref, Text, refuse_repeats
-from revrec.documents.contracts import ContractObligation
+from revrec.documents.contracts import PART_OF_CONTRACT, ContractObligation
 
 
 class ModifiedObligation(ContractObligation):
@@ -32,6 +32,7 @@ class ContractModification(Document):
     reason: Text | None = None
 
     dated_by: ClassVar[str] = "date"
+    part_of: ClassVar[tuple[str, tuple[str, ...]]] = PART_OF_CONTRACT
 
     @model_validator(mode="after")
     def _consistent(self) -> ContractModification:
@@ -73,6 +74,7 @@ class ContractRenewal(Document):
     reason: Text | None = None
 
     dated_by: ClassVar[str] = "date"
+    part_of: ClassVar[tuple[str, tuple[str, ...]]] = PART_OF_CONTRACT
 
     @model_validator(mode="after")
     def _consistent(self) -> ContractRenewal:
@@ -103,6 +105,7 @@ class ContractTermination(Document):
     reason: Annotated[Text, Field(min_length=1)]
 
     dated_by: ClassVar[str] = "date"
+    part_of: ClassVar[tuple[str, tuple[str, ...]]] = PART_OF_CONTRACT
 
     @model_validator(mode="after")
     def _consistent(self) -> ContractTermination:

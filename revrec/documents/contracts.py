@@ -10,6 +10,12 @@ from pydantic import Field, model_validator
 from ledger.documents.models import Day, Model, NumberFromZero, Party, PositiveNumber, Ref, refuse_repeats
 from revrec.documents.prices import SspRange
 
+# What changes a part of a contract, and which documents made its parts.
+PART_OF_CONTRACT = (
+    "contract",
+    ("contract", "contract_modification", "contract_renewal", "contract_termination", "estimate"),
+)
+
 ContractPattern = Literal["daily", "monthly", "monthly_prorated", "point_in_time", "progress", "milestones", "usage"]
 
 

@@ -25,7 +25,7 @@ from revrec.documents.contract_changes import (
     ModifiedObligation,
 )
 from revrec.documents.contracts import measured
-from revrec.documents.prices import ConsiderationPayable, Estimate
+from revrec.documents.variable_amounts import ConsiderationPayable, Estimate
 from revrec.stand_alone_prices import Catalogue, stand_alone_price
 from revrec.terms.events import Added, Changed, Estimated, Event, Modified, Promise, Taken, Terminated
 from revrec.terms.terms import Curve

@@ -185,6 +185,8 @@ class Document(Model):
     dated_by: ClassVar[str] = ""
     # The fields that may say something of persons: kept apart, so that they can be erased (ledger/documents/personal.py).
     personal: ClassVar[frozenset[str]] = frozenset()
+    # Of what it changes a part of: the type, which is the field that names it, and the types of the documents that made its parts.
+    part_of: ClassVar[tuple[str, tuple[str, ...]] | None] = None
 
     @property
     def dated_on(self) -> CalendarDay | None:
