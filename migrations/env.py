@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from ledger.database.schema import metadata
+from ledger.database.schema.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)

@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from ledger.accounts import chart, rulebook
-from ledger.database.schema import metadata
+from ledger.database.schema.tables import metadata
 from tests.conftest import Cli, lines
 from tests.samples import parties, usage
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event, text
 
 from ledger.database import citus
-from ledger.database.schema import metadata
+from ledger.database.schema.tables import metadata
 from revrec.kinds import TYPES
 from tests.conftest import Cli, lines
 from tests.samples import (

@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, text
 
-from ledger.database.schema import metadata
+from ledger.database.schema.tables import metadata
 from tests.conftest import Cli
 from tests.samples import invoice, parties, service, usage
 from tests.serving import MakeApp, served

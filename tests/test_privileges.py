@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from ledger.database import connect
 from ledger.database.connect import connect_engine
-from ledger.database.schema import metadata
+from ledger.database.schema.tables import metadata
 from tests.conftest import Cli
 from tests.samples import invoice, parties, service, usage
 from web.commands.shell import NOT_ALLOWED

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from ledger.database.schema import obligation_terms
+from ledger.database.schema.contracts import obligation_terms
 from revrec.terms.changes.folded import Folded
 from revrec.terms.changes.folding import fold
 from revrec.terms.events import Bill, Changed, Corrected, Estimated, Event, Modified, Promise, Taken, Terminated, Undone

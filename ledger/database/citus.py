@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from ledger.database.schema import TABLES
+from ledger.database.schema.tables import TABLES
 from ledger.errors import Refused
 
 # Found by a document's id, here or in another system, before anybody knows whose it is: spread by the id, not beside the customer's rows.

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from ledger.accounts.house import BESIDE, HOUSE
 from ledger.accounts.rulebook import RULES
 from ledger.amounts.money import exact_product, round_minor, to_minor, to_text
-from ledger.database.schema import INVOICE_POSTED_AS
+from ledger.database.schema.invoices import INVOICE_POSTED_AS
 from ledger.errors import UnknownReference
 from ledger.usage.allotment import billed_by_invoice
 

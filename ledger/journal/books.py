@@ -24,7 +24,7 @@ from ledger.accounts.rulebook import RULES, SEPARATING
 from ledger.amounts.dates import days
 from ledger.database import binary_copy, locks
 from ledger.database.binary_copy import chunks, moment_microseconds, packed_bytes
-from ledger.database.schema import TABLES
+from ledger.database.schema.tables import TABLES
 from ledger.documents.parse import content_hash
 from ledger.errors import InvalidDocument
 from ledger.journal import currencies, entry_rows

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Table
 
 from ledger.database import binary_copy
 from ledger.database.citus import is_distributed
-from ledger.database.schema import TABLES, document
+from ledger.database.schema.documents import document
+from ledger.database.schema.tables import TABLES
 
 # Tables that are held otherwise, or that nothing is told from, and how or why.
 NOT_LOGGED = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.database.schema import INVOICE_POSTED_AS
+from ledger.database.schema.invoices import INVOICE_POSTED_AS
 from ledger.proof.invariants.question import SIDES, Question, negative_balances
 
 BILLED = (
