@@ -14,7 +14,19 @@ from ledger.journal.books import Books
 from ledger.parties.second_person import require_second
 from revrec.kinds import TYPES
 from tests.conftest import Cli
-from tests.samples import credit_note, invoice, one_time, parties, payment
+from tests.samples import (
+    PARTY,
+    contract,
+    credit_note,
+    grant,
+    invoice,
+    obligation,
+    one_time,
+    parties,
+    payment,
+    promotion,
+    service,
+)
 from tests.serving import MakeApp
 from tests.test_access import bearer, key
 from tests.test_refusals_leave_nothing import _contents, _tables
@@ -59,6 +71,11 @@ def _books(cli: Cli) -> None:
     )  # fmt: skip
 
 
+def _books_to_give(cli: Cli) -> None:
+    _books(cli)
+    cli.post(contract("C", "2026-01-01", obligation("C/1", "1200.00", "2026-01-01", "2026-12-31")))
+
+
 def _refused(cli: Cli, connection: Connection, *documents: Document) -> str:
     """What a refusal says; nothing of it is left in any table."""
     tables = _tables(connection)
@@ -86,9 +103,24 @@ def test_who_posts_has_not_approved(cli: Cli, connection: Connection, kind: str,
     assert "expected somebody else than who posts it, tester" in told
 
 
+# What gives a customer something for nothing, each of 119.00: a balance, a bill below zero of 100.00 and its tax, credits that are free,
+# or cost 0.01 of 119.01, and a part of a contract's price.
+GIVING: dict[str, Document] = {
+    "customer_credit": {"type": "customer_credit", "id": "g", **PARTY, "date": "2026-02-10", "amount": "119.00", "reason": "outage"},
+    "invoice": invoice("g", "2026-02-10", one_time("-100.00") | {"tax_codes": ["VAT"]}),
+    "grant": promotion("g", "119.00", "2026-02-10"),
+    "grant of a price": grant("g", "119.01", "2026-02-10", price="0.01"),
+    "pilot": grant("g", "119.00", "2026-02-10", kind="pilot"),
+    "consideration_payable": {"type": "consideration_payable", "id": "g", "contract": "C", "date": "2026-02-10", "amount": "119.00", "reason": "deal"},
+    "credit_note": {"type": "credit_note", "id": "g", **PARTY, "date": "2026-02-10", "lines": [
+        {"product": "seats", "amount": "100.00", "tax_codes": ["VAT"]}]},
+}  # fmt: skip
+
+
 # One of every document that names an approver.
 APPROVED: dict[str, Document] = NEXT | {
     "approval_policy": policy("n"), "approval_rule": rule(id="n", source="importer"),
+    **{kind: document | {"id": "n"} for kind, document in GIVING.items() if kind in TYPES and kind not in NEXT},
 }  # fmt: skip
 
 
@@ -100,7 +132,7 @@ def test_every_document_with_an_approver_is_among_them() -> None:
 def test_an_approver_is_somebody_else_who_can_be_seen_in_every_document(
     cli: Cli, connection: Connection, kind: str
 ) -> None:
-    _books(cli)
+    _books_to_give(cli)
     # of Cyrillic and Greek letters, a mathematical one, and one that can't be seen beside
     for name in ("t\u0435ster", "\u03a4ester", "te\u0455t\u0435r", "\U0001d42dester", "TESTER", "t\u0435\u200bster"):
         told = _refused(cli, connection, APPROVED[kind] | {"approved_by": name})
@@ -321,7 +353,7 @@ def test_notes_of_no_invoice_add_up(cli: Cli, connection: Connection) -> None:
         )
     )  # fmt: skip
     cli.post(first, second)
-    assert "credit notes of no invoice to customer globex that nobody approved come to 100.01 USD" in _refused(
+    assert "credits of no invoice to customer globex that nobody approved come to 100.01 USD" in _refused(
         cli, connection, third
     )
     cli.post(third | {"id": "d", "customer": "other"}, third | {"approved_by": "ann"})
@@ -510,6 +542,142 @@ def test_approval_changes_nothing_of_what_is_posted(cli: Cli, url: str, engine: 
             )
     assert found[0]
     assert found[0] == found[1]
+
+
+each_giving = pytest.mark.parametrize("giving", GIVING)
+
+
+@each_giving
+def test_whatever_gives_a_customer_something_for_nothing_needs_a_second_person_above_the_limit(
+    cli: Cli, connection: Connection, giving: str
+) -> None:
+    _books_to_give(cli)
+    document = GIVING[giving]
+    told = _refused(cli, connection, document)
+    assert "come to 119.00 USD with it, and beyond 100.00 a second person is needed (approval_policy us/1)" in told
+    assert "expected somebody else than who posts it" in _refused(cli, connection, document | {"approved_by": "tester"})
+    cli.post(document | {"approved_by": "ann"})
+    (row,) = cli.report("approvals")
+    assert (row["document"], row["amount"], row["approved_by"]) == (f"{document['type']} g", "119.00", "ann")
+    assert "all" in cli.ok("verify")
+
+
+@each_giving
+def test_a_rule_stands_for_who_approves_what_is_given(cli: Cli, giving: str) -> None:
+    _books_to_give(cli)
+    cli.post(rule(GIVING[giving]["type"]), GIVING[giving])
+    (row,) = cli.report("approvals")
+    assert (row["amount"], row["rule"]) == ("119.00", "A")
+    assert "all" in cli.ok("verify")
+
+
+@pytest.mark.parametrize("first", GIVING)
+@pytest.mark.parametrize("together", [True, False])
+def test_what_a_customer_is_given_adds_up_whatever_gives_it(
+    cli: Cli, connection: Connection, first: str, together: bool
+) -> None:
+    """100.01 and what comes to 119.00 are 219.01, in one file or in two."""
+    _books_to_give(cli)
+    cli.post(policy("us/2", refund_above="100.00", credit_note_above="150.00"))
+    more = GIVING["customer_credit"] | {"id": "more", "amount": "100.01"}
+    if not together:
+        cli.post(GIVING[first])
+    told = _refused(cli, connection, *([GIVING[first]] if together else []), more)
+    assert (
+        "credits of no invoice to customer globex that nobody approved come to 219.01 USD with it, and beyond 150.00"
+        in told
+    )
+    cli.post(*([GIVING[first]] if together else []), more | {"amount": "31.00"})  # 150.00
+
+
+def test_a_line_below_zero_counts_with_credit_notes_of_the_invoice_it_corrects(
+    cli: Cli, connection: Connection
+) -> None:
+    """60.00 of S with its tax of 11.40 by a line, and 30.00 by a note, are 101.40; 28.60 are 100.00."""
+    _books(cli)
+    year = ("2026-01-01", "2026-12-31")
+    cli.post(invoice("S", "2026-01-05", service("1200.00", *year) | {"tax_codes": ["VAT"]}))
+    upgrade = invoice(
+        "U",
+        "2026-02-10",
+        service("-60.00", *year) | {"tax_codes": ["VAT"]},
+        service("500.00", *year, "2", product="tokens", tax_codes=[]),
+    )
+    note = {
+        "type": "credit_note",
+        "id": "n",
+        "invoice": "S",
+        "date": "2026-02-10",
+        "lines": [{"product": "seats", "amount": "30.00", "tax_codes": []}],
+    }
+    cli.post(upgrade)
+    told = _refused(cli, connection, note)
+    assert "credits of invoice S that nobody approved come to 101.40 USD with it, and beyond 100.00" in told
+    cli.post(note | {"lines": [{"product": "seats", "amount": "28.60", "tax_codes": []}]})
+    again = upgrade | {"id": "U2", "lines": [upgrade["lines"][0] | {"amount": "-0.01"}, upgrade["lines"][1]]}
+    assert "credits of invoice S that nobody approved come to 100.01 USD" in _refused(cli, connection, again)
+    cli.post(again | {"approved_by": "ann"})
+    assert [(row["document"], row["amount"]) for row in cli.report("approvals")] == [
+        ("invoice U", "71.40"), ("credit_note n", "28.60"), ("invoice U2", "0.01")
+    ]  # fmt: skip
+    assert "all" in cli.ok("verify")
+
+
+def test_a_discount_that_is_a_line_counts_by_itself(cli: Cli, connection: Connection) -> None:
+    """Each invoice may have 100.00 of it, as each may have a lower price; what charges beside does not count against it."""
+    _books(cli)
+
+    def discounted(ref: str, amount: str) -> Document:
+        return invoice(ref, "2026-02-10", one_time("500.00"), one_time(amount, "2"))
+
+    told = _refused(cli, connection, discounted("A", "-100.01"))
+    assert "lines below zero of invoice A that nobody approved come to 100.01 USD" in told
+    cli.post(
+        discounted("A", "-100.00"), discounted("B", "-100.00"), discounted("C", "-400.00") | {"approved_by": "ann"}
+    )
+
+
+def test_what_was_taken_back_of_what_was_given_does_not_count(cli: Cli, connection: Connection) -> None:
+    """70.00 of 90.00 taken back, a bill of -80.00 voided: 20.00 stand, and 80.00 more are 100.00."""
+    _books(cli)
+    given = GIVING["customer_credit"]
+    cli.post(
+        given | {"amount": "90.00"}, given | {"id": "back", "amount": "70.00", "takes_back": "g"},
+        invoice("B", "2026-02-10", one_time("-80.00")),
+        {"type": "invoice_void", "id": "v", "invoice": "B", "date": "2026-02-11", "reason": "wrong"},
+    )  # fmt: skip
+    told = _refused(cli, connection, given | {"id": "h", "amount": "80.01"})
+    assert "come to 100.01 USD with it" in told
+    cli.post(given | {"id": "h", "amount": "80.00"})
+    assert "expected none on what takes a credit back" in cli.refuse(
+        given | {"id": "b2", "amount": "1.00", "takes_back": "h", "approved_by": "ann"}
+    )
+
+
+def test_what_is_paid_for_or_taken_back_needs_nobody(cli: Cli) -> None:
+    """Whatever was given before, and a limit of nothing: bills, paid credits, and credits that carry on what was given with approval."""
+    _books_to_give(cli)
+    cli.post(GIVING["grant"] | {"approved_by": "ann"}, policy("us/2", credit_note_above="0.00"))
+    cli.post(
+        grant("P", "1000.00", "2026-02-10"), grant("K", "500.00", "2026-02-10", kind="commitment", expires_on="2026-12-31"),
+        promotion("on", "119.00", "2026-02-11", carried_from="g"), invoice("B", "2026-02-10", one_time("10.00")),
+    )  # fmt: skip
+    assert "come to 0.01 USD with it" in cli.refuse(promotion("more", "0.01", "2026-02-11"))
+    assert "come to 0.01 USD with it" in cli.refuse(
+        promotion("more", "119.01", "2026-02-12", carried_from="on"),
+    )
+
+
+def test_another_entitys_line_below_zero_counts_where_it_is_collected(cli: Cli, connection: Connection) -> None:
+    _books(cli)
+    cli.post({"type": "entity", "id": "de", "name": "Acme DE", "currency": "USD"})
+    bill = invoice("B", "2026-02-10", one_time("500.00"), one_time("500.00", "2") | {"entity": "de"},
+                   one_time("-110.00", "3") | {"entity": "de"})  # fmt: skip
+    assert "come to 110.00 USD with it, and beyond 100.00" in _refused(cli, connection, bill)
+    cli.post(bill | {"approved_by": "ann"})
+    (row,) = cli.report("approvals")
+    assert (row["document"], row["amount"]) == ("invoice B", "110.00")
+    assert "all" in cli.ok("verify")
 
 
 @pytest.mark.parametrize("side", ["debit", "credit"])

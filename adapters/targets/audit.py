@@ -6,7 +6,6 @@ keeps from being shipped, the text holds. One line a side of a posting, fields s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -19,7 +18,7 @@ from adapters.files.forms import plain, read_table, sum_by_account, write_table
 from ledger.amounts.money import to_decimal
 from ledger.errors import Refused
 from ledger.journal.references import CALLED, said
-from ledger.parties.approvals import KINDS
+from ledger.parties.approvable import KINDS
 from ledger.reports.report import Filters, narrowed
 from ledger.reports.trial_balance import gl_account_sql
 
@@ -31,16 +30,21 @@ _FIELDS = (
 _SOURCE_MAX = 25
 _CODE, _TITLE, _GL_JOINS = gl_account_sql("l")
 _LINES = f"""
+    with approver as materialized (
+        select customer_id, document_id, body::json ->> 'approved_by' as name from document
+        where type = any(:approved) and body like '%"approved_by"%'
+    )
     select l.entry_id, l.line, l.side, l.effective_on, l.posted_at, l.posted_by, l.rule, l.entity, l.role, l.currency, l.subject, l.product,
            l.amount, l.functional_amount, n.currency as functional_currency, n.fiscal_year_start, c.ref as customer,
            {_CODE} as code, {_TITLE} as account, d.type, d.ref,
-           case when d.type = any(:approved) then d.body end as body, o.rule as approval_rule, {CALLED} as called
+           o.rule as approval_rule, p.name as approved_by, {CALLED} as called
     from journal_line l
     join entity n using (entity)
     join customer c using (customer_id)
     {_GL_JOINS}
     join document d on d.document_id = l.document_id and d.customer_id in (l.customer_id, 0)
     left join approval_by_rule o on o.customer_id = d.customer_id and o.document_id = d.document_id
+    left join approver p on p.customer_id = d.customer_id and p.document_id = d.document_id
     where r.kind <> 'memorandum' and {{where}}
     order by l.entry_id, l.line, l.side desc"""
 
@@ -67,7 +71,7 @@ def _cells(rows: Any) -> Iterator[list[str]]:
         sign = 1 if row.side == "debit" else -1
         year, period = _fiscal(row.effective_on, row.fiscal_year_start)
         rule = f"approval_rule {row.approval_rule}" if row.approval_rule else ""
-        approved = rule or (json.loads(row.body).get("approved_by") or "" if row.body else "")
+        approved = rule or row.approved_by or ""
         about = f"{row.account}, {row.subject}" if row.subject else row.account
         yield [
             str(row.entry_id), str(number), plain(", ".join([f"{row.type} {row.ref}", *said(row.called or {})])), plain(about), plain(row.rule)[:_SOURCE_MAX], plain(row.entity),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sqlalchemy import text
 
-from ledger.amounts.money import within_limit
+from ledger.amounts.money import share, within_limit
 from ledger.documents import models
 from ledger.errors import Refused
 from ledger.invoices import coupons
 from ledger.invoices.forms import CUSTOMER, BilledLine, Billing, Invoice, Terms, look_up
-from ledger.invoices.lines import add_line, bill_line, correct_lines, leave_below, net_lines
+from ledger.invoices.lines import add_line, bill_line, correct_lines, leave_below, net_lines, prorated
 from ledger.invoices.taxes import Rounding, spread
 from ledger.journal import currencies
 from ledger.journal.books import Books
 from ledger.journal.movements import AccountKey, Movement
 from ledger.obligations import Obligations
+from ledger.parties.approval import approve_invoice
 from ledger.wallets import credits_back
 from ledger.wallets.grants import Funding
 from ledger.wallets.session import Wallets
@@ -52,6 +55,8 @@ def post_invoice(
         movements += moved
     total = sum(line.net + sum(tax.tax for tax in line.taxes) for line in lines)
     within_limit(total, doc.currency, "lines")
+    if master is None:
+        _approve_below(billing, lines, total)
     # Everything is decided; from here on nothing is refused.
     _record(billing, lines, total)
     coupons.record(books, billing.source, discounts, day)
@@ -72,6 +77,22 @@ def post_invoice(
     )
     books.remember("invoice", doc.id, known)
     return source.customer.customer_id
+
+
+def _approve_below(billing: Billing, lines: list[BilledLine], total: int) -> None:
+    """Require what lines below zero need of approval: what they take of other invoices' lines, of this one, and leave to the customer."""
+    gross = {billed.line.id: billed.net + sum(tax.tax for tax in billed.taxes) for billed in lines if billed.net < 0}
+    if not gross and billing.doc.approved_by is None:
+        return
+    books, source = billing.wallets.books, billing.source
+    of_others: Counter[int] = Counter()
+    before: Counter[tuple[int, str]] = Counter()
+    for line, subject, amount in billing.below:
+        for part in prorated(books, source.customer.customer_id, subject, amount, source.document_id, before):
+            before[part.invoice_id, part.line] += part.amount
+            of_others[part.invoice_id] += share(-gross[line.id], part.amount, amount)
+    beside = -sum(gross.values()) - of_others.total()
+    approve_invoice(books, source, billing.doc, beside, max(-total - of_others.total(), 0), of_others)
 
 
 def _record(billing: Billing, lines: list[BilledLine], total: int) -> None:

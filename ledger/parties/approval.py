@@ -1,25 +1,29 @@
 """Who approves what another posts: a second person, or a rule that stands for one.
 
-Write-offs and manual entries always need one; refunds and credit notes above the limit of their entity's policy. What was given back
-of a payment or a balance, or credited of an invoice, without a person adds up, so that no limit is passed in parts. A limit or a rule holds on the
+Write-offs and manual entries always need one; refunds, and whatever gives a customer something without being paid for, above the limit
+of their entity's policy. What was given back of a payment or a balance, credited of an invoice, or given to a customer without a person
+adds up (ledger/parties/given_away.py), so that no limit is passed in parts. A limit or a rule holds on the
 document's day and on the day it is posted: neither a day of its own nor coming late gets a document past it. What was posted before
 a policy, a rule or its end arrived stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from datetime import date
+from fractions import Fraction
 
 from sqlalchemy import text
 
 from ledger.amounts.money import to_minor, to_text
 from ledger.documents import models
-from ledger.errors import Refused
+from ledger.errors import Refused, UnknownReference
 from ledger.journal import currencies
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
-from ledger.parties.approval_rules import Approvable, limit_of, not_standing, rules_of
-from ledger.parties.approvals import OWN_LINES
+from ledger.parties import given_away
+from ledger.parties.approvable import ALWAYS, Approvable, Total, day_of
+from ledger.parties.approval_rules import limit_of, not_standing, rules_of
 from ledger.parties.second_person import require_second
 
 
@@ -33,28 +37,80 @@ def approve(
 ) -> None:
     """Require the approval that a document needs.
 
-    By what it comes to with its taxes; the rule that stands for a person is kept. `money` are the documents whose money a refund pays
-    out. Raises Refused where it needs a second person and names none, and no rule stands.
+    By what it comes to with its taxes; the rule that stands for a person is kept. `money` are the documents whose money a refund pays out, `invoice_id` the invoice that a note or a write-off is of. Raises Refused
+    where it needs a second person and names none, and no rule stands.
     """
+    if isinstance(doc, models.Refund):
+        _approve(books, source, doc, lambda: [_refunds(books, source, doc, amount, money)])
+    elif isinstance(doc, models.ManualEntry):
+        _approve(books, source, doc, lambda: [Total(amount, "")])
+    elif invoice_id is None:
+        _approve(books, source, doc, lambda: [given_to_customer(books, source, amount)])
+    else:
+        ref = doc.invoice if isinstance(doc, models.CreditNote | models.WriteOff) else ""
+        _approve(
+            books, source, doc, lambda: [credited_of_invoice(books, source, doc.type, invoice_id, str(ref), amount)]
+        )
+
+
+def approve_invoice(
+    books: Books, source: Source, doc: Approvable, own: int, below: int, of_others: Mapping[int, int]
+) -> None:
+    """Require the approval that an invoice with lines below zero needs.
+
+    The most of what they come to, taxes included, decides. `of_others` is what they take of other invoices, by these; `own` what they take beside; and `below` what the whole of it leaves to the
+    customer beside. Raises Refused as `approve` does.
+    """
+
+    def totals() -> list[Total]:
+        refs = {
+            row.invoice_id: row.ref
+            for row in books.connection.execute(
+                text("select invoice_id, ref from invoice where customer_id = :customer_id and invoice_id = any(:ids)"),
+                {"customer_id": source.customer.customer_id, "ids": list(of_others)},
+            )
+        }
+        return [
+            Total(own, f"lines below zero of invoice {doc.id}"),
+            *(
+                credited_of_invoice(books, source, "credit_note", of, refs[of], amount)
+                for of, amount in of_others.items()
+            ),
+            *([given_to_customer(books, source, below)] if below > 0 else []),
+        ]
+
+    _approve(books, source, doc, totals)
+
+
+def given_to_customer(books: Books, source: Source, amount: int) -> Total:
+    """An amount with what the customer was given before of no invoice."""
+    return Total(
+        amount + given_away.to_customer(books, source), f"credits of no invoice to customer {source.customer.ref}"
+    )
+
+
+def credited_of_invoice(books: Books, source: Source, kind: str, invoice_id: int, ref: str, amount: int) -> Total:
+    """An amount with what was credited of an invoice before, or written off."""
+    return Total(amount + given_away.of_invoice(books, source, invoice_id, kind), f"credits of invoice {ref}")
+
+
+def _approve(books: Books, source: Source, doc: Approvable, totals: Callable[[], list[Total]]) -> None:
     if doc.approved_by is not None:
         require_second(books, doc.approved_by, source.entity)
         return
     limit = None
-    if isinstance(doc, models.Refund | models.CreditNote):
+    if doc.type not in ALWAYS:
         limit = limit_of(books, source.entity, doc)
         if limit is None:
             return
-    total = amount + (
-        _refunded(books, source, doc, money)
-        if isinstance(doc, models.Refund)
-        else _without_a_person(books, source, doc, invoice_id)
-    )
+    books.flush()  # what the same file gave before counts
+    total = max(totals(), key=lambda total: total.amount)
     needed = _needed(books, source, doc, total, limit)
     if needed is None:
         return
     failing = []
     for rule in rules_of(books.connection, source.entity, doc.type, books.posted_by):
-        failed = not_standing(books, rule, source, doc, total)
+        failed = not_standing(books, rule, source, doc, total.amount)
         if failed is None:
             books.add_row(
                 "approval_by_rule",
@@ -67,11 +123,16 @@ def approve(
     raise Refused("approved_by", "missing", f"expected who approved it: {needed}{''.join(failing)}")
 
 
-def _refunded(books: Books, source: Source, doc: models.Refund, money: Collection[int]) -> int:
-    """What refunds before gave back of the same money that no person approved.
+def _refunds(books: Books, source: Source, doc: models.Refund, amount: int, money: Collection[int]) -> Total:
+    """An amount with what refunds before gave back of the same money, or of the same balance."""
+    of = f"the balance of customer {doc.customer}" if doc.customer is not None else " ".join(doc.money)
+    return Total(amount + _refunded(books, source, doc, money), f"refunds of {of}")
 
-    Or of the same balance; less what came back since. What went out of a balance counts towards both: it can't be paid in two ways to
-    come to more.
+
+def _refunded(books: Books, source: Source, doc: models.Refund, money: Collection[int]) -> int:
+    """What refunds before gave back of the same money, or of the same balance, that no person approved, less what came back since.
+
+    What went out of a balance counts towards both: it can't be paid in two ways to come to more.
     """
     of_same = ("customer", doc.customer) if doc.customer is not None else doc.money
     rows = books.connection.execute(
@@ -107,75 +168,28 @@ def _refunded(books: Books, source: Source, doc: models.Refund, money: Collectio
     return named + max(int(others or 0), 0)
 
 
-_NOT_VOIDED = (
-    "not exists (select from document v where v.customer_id = d.customer_id and v.type = 'credit_note_void'"
-    " and v.body::json ->> 'credit_note' = d.ref)"
-)
-
-
-def _without_a_person(books: Books, source: Source, doc: Approvable, invoice_id: int | None) -> int:
-    """What documents before took of the same invoice that no person approved.
-
-    With taxes, less what came back of it since. Of notes of no invoice, what they gave to the same customer.
-    """
-    if isinstance(doc, models.ManualEntry):
-        return 0
-    of = {"customer_id": source.customer.customer_id, "type": doc.type}
-    if invoice_id is None:
-        amounts = books.connection.scalars(
-            text(
-                f"select {OWN_LINES} from document d"
-                " where d.customer_id = :customer_id and d.type = :type and d.body::json ->> 'invoice' is null"
-                " and d.body::json ->> 'entity' = :entity and d.body::json ->> 'currency' = :currency"
-                f" and d.body::json ->> 'approved_by' is null and {_NOT_VOIDED}"
-            ),
-            of | {"entity": source.entity, "currency": source.currency},
-        )
-        return sum(amounts)
-    found = books.connection.scalar(
-        text(
-            "select sum(x.amount)::bigint from ("
-            " select document_id, amount_minor as amount from line_change"
-            "  where customer_id = :customer_id and invoice_id = :invoice_id and undoes = 0"
-            " union all select document_id, -tax_minor from line_tax"
-            "  where customer_id = :customer_id and invoice_id = :invoice_id and undoes = 0"
-            " union all select l.document_id, l.amount_minor - coalesce((select sum(t.tax_minor) from line_tax t"
-            "   where t.customer_id = l.customer_id and t.document_id = l.document_id and t.invoice_id = l.document_id"
-            "   and t.line = l.line), 0)::bigint from credit_line l join invoice i on i.customer_id = l.customer_id and i.ref = l.invoice"
-            "  where l.customer_id = :customer_id and i.invoice_id = :invoice_id"
-            ") x join document d on d.customer_id = :customer_id and d.document_id = x.document_id "
-            f"where d.type = :type and d.body::json ->> 'approved_by' is null and {_NOT_VOIDED}"
-        ),
-        of | {"invoice_id": invoice_id},
-    )
-    return int(found or 0)
-
-
-def _needed(books: Books, source: Source, doc: Approvable, total: int, of: tuple[int, str] | None) -> str | None:
-    """Why a document needs a second person, or None where it does not.
-
-    Of refunds and notes, by the limit of a policy.
-    """
-    if isinstance(doc, models.WriteOff | models.ManualEntry) or of is None:
+def _needed(books: Books, source: Source, doc: Approvable, total: Total, of: tuple[int, str] | None) -> str | None:
+    """Why a document needs a second person, or None where it does not: but for what always does, by the limit of a policy."""
+    if of is None:
         return f"a {doc.type} needs a second person, or a rule that stands for one"
     limit, policy = of
     functional = books.parties.entity(source.entity).currency
+    amount = total.amount
     if source.currency != functional:
-        total = currencies.convert(
-            total, source.currency, functional, books.rate(source.currency, functional, doc.date)
-        )
-    if total <= limit:
+        amount = currencies.convert(amount, source.currency, functional, _rate(books, source, functional, day_of(doc)))
+    if amount <= limit:
         return None
-    what = (
-        f"refunds of the balance of customer {doc.customer}"
-        if isinstance(doc, models.Refund) and doc.customer is not None
-        else f"refunds of {' '.join(doc.money)}"
-        if isinstance(doc, models.Refund)
-        else f"credit notes of invoice {doc.invoice}"
-        if doc.invoice is not None
-        else f"credit notes of no invoice to customer {source.customer.ref}"
-    )
     return (
-        f"{what} that nobody approved come to {to_text(total, functional)} {functional} with it, and beyond"
+        f"{total.of} that nobody approved come to {to_text(amount, functional)} {functional} with it, and beyond"
         f" {to_text(limit, functional)} a second person is needed (approval_policy {policy})"
     )
+
+
+def _rate(books: Books, source: Source, functional: str, day: date) -> Fraction:
+    """The rate of a day, else the one that the document states. Raises UnknownReference where there is neither."""
+    try:
+        return books.rate(source.currency, functional, day)
+    except UnknownReference:
+        if source.rate is None:
+            raise
+        return source.rate

@@ -17,13 +17,12 @@ from ledger.errors import Refused, UnknownReference
 from ledger.journal import currencies
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
+from ledger.parties.approvable import Approvable, day_of
 from ledger.parties.second_person import identity, require_other, require_second
 from ledger.wallets.session import Wallets
 
-Approvable = models.Refund | models.CreditNote | models.WriteOff | models.ManualEntry
 
-
-def limit_of(books: Books, entity: str, doc: models.Refund | models.CreditNote) -> tuple[int, str] | None:
+def limit_of(books: Books, entity: str, doc: Approvable) -> tuple[int, str] | None:
     """What an entity's policy lets one person do, with the policy.
 
     The least of the document's day and today.
@@ -35,10 +34,10 @@ def limit_of(books: Books, entity: str, doc: models.Refund | models.CreditNote) 
             " join document d using (customer_id, document_id) where k.type = 'approval_policy'"
             " and d.body::json ->> 'entity' = :entity order by d.dated_on, d.document_id"
         ),
-        {"entity": entity, "field": f"{doc.type}_above"},
+        {"entity": entity, "field": "refund_above" if doc.type == "refund" else "credit_note_above"},
     ).all()
     limits = []
-    for day in (doc.date, books.posted_at.date()):
+    for day in (day_of(doc), books.posted_at.date()):
         in_force = [row for row in rows if row.dated_on <= day][-1:]
         limits += [
             (to_minor(models.decimal_of(row.above), currency), row.ref) for row in in_force if row.above is not None
@@ -90,12 +89,13 @@ def not_standing(books: Books, rule: _Rule, source: Source, doc: Approvable, tot
 
     As words to follow that it stands.
     """
-    if doc.date < rule.first:
+    day = day_of(doc)
+    if day < rule.first:
         return f"from {rule.first} on"
-    if max(doc.date, books.posted_at.date()) > rule.last:
+    if max(day, books.posted_at.date()) > rule.last:
         return f"until {rule.last} only"
     if source.currency != rule.currency:
-        rate = currencies.find_rate(books.connection, source.currency, rule.currency, doc.date)
+        rate = currencies.find_rate(books.connection, source.currency, rule.currency, day)
         if rate is None:
             return f"in {rule.currency}, of which there is no rate"
         total = currencies.convert(total, source.currency, rule.currency, rate)
@@ -105,7 +105,7 @@ def not_standing(books: Books, rule: _Rule, source: Source, doc: Approvable, tot
 
 
 def post_approval_policy(wallets: Wallets, doc: models.ApprovalPolicy, _document_id: int) -> int:
-    """Take in above which amounts an entity's refunds and credit notes need a second person."""
+    """Take in above which amounts an entity's refunds, and what its customers are given for nothing, need a second person."""
     books = wallets.books
     currency = books.parties.entity(doc.entity).currency
     for field in ("refund_above", "credit_note_above"):

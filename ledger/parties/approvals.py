@@ -9,20 +9,12 @@ from sqlalchemy import Connection, text
 from ledger.accounts.house import HOUSE_REF
 from ledger.amounts.money import to_minor, to_text
 from ledger.documents import models
+from ledger.parties import given_away
+from ledger.parties.approvable import KINDS
 from ledger.reports.report import Column, Filters, Report, narrowed
 
-KINDS = ("refund", "credit_note", "write_off", "manual_entry")
-
-
-# What a note's own lines, of no line of an invoice, come to with their taxes; and that it was not taken back.
-OWN_LINES = (
-    "coalesce((select sum(l.amount_minor) from credit_line l where l.customer_id = d.customer_id and l.document_id = d.document_id), 0)::bigint"
-    " - coalesce((select sum(t.tax_minor) from line_tax t where t.customer_id = d.customer_id and t.document_id = d.document_id"
-    "  and t.invoice_id = d.document_id), 0)::bigint"
-)
-
-
-# What documents of these kinds come to: an invoice's are told by what they took of its lines and taxes, notes by lines of their own, too.
+# What documents of these kinds come to: of an invoice's corrections what they took of its lines and taxes, of notes lines of their own, too,
+# of invoices their lines below zero, of grants what is not paid for.
 _APPROVALS = f"""
     select d.type, d.ref, d.dated_on, nullif(c.ref, :house) as customer, x.entity, x.currency, d.body::json as body,
            x.amount, d.posted_by, d.posted_at, d.body::json ->> 'approved_by' as approved_by, a.rule,
@@ -30,9 +22,20 @@ _APPROVALS = f"""
     from document_key k join document d using (customer_id, document_id) join customer c using (customer_id)
     join lateral (
         select d.body::json ->> 'entity' as entity, d.body::json ->> 'currency' as currency, null::bigint as amount
-        where d.type = 'manual_entry'
+        where d.type = 'manual_entry' or d.type = 'customer_credit' and d.body::json ->> 'takes_back' is null
         union all
-        select d.body::json ->> 'entity', d.body::json ->> 'currency', {OWN_LINES}
+        select i.entity, i.currency, {given_away.LINES_BELOW} from invoice i
+        where d.type = 'invoice' and i.customer_id = d.customer_id and i.invoice_id = d.document_id and i.master is null
+          and exists (select from invoice_line l where l.customer_id = i.customer_id and l.invoice_id = i.invoice_id and l.amount_minor < 0)
+        union all
+        select g.entity, g.currency, {given_away.FOR_NOTHING} from credit_grant g {given_away.CARRIED}
+        where d.type = 'grant' and g.customer_id = d.customer_id and g.grant_id = d.document_id and g.kind <> 'commitment'
+          and {given_away.FOR_NOTHING} > 0
+        union all
+        select t.entity, t.currency, null::bigint from contract t
+        where d.type = 'consideration_payable' and t.customer_id = d.customer_id and t.ref = d.body::json ->> 'contract'
+        union all
+        select d.body::json ->> 'entity', d.body::json ->> 'currency', {given_away.OWN_LINES}
         where d.type = 'credit_note' and d.body::json ->> 'invoice' is null
         union all
         (select u.entity, coalesce(d.body::json ->> 'currency', u.paid_currency), null::bigint from money_use u
@@ -44,7 +47,7 @@ _APPROVALS = f"""
             select sum(l.amount_minor) from line_change l where l.customer_id = d.customer_id and l.document_id = d.document_id
              and l.invoice_id = i.invoice_id and l.undoes = 0), 0)::bigint - coalesce((
             select sum(t.tax_minor) from line_tax t where t.customer_id = d.customer_id and t.document_id = d.document_id
-             and t.invoice_id = i.invoice_id and t.undoes = 0), 0)::bigint + {OWN_LINES}
+             and t.invoice_id = i.invoice_id and t.undoes = 0), 0)::bigint + {given_away.OWN_LINES}
         from invoice i where d.type in ('credit_note', 'write_off') and i.customer_id = d.customer_id
          and i.ref = d.body::json ->> 'invoice'
     ) x on true
@@ -57,7 +60,7 @@ _APPROVALS = f"""
 def approvals(connection: Connection, filters: Filters) -> Report:
     """Each document that needs approval: who posted it, and who approved it.
 
-    Refunds, credit notes, write-offs and manual entries; or which rule stood for a person.
+    Refunds, write-offs, manual entries, and what gave a customer something for nothing; or which rule stood for a person.
     """
     where, parameters = narrowed(
         filters, since="d.dated_on", as_of="d.dated_on", known_at="d.posted_at", entity="x.entity", customer="c.ref",

@@ -13,6 +13,7 @@ from ledger.invoices.forms import CUSTOMER
 from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.movements import AccountKey, Movement, Source
+from ledger.parties.approval import approve
 from ledger.wallets.session import Wallets
 
 
@@ -28,6 +29,7 @@ def post_customer_credit(wallets: Wallets, doc: models.CustomerCredit, document_
     source = books.source(document_id, doc.customer, doc.entity, doc.currency, doc.date, brings_in=gives)
     amount = to_minor(doc.amount, doc.currency)
     if doc.takes_back is None:
+        approve(books, source, doc, amount)
         books.post(source, doc.date, [Movement("balance.given", amount, credit_subject(doc.id), CUSTOMER)])
         uses.bring(books, source, amount, doc.date)
         return source.customer.customer_id

@@ -11,9 +11,10 @@ from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
+from ledger.parties.approval import approve
 from ledger.wallets import orders
 from ledger.wallets.expiry import unexpire
-from ledger.wallets.grants import Funding, Grant
+from ledger.wallets.grants import FREE_KINDS, Funding, Grant
 from ledger.wallets.session import Wallets, record_move
 
 
@@ -45,6 +46,9 @@ def post_grant(wallets: Wallets, doc: models.Grant, document_id: int, right: int
             doc.carried_from,
             f"expected a grant that is {'free' if grant.free else 'paid for'}, as {doc.id} is",
         )
+    for_nothing = _for_nothing(grant, doc, carried)
+    if for_nothing or doc.approved_by is not None:
+        approve(books, source, doc, for_nothing)
     if grant.free and doc.contract is not None:
         _require_lead(wallets, grant, doc.contract)
         if doc.expected_use is not None:
@@ -93,6 +97,15 @@ class _Carried:
     grant: Grant
     face: int
     money: int
+
+
+def _for_nothing(grant: Grant, doc: models.Grant, carried: _Carried | None) -> int:
+    """Which of a grant's credits no price is for, but for what it carries on: a part of a contract's price is for what was sold with them."""
+    if doc.kind == "commitment":
+        return 0
+    credits_before, paid_before = (0, 0) if carried is None else (carried.face, carried.money)
+    paid = 0 if doc.kind in FREE_KINDS and doc.price is None else grant.price - paid_before
+    return max(grant.face - credits_before - paid, 0)
 
 
 def _price(doc: models.Grant, face: int, carried: _Carried | None) -> int:

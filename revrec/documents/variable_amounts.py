@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ledger.documents.models import Day, Document, Model, Number, NumberFromZero, PositiveNumber, Ref, Text
+from ledger.documents.models import Day, Document, Model, Name, Number, NumberFromZero, PositiveNumber, Ref, Text
 from revrec.documents.contracts import PART_OF_CONTRACT
 
 
@@ -22,6 +22,7 @@ class ConsiderationPayable(Document):
     amount: PositiveNumber
     obligations: Annotated[list[Ref], Field(min_length=1)] | None = None
     reason: Annotated[Text, Field(min_length=1)]
+    approved_by: Name | None = None
 
     dated_by: ClassVar[str] = "date"
 

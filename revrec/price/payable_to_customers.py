@@ -11,6 +11,7 @@ from ledger.cash import uses
 from ledger.errors import Refused
 from ledger.journal.movements import Movement
 from ledger.obligations import billed_ahead, obligation_sides
+from ledger.parties.approval import approve
 from ledger.wallets.session import Wallets
 from revrec.documents.variable_amounts import ConsiderationPayable
 from revrec.terms.happened import payable
@@ -23,7 +24,9 @@ def post_consideration(wallets: Wallets, doc: ConsiderationPayable, document_id:
     books = wallets.books
     contract = find_contract(books, doc.contract, doc.date)
     source = contract.source(books, document_id, doc.date)
-    within_limit(to_minor(doc.amount, contract.currency), contract.currency, "amount")
+    amount = to_minor(doc.amount, contract.currency)
+    within_limit(amount, contract.currency, "amount")
+    approve(books, source, doc, amount)
     plan = Plan.of(books, contract.party, document_id, payable(doc, document_id, contract.currency))
     taken = plan.taken()
     for version, _ in taken:

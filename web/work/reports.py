@@ -69,7 +69,7 @@ GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
         ("money-accounts", "What banks and processors hold of ours."),
         ("unidentified-receipts", "Money of which nobody knows yet whose it is."),
         ("between-entities", "What entities owe each other."),
-        ("approvals", "Who posted and who approved what gives money back or is entered by hand."),
+        ("approvals", "Who posted and who approved what gives money back, or something for nothing, or is entered by hand."),
     )),
     ("Revenue", (
         ("revenue-waterfall", "Recognised and still to come, by the month it was booked in."),

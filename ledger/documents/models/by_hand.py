@@ -49,9 +49,10 @@ class ManualEntry(Document):
 
 
 class ApprovalPolicy(Document):
-    """Above how much refunds and credit notes of an entity need a second person, from a day on until there is a later one.
+    """Above how much refunds of an entity, and what customers are given for nothing, need a second person, until there is a later one.
 
-    In its functional currency, taxes included; 0 is each of them, and what is not named none.
+    In its functional currency, taxes included; 0 is each of them, and what is not named none. `credit_note_above` is for credit notes,
+    customer credits, lines of invoices below zero, credits of grants that are not paid for, and consideration payable to customers.
     """
 
     type: Literal["approval_policy"]
@@ -69,7 +70,14 @@ class ApprovalRule(Document):
 
     type: Literal["approval_rule"]
     entity: Ref
-    kinds: Annotated[list[Literal["refund", "credit_note", "write_off", "manual_entry"]], Field(min_length=1)]
+    kinds: Annotated[
+        list[
+            Literal[
+                "refund", "credit_note", "write_off", "manual_entry", "customer_credit", "invoice", "grant", "consideration_payable"
+            ]
+        ],
+        Field(min_length=1),
+    ]  # fmt: skip
     source: Name
     currency: Currency
     limit: PositiveNumber

@@ -164,6 +164,7 @@ class Invoice(Party):
     supersedes: Ref | None = None
     fx_rate: PositiveNumber | None = None
     taxes: _TaxesGiven | None = None
+    approved_by: Name | None = None
 
     dated_by: ClassVar[str] = "issued_on"
 

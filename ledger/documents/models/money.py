@@ -11,6 +11,7 @@ from ledger.documents.models.fields import (
     Day,
     Document,
     Model,
+    Name,
     Party,
     PositiveNumber,
     Rail,
@@ -118,8 +119,15 @@ class CustomerCredit(Party):
     amount: PositiveNumber
     takes_back: Ref | None = None
     reason: Annotated[Text, Field(min_length=1)]
+    approved_by: Name | None = None
 
     dated_by: ClassVar[str] = "date"
+
+    @model_validator(mode="after")
+    def _given(self) -> CustomerCredit:
+        if self.takes_back is not None and self.approved_by is not None:
+            raise ValueError(f"approved_by = {self.approved_by}: expected none on what takes a credit back")
+        return self
 
 
 class UnidentifiedReceipt(Document):

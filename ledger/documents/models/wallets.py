@@ -12,6 +12,7 @@ from ledger.amounts.money import exact_product
 from ledger.documents.models.fields import (
     Day,
     Document,
+    Name,
     Number,
     NumberFromZero,
     Party,
@@ -58,6 +59,7 @@ class Grant(Party):
     expected_use: PositiveNumber | None = None
     contract: Ref | None = None
     carried_from: Ref | None = None
+    approved_by: Name | None = None
 
     dated_by: ClassVar[str] = "effective_on"
 
