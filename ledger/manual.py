@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from ledger.accounts.chart import CLEARING, ROLES
 from ledger.accounts.house import HOUSE_REF
 from ledger.amounts.money import to_minor, to_text
+from ledger.approval.approve import approve
 from ledger.cash import uses
 from ledger.cash.money_accounts import find_of
 from ledger.cash.uses import Piece
@@ -21,7 +22,6 @@ from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.movements import MONEY_ACCOUNT, AccountKey, Movement, Source
 from ledger.obligations import obligation_sides
-from ledger.parties.approval import approve
 from ledger.payments.payments import find_invoice
 from ledger.wallets.grants import NET_GRANT, Funding, grant_accounts
 from ledger.wallets.session import Wallets

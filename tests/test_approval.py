@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from ledger.approval.second_person import require_second
 from ledger.errors import Refused
 from ledger.journal.books import Books
-from ledger.parties.second_person import require_second
 from revrec.kinds import TYPES
 from tests.conftest import Cli
 from tests.samples import (

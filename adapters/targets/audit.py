@@ -16,9 +16,9 @@ from sqlalchemy import Connection, text
 
 from adapters.files.forms import plain, read_table, sum_by_account, write_table
 from ledger.amounts.money import to_decimal
+from ledger.approval.approvable import KINDS
 from ledger.errors import Refused
 from ledger.journal.references import CALLED, said
-from ledger.parties.approvable import KINDS
 from ledger.reports.report import Filters, narrowed
 from ledger.reports.trial_balance import gl_account_sql
 

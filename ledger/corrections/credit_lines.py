@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import text
 
 from ledger.amounts.money import to_minor
+from ledger.approval.approve import approve
 from ledger.cash import uses
 from ledger.documents import models
 from ledger.errors import Refused
@@ -18,7 +19,6 @@ from ledger.invoices.forms import CUSTOMER
 from ledger.invoices.taxes import Rounding, Tax, default_codes, find_codes, given_taxes, line_taxes, tax_subject
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
-from ledger.parties.approval import approve
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from ledger.amounts.money import share, to_decimal, to_minor, to_text
+from ledger.approval.approve import approve
 from ledger.corrections import credit_lines, refunds_explained
 from ledger.corrections.credits import Credit, finish
 from ledger.corrections.refunds_explained import Explained
@@ -21,7 +22,6 @@ from ledger.invoices.remaining import BilledInvoice, Line, TaxPart
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement
 from ledger.obligations import Correction, Decided, Obligations
-from ledger.parties.approval import approve
 from ledger.wallets import credits_back
 from ledger.wallets.draw_plans import share_of_order
 from ledger.wallets.expiry import expired_by

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.amounts.money import to_minor, to_text
+from ledger.approval.approve import approve
 from ledger.cash.money_accounts import cash_of
 from ledger.corrections.giving_back import (
     Payment,
@@ -27,7 +28,6 @@ from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.movements import Movement
 from ledger.obligations import Obligations
-from ledger.parties.approval import approve
 from ledger.payments.balance_refunds import post_balance_refund, undo_balance_refund
 from ledger.wallets.session import Wallets
 

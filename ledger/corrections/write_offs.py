@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from ledger.amounts.money import to_minor
+from ledger.approval.approve import approve
 from ledger.corrections.credits import charged, lowered_by
 from ledger.corrections.giving_back import (
     Payment,
@@ -28,7 +29,6 @@ from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.movements import Movement
 from ledger.obligations import Decided, Obligations, Taking
-from ledger.parties.approval import approve
 from ledger.wallets.session import Wallets
 
 

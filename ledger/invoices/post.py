@@ -7,6 +7,7 @@ from collections import Counter
 from sqlalchemy import text
 
 from ledger.amounts.money import share, within_limit
+from ledger.approval.approve import approve_invoice
 from ledger.documents import models
 from ledger.errors import Refused
 from ledger.invoices import coupons
@@ -17,7 +18,6 @@ from ledger.journal import currencies
 from ledger.journal.books import Books
 from ledger.journal.movements import AccountKey, Movement
 from ledger.obligations import Obligations
-from ledger.parties.approval import approve_invoice
 from ledger.wallets import credits_back
 from ledger.wallets.grants import Funding
 from ledger.wallets.session import Wallets

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.amounts.money import to_minor, to_text
+from ledger.approval.approve import approve
 from ledger.cash import uses
 from ledger.cash.money_accounts import cash_named, cash_of
 from ledger.cash.uses import Piece
@@ -19,7 +20,6 @@ from ledger.invoices.forms import CUSTOMER
 from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.movements import AccountKey, Movement, Undoing
-from ledger.parties.approval import approve
 from ledger.payments.between_customers import with_cash_of_payers
 from ledger.wallets.session import Wallets
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from ledger.amounts.money import share, to_minor, to_text
+from ledger.approval.approve import approve
 from ledger.cash import uses
 from ledger.cash.uses import Piece
 from ledger.documents import models
@@ -13,7 +14,6 @@ from ledger.invoices.forms import CUSTOMER
 from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.movements import AccountKey, Movement, Source
-from ledger.parties.approval import approve
 from ledger.wallets.session import Wallets
 
 

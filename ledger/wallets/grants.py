@@ -12,13 +12,12 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from ledger.amounts.money import share, to_text
+from ledger.documents.models.wallets import FREE_KINDS
 from ledger.errors import OverApplication, Refused
 from ledger.journal.books import Books
 from ledger.journal.by_date import balance
 from ledger.journal.movements import AccountKey, Movement, Source
 
-# Credits given for nothing of their own; at most they share the price of what they come with.
-FREE_KINDS = ("promotional", "pilot")
 KIND_ORDER = {"promotional": 0, "pilot": 1, "prepaid": 2, "commitment": 3}
 
 

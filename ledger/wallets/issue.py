@@ -7,14 +7,15 @@ from decimal import Decimal
 from fractions import Fraction
 
 from ledger.amounts.money import to_minor, to_text
+from ledger.approval.approve import approve
 from ledger.documents import models
+from ledger.documents.models.wallets import FREE_KINDS
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
-from ledger.parties.approval import approve
 from ledger.wallets import orders
 from ledger.wallets.expiry import unexpire
-from ledger.wallets.grants import FREE_KINDS, Funding, Grant
+from ledger.wallets.grants import Funding, Grant
 from ledger.wallets.session import Wallets, record_move
 
 

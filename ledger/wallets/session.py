@@ -16,12 +16,13 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.accounts.rulebook import RULES
+from ledger.documents.models.wallets import FREE_KINDS
 from ledger.errors import Refused, UnknownReference
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
 from ledger.wallets.draw_plans import arrange
 from ledger.wallets.fundings import FUNDING_RULES, FUNDINGS
-from ledger.wallets.grants import FREE_KINDS, KIND_ORDER, Funding, Grant, grant_subject
+from ledger.wallets.grants import KIND_ORDER, Funding, Grant, grant_subject
 
 
 @dataclass(slots=True)

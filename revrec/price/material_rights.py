@@ -16,11 +16,12 @@ from sqlalchemy import text
 
 from ledger.amounts.money import to_minor
 from ledger.documents import models
+from ledger.documents.models.wallets import FREE_KINDS
 from ledger.errors import Refused
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
 from ledger.obligations import billed_ahead, obligation_sides
-from ledger.wallets.grants import FREE_KINDS, Funding, grant_subject
+from ledger.wallets.grants import Funding, grant_subject
 from ledger.wallets.issue import post_grant as post_ledger_grant
 from ledger.wallets.session import Wallets
 from revrec.terms.changes.folded import ENDED

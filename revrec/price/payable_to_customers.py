@@ -7,11 +7,11 @@ an application settles an invoice with it. What of the promise was given already
 from __future__ import annotations
 
 from ledger.amounts.money import to_minor, to_text, within_limit
+from ledger.approval.approve import approve
 from ledger.cash import uses
 from ledger.errors import Refused
 from ledger.journal.movements import Movement
 from ledger.obligations import billed_ahead, obligation_sides
-from ledger.parties.approval import approve
 from ledger.wallets.session import Wallets
 from revrec.documents.variable_amounts import ConsiderationPayable
 from revrec.terms.happened import payable

@@ -55,7 +55,7 @@ REPORTS: Mapping[str, str] = {
     "between-entities": "ledger.corrections.several_entities:between_entities",
     "differences": "ledger.invoices.stated_amounts:differences",
     "discounts": "ledger.invoices.coupons:discounts",
-    "approvals": "ledger.parties.approvals:approvals",
+    "approvals": "ledger.approval.approvals:approvals",
     "exported": "adapters.out.send:exported",
 }
 

@@ -39,6 +39,10 @@ def rated_body(body: Mapping[str, Any]) -> Decimal:
     )
 
 
+# Credits given for nothing of their own; at most they share the price of what they come with.
+FREE_KINDS = ("promotional", "pilot")
+
+
 class Grant(Party):
     """Credits a customer may draw on. `amount` is their face value, `price` what the customer pays for them.
 
@@ -66,7 +70,7 @@ class Grant(Party):
     @model_validator(mode="after")
     def _likely_used(self) -> Grant:
         if self.expected_use is not None:
-            if self.kind not in ("promotional", "pilot") or self.contract is None:
+            if self.kind not in FREE_KINDS or self.contract is None:
                 raise ValueError(f"expected_use = {self.expected_use}: expected on free credits that name a contract")
             if self.expected_use > 1:
                 raise ValueError(f"expected_use = {self.expected_use}: expected a share of at most 1, such as 0.60")

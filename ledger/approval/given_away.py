@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from ledger.amounts.money import to_minor
 from ledger.documents import models
+from ledger.documents.models.wallets import FREE_KINDS
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
-from ledger.wallets.grants import FREE_KINDS
 
 _BY_NOBODY = "d.body::json ->> 'approved_by' is null"
 _NOT_VOIDED = (

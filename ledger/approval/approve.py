@@ -2,7 +2,7 @@
 
 Write-offs and manual entries always need one; refunds, and whatever gives a customer something without being paid for, above the limit
 of their entity's policy. What was given back of a payment or a balance, credited of an invoice, or given to a customer without a person
-adds up (ledger/parties/given_away.py), so that no limit is passed in parts. A limit or a rule holds on the
+adds up (ledger/approval/given_away.py), so that no limit is passed in parts. A limit or a rule holds on the
 document's day and on the day it is posted: neither a day of its own nor coming late gets a document past it. What was posted before
 a policy, a rule or its end arrived stands.
 """
@@ -16,15 +16,15 @@ from fractions import Fraction
 from sqlalchemy import text
 
 from ledger.amounts.money import to_minor, to_text
+from ledger.approval import given_away
+from ledger.approval.approvable import ALWAYS, Approvable, Total, day_of
+from ledger.approval.rules import limit_of, not_standing, rules_of
+from ledger.approval.second_person import require_second
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
 from ledger.journal import currencies
 from ledger.journal.books import Books
 from ledger.journal.movements import Source
-from ledger.parties import given_away
-from ledger.parties.approvable import ALWAYS, Approvable, Total, day_of
-from ledger.parties.approval_rules import limit_of, not_standing, rules_of
-from ledger.parties.second_person import require_second
 
 
 def approve(

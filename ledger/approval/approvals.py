@@ -8,9 +8,9 @@ from sqlalchemy import Connection, text
 
 from ledger.accounts.house import HOUSE_REF
 from ledger.amounts.money import to_minor, to_text
+from ledger.approval import given_away
+from ledger.approval.approvable import KINDS
 from ledger.documents import models
-from ledger.parties import given_away
-from ledger.parties.approvable import KINDS
 from ledger.reports.report import Column, Filters, Report, narrowed
 
 # What documents of these kinds come to: of an invoice's corrections what they took of its lines and taxes, of notes lines of their own, too,

@@ -1,0 +1,1 @@
+"""Who approves what another posts."""
