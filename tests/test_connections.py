@@ -238,6 +238,26 @@ def test_requests_that_are_too_large_are_refused_before_they_are_whole(
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /v1/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: " + b"9" * 5000,
+        b"GET http://[ HTTP/1.1\r\nHost: 127.0.0.1",
+        b"GET http://[::1 HTTP/1.1\r\nHost: 127.0.0.1",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n: x",
+        b"GET",
+    ],
+    ids=["a long length", "a bracket", "an open bracket", "a length below zero", "a header without a name", "a word"],
+)
+def test_a_head_that_cannot_be_read_is_refused_in_words(address: str, head: bytes) -> None:
+    with _opened(address) as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        said = _rest(connection)
+    assert said.split()[1] == b"400", said
+    assert b"Bad Request" in said
+
+
+@pytest.mark.parametrize(
     "framing",
     [b"1\r\n[\r\n" * 40_000, b"1;" + b"a" * 200_000, b"0\r\n" + b"A: b\r\n" * 40_000],
     ids=["a byte a chunk", "a line without end", "trailers"],

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from ledger.database import guards
-from ledger.database.connect import connect_engine
+from ledger.database.connect import connect_engine, upgrade
 from ledger.proof.verify import verify
 from revrec.watches import HELD
 from tests.conftest import Cli
@@ -71,6 +72,40 @@ CASES: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
     "a cast": (
         ("create function public.yes(integer) returns date language sql immutable as $$select '2026-01-01'::date$$",
          "create cast (integer as date) with function public.yes(integer) as implicit"), "cast (integer AS pg_catalog.date) is not of this release", ()),
+    "what a row of a table says as text": (
+        (_EVIL, "create function evil.t(public.fx_rate) returns text language sql immutable as $$select '(EUR,USD,2026-01-01,1.10)'$$",
+         "create cast (public.fx_rate as text) with function evil.t(public.fx_rate)"), "cast (public.fx_rate AS pg_catalog.text) is not of this release", ()),
+    "a table of the standard's that stands for one of the books": (
+        ("alter table information_schema.sql_parts set schema pg_catalog", "alter table pg_catalog.sql_parts rename to fx_rate"),
+        "table pg_catalog.fx_rate is not of this release", ()),
+    "a table of PostgreSQL's own that stands for one of the books": (
+        ("set allow_system_table_mods = on", "alter view pg_catalog.pg_seclabels rename to fx_rate"), "view pg_catalog.fx_rate is not of this release", ()),
+    "a function of the standard's among PostgreSQL's own": (
+        ("alter function information_schema._pg_char_max_length(oid, integer) set schema pg_catalog",), "function pg_catalog._pg_char_max_length", ()),
+    "a function of the standard's among the books'": (
+        ("alter function information_schema._pg_char_max_length(oid, integer) set schema public",), "function _pg_char_max_length", ()),
+    "settings that can't be seen": (
+        ("set allow_system_table_mods = on", """do $$begin
+            execute 'create or replace view pg_catalog.pg_settings as '
+                 || regexp_replace(pg_get_viewdef('pg_settings'::regclass), '(a\\.)?reset_val', '\\1boot_val as reset_val');
+        end$$"""),
+        "view pg_catalog.pg_settings is ", ()),
+    "roles that can't be seen": (
+        ("set allow_system_table_mods = on", """do $$begin
+            execute 'create or replace view pg_catalog.pg_roles as '
+                 || regexp_replace(pg_get_viewdef('pg_roles'::regclass), '(pg_authid\\.)?rolsuper', 'false as rolsuper');
+        end$$"""), "view pg_catalog.pg_roles is ", ()),
+    "the application's schema": (
+        ("alter schema public owner to tickmark_app",), "owner of schema public is not of this release: tickmark_app", ()),
+    "a login of the application's database": (
+        ("create role evil_login login in role tickmark_app", "alter database {database} owner to evil_login"),
+        "owner of the database is not of this release: evil_login", ("alter database {database} owner to postgres", "drop role evil_login")),
+    "a login of the application a member of the database's owner": (
+        ("create role evil_owner", "create role evil_login login in role tickmark_app, evil_owner", "alter database {database} owner to evil_owner"),
+        "membership of evil_login in evil_owner", ("alter database {database} owner to postgres", "drop role evil_login", "drop role evil_owner")),
+    "a function that somebody may run": (
+        ("create role evil_login login", "grant execute on function keep_row_log(text) to evil_login"), "rights of evil_login on function keep_row_log",
+        ("drop owned by evil_login", "drop role evil_login")),
     "an aggregate": (("create aggregate public.sum(date) (sfunc = date_larger, stype = date)",), "function sum(date) is not of this release", ()),
     "an aggregate of PostgreSQL's by another function": (
         ("set allow_system_table_mods = on", _EVIL,
@@ -123,8 +158,9 @@ def superuser(url: str) -> Iterator[Connection]:
 
 
 def _run(connection: Connection, statements: tuple[str, ...]) -> None:
+    database = connection.scalar(text("select current_database()"))
     for statement in statements:
-        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(statement.replace("{database}", str(database)).replace("%", "%%"))
     if _RELOAD in statements:
         time.sleep(0.3)
 
@@ -149,6 +185,24 @@ def test_what_changes_a_guard_is_named(superuser: Connection, engine: Engine, ca
     finally:
         _run(superuser, undone)
     assert [difference for difference in told if named in difference], told
+
+
+@pytest.mark.parametrize("function", ["log_fx_rate", "log_grant_balance", "check_postings", "refuse_change"])
+def test_what_guards_do_nobody_has_done_to_a_table_of_their_own(superuser: Connection, function: str) -> None:
+    """A login of the application could have rows logged that are in no table of the books: they would never verify again."""
+    superuser.exec_driver_sql("set role tickmark_app")
+    superuser.exec_driver_sql("create temp table mine (like public.fx_rate)")
+    with pytest.raises(ProgrammingError, match="permission denied for function"):
+        superuser.exec_driver_sql(
+            f"create trigger mine after insert on mine referencing new table as added for each statement execute function public.{function}()"
+        )
+
+
+def test_who_upgraded_before_keeps_what_guards_do_from_everybody(superuser: Connection, url: str) -> None:
+    superuser.exec_driver_sql("grant execute on function log_fx_rate() to public")
+    assert upgrade(url)
+    assert not superuser.scalar(text("select has_function_privilege('public', 'log_fx_rate()', 'execute')"))
+    assert not upgrade(url)
 
 
 def _redefine(connection: Connection, part: str, other: str) -> None:

@@ -101,7 +101,7 @@ def to_customer(books: Books, source: Source) -> int:
     """What a document's customer was given of no invoice by its entity, in its currency: in minor units, taxes included."""
     of = {"customer_id": source.customer.customer_id, "entity": source.entity, "currency": source.currency}
     said = books.connection.execute(text(_SAID), of)
-    in_words: int = sum(row.sign * to_minor(models.decimal_of(row.amount), source.currency) for row in said)
+    in_words = sum(int(row.sign) * to_minor(models.decimal_of(row.amount), source.currency) for row in said)
     return in_words + int(books.connection.scalar(text(_TO_CUSTOMER), of) or 0)
 
 

@@ -12,8 +12,12 @@ from sqlalchemy import Connection, text
 # Definitions as PostgreSQL writes them, on one line.
 PLAIN = "regexp_replace({}, '\\s+', ' ', 'g')"
 _OURS = "'public'::regnamespace"
-# What PostgreSQL makes itself has smaller numbers than these.
+# What PostgreSQL makes itself has smaller numbers than these; and those are larger that scripts make when a server is made, as
+# the standard's information schema, which is anybody's to move among PostgreSQL's own and to call otherwise.
 _FIRST_MADE = 16384
+_FIRST_SCRIPTED = 12000
+# What is asked here of roles and settings is asked of views, which their owner can make anew.
+_VIEWS_ASKED = "('pg_catalog.pg_roles'::regclass, 'pg_catalog.pg_settings'::regclass)"
 _SCHEMAS = "('public'::regnamespace, 'pg_catalog'::regnamespace)"
 # Extensions bring functions in C, which only who has the server's own files can write; what else is one's member is listed.
 _OF_EXTENSION = "l.lanname = 'c' and exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')"
@@ -34,10 +38,16 @@ _WHO = f"""with recursive owned as (
     union
     select r.oid, r.rolname, false from member b join pg_auth_members m on m.roleid = b.oid join pg_roles r on r.oid = m.member
     where r.oid not in (select oid from owner)
+), place (name, owner) as (
+    select 'schema public', nspowner from pg_namespace where oid = {_OURS}
+    union all
+    select 'the database', datdba from pg_database where datname = current_database()
 ), able as (
     select oid from pg_roles where rolsuper or rolname in ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program')
     union
     select owner from owned
+    union
+    select owner from place
 )
 select format('rights of %s on schema %s', coalesce(r.rolname, 'everybody'), n.nspname),
        string_agg(lower(x.privilege_type), ', ' order by x.privilege_type)
@@ -55,6 +65,8 @@ from owned o join pg_roles r on r.oid = o.owner
 where r.rolname in {_ROLES}
    or (o.owner not in (select oid from owner) and not r.rolsuper
        and o.owner <> (select datdba from pg_database where datname = current_database()))
+union all
+select format('owner of %s', p.name), b.rolname from place p join member b on b.oid = p.owner
 union all
 -- a login of theirs may be a member of anything that lets it do no more here
 select format('membership of %s in %s', b.rolname, g.rolname), ''
@@ -76,7 +88,8 @@ LISTED = (
                          case when s.seqrelid is not null then concat_ws(' ', seqtypid::regtype, 'from', seqmin, 'to', seqmax, 'by', seqincrement,
                                                                          case when seqcycle then 'and again' end) end)
         from pg_class c left join pg_sequence s on s.seqrelid = c.oid
-        where relnamespace in {_SCHEMAS} and relkind in ('r', 'p', 'v', 'm', 'S', 'f') and c.oid >= {_FIRST_MADE}""",
+        where relnamespace in {_SCHEMAS} and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+          and (relnamespace = {_OURS} or c.oid >= {_FIRST_MADE} or left(relname, 3) <> 'pg_' or c.oid in {_VIEWS_ASKED})""",
     f"""select format('options of view %s', relname), array_to_string(reloptions, ' ')
         from pg_class where relnamespace = {_OURS} and relkind in ('v', 'm') and reloptions is not null""",
     f"""select format('column %s.%s', c.relname, a.attname),
@@ -113,10 +126,12 @@ LISTED = (
                                                   'UTF8')), 'hex'))
         from pg_proc p join pg_language l on l.oid = p.prolang
         where p.pronamespace in {_SCHEMAS} and not ({_OF_EXTENSION})
-          and (p.oid >= {_FIRST_MADE} or l.lanname not in ('internal', 'c', 'sql'))""",
+          and (p.pronamespace = {_OURS} or p.oid >= case when l.lanname = 'c' then {_FIRST_MADE} else {_FIRST_SCRIPTED} end
+               or l.lanname not in ('internal', 'c', 'sql'))""",
     f"""select format('rights of %s on function %s(%s)', coalesce(r.rolname, 'everybody'), p.proname, pg_get_function_identity_arguments(p.oid)), 'execute'
         from pg_proc p cross join lateral aclexplode(p.proacl) x left join pg_roles r on r.oid = x.grantee
-        where p.pronamespace = {_OURS} and r.rolname in {_ROLES}""",
+        where p.pronamespace = {_OURS} and x.grantee <> p.proowner
+          and (r.rolname in {_ROLES} or x.grantee <> 0 and not has_function_privilege('public', p.oid, 'execute'))""",
     # PostgreSQL's own aggregates that add up by somebody else's functions, and its own functions with settings of somebody's
     f"""select format('aggregate %s', a.aggfnoid::oid::regprocedure), 'by other functions'
         from pg_aggregate a where a.aggfnoid::oid < {_FIRST_MADE}
@@ -133,7 +148,10 @@ LISTED = (
     f"""select format('%s %s', i.type, i.identity), ''
         from (select 'pg_operator'::regclass as kind, o.oid, o.oprcode::oid as function from pg_operator o where oprnamespace in {_SCHEMAS}
               union all
-              select 'pg_cast'::regclass, oid, castfunc from pg_cast where castsource < {_FIRST_MADE} and casttarget < {_FIRST_MADE}
+              -- a row of a table is a type too, and the log of rows is of what its text says
+              select 'pg_cast'::regclass, k.oid, castfunc from pg_cast k
+               where not exists (select from pg_type t where t.oid in (castsource, casttarget) and (t.typnamespace not in {_SCHEMAS}
+                                 or exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = t.oid and d.deptype = 'e')))
               union all
               select 'pg_amop'::regclass, a.oid, o.oprcode from pg_amop a join pg_operator o on o.oid = a.amopopr where amopfamily < {_FIRST_MADE}
               union all

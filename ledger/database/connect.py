@@ -209,7 +209,12 @@ def upgrade(database_url: str, *, again: bool = False) -> bool:
     with engine.connect() as connection:
         found = _revision(connection)
         require_known(found)
-        if not again and found == schema_expected() and _reference_data_current(connection):
+        if (
+            not again
+            and found == schema_expected()
+            and _reference_data_current(connection)
+            and not connection.scalar(text(_OPEN_TRIGGERS))
+        ):
             return False
         connection.execute(text("select pg_advisory_lock(71605)"))
         try:
@@ -317,6 +322,11 @@ def _write_reference_data(connection: Connection) -> None:
     )
 
 
+_OPEN_TRIGGERS = """
+    select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace and prorettype = 'trigger'::regtype
+       and has_function_privilege('public', oid, 'execute')"""
+
+
 def _set_privileges(connection: Connection) -> None:
     """Make the roles of the application and of auditors, who own nothing.
 
@@ -324,6 +334,9 @@ def _set_privileges(connection: Connection) -> None:
     """
     # what migrations keep from everybody, also where it was restored from a backup, which knows no rights
     _grant(connection, "revoke execute on function keep_row_log(text) from public")
+    # who may attach what a trigger does to a table of their own can have it log rows that are in none of the books'
+    for function in connection.scalars(text(_OPEN_TRIGGERS)).all():
+        _grant(connection, f"revoke execute on function {function} from public")
     # one that can't be made does not keep the other from what it needs; where none can, the triggers still refuse (SECURITY.md)
     if _made(connection, APPLICATION_ROLE):
         if not connection.scalar(text("select pg_has_role(current_user, :name, 'member')"), {"name": APPLICATION_ROLE}):

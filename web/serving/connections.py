@@ -48,6 +48,10 @@ class _TooSlow(Error):  # type: ignore[misc] # waitress has no types
     code, reason = 408, "Request Timeout"
 
 
+class _Unreadable(Error):  # type: ignore[misc] # waitress has no types
+    code, reason = 400, "Bad Request"
+
+
 class _TooManyChunks(Error):  # type: ignore[misc] # waitress has no types
     code, reason = 400, "Bad Request"
 
@@ -90,7 +94,11 @@ class _Channel(HTTPChannel):  # type: ignore[misc] # waitress has no types
         if self.request is None:
             self.request, self.request_began = self.parser_class(self.adj), time.time()
         request = self.request
-        length = int(request.received(data))
+        try:
+            length = int(request.received(data))
+        except Exception:  # noqa: BLE001 - whatever waitress fails at: a length that is no int, an address that is none
+            length = len(data)
+            request.error, request.completed = _Unreadable("expected a request that can be read"), True
         if request.expect_continue and request.headers_finished and not self.sent_continue:
             self.send_continue()
         if not request.completed and _is_mostly_framing(request):
