@@ -1,6 +1,6 @@
-"""Why something was refused: one class per kind of refusal, each naming what was found and what was expected.
+"""Why something was refused: one class per kind of refusal.
 
-A refusal proves that nothing of the refused document was posted.
+Each names what was found and what was expected. A refusal proves that nothing of the refused document was posted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ VALUE_LENGTH_MAX = 200  # as long as an id may be
 
 
 def shortened(value: str, most: int = 80) -> str:
-    """A value as a message names it: no longer than can be read, and what can't be seen of it by its code, such as U+200B."""
+    """A value as a message names it.
+
+    No longer than can be read, and what can't be seen of it by its code, such as U+200B.
+    """
     return shown(value if len(value) <= most else value[: most - 3] + "...")
 
 
@@ -61,7 +64,10 @@ class Refused(Exception):
 
 
 class Busy(Refused):
-    """What was asked would be done but for who works on the books just now: asked again later, it is."""
+    """Somebody else works on the books just now.
+
+    What was asked would be done but for that: asked again later, it is.
+    """
 
 
 class ProblemList(Refused):
@@ -74,7 +80,10 @@ class ProblemList(Refused):
 
 
 class InvalidDocument(Refused):
-    """The document is not of the form documents.md gives: bad JSON, unknown field, wrong type or precision."""
+    """The document is not of the form documents.md gives.
+
+    Bad JSON, unknown field, wrong type or precision.
+    """
 
 
 class UnknownReference(Refused):
@@ -82,7 +91,10 @@ class UnknownReference(Refused):
 
 
 class ConflictingDocument(Refused):
-    """The same type and id was posted before with other content, or another document of the type has an external id of it."""
+    """The same type and id was posted before with other content.
+
+    Or another document of the type has an external id of it.
+    """
 
 
 class WrongCurrency(Refused):

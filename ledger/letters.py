@@ -1,4 +1,4 @@
-"""Letters that can't be seen, ids that look like others, and names that look like somebody else's."""
+"""Letters that can't be seen, ids that look alike, and names that look like others."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ _CODES_SHOWN = 4
 
 
 def is_seen(letter: str) -> bool:
-    """Whether a letter can be seen, and told from a space: no control, format, private or separating character."""
+    """Whether a letter can be seen, and told from a space.
+
+    No control, format, private or separating character.
+    """
     return letter.isprintable() and not _DRAWN_AS_NOTHING.match(letter)
 
 
 def can_be_kept(said: object) -> bool:
-    """Whether the database can keep all texts in what was said, as JSON or TOML: none has a NUL, or half of a character."""
+    """Whether the database can keep all texts in what was said, as JSON or TOML.
+
+    None has a NUL, or half of a character.
+    """
     if isinstance(said, str):
         return "\0" not in said and not _HALVES.search(said)
     if isinstance(said, dict):
@@ -86,7 +92,10 @@ def _codes(letters: str) -> str:
 
 
 def look_alike(name: str, other: str) -> bool:
-    """Whether two names can be taken for one another, whatever their case: by what their letters are drawn as."""
+    """Whether two names can be taken for one another, whatever their case.
+
+    By what their letters are drawn as.
+    """
     names, others = ({_skeleton(one).casefold(), _skeleton(one.casefold())} for one in (name, other))
     return bool(names & others)
 

@@ -1,7 +1,7 @@
-"""The chart of accounts: the roles an account can play, and the code and name each has by default.
+"""The chart of accounts: the roles an account can play.
 
-Postings know roles only. A user's own codes are laid over them per entity, and per product where wanted, by
-`gl_account` documents, so that a remapped chart never touches a posting.
+With the code and name each has by default. Postings know roles only. A user's own codes are laid over them per entity, and per product
+where wanted, by `gl_account` documents, so that a remapped chart never touches a posting.
 """
 
 from __future__ import annotations

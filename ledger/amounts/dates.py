@@ -1,4 +1,7 @@
-"""Days and months as the books count them: a month is written 2026-01; an end date is the last day counted."""
+"""Days and months as the books count them.
+
+A month is written 2026-01; an end date is the last day counted.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,10 @@ def next_month(day: date) -> date:
 
 
 def months_between(first: date, last: date) -> list[date]:
-    """First days of every month from `first`'s to `last`'s, both included; empty when last is before first."""
+    """First days of every month from `first`'s to `last`'s, both included.
+
+    Empty when last is before first.
+    """
     months = []
     month = month_start(first)
     while month <= last:

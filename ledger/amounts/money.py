@@ -1,8 +1,8 @@
-"""Money as integers in a currency's minor unit, and the only places where anything is rounded.
+"""Money as integers in a currency's minor unit.
 
-Inside the books an amount is an `int` of minor units (cents for USD, yen for JPY, thousandths for KWD);
-at the border it is a decimal string or a `moneyed.Money`. Exponents are ISO 4217's, from the package
-`iso4217`: Babel's differ for 13 currencies.
+And the only places where anything is rounded. Inside the books an amount is an `int` of minor units (cents for USD, yen for JPY,
+thousandths for KWD); at the border it is a decimal string or a `moneyed.Money`. Exponents are ISO 4217's, from the package `iso4217`:
+Babel's differ for 13 currencies.
 """
 
 from __future__ import annotations
@@ -116,14 +116,18 @@ def round_minor(amount: Decimal, currency: str) -> int:
 
 
 def unscaled(amount: Decimal, places: int) -> int:
-    """An exact amount as an integer of units of 10 ** -places, of which it has no more: 12.5 with 2 is 1250."""
+    """An exact amount as an integer of units of 10 ** -places.
+
+    It has no more places: 12.5 with 2 is 1250.
+    """
     return int(amount.scaleb(places, _EXACT))
 
 
 def share(total: int, part: int, whole: int) -> int:
-    """round(total x part / whole), ties to even, in integers: the cumulative share of `total` reached at `part`.
+    """round(total x part / whole), ties to even, in integers.
 
-    What is posted for a step is share(now) - share(before), so steps always sum to the total.
+    The cumulative share of `total` reached at `part`. What is posted for a step is share(now) - share(before), so steps always sum to the
+    total.
     """
     if whole <= 0:
         raise ValueError(f"whole must be positive, got {whole}")

@@ -1,1 +1,4 @@
-"""The database: reaching it, its tables and its own guards, the embedded server, who waits for whom."""
+"""The database: reaching it, its tables and its own guards, the embedded server.
+
+And who waits for whom.
+"""

@@ -1,7 +1,8 @@
-"""Rows on their way into PostgreSQL by binary COPY, the fastest way it takes them from a client.
+"""Rows on their way into PostgreSQL by binary COPY.
 
-Packing a row at once costs a third of what adapting its values one by one does: the form is a length before each value (-1 for
-null), numbers big-endian, dates as days (ledger/amounts/dates.py) and moments as microseconds since 2000-01-01 UTC.
+The fastest way it takes them from a client. Packing a row at once costs a third of what adapting its values one by one does: the form is
+a length before each value (-1 for null), numbers big-endian, dates as days (ledger/amounts/dates.py) and moments as microseconds since
+2000-01-01 UTC.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What the database's catalog has of the books: each object by a name, with all that makes it what it is.
+"""What the database's catalog has of the books.
 
-Listed is what stands where names are looked up (`public`, and what was added to `pg_catalog`) or works on the whole database, such as casts,
-event triggers, roles and settings. Another schema's objects are found by no statement of the books: connections have a search path of their
-own (ledger/database/connect.py), and what is tied to a table, as a trigger or a child is, is listed with the table.
+Each object by a name, with all that makes it what it is. Listed is what stands where names are looked up (`public`, and what was added to
+`pg_catalog`) or works on the whole database, such as casts, event triggers, roles and settings. Another schema's objects are found by no
+statement of the books: connections have a search path of their own (ledger/database/connect.py), and what is tied to a table, as a
+trigger or a child is, is listed with the table.
 """
 
 from __future__ import annotations

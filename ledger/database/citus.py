@@ -1,8 +1,8 @@
-"""Past one machine: the books over several with Citus, every customer's rows together on one of them (docs/scaling.md).
+"""Past one machine: the books over several with Citus (docs/scaling.md).
 
-Every key of the journal's tables starts with the customer, so they are distributed by it and lie beside each other; what all
-customers share is small, and kept whole on each machine. Constraints between tables and triggers are made once the tables are
-distributed.
+Every customer's rows are together on one of them. Every key of the journal's tables starts with the customer, so they are distributed by
+it and lie beside each other; what all customers share is small, and kept whole on each machine. Constraints between tables and triggers
+are made once the tables are distributed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ _TRIGGERS = """
 
 
 def statements(connection: Connection) -> list[str]:
-    """What distributes the books of a database, in order: by what stands in its catalog, so that it fits every release."""
+    """What distributes the books of a database, in order.
+
+    By what stands in its catalog, so that it fits every release.
+    """
     foreign_keys = connection.exec_driver_sql(_FOREIGN_KEYS).all()
     triggers = connection.exec_driver_sql(_TRIGGERS).all()
     first, *others = by_customer()

@@ -1,4 +1,7 @@
-"""Reaching the database: yours by TICKMARK_DATABASE_URL, else the embedded one; its schema and its roles."""
+"""Reaching the database, with its schema and its roles.
+
+Yours by TICKMARK_DATABASE_URL, else the embedded one.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,10 @@ class NotUpgraded(Refused):
 
 
 def url() -> str:
-    """The database's URL in SQLAlchemy's form; starts the embedded server when none is configured."""
+    """The database's URL in SQLAlchemy's form.
+
+    Starts the embedded server when none is configured.
+    """
     given = os.environ.get("TICKMARK_DATABASE_URL")
     if not given:
         return embedded.start(embedded.data_folder())
@@ -70,14 +76,18 @@ def url() -> str:
 
 
 def _application_name() -> str:
-    """What the database calls this process where its URL names none: the command, and what it is to do."""
+    """What the database calls this process where its URL names none.
+
+    The command, and what it is to do.
+    """
     return " ".join([Path(sys.argv[0]).name, *(word for word in sys.argv[1:2] if word.isalpha())])
 
 
 def connect_engine(database_url: str, *, as_owner: bool = False) -> Engine:
-    """An engine whose connections act as the application's role, which owns nothing and can't change history; an auditor's as theirs.
+    """An engine whose connections act as the application's role.
 
-    `as_owner` keeps the login role, for migrations. Connections use UTC and write dates as the standard does, find the books' own schema alone, and none is shared by threads.
+    That owns nothing and can't change history; an auditor's act as theirs. `as_owner` keeps the login role, for migrations. Connections
+    use UTC and write dates as the standard does, find the books' own schema alone, and none is shared by threads.
     """
     engine = create_engine(
         database_url,
@@ -112,7 +122,10 @@ _FAILURES = ("08", "53", "57P", "58")
 
 
 def failure(error: BaseException | None) -> str | None:
-    """Why the database can't be used, in a sentence, where that is what an error comes from; None for any other."""
+    """Why the database can't be used, in a sentence, where that is what an error comes from.
+
+    None for any other.
+    """
     while error is not None:
         if isinstance(error, PoolTimeout):
             return "all its connections are in use"
@@ -198,10 +211,11 @@ def require_schema(connection: Connection) -> str:
 
 
 def upgrade(database_url: str, *, again: bool = False) -> bool:
-    """Bring a database to this release: create it (embedded), migrate, write rulebook and chart, set privileges.
+    """Bring a database to this release.
 
-    Safe to call at any time and from several processes at once. Returns whether anything was migrated; `again` does all of it
-    even where nothing is to be migrated, as after a restore. Raises NotUpgraded for books of a schema that this release does not upgrade.
+    Create it (embedded), migrate, write rulebook and chart, set privileges. Safe to call at any time and from several processes at once.
+    Returns whether anything was migrated; `again` does all of it even where nothing is to be migrated, as after a restore.
+    Raises NotUpgraded for books of a schema that this release does not upgrade.
     """
     if not os.environ.get("TICKMARK_DATABASE_URL"):
         create_database(database_url)
@@ -300,7 +314,10 @@ def _sorted(rows: list[dict[str, object]], key: str) -> list[dict[str, object]]:
 
 
 def _write_reference_data(connection: Connection) -> None:
-    """Write the chart's roles and the rulebook, so that an auditor with nothing but SQL can read them."""
+    """Write the chart's roles and the rulebook.
+
+    So that an auditor with nothing but SQL can read them.
+    """
     roles, rules = reference_rows()
     connection.execute(
         text(

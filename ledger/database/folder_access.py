@@ -1,6 +1,7 @@
-"""Who may pass through a folder: one user more, and nobody else, by the folder's access control list.
+"""Who may pass through a folder: one user more, and nobody else.
 
-The list is written as Linux keeps it (an extended attribute), so that no program has to be installed for it.
+By the folder's access control list. The list is written as Linux keeps it (an extended attribute), so that no program has to be installed
+for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The database's own guards, held to what this release's migrations make: tables, columns, constraints, triggers, functions, rights.
+"""The database's own guards, held to what this release's migrations make.
 
-`made.txt` beside this module lists them (ledger/database/catalog.py) as they are in a database that was just made (`make made`). Whoever owns
-the database can drop a trigger, switch it off, give a login rights or put another function in a guard's place: verifying names it.
+Tables, columns, constraints, triggers, functions, rights. `made.txt` beside this module lists them (ledger/database/catalog.py) as they
+are in a database that was just made (`make made`). Whoever owns the database can drop a trigger, switch it off, give a login rights or
+put another function in a guard's place: verifying names it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ COUNTED = (
 
 
 def _reference() -> dict[str, str]:
-    """What this release writes into a database it made: its schema's number, the chart and the rulebook."""
+    """What this release writes into a database it made.
+
+    Its schema's number, the chart and the rulebook.
+    """
     roles, rules = reference_rows()
     return {
         "schema": schema_expected(),

@@ -58,11 +58,11 @@ _SAID = 2.0
 
 
 def hold_books(connection: Connection) -> None:
-    """Have the books alone, once nobody else works on them; new posters come first, as long as somebody posts a long file.
+    """Have the books alone, once nobody else works on them.
 
-    Who does is waited for beside the line, so that others go on; it is said who that is. Of shorter work there is always more:
-    for moments it waits in line, a tenth of the time at most. Raises Busy after the connection's `patience` (an execution option,
-    in seconds).
+    New posters come first, as long as somebody posts a long file. Who does is waited for beside the line, so that others go on; it is
+    said who that is. Of shorter work there is always more: for moments it waits in line, a tenth of the time at most. Raises Busy after
+    the connection's `patience` (an execution option, in seconds).
     """
     if not _try_books(connection, in_line=0):
         with waiting(connection):
@@ -97,7 +97,10 @@ def _wait_for_books(connection: Connection) -> None:
 
 
 def _try_books(connection: Connection, in_line: float) -> bool:
-    """Whether the books can be had alone, now or within so many seconds, in which nobody begins to post."""
+    """Whether the books can be had alone, now or within so many seconds.
+
+    In these nobody begins to post.
+    """
     if not in_line:
         return bool(connection.scalar(text("select pg_try_advisory_xact_lock(:number)"), {"number": BOOKS_LOCK}))
     before = connection.scalar(text("show lock_timeout"))
@@ -156,7 +159,10 @@ def hold_exports(connection: Connection) -> None:
 
 
 def hold_sending(connection: Connection) -> bool:
-    """Send exports alone; whether nobody else does: one who sends waits for another system, for minutes at times."""
+    """Send exports alone; returns whether nobody else does.
+
+    One who sends waits for another system, for minutes at times.
+    """
     return bool(connection.scalar(text("select pg_try_advisory_xact_lock(:number)"), {"number": _SENDING_LOCK}))
 
 
@@ -175,9 +181,9 @@ def _job(number: int) -> dict[str, int]:
 
 
 def posters(connection: Connection, *numbers: int) -> set[str]:
-    """The transactions that post or log rows by now, this one's aside: whoever took a number of either is among them, or is done.
+    """The transactions that post or log rows by now, this one's aside.
 
-    Of `numbers`, those that hold one of these locks.
+    Whoever took a number of either is among them, or is done. Of `numbers`, those that hold one of these locks.
     """
     rows = connection.execute(
         text(

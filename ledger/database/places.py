@@ -1,4 +1,7 @@
-"""Room for a few at once: who comes while all of them have been at it for long is told to come again, and keeps no thread."""
+"""Room for a few at once.
+
+Who comes while all of them have been at it for long is told to come again, and keeps no thread.
+"""
 
 from __future__ import annotations
 

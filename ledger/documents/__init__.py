@@ -1,1 +1,4 @@
-"""Documents as they come in: their forms, their lines read and checked, their ids, what of them is personal."""
+"""Documents as they come in: forms, lines read and checked, ids.
+
+And what of them is personal.
+"""

@@ -52,7 +52,10 @@ def _place(value: Any, path: str = "") -> str | None:
 
 
 def _first_bare(text: str) -> str:
-    """The field of the first bare number of a document; none where the rest of it is no JSON that can be read."""
+    """The field of the first bare number of a document.
+
+    None where the rest of it is no JSON that can be read.
+    """
     try:
         return _place(_FINDING.decode(text)) or ""
     except (ValueError, RecursionError):
@@ -180,7 +183,10 @@ def _found(value: Any, names: str) -> str:
 
 
 def _field_names(model: type[BaseModel], location: tuple[str | int, ...]) -> str:
-    """The fields allowed where an unknown one stood: the document's, or those of one of its lines."""
+    """The fields allowed where an unknown one stood.
+
+    The document's, or those of one of its lines.
+    """
     here: Any = model
     for part in location[:-1]:
         if isinstance(part, str):

@@ -1,8 +1,8 @@
-"""Personal fields of documents: kept beside history, so that they can be erased on request while every hash still holds.
+"""Personal fields of documents, kept beside history.
 
-Where a document has them, its hashed content holds their commitment instead: SHA-256 over 32 random bytes and their canonical
-JSON. As long as they are kept, the commitment shows that nobody changed them; once they and the random bytes are erased, it says
-nothing of what they were.
+So that they can be erased on request while every hash still holds. Where a document has them, its hashed content holds their commitment
+instead: SHA-256 over 32 random bytes and their canonical JSON. As long as they are kept, the commitment shows that nobody changed them;
+once they and the random bytes are erased, it says nothing of what they were.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ def _sealed(fields: dict[str, Any], model: type[Document], made: bytes) -> dict[
 
 
 def keep(connection: Connection, place: tuple[int, int], doc: Document, withheld: Withheld) -> None:
-    """Keep a document's personal fields, in the transaction that posts it; `place` is its customer and its number."""
+    """Keep a document's personal fields, in the transaction that posts it.
+
+    `place` is its customer and its number.
+    """
     connection.execute(
         text(
             "insert into personal_fields (customer_id, document_id, type, ref, entity, dated_on, commitment, salt, fields)"
@@ -135,9 +138,10 @@ def erasures(connection: Connection, customers: Sequence[str] | None = None) -> 
 
 
 def details(connection: Connection, on: date, entity: str, customer: str | None = None) -> dict[str, Any]:
-    """How an entity, or a customer of it, was named and reached on a day: empty where nobody said, or it was erased.
+    """How an entity, or a customer of it, was named and reached on a day.
 
-    What was said of a customer for the entity's own documents stands before what was said for all.
+    Empty where nobody said, or it was erased. What was said of a customer for the entity's own documents stands before what was said for
+    all.
     """
     row: Any = connection.execute(
         text(

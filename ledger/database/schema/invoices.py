@@ -1,4 +1,4 @@
-"""Tables of invoices, their lines and taxes, what changed them, and whose money lies on them."""
+"""Tables of invoices, what changed them, and whose money lies on them."""
 
 from __future__ import annotations
 

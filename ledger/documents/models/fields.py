@@ -1,4 +1,7 @@
-"""Fields of documents: text, ids, days and numbers as they may be written, and what all documents share."""
+"""Fields of documents: text, ids, days and numbers as they may be written.
+
+And what all documents share.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,10 @@ def _label(value: str) -> str:
 
 
 def _breaks(value: str) -> bool:
-    """Whether text is of more than one line, or of columns, in whatever reads it: only some of what prints is a line break."""
+    """Whether text is of more than one line, or of columns, in whatever reads it.
+
+    Only some of what prints is a line break.
+    """
     return not value.isprintable() and any(
         letter in "\n\t" or unicodedata.category(letter) in ("Zl", "Zp") for letter in value
     )

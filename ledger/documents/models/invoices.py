@@ -38,7 +38,10 @@ _TaxesGiven = Annotated[list[TaxGiven], Field(min_length=1, max_length=20)]
 
 
 def _check_taxes(taxes: Sequence[TaxGiven], of: Decimal) -> None:
-    """Raise ValueError for taxes that are not each of one code, with the sign of the amount they are of."""
+    """Raise ValueError for taxes that an amount can't have.
+
+    Each is of one code, with the sign of the amount they are of.
+    """
     refuse_repeats("taxes", [tax.code for tax in taxes])
     for place, tax in enumerate(taxes):
         for name in ("base", "amount"):

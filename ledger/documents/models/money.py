@@ -1,4 +1,7 @@
-"""Money that moves without an invoice: transfers, fees, taxes remitted, goodwill, receipts of nobody known."""
+"""Money that moves without an invoice.
+
+Transfers, fees, taxes remitted, goodwill, receipts of nobody known.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Entities, customers, products, and what else is agreed before anything is billed: taxes, coupons, rates, accounts."""
+"""Entities, customers, products, and what is agreed before anything is billed.
+
+Taxes, coupons, rates, accounts.
+"""
 
 from __future__ import annotations
 
