@@ -15,7 +15,7 @@ from ledger.errors import Busy, Refused
 from web.access import guard, sign_in
 from web.api import health, lists, views
 from web.pages import customer_link, customers, evidence, month_end, overview, table_to_xlsx
-from web.render import prints
+from web.render import frame, prints
 from web.serving import connections, patience, routing
 from web.work import export_jobs
 
@@ -60,6 +60,7 @@ def make_app(
     )
     routing.install(app)
     guard.install(app, engine, open_as)
+    frame.install(app)
     health.install(app)
     csrf = CSRFProtect(app)
     # keys are sent by hand, never by a browser on its own

@@ -17,9 +17,10 @@ from ledger.errors import UnknownReference
 from ledger.reports.report import Filters, last_day
 from ledger.trace.documents import customer_changes
 from ledger.wallets.forecast import WINDOW, burn_down, lot_of
-from web.access.guard import engine, limited, who
+from web.access.guard import engine, who
 from web.access.naming import MOVES_ELSEWHERE
 from web.render.chart_data import Series, chart
+from web.render.frame import frame, framed
 from web.work import reports
 
 blueprint = Blueprint("parties", __name__)
@@ -52,6 +53,7 @@ def _allowed() -> list[str] | None:
 
 
 @blueprint.get("/customers")
+@framed("entity")
 def customers() -> str:
     """All customers: what each owes, and what is owed to each."""
     roles = {"owes": ("accounts_receivable", 1), "deferred": ("deferred_revenue", -1), "credits": ("customer_credits", -1),
@@ -73,7 +75,7 @@ def customers() -> str:
             ),
             {
                 "after": request.args.get("after", ""), "limit": CUSTOMERS_A_PAGE, "roles": [role for role, _ in roles.values()],
-                "entities": _allowed(),
+                "entities": _allowed() if (of := frame().said("entity")) is None else [of],
             },
         ).all()  # fmt: skip
     listed = [row._mapping for row in rows]
@@ -82,9 +84,10 @@ def customers() -> str:
 
 
 @blueprint.get("/customers/<ref:ref>")
+@framed("entity")
 def customer(ref: str) -> str:
     """A customer: what it owes, its credits and how long they last, its statement, invoices and contracts."""
-    filters = _scoped(Filters(customer=ref))
+    filters = replace(frame().filters(), customer=ref)
     with engine().connect() as connection:
         party: Any = connection.execute(
             text(
@@ -121,11 +124,6 @@ def customer(ref: str) -> str:
             aging=reports.make(connection, "ar-aging", filters), invoices=invoices, contracts=contracts,
             changes=customer_changes(connection, party.customer_id),
         )  # fmt: skip
-
-
-def _scoped(filters: Filters) -> Filters:
-    """Filters narrowed to the one entity a key is for; a key for several has to name one."""
-    return limited(replace(filters, entity=request.args.get("entity") or None))
 
 
 def _figures(connection: Connection, customer_id: int) -> list[tuple[str, str, list[tuple[int, str, str]]]]:
@@ -186,6 +184,7 @@ def _burn(wallet: Any, forecast: Any) -> list[dict[str, Any]]:
 
 
 @blueprint.get("/contracts/<ref:ref>")
+@framed()
 def contract(ref: str) -> str:
     """A contract: its versions side by side, how its price was allocated, and when it is earned."""
     with engine().connect() as connection:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from flask import Blueprint, current_app, redirect, render_template, request, send_file, url_for
 from sqlalchemy import Connection, Engine, text
@@ -16,13 +15,14 @@ from adapters.out import kept_exports
 from adapters.out.export import BOOKS, TARGETS, export_file
 from adapters.out.send import exported
 from ledger.amounts.dates import FIRST_DAY, LAST_DAY, month_end, month_start, month_text, parse_month
-from ledger.errors import ProblemList, Refused, UnknownReference
+from ledger.errors import ProblemList, Refused
 from ledger.journal import periods, revaluation
 from ledger.proof import seals
 from ledger.reports.report import Filters, last_day
 from revrec.earn.recognition import recognize
 from web.access.guard import engine, needs, require_all_entities, require_entities, who
 from web.api.lists import job_file as answer_file
+from web.render.frame import chosen, frame, framed
 from web.render.wording import file_name
 from web.serving.gates import CHECKS, CLOSES, WORKBOOKS, few_at_once
 from web.work import export_jobs
@@ -38,21 +38,6 @@ _EVENTS_SHOWN = 100
 _BUTTONS = {"recognize": "Recognise", "revalue": "Revalue"}
 
 
-def _entities(connection: Connection) -> list[Any]:
-    rows = connection.execute(text("select entity, name, currency from entity order by entity")).all()
-    return [row for row in rows if who().sees(row.entity)]
-
-
-def _chosen(entities: list[Any]) -> Any:
-    wanted = request.args.get("entity")
-    if wanted is None:
-        return entities[0]
-    found = next((row for row in entities if row.entity == wanted), None)
-    if found is None:
-        raise UnknownReference("entity", wanted, "expected the id of an entity in the books")
-    return found
-
-
 def _month(given: str) -> date:
     try:
         return parse_month(given)
@@ -61,21 +46,19 @@ def _month(given: str) -> date:
 
 
 @blueprint.get("/close")
+@framed("entity", "period", of_one_entity=True, month="period")
 def close() -> str:
     """A month's end: what it waits for, and the steps that do it."""
     with engine().connect() as connection:
-        entities = _entities(connection)
-        if not entities:
+        of = chosen(connection)
+        if of is None:
             return render_template("empty.html")
-        chosen = _chosen(entities)
-        given = request.args.get("month")
-        first_open = periods.first_open_day(connection, chosen.entity)
-        month = _month(given) if given else _next(connection, chosen.entity, first_open)
-        events = periods.events(connection, chosen.entity)[: -_EVENTS_SHOWN - 1 : -1]
-        closed = periods.closed_through(connection, chosen.entity)
-    return render_template(
-        "close.html", entity=chosen, entities=entities, month=month, last=month_end(month), closed=closed, events=events
-    )
+        _, last = frame().days()
+        first_open = periods.first_open_day(connection, of.entity)
+        month = _next(connection, of.entity, first_open) if last is None else month_start(last)
+        events = periods.events(connection, of.entity)[: -_EVENTS_SHOWN - 1 : -1]
+        closed = periods.closed_through(connection, of.entity)
+    return render_template("close.html", entity=of, month=month, last=month_end(month), closed=closed, events=events)
 
 
 def _next(connection: Connection, entity: str, first_open: date) -> date:
@@ -92,6 +75,7 @@ def _next(connection: Connection, entity: str, first_open: date) -> date:
 
 
 @blueprint.get("/close/<ref:entity>/<month>")
+@framed()
 def checklist(entity: str, month: str) -> str:
     """What a month waits for: each step is tried and taken back."""
     require_entities([entity])
@@ -117,6 +101,7 @@ def _shown(entity: str, month: str, said: str = "", wrong: str = "") -> str:
 
 
 @blueprint.post("/close/<ref:entity>/<month>/<step>")
+@framed()
 @needs("controller")
 def run(entity: str, month: str, step: str) -> str | Response:
     """Run a step of a month's end, and show what is left."""
@@ -156,23 +141,24 @@ def _run(books: Engine, entity: str, month: date, step: str) -> str:
 
 
 @blueprint.get("/exports")
+@framed("entity", of_one_entity=True)
 def exports() -> str:
     """What went into which accounting system, and what is new."""
     with engine().connect() as connection:
-        entities = _entities(connection)
-        if not entities:
+        of = chosen(connection)
+        if of is None:
             return render_template("empty.html")
-        chosen = _chosen(entities)
-        filters = Filters(entity=chosen.entity)
+        filters = Filters(entity=of.entity)
         last = connection.scalar(text("select coalesce(max(entry_id), 0) from entry")) or 0
         found = [kept_exports.status(connection, target, filters, last) for target in TARGETS]
         return render_template(
-            "exports.html", entity=chosen, entities=entities, filters=filters, kept=[report for report in found if report.rows], targets=[*TARGETS, *BOOKS], may=who().may("controller"),
+            "exports.html", entity=of, filters=filters, kept=[report for report in found if report.rows], targets=[*TARGETS, *BOOKS], may=who().may("controller"),
             sent=exported(connection, filters),
         )  # fmt: skip
 
 
 @blueprint.post("/exports")
+@framed()
 @needs("controller")
 def ask() -> str | Response:
     """Ask for an export; its progress takes the place of the form."""
@@ -199,6 +185,7 @@ def _wrong(said: str) -> str:
 
 
 @blueprint.get("/exports/jobs/<int:number>")
+@framed()
 def job(number: int) -> str:
     """How far an export is."""
     found = export_jobs.find(engine(), number, who().sees)
@@ -227,6 +214,7 @@ def workbook(entity: str) -> Response:
 
 
 @blueprint.get("/audit")
+@framed()
 def audit() -> str:
     """Who did what in the thirty days up to one, newest first; what was posted at once is one line a type."""
     require_all_entities("the audit log")

@@ -36,7 +36,8 @@ from web.access.guard import engine, limited, require_all_entities, require_enti
 from web.access.naming import ENTITY_OF, MOVES_ELSEWHERE
 from web.access.scope import ELSEWHERE, require_document, trace_within
 from web.render.chart_data import Series, chart
-from web.render.links import drill, figure_link
+from web.render.frame import chosen, frame, framed
+from web.render.links import drill, figure_link, report_link
 from web.render.printed import KINDS
 from web.render.trace_picture import picture
 from web.render.wording import day, disposition, money
@@ -111,6 +112,7 @@ def rule_said(code: str) -> str:
 
 
 blueprint.add_app_template_global(drill)
+blueprint.add_app_template_global(report_link)
 
 
 @blueprint.app_template_global()
@@ -151,10 +153,6 @@ def _parsed(query: Mapping[str, str], name: str, kind: Callable[[str], Any], exp
         raise Refused(name, raw or "", f"expected {expected}") from None
 
 
-def _with(query: MultiDict[str, str], **more: str) -> MultiDict[str, str]:
-    return MultiDict([*query.items(multi=True), *more.items()])
-
-
 def _moment(query: Mapping[str, str], name: str) -> datetime | None:
     """A moment of a page's address, in the server's time zone where it names none."""
     moment: datetime | None = _parsed(query, name, read_moment, "a moment such as 2026-01-31T18:00")
@@ -168,43 +166,42 @@ def _one_of(query: Mapping[str, str], name: str, known: Sequence[str]) -> str | 
     return value
 
 
-def _filters(query: MultiDict[str, str]) -> Filters:
-    """The filters of a page's address. Raises Refused for a value that is none."""
+def _asked(query: MultiDict[str, str]) -> dict[str, Any]:
+    """What the page of a report asks beside its frame. Raises Refused for a value that is none."""
     amounts = _one_of(query, "amounts", ("transaction", "entity"))
-    filters = Filters(
-        since=_parsed(query, "from", date.fromisoformat, "a date such as 2026-01-31"),
-        as_of=_parsed(query, "as_of", date.fromisoformat, "a date such as 2026-01-31"),
-        known_at=_moment(query, "known_at"),
-        entity=query.get("entity") or None,
-        customer=query.get("customer") or None,
-        product=query.get("product") or None,
-        currency=query.get("currency") or None,
-        contract=query.get("contract") or None,
-        period=_one_of(query, "by", tuple(PERIODS)) or "month",
-        group=tuple(name for name in GROUPS if name in query.getlist("group")),
-        transaction=None if amounts is None else amounts == "transaction",
-    )
-    return limited(filters)
+    return {
+        "since": _parsed(query, "from", date.fromisoformat, "a date such as 2026-01-31"),
+        "currency": query.get("currency") or None,
+        "contract": query.get("contract") or None,
+        "period": _one_of(query, "by", tuple(PERIODS)) or "month",
+        "group": tuple(name for name in GROUPS if name in query.getlist("group")),
+        "transaction": None if amounts is None else amounts == "transaction",
+    }
+
+
+def _filters(query: MultiDict[str, str]) -> Filters:
+    """The filters of a report's page: those of its frame, and its own, of which the later first day holds."""
+    within, asked = frame().filters(), _asked(query)
+    since = max((day for day in (within.since, asked["since"]) if day is not None), default=None)
+    return replace(within, **asked | {"since": since})
 
 
 @blueprint.get("/")
+@framed("entity", "period", "as_of", "known_at", of_one_entity=True)
 @few_at_once(REPORTS)
 def overview() -> str:
     """Where the books stand: this month's revenue, what is owed and owing, and what the month end waits for."""
     with engine().connect() as connection:
-        rows = connection.execute(text("select entity, name, currency from entity order by entity")).all()
-        entities = [row for row in rows if who().sees(row.entity)]
-        if not entities:
+        of = chosen(connection)
+        if of is None:
             return render_template("empty.html")
-        filters = _filters(request.args if "entity" in request.args else _with(request.args, entity=entities[0].entity))
-        chosen = next((row for row in entities if row.entity == filters.entity), entities[0])
-        filters = replace(filters, entity=chosen.entity)
+        filters = replace(frame().filters(of.entity), since=None)
         filters = replace(filters, as_of=filters.as_of or month_end(last_day(connection, filters)))
         assert filters.as_of is not None, "set above"
         this_month = month_start(filters.as_of)
         figures = _figures(connection, filters)
         before = _figures(connection, replace(filters, as_of=this_month - timedelta(days=1)))
-        waterfall = _in_its_currency(connection, filters, chosen.currency)
+        waterfall = _in_its_currency(connection, filters, of.currency)
         aging = reports.make(connection, "ar-aging", filters)
         receivable = held_by_currency(connection, filters, "accounts_receivable")
         attention = alerts(connection, filters, aging)
@@ -221,7 +218,7 @@ def overview() -> str:
             limit=LATEST,
             order="e.entry_id desc",
         )
-        closed = periods.closed_through(connection, chosen.entity)
+        closed = periods.closed_through(connection, of.entity)
         recognised = connection.scalar(text("select max(dated_on) from document where type = 'recognition'"))
     moved = {key: figures[key] - before[key] for key in figures}
     of_month = replace(filters, since=this_month)
@@ -231,12 +228,12 @@ def overview() -> str:
     }  # fmt: skip
     return render_template(
         "overview.html",
-        entity=chosen, entities=entities, filters=filters, links=links, month=this_month, figures=figures, moved=moved,
+        entity=of, filters=filters, links=links, month=this_month, figures=figures, moved=moved,
         previous=_revenue_of_month(waterfall, this_month - timedelta(days=1)),
-        chart=_waterfall_chart(waterfall, this_month, chosen.currency),
-        aging=_aging_bars(aging, chosen.currency), latest=latest, alerts=attention, sealed=sealed, verified=verified,
-        tasks=_tasks(filters.as_of, closed, recognised, figures, _ties(aging, receivable) and figures["imbalance"] == 0, chosen),
-        closed=closed, others=[row for row in aging.totals if row["currency"] != chosen.currency],
+        chart=_waterfall_chart(waterfall, this_month, of.currency),
+        aging=_aging_bars(aging, of.currency), latest=latest, alerts=attention, sealed=sealed, verified=verified,
+        tasks=_tasks(filters.as_of, closed, recognised, figures, _ties(aging, receivable) and figures["imbalance"] == 0, of),
+        closed=closed, others=[row for row in aging.totals if row["currency"] != of.currency],
     )  # fmt: skip
 
 
@@ -312,12 +309,12 @@ def _tasks(
         (
             recognised is not None and recognised >= as_of,
             f"Revenue recognised through {recognised:%B %Y}" if recognised else "Revenue is not recognised yet",
-            url_for("pages.report", name="revenue-waterfall"),
+            url_for("pages.report", name="revenue-waterfall", customer=None, product=None, period=None),
         ),
         (
             ties,
             "Receivables by age tie to the ledger" if ties else "Receivables by age differ from the ledger",
-            url_for("pages.report", name="ar-aging", as_of=as_of),
+            url_for("pages.report", name="ar-aging", customer=None, product=None, as_of=as_of, period=None),
         ),
         (
             not unbilled,
@@ -342,6 +339,7 @@ def _tasks(
 
 
 @blueprint.get("/entries/<int:entry_id>")
+@framed()
 def entry(entry_id: int) -> str:
     """An entry: why it was posted, its lines, its document, where it comes from and where it went."""
     with engine().connect() as connection:
@@ -363,6 +361,7 @@ def entry(entry_id: int) -> str:
 
 
 @blueprint.get("/documents/<kind>/<ref:ref>")
+@framed()
 def thing(kind: str, ref: str) -> str:
     """A document (or an obligation): what it says, its entries, what it comes from and what it led to."""
     with engine().connect() as connection:
@@ -376,6 +375,7 @@ _OF_ALL = {field: field for field in ("customer", "entity", "product", "invoice"
 
 
 @blueprint.get("/invoices/<ref:ref>")
+@framed()
 def invoice(ref: str) -> str:
     """An invoice as its reader sees it; each line unfolds to the usage behind it."""
     with engine().connect() as connection:
@@ -385,10 +385,11 @@ def invoice(ref: str) -> str:
 
 
 @blueprint.get("/receivables")
+@framed("entity", "customer", "period", "as_of", "known_at")
 @few_at_once(REPORTS)
 def receivables() -> str:
     """Who owes what for how long, and whom to remind."""
-    filters = _filters(request.args)
+    filters = replace(frame().filters(), since=None)
     with engine().connect() as connection:
         aging = reports.make(connection, "ar-aging", filters)
         reminders = reports.make(connection, "dunning", filters)
@@ -397,6 +398,7 @@ def receivables() -> str:
 
 
 @blueprint.get("/taxes")
+@framed("entity", "period", "as_of", "known_at")
 @few_at_once(REPORTS)
 def taxes() -> str:
     """Taxes by month and code, and what of them is payable by the ledger."""
@@ -416,12 +418,13 @@ def taxes() -> str:
 
 
 @blueprint.get("/ledger/<ref:entity>/<role>")
+@framed("period", "as_of", "known_at")
 def ledger_account(entity: str, role: str) -> str:
     """A general-ledger account: its sub-ledger accounts with their balances, which sum to it."""
     if role not in ROLES:
         raise NotFound(f"no account has the role {role}")
     require_entities([entity])
-    filters = replace(_filters(request.args), entity=entity)
+    filters = replace(frame().filters(), since=None, entity=entity)
     with engine().connect() as connection:
         source, parameters = sides(Filters(as_of=filters.as_of, known_at=filters.known_at, entity=entity), role)
         rows = connection.execute(
@@ -450,10 +453,10 @@ def ledger_account(entity: str, role: str) -> str:
 
 
 @blueprint.get("/accounts/<int:account_id>")
+@framed("period", "as_of", "known_at")
 def account(account_id: int) -> str:
     """A sub-ledger account: its postings, the latest where they are many, with the running balance."""
-    filters = _filters(request.args)
-    within = Filters(as_of=filters.as_of, known_at=filters.known_at)
+    filters = replace(frame().filters(), since=None)
     with engine().connect() as connection:
         head = connection.execute(
             text(
@@ -463,7 +466,7 @@ def account(account_id: int) -> str:
         ).first()
         if head is None or not who().sees(head.entity):
             raise UnknownReference("account", account_id, "expected the number of an account in the books")
-        source, parameters = sides(within)
+        source, parameters = sides(filters)
         own = f"({source}{' and' if ' where ' in source else ' where'} a.customer_id = :customer_id and a.account_id = :id) x"
         parameters |= {"id": account_id, "customer_id": head.customer_id}
         total = connection.scalar(text(f"select coalesce(sum(sign * amount), 0)::bigint from {own}"), parameters) or 0
@@ -489,14 +492,13 @@ def account(account_id: int) -> str:
 
 
 @blueprint.get("/journal")
+@framed("entity", "customer", "product", "period", "as_of", "known_at")
 def journal() -> str:
     """The journal, newest first, narrowed by account, customer, product, rule, document or day."""
     raw = request.args.get("before", "")
-    wanted = {
-        name: request.args.get(name) or None for name in ("entity", "role", "customer", "product", "rule", "document")
-    }
-    if wanted["entity"]:
-        require_entities([wanted["entity"]])
+    within = frame().filters(of_several=True)
+    wanted = {name: request.args.get(name) or None for name in ("role", "rule", "document")}
+    wanted |= {"entity": within.entity, "customer": within.customer, "product": within.product}
     roles = (wanted["role"] or "").split(",") if wanted["role"] else []
     for role in roles:
         if role not in ROLES:
@@ -504,6 +506,7 @@ def journal() -> str:
     days = {
         name: _parsed(request.args, name, date.fromisoformat, "a date such as 2026-01-31") for name in ("from", "to")
     }
+    narrowed = days | {"since": within.since, "as_of": within.as_of, "known_at": within.known_at}
     clauses = ["true"]
     parameters: dict[str, object] = {}
     if entries.is_number(raw):
@@ -513,7 +516,7 @@ def journal() -> str:
         clauses.append(f"not {ELSEWHERE}")
         parameters["entities"] = list(who().entities or ())
     for name, clause in _JOURNAL.items():
-        value = days.get(name) or wanted.get(name)
+        value = narrowed.get(name) or wanted.get(name)
         if value is not None:
             clauses.append(clause)
             parameters[f"w_{name}"] = value
@@ -527,13 +530,20 @@ def journal() -> str:
             connection, " and ".join(clauses), parameters, limit=JOURNAL_PAGE, order="e.entry_id desc"
         )
     older = found[-1].entry_id if len(found) == JOURNAL_PAGE else None
-    query = {name: value for name, value in request.args.items() if value and name != "before"}
+    query = {
+        name: value
+        for name, value in request.args.items()
+        if value and name in ("from", "to", "role", "rule", "document")
+    }
     return render_template("journal.html", entries=found, older=older, wanted=wanted | days, roles=ROLES, query=query)
 
 
 _JOURNAL = {
     "from": "e.effective_on >= :w_from",
     "to": "e.effective_on <= :w_to",
+    "since": "e.effective_on >= :w_since",
+    "as_of": "e.effective_on <= :w_as_of",
+    "known_at": "e.posted_at <= :w_known_at",
     "customer": "c.ref = :w_customer",
     "document": "d.ref = :w_document",
 }
@@ -550,12 +560,14 @@ _ON_LINE = (
 
 
 @blueprint.get("/reports")
+@framed()
 def report_list() -> str:
     """Every report, and what it answers."""
     return render_template("reports.html", groups=reports.GROUPS)
 
 
 @blueprint.get("/reports/<name>")
+@framed(by=lambda place: reports.filters_of(place["name"]))
 @few_at_once(REPORTS)
 def report(name: str) -> str | BaseResponse:
     """A report, as a table or a file, as of a day and as known at a moment."""
@@ -602,6 +614,7 @@ def _report_chart(report: Report, filters: Filters) -> dict[str, Any] | None:
 
 
 @blueprint.get("/figure")
+@framed(exact=True)
 @few_at_once(REPORTS)
 def figure() -> str:
     """The lines that add up to a figure of a report."""
@@ -611,9 +624,14 @@ def figure() -> str:
         if role not in ROLES:
             raise Refused("role", role, f"expected one of {', '.join(ROLES)}")
     # "of no product" is another question than "of any"
-    filters = replace(
-        _filters(asked), customer=asked.get("customer"), product=asked.get("product"), contract=asked.get("contract")
+    stated = Filters(
+        as_of=_parsed(asked, "as_of", date.fromisoformat, "a date such as 2026-01-31"),
+        known_at=_moment(asked, "known_at"),
+        entity=asked.get("entity") or None,
+        customer=asked.get("customer"),
+        product=asked.get("product"),
     )
+    filters = limited(replace(stated, **_asked(asked) | {"contract": asked.get("contract")}))
     flows = [f"{kind}.{name}" for kind, named in FLOWS.items() for name in (*named, "other")]
     wanted = Figure(
         roles, asked.get("side") == "credit", filters, asked.get("code"), _one_of(asked, "flow", flows), asked.get("subject"),
@@ -626,12 +644,14 @@ def figure() -> str:
 
 
 @blueprint.get("/rules")
+@framed()
 def rules() -> str:
     """The rulebook."""
     return render_template("rules.html", rules=BY_NUMBER.values(), roles=ROLES)
 
 
 @blueprint.get("/docs")
+@framed()
 def docs() -> str:
     """The API, drawn from its OpenAPI description."""
     return render_template("docs.html", spec=current_app.extensions["tickmark.openapi"].to_dict())
@@ -655,6 +675,7 @@ _FOUND = f"""
 
 
 @blueprint.get("/find")
+@framed()
 def find() -> str | BaseResponse:
     """What the search box names: an entry's number, a document's id, its reference or its id in another system, a customer."""
     wanted = request.args.get("q", "").strip()[:FIND_LENGTH_MAX]

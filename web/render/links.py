@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -68,7 +69,15 @@ def _of_row(row: _Row) -> str | None:
 
 
 def _days(filters: Filters) -> dict[str, Any]:
-    return {"from": filters.since, "as_of": filters.as_of}
+    return {"from": filters.since, "as_of": filters.as_of, "period": None}
+
+
+def report_link(name: str, filters: Filters) -> str:
+    """The page of a report with all that it was narrowed to."""
+    return url_for(
+        "pages.report", name=name, entity=filters.entity, customer=filters.customer, product=filters.product or None,
+        contract=filters.contract or None, **_days(filters), known_at=filters.known_at and filters.known_at.isoformat(),
+    )  # fmt: skip
 
 
 def figure_link(figure: Figure) -> str:
@@ -90,30 +99,23 @@ def _waterfall(row: _Row, _key: str, filters: Filters) -> str | None:
 
 def _schedule_of(row: _Row, filters: Filters) -> str:
     """The schedules behind what is still to come."""
-    place = within(row, filters)
-    return url_for(
-        "pages.report", name="schedule", entity=place.entity, customer=place.customer, product=place.product or None,
-        contract=place.contract or None, as_of=place.as_of, known_at=place.known_at and place.known_at.isoformat(),
-    )  # fmt: skip
+    return report_link("schedule", replace(within(row, filters), since=None))
 
 
 def _contract_balance(row: _Row, _key: str, filters: Filters) -> str:
     """What is net by contract: the same report by contract."""
     return url_for(
-        "pages.report", name="contract-balances", entity=row["entity"], customer=row.get("customer"), group=[*filters.group, "contract"],
-        **_days(filters),
+        "pages.report", name="contract-balances", entity=row["entity"], customer=row.get("customer"), product=None,
+        group=[*filters.group, "contract"], **_days(filters),
     )  # fmt: skip
 
 
 def _remaining(row: _Row, key: str, filters: Filters) -> str:
     if row.get("ahead", {}).get(key):  # ordered or committed, not billed: wallets show what is left
         place = within(row, filters)
-        return url_for(
-            "pages.report", name="wallet", entity=place.entity, customer=place.customer, as_of=place.as_of,
-            known_at=place.known_at and place.known_at.isoformat(),
-        )  # fmt: skip
+        return report_link("wallet", replace(place, since=None, product=None, contract=None))
     if key == "by_progress":
-        return url_for("pages.report", name="contracts", entity=row["entity"], as_of=filters.as_of)
+        return report_link("contracts", Filters(entity=row["entity"], as_of=filters.as_of))
     return _schedule_of(row, filters)
 
 
@@ -121,13 +123,8 @@ def _statement(row: _Row, _key: str, filters: Filters) -> str | None:
     """What was brought forward: the statement until then."""
     if row.get("document") != "brought forward" or filters.since is None:
         return None
-    return url_for(
-        "pages.report",
-        name="statement",
-        customer=row["customer"],
-        entity=row["entity"],
-        as_of=filters.since - timedelta(days=1),
-    )
+    until = filters.since - timedelta(days=1)
+    return report_link("statement", Filters(customer=row["customer"], entity=row["entity"], as_of=until))
 
 
 def _tax_payable(row: _Row, _key: str, filters: Filters) -> str:

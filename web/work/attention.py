@@ -16,6 +16,7 @@ from ledger.amounts.money import grouped
 from ledger.reports.aging import AGING_BUCKETS
 from ledger.reports.report import Filters, Report
 from revrec.reports import below_zero, standing
+from web.render.links import report_link
 
 ENDS_SOON_DAYS = 30
 _LATE = [key for key, *_ in AGING_BUCKETS[2:]]  # over thirty days
@@ -39,7 +40,7 @@ def alerts(connection: Connection, filters: Filters, aging: Report) -> list[Aler
         found.append(
             Alert(
                 f"{_count(low, 'wallet')} below a threshold",
-                url_for("pages.report", name="wallet-alerts", entity=filters.entity),
+                report_link("wallet-alerts", Filters(entity=filters.entity)),
             )
         )
     refused = connection.scalar(text(_REFUSED), {"entity": filters.entity}) or 0
@@ -58,7 +59,7 @@ def _late(aging: Report, filters: Filters) -> list[Alert]:
     return [
         Alert(
             f"{grouped(late, row['currency'])} {row['currency']} overdue more than 30 days",
-            url_for("pages.receivables", entity=filters.entity, as_of=filters.as_of), urgent=True,
+            url_for("pages.receivables", entity=filters.entity, customer=None, as_of=filters.as_of, period=None), urgent=True,
         )
         for row in aging.totals
         if (late := sum(row[key] or 0 for key in _LATE)) > 0
@@ -72,7 +73,7 @@ def _ending(connection: Connection, filters: Filters, on: date) -> list[Alert]:
     return [
         Alert(
             f"{grouped(row.left_minor, row.currency)} {row.currency} of credits expire within {ENDS_SOON_DAYS} days",
-            url_for("pages.report", name="wallet", entity=filters.entity, as_of=on),
+            report_link("wallet", Filters(entity=filters.entity, as_of=on)),
         )
         for row in rows
     ]
@@ -87,10 +88,10 @@ def _ended(connection: Connection, filters: Filters, on: date) -> list[Alert]:
     if left:
         oldest = (on - left[0].ended_on).days
         said = f"{_count(len(left), 'amount')} left standing, the oldest for {_count(oldest, 'day')}"
-        found.append(Alert(said, url_for("pages.report", name="standing", entity=filters.entity, as_of=on)))
+        found.append(Alert(said, report_link("standing", Filters(entity=filters.entity, as_of=on))))
     if below:
         said = f"{_count(len(below), 'month')} with revenue below zero and no cause"
-        found.append(Alert(said, url_for("pages.report", name="below-zero", entity=filters.entity, as_of=on)))
+        found.append(Alert(said, report_link("below-zero", Filters(entity=filters.entity, as_of=on))))
     return found
 
 

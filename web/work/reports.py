@@ -111,6 +111,14 @@ GROUPS: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (
 # Those whose rows are of no entity, or of two.
 OF_ALL_ENTITIES = ("stand-alone-prices", "between-entities")
 
+# What pages narrow reports by, and of it what says nothing about a report: its rows are of no product, or as they stand now.
+_FILTERS = ("entity", "customer", "product", "period", "as_of", "known_at")
+_SAYS_NOTHING: Mapping[str, Sequence[str]] = {
+    "estimates": ("product",), "wallet-forecast": ("product",), "tax": ("product",), "differences": ("product",), "approvals": ("product",),
+    "tax-payable": ("customer", "product"), "wallet-alerts": ("product", "period", "as_of"), "exported": ("customer", "product", "period", "as_of"),
+    "stand-alone-prices": ("entity", "customer"),
+}  # fmt: skip
+
 # Spreadsheets run a cell that starts with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -119,6 +127,11 @@ def find(name: str) -> Callable[[Connection, Filters], Report]:
     """What makes a report."""
     made: Callable[[Connection, Filters], Report] = resolve_name(REPORTS[name])
     return made
+
+
+def filters_of(name: str) -> tuple[str, ...]:
+    """By which filters of a page's frame a report is narrowed."""
+    return tuple(said for said in _FILTERS if said not in _SAYS_NOTHING.get(name, ()))
 
 
 def make(connection: Connection, name: str, filters: Filters, against: datetime | None = None) -> Report:
