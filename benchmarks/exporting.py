@@ -13,7 +13,7 @@ from pathlib import Path
 import openpyxl
 from openpyxl.cell import WriteOnlyCell
 
-from adapters.targets import workbook
+from adapters.targets import journal_sheets, workbook
 from benchmarks.measure import Result, Scale, Server, in_turn, seconds, unchecked, vacuum
 from benchmarks.posting import CUSTOMERS, accounts, entries, write_entries
 from ledger.database.connect import connect_engine
@@ -35,14 +35,14 @@ def exporting(server: Server, scale: Scale) -> Iterator[Result]:
     engine = connect_engine(url)
     with tempfile.TemporaryDirectory() as folder, engine.connect() as connection:
         path = Path(folder) / "book.xlsx"
-        lines = list(workbook._lines(connection, Filters(entity="us")))
+        lines = list(journal_sheets.lines_of(connection, Filters(entity="us")))
 
         def bare() -> None:
             book = openpyxl.Workbook(write_only=True)
             sheet = book.create_sheet()
             for line in lines:
                 cells = []
-                for value, column in zip(line, workbook._LINES, strict=True):
+                for value, column in zip(line, journal_sheets.LINES, strict=True):
                     cell = WriteOnlyCell(sheet, value / 100 if column.kind == "amount" and value is not None else value)
                     if column.kind in ("amount", "date"):
                         cell.number_format = "#,##0.00" if column.kind == "amount" else "yyyy-mm-dd"

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
+from adapters.selected.entry import Entry, Line, split
 from adapters.selected.mapping import Place
-from adapters.selected.selection import Entry, Line, split
 from adapters.targets.journals import account_name
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, promotion, service, usage

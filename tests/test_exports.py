@@ -19,8 +19,7 @@ import simplejson
 from sqlalchemy import Connection, text
 
 from adapters.out import export
-from adapters.selected.selection import entry_number
-from adapters.targets import workbook
+from adapters.selected.entry import entry_number
 from ledger.errors import Unbalanced
 from tests.conftest import Cli
 from tests.samples import grant, invoice, parties, payment, prepaid, promotion, service, usage
@@ -288,7 +287,7 @@ def test_the_journal_splits_where_a_sheet_is_full(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Connection
 ) -> None:
     _books(cli)
-    monkeypatch.setattr(workbook, "ROWS_MAX", 10)
+    monkeypatch.setattr("adapters.targets.sheets.ROWS_MAX", 10)
     path = tmp_path / "books.xlsx"
     told = cli.ok("export", "workbook", "--output", str(path))
     lines = owner.scalar(

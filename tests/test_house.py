@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -36,6 +37,37 @@ def _texts() -> list[Path]:
 def test_no_folder_is_crowded() -> None:
     for folder in _folders():
         assert len(list(folder.glob("*.py"))) <= FILES_MAX, folder
+
+
+# Rooms whose modules and functions have a length: of one subject, read at once. Exceptions say why they stand; they only go.
+SHORT_ROOMS = ("adapters", "web")
+LINES_MAX, FUNCTION_LINES_MAX = 350, 50
+LONG_MODULES: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {}
+
+
+def _modules() -> list[tuple[str, str]]:
+    return [
+        (str(path.relative_to(HOUSE)), path.read_text(encoding="utf-8"))
+        for room in SHORT_ROOMS
+        for path in (HOUSE / room).rglob("*.py")
+    ]
+
+
+def test_no_module_is_long() -> None:
+    long = {name for name, content in _modules() if len(content.splitlines()) > LINES_MAX}
+    assert long == set(LONG_MODULES), "what is named and not long any more is to be taken off the list"
+
+
+def test_no_function_is_long() -> None:
+    long = {
+        f"{name}::{node.name}"
+        for name, content in _modules()
+        for node in ast.walk(ast.parse(content))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
+    }
+    assert long == set(LONG_FUNCTIONS), "what is named and not long any more is to be taken off the list"
 
 
 @pytest.mark.parametrize("room", ROOMS)

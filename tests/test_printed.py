@@ -17,7 +17,7 @@ from tests.conftest import Cli
 from tests.samples import application, billed_usage, grant, invoice, one_time, parties, payment, prepaid, service, usage
 from tests.serving import MakeApp
 from web.access import keys as access
-from web.render import printed
+from web.render import printed, sheet
 
 VAT = {"type": "tax_code", "id": "VAT", "name": "Value added tax", "rate": "0.20"}
 INCLUDED = {"type": "tax_code", "id": "GST", "name": "Goods tax", "rate": "0.10", "inclusive": True}
@@ -97,7 +97,7 @@ def test_reverse_charge_and_another_currency_are_said(cli: Cli, connection: Conn
         invoice("I", "2026-01-31", one_time("200.00") | {"tax_codes": ["VAT"]}, entity="eu", fx_rate="0.90"),
     )  # fmt: skip
     said = _text(printed.print_document(connection, "invoice", "I").html)
-    assert printed.REVERSE_CHARGE in said
+    assert sheet.REVERSE_CHARGE in said
     assert "Recipient&rsquo;s tax ID DE136695976" in said
     assert "VAT on 200.00, reverse charge 0.00" in said
     assert "Exchange rate 1 USD = 0.9 EUR, fixed on 31 Jan 2026: total 180.00 EUR" in said

@@ -11,7 +11,7 @@ import openpyxl
 import pytest
 from flask.testing import FlaskClient
 
-from adapters.targets import workbook
+from adapters.targets import sheets
 from ledger.errors import Refused
 from ledger.reports.report import Column, Report
 from tests.serving import MakeApp
@@ -99,7 +99,7 @@ def _report(rows: int) -> Report:
 
 def test_a_report_of_more_rows_than_a_sheet_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="made of 1,048,575 rows: expected at most 1,048,574, which a sheet holds"):
-        workbook.write_report(_report(1_048_575), tmp_path / "made.xlsx")
+        sheets.write_report(_report(1_048_575), tmp_path / "made.xlsx")
     assert list(tmp_path.iterdir()) == []
 
 

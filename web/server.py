@@ -13,8 +13,20 @@ from werkzeug.exceptions import HTTPException, InternalServerError, SecurityErro
 from ledger.database import connect
 from ledger.errors import Busy, Refused
 from web.access import guard, sign_in
-from web.api import health, lists, views
-from web.pages import customer_link, customers, evidence, month_end, overview, table_to_xlsx
+from web.api import exports, health, keys, lists, month_end, problems, views
+from web.pages import (
+    customer_link,
+    customers,
+    desk,
+    documents,
+    evidence,
+    journal,
+    ledger,
+    overview,
+    report,
+    table_to_xlsx,
+    told,
+)
 from web.render import frame, prints
 from web.serving import connections, patience, routing
 from web.work import export_jobs
@@ -33,6 +45,11 @@ HEADERS = {
 _PATIENCE = patience.LOCK_SECONDS
 RETRY_SECONDS = 5
 THREADS = 8
+# The modules whose views are the API's, and the pages.
+_API = (views, lists, month_end, exports, keys)
+_PAGES = (
+    overview, documents, ledger, journal, report, prints, table_to_xlsx, evidence, customers, desk, customer_link,
+)  # fmt: skip
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -62,34 +79,35 @@ def make_app(
     guard.install(app, engine, open_as)
     frame.install(app)
     health.install(app)
-    csrf = CSRFProtect(app)
-    # keys are sent by hand, never by a browser on its own
-    csrf.exempt(views.blueprint)
-    csrf.exempt(lists.blueprint)
-    described = views.ProblemApi(app)
-    described.describe_documents()
-    described.register_blueprint(views.blueprint)
-    described.register_blueprint(lists.blueprint)
+    described = _describe(app)
     app.register_blueprint(sign_in.blueprint)
-    app.extensions["tickmark.openapi"] = described.spec
-    for blueprint in (
-        overview.blueprint,
-        prints.blueprint,
-        table_to_xlsx.blueprint,
-        evidence.blueprint,
-        customers.blueprint,
-        month_end.blueprint,
-        customer_link.blueprint,
-    ):
+    for blueprint in dict.fromkeys(module.blueprint for module in _PAGES):
         app.register_blueprint(blueprint)
-    app.register_error_handler(views.DocumentsRefused, views.documents_refused)
+    _tell_errors(app, described)
+    app.after_request(_headers)
+    return app
+
+
+def _describe(app: Flask) -> problems.ProblemApi:
+    """Register the API, described as it is."""
+    csrf = CSRFProtect(app)
+    described = problems.ProblemApi(app)
+    described.describe_documents()
+    for blueprint in dict.fromkeys(module.blueprint for module in _API):
+        csrf.exempt(blueprint)  # keys are sent by hand, never by a browser on its own
+        described.register_blueprint(blueprint)
+    app.extensions["tickmark.openapi"] = described.spec
+    return described
+
+
+def _tell_errors(app: Flask, described: problems.ProblemApi) -> None:
+    """Have whatever goes wrong told as a problem on the API, as a page elsewhere."""
+    app.register_error_handler(problems.DocumentsRefused, problems.documents_refused)
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(Busy, _busy)
     app.extensions["tickmark.problems"] = described.handle_http_exception
     app.register_error_handler(HTTPException, _told)
     app.register_error_handler(Exception, _failed)
-    app.after_request(_headers)
-    return app
 
 
 def _headers(response: Response) -> Response:
@@ -107,7 +125,7 @@ def _busy(error: Busy) -> Response:
 
 
 def _refused(error: Refused) -> Response | tuple[str, int]:
-    return views.refused(error) if request.path.startswith("/v1") else overview.refused(error)
+    return problems.refused(error) if request.path.startswith("/v1") else told.refused(error)
 
 
 def _failed(error: Exception) -> Response:
@@ -136,7 +154,7 @@ def _told(error: HTTPException) -> Response:
     elif isinstance(request.routing_exception, SecurityError):  # by a name that no page can link to
         response = Response(f"{error.description}\n", error.code, mimetype="text/plain")
     else:
-        response = current_app.make_response(overview.http_error(error))
+        response = current_app.make_response(told.http_error(error))
     again = getattr(error, "retry_after", None)
     if again is not None:
         g.retry_after = again

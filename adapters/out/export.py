@@ -17,9 +17,10 @@ from sqlalchemy import Connection, text
 from adapters.files import pieces
 from adapters.files.forms import Refusals
 from adapters.out import kept_exports
+from adapters.out.ties import accounts_of, check, compare, expected_totals
 from adapters.selected import invoices_and_payments, selection
 from adapters.selected import mapping as mappings
-from adapters.selected.mapping import Detail, Mapping, Place
+from adapters.selected.mapping import Detail, Mapping
 from adapters.selected.selection import Part
 from adapters.targets import (
     audit,
@@ -35,10 +36,9 @@ from adapters.targets import (
     zoho,
 )
 from adapters.targets.target import Target
-from ledger.amounts.dates import month_text
 from ledger.amounts.money import to_decimal
 from ledger.database import locks
-from ledger.errors import Problem, ProblemList, Refused, Unbalanced
+from ledger.errors import Refused
 from ledger.journal import periods
 from ledger.proof import settled_numbers
 from ledger.reports.report import Filters, Report, check_filters
@@ -166,7 +166,7 @@ def export_again(connection: Connection, target: str, export_id: int, output: st
     named = was.naming(connection)
     parts = [replace(month.part(filters, was.through), **named) for month in was.months]
     with _proven(connection, kind, parts, mapping, path) as done:
-        _compare(path, {name: Decimal(net) for name, net in json.loads(was.totals).items()}, done.totals)
+        compare(path, {name: Decimal(net) for name, net in json.loads(was.totals).items()}, done.totals)
     return Exported(done.place, f"export {export_id} again, {done.summary}")
 
 
@@ -216,7 +216,7 @@ def _proven(
             raise Refused("export", mapping.target, "expected postings to export; none match")
         read_back = kind.objects.totals if kind.objects is not None and mapping.makes_customers else kind.totals
         totals = read_back(unproven, mapping, to_decimal(1, periods.currency(connection, mapping.entity)))
-        _compare(path, expected_totals(connection, kind, parts, mapping), totals)
+        compare(path, expected_totals(connection, kind, parts, mapping), totals)
         made = _in_pieces(kind, mapping, unproven, path, Path(beside.name), totals)
         place = pieces.folder_of(path) if made else path
         yield _Done(count, totals, _what(kind, mapping), place, max(len(made), 1))
@@ -239,11 +239,11 @@ def _in_pieces(
     sums: dict[str, Decimal] = {}
     for file in made:
         found = kind.totals(file, mapping, Decimal(0))
-        _compare(file, {"in all": Decimal(0)}, {"in all": sum(found.values(), Decimal(0))})
+        compare(file, {"in all": Decimal(0)}, {"in all": sum(found.values(), Decimal(0))})
         for account, amount in found.items():
             sums[account] = sums.get(account, Decimal(0)) + amount
     if made:
-        _compare(place, totals, sums)
+        compare(place, totals, sums)
     return made
 
 
@@ -261,7 +261,7 @@ def check_export(connection: Connection, target: str, filters: Filters, how: How
         made = pieces.write(path, kind.most, path.stem, Path(folder)) if kind.most else []
     files = f" in {len(made):,} files" if made else ""
     told = f"{count:,} {_what(kind, mapping)} by {mapping.detail}{files}; every account used is mapped"
-    return told + kind.unknown(mapping, _accounts(connection, parts, mapping))
+    return told + kind.unknown(mapping, accounts_of(connection, parts, mapping))
 
 
 def read_mapping(connection: Connection, target: str, filters: Filters, how: How) -> Mapping:
@@ -273,39 +273,6 @@ def read_mapping(connection: Connection, target: str, filters: Filters, how: How
         kind.objects is None or kind.objects.receivable_by_currency, kind.columns, how.detail,
     )  # fmt: skip
     return mappings.read(connection, target, filters.entity, Path(how.mapping) if how.mapping else None, defaults)
-
-
-def check(connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping) -> None:
-    """Raise Refused, with everything that is wrong, where what is exported can't be.
-
-    That is: not mapped, on an account that takes no journals there, or of months not to be exported.
-    """
-    problems = [
-        *selection.unmapped(connection, parts, mapping),
-        *kind.refused(mapping, _accounts(connection, parts, mapping)),
-        *_wrong_months(connection, parts, mapping),
-    ]
-    if problems:
-        raise ProblemList(problems)
-
-
-def _accounts(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> list[tuple[str, Place]]:
-    """The accounts there of what is exported, each with the role that goes there."""
-    places = [(what.role, mapping.place(what)) for what, *_ in selection.used(connection, parts, mapping)]
-    return list(dict.fromkeys((role, place) for role, place in places if place is not None))
-
-
-def _wrong_months(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> list[Problem]:
-    """Months with postings that the mapping leaves to another day: open ones, or closed ones."""
-    setting = mapping.file.periods if mapping.file else "any"
-    if setting == "any":
-        return []
-    first_open = periods.first_open_day(connection, mapping.entity)
-    return [
-        Problem("periods", month_text(month), f"expected a month that is {setting}, as the mapping says")
-        for month in selection.months(connection, parts)
-        if (month < first_open) != (setting == "closed")
-    ]
 
 
 def _what(kind: Target, mapping: Mapping) -> str:
@@ -343,35 +310,6 @@ def _write(
     return count
 
 
-def expected_totals(
-    connection: Connection, kind: Target, parts: Sequence[Part], mapping: Mapping
-) -> dict[str, Decimal]:
-    """What a file must come to by account of the target, from the postings themselves, which must be the trial balance.
-
-    Raises Unbalanced where they are not.
-    """
-    currency = periods.currency(connection, mapping.entity)
-    totals: dict[str, Decimal] = {}
-    by_role: dict[str, int] = {}
-    for what, _, net in selection.used(connection, parts, mapping):
-        place = mapping.place(what)
-        assert place is not None, "checked before anything is written"
-        key = kind.key(place, what.role)
-        totals[key] = totals.get(key, Decimal(0)) + to_decimal(net, currency)
-        by_role[what.role] = by_role.get(what.role, 0) + net
-    whole = next((part for part in parts if part.through is None), None)
-    if whole is not None:
-        balances: dict[str, int] = {}
-        for balance in account_balances(connection, whole.filters):
-            balances[balance.role] = balances.get(balance.role, 0) + balance.net
-        for role in sorted({*by_role, *balances}):
-            if by_role.get(role, 0) != balances.get(role, 0):
-                raise Unbalanced(
-                    f"export {role}", by_role.get(role, 0), f"expected {balances.get(role, 0)}, the trial balance's"
-                )
-    return totals
-
-
 def _export_books(connection: Connection, kind: _Books, filters: Filters, output: str | None) -> Exported:
     path = _place(output or kind.place, folder=kind.folder)
     expected: dict[str, Decimal] = {}
@@ -380,7 +318,7 @@ def _export_books(connection: Connection, kind: _Books, filters: Filters, output
     with TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as beside:
         unproven = Path(beside) if kind.folder else Path(beside) / path.name
         summary = kind.write(connection, unproven, filters)
-        _compare(path, expected, kind.totals(unproven))
+        compare(path, expected, kind.totals(unproven))
         if kind.folder:
             path.mkdir(exist_ok=True)
             for file in sorted(unproven.iterdir()):
@@ -399,11 +337,3 @@ def _place(output: str, *, folder: bool = False) -> Path:
     if not path.absolute().parent.is_dir():
         raise Refused("output", output, "expected a place in a folder that exists")
     return path
-
-
-def _compare(path: Path, expected: MappingOf[str, Decimal], found: MappingOf[str, Decimal]) -> None:
-    """Raise Unbalanced where an account's total in the file is not what the books say."""
-    for account in sorted({*expected, *found}):
-        wanted, got = expected.get(account, Decimal(0)), found.get(account, Decimal(0))
-        if wanted != got:
-            raise Unbalanced(f"{path.name} account {account}", got, f"expected {wanted}, the trial balance's")

@@ -21,10 +21,10 @@ from adapters.clients import logins, quickbooks, zoho
 from adapters.clients.client import Answer, Client, Format, Sending, references, resolved
 from adapters.clients.http import Busy, Http, Uncertain
 from adapters.out import kept_exports
+from adapters.out.sent import LAST_ANSWER, read_answer
 from adapters.selected.mapping import stand_in
 from ledger.database import locks
 from ledger.errors import Refused
-from ledger.reports.report import Column, Filters, Report, narrowed
 
 _PAGE = 500
 
@@ -160,7 +160,7 @@ class _Run:
         return stand_in(kind, item.number) if kind else ""
 
     def _refers(self, item: _Item) -> set[str]:
-        return set(references(_read(item.body), self._form.references, frozenset(self._form.stands.values())))
+        return set(references(read_answer(item.body), self._form.references, frozenset(self._form.stands.values())))
 
     def _prepared(self, item: _Item) -> Sending | None:
         """An item with the ids it refers to; None where that is settled without sending it."""
@@ -171,7 +171,7 @@ class _Run:
         wanted = self._refers(item)
         found = self._find(wanted)
         missing = wanted - found.keys()
-        body: Any = _read(item.body)
+        body: Any = read_answer(item.body)
         if missing:
             expected = self._expected(missing)
             if expected:
@@ -186,7 +186,7 @@ class _Run:
 
     def _ready(self, item: _Item) -> Sending:
         """An item as it was sent before, without an answer: what it refers to was settled then."""
-        body: Any = _read(item.body)
+        body: Any = read_answer(item.body)
         wanted = self._refers(item)
         found = self._find(wanted)
         if wanted - found.keys():
@@ -266,7 +266,7 @@ class _Run:
                     "select i.place, i.kind, i.number, i.body,"
                     " coalesce((select max(attempt) from export_attempt m where m.export_id = i.export_id and m.place = i.place), 0) as attempt,"
                     " coalesce(t.attempt, 0) as last, case when a.outcome is null then coalesce(t.request, '') else '' end as request "
-                    f"from export_item i {_LAST} where i.export_id = :export and i.place > :after and ({condition}) "
+                    f"from export_item i {LAST_ANSWER} where i.export_id = :export and i.place > :after and ({condition}) "
                     "order by i.place limit :most"
                 ),
                 {"export": self._export.export_id, "after": after, "most": most, "company": self._company},
@@ -277,7 +277,7 @@ class _Run:
         with self._engine.connect() as connection:
             done = connection.scalar(
                 text(
-                    f"select count(*) from export_item i {_LAST} where i.export_id = :export and a.outcome in ('made', 'found', 'left')"
+                    f"select count(*) from export_item i {LAST_ANSWER} where i.export_id = :export and a.outcome in ('made', 'found', 'left')"
                 ),
                 {"export": self._export.export_id, "company": self._company},
             )
@@ -323,47 +323,3 @@ class _Run:
 
     def _place(self) -> dict[str, object]:
         return {"target": self._export.target, "entity": self._export.entity, "company": self._company}
-
-
-# The last attempt at a company, and its answer.
-_LAST = """
-    left join lateral (
-        select t.attempt, t.request from export_attempt t
-        where t.export_id = i.export_id and t.place = i.place and t.company = :company order by t.attempt desc limit 1
-    ) t on true
-    left join export_answer a on a.export_id = i.export_id and a.place = i.place and a.attempt = t.attempt
-"""
-
-
-def _read(body: str) -> Any:
-    return simplejson.loads(body, use_decimal=True)
-
-
-def exported(connection: Connection, filters: Filters) -> Report:
-    """What was sent where, with the id it has there: every object of every kept export that was sent, its last attempt."""
-    narrowing, parameters = narrowed(filters, entity="r.entity")
-    rows = connection.execute(
-        text(
-            "select r.target, r.entity, i.export_id as export, i.kind, i.number, t.company, coalesce(a.their_id, '') as their_id,"
-            " coalesce(a.outcome, 'no answer') as outcome, coalesce(a.said, '') as said, t.attempt, coalesce(a.at, t.at) as at, t.by as who "
-            "from export_item i join export_run r using (export_id) join lateral ("
-            " select distinct on (company) * from export_attempt t where t.export_id = i.export_id and t.place = i.place"
-            "  and (cast(:until as timestamptz) is null or t.at <= :until)"
-            " order by company, attempt desc) t on true "
-            "left join export_answer a on a.export_id = i.export_id and a.place = i.place and a.attempt = t.attempt"
-            " and (cast(:until as timestamptz) is null or a.at <= :until) "
-            f"where {narrowing} order by i.export_id, i.place, t.company"
-        ),
-        parameters | {"until": filters.known_at},
-    )
-    columns = (
-        Column("target", "System"), Column("entity", "Entity"), Column("company", "Company"), Column("export", "Export"),
-        Column("kind", "Object"), Column("number", "Number"), Column("outcome", "Became"), Column("their_id", "Id there"),
-        Column("attempt", "Attempt", "number"), Column("at", "When"), Column("who", "Who"), Column("said", "It said"),
-    )  # fmt: skip
-    found = [
-        dict(row._mapping) | {"export": str(row.export), "at": row.at.isoformat(timespec="seconds")} for row in rows
-    ]
-    return Report(
-        "exported", "What was sent to accounting systems", columns, tuple(found), empty="Nothing was sent: `tickmark export TARGET --send EXPORT` does."
-    )  # fmt: skip

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from adapters.selected.selection import Part, own_number, sides_of
+from adapters.selected.entry import own_number
+from adapters.selected.selection import Part, sides_of
 from ledger.amounts.dates import month_end, month_start, month_text
 from ledger.amounts.money import grouped
 from ledger.errors import Refused, UnknownReference

@@ -7,31 +7,25 @@ entity's currency. Rows are read in the order of their entries, any number of th
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from adapters.selected.entry import NUMBER_LENGTH_MAX, Entry, Line, entry_number, memo_of, one_rate, split
 from adapters.selected.mapping import Kind, Mapping, Place
 from ledger.accounts.chart import ROLES
 from ledger.accounts.rulebook import RULES
-from ledger.amounts.money import to_decimal
 from ledger.errors import Problem, Unbalanced
 from ledger.journal.movements import MONEY_ACCOUNT
-from ledger.journal.references import CALLED, Called, said
+from ledger.journal.references import CALLED, Called
 from ledger.reports.report import Filters, sides
 
 # The roles whose lines accounting systems want a customer on.
 CUSTOMER_ROLES = ("accounts_receivable",)
-
-NUMBER_LENGTH_MAX = 21  # QuickBooks Online's limit on a DocNumber, the shortest of the targets'
-_RATE_PLACES_MAX = 9
 # Where invoices, credit notes and payments go out as what they are, the movements of receivables that these rules made go with them.
 BILL_RULES = [
     rule.number
@@ -46,47 +40,6 @@ PAID_RULES = [
 IS_PAID = "(x.rule = any(:paid_rules) and d.type = 'payment' and x.currency = d.body::jsonb ->> 'currency')"
 # What leaves the books: memorandum accounts never do.
 KEPT_ROLES = [role.name for role in ROLES.values() if not role.memorandum]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A movement on an account of the target: debit above zero, credit below.
-
-    `net` is in minor units of the entry's currency, `functional` in the entity's.
-    """
-
-    place: Place
-    role: str
-    customer: str
-    customer_name: str
-    net: int
-    functional: int
-
-    @property
-    def description(self) -> str:
-        """What the line says in the other system."""
-        return f"{self.place.name}, {self.customer_name}" if self.customer else self.place.name
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A journal entry for another system. `rate` is functional currency for one of the currency, where they differ."""
-
-    number: str
-    entity: str
-    dated_on: date
-    currency: str
-    functional_currency: str
-    memo: str
-    source: str
-    lines: tuple[Line, ...]
-    rate: Decimal | None = None
-    # what its document is called elsewhere, where it is of one
-    called: Called = field(default_factory=dict)
-
-    def amount(self, line: Line) -> Decimal:
-        """A line's amount without its side, in the entry's currency."""
-        return to_decimal(abs(line.net), self.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,21 +100,6 @@ _DETAILS = {
         "x.entity || '-' || to_char(x.effective_on, 'YYYY-MM')",
     ),
 }  # fmt: skip
-
-
-def entry_number(key: str, longest: int = NUMBER_LENGTH_MAX) -> str:
-    """A number that is stable, unique and short enough for a target: TM-acme-2023-11."""
-    plain = f"TM-{key}"
-    if len(plain) <= longest and plain.isascii():
-        return plain
-    # five bits a character: of a hundred thousand numbers of eight, hardly two are the same
-    digest = base64.b32encode(hashlib.sha256(key.encode()).digest()).decode().lower()
-    return f"TM-{digest[: longest - 3]}"
-
-
-def own_number(ref: str, longest: int = NUMBER_LENGTH_MAX) -> str:
-    """A document's number for a target: its own where that fits, else one made of it."""
-    return ref if len(ref) <= longest and ref.isascii() else entry_number(ref, longest)
 
 
 def sides_of(part: Part, *roles: str) -> tuple[str, dict[str, object]]:
@@ -243,11 +181,6 @@ def entries(
                     yield replace(piece, number=entry_number(key, number_max))
 
 
-def memo_of(source: str, called: Called, entity: str) -> str:
-    """Where something that goes out comes from, with what that is called elsewhere."""
-    return ", ".join([f"Tickmark {source}", *said(called), f"entity {entity}"])
-
-
 def _made(number: str, mapping: Mapping, source: str, dated_on: date, rows: Sequence[Any]) -> Iterator[Entry]:
     home = rows[0].functional_currency
     kept: list[Any] = []
@@ -303,59 +236,6 @@ def _lines(mapping: Mapping, rows: Iterable[Any], *, functional: bool) -> tuple[
         for key, (net, counted) in sorted(sums.items(), key=lambda item: (item[0][0].account, *item[0][1:]))
         if net or counted
     )
-
-
-def one_rate(amounts: Sequence[tuple[int, int]], currency: str, home: str) -> Decimal | None:
-    """The shortest exchange rate by which each amount counts for exactly what was posted, however its halves are rounded.
-
-    Amounts are pairs in minor units: in the currency, and in functional currency.
-    """
-    if not amounts or any(net == 0 for net, _ in amounts):
-        return None
-    net, counted = max(amounts, key=lambda pair: abs(pair[0]))
-    exact = to_decimal(counted, home) / to_decimal(net, currency)
-    cent = to_decimal(1, home)
-    for places in range(1, _RATE_PLACES_MAX + 1):
-        rate = round(exact, places)
-        if rate > 0 and all(
-            (to_decimal(net, currency) * rate).quantize(cent, rounding) == to_decimal(counted, home)
-            for net, counted in amounts
-            for rounding in (ROUND_HALF_UP, ROUND_HALF_EVEN)
-        ):
-            return rate
-    return None
-
-
-def split(entry: Entry, lines_max: int | None) -> list[Entry]:
-    """An entry as several that each balance and have so many lines at most: a line at a boundary is cut in two.
-
-    Entries in another currency are left whole: their parts would round apart.
-    """
-    if lines_max is None or len(entry.lines) <= lines_max or entry.rate is not None:
-        return [entry]
-    debits = [(line, line.net) for line in entry.lines if line.net > 0]
-    credits_ = [(line, -line.net) for line in entry.lines if line.net < 0]
-    parts: list[dict[Line, int]] = [{}]
-    while debits and credits_:
-        (debit, owed), (credit, owing) = debits.pop(), credits_.pop()
-        amount = min(owed, owing)
-        if len({*parts[-1], debit, credit}) > lines_max:
-            parts.append({})
-        part = parts[-1]
-        part[debit] = part.get(debit, 0) + amount
-        part[credit] = part.get(credit, 0) - amount
-        if owed > amount:
-            debits.append((debit, owed - amount))
-        if owing > amount:
-            credits_.append((credit, owing - amount))
-    return [
-        replace(
-            entry,
-            memo=f"{entry.memo}, part {place} of {len(parts)}",
-            lines=tuple(replace(line, net=net, functional=net) for line, net in part.items()),
-        )
-        for place, part in enumerate(parts, 1)
-    ]
 
 
 def unmapped(connection: Connection, parts: Sequence[Part], mapping: Mapping) -> list[Problem]:

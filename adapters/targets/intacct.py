@@ -12,8 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from adapters.files.forms import Refusals, plain, read_table, sum_by_account
+from adapters.selected.entry import Entry, Line
 from adapters.selected.mapping import Mapping
-from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target, account_cell, either_side, write_lines
 
 _US_DAY = "%m/%d/%Y"

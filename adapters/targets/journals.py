@@ -15,8 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from adapters.files.forms import Refusals, sum_by_account
+from adapters.selected.entry import Entry, Line
 from adapters.selected.mapping import Mapping, Place
-from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target
 from ledger.accounts.chart import ROLES
 from ledger.amounts.money import exponent, to_decimal

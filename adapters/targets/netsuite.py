@@ -15,8 +15,8 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from adapters.files.forms import Refusals, counted, filled, plain, read_json, read_table, sum_by_account, write_json
+from adapters.selected.entry import Entry, Line
 from adapters.selected.mapping import Mapping
-from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target, account_cell, currency_id, either_side, write_lines
 
 LINES_MAX = 200

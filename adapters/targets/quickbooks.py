@@ -14,118 +14,26 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from adapters.files.forms import Refusals, checked, counted, json_text, read_json, sum_by_account, write_json
-from adapters.selected.invoices_and_payments import (
-    RECEIVABLE,
-    Applied,
-    Bill,
-    BillLine,
-    Head,
-    Item,
-    Party,
-    Receipt,
-    Thing,
-)
+from adapters.files.forms import Refusals, checked, counted, json_text, read_json, write_json
+from adapters.selected.entry import Entry
 from adapters.selected.mapping import Kind, Mapping, stand_in
-from adapters.selected.selection import Entry, Line
+from adapters.selected.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Party, Receipt, Thing
+from adapters.targets.quickbooks_entries import (
+    AMOUNT_MAX,
+    NAME_LENGTH_MAX,
+    TEXT_LENGTH_MAX,
+    JournalEntry,
+    Ref,
+    entry_form,
+    entry_sides,
+    entry_totals,
+    write_entries,
+)
 from adapters.targets.target import Objects, Target
 
-NAME_LENGTH_MAX = 100
 _PARTY_NAME_LENGTH_MAX = 500
 # Before what a stand-in for a customer's id calls it.
 _PARTY_NOTE = "Tickmark customer "
-TEXT_LENGTH_MAX = 4000
-AMOUNT_MAX = Decimal(99_999_999_999)
-
-
-class Ref(Schema):
-    """Something of the company's own, by its id there."""
-
-    value = fields.String(required=True)
-    name = fields.String(validate=validate.Length(max=NAME_LENGTH_MAX))
-
-
-class _Entity(Schema):
-    Type = fields.String(required=True, validate=validate.OneOf(["Customer"]))
-    EntityRef = fields.Nested(Ref, required=True)
-
-
-class _Detail(Schema):
-    PostingType = fields.String(required=True, validate=validate.OneOf(["Debit", "Credit"]))
-    AccountRef = fields.Nested(Ref, required=True)
-    Entity = fields.Nested(_Entity)
-    ClassRef = fields.Nested(Ref)
-    DepartmentRef = fields.Nested(Ref)
-
-
-class _Line(Schema):
-    Id = fields.String(required=True)
-    LineNum = fields.Integer(required=True)
-    Description = fields.String(validate=validate.Length(max=TEXT_LENGTH_MAX))
-    Amount = fields.Decimal(required=True, validate=validate.Range(min=0, min_inclusive=False, max=AMOUNT_MAX))
-    DetailType = fields.String(required=True, validate=validate.Equal("JournalEntryLineDetail"))
-    JournalEntryLineDetail = fields.Nested(_Detail, required=True)
-
-
-class JournalEntry(Schema):
-    """A JournalEntry of the QuickBooks Online API."""
-
-    DocNumber = fields.String(required=True, validate=validate.Length(max=21))
-    TxnDate = fields.Date(required=True)
-    CurrencyRef = fields.Nested(Ref, required=True)
-    ExchangeRate = fields.Decimal(validate=validate.Range(min=0, min_inclusive=False))
-    PrivateNote = fields.String(validate=validate.Length(max=TEXT_LENGTH_MAX))
-    Line = fields.List(fields.Nested(_Line), required=True, validate=validate.Length(min=2))
-
-
-def _line(number: int, line: Line, entry: Entry) -> dict[str, Any]:
-    place = line.place
-    detail: dict[str, Any] = {
-        "PostingType": "Debit" if line.net > 0 else "Credit",
-        "AccountRef": {"value": place.account, "name": place.name},
-    }
-    if line.customer:
-        detail["Entity"] = {"Type": "Customer", "EntityRef": {"value": line.customer, "name": line.customer_name}}
-    if place.class_:
-        detail["ClassRef"] = {"value": place.class_}
-    if place.department:
-        detail["DepartmentRef"] = {"value": place.department}
-    return {
-        "Id": str(number - 1),
-        "LineNum": number,
-        "Description": line.description,
-        "Amount": entry.amount(line),
-        "DetailType": "JournalEntryLineDetail",
-        "JournalEntryLineDetail": detail,
-    }
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "DocNumber": entry.number,
-        "TxnDate": entry.dated_on,
-        "CurrencyRef": {"value": entry.currency},
-        "PrivateNote": entry.memo,
-        "Line": [_line(number, line, entry) for number, line in enumerate(entry.lines, 1)],
-    }
-    return made | ({} if entry.rate is None else {"ExchangeRate": entry.rate})
-
-
-def _write(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals: Refusals) -> int:
-    schema = JournalEntry()
-    return write_json(path, (checked(schema, entry.number, _entry(entry), refusals) for entry in entries))
-
-
-def _entry_sides(entry: dict[str, Any], cent: Decimal) -> Iterator[tuple[str, Decimal]]:
-    """What a journal entry, as written, comes to by account."""
-    for line in entry["Line"]:
-        detail = line["JournalEntryLineDetail"]
-        amount = line["Amount"] if detail["PostingType"] == "Debit" else -line["Amount"]
-        yield detail["AccountRef"]["value"], counted(amount, entry.get("ExchangeRate"), cent)
-
-
-def _totals(path: Path, _mapping: Mapping, cent: Decimal) -> dict[str, Decimal]:
-    return sum_by_account(side for entry in read_json(path) for side in _entry_sides(entry, cent))
 
 
 class _MadeCustomer(Schema):
@@ -317,7 +225,7 @@ def _form(thing: Thing, mapping: Mapping) -> tuple[str, str, Schema, dict[str, A
         case Applied():
             return "Payment", thing.head.number, _SCHEMAS["Payment"], _applied(thing)
         case Entry():
-            return "JournalEntry", thing.number, _SCHEMAS["JournalEntry"], _entry(thing)
+            return "JournalEntry", thing.number, _SCHEMAS["JournalEntry"], entry_form(thing)
 
 
 _SCHEMAS = {
@@ -350,7 +258,7 @@ def _sides(
 ) -> Iterator[tuple[str, Decimal]]:
     """What the system posts for an object, as written, by account; `accounts` are those of items."""
     if kind == "JournalEntry":
-        yield from _entry_sides(form, cent)
+        yield from entry_sides(form, cent)
         return
     rate, currency = form.get("ExchangeRate"), form["CurrencyRef"]["value"]
     receivable = _account(mapping, RECEIVABLE, currency)
@@ -403,8 +311,8 @@ def _items(path: Path) -> Iterator[tuple[str, str, str]]:
 ONLINE = Target(
     "quickbooks.json",
     "journal entries",
-    _write,
-    _totals,
+    write_entries,
+    entry_totals,
     lines_max=1_000,
     objects=Objects(_write_objects, _object_totals, _items),
 )

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from adapters.files.forms import Refusals, plain, read_table, sum_by_account
 from adapters.files.pieces import Most
+from adapters.selected.entry import Entry, Line
 from adapters.selected.mapping import Mapping
-from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target, account_cell, either_side, write_lines
 
 NAME_LENGTH_MAX = 100

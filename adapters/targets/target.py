@@ -9,9 +9,9 @@ from pathlib import Path
 
 from adapters.files.forms import Refusals, plain, write_table
 from adapters.files.pieces import Most
-from adapters.selected.invoices_and_payments import Thing
+from adapters.selected.entry import NUMBER_LENGTH_MAX, Entry, Line
 from adapters.selected.mapping import Detail, Mapping, Place
-from adapters.selected.selection import NUMBER_LENGTH_MAX, Entry, Line
+from adapters.selected.objects import Thing
 from ledger.errors import Problem
 
 Write = Callable[[Path, Iterable[Entry], Mapping, Refusals], int]

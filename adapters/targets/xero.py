@@ -19,8 +19,8 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from adapters.files.forms import Refusals, filled, read_json, sum_by_account, write_json
+from adapters.selected.entry import Entry, Line
 from adapters.selected.mapping import Mapping, Place
-from adapters.selected.selection import Entry, Line
 from adapters.targets.target import Target
 from ledger.errors import Problem
 

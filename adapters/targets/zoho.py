@@ -27,110 +27,24 @@ from adapters.files.forms import (
     sum_by_account,
     write_json,
 )
-from adapters.selected.invoices_and_payments import (
-    RECEIVABLE,
-    Applied,
-    Bill,
-    BillLine,
-    Head,
-    Item,
-    Party,
-    Receipt,
-    Thing,
-)
-from adapters.selected.mapping import Kind, Mapping, Place, stand_in
-from adapters.selected.selection import Entry, Line
+from adapters.selected.entry import Entry, Line
+from adapters.selected.mapping import Kind, Mapping, stand_in
+from adapters.selected.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Party, Receipt, Thing
 from adapters.targets.target import Objects, Target, account_cell, currency_id, either_side, write_lines
+from adapters.targets.zoho_journals import (
+    REFERENCE_MAX,
+    Journal,
+    Tag,
+    currency_of,
+    journal_form,
+    journal_sides,
+    journal_totals,
+    tags_of,
+    write_journals,
+)
 
-_NOTES_MAX = 500  # of a journal
-_REFERENCE_MAX = 100
 # Before what a stand-in for a contact's id calls it.
 _PARTY_NOTE = "Tickmark customer "
-
-
-class _Tag(Schema):
-    tag_id = fields.String(required=True)
-    tag_option_id = fields.String(required=True)
-
-
-class _Line(Schema):
-    account_id = fields.String(required=True)
-    customer_id = fields.String()
-    description = fields.String(validate=validate.Length(max=500))
-    amount = fields.Decimal(required=True, validate=validate.Range(min=0, min_inclusive=False))
-    debit_or_credit = fields.String(required=True, validate=validate.OneOf(["debit", "credit"]))
-    tags = fields.List(fields.Nested(_Tag))
-
-
-class Journal(Schema):
-    """A journal of the Zoho Books API."""
-
-    journal_date = fields.Date(required=True)
-    reference_number = fields.String(required=True, validate=validate.Length(max=100))
-    notes = fields.String(validate=validate.Length(max=_NOTES_MAX))
-    journal_type = fields.String(required=True, validate=validate.OneOf(["both", "cash"]))
-    status = fields.String(required=True, validate=validate.OneOf(["draft", "published"]))
-    currency_id = fields.String()
-    exchange_rate = fields.Decimal(validate=validate.Range(min=0, min_inclusive=False))
-    line_items = fields.List(fields.Nested(_Line), required=True, validate=validate.Length(min=2))
-
-
-def _line(line: Line, entry: Entry, mapping: Mapping) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "account_id": line.place.account,
-        "description": line.description,
-        "amount": entry.amount(line),
-        "debit_or_credit": "debit" if line.net > 0 else "credit",
-    }
-    if line.customer:
-        made["customer_id"] = line.customer
-    tags = _tags(line.place, mapping)
-    return made | ({"tags": tags} if tags else {})
-
-
-def _tags(place: Place, mapping: Mapping) -> list[dict[str, str]]:
-    return [
-        {"tag_id": mapping.field(f"tag.{name}"), "tag_option_id": option}
-        for name, option in (("department", place.department), ("class", place.class_), ("location", place.location))
-        if option and mapping.field(f"tag.{name}")
-    ]
-
-
-def _journal(entry: Entry, mapping: Mapping, refusals: Refusals) -> dict[str, Any]:
-    """An entry as a journal, a draft unless the mapping's field `status` says published."""
-    made: dict[str, Any] = {
-        "journal_date": entry.dated_on,
-        "reference_number": entry.number,
-        "notes": entry.memo[:_NOTES_MAX],
-        "journal_type": "both",
-        "status": mapping.field("status", "draft"),
-        "line_items": [_line(line, entry, mapping) for line in entry.lines],
-    }
-    return made | _currency(entry.number, entry.currency, entry.rate, mapping, refusals)
-
-
-def _currency(number: str, currency: str, rate: Decimal | None, mapping: Mapping, refusals: Refusals) -> dict[str, Any]:
-    if rate is None:
-        return {}
-    return {"currency_id": currency_id(number, currency, mapping, refusals, "Zoho"), "exchange_rate": rate}
-
-
-def _write(path: Path, entries: Iterable[Entry], mapping: Mapping, refusals: Refusals) -> int:
-    schema = Journal()
-    return write_json(
-        path, (checked(schema, entry.number, _journal(entry, mapping, refusals), refusals) for entry in entries)
-    )
-
-
-def _journal_sides(journal: dict[str, Any], cent: Decimal) -> Iterator[tuple[str, Decimal]]:
-    """What a journal, as written, comes to by account."""
-    for line in journal["line_items"]:
-        amount = line["amount"] if line["debit_or_credit"] == "debit" else -line["amount"]
-        yield line["account_id"], counted(amount, journal.get("exchange_rate"), cent)
-
-
-def _totals(path: Path, _mapping: Mapping, cent: Decimal) -> dict[str, Decimal]:
-    return sum_by_account(side for journal in read_json(path) for side in _journal_sides(journal, cent))
 
 
 class _Contact(Schema):
@@ -154,7 +68,7 @@ class _Sold(Schema):
     description = fields.String(validate=validate.Length(max=2000))
     rate = fields.Decimal(required=True)
     quantity = fields.Integer(required=True)
-    tags = fields.List(fields.Nested(_Tag))
+    tags = fields.List(fields.Nested(Tag))
 
 
 class _Dated(Schema):
@@ -165,7 +79,7 @@ class _Dated(Schema):
 
 class _Invoice(_Dated):
     currency_id = fields.String()
-    reference_number = fields.String(validate=validate.Length(max=_REFERENCE_MAX))
+    reference_number = fields.String(validate=validate.Length(max=REFERENCE_MAX))
     invoice_number = fields.String(required=True, validate=validate.Length(max=100))
     due_date = fields.Date(required=True)
     notes = fields.String(validate=validate.Length(max=5000))
@@ -174,7 +88,7 @@ class _Invoice(_Dated):
 
 class _CreditNote(_Dated):
     currency_id = fields.String()
-    reference_number = fields.String(validate=validate.Length(max=_REFERENCE_MAX))
+    reference_number = fields.String(validate=validate.Length(max=REFERENCE_MAX))
     creditnote_number = fields.String(required=True, validate=validate.Length(max=100))
     ignore_auto_number_generation = fields.Boolean(required=True)
     notes = fields.String(validate=validate.Length(max=5000))
@@ -216,21 +130,21 @@ def _sold(line: BillLine, head: Head, mapping: Mapping) -> dict[str, Any]:
         "rate": head.amount(line.net),
         "quantity": 1,
     }
-    tags = _tags(line.place, mapping)
+    tags = tags_of(line.place, mapping)
     return made | ({"tags": tags} if tags else {})
 
 
 def _bill(bill: Bill, mapping: Mapping, refusals: Refusals) -> dict[str, Any]:
     """Taxes are lines of their own, of an item whose account is the tax account: Zoho would work them out again."""
     head = bill.head
-    currency = _currency(head.number, head.currency, head.rate, mapping, refusals)
+    currency = currency_of(head.number, head.currency, head.rate, mapping, refusals)
     lines = [_sold(line, head, mapping) for line in bill.lines]
     if bill.credit:
         # its lines have no tags there
         lines = [{name: value for name, value in line.items() if name != "tags"} for line in lines]
     made = _dated(head) | currency | {"notes": head.memo, "line_items": lines}
     if head.reference:
-        made["reference_number"] = head.reference[:_REFERENCE_MAX]
+        made["reference_number"] = head.reference[:REFERENCE_MAX]
     if bill.credit:
         return made | {"creditnote_number": head.number, "ignore_auto_number_generation": True}
     return made | {"invoice_number": head.number, "due_date": bill.due_on}
@@ -283,7 +197,7 @@ def _form(thing: Thing, mapping: Mapping, refusals: Refusals) -> tuple[str, str,
             }
             return "creditapplied", head.number, made
         case Entry():
-            return "journal", thing.number, _journal(thing, mapping, refusals)
+            return "journal", thing.number, journal_form(thing, mapping, refusals)
 
 
 _SCHEMAS = {
@@ -306,7 +220,7 @@ def _sides(
 ) -> Iterator[tuple[str, Decimal]]:
     """What Zoho posts for an object, as written, by account; `accounts` are those of items."""
     if kind == "journal":
-        yield from _journal_sides(form, cent)
+        yield from journal_sides(form, cent)
         return
     rate = form.get("exchange_rate")
     if kind == "customerpayment":
@@ -390,8 +304,8 @@ def _csv_totals(path: Path, mapping: Mapping, _cent: Decimal) -> dict[str, Decim
 BOOKS = Target(
     "zoho.json",
     "journals",
-    _write,
-    _totals,
+    write_journals,
+    journal_totals,
     number_max=50,
     objects=Objects(_write_objects, _object_totals, _items, receivable_by_currency=False),
 )

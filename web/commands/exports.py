@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -68,15 +69,7 @@ def export(
         How(mapping, cast("Any", detail)),
     )
     asked = {"--mapping": mapping, "--detail": detail, "--check": check_only, "--new": new, "--again": again, "--send": send, "--status": status}  # fmt: skip
-    if target in AS_THEY_ARE and (given := [option for option, value in asked.items() if value]):
-        raise click.UsageError(f"{target} shows the books as they are: expected no {given[0]}")
-    if check_only + new + status + (again is not None) + (send is not None) > 1:
-        raise click.UsageError("expected one of --check, --new, --again, --send and --status")
-    if (again is not None or send is not None) and (entity or since or until or detail):
-        option = "--again writes" if send is None else "--send sends"
-        raise click.UsageError(
-            f"{option} what the kept export held: expected it without --entity, --from, --to and --detail"
-        )
+    _require_that_fit(target, asked, narrowed=bool(entity or since or until or detail))
     if send is not None:
         _send(target, send, output, mapping)
         return
@@ -96,6 +89,20 @@ def export(
         else:
             done = export_file(connection, target, filters, output, how)
     click.echo(f"wrote {done.path}: {done.summary}; ties to the trial balance")
+
+
+def _require_that_fit(target: str, asked: Mapping[str, object], *, narrowed: bool) -> None:
+    """Raise UsageError for options that say nothing of a target, or not with each other."""
+    if target in AS_THEY_ARE and (given := [option for option, value in asked.items() if value]):
+        raise click.UsageError(f"{target} shows the books as they are: expected no {given[0]}")
+    again, send = asked["--again"] is not None, asked["--send"] is not None
+    if sum(map(bool, (asked["--check"], asked["--new"], asked["--status"], again, send))) > 1:
+        raise click.UsageError("expected one of --check, --new, --again, --send and --status")
+    if (again or send) and narrowed:
+        raise click.UsageError(
+            f"{'--send sends' if send else '--again writes'} what the kept export held:"
+            " expected it without --entity, --from, --to and --detail"
+        )
 
 
 def _send(target: str, export_id: int, output: str | None, mapping: str | None) -> None:

@@ -105,7 +105,7 @@ def _write_report(made: Report, form: str, output: str | None) -> None:
             click.echo(line, nl=False)
         return
     if form == "xlsx":
-        from adapters.targets.workbook import write_report
+        from adapters.targets.sheets import write_report
 
         write_report(made, Path(output))
     else:

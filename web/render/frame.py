@@ -91,7 +91,7 @@ class Frame:
     @property
     def kept(self) -> dict[str, str]:
         """What goes along to other pages: what is given, and what was put aside where nothing is."""
-        return {name: said for name, said in (self.aside | self.given).items() if name not in self.wrong}
+        return {name: said for name, said in {**self.aside, **self.given}.items() if name not in self.wrong}
 
     def said(self, name: str) -> str | None:
         """A filter that the page uses, as it is given; None where it is not."""

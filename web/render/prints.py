@@ -15,6 +15,7 @@ from ledger.reports.report import Filters, last_day
 from web.access.guard import engine, limited, who
 from web.access.scope import require_document
 from web.render import printed
+from web.render.sheet import style
 from web.render.wording import disposition
 from web.serving.gates import PRINTS
 
@@ -27,7 +28,7 @@ PDF_ROWS_MAX = 1_000
 @cache
 def _policy() -> str:
     """The content's policy: its own style, and nothing else at all."""
-    digest = base64.b64encode(hashlib.sha256(printed.style().encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
     )

@@ -56,7 +56,7 @@ REPORTS: Mapping[str, str] = {
     "differences": "ledger.invoices.stated_amounts:differences",
     "discounts": "ledger.invoices.coupons:discounts",
     "approvals": "ledger.approval.approvals:approvals",
-    "exported": "adapters.out.send:exported",
+    "exported": "adapters.out.sent:exported",
 }
 
 # All of them as they are told to people: in groups, each with what it answers.

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from adapters.out import kept_exports
 from adapters.out.export import BOOKS, TARGETS, export_file
-from adapters.out.send import exported
+from adapters.out.sent import exported
 from ledger.amounts.dates import FIRST_DAY, LAST_DAY, month_end, month_start, month_text, parse_month
 from ledger.errors import ProblemList, Refused
 from ledger.journal import periods, revaluation
@@ -21,7 +21,7 @@ from ledger.proof import seals
 from ledger.reports.report import Filters, last_day
 from revrec.earn.recognition import recognize
 from web.access.guard import engine, needs, require_all_entities, require_entities, who
-from web.api.lists import job_file as answer_file
+from web.api.exports import job_file as answer_file
 from web.render.frame import chosen, frame, framed
 from web.render.wording import file_name
 from web.serving.gates import CHECKS, CLOSES, WORKBOOKS, few_at_once
