@@ -108,7 +108,7 @@ def _guards_asked_once(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
         monkeypatch.setattr("ledger.database.guards.differing", lambda _connection: iter(()))
 
 
-class _Databases:
+class Databases:
     """Fresh databases, each made while the test before it runs, and dropped beside those that follow: both mostly wait for files."""
 
     def __init__(self, server: str) -> None:
@@ -143,8 +143,8 @@ class _Databases:
 
 
 @pytest.fixture(scope="session")
-def _databases(server: str) -> Iterator[_Databases]:
-    made = _Databases(server)
+def databases(server: str) -> Iterator[Databases]:
+    made = Databases(server)
     yield made
     made.end()
 
@@ -175,14 +175,14 @@ def _kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def url(_databases: _Databases, _kept: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(databases: Databases, _kept: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A fresh database, and the environment pointing at it."""
-    name = _databases.take()
-    fresh = _databases.url(name)
+    name = databases.take()
+    fresh = databases.url(name)
     monkeypatch.setenv("TICKMARK_DATABASE_URL", fresh)
     monkeypatch.setenv("TICKMARK_USER", "tester")
     yield fresh
-    _databases.drop(name)
+    databases.drop(name)
 
 
 @pytest.fixture

@@ -9,29 +9,26 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from revrec.kinds import TYPES
 from tests.conftest import Cli
+from tests.pages import FENCED, SUM, number, prose, worked_out
 from web.commands.showing import REPORT_NAMES
 
 DOCS = Path(__file__).parents[1] / "docs"
 TUTORIAL = (DOCS / "tutorial.md").read_text(encoding="utf-8")
 GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 
-_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _RUN = re.compile(r"^```sh\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 # What is another thing whenever it is run: a time of day, and the hash of a seal over it.
 _VARIES = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "<moment>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
 )
-_NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
-_WORDS = r"(?: [A-Za-z]+)*"
-_SUM = re.compile(rf"({_NUMBER}{_WORDS}(?: [-+*/] {_NUMBER}{_WORDS})+) = ({_NUMBER})")
 _AMOUNT = re.compile(r"(?<![\d.,])\d+(?:,\d{3})*\.\d\d(?!\d)")
 
 
@@ -83,44 +80,21 @@ def _answer(cli: Cli, block: Block, monkeypatch: pytest.MonkeyPatch) -> str:
     return told
 
 
-def _prose(page: str) -> str:
-    """The text without its blocks, on one line, with the signs of its sums as they are typed."""
-    signs = str.maketrans({"\N{MINUS SIGN}": "-", "\N{MULTIPLICATION SIGN}": "*", "|": "."})
-    return " ".join(_FENCED.sub("", page).replace("Python 3.11", "").translate(signs).split())
-
-
-def _number(told: str) -> Decimal:
-    return Decimal(told.replace(",", ""))
-
-
-def _worked_out(told: str) -> Decimal:
-    """What a sum comes to: products before sums, words between its figures left out."""
-    total, product, operator = Decimal(0), Decimal(1), "*"
-    for part in re.findall(rf"{_NUMBER}|[-+*/]", told):
-        if part in "+-":
-            total, product, operator = total + product, Decimal(f"{part}1"), "*"
-        elif part in "*/":
-            operator = part
-        else:
-            product = product * _number(part) if operator == "*" else product / _number(part)
-    return (total + product).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
-
-
 def _unexplained(page: str) -> list[str]:
     """Amounts of the text that no block of their section has and no sum until there comes to; and sums that are wrong."""
     introduction, *sections = page.split("\n## ")
-    known = {_number(told) for _, block in _FENCED.findall(page) for told in _AMOUNT.findall(block)}
-    found = [told for told in _AMOUNT.findall(_prose(introduction)) if _number(told) not in known]
+    known = {number(told) for _, block in FENCED.findall(page) for told in _AMOUNT.findall(block)}
+    found = [told for told in _AMOUNT.findall(prose(introduction)) if number(told) not in known]
     sums: dict[str, Decimal] = {}
     for section in sections:
-        prose = _prose(section)
-        for told in _SUM.finditer(prose):
-            sums[told[0]] = _number(told[2])
-            if _worked_out(told[1]) != _number(told[2]):
+        said = prose(section)
+        for told in SUM.finditer(said):
+            sums[told[0]] = number(told[2])
+            if worked_out(told[1]) != number(told[2]):
                 found.append(told[0])
-        known = {_number(told) for _, block in _FENCED.findall(section) for told in _AMOUNT.findall(block)}
+        known = {number(told) for _, block in FENCED.findall(section) for told in _AMOUNT.findall(block)}
         known.update(sums.values())
-        found += [told for told in _AMOUNT.findall(_SUM.sub("", prose)) if _number(told) not in known]
+        found += [told for told in _AMOUNT.findall(SUM.sub("", said)) if number(told) not in known]
     assert len(sums) > 20, "the tutorial works its figures out"
     return found
 

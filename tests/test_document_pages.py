@@ -1,0 +1,139 @@
+"""Each type of document has a page, and each page says what is: its example is posted, its fields are the model's.
+
+What an example posts, what is refused, and what reports answer is compared with what the page says; whichever digit of that were
+another one, it would be seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from ledger.database import connect
+from revrec.documents import ContractObligation
+from revrec.kinds import TYPES
+from tests.conftest import Databases
+from tests.pages import MOMENT, Came, fields_told, nothing_kept, rows_of, steps, take, wrong_sums
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((DOCS / "documents").glob("*.md"))}
+SECTIONS = ("When", "Example", "Fields", "What takes it back", "What is refused", "Late", "See also")
+# Parts that several documents have, and the page that tells their fields.
+TOLD_BY = {ContractObligation: "contract"}
+_LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+@pytest.fixture(scope="module")
+def books(databases: Databases) -> Iterator[Connection]:
+    """A connection to books with nothing in them, of which each page leaves nothing."""
+    name = databases.take()
+    engine = connect.connect_engine(databases.url(name))
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+    databases.drop(name)
+
+
+def _other_digits(page: str) -> Iterator[str]:
+    """The page with one digit of what it says came of a step changed, each in turn."""
+    for part in re.finditer(r"^```text\n.*?^```$|^\| \d{4}-\d\d-\d\d \|[^\n]*$", page, re.MULTILINE | re.DOTALL):
+        moments = [place for found in MOMENT.finditer(part[0]) for place in range(*found.span())]
+        for digit in re.finditer(r"\d", part[0]):
+            if digit.start() in moments:
+                continue
+            at = part.start() + digit.start()
+            yield page[:at] + str((int(digit[0]) + 1) % 10) + page[at + 1 :]
+
+
+def hold(page: str, books: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the steps of a page, and compare what came of them; and that no other figure would do."""
+    came: list[Came] = []
+    with nothing_kept(books):
+        for step in steps(page):
+            came.append(take(books, step, monkeypatch))
+            assert came[-1].fits(step), f"{step.body}\n{came[-1].answer}\n" + "\n".join(
+                map(" | ".join, came[-1].postings)
+            )
+    assert not wrong_sums(page)
+    for other in _other_digits(page):
+        assert not all(one.fits(step) for one, step in zip(came, steps(other), strict=True)), other
+
+
+def test_every_type_has_a_page_and_every_page_a_type() -> None:
+    assert set(PAGES) == set(TYPES)
+    told = re.findall(
+        r"^\| \[`(\w+)`\]\(documents/(\w+)\.md\)", (DOCS / "documents.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(told) == [(name, name) for name in sorted(TYPES)]
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_page_says_what_its_document_posts(name: str, books: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold(PAGES[name], books, monkeypatch)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_page_names_every_field(name: str) -> None:
+    elsewhere = {part for part, page in TOLD_BY.items() if name != page and f"]({page}.md)" in PAGES[name]}
+    assert fields_told(PAGES[name]) == rows_of(TYPES[name].model, elsewhere)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_page_has_all_that_pages_have(name: str) -> None:
+    page = PAGES[name]
+    assert page.startswith(f"# `{name}`\n\n")
+    assert [found for found in re.findall(r"^## (.+)$", page, re.MULTILINE) if found in SECTIONS] == list(SECTIONS)
+    example = page.partition("\n## Example\n")[2].partition("\n## ")[0]
+    documents = [json.loads(line) for step in steps(example) if step.kind == "jsonl" for line in step.body.splitlines()]
+    assert name in {doc["type"] for doc in documents}
+    refusals = page.partition("\n## What is refused\n")[2].partition("\n## ")[0]
+    assert any(step.answer for step in steps(refusals)), "a refusal, as it is told"
+
+
+def test_every_link_leads_somewhere() -> None:
+    for path in DOCS.rglob("*.md"):
+        for target, anchor in _LINK.findall(path.read_text(encoding="utf-8")):
+            found = (path.parent / target).resolve() if target else path
+            assert found.exists(), f"{path.name}: {target}"
+            if anchor and found.suffix == ".md":
+                titles = re.findall(r"^#+ (.+)$", found.read_text(encoding="utf-8"), re.MULTILINE)
+                assert anchor in {_anchor(title) for title in titles}, f"{path.name}: {target}#{anchor}"
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "other"),
+    [
+        ("payment", "| customer_balance | accounts_receivable | 310.00 |", "| customer_balance | accounts_receivable | 311.00 |"),
+        ("payment", "| 2026-01-20 | `payment.fee` | processing_fees | cash | 9.30 | policy: expensed as incurred |\n", ""),
+        ("refund", "/ 31 = 100.00", "/ 31 = 101.00"),
+        ("fee", "expected at most 7.00", "expected at most 8.00"),
+    ],
+)  # fmt: skip
+def test_a_page_that_says_otherwise_is_seen(
+    name: str, said: str, other: str, books: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said in PAGES[name]
+    with pytest.raises(AssertionError):
+        hold(PAGES[name].replace(said, other), books, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("said", "other"),
+    [
+        ("| `rail` | `card`, `ach`", "| `rail` | `ach`"),
+        ("| `date` | day | yes |", "| `date` | day | no |"),
+        ("| `payer` |", "| `payee` |"),
+    ],
+)
+def test_a_field_that_is_told_otherwise_is_seen(said: str, other: str) -> None:
+    assert said in PAGES["payment"]
+    assert fields_told(PAGES["payment"].replace(said, other)) != rows_of(TYPES["payment"].model)
