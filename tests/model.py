@@ -1,4 +1,4 @@
-"""A small independent model of what documents do to balances: plain dictionaries, written from docs/documents.md.
+"""A small independent model of what documents do to balances: plain dictionaries, written from what docs/documents.md and its pages say.
 
 One customer, one entity, one currency, no closed month. It takes the documents that were accepted and says what every
 balance must be; where a document could not have been accepted, it says so by an assertion. Amounts are in cents.

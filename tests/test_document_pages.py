@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
+from ledger.amounts.dates import month_end, months_between
 from ledger.database import connect
 from revrec.documents import ContractObligation
 from revrec.kinds import TYPES
 from tests.conftest import Databases
-from tests.pages import MOMENT, Came, fields_told, nothing_kept, rows_of, steps, take, wrong_sums
+from tests.pages import MOMENT, SUM, Came, Step, fields_told, nothing_kept, prose, rows_of, steps, take, wrong_sums
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((DOCS / "documents").glob("*.md"))}
@@ -64,12 +66,23 @@ def hold(page: str, books: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not all(one.fits(step) for one, step in zip(came, steps(other), strict=True)), other
 
 
+def _section(page: str, title: str) -> str:
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def _lines(section: str) -> list[str]:
+    """The documents of a section, a line each."""
+    return [line for step in steps(section) if step.kind == "jsonl" for line in step.body.splitlines()]
+
+
 def test_every_type_has_a_page_and_every_page_a_type() -> None:
     assert set(PAGES) == set(TYPES)
-    told = re.findall(
-        r"^\| \[`(\w+)`\]\(documents/(\w+)\.md\)", (DOCS / "documents.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert sorted(told) == [(name, name) for name in sorted(TYPES)]
+    overview = (DOCS / "documents.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| \[`(\w+)`\]\(documents/(\w+)\.md\) \|.*\| (.*) \|$", overview, re.MULTILINE)
+    assert sorted((name, page) for name, page, _ in told) == [(name, name) for name in sorted(TYPES)]
+    for name, _, undone_by in told:
+        for other in re.findall(r"\]\(documents/(\w+)\.md\)", undone_by):
+            assert f"`{other}`" in _section(PAGES[name], "What takes it back"), (name, other)
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -88,11 +101,46 @@ def test_a_page_has_all_that_pages_have(name: str) -> None:
     page = PAGES[name]
     assert page.startswith(f"# `{name}`\n\n")
     assert [found for found in re.findall(r"^## (.+)$", page, re.MULTILINE) if found in SECTIONS] == list(SECTIONS)
-    example = page.partition("\n## Example\n")[2].partition("\n## ")[0]
-    documents = [json.loads(line) for step in steps(example) if step.kind == "jsonl" for line in step.body.splitlines()]
-    assert name in {doc["type"] for doc in documents}
-    refusals = page.partition("\n## What is refused\n")[2].partition("\n## ")[0]
-    assert any(step.answer for step in steps(refusals)), "a refusal, as it is told"
+    assert name in {json.loads(line)["type"] for line in _lines(_section(page, "Example"))}
+    assert any(step.answer for step in steps(_section(page, "What is refused"))), "a refusal, as it is told"
+    assert ("It has no day" in _section(page, "Late")) == (not TYPES[name].model.dated_by)
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name].model.dated_by])
+def test_what_comes_late_counts_in_the_first_open_month(
+    name: str, books: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example again, its document once the month that it is dated in is recognised and closed."""
+    before, late = [], ""
+    for line in _lines(_section(PAGES[name], "Example")):
+        if json.loads(line)["type"] == name:
+            late = line
+            break
+        before.append(line)
+    month = date.fromisoformat(json.loads(late)[TYPES[name].model.dated_by]).replace(day=1)
+    closing = [f"tickmark close {earlier:%Y-%m}" for earlier in months_between(date(2026, 1, 1), month)]
+    with nothing_kept(books):
+        for step in (
+            Step("jsonl", "\n".join(before)),
+            Step("sh", "\n".join([f"tickmark recognize --through {month:%Y-%m}", *closing])),
+        ):
+            assert take(books, step, monkeypatch).answer == ""
+        came = take(books, Step("jsonl", late), monkeypatch)
+    assert came.answer == ""
+    assert {posting[0] for posting in came.postings} <= {f"{month_end(month) + timedelta(days=1)}"}
+
+
+RECIPES = re.split(r"^## (?=\d)", (DOCS / "recipes.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.partition("\n")[0] for recipe in RECIPES])
+def test_a_recipe_says_what_its_documents_post(recipe: str, books: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "```mermaid\n" in recipe
+    assert re.search(r"^```sh\ntickmark report .*\n```\n\n```text\n", recipe, re.MULTILINE), (
+        "a report, and what it says"
+    )
+    assert SUM.search(prose(recipe)), "how its figures come about"
+    hold(recipe, books, monkeypatch)
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -31,7 +31,7 @@ def _grant(ref: str, **more: object) -> Grant:
 
 
 def test_the_order_of_drawing() -> None:
-    # documents.md: priority (none last), soonest expiry (never last), kind, first effective, id
+    # docs/documents/usage.md: priority (none last), soonest expiry (never last), kind, first effective, id
     grants = [
         _grant("e"),
         _grant("d", effective_on=date(2025, 1, 1)),

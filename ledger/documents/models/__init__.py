@@ -1,6 +1,6 @@
 """The documents that come in, as pydantic models, by subject.
 
-The format is docs/documents.md. Every model forbids unknown fields and keeps amounts as exact decimals;
+The format is docs/documents.md, and a page for each type beside it. Every model forbids unknown fields and keeps amounts as exact decimals;
 whether an amount fits its currency, and whether what a document names exists, is for the posting code to say.
 """
 
