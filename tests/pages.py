@@ -289,6 +289,7 @@ def fields_told(page: str) -> dict[str, tuple[str, str]]:
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _WORDS = r"(?: [A-Za-z]+)*"
+AMOUNT = re.compile(r"(?<![\d.,])\d+(?:,\d{3})*\.\d\d(?!\d)")
 SUM = re.compile(rf"({_NUMBER}{_WORDS}(?: [-+*/] {_NUMBER}{_WORDS})+) = ({_NUMBER})")
 
 
@@ -319,3 +320,15 @@ def worked_out(told: str) -> Decimal:
 def wrong_sums(page: str) -> list[str]:
     """The sums of a page's text that do not come to what they say."""
     return [told[0] for told in SUM.finditer(prose(page)) if worked_out(told[1]) != number(told[2])]
+
+
+def unexplained(text: str) -> list[str]:
+    """Amounts that a text says and its blocks, its tables and its sums do not."""
+    blocks = FENCED.findall(text)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    said = prose("\n".join(line for line in text.splitlines() if not line.startswith("|")))
+    told = [*(block for kind, block in blocks if kind != "mermaid"), *rows]
+    known = {number(amount) for part in told for amount in AMOUNT.findall(part)}
+    known.update(number(found[2]) for found in SUM.finditer(said))
+    drawn = "".join(block for kind, block in blocks if kind == "mermaid")
+    return [amount for amount in AMOUNT.findall(SUM.sub("", said) + drawn) if number(amount) not in known]

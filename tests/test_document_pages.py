@@ -20,7 +20,20 @@ from ledger.database import connect
 from revrec.documents import ContractObligation
 from revrec.kinds import TYPES
 from tests.conftest import Databases
-from tests.pages import MOMENT, SUM, Came, Step, fields_told, nothing_kept, prose, rows_of, steps, take, wrong_sums
+from tests.pages import (
+    MOMENT,
+    SUM,
+    Came,
+    Step,
+    fields_told,
+    nothing_kept,
+    prose,
+    rows_of,
+    steps,
+    take,
+    unexplained,
+    wrong_sums,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((DOCS / "documents").glob("*.md"))}
@@ -103,6 +116,7 @@ def test_a_page_has_all_that_pages_have(name: str) -> None:
     assert [found for found in re.findall(r"^## (.+)$", page, re.MULTILINE) if found in SECTIONS] == list(SECTIONS)
     assert name in {json.loads(line)["type"] for line in _lines(_section(page, "Example"))}
     assert any(step.answer for step in steps(_section(page, "What is refused"))), "a refusal, as it is told"
+    assert not unexplained(_section(page, "Example") + _section(page, "Other forms"))
     assert ("It has no day" in _section(page, "Late")) == (not TYPES[name].model.dated_by)
 
 
@@ -140,6 +154,7 @@ def test_a_recipe_says_what_its_documents_post(recipe: str, books: Connection, m
         "a report, and what it says"
     )
     assert SUM.search(prose(recipe)), "how its figures come about"
+    assert not unexplained(recipe)
     hold(recipe, books, monkeypatch)
 
 

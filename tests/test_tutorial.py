@@ -16,7 +16,7 @@ import pytest
 
 from revrec.kinds import TYPES
 from tests.conftest import Cli
-from tests.pages import FENCED, SUM, number, prose, worked_out
+from tests.pages import AMOUNT, FENCED, SUM, number, prose, worked_out
 from web.commands.showing import REPORT_NAMES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,7 +29,6 @@ _VARIES = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "<moment>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
 )
-_AMOUNT = re.compile(r"(?<![\d.,])\d+(?:,\d{3})*\.\d\d(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ def _answer(cli: Cli, block: Block, monkeypatch: pytest.MonkeyPatch) -> str:
 def _unexplained(page: str) -> list[str]:
     """Amounts of the text that no block of their section has and no sum until there comes to; and sums that are wrong."""
     introduction, *sections = page.split("\n## ")
-    known = {number(told) for _, block in FENCED.findall(page) for told in _AMOUNT.findall(block)}
-    found = [told for told in _AMOUNT.findall(prose(introduction)) if number(told) not in known]
+    known = {number(told) for _, block in FENCED.findall(page) for told in AMOUNT.findall(block)}
+    found = [told for told in AMOUNT.findall(prose(introduction)) if number(told) not in known]
     sums: dict[str, Decimal] = {}
     for section in sections:
         said = prose(section)
@@ -92,9 +91,9 @@ def _unexplained(page: str) -> list[str]:
             sums[told[0]] = number(told[2])
             if worked_out(told[1]) != number(told[2]):
                 found.append(told[0])
-        known = {number(told) for _, block in FENCED.findall(section) for told in _AMOUNT.findall(block)}
+        known = {number(told) for _, block in FENCED.findall(section) for told in AMOUNT.findall(block)}
         known.update(sums.values())
-        found += [told for told in _AMOUNT.findall(SUM.sub("", said)) if number(told) not in known]
+        found += [told for told in AMOUNT.findall(SUM.sub("", said)) if number(told) not in known]
     assert len(sums) > 20, "the tutorial works its figures out"
     return found
 
