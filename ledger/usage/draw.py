@@ -12,7 +12,7 @@ from ledger.errors import OverApplication, Overdrawn
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement, Source
 from ledger.usage import given_back
-from ledger.usage.draws import post_draws
+from ledger.usage.draw_postings import post_draws
 from ledger.usage.usage_lines import overage_accounts
 from ledger.wallets.draw_plans import plan_draws
 from ledger.wallets.expiry import unexpire

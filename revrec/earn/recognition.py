@@ -26,8 +26,8 @@ from ledger.reports.report import Column, Report
 from ledger.wallets import alerts, expiry
 from ledger.wallets.session import Wallets
 from revrec.earn import contract_costs, net_positions, other_currencies
-from revrec.earn.needed import NEEDED_FOREIGN
 from revrec.earn.step_postings import POST
+from revrec.earn.steps import NEEDED_FOREIGN
 from revrec.price import financing, refund_liabilities
 from revrec.terms import history
 

@@ -6,7 +6,7 @@ import re
 
 from ledger.accounts.rulebook import RULES
 from ledger.journal import entry_rows
-from revrec.earn.needed import MIXED, NEEDED_HOME, SELECT
+from revrec.earn.steps import MIXED, NEEDED_HOME, SELECT
 
 # The three things a step moves: by a rule, or by its opposite where the amount is below zero.
 _MOVES = (

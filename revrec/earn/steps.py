@@ -1,4 +1,4 @@
-"""What recognition has to post, by obligation and month, as SQL."""
+"""The steps that recognition has to post, by obligation and month, as SQL."""
 
 from __future__ import annotations
 
