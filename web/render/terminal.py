@@ -1,7 +1,10 @@
-"""Reports as text for a terminal: figures right-aligned, one line a row, totals under a rule."""
+"""Reports as text: figures right-aligned, totals under a rule; one line a row in a file, folded to its width on a terminal."""
 
 from __future__ import annotations
 
+import io
+import shutil
+import sys
 import textwrap
 from decimal import Decimal
 from typing import Any
@@ -25,21 +28,56 @@ def cell(row: dict[str, Any], column: Column) -> str:
 
 
 def grid(header: list[str], rows: list[list[str]], right: list[bool], totals: list[list[str]]) -> str:
-    """Cells as aligned text."""
-    widths = [max(len(line[i]) for line in [header, *rows, *totals]) for i in range(len(header))]
+    """Cells as aligned text: as wide as it is for a file or another program, folded to its width on a terminal. Nothing is ever cut."""
+    if not sys.stdout.isatty():
+        return _whole(header, rows, right, totals)
+    return folded(header, rows, right, totals, shutil.get_terminal_size().columns)
+
+
+def _whole(header: list[str], rows: list[list[str]], right: list[bool], totals: list[list[str]]) -> str:
+    """A line a row: what reads it may take a hundred thousand of them, and split them at two spaces."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(line[i]) for line in [header, *rows, *totals]) for i in range(len(header))]
 
     def line(cells: list[str]) -> str:
+        spaces = [" " * (width - cell_len(said)) for said, width in zip(cells, widths, strict=True)]
         parts = [
-            text.rjust(width) if is_right else text.ljust(width)
-            for text, width, is_right in zip(cells, widths, right, strict=True)
+            space + said if is_right else said + space
+            for said, space, is_right in zip(cells, spaces, right, strict=True)
         ]
         return "  ".join(parts).rstrip()
 
     rule = "  ".join("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * width for width in widths)
-    lines = [line(header), rule, *(line(cells) for cells in rows)]
-    if totals:
-        lines += [rule, *(line(cells) for cells in totals)]
-    return "\n".join(lines) + "\n"
+    below = [rule, *map(line, totals)] if totals else []
+    return "\n".join([line(header), rule, *map(line, rows), *below]) + "\n"
+
+
+def folded(header: list[str], rows: list[list[str]], right: list[bool], totals: list[list[str]], width: int) -> str:
+    """The same in lines of a width: texts go on below, figures stay whole, wherever that is wider."""
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.rule import Rule
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for title, is_right in zip(header, right, strict=True):
+        table.add_column(Text(title), justify="right" if is_right else "left", overflow="fold", no_wrap=is_right)
+    rule = [Rule(style="") for _ in header]
+    for cells in [
+        rule,
+        *(map(Text, row) for row in rows),
+        *([rule] if totals else []),
+        *(map(Text, row) for row in totals),
+    ]:
+        table.add_row(*cells)
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=sys.maxsize), table)
+    console.width = max(needed.minimum, min(width, needed.maximum))
+    with console.capture() as drawn:
+        console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
 
 
 def table_text(report: Report) -> str:
