@@ -89,6 +89,15 @@ def test_every_file_that_is_named_is_there() -> None:
     assert not missing, "\n".join(sorted(missing))
 
 
+def test_make_says_in_a_sentence_what_each_target_does() -> None:
+    made = (HOUSE / "Makefile").read_text(encoding="utf-8")
+    offered = set(re.findall(r"^([a-z]+):", made, re.MULTILINE))
+    said = dict(re.findall(r"^([a-z]+):[^#\n]*## ([A-Z].*\.)$", made, re.MULTILINE))
+    assert set(said) == offered
+    named = re.findall(r"^    make ([a-z]+) ", (HOUSE / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= offered
+
+
 _COMMAND = re.compile(r"^    tickmark (.+)$", re.MULTILINE)
 
 
