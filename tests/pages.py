@@ -144,6 +144,7 @@ def _postings(connection: Connection, after: int) -> list[Posting]:
 
 
 def _shown(minor: int) -> str:
+    """An amount of books that are kept in a currency of two decimal places, as all that pages keep are."""
     return f"{Decimal(minor) / 100:,.2f}"
 
 
@@ -185,8 +186,9 @@ def _run(connection: Connection, words: list[str], monkeypatch: pytest.MonkeyPat
 
 # --- the fields of a model, as a page has to name them ---------------------------------------------------------------
 
-COMMON = frozenset(Document.model_fields)
-_LETTERS = {
+_COMMON = frozenset(Document.model_fields)
+# What a value is in a page's words, by what checks it; the narrower first.
+_WORD_OF = {
     "_ref": "id", "_label": "text, one line", "_code": "code", "_currency": "currency", "role_of_chart": "role", "_one_line": "text, one line",
     "_printable": "text", "_positive": "decimal above 0", "_not_negative": "decimal from 0", "_decimal": "decimal", "_day": "day",
 }  # fmt: skip
@@ -197,8 +199,7 @@ def rows_of(model: type[BaseModel], known: typing.Collection[type[BaseModel]] = 
 
     Fields of parts come after the part, as `lines[].amount`; those of a model that is told already, or in `known`, are not repeated.
     """
-    told: set[type[BaseModel]] = set(known)
-    return dict(_rows(model, "", told))
+    return dict(_rows(model, "", set(known)))
 
 
 def _rows(model: type[BaseModel], path: str, told: set[type[BaseModel]]) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -206,7 +207,7 @@ def _rows(model: type[BaseModel], path: str, told: set[type[BaseModel]]) -> Iter
     elsewhere = {name for other in told if issubclass(model, other) for name in other.model_fields}
     told.add(model)
     for name, info in model.model_fields.items():
-        if (not path and name in COMMON) or name in elsewhere:
+        if (not path and name in _COMMON) or name in elsewhere:
             continue
         yield path + name, (_words(hints[name], info.metadata), _needed(info))
         part = _part(hints[name])
@@ -249,8 +250,7 @@ def _words(hint: Any, metadata: list[Any]) -> str:
             said += hint.__metadata__
         hint = next(one for one in get_args(hint) if one is not type(None))
     if get_origin(hint) is list:
-        inner = _words(get_args(hint)[0], [])
-        return f"list: {inner}"
+        return f"list: {_words(get_args(hint)[0], [])}"
     if get_origin(hint) is Literal:
         return ", ".join(f"`{one}`" for one in get_args(hint))
     if isinstance(hint, type) and issubclass(hint, BaseModel):
@@ -261,8 +261,8 @@ def _words(hint: Any, metadata: list[Any]) -> str:
         low = next(one.ge for one in _flat(said) if isinstance(one, Ge))
         high = next(one.le for one in _flat(said) if isinstance(one, Le))
         return f"whole number, {low} to {high:,}"
-    names = {getattr(getattr(one, "func", None), "__name__", "") for one in said}
-    return next(word for name, word in _LETTERS.items() if name in names) if names & set(_LETTERS) else "text"
+    checks = {getattr(getattr(one, "func", None), "__name__", "") for one in said}
+    return next((word for check, word in _WORD_OF.items() if check in checks), "text")
 
 
 def _flat(said: list[Any]) -> Iterator[Any]:
@@ -290,7 +290,7 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _WORDS = r"(?: [A-Za-z]+)*"
 AMOUNT = re.compile(r"(?<![\d.,])\d+(?:,\d{3})*\.\d\d(?!\d)")
-SUM = re.compile(rf"({_NUMBER}{_WORDS}(?: [-+*/] {_NUMBER}{_WORDS})+) = ({_NUMBER})")
+SUM = re.compile(rf"({_NUMBER}{_WORDS}(?: [-+*/] {_NUMBER}{_WORDS})+) = (-?{_NUMBER})")
 
 
 def prose(page: str) -> str:
@@ -329,6 +329,6 @@ def unexplained(text: str) -> list[str]:
     said = prose("\n".join(line for line in text.splitlines() if not line.startswith("|")))
     told = [*(block for kind, block in blocks if kind != "mermaid"), *rows]
     known = {number(amount) for part in told for amount in AMOUNT.findall(part)}
-    known.update(number(found[2]) for found in SUM.finditer(said))
+    known.update(abs(number(found[2])) for found in SUM.finditer(said))
     drawn = "".join(block for kind, block in blocks if kind == "mermaid")
     return [amount for amount in AMOUNT.findall(SUM.sub("", said) + drawn) if number(amount) not in known]

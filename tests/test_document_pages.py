@@ -114,7 +114,9 @@ def test_a_page_has_all_that_pages_have(name: str) -> None:
     page = PAGES[name]
     assert page.startswith(f"# `{name}`\n\n")
     assert [found for found in re.findall(r"^## (.+)$", page, re.MULTILINE) if found in SECTIONS] == list(SECTIONS)
-    assert name in {json.loads(line)["type"] for line in _lines(_section(page, "Example"))}
+    of_it = [step for step in steps(_section(page, "Example")) if f'{{"type": "{name}",' in step.body]
+    assert of_it
+    assert all(step.postings is not None for step in of_it), "what it posts"
     assert any(step.answer for step in steps(_section(page, "What is refused"))), "a refusal, as it is told"
     assert not unexplained(_section(page, "Example") + _section(page, "Other forms"))
     assert ("It has no day" in _section(page, "Late")) == (not TYPES[name].model.dated_by)
@@ -155,6 +157,8 @@ def test_a_recipe_says_what_its_documents_post(recipe: str, books: Connection, m
     )
     assert SUM.search(prose(recipe)), "how its figures come about"
     assert not unexplained(recipe)
+    _, *further = [step for step in steps(recipe) if step.kind == "jsonl"]
+    assert all(step.postings is not None for step in further), "what they post"
     hold(recipe, books, monkeypatch)
 
 

@@ -143,7 +143,7 @@ def test_a_figure_that_is_wrong_is_seen(figure: str, other: str) -> None:
 def _rows(section: str) -> list[str]:
     """The words that a section of the glossary explains, in its order."""
     text = GLOSSARY.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^- \*\*(.+?)\.\*\*", text, re.MULTILINE) or re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)
+    return re.findall(r"^- \*\*(.+?)\.\*\*", text, re.MULTILINE) or re.findall(r"^\| \[?`([\w-]+)`", text, re.MULTILINE)
 
 
 def test_the_glossary_has_every_document_and_every_report() -> None:
