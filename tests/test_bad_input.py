@@ -202,3 +202,13 @@ def test_a_file_of_bad_lines_keeps_memory_and_words_bounded(cli: Cli, tmp_path: 
 )  # fmt: skip
 def test_what_is_missing_is_said_in_words(cli: Cli, wrong: dict[str, Any], said: str) -> None:
     assert said in cli.refuse(wrong)
+
+
+def test_of_one_document_the_first_hundred_things_that_are_wrong_are_told(cli: Cli) -> None:
+    """A megabyte has room for 60,000 fields that nobody knows: to say each took minutes."""
+    document = {"type": "payment", "id": "P", **{f"a{number}": "1" for number in range(60_000)}}
+    told = cli.refused("post", "-", stdin=json.dumps(document)).splitlines()
+    problems = [line for line in told if "payment P: " in line]
+    assert len(problems) == 101
+    # 60,000 of them, and customer, entity, currency, date and amount are missing: 60,005
+    assert problems[-1].endswith("payment P: 59,905 more things are wrong: expected a document of the form of its type")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.conftest import Cli
 from tests.samples import credit_note, invoice, one_time, parties, payment, prepaid, service
@@ -189,3 +190,28 @@ def test_a_part_of_another_entity_claims_what_its_lines_come_to(cli: Cli) -> Non
     cli.post({"type": "invoice_void", "id": "v", "invoice": "D", "date": "2026-04-20", "reason": "wrong"})
     cli.ok("recognize", "--through", "2026-05")
     assert _verified(cli) == {}
+
+
+def test_many_lines_below_zero_are_looked_for_once(cli: Cli, engine: Engine) -> None:
+    """Not each among all lines of the same days: an invoice of ten thousand lines would take minutes."""
+    asked = []
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def _count(_c: object, _cursor: object, statement: str, *_more: object) -> None:
+        asked.append(statement)
+
+    month = ("2026-01-01", "2026-01-31")
+    cli.post(*parties())
+    try:
+        cli.post(
+            invoice(
+                "I", "2026-01-31", *(service("2.00", *month, f"a{n}") for n in range(20)),
+                *(service("-1.50", *month, f"b{n}") for n in range(20)),
+            )
+        )  # fmt: skip
+    finally:
+        event.remove(Engine, "before_cursor_execute", _count)
+    assert len([statement for statement in asked if "l.ends_on >= " in statement]) == 1
+    # each took of another line, as each has room for one of them: 20 x 0.50
+    assert cli.summary()["2026-01"]["accounts_receivable"] == "10.00"
+    assert "all" in cli.ok("verify")

@@ -10,6 +10,7 @@ a policy, a rule or its end arrived stands.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
@@ -53,31 +54,39 @@ def approve(
         )
 
 
-def approve_invoice(
-    books: Books, source: Source, doc: Approvable, own: int, below: int, of_others: Mapping[int, int]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What an invoice's lines below zero come to, taxes included.
+
+    What they take of other invoices, by these, and beside. `left` is what the whole invoice leaves to the customer beside.
+    """
+
+    of_others: Mapping[int, int]
+    beside: int
+    left: int
+
+
+def approve_invoice(books: Books, source: Source, doc: Approvable, below: Callable[[], Below]) -> None:
     """Require the approval that an invoice with lines below zero needs.
 
-    The most of what they come to, taxes included, decides. `of_others` is what they take of other invoices, by these; `own` what they take beside; and `below` what the whole of it leaves to the
-    customer beside. Raises Refused as `approve` does.
+    The most of what they come to decides. Raises Refused as `approve` does.
     """
 
     def totals() -> list[Total]:
+        found = below()
         refs = {
             row.invoice_id: row.ref
             for row in books.connection.execute(
                 text("select invoice_id, ref from invoice where customer_id = :customer_id and invoice_id = any(:ids)"),
-                {"customer_id": source.customer.customer_id, "ids": list(of_others)},
+                {"customer_id": source.customer.customer_id, "ids": list(found.of_others)},
             )
         }
-        return [
-            Total(own, f"lines below zero of invoice {doc.id}"),
-            *(
-                credited_of_invoice(books, source, "credit_note", of, refs[of], amount)
-                for of, amount in of_others.items()
-            ),
-            *([given_to_customer(books, source, below)] if below > 0 else []),
+        of_others = [
+            credited_of_invoice(books, source, "credit_note", of, refs[of], amount)
+            for of, amount in found.of_others.items()
         ]
+        left = [given_to_customer(books, source, found.left)] if found.left else []
+        return [Total(found.beside, f"lines below zero of invoice {doc.id}"), *of_others, *left]
 
     _approve(books, source, doc, totals)
 

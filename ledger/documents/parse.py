@@ -109,12 +109,21 @@ def named_in(raw: bytes) -> tuple[str, str]:
     return kind, ref
 
 
+# Of one document so many things are told that are wrong, and how many more there are: a megabyte has room for a hundred thousand.
+PROBLEMS_MAX = 100
+
+
 def check(model: type[_Checked], fields: dict[str, Any]) -> _Checked:
-    """A dictionary as the given model has it. Raises a ProblemList naming every field that is wrong."""
+    """A dictionary as the given model has it. Raises a ProblemList naming the fields that are wrong, the first hundred."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise ProblemList([_explain(model, detail) for detail in error.errors()]) from None
+        found = [_explain(model, detail) for detail in error.errors(include_url=False)[:PROBLEMS_MAX]]
+        if (more := error.error_count() - len(found)) > 0:
+            found.append(
+                Problem("", "", f"{more:,} more things are wrong: expected a document of the form of its type")
+            )
+        raise ProblemList(found) from None
 
 
 _KEY = "[key]"  # what pydantic puts behind the place of a key that is wrong
@@ -123,12 +132,12 @@ _KEY = "[key]"  # what pydantic puts behind the place of a key that is wrong
 def _explain(model: type[BaseModel], detail: Any) -> Problem:
     """A pydantic error in our words: the field's path, the value found, what was expected."""
     field = ".".join(shortened(str(part)) for part in detail["loc"] if part != _KEY)
+    if detail["type"] == "missing":
+        return Problem(field, "missing", "expected a value")
     value = detail["input"]
     shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     if detail["type"] == "extra_forbidden":
         return Problem(field, shortened(shown), f"unknown field; expected only {_field_names(model, detail['loc'])}")
-    if detail["type"] == "missing":
-        return Problem(field, "missing", "expected a value")
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
         if isinstance(detail["ctx"]["error"], InvalidDocument):

@@ -111,7 +111,8 @@ class Terms:
 class Billing:
     """An invoice while its lines are decided; `billed` is what earlier lines billed, by subject, `below` what lines credit.
 
-    `parts` are what lines that bill a contract bill of its obligations.
+    `parts` are what lines that bill a contract bill of its obligations; `credited` is what `below` comes to by what it is of, and
+    `covering` the lines of earlier invoices that one below zero may correct, by product and days.
     """
 
     wallets: Wallets
@@ -124,6 +125,13 @@ class Billing:
     billed: Counter[str] = field(default_factory=Counter)
     below: list[tuple[models.InvoiceLine, str, int]] = field(default_factory=list)
     parts: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    credited: Counter[str] = field(default_factory=Counter)
+    covering: dict[tuple[str | None, date | None, date | None], dict[str, int]] = field(default_factory=dict)
+
+    def credit(self, line: models.InvoiceLine, subject: str, amount: int) -> None:
+        """Have a line below zero correct what it is of."""
+        self.below.append((line, subject, amount))
+        self.credited[subject] += amount
 
     @property
     def subject(self) -> str:

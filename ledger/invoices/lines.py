@@ -272,7 +272,7 @@ def _credit_line(billing: Billing, line: models.InvoiceLine, own: OwnObligation,
     subject = _covering(billing, line, amount)
     if subject is None:
         return own.subject, [Movement("credit.unbilled", amount, own.subject, billing.subject)]
-    billing.below.append((line, subject, amount))
+    billing.credit(line, subject, amount)
     return subject, []
 
 
@@ -287,11 +287,19 @@ _COVERING = """
 
 def _covering(billing: Billing, line: models.InvoiceLine, amount: int) -> str | None:
     """The line that one below zero corrects: the latest of the product whose period covers its own, of earlier invoices first."""
+    place = (line.product, line.start, line.end)
+    if place not in billing.covering:
+        billing.covering[place] = _left_of_others(billing, line) | _left_of_own(billing, line)
+    candidates = billing.covering[place]
+    for subject, left in candidates.items():
+        if left - billing.credited[subject] >= amount:
+            return subject
+    return None
+
+
+def _left_of_others(billing: Billing, line: models.InvoiceLine) -> dict[str, int]:
     books, source = billing.wallets.books, billing.source
     books.flush()
-    before: Counter[str] = Counter()
-    for _, subject, taken in billing.below:
-        before[subject] += taken
     rows = books.connection.execute(
         text(_COVERING),
         {
@@ -299,19 +307,17 @@ def _covering(billing: Billing, line: models.InvoiceLine, amount: int) -> str | 
             "currency": source.currency, "starts_on": line.start, "ends_on": line.end, "issued_on": billing.doc.issued_on,
         },
     )  # fmt: skip
-    for row in rows:
-        if row.left_minor - before[row.subject] >= amount:
-            return str(row.subject)
-    for other in billing.doc.lines:
-        if (
-            other.kind == "service" and other.amount > 0 and other.product == line.product and other.entity == line.entity
-            and other.start is not None and other.end is not None and line.start is not None and line.end is not None
-            and other.start <= line.start and other.end >= line.end
-        ):  # fmt: skip
-            subject = obligation_subject(f"{billing.doc.id}/{other.id}")
-            if to_minor(other.amount, source.currency) - before[subject] >= amount:
-                return subject
-    return None
+    return {row.subject: row.left_minor for row in rows}
+
+
+def _left_of_own(billing: Billing, line: models.InvoiceLine) -> dict[str, int]:
+    return {
+        obligation_subject(f"{billing.doc.id}/{other.id}"): to_minor(other.amount, billing.source.currency)
+        for other in billing.doc.lines
+        if other.kind == "service" and other.amount > 0 and other.product == line.product and other.entity == line.entity
+        and other.start is not None and other.end is not None and line.start is not None and line.end is not None
+        and other.start <= line.start and other.end >= line.end
+    }  # fmt: skip
 
 
 def _bill_contract(billing: Billing, line: models.InvoiceLine, amount: int) -> _Moved:
@@ -333,7 +339,7 @@ def _bill_contract(billing: Billing, line: models.InvoiceLine, amount: int) -> _
         )
     if amount < 0:
         _require_billed(billing, subject, -amount)
-        billing.below.append((line, subject, -amount))
+        billing.credit(line, subject, -amount)
         return subject, []
     if amount and promised(books, source.customer.customer_id, subject).pattern == "usage":
         raise Refused(
@@ -352,9 +358,9 @@ def _require_billed(billing: Billing, subject: str, amount: int) -> None:
     here = sum(
         to_minor(other.amount, source.currency)
         for other in billing.doc.lines
-        if other.obligation is not None and obligation_subject(other.obligation) == subject and other.amount > 0
+        if other.obligation is not None and other.amount > 0 and obligation_subject(other.obligation) == subject
     )
-    before = sum(taken for _, of, taken in billing.below if of == subject)
+    before = billing.credited[subject]
     used = _billed_of_usage(billing, subject) if billed_of(books, source.customer.customer_id, subject) == 0 else 0
     most = max(billed_of(books, source.customer.customer_id, subject) + here - before, expected, used - before)
     if amount > most:

@@ -7,7 +7,7 @@ from collections import Counter
 from sqlalchemy import text
 
 from ledger.amounts.money import share, within_limit
-from ledger.approval.approve import approve_invoice
+from ledger.approval.approve import Below, approve_invoice
 from ledger.documents import models
 from ledger.errors import Refused
 from ledger.invoices import coupons
@@ -85,14 +85,18 @@ def _approve_below(billing: Billing, lines: list[BilledLine], total: int) -> Non
     if not gross and billing.doc.approved_by is None:
         return
     books, source = billing.wallets.books, billing.source
-    of_others: Counter[int] = Counter()
-    before: Counter[tuple[int, str]] = Counter()
-    for line, subject, amount in billing.below:
-        for part in prorated(books, source.customer.customer_id, subject, amount, source.document_id, before):
-            before[part.invoice_id, part.line] += part.amount
-            of_others[part.invoice_id] += share(-gross[line.id], part.amount, amount)
-    beside = -sum(gross.values()) - of_others.total()
-    approve_invoice(books, source, billing.doc, beside, max(-total - of_others.total(), 0), of_others)
+
+    def below() -> Below:
+        of_others: Counter[int] = Counter()
+        before: Counter[tuple[int, str]] = Counter()
+        for line, subject, amount in billing.below:
+            for part in prorated(books, source.customer.customer_id, subject, amount, source.document_id, before):
+                before[part.invoice_id, part.line] += part.amount
+                of_others[part.invoice_id] += share(-gross[line.id], part.amount, amount)
+        taken = of_others.total()
+        return Below(of_others, -sum(gross.values()) - taken, max(-total - taken, 0))
+
+    approve_invoice(books, source, billing.doc, below)
 
 
 def _record(billing: Billing, lines: list[BilledLine], total: int) -> None:
