@@ -150,7 +150,7 @@ def _main(text: str) -> str:
         body,
         flags=re.DOTALL,
     )
-    return re.sub(r"\s+", " ", re.sub(r'(href|hx-\w+|action)="[^"]*"', "", body))
+    return re.sub(r"\s+", " ", re.sub(r'(href|hx-\w+|action)="[^"]*"', "", body)).strip()
 
 
 # Reports that have no row in these books, and one that asks for a moment.

@@ -65,13 +65,13 @@ def folded(header: list[str], rows: list[list[str]], right: list[bool], totals: 
     for title, is_right in zip(header, right, strict=True):
         table.add_column(Text(title), justify="right" if is_right else "left", overflow="fold", no_wrap=is_right)
     rule = [Rule(style="") for _ in header]
-    for cells in [
-        rule,
-        *(map(Text, row) for row in rows),
-        *([rule] if totals else []),
-        *(map(Text, row) for row in totals),
-    ]:
-        table.add_row(*cells)
+    table.add_row(*rule)
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    if totals:
+        table.add_row(*rule)
+    for cells in totals:
+        table.add_row(*map(Text, cells))
     console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
     needed = Measurement.get(console, console.options.update(max_width=sys.maxsize), table)
     console.width = max(needed.minimum, min(width, needed.maximum))
