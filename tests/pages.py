@@ -28,7 +28,7 @@ from sqlalchemy import Connection, text
 
 from ledger.accounts.rulebook import RULES
 from ledger.documents.models import Document
-from ledger.intake import post_lines
+from ledger.intake.posting import post_lines
 from ledger.journal import periods, revaluation
 from revrec.earn.recognition import recognize
 from revrec.kinds import TYPES

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from ledger.amounts.dates import month_end, months_between
 from ledger.database import connect
-from revrec.documents import ContractObligation
+from revrec.documents.contracts import ContractObligation
 from revrec.kinds import TYPES
 from tests.conftest import Databases
 from tests.pages import (
