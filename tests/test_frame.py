@@ -272,6 +272,20 @@ def test_a_period_says_the_days_of_the_reports_it_leads_to(cli: Cli, app: Flask)
     assert client.get("/close?month=2026-02").text.count("Close February 2026") == 1
 
 
+def test_a_period_that_is_kept_aside_does_not_narrow_what_a_page_leads_to(cli: Cli, app: Flask) -> None:
+    _books(cli)
+    client = app.test_client()
+
+    def table(query: str) -> dict[str, list[str]]:
+        page = unescape(client.get(f"/?{query}").text)
+        return parse_qs(re.search(r'href="/reports/revenue-waterfall\?([^"]*)">table', page).group(1))  # type: ignore[union-attr]
+
+    aside = {"entity": ["us"], "as_of": ["2026-02-28"], "kept_period": ["2026-02"]}
+    # the overview is of all days up to one, and so is what its chart shows
+    assert table("as_of=2026-02-28&kept_period=2026-02") == aside
+    assert table("period=2026-02") == aside
+
+
 def test_who_may_see_some_entities_keeps_no_other(cli: Cli, make_books_app: MakeApp, engine: Engine) -> None:
     _books(cli)
     client: FlaskClient = make_books_app().test_client()

@@ -263,7 +263,8 @@ def _is_in_path(endpoint: str, name: str) -> bool:
 
 def _leave_days_to_the_period(here: Frame, values: dict[str, Any]) -> None:
     """Where a link says the days that the period comes to, in place of it, the period says them."""
-    if "period" in here.kept and "period" in values and (values.get("from"), values.get("as_of")) == here.days():
+    is_narrowed = "period" in here.uses and "period" in here.given and "period" not in here.wrong
+    if is_narrowed and "period" in values and (values.get("from"), values.get("as_of")) == here.days():
         for name in ("from", "as_of", "period"):
             values.pop(name, None)
 
