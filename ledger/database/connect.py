@@ -20,9 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
-from ledger.accounts.chart import ROLES
-from ledger.accounts.rulebook import RULES
 from ledger.database import embedded
+from ledger.database.reference_data import reference_data_current, write_reference_data
 from ledger.errors import Refused
 
 if TYPE_CHECKING:
@@ -226,7 +225,7 @@ def upgrade(database_url: str, *, again: bool = False) -> bool:
         if (
             not again
             and found == schema_expected()
-            and _reference_data_current(connection)
+            and reference_data_current(connection)
             and not connection.scalar(text(_OPEN_TRIGGERS))
         ):
             return False
@@ -234,7 +233,7 @@ def upgrade(database_url: str, *, again: bool = False) -> bool:
         try:
             connection.commit()
             _migrate(connection)
-            _write_reference_data(connection)
+            write_reference_data(connection)
             _set_privileges(connection)
             connection.commit()
         finally:
@@ -278,65 +277,6 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_migrations_folder()).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def reference_rows() -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """The chart's roles and the rulebook's rules, as they stand in the database."""
-    roles: list[dict[str, object]] = [
-        {"name": r.name, "kind": r.kind, "side": r.side, "subject": r.subject, "code": r.code, "title": r.title}
-        for r in ROLES.values()
-    ]
-    rules: list[dict[str, object]] = [
-        {
-            "number": r.number,
-            "code": r.code,
-            "debit": r.debit or None,
-            "credit": r.credit or None,
-            "why": r.why,
-            "citation": r.citation,
-        }
-        for r in RULES.values()
-    ]
-    return roles, rules
-
-
-def _reference_data_current(connection: Connection) -> bool:
-    roles, rules = reference_rows()
-    found_roles = [dict(row) for row in connection.execute(text("select * from role")).mappings()]
-    found_rules = [dict(row) for row in connection.execute(text("select * from rule")).mappings()]
-    return _sorted(found_roles, "name") == _sorted(roles, "name") and _sorted(found_rules, "code") == _sorted(
-        rules, "code"
-    )
-
-
-def _sorted(rows: list[dict[str, object]], key: str) -> list[dict[str, object]]:
-    return sorted(rows, key=lambda row: str(row[key]))
-
-
-def _write_reference_data(connection: Connection) -> None:
-    """Write the chart's roles and the rulebook.
-
-    So that an auditor with nothing but SQL can read them.
-    """
-    roles, rules = reference_rows()
-    connection.execute(
-        text(
-            "insert into role (name, kind, side, subject, code, title) "
-            "values (:name, :kind, :side, :subject, :code, :title) on conflict (name) do update "
-            "set kind = excluded.kind, side = excluded.side, subject = excluded.subject, code = excluded.code, "
-            "title = excluded.title"
-        ),
-        roles,
-    )
-    connection.execute(
-        text(
-            "insert into rule (number, code, debit, credit, why, citation) "
-            "values (:number, :code, :debit, :credit, :why, :citation) on conflict (number) do update "
-            "set code = excluded.code, debit = excluded.debit, credit = excluded.credit, why = excluded.why, "
-            "citation = excluded.citation"
-        ),
-        rules,
-    )
 
 
 _OPEN_TRIGGERS = """

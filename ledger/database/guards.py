@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.database.catalog import PLAIN, listed
 from ledger.database.citus import is_distributed
-from ledger.database.connect import reference_rows, schema_expected
+from ledger.database.connect import schema_expected
+from ledger.database.reference_data import reference_rows
 
 _MADE = Path(__file__).with_name("made.txt")
 

@@ -134,6 +134,16 @@ def _lines_of(kind: str, balances: Sequence[AccountBalance], until: date) -> lis
     ]
 
 
+_BALANCE_COLUMNS = (
+    Column("entity", "Entity"),
+    Column("section", "Section"),
+    Column("code", "Code"),
+    Column("account", "Account"),
+    Column("currency", "Currency"),
+    Column("amount", "Amount", "amount"),
+)
+
+
 def balance_sheet(connection: Connection, filters: Filters) -> Report:
     """What each entity holds, owes and has earned on a day.
 
@@ -167,19 +177,11 @@ def balance_sheet(connection: Connection, filters: Filters) -> Report:
             sums[section] = sum(row["amount"] for row in own if isinstance(row["amount"], int))
             rows.append(place | {"section": section, "account": f"{section}, total", "amount": sums[section]})
         totals.append(place | {"account": "Liabilities and equity", "amount": sums["Liabilities"] + sums["Equity"]})
-    columns = (
-        Column("entity", "Entity"),
-        Column("section", "Section"),
-        Column("code", "Code"),
-        Column("account", "Account"),
-        Column("currency", "Currency"),
-        Column("amount", "Amount", "amount"),
-    )
     years_shown = ", ".join(f"{entity} from {first}" for entity, first in sorted(years.items()))
     return Report(
         "balance-sheet",
         "Balance sheet",
-        columns,
+        _BALANCE_COLUMNS,
         tuple(rows),
         tuple(totals),
         (f"as of {until}", f"fiscal years: {years_shown}"),

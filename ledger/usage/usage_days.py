@@ -102,6 +102,22 @@ def shown_within(borne: Counter[str], used: int) -> Counter[str]:
     return within
 
 
+# What a product's usage moved, by both days and rule: of its position, and beside it.
+_MOVED = (
+    "with own as materialized (select account_id, role in ('deferred_revenue', 'unbilled_receivable') as of_position"
+    "  from account where customer_id = :customer_id and entity = :entity and currency = :currency"
+    "  and subject = :subject), moved as ("
+    " select p.entry_id, p.rule, -p.amount as position, p.amount, o.of_position, 1 as side from own o"
+    "  join posting p on p.customer_id = :customer_id and p.debit_account = o.account_id"
+    " union all"
+    " select p.entry_id, p.rule, p.amount, p.amount, o.of_position, -1 from own o"
+    "  join posting p on p.customer_id = :customer_id and p.credit_account = o.account_id) "
+    "select e.occurred_on, e.effective_on, rule, coalesce(sum(position) filter (where of_position), 0)::bigint as position,"
+    " coalesce(sum(side * amount) filter (where not of_position), 0)::bigint as debited"
+    " from moved join entry e on e.customer_id = :customer_id and e.entry_id = moved.entry_id group by 1, 2, 3"
+)
+
+
 def tell(books: Books, source: Source, product: str) -> _Told:
     """What happened to a product's usage.
 
@@ -109,22 +125,7 @@ def tell(books: Books, source: Source, product: str) -> _Told:
     """
     customer_id, subject = source.customer.customer_id, usage_subject(product)
     place = {"customer_id": customer_id, "entity": source.entity, "currency": source.currency, "subject": subject}
-    rows = books.connection.execute(
-        text(
-            "with own as materialized (select account_id, role in ('deferred_revenue', 'unbilled_receivable') as of_position"
-            "  from account where customer_id = :customer_id and entity = :entity and currency = :currency"
-            "  and subject = :subject), moved as ("
-            " select p.entry_id, p.rule, -p.amount as position, p.amount, o.of_position, 1 as side from own o"
-            "  join posting p on p.customer_id = :customer_id and p.debit_account = o.account_id"
-            " union all"
-            " select p.entry_id, p.rule, p.amount, p.amount, o.of_position, -1 from own o"
-            "  join posting p on p.customer_id = :customer_id and p.credit_account = o.account_id) "
-            "select e.occurred_on, e.effective_on, rule, coalesce(sum(position) filter (where of_position), 0)::bigint as position,"
-            " coalesce(sum(side * amount) filter (where not of_position), 0)::bigint as debited"
-            " from moved join entry e on e.customer_id = :customer_id and e.entry_id = moved.entry_id group by 1, 2, 3"
-        ),
-        place,
-    )
+    rows = books.connection.execute(text(_MOVED), place)
     told = _Told()
     for row in rows:
         day = told.days[row.occurred_on]
