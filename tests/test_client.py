@@ -9,6 +9,7 @@ from datetime import date
 
 import pytest
 from flask import Flask, request
+from moneyed import Money
 from sqlalchemy import Engine, text
 
 from tests.conftest import Cli
@@ -16,7 +17,7 @@ from tests.samples import grant, invoice, parties, prepaid, service, usage
 from tests.serving import MakeApp, served
 from web import client
 from web.access import keys
-from web.client import Refused, Tickmark
+from web.client import Refused, Tickmark, money
 
 
 @pytest.fixture
@@ -141,3 +142,17 @@ def test_the_client_knows_every_path(app: Flask) -> None:
     for path in described:
         plain = re.sub(r"\{\w+\}", "", path.removeprefix("/v1/")).strip("/").split("/")[0]
         assert plain in source, path
+
+
+def test_money_goes_in_and_comes_out(books: Tickmark) -> None:
+    """Whoever counts in `moneyed.Money` needs no strings, and can't bill dollars in euros."""
+    line = {"id": "1", "kind": "one_time", "product": "seats", "amount": Money("100.00", "USD")}
+    bill = invoice("I", "2026-01-01") | {"lines": [line]}
+    books.post([*parties(), bill])
+    (entry,) = books.entries()
+    assert [money(row) for row in entry["lines"]] == [Money("100.00", "USD")] * 2
+    assert money(entry["lines"][0], "functional_amount", "functional_currency") == Money(100, "USD")
+    with pytest.raises(ValueError, match=r"lines.0.amount = .*: expected an amount in USD, the document's currency"):
+        books.post([bill | {"id": "J", "lines": [line | {"amount": Money("100.00", "EUR")}]}])
+    with pytest.raises(Refused, match=r"lines.0.amount = 0.001 USD: expected at most 2 decimal places"):
+        books.draft(bill | {"id": "J", "lines": [line | {"amount": Money("0.001", "USD")}]})

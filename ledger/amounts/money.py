@@ -92,11 +92,6 @@ def to_money(minor: int, currency: str) -> moneyed.Money:
     return moneyed.Money(to_decimal(minor, currency), known)
 
 
-def from_money(money: moneyed.Money) -> int:
-    """A `moneyed.Money` in minor units; refuses a fraction of a minor unit."""
-    return to_minor(money.amount, money.currency.code)
-
-
 def exact_product(quantity: Decimal, unit_price: Decimal) -> Decimal:
     """Quantity times price with every digit kept: 418 x 0.000002 is 0.000836."""
     return _EXACT.multiply(quantity, unit_price)

@@ -1,7 +1,7 @@
 """A client of the HTTP API, typed: `Tickmark("http://127.0.0.1:8000", key).post([...])`.
 
 Writes carry an Idempotency-Key of their own, so that one that got no answer is sent again and done once. Amounts come and go as decimal
-strings: put them into Decimal, never into a float.
+strings, never as floats: a document may hold a `moneyed.Money` instead, and `money(row)` makes one of an answer's amount.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from web.client.amounts import money, plain
 from web.client.answers import Entry, Item, Job, Period, Posted, Problem, Report, Trace
+
+__all__ = ["Document", "List", "Refused", "Tickmark", "money"]
 
 TIMEOUT_SECONDS = 120
 _PASSING = (429, 502, 503, 504)
@@ -70,13 +73,13 @@ class Tickmark:
 
     def post(self, documents: Iterable[Document], *, idempotency_key: str | None = None) -> Posted:
         """Post documents: all of them, or none."""
-        body = "".join(json.dumps(document, ensure_ascii=False) + "\n" for document in documents)
+        body = "".join(json.dumps(plain(document), ensure_ascii=False) + "\n" for document in documents)
         headers = {"Content-Type": "application/x-ndjson"}
         return cast("Posted", self._write("documents", body.encode(), headers, idempotency_key))
 
     def draft(self, invoice: Document) -> dict[str, Any]:
         """An invoice as it would be, and the entries it would post. Posts nothing."""
-        return cast("dict[str, Any]", self._write("drafts", *_json(invoice)))
+        return cast("dict[str, Any]", self._write("drafts", *_json(plain(invoice))))
 
     def report(self, name: str, **filters: str | date | datetime | bool | None) -> Report:
         """A report, with the filters of the command line: as_of, known_at, entity ...; `from` is given as `since`."""
