@@ -106,6 +106,7 @@ DAMAGE = {
         f" where entry_id in (select entry_id from paid); {_HASHED}", "has the entries it posted", "payment LATE posted 1 entries, there are 2"),
     "drifted grant balance": ("update grant_balance set drawn_face_minor = drawn_face_minor - 1", "no grant is drawn",
                               "grant G of globex"),
+    "drifted price of a grant": ("update grant_balance set moved_minor = moved_minor + 1", "no grant is drawn", "grant G of globex"),
     "drifted meter": ("update usage_meter set posted_minor = posted_minor + 1, rated = rated + 0.01", "rated so far",
                       "tokens of globex"),
     "deleted meter": ("delete from usage_meter", "rated so far", "tokens"),

@@ -26,7 +26,7 @@ NOT_LOGGED = {
     " content (migrations/books/documents.sql)",
     "document_key": "compared with documents",
     "entry": "sealed, row by row",
-    "grant_balance": "recomputed from what was granted and drawn; what was moved of it is logged beside (migrations/books/wallets.sql)",
+    "grant_balance": "recomputed from what was granted, drawn and moved; what was moved of it is logged beside (migrations/books/wallets.sql)",
     "invoice_counter": "recomputed from invoices' numbers",
     "open_receivable": "recomputed from postings",
     "page_session": "who is signed in, for hours: a row is gone once its session ends",

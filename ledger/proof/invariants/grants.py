@@ -23,9 +23,11 @@ DRAWN = (
                from sides join rule on rule.number = sides.rule where subject like 'grant:%' group by 1, 2
            ), recomputed as (
                select g.*, c.ref as customer, b.drawn_face_minor, b.expired_face_minor, b.drawn_minor, b.broken_minor,
-                      b.face_minor as balance_face, b.moved_face_minor,
+                      b.face_minor as balance_face, b.moved_face_minor, b.moved_minor,
                       (select sum(v.face_minor) from grant_move v where v.customer_id = g.customer_id
                                                                     and v.grant_id = g.grant_id) as moved,
+                      (select sum(v.amount_minor) from grant_move v where v.customer_id = g.customer_id
+                                                                      and v.grant_id = g.grant_id) as money_moved,
                       coalesce(m.memo_drawn, 0) as memo_drawn, coalesce(m.memo_expired, 0) as memo_expired,
                       case when g.free or g.kind = 'commitment' then 0 else coalesce(m.earned, 0) end as earned,
                       coalesce(m.lowered, 0) as lowered, coalesce(m.broken, 0) as broken
@@ -37,7 +39,7 @@ DRAWN = (
                          currency, expired_face_minor, currency, face_minor, currency)
            from recomputed
            where balance_face is distinct from face_minor or drawn_face_minor + expired_face_minor + moved_face_minor > face_minor
-              or moved_face_minor is distinct from coalesce(moved, 0)
+              or moved_face_minor is distinct from coalesce(moved, 0) or moved_minor is distinct from coalesce(money_moved, 0)
               or drawn_face_minor is distinct from case when in_memorandum then memo_drawn else earned + lowered end
               or (in_memorandum and expired_face_minor is distinct from memo_expired)
               or (not in_memorandum and expired_face_minor < broken)
