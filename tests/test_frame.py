@@ -282,8 +282,8 @@ def test_a_period_that_is_kept_aside_does_not_narrow_what_a_page_leads_to(cli: C
 
     aside = {"entity": ["us"], "as_of": ["2026-02-28"], "kept_period": ["2026-02"]}
     # the overview is of all days up to one, and so is what its chart shows
-    assert table("as_of=2026-02-28&kept_period=2026-02") == aside
-    assert table("period=2026-02") == aside
+    assert table("entity=us&as_of=2026-02-28&kept_period=2026-02") == aside
+    assert table("entity=us&period=2026-02") == aside
 
 
 def test_who_may_see_some_entities_keeps_no_other(cli: Cli, make_books_app: MakeApp, engine: Engine) -> None:
