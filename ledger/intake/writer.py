@@ -8,7 +8,7 @@ from typing import Self
 
 from sqlalchemy import Connection
 
-from ledger.journal.books import Plainly
+from ledger.journal.writer import Plainly
 
 _TURN_SECONDS = 0.0005
 
