@@ -67,6 +67,10 @@ _DECIDED_LESS = frozenset(
 )
 # The exchange difference of what is undone is taken back, as cash comes: before any of it leaves.
 _UNDONE = frozenset(rule.number for rule in RULES.values() if "_undone." in rule.code)
+# So does what comes back of what went.
+_CAME_BACK = frozenset(
+    rule.number for rule in RULES.values() if rule.code.startswith(("refund_reversal.", "reinstated."))
+)
 _GAIN_UNDONE, _LOSS_UNDONE = (RULES[f"exchange.{result}_undone.cash"].number for result in ("gain", "loss"))
 _GAINS = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.gain."))
 _LOSSES = frozenset(rule.number for rule in RULES.values() if rule.code.startswith("exchange.loss."))
@@ -631,7 +635,7 @@ class ForeignAccounts:
             leaving = (roles[0] not in CLEARING and ROLES[roles[0]].sign < 0) + (
                 roles[1] not in CLEARING and ROLES[roles[1]].sign > 0
             )
-            if group.key[0] in _UNDONE:
+            if group.key[0] in _UNDONE or group.key[0] in _CAME_BACK:
                 leaving = 0
             return leaving, group.key[0], self._places[debit], self._places[credit], group.given
 
