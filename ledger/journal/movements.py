@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ledger.amounts.money import share
-from ledger.journal.valuation import Place
+from ledger.journal.value_rules import Place
 
 # Roles whose accounts are kept per product, so that revenue can be read (and mapped to accounts) by product.
 PRODUCT_ROLES = frozenset({"revenue"})

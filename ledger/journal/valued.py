@@ -24,16 +24,8 @@ from ledger.journal.movements import (
     Way,
     place_of,
 )
-from ledger.journal.valuation import (
-    ENTERED_AT_RATE,
-    REVALUING,
-    Change,
-    Coming,
-    Converted,
-    ForeignAccounts,
-    Worth,
-    key_of,
-)
+from ledger.journal.valuation import ForeignAccounts
+from ledger.journal.value_rules import ENTERED_AT_RATE, REVALUING, Change, Coming, Converted, Worth, key_of
 
 
 class Valued(Accounts):
