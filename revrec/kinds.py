@@ -27,7 +27,7 @@ from revrec.documents.progress import Progress
 from revrec.documents.variable_amounts import ConsiderationPayable, Estimate
 from revrec.earn import contract_costs, progress
 from revrec.price import estimates, material_rights, payable_to_customers
-from revrec.terms.history import OBLIGATIONS
+from revrec.terms.decided import OBLIGATIONS
 
 # What bills or corrects obligations is posted by the ledger, which asks for their terms.
 TYPES = {

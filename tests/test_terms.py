@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 from ledger.database.schema.contracts import obligation_terms
 from revrec.terms.changes.folded import Folded
 from revrec.terms.changes.folding import fold
+from revrec.terms.editions import edition_rows
 from revrec.terms.events import Bill, Changed, Corrected, Estimated, Event, Modified, Promise, Taken, Terminated, Undone
-from revrec.terms.history import _rows
 from revrec.terms.schedules import SEGMENT_SQL, earned_sql, parts_sql, term_sql
 from revrec.terms.terms import Curve, plain
 from tests.test_properties import EXAMPLES
@@ -111,7 +111,7 @@ def test_sql_earns_what_python_does(
     promise, events, bills = happened
     folded = fold([promise], events, bills)
     savepoint = owner.begin_nested()
-    rows = [{**row, "edition": 1, "edition_by": 1} for row in _rows(1, folded.versions[promise.subject])]
+    rows = [{**row, "edition": 1, "edition_by": 1} for row in edition_rows(1, folded.versions[promise.subject])]
     owner.execute(obligation_terms.insert(), rows)
     passed, whole = parts_sql("x.term_pattern", "x.term_starts_on", "x.term_ends_on", "g.month_end")
     found = owner.execute(
@@ -250,4 +250,4 @@ def test_what_is_earned_before_a_version_is_no_rows_of_it() -> None:
     (versions,) = fold([_year(pattern="daily")], credited, bills).versions.values()
     assert len(versions) == 13
     assert max(len(version.terms.pieces) for version in versions) == 25
-    assert len(list(_rows(1, versions))) == 1 + 12 * 2
+    assert len(list(edition_rows(1, versions))) == 1 + 12 * 2

@@ -20,7 +20,8 @@ from revrec.documents.contracts import Contract
 from revrec.stand_alone_prices import Catalogue
 from revrec.terms.changes.folded import Version
 from revrec.terms.events import Combined
-from revrec.terms.history import Plan, read
+from revrec.terms.history import read
+from revrec.terms.plans import Plan
 from revrec.terms.versions import Agreed, Standing, all_standing, find_contract
 
 _BECAUSE = {

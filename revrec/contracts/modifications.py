@@ -19,7 +19,7 @@ from revrec.earn.progress import add_milestones, require_reached
 from revrec.terms.changes.folded import TooLittle
 from revrec.terms.events import Promise
 from revrec.terms.happened import curve_of, modified, price_of
-from revrec.terms.history import Plan
+from revrec.terms.plans import Plan
 from revrec.terms.versions import Agreed, Standing, add_change, find_contract, standing_of
 
 

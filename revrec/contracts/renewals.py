@@ -22,7 +22,7 @@ from revrec.documents.contract_changes import ContractRenewal, ContractTerminati
 from revrec.documents.contracts import ContractObligation, ContractPattern
 from revrec.terms.events import Promise
 from revrec.terms.happened import curve_of, last_day, renewed, terminated
-from revrec.terms.history import Plan
+from revrec.terms.plans import Plan
 from revrec.terms.versions import Agreed, add_change, all_standing, find_contract, standing_of
 
 

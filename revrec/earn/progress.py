@@ -16,7 +16,7 @@ from ledger.journal.movements import Source
 from ledger.wallets.session import Wallets
 from revrec.documents.contracts import ContractObligation
 from revrec.documents.progress import Progress
-from revrec.terms import history
+from revrec.terms import editions, plans
 from revrec.terms.versions import Standing, find_contract, standing_of
 
 
@@ -77,7 +77,7 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
     source = contract.source(books, document_id, doc.date)
     standing = standing_of(books, contract, doc.obligation)
     assert standing is not None, "found just before"
-    changed = standing.subject in history.touched(books, contract.customer_id)
+    changed = standing.subject in editions.touched(books, contract.customer_id)
     if standing.pattern != "progress":
         raise Refused("obligation", doc.obligation, f"expected one of pattern progress, found {standing.pattern}")
     quantity = doc.quantity
@@ -101,7 +101,7 @@ def post_progress(wallets: Wallets, doc: Progress, document_id: int) -> int:
         milestone=doc.milestone,
     )
     if changed:  # what was given by the day of a change says what was left of it
-        history.refold(books, contract.party, [standing.subject], document_id)
+        plans.refold(books, contract.party, [standing.subject], document_id)
     return contract.customer_id
 
 

@@ -29,7 +29,7 @@ from revrec.earn import contract_costs, net_positions, other_currencies
 from revrec.earn.step_postings import POST
 from revrec.earn.steps import NEEDED_FOREIGN
 from revrec.price import financing, refund_liabilities
-from revrec.terms import history
+from revrec.terms import plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def recognize(connection: Connection, through: date, posted_by: str) -> Run:
     _require_any_open(connection, through)
     books = Books(connection, posted_by)
     document_id = books.number("document_number")
-    history.fold_old(books, document_id)
+    plans.fold_old(books, document_id)
     expired = expiry.expire(wallets := Wallets(books), document_id, last_day)
     books.flush()
     wallets.flush()

@@ -18,7 +18,7 @@ from ledger.reports.report import Column, Filters, Report, narrowed
 from ledger.wallets.session import Wallets
 from revrec.documents.variable_amounts import Estimate
 from revrec.terms.happened import estimated, expected
-from revrec.terms.history import Plan
+from revrec.terms.plans import Plan
 from revrec.terms.versions import Agreed, find_contract
 
 

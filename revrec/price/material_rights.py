@@ -25,8 +25,9 @@ from ledger.wallets.grants import Funding, grant_subject
 from ledger.wallets.issue import post_grant as post_ledger_grant
 from ledger.wallets.session import Wallets
 from revrec.terms.changes.folded import ENDED
-from revrec.terms.history import Plan, read
+from revrec.terms.history import read
 from revrec.terms.history import right as right_event
+from revrec.terms.plans import Plan
 from revrec.terms.versions import Agreed, all_standing, find_contract
 
 

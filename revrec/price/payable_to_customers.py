@@ -15,7 +15,7 @@ from ledger.obligations import billed_ahead, obligation_sides
 from ledger.wallets.session import Wallets
 from revrec.documents.variable_amounts import ConsiderationPayable
 from revrec.terms.happened import payable
-from revrec.terms.history import Plan
+from revrec.terms.plans import Plan
 from revrec.terms.versions import add_change, find_contract
 
 

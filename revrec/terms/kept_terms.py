@@ -15,7 +15,8 @@ from ledger.errors import Refused
 from ledger.journal.books import Books
 from ledger.proof.verify import Held
 from revrec.terms.changes.folded import TooLittle
-from revrec.terms.history import differing, read
+from revrec.terms.editions import differing
+from revrec.terms.history import read
 from revrec.terms.versions import Party
 
 # A party has terms to be held to its documents where any of its obligations was changed, or any bill of them corrected.
