@@ -16,9 +16,11 @@ from ledger.corrections.refunds_explained import Explained
 from ledger.corrections.voids import counted
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.invoices import remaining
+from ledger.invoices import lowering, remaining
 from ledger.invoices.forms import BETWEEN
-from ledger.invoices.remaining import BilledInvoice, Line, TaxPart
+from ledger.invoices.lines_left import Line
+from ledger.invoices.lowering import TaxPart
+from ledger.invoices.remaining import BilledInvoice
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement
 from ledger.obligations import Correction, Decided, Obligations
@@ -101,7 +103,7 @@ def _credit(
                 f"expected at most {to_text(stated, source.currency)}, what is left of the line"
                 + remaining.taken_by(books, invoice, line.line),
             )
-        taxes = remaining.tax_parts(line, amount, stated)
+        taxes = lowering.tax_parts(line, amount, stated)
         if asked.taxes is not None:
             taxes = _given_parts(line, asked.taxes, source.currency, field, whole=amount == stated)
         net = amount - sum(part.amount for part in taxes if part.tax.included)
@@ -116,7 +118,7 @@ def _credit(
         *(
             Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, subject, part, on, asked.start, asked.end,
                        doc.rebill)
-            for asked, line, net, _ in parts if remaining.is_of_terms(line) for subject, part in remaining.by_obligation(line, net)
+            for asked, line, net, _ in parts if lowering.is_of_terms(line) for subject, part in lowering.by_obligation(line, net)
         ),
     ])  # fmt: skip
     _require_left(books, invoice, credited, explained)
@@ -125,14 +127,14 @@ def _credit(
     credit = Credit(wallets, invoice, day, due, on)
     credit.rebill = doc.rebill
     for asked, line, net, taxes in parts:
-        if remaining.is_of_terms(line):
+        if lowering.is_of_terms(line):
             credit.take_back(line, net, decided, "credit")
         else:
             credit.lower(line, net, "credit")
         credit.untax(taxes)
         more = {"starts_on": asked.start, "ends_on": asked.end, "rebill": doc.rebill}
-        remaining.record(books, source, invoice, line, "credit", net, credit.covered[line.line], **more)
-        remaining.record_taxes(books, source, invoice, line, taxes)
+        lowering.record(books, source, invoice, line, "credit", net, credit.covered[line.line], **more)
+        lowering.record_taxes(books, source, invoice, line, taxes)
     credit.own_from = len(credit.movements)
     for rule, amount, subject, product in credit_lines.taken(doc.id, own):
         credit.add(rule, amount, subject, product)
@@ -182,7 +184,7 @@ def _require_promised(
     for index, (asked, line, _, _) in zip(places, parts, strict=True):
         if asked.start is None or asked.end is None:
             continue
-        terms = [decided.term(subject) for subject, _ in remaining.by_obligation(line, line.net)]
+        terms = [decided.term(subject) for subject, _ in lowering.by_obligation(line, line.net)]
         known = [term for term in terms if term is not None]
         if (
             len(known) < len(terms)
@@ -271,10 +273,10 @@ def _credit_return(
             continue
         credit = Credit(wallets, invoice, day, remaining.due(books, invoice, day))
         credit.lower(line, net, "return")
-        parts = remaining.tax_parts(line, net, line.net)
+        parts = lowering.tax_parts(line, net, line.net)
         credit.untax(parts)
-        remaining.record(books, invoice.source, invoice, line, "return", net)
-        remaining.record_taxes(books, invoice.source, invoice, line, parts)
+        lowering.record(books, invoice.source, invoice, line, "return", net)
+        lowering.record_taxes(books, invoice.source, invoice, line, parts)
         finish(wallets, credit, on, [(line, net)])
         if invoice.master is not None:
             gross = net + sum(part.amount for part in parts)
@@ -290,7 +292,7 @@ def _return_between(wallets: Wallets, document_id: int, master: str, line_ref: s
     line = next(line for line in invoice.lines if line.line == line_ref)
     credit = Credit(wallets, invoice, day, remaining.due(books, invoice, day))
     credit.lower(line, gross, "return")
-    remaining.record(books, source, invoice, line, "return", gross)
+    lowering.record(books, source, invoice, line, "return", gross)
     finish(wallets, credit, on, [(line, gross)])
 
 

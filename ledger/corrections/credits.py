@@ -17,9 +17,11 @@ from ledger.cash import uses
 from ledger.cash.uses import Piece
 from ledger.corrections import refunds_explained
 from ledger.documents import models
-from ledger.invoices import remaining
+from ledger.invoices import lowering, remaining
 from ledger.invoices.forms import entity_subject, invoice_subject
-from ledger.invoices.remaining import BilledInvoice, Line, TaxPart
+from ledger.invoices.lines_left import Line
+from ledger.invoices.lowering import TaxPart
+from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
@@ -94,10 +96,10 @@ class Credit:
                 if rule == "credit.usage" and part:
                     self.covered[line.line].append((subject, part))
             return
-        if line.kind in remaining.PLAIN_KINDS:
+        if line.kind in lowering.PLAIN_KINDS:
             self.add(f"credit.{line.kind}", amount, line.subject, line.product or "")
             return
-        (liability, _), _ = remaining.sides(source, line)
+        (liability, _), _ = lowering.sides(source, line)
         held = balance(self.books.history(source.customer.customer_id, liability), self.day) - self.taken[line.subject]
         unearned = min(amount, max(held, 0))
         self.taken[line.subject] += unearned
@@ -107,7 +109,7 @@ class Credit:
     def take_back(self, line: Line, amount: int, decided: Decided, kind: str) -> None:
         """Take back what a line bills of obligations: out of the contract liability up to its balance, the rest out of the asset."""
         self.kind = "void" if self.rebill else kind
-        for subject, part in remaining.by_obligation(line, amount):
+        for subject, part in lowering.by_obligation(line, amount):
             expected = decided.share(self.invoice.invoice_id, line.line, subject).expected
             held, rest, release = self.taking.out_of(subject, part, expected)
             self.movements += release
@@ -153,7 +155,7 @@ class Credit:
         """Take back a part of a line's taxes."""
         for part in parts:
             self.add("credit.tax", part.amount, tax_subject(part.tax.code))
-        self.movements += remaining.base_movements(parts)
+        self.movements += lowering.base_movements(parts)
 
 
 def finish(wallets: Wallets, credit: Credit, on: date, lowered: list[tuple[Line, int]]) -> None:
@@ -183,7 +185,7 @@ def finish(wallets: Wallets, credit: Credit, on: date, lowered: list[tuple[Line,
             commitments.unraise(wallets, source, commitment, credit.day)
         if line.kind == "usage" and amount and line.product is not None:
             usage_taken.settle_taken(wallets, source, line.product, lowers=credit.kind == "credit")
-    remaining.net_sides(books, source, [line for line, _ in lowered], credit.day)
+    lowering.net_sides(books, source, [line for line, _ in lowered], credit.day)
     redraws.draw_again(wallets, source, credit.freed)
 
 
@@ -247,7 +249,7 @@ def explain_refunds(
 
 def lowered_by(amount: int, line: Line) -> tuple[int, list[TaxPart]]:
     """(net amount, taxes) of a gross amount of a line."""
-    parts = remaining.tax_parts(line, amount, line.gross)
+    parts = lowering.tax_parts(line, amount, line.gross)
     return amount - sum(part.amount for part in parts), parts
 
 

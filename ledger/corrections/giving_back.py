@@ -21,9 +21,10 @@ from ledger.cash.money_accounts import cash_named
 from ledger.cash.uses import Freed, Piece
 from ledger.corrections.credits import charged, lowered_by
 from ledger.errors import OverApplication, Refused
-from ledger.invoices import remaining
+from ledger.invoices import lowering, remaining
 from ledger.invoices.forms import BETWEEN, entity_subject
-from ledger.invoices.remaining import BilledInvoice, Line
+from ledger.invoices.lines_left import Line
+from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
 from ledger.journal.by_date import available
@@ -161,9 +162,9 @@ def split_by_line(books: Books, invoice: BilledInvoice, amount: int, on: date) -
     """A gross amount of an invoice by the lines it is of: by what was left of them on a day, as far as that is there still."""
     lines = charged(invoice.lines)
     later = remaining.taken_later(books, invoice, on)
-    by_then = remaining.shares(amount, [line.gross + later[line.line] for line in lines]) if later.total() else []
+    by_then = lowering.shares(amount, [line.gross + later[line.line] for line in lines]) if later.total() else []
     if not by_then or any(part > line.gross for line, part in zip(lines, by_then, strict=True)):
-        by_then = remaining.shares(amount, [line.gross for line in lines])
+        by_then = lowering.shares(amount, [line.gross for line in lines])
     return {line.line: part for line, part in zip(lines, by_then, strict=True)}
 
 
@@ -193,7 +194,7 @@ def given_by_lines(
     corrections = []
     for invoice, by_line in of:
         for line in charged(invoice.lines):
-            if remaining.is_of_terms(line) and by_line[line.line]:
+            if lowering.is_of_terms(line) and by_line[line.line]:
                 net, _ = lowered_by(by_line[line.line], line)
                 corrections += [
                     # not before its receivable counts, as a credit note of it
@@ -207,7 +208,7 @@ def given_by_lines(
                         part,
                         max(on, invoice.recorded_on),
                     )
-                    for subject, part in remaining.by_obligation(line, net)
+                    for subject, part in lowering.by_obligation(line, net)
                 ]
     customer_id = of[0][0].source.customer.customer_id if of else 0
     return obligations.decide(wallets, customer_id, document_id, corrections)
@@ -254,11 +255,11 @@ def _give_back(
         gross = by_line[line.line]
         if line.kind == BETWEEN:
             movements.append(Movement(f"{kind}.between{over}", gross, line.subject, to))
-            remaining.record(books, source, invoice, line, kind, gross)
+            lowering.record(books, source, invoice, line, kind, gross)
             continue
         net, taxes = lowered_by(gross, line)
-        if remaining.is_of_terms(line):
-            for subject, _ in remaining.by_obligation(line, net):
+        if lowering.is_of_terms(line):
+            for subject, _ in lowering.by_obligation(line, net):
                 share_ = decided.share(invoice.invoice_id, line.line, subject)
                 held, rest, release = taking.out_of(subject, share_.expected + share_.rest, share_.expected)
                 earned = Movement(f"{kind}.earned{over}", share_.earned, subject, to, rate=invoice.rate)
@@ -272,10 +273,10 @@ def _give_back(
             movements += usage_given(wallets, invoice, line, net, on, kind, to, taking.released)
         movements += [
             *(Movement(f"{kind}.tax{over}", part.amount, tax_subject(part.tax.code), to) for part in taxes),
-            *remaining.base_movements(taxes),
+            *lowering.base_movements(taxes),
         ]
-        remaining.record(books, source, invoice, line, kind, net)
-        remaining.record_taxes(books, source, invoice, line, taxes)
+        lowering.record(books, source, invoice, line, kind, net)
+        lowering.record_taxes(books, source, invoice, line, taxes)
     return movements
 
 
@@ -519,7 +520,7 @@ def net_invoices(wallets: Wallets, invoices: Sequence[BilledInvoice], day: date)
         for line in charged(invoice.lines):
             if line.kind == "usage" and line.product is not None:
                 usage_taken.settle_taken(wallets, invoice.source, line.product, lowers=True)
-        remaining.net_sides(wallets.books, invoice.source, charged(invoice.lines), day)
+        lowering.net_sides(wallets.books, invoice.source, charged(invoice.lines), day)
     freed, wallets.freed = wallets.freed, []
     for source, item in freed:
         redraws.draw_again(wallets, source, [item])

@@ -24,7 +24,7 @@ from ledger.corrections.taken_again import CameBack, take_again
 from ledger.corrections.undoing import undo
 from ledger.documents import models
 from ledger.errors import Refused, UnknownReference
-from ledger.invoices import remaining
+from ledger.invoices import lowering
 from ledger.invoices.forms import invoice_subject
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
@@ -456,7 +456,7 @@ def _written_off(books: Books, customer_id: int, document_id: int) -> list[_Writ
             "from line_change x join invoice_line l using (customer_id, invoice_id, line) where x.customer_id = :customer_id"
             " and x.document_id = :document_id and x.kind = 'write_off' group by 1, 2, 4 order by 1, 2"
         ),
-        {"customer_id": customer_id, "document_id": document_id, "plain": list(remaining.PLAIN_KINDS)},
+        {"customer_id": customer_id, "document_id": document_id, "plain": list(lowering.PLAIN_KINDS)},
     )
     return [_WrittenOff(*row) for row in rows]
 

@@ -15,9 +15,11 @@ from sqlalchemy import text
 
 from ledger.amounts.money import allocate, share
 from ledger.cash import uses
-from ledger.invoices import remaining
+from ledger.invoices import lowering
 from ledger.invoices.forms import BETWEEN
-from ledger.invoices.remaining import BilledInvoice, Line, LineTax, TaxPart
+from ledger.invoices.lines_left import Line, LineTax
+from ledger.invoices.lowering import TaxPart
+from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
 from ledger.journal.movements import AccountKey, Movement
@@ -149,7 +151,7 @@ def explained(
 
 def _taken_of(taken: int, given: dict[str, int], left: dict[str, int]) -> dict[str, int]:
     """Which lines what is taken of a refund is of: what is more than is left of one first, then so that the rest is spread by that."""
-    spread = remaining.shares(sum(given.values()) - taken, list(left.values()))
+    spread = lowering.shares(sum(given.values()) - taken, list(left.values()))
     rest = dict(zip(left, spread, strict=True))
     wanted = {line: max(before - rest[line], 0) for line, before in given.items()}
     if sum(wanted.values()) == taken:
@@ -169,7 +171,7 @@ def corrections(of: Sequence[Explained], invoice: BilledInvoice, document_id: in
     return [
         Correction(document_id, by, "refund", invoice.invoice_id, item.line.line, subject, part, item.refund.on,
                    undoes=item.refund.document_id)
-        for item in of if remaining.is_of_terms(item.line) for subject, part in remaining.by_obligation(item.line, item.net)
+        for item in of if lowering.is_of_terms(item.line) for subject, part in lowering.by_obligation(item.line, item.net)
     ]  # fmt: skip
 
 
@@ -206,10 +208,10 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
     source = invoice.source
     for item in of:
         line, movements = item.line, []
-        if remaining.is_of_terms(line):
+        if lowering.is_of_terms(line):
             # what of it had been shown beside revenue goes back there by what is decided now
             day = books.days.open_day(source, item.refund.on)
-            for subject, amount in remaining.by_obligation(line, item.net):
+            for subject, amount in lowering.by_obligation(line, item.net):
                 unbilled = min(amount, earned_ahead(books, source, subject, day))
                 movements += [
                     Movement("refund.explained_unbilled", unbilled, _CUSTOMER, subject),
@@ -233,11 +235,11 @@ def post(books: Books, invoice: BilledInvoice, of: Sequence[Explained]) -> None:
             ]
         books.post(source, item.refund.on, movements)
         undoes = item.refund.document_id
-        remaining.record(books, source, invoice, line, "refund", -item.net, undoes=undoes)
-        remaining.record_taxes(books, source, invoice, line, item.taxes, undoes=undoes)
+        lowering.record(books, source, invoice, line, "refund", -item.net, undoes=undoes)
+        lowering.record_taxes(books, source, invoice, line, item.taxes, undoes=undoes)
         # of the refund's day, too: what had been settled there is told anew
         day = books.days.open_day(source, item.refund.on) - timedelta(days=1)
         if line.kind == "usage" and line.product is not None:
             usage_taken.settle(books, source, line.product)
-        if remaining.is_of_terms(line) or line.kind == "usage":
-            remaining.net_sides(books, source, [line], day)
+        if lowering.is_of_terms(line) or line.kind == "usage":
+            lowering.net_sides(books, source, [line], day)

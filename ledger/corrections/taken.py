@@ -11,7 +11,7 @@ from sqlalchemy import text
 from ledger.amounts.money import allocate, share
 from ledger.cash import uses
 from ledger.cash.uses import Piece
-from ledger.invoices import remaining
+from ledger.invoices import lowering
 from ledger.invoices.forms import BETWEEN
 from ledger.journal.books import Books
 from ledger.journal.movements import Source, Undoing
@@ -89,7 +89,7 @@ class TakenLine:
     @property
     def of_terms(self) -> bool:
         """Whether it bills an obligation, whose terms say what of it is given."""
-        return self.subject.startswith("obligation:") and self.kind not in remaining.PLAIN_KINDS
+        return self.subject.startswith("obligation:") and self.kind not in lowering.PLAIN_KINDS
 
 
 # What gives back to a line what a document took of it.

@@ -14,10 +14,11 @@ from ledger.cash import uses
 from ledger.corrections.credits import CUSTOMER, Credit, charged, explain_refunds, finish
 from ledger.documents import models
 from ledger.errors import Refused
-from ledger.invoices import coupons, forms, post, remaining
+from ledger.invoices import coupons, forms, lowering, post, remaining
 from ledger.invoices.forms import BETWEEN, entity_subject, invoice_subject
-from ledger.invoices.lines import Prorated, prorated_by
-from ledger.invoices.remaining import BilledInvoice, Line
+from ledger.invoices.lines_below_zero import Prorated, prorated_by
+from ledger.invoices.lines_left import Line
+from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
@@ -138,8 +139,8 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         ),
         *(
             Correction(source.document_id, by, "void", invoice.invoice_id, line.line, subject, part, on)
-            for line in (*charged(invoice.lines), *credits_) if line.first and remaining.is_of_terms(line) and _own(line, again)
-            for subject, part in remaining.by_obligation(line, line.net)
+            for line in (*charged(invoice.lines), *credits_) if line.first and lowering.is_of_terms(line) and _own(line, again)
+            for subject, part in lowering.by_obligation(line, line.net)
         ),
     ])  # fmt: skip
     for line in credits_:
@@ -186,14 +187,14 @@ def _void_lines(credit: Credit, lines: Sequence[Line], decided: Decided, void: i
     """Take back all that lines bill, with their taxes; or all that came back of them since a `void`."""
     books, invoice = credit.books, credit.invoice
     for line in lines:
-        if remaining.is_of_terms(line):
+        if lowering.is_of_terms(line):
             credit.take_back(line, line.net, decided, "void")
         else:
             credit.lower(line, line.net, "void")
-        parts = remaining.tax_parts(line, 1, 1)
+        parts = lowering.tax_parts(line, 1, 1)
         credit.untax(parts)
-        remaining.record(books, invoice.source, invoice, line, "void", line.net)
-        remaining.record_taxes(books, invoice.source, invoice, line, parts, goes_with=void)
+        lowering.record(books, invoice.source, invoice, line, "void", line.net)
+        lowering.record_taxes(books, invoice.source, invoice, line, parts, goes_with=void)
 
 
 def _require_standing(books: Books, invoice: BilledInvoice, field: str) -> None:
@@ -267,20 +268,20 @@ def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day:
     to = invoice_subject(invoice.ref)
     if line.kind == BETWEEN:
         books.post(source, on, [Movement("invoice.between", -line.net, to, line.subject)])
-        remaining.record(books, source, invoice, line, "void", line.net)
+        lowering.record(books, source, invoice, line, "void", line.net)
         return
-    (_, unbilled), _ = remaining.sides(source, line)
+    (_, unbilled), _ = lowering.sides(source, line)
     earned = balance(books.history(source.customer.customer_id, unbilled), day)
     movements = forms.bill_obligation(-line.net, earned, to, line.subject)
-    parts = remaining.tax_parts(line, 1, 1)
+    parts = lowering.tax_parts(line, 1, 1)
     for part in parts:
         subject = tax_subject(part.tax.code)
         movements.append(Movement("invoice.tax", -part.amount, to, subject))
         movements.append(Movement("invoice.tax_base", -part.base, subject, subject))
     books.post(source, on, movements)
-    remaining.net_sides(books, source, [line], day)
-    remaining.record(books, source, invoice, line, "void", line.net)
-    remaining.record_taxes(books, source, invoice, line, parts)
+    lowering.net_sides(books, source, [line], day)
+    lowering.record(books, source, invoice, line, "void", line.net)
+    lowering.record_taxes(books, source, invoice, line, parts)
 
 
 def counted(invoice: BilledInvoice, on: date) -> date:

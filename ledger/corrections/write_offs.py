@@ -23,7 +23,7 @@ from ledger.corrections.giving_back import (
 )
 from ledger.documents import models
 from ledger.errors import Refused
-from ledger.invoices import remaining
+from ledger.invoices import lowering, remaining
 from ledger.invoices.forms import BETWEEN, entity_subject, invoice_subject
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
@@ -83,11 +83,11 @@ def _write_off(
         gross = by_line[line.line]
         if line.kind == BETWEEN:
             movements.append(Movement("write_off.between", gross, line.subject, to))
-            remaining.record(books, source, invoice, line, "write_off", gross)
+            lowering.record(books, source, invoice, line, "write_off", gross)
             continue
         net, taxes = lowered_by(gross, line)
-        if remaining.is_of_terms(line):
-            for subject, _ in remaining.by_obligation(line, net):
+        if lowering.is_of_terms(line):
+            for subject, _ in lowering.by_obligation(line, net):
                 share_ = decided.share(invoice.invoice_id, line.line, subject)
                 held, rest, release = taking.out_of(subject, share_.expected + share_.rest, share_.expected)
                 movements += [
@@ -100,9 +100,9 @@ def _write_off(
             movements += usage_given(wallets, invoice, line, net, on, "write_off", to, taking.released)
         movements += [
             *(Movement("write_off.tax", part.amount, tax_subject(part.tax.code), to) for part in taxes),
-            *remaining.base_movements(taxes),
+            *lowering.base_movements(taxes),
         ]
-        remaining.record(books, source, invoice, line, "write_off", net)
-        remaining.record_taxes(books, source, invoice, line, taxes)
+        lowering.record(books, source, invoice, line, "write_off", net)
+        lowering.record_taxes(books, source, invoice, line, taxes)
     books.post(source, on, movements)
     net_invoices(wallets, [invoice], day)

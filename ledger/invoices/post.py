@@ -12,7 +12,8 @@ from ledger.documents import models
 from ledger.errors import Refused
 from ledger.invoices import coupons
 from ledger.invoices.forms import CUSTOMER, BilledLine, Billing, Invoice, Terms, look_up
-from ledger.invoices.lines import add_line, bill_line, correct_lines, leave_below, net_lines, prorated
+from ledger.invoices.lines import add_line, bill_line, net_lines
+from ledger.invoices.lines_below_zero import correct_lines, leave_below, prorated
 from ledger.invoices.taxes import Rounding, spread
 from ledger.journal import currencies
 from ledger.journal.books import Books
@@ -43,16 +44,7 @@ def post_invoice(
     day = books.days.open_day(source, terms.recorded_on)
     billing = Billing(wallets, books.locked(source, terms.recorded_on), doc, day, terms, master, obligations)
     discounts = coupons.uses(doc, terms.coupons)
-    movements: list[Movement] = []
-    lines: list[BilledLine] = []
-    rounding = Rounding(books.parties.entity(doc.entity).tax_rounding == "invoice")
-    for index, line in enumerate(doc.lines):
-        try:
-            billed, moved = bill_line(billing, line, rounding)
-        except Refused as refusal:
-            raise refusal.within(f"lines.{index}") from None
-        lines.append(billed)
-        movements += moved
+    lines, movements = _bill_lines(billing)
     total = sum(line.net + sum(tax.tax for tax in line.taxes) for line in lines)
     within_limit(total, doc.currency, "lines")
     if master is None:
@@ -77,6 +69,21 @@ def post_invoice(
     )
     books.remember("invoice", doc.id, known)
     return source.customer.customer_id
+
+
+def _bill_lines(billing: Billing) -> tuple[list[BilledLine], list[Movement]]:
+    """An invoice's lines as they are posted, and what they move. Raises Refused, naming the line."""
+    movements: list[Movement] = []
+    lines: list[BilledLine] = []
+    rounding = Rounding(billing.wallets.books.parties.entity(billing.doc.entity).tax_rounding == "invoice")
+    for index, line in enumerate(billing.doc.lines):
+        try:
+            billed, moved = bill_line(billing, line, rounding)
+        except Refused as refusal:
+            raise refusal.within(f"lines.{index}") from None
+        lines.append(billed)
+        movements += moved
+    return lines, movements
 
 
 def _approve_below(billing: Billing, lines: list[BilledLine], total: int) -> None:

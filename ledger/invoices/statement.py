@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -42,35 +42,7 @@ def statement(connection: Connection, filters: Filters) -> Report:
         parameters,
     ).all()
     both = _both_ways(connection, filters)
-    found: list[dict[str, Any]] = []
-    balances: dict[tuple[str, str, str], int] = {}
-    opened: set[tuple[str, str, str]] = set()
-    for row in _with_both(rows, both):
-        place = (row.customer, row.entity, row.currency)
-        before = balances.get(place, 0)
-        balances[place] = before + row.net
-        if filters.since is not None and row.effective_on < filters.since:
-            continue
-        line = {"customer": row.customer, "entity": row.entity, "currency": row.currency}
-        if before and place not in opened:
-            found.append(line | {"date": filters.since, "document": "brought forward", "balance": before})
-        opened.add(place)
-        found.append(
-            line
-            | {
-                "date": row.effective_on,
-                "document": row.ref.replace(":", " ", 1) if row.type == BESIDE else f"{row.type} {row.ref}",
-                "charged": max(row.net, 0) + row.both,
-                "settled": max(-row.net, 0) + row.both,
-                "balance": balances[place],
-            }
-        )
-    for place, balance in balances.items():
-        if balance and place not in opened:
-            found.append(
-                {"customer": place[0], "entity": place[1], "currency": place[2], "date": filters.since,
-                 "document": "brought forward", "balance": balance}
-            )  # fmt: skip
+    found, balances = _balanced(_with_both(rows, both), filters.since)
     columns = (
         Column("customer", "Customer"),
         Column("entity", "Entity"),
@@ -86,6 +58,42 @@ def statement(connection: Connection, filters: Filters) -> Report:
         for (customer, entity, currency), balance in sorted(balances.items())
     )
     return Report("statement", "Statements of account", columns, tuple(found), totals, sums=False)
+
+
+def _balanced(
+    rows: Iterable[_Moved], since: date | None
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str], int]]:
+    """The lines of statements from a day on, each with the balance after it, what was brought forward before them; and the last balances."""
+    found: list[dict[str, Any]] = []
+    balances: dict[tuple[str, str, str], int] = {}
+    opened: set[tuple[str, str, str]] = set()
+    for row in rows:
+        place = (row.customer, row.entity, row.currency)
+        before = balances.get(place, 0)
+        balances[place] = before + row.net
+        if since is not None and row.effective_on < since:
+            continue
+        line = {"customer": row.customer, "entity": row.entity, "currency": row.currency}
+        if before and place not in opened:
+            found.append(line | {"date": since, "document": "brought forward", "balance": before})
+        opened.add(place)
+        found.append(
+            line
+            | {
+                "date": row.effective_on,
+                "document": row.ref.replace(":", " ", 1) if row.type == BESIDE else f"{row.type} {row.ref}",
+                "charged": max(row.net, 0) + row.both,
+                "settled": max(-row.net, 0) + row.both,
+                "balance": balances[place],
+            }
+        )
+    for place, balance in balances.items():
+        if balance and place not in opened:
+            found.append(
+                {"customer": place[0], "entity": place[1], "currency": place[2], "date": since,
+                 "document": "brought forward", "balance": balance}
+            )  # fmt: skip
+    return found, balances
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from ledger.invoices.show import Invoice, read_invoice
+from ledger.invoices.show import read_invoice
+from ledger.invoices.shown import Invoice
 from ledger.reports.report import Filters
 from ledger.reports.wallet import wallet
 from web.render.sheet import EXEMPT, REVERSE_CHARGE, SETTLED, Sheet, made_of, named_of, seller_of

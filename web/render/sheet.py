@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from ledger.amounts.money import grouped
 from ledger.documents import personal
 from ledger.errors import Refused, UnknownReference
-from ledger.invoices.show import Invoice
+from ledger.invoices.shown import Invoice
 from web.render.wording import day, file_name, money
 
 # What a supply under reverse charge has to say: Directive 2006/112/EC, article 226 (11a).

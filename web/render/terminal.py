@@ -11,7 +11,7 @@ from typing import Any
 
 from ledger.accounts.rulebook import BY_ARRIVAL, RULES
 from ledger.amounts.money import grouped
-from ledger.invoices.show import Invoice, Item, TaxTotal
+from ledger.invoices.shown import Invoice, Item, TaxTotal
 from ledger.journal import references
 from ledger.reports.report import Column, Report
 from ledger.trace.steps import Trace
