@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
-from adapters.selected.entry import Entry, Line, split
+from adapters.selected.entry import Entry, EntryLine, split
 from adapters.selected.mapping import Place
 from adapters.targets.journals import account_name
 from tests.conftest import Cli
@@ -337,7 +337,7 @@ LINES = st.lists(st.integers(1, 10_000), min_size=1, max_size=30)
 def test_an_entry_is_split_into_ones_that_balance(debits: list[int], credit_parts: list[int], lines_max: int) -> None:
     difference = sum(debits) - sum(credit_parts)
     nets = [*debits, *(-part for part in credit_parts), *([-difference] if difference else [])]
-    lines = tuple(Line(Place(str(n), f"A{n}"), "cash", "", "", net, net) for n, net in enumerate(nets))
+    lines = tuple(EntryLine(Place(str(n), f"A{n}"), "cash", "", "", net, net) for n, net in enumerate(nets))
     parts = split(Entry("m", "us", date(2026, 1, 31), "USD", "USD", "memo", "2026-01", lines), lines_max)
     assert all(len(part.lines) <= lines_max or len(lines) <= lines_max for part in parts)
     assert all(sum(line.net for line in part.lines) == 0 for part in parts)

@@ -18,7 +18,7 @@ _RATE_PLACES_MAX = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EntryLine:
     """A movement on an account of the target: debit above zero, credit below.
 
     `net` is in minor units of the entry's currency, `functional` in the entity's.
@@ -48,12 +48,12 @@ class Entry:
     functional_currency: str
     memo: str
     source: str
-    lines: tuple[Line, ...]
+    lines: tuple[EntryLine, ...]
     rate: Decimal | None = None
     # what its document is called elsewhere, where it is of one
     called: Called = field(default_factory=dict)
 
-    def amount(self, line: Line) -> Decimal:
+    def amount(self, line: EntryLine) -> Decimal:
         """A line's amount without its side, in the entry's currency."""
         return to_decimal(abs(line.net), self.currency)
 
@@ -108,7 +108,7 @@ def split(entry: Entry, lines_max: int | None) -> list[Entry]:
         return [entry]
     debits = [(line, line.net) for line in entry.lines if line.net > 0]
     credits_ = [(line, -line.net) for line in entry.lines if line.net < 0]
-    parts: list[dict[Line, int]] = [{}]
+    parts: list[dict[EntryLine, int]] = [{}]
     while debits and credits_:
         (debit, owed), (credit, owing) = debits.pop(), credits_.pop()
         amount = min(owed, owing)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from adapters.selected.entry import NUMBER_LENGTH_MAX, Entry, Line, entry_number, memo_of, one_rate, split
+from adapters.selected.entry import NUMBER_LENGTH_MAX, Entry, EntryLine, entry_number, memo_of, one_rate, split
 from adapters.selected.mapping import Kind, Mapping, Place
 from ledger.accounts.chart import ROLES
 from ledger.accounts.rulebook import RULES
@@ -220,7 +220,7 @@ def _made(number: str, mapping: Mapping, source: str, dated_on: date, rows: Sequ
     yield from foreign
 
 
-def _lines(mapping: Mapping, rows: Iterable[Any], *, functional: bool) -> tuple[Line, ...]:
+def _lines(mapping: Mapping, rows: Iterable[Any], *, functional: bool) -> tuple[EntryLine, ...]:
     """Rows as lines of the target's accounts, those of one account added up; in functional currency or their own."""
     sums: dict[tuple[Place, str, str, str], list[int]] = {}
     for row in rows:
@@ -232,7 +232,7 @@ def _lines(mapping: Mapping, rows: Iterable[Any], *, functional: bool) -> tuple[
         total[0] += row.functional if functional else row.net
         total[1] += row.functional
     return tuple(
-        Line(*key, net, counted)
+        EntryLine(*key, net, counted)
         for key, (net, counted) in sorted(sums.items(), key=lambda item: (item[0][0].account, *item[0][1:]))
         if net or counted
     )

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from adapters.files.forms import Refusals, plain, read_table, sum_by_account
-from adapters.selected.entry import Entry, Line
+from adapters.selected.entry import Entry, EntryLine
 from adapters.selected.mapping import Mapping
 from adapters.targets.target import Target, account_cell, either_side, write_lines
 
@@ -29,7 +29,7 @@ def _write(path: Path, entries: Iterable[Entry], mapping: Mapping, refusals: Ref
         refusals.add("mapping", f"columns.{name}", columns[name], f"expected one of {', '.join(_OFFERED)}")
     own = [name for name in _OFFERED if name in columns]
 
-    def cells(entry: Entry, line: Line, number: int) -> list[str]:
+    def cells(entry: Entry, line: EntryLine, number: int) -> list[str]:
         if "customer" in columns and len(line.customer) > _CUSTOMER_MAX:
             refusals.add(
                 entry.number, "customer", line.customer, f"expected an id of at most {_CUSTOMER_MAX} characters"

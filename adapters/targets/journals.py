@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from adapters.files.forms import Refusals, sum_by_account
-from adapters.selected.entry import Entry, Line
+from adapters.selected.entry import Entry, EntryLine
 from adapters.selected.mapping import Mapping, Place
 from adapters.targets.target import Target
 from ledger.accounts.chart import ROLES
@@ -80,7 +80,7 @@ def _write(
     return count
 
 
-def _amount(line: Line, entry: Entry) -> str:
+def _amount(line: EntryLine, entry: Entry) -> str:
     amount = to_decimal(line.net, entry.currency)
     if entry.rate is None:
         return f"{amount} {entry.currency}"

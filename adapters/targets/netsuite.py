@@ -15,7 +15,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from adapters.files.forms import Refusals, counted, filled, plain, read_json, read_table, sum_by_account, write_json
-from adapters.selected.entry import Entry, Line
+from adapters.selected.entry import Entry, EntryLine
 from adapters.selected.mapping import Mapping
 from adapters.targets.target import Target, account_cell, currency_id, either_side, write_lines
 
@@ -35,7 +35,7 @@ def _columns(mapping: Mapping) -> list[str]:
 def _write_csv(path: Path, entries: Iterable[Entry], mapping: Mapping, refusals: Refusals) -> int:
     subsidiary = mapping.field("subsidiary")
 
-    def cells(entry: Entry, line: Line, _number: int) -> list[str]:
+    def cells(entry: Entry, line: EntryLine, _number: int) -> list[str]:
         if entry.amount(line) > AMOUNT_MAX:
             refusals.add(entry.number, "amount", entry.amount(line), f"expected at most {AMOUNT_MAX}")
         return [
@@ -88,7 +88,7 @@ class JournalEntry(Schema):
     line = fields.Nested(_Lines, required=True)
 
 
-def _line(line: Line, entry: Entry, mapping: Mapping) -> dict[str, Any]:
+def _line(line: EntryLine, entry: Entry, mapping: Mapping) -> dict[str, Any]:
     place = line.place
     made: dict[str, Any] = {
         "account": {mapping.field("account_by", "externalId"): place.account},

@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from adapters.files.forms import Refusals, checked, counted, read_json, sum_by_account, write_json
-from adapters.selected.entry import Entry, Line
+from adapters.selected.entry import Entry, EntryLine
 from adapters.selected.mapping import Mapping
 
 NAME_LENGTH_MAX = 100
@@ -58,7 +58,7 @@ class JournalEntry(Schema):
     Line = fields.List(fields.Nested(_Line), required=True, validate=validate.Length(min=2))
 
 
-def _line(number: int, line: Line, entry: Entry) -> dict[str, Any]:
+def _line(number: int, line: EntryLine, entry: Entry) -> dict[str, Any]:
     place = line.place
     detail: dict[str, Any] = {
         "PostingType": "Debit" if line.net > 0 else "Credit",

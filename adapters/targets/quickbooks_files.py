@@ -13,7 +13,7 @@ from pathlib import Path
 
 from adapters.files.forms import Refusals, plain, read_table, sum_by_account
 from adapters.files.pieces import Most
-from adapters.selected.entry import Entry, Line
+from adapters.selected.entry import Entry, EntryLine
 from adapters.selected.mapping import Mapping
 from adapters.targets.target import Target, account_cell, either_side, write_lines
 
@@ -26,7 +26,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _too_long(entry: Entry, line: Line, refusals: Refusals, account_max: int, name_max: int) -> None:
+def _too_long(entry: Entry, line: EntryLine, refusals: Refusals, account_max: int, name_max: int) -> None:
     for field, value, limit in (
         ("account", line.place.account, account_max),
         ("customer", line.customer_name, name_max),
@@ -36,7 +36,7 @@ def _too_long(entry: Entry, line: Line, refusals: Refusals, account_max: int, na
 
 
 def _write_csv(path: Path, entries: Iterable[Entry], _mapping: Mapping, refusals: Refusals) -> int:
-    def cells(entry: Entry, line: Line, _number: int) -> list[str]:
+    def cells(entry: Entry, line: EntryLine, _number: int) -> list[str]:
         _too_long(entry, line, refusals, NAME_LENGTH_MAX, NAME_LENGTH_MAX)
         return [
             entry.number, entry.dated_on.strftime(_US_DAY), entry.currency, plain(entry.memo), account_cell(entry, line, refusals),
@@ -53,7 +53,7 @@ def _csv_totals(path: Path, _mapping: Mapping, _cent: Decimal) -> dict[str, Deci
     )
 
 
-def _western(entry: Entry, line: Line, refusals: Refusals) -> None:
+def _western(entry: Entry, line: EntryLine, refusals: Refusals) -> None:
     """Names are matched by their exact text there, so that none may lose a letter on the way."""
     place = line.place
     for field, value in (("account", place.account), ("customer", line.customer_name), ("class", place.class_)):

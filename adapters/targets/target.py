@@ -9,7 +9,7 @@ from pathlib import Path
 
 from adapters.files.forms import Refusals, plain, write_table
 from adapters.files.pieces import Most
-from adapters.selected.entry import NUMBER_LENGTH_MAX, Entry, Line
+from adapters.selected.entry import NUMBER_LENGTH_MAX, Entry, EntryLine
 from adapters.selected.mapping import Detail, Mapping, Place
 from adapters.selected.objects import Thing
 from ledger.errors import Problem
@@ -60,7 +60,7 @@ class Target:
     unknown: Callable[[Mapping, Sequence[tuple[str, Place]]], str] = lambda _mapping, _used: ""
 
 
-Cells = Callable[[Entry, Line, int], list[str]]
+Cells = Callable[[Entry, EntryLine, int], list[str]]
 
 
 def write_lines(path: Path, headings: Sequence[str], entries: Iterable[Entry], cells: Cells) -> int:
@@ -78,7 +78,7 @@ def write_lines(path: Path, headings: Sequence[str], entries: Iterable[Entry], c
     return written
 
 
-def either_side(entry: Entry, line: Line) -> tuple[str, str]:
+def either_side(entry: Entry, line: EntryLine) -> tuple[str, str]:
     """A line's amount as a cell for debits and one for credits, one of them empty."""
     amount = str(entry.amount(line))
     return (amount, "") if line.net > 0 else ("", amount)
@@ -93,7 +93,7 @@ def currency_id(number: str, currency: str, mapping: Mapping, refusals: Refusals
     return found
 
 
-def account_cell(entry: Entry, line: Line, refusals: Refusals) -> str:
+def account_cell(entry: Entry, line: EntryLine, refusals: Refusals) -> str:
     """A line's account as a cell of a table, as it is: one that a spreadsheet would run, or that has line breaks, is refused."""
     account = line.place.account
     if plain(account) != account:

@@ -19,7 +19,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from adapters.files.forms import Refusals, filled, read_json, sum_by_account, write_json
-from adapters.selected.entry import Entry, Line
+from adapters.selected.entry import Entry, EntryLine
 from adapters.selected.mapping import Mapping, Place
 from adapters.targets.target import Target
 from ledger.errors import Problem
@@ -49,7 +49,7 @@ class ManualJournal(Schema):
     JournalLines = fields.List(fields.Nested(_Line), required=True, validate=validate.Length(min=2))
 
 
-def _line(line: Line, entry: Entry, mapping: Mapping) -> dict[str, Any]:
+def _line(line: EntryLine, entry: Entry, mapping: Mapping) -> dict[str, Any]:
     amount = entry.amount(line)
     made: dict[str, Any] = {
         "LineAmount": amount if line.net > 0 else -amount,

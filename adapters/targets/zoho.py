@@ -27,7 +27,7 @@ from adapters.files.forms import (
     sum_by_account,
     write_json,
 )
-from adapters.selected.entry import Entry, Line
+from adapters.selected.entry import Entry, EntryLine
 from adapters.selected.mapping import Kind, Mapping, stand_in
 from adapters.selected.objects import RECEIVABLE, Applied, Bill, BillLine, Head, Item, Party, Receipt, Thing
 from adapters.targets.target import Objects, Target, account_cell, currency_id, either_side, write_lines
@@ -280,7 +280,7 @@ def _write_csv(path: Path, entries: Iterable[Entry], mapping: Mapping, refusals:
     names = [name for name in _OFFERED if name in columns]
     day_form = mapping.field("date_format", "%Y-%m-%d")
 
-    def cells(entry: Entry, line: Line, _number: int) -> list[str]:
+    def cells(entry: Entry, line: EntryLine, _number: int) -> list[str]:
         debit, credit = either_side(entry, line)
         found = {
             "date": entry.dated_on.strftime(day_form), "number": entry.number, "account": account_cell(entry, line, refusals),

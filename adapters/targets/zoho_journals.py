@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from adapters.files.forms import Refusals, checked, counted, read_json, sum_by_account, write_json
-from adapters.selected.entry import Entry, Line
+from adapters.selected.entry import Entry, EntryLine
 from adapters.selected.mapping import Mapping, Place
 from adapters.targets.target import currency_id
 
@@ -47,7 +47,7 @@ class Journal(Schema):
     line_items = fields.List(fields.Nested(_Line), required=True, validate=validate.Length(min=2))
 
 
-def _line(line: Line, entry: Entry, mapping: Mapping) -> dict[str, Any]:
+def _line(line: EntryLine, entry: Entry, mapping: Mapping) -> dict[str, Any]:
     made: dict[str, Any] = {
         "account_id": line.place.account,
         "description": line.description,

@@ -18,7 +18,7 @@ from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
 from ledger.invoices import lowering, remaining
 from ledger.invoices.forms import BETWEEN
-from ledger.invoices.lines_left import Line
+from ledger.invoices.lines_left import LineLeft
 from ledger.invoices.lowering import TaxPart
 from ledger.invoices.remaining import BilledInvoice
 from ledger.journal.books import Books
@@ -86,7 +86,7 @@ def _credit(
     refunds = refunds_explained.later_refunds(books, invoice, on)
     whole = refunds_explained.restored(invoice, refunds)
     by_id = {line.line: line for line in whole.lines}
-    parts: list[tuple[models.CreditNoteLine, Line, int, list[TaxPart]]] = []
+    parts: list[tuple[models.CreditNoteLine, LineLeft, int, list[TaxPart]]] = []
     for index, asked in asked_lines:
         field = f"lines.{index}"
         line = by_id[asked.line or ""]
@@ -147,7 +147,7 @@ def _credit(
 
 
 def _given_parts(
-    line: Line, given: Sequence[models.TaxGiven], currency: str, field: str, *, whole: bool
+    line: LineLeft, given: Sequence[models.TaxGiven], currency: str, field: str, *, whole: bool
 ) -> list[TaxPart]:
     """What a note says that it takes of a line's taxes. Raises where a tax is not the line's, or is beyond what is left of it.
 
@@ -178,7 +178,7 @@ def _given_parts(
 
 
 def _require_promised(
-    decided: Decided, parts: Sequence[tuple[models.CreditNoteLine, Line, int, list[TaxPart]]], places: Sequence[int]
+    decided: Decided, parts: Sequence[tuple[models.CreditNoteLine, LineLeft, int, list[TaxPart]]], places: Sequence[int]
 ) -> None:
     """Raise Refused where a line's period is wholly outside of what was ever promised: nothing of it can end."""
     for index, (asked, line, _, _) in zip(places, parts, strict=True):

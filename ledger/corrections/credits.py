@@ -19,7 +19,7 @@ from ledger.corrections import refunds_explained
 from ledger.documents import models
 from ledger.invoices import lowering, remaining
 from ledger.invoices.forms import entity_subject, invoice_subject
-from ledger.invoices.lines_left import Line
+from ledger.invoices.lines_left import LineLeft
 from ledger.invoices.lowering import TaxPart
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
@@ -68,7 +68,7 @@ class Credit:
             Movement(f"{rule}_to_balance", amount - settled, subject, CUSTOMER, product),
         ]
 
-    def lower(self, line: Line, amount: int, kind: str) -> None:
+    def lower(self, line: LineLeft, amount: int, kind: str) -> None:
         """Lower what a line bills, by a `void`, a `credit` or a `return` of credits.
 
         Out of the contract liability up to its balance, the rest out of the asset. A credit to `rebill` takes the bill back
@@ -106,7 +106,7 @@ class Credit:
         self.add("credit.credits" if line.kind == "prepaid" else "credit.deferred", unearned, line.subject)
         self.add("credit.unbilled", amount - unearned, line.subject)
 
-    def take_back(self, line: Line, amount: int, decided: Decided, kind: str) -> None:
+    def take_back(self, line: LineLeft, amount: int, decided: Decided, kind: str) -> None:
         """Take back what a line bills of obligations: out of the contract liability up to its balance, the rest out of the asset."""
         self.kind = "void" if self.rebill else kind
         for subject, part in lowering.by_obligation(line, amount):
@@ -116,7 +116,7 @@ class Credit:
             self.add("credit.deferred", held, subject)
             self.add("credit.unbilled", rest, subject)
 
-    def _lower_credits(self, line: Line, amount: int, kind: str) -> None:
+    def _lower_credits(self, line: LineLeft, amount: int, kind: str) -> None:
         """Lower what a line of prepaid credits bills: unused ones go with it, of used ones a credit lowers the price."""
         source, subject = self.invoice.source, line.subject
         grant = self.wallets.grant(source.customer.customer_id, subject.removeprefix("grant:"))
@@ -140,7 +140,7 @@ class Credit:
             self.add("credit.used", part, subject, product)
         self.movements += credits_back.lower_used(self.wallets, source, grant, taken, self.day, line.line)
 
-    def _lower_usage(self, line: Line, amount: int) -> None:
+    def _lower_usage(self, line: LineLeft, amount: int) -> None:
         """Lower what a usage line bills: rebates that were expected, then what is billed ahead of use, the rest is revenue."""
         assert line.product is not None, "a usage line names its product"
         source, product = self.invoice.source, line.product
@@ -158,7 +158,7 @@ class Credit:
         self.movements += lowering.base_movements(parts)
 
 
-def finish(wallets: Wallets, credit: Credit, on: date, lowered: list[tuple[Line, int]]) -> None:
+def finish(wallets: Wallets, credit: Credit, on: date, lowered: list[tuple[LineLeft, int]]) -> None:
     """Post a credit, note it on grants, and let liability and asset settle each other on later days."""
     books, source = wallets.books, credit.invoice.source
     books.post(source, on, credit.movements)
@@ -247,12 +247,12 @@ def explain_refunds(
         books.remember("invoice", ref, fact)
 
 
-def lowered_by(amount: int, line: Line) -> tuple[int, list[TaxPart]]:
+def lowered_by(amount: int, line: LineLeft) -> tuple[int, list[TaxPart]]:
     """(net amount, taxes) of a gross amount of a line."""
     parts = lowering.tax_parts(line, amount, line.gross)
     return amount - sum(part.amount for part in parts), parts
 
 
-def charged(lines: list[Line]) -> list[Line]:
+def charged(lines: list[LineLeft]) -> list[LineLeft]:
     """The lines that charge something: what is given up or back of an invoice is of these."""
     return [line for line in lines if line.net >= 0 and (line.first > 0 or line.gross)]

@@ -23,7 +23,7 @@ from ledger.corrections.credits import charged, lowered_by
 from ledger.errors import OverApplication, Refused
 from ledger.invoices import lowering, remaining
 from ledger.invoices.forms import BETWEEN, entity_subject
-from ledger.invoices.lines_left import Line
+from ledger.invoices.lines_left import LineLeft
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
@@ -281,7 +281,14 @@ def _give_back(
 
 
 def usage_given(
-    wallets: Wallets, invoice: BilledInvoice, line: Line, net: int, on: date, kind: str, to: str, before: Counter[str]
+    wallets: Wallets,
+    invoice: BilledInvoice,
+    line: LineLeft,
+    net: int,
+    on: date,
+    kind: str,
+    to: str,
+    before: Counter[str],
 ) -> list[Movement]:
     """What giving back, or giving up, a part of a line of prepaid credits or usage moves.
 

@@ -17,7 +17,7 @@ from ledger.amounts.money import allocate, share
 from ledger.cash import uses
 from ledger.invoices import lowering
 from ledger.invoices.forms import BETWEEN
-from ledger.invoices.lines_left import Line, LineTax
+from ledger.invoices.lines_left import LineLeft, LineTax
 from ledger.invoices.lowering import TaxPart
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
@@ -107,7 +107,7 @@ class Explained:
     """What of a refund's amount of a line a credit note explains, net of tax, with its taxes."""
 
     refund: Refunded
-    line: Line
+    line: LineLeft
     net: int
     taxes: list[TaxPart]
 

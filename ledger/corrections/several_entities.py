@@ -19,7 +19,7 @@ from ledger.documents import models
 from ledger.documents.parse import content_hash
 from ledger.errors import Refused
 from ledger.invoices import coupons, forms, post, remaining
-from ledger.invoices.forms import BETWEEN, CUSTOMER, Terms, entity_subject, invoice_subject
+from ledger.invoices.forms import BETWEEN, CUSTOMER, InvoiceTerms, entity_subject, invoice_subject
 from ledger.journal.movements import Movement
 from ledger.obligations import Obligations
 from ledger.reports.report import Column, Filters, Report, sides
@@ -79,7 +79,7 @@ def _between(line: models.InvoiceLine, gross: int, currency: str) -> models.Invo
 
 
 def _post_part(
-    wallets: Wallets, doc: models.Invoice, document_id: int, entity: str, terms: Terms, obligations: Obligations
+    wallets: Wallets, doc: models.Invoice, document_id: int, entity: str, terms: InvoiceTerms, obligations: Obligations
 ) -> dict[str, int]:
     """Post an entity's part of an invoice and its claim on the one that collects; what each line comes to with taxes."""
     books = wallets.books

@@ -17,7 +17,7 @@ from ledger.errors import Refused
 from ledger.invoices import coupons, forms, lowering, post, remaining
 from ledger.invoices.forms import BETWEEN, entity_subject, invoice_subject
 from ledger.invoices.lines_below_zero import Prorated, prorated_by
-from ledger.invoices.lines_left import Line
+from ledger.invoices.lines_left import LineLeft
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
@@ -183,7 +183,7 @@ def _void_rest(wallets: Wallets, invoice: BilledInvoice, void: int, on: date, de
     finish(wallets, credit, on, [(line, line.net) for line in lines])
 
 
-def _void_lines(credit: Credit, lines: Sequence[Line], decided: Decided, void: int = 0) -> None:
+def _void_lines(credit: Credit, lines: Sequence[LineLeft], decided: Decided, void: int = 0) -> None:
     """Take back all that lines bill, with their taxes; or all that came back of them since a `void`."""
     books, invoice = credit.books, credit.invoice
     for line in lines:
@@ -257,12 +257,12 @@ def _before_own_proration(invoice: BilledInvoice, again: Sequence[Prorated]) -> 
     return replace(invoice, lines=lines)
 
 
-def _own(line: Line, again: Sequence[Prorated]) -> bool:
+def _own(line: LineLeft, again: Sequence[Prorated]) -> bool:
     """Whether a line bills what it is about, and does not correct what another bills."""
     return line.net >= 0 or all(part.subject != line.subject for part in again)
 
 
-def _bill_again(books: Books, invoice: BilledInvoice, line: Line, on: date, day: date) -> None:
+def _bill_again(books: Books, invoice: BilledInvoice, line: LineLeft, on: date, day: date) -> None:
     """Take back what a negative line of an invoice credited, with its taxes."""
     source = invoice.source
     to = invoice_subject(invoice.ref)

@@ -22,7 +22,7 @@ from ledger.wallets.session import Wallets
 
 
 @dataclass(frozen=True, slots=True)
-class Coupon:
+class CouponTerms:
     """A coupon as it was agreed: a percentage of a line, or an amount of an invoice."""
 
     ref: str
@@ -36,10 +36,10 @@ class Coupon:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class KnownCoupon:
     """A coupon, and when the customer first used it on an invoice that still stands."""
 
-    coupon: Coupon
+    coupon: CouponTerms
     first_used_on: date | None
 
 
@@ -78,7 +78,7 @@ def post_coupon(wallets: Wallets, doc: models.Coupon, _document_id: int) -> int:
     return HOUSE
 
 
-def look_up(books: Books, doc: models.Invoice) -> Mapping[str, Terms]:
+def look_up(books: Books, doc: models.Invoice) -> Mapping[str, KnownCoupon]:
     """The coupons an invoice names, with the customer's use of them. Raises UnknownReference.
 
     What was gathered is written first, for an invoice that names any.
@@ -101,20 +101,20 @@ def look_up(books: Books, doc: models.Invoice) -> Mapping[str, Terms]:
             "coupons": list(named),
         },
     )
-    found: dict[str, Terms] = {}
+    found: dict[str, KnownCoupon] = {}
     for row in rows:
         products = None if row.products is None else tuple(row.products)
-        coupon = Coupon(
+        coupon = CouponTerms(
             row.coupon, row.percent, row.amount_minor, row.currency, row.duration, row.months, products, row.redeem_by
         )
-        found[row.coupon] = Terms(coupon, row.first)
+        found[row.coupon] = KnownCoupon(coupon, row.first)
     for ref, index in named.items():
         if ref not in found:
             raise UnknownReference(f"lines.{index}.coupon", ref, "expected the id of a coupon posted before")
     return found
 
 
-def uses(doc: models.Invoice, terms: Mapping[str, Terms]) -> list[Use]:
+def uses(doc: models.Invoice, terms: Mapping[str, KnownCoupon]) -> list[Use]:
     """What each coupon takes off which line of an invoice.
 
     Raises Refused where a coupon does not apply to the line or no longer to the customer, Unbalanced where the line's
@@ -141,7 +141,7 @@ def uses(doc: models.Invoice, terms: Mapping[str, Terms]) -> list[Use]:
     return found
 
 
-def _require_valid(terms: Terms, doc: models.Invoice, index: int) -> None:
+def _require_valid(terms: KnownCoupon, doc: models.Invoice, index: int) -> None:
     coupon, first = terms.coupon, terms.first_used_on
     line = doc.lines[index]
 

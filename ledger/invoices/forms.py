@@ -25,8 +25,8 @@ CUSTOMER = "customer"  # the subject of a customer's balance
 
 
 @dataclass(frozen=True, slots=True)
-class Invoice:
-    """An invoice as payments need it: its receivable counts from `recorded_on`, at a `rate` that is locked."""
+class Receivable:
+    """An invoice's receivable, as payments need it: it counts from `recorded_on`, at a `rate` that is locked."""
 
     customer: str
     ref: str
@@ -95,14 +95,14 @@ def bill_obligation(amount: int, unbilled: int, invoice: str, subject: str) -> l
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class InvoiceTerms:
     """What is looked up for an invoice before anything of it is gathered.
 
     The taxes of lines that name none, its coupons, when it is due, and the day its receivable counts from.
     """
 
     tax_codes: Sequence[str]
-    coupons: Mapping[str, coupons.Terms]
+    coupons: Mapping[str, coupons.KnownCoupon]
     due_on: date
     recorded_on: date
 
@@ -119,7 +119,7 @@ class Billing:
     source: Source
     doc: models.Invoice
     day: date
-    terms: Terms
+    terms: InvoiceTerms
     master: str | None
     obligations: Obligations
     billed: Counter[str] = field(default_factory=Counter)
@@ -139,11 +139,11 @@ class Billing:
         return invoice_subject(self.doc.id)
 
 
-def look_up(books: Books, doc: models.Invoice) -> Terms:
+def look_up(books: Books, doc: models.Invoice) -> InvoiceTerms:
     """An invoice's terms. Raises UnknownReference, Refused where nothing says when it is due; may write what was gathered before."""
     customer = books.parties.customer(doc.customer, doc.issued_on)
     due_on = _due_on(customer, doc)
-    return Terms(
+    return InvoiceTerms(
         default_codes(books, customer),
         coupons.look_up(books, doc),
         due_on,

@@ -27,7 +27,7 @@ class LineTax:
 
 
 @dataclass(slots=True)
-class Line:
+class LineLeft:
     """A line of an invoice with what is left of it after voids, credits and refunds. Amounts in minor units."""
 
     line: str
@@ -46,10 +46,10 @@ class Line:
         return self.net + sum(tax.tax for tax in self.taxes)
 
 
-def read_lines(connection: Connection, place: dict[str, int]) -> dict[str, Line]:
+def read_lines(connection: Connection, place: dict[str, int]) -> dict[str, LineLeft]:
     """What is left of an invoice's lines and their taxes."""
     lines = {
-        line.line: Line(line.line, line.kind, line.subject, line.product, line.net, first=line.first)
+        line.line: LineLeft(line.line, line.kind, line.subject, line.product, line.net, first=line.first)
         for line in connection.execute(
             text(
                 "select l.line, l.kind, l.subject, coalesce(l.product, (select o.product from performance_obligation o"
@@ -91,7 +91,7 @@ _CORRECTING = """
     where l.customer_id = :customer_id and l.invoice_id = :by and l.subject = :subject and l.amount_minor < 0 order by l.line, t.position"""
 
 
-def correct(connection: Connection, place: Mapping[str, int], lines: Mapping[str, Line]) -> None:
+def correct(connection: Connection, place: Mapping[str, int], lines: Mapping[str, LineLeft]) -> None:
     """Tell what lines below zero, of this invoice or of others, take back of lines where it is taken: of the lines' taxes, too."""
     correcting = list(connection.scalars(text(_CORRECTED), place))
     if not correcting:
@@ -136,7 +136,7 @@ def _pairs(taking: Mapping[str, int], taken: Sequence[Any]) -> Iterator[tuple[st
                 ref, reached = next(refs, ""), 0
 
 
-def _move_tax(code: str, base: int, amount: int, line: Line, own: Line | None) -> None:
+def _move_tax(code: str, base: int, amount: int, line: LineLeft, own: LineLeft | None) -> None:
     """Take what is given back of a tax off the line it is of, and off the line that gave it back where that is of the same invoice."""
     borne = next((tax for tax in line.taxes if tax.code == code), None)
     if borne is None:
@@ -149,7 +149,7 @@ def _move_tax(code: str, base: int, amount: int, line: Line, own: Line | None) -
             tax.tax -= amount
 
 
-def read_parts(books: Books, place: dict[str, int], lines: dict[str, Line]) -> None:
+def read_parts(books: Books, place: dict[str, int], lines: dict[str, LineLeft]) -> None:
     """Tell of lines that bill a contract as a whole what is left of each obligation's part."""
     rows = books.connection.execute(
         text(

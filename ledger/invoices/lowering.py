@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from ledger.amounts.money import share
-from ledger.invoices.lines_left import Line, LineTax
+from ledger.invoices.lines_left import LineLeft, LineTax
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
@@ -21,7 +21,7 @@ from ledger.wallets.grants import NET_GRANT, grant_accounts
 PLAIN_KINDS = ("opening", "shortfall", "between")
 
 
-def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tuple[str, str]]:
+def sides(source: Source, line: LineLeft) -> tuple[tuple[AccountKey, AccountKey], tuple[str, str]]:
     """The contract liability and asset a line is about, and the rules that let them settle each other."""
     kind, _, ref = line.subject.partition(":")
     if kind == "grant":
@@ -31,7 +31,7 @@ def sides(source: Source, line: Line) -> tuple[tuple[AccountKey, AccountKey], tu
     return obligation_sides(source, line.subject)
 
 
-def net_sides(books: Books, source: Source, lines: Sequence[Line], day: date) -> None:
+def net_sides(books: Books, source: Source, lines: Sequence[LineLeft], day: date) -> None:
     """Let liability and asset of what lines are about settle each other on the days after one that lowered them."""
     for line in lines:
         if line.kind in PLAIN_KINDS:
@@ -45,12 +45,12 @@ def net_sides(books: Books, source: Source, lines: Sequence[Line], day: date) ->
         books.net(source, keys, rules, day - timedelta(days=1) if line.kind == "prepaid" else day)
 
 
-def is_of_terms(line: Line) -> bool:
+def is_of_terms(line: LineLeft) -> bool:
     """Whether a line bills obligations, whose terms say what of them is given."""
     return line.subject.startswith(("obligation:", "contract:")) and line.kind not in PLAIN_KINDS
 
 
-def by_obligation(line: Line, amount: int) -> list[tuple[str, int]]:
+def by_obligation(line: LineLeft, amount: int) -> list[tuple[str, int]]:
     """What of an amount of a line is of which obligation: of one that bills a contract as the bill is, as far as it is left.
 
     So it does not matter what else was taken off before. What takes off all takes what is left of each part.
@@ -87,7 +87,7 @@ def record(
     books: Books,
     source: Source,
     invoice: BilledInvoice,
-    line: Line,
+    line: LineLeft,
     kind: str,
     amount: int,
     elsewhere: Sequence[tuple[str, int]] = (),
@@ -110,7 +110,7 @@ class TaxPart:
     amount: int
 
 
-def tax_parts(line: Line, part: int, whole: int) -> list[TaxPart]:
+def tax_parts(line: LineLeft, part: int, whole: int) -> list[TaxPart]:
     """Each tax of a line that goes with a part of its amount; all that is left of it where that is everything.
 
     In proportion to what the line was at first, whatever was taken back of it before: in any order it is the same.
@@ -140,7 +140,7 @@ def record_taxes(
     books: Books,
     source: Source,
     invoice: BilledInvoice,
-    line: Line,
+    line: LineLeft,
     parts: Sequence[TaxPart],
     undoes: int = 0,
     goes_with: int = 0,

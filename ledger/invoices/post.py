@@ -11,7 +11,7 @@ from ledger.approval.approve import Below, approve_invoice
 from ledger.documents import models
 from ledger.errors import Refused
 from ledger.invoices import coupons
-from ledger.invoices.forms import CUSTOMER, BilledLine, Billing, Invoice, Terms, look_up
+from ledger.invoices.forms import CUSTOMER, BilledLine, Billing, InvoiceTerms, Receivable, look_up
 from ledger.invoices.lines import add_line, bill_line, net_lines
 from ledger.invoices.lines_below_zero import correct_lines, leave_below, prorated
 from ledger.invoices.taxes import Rounding, spread
@@ -29,7 +29,7 @@ def post_invoice(
     doc: models.Invoice,
     document_id: int,
     obligations: Obligations,
-    terms: Terms | None = None,
+    terms: InvoiceTerms | None = None,
     master: str | None = None,
 ) -> int:
     """Take a finalised invoice in: every line is billed to what it is for.
@@ -64,7 +64,7 @@ def post_invoice(
     of += [subject for parts in billing.parts.values() for subject, _ in parts]
     obligations.billed(wallets, source.customer.customer_id, document_id, of)
     # it is found by its document, which is written after what it posts
-    known = Invoice(
+    known = Receivable(
         source.customer.ref, doc.id, doc.entity, doc.currency, terms.recorded_on, document_id, billing.source.rate
     )
     books.remember("invoice", doc.id, known)

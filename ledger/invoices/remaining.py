@@ -14,7 +14,7 @@ from sqlalchemy import text
 from ledger.amounts.money import to_text
 from ledger.errors import Refused, UnknownReference
 from ledger.invoices.forms import BETWEEN, invoice_subject
-from ledger.invoices.lines_left import Line, correct, read_lines, read_parts
+from ledger.invoices.lines_left import LineLeft, correct, read_lines, read_parts
 from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.movements import AccountKey, Source
@@ -33,7 +33,7 @@ class BilledInvoice:
     rate: Fraction | None
     master: str | None
     collector: str | None  # the entity of its master
-    lines: list[Line]
+    lines: list[LineLeft]
 
     @property
     def gross(self) -> int:

@@ -14,11 +14,11 @@ from ledger.accounts.rulebook import RULES
 from ledger.amounts.money import exact_product, round_minor, to_minor
 from ledger.database.schema.invoices import INVOICE_POSTED_AS
 from ledger.errors import UnknownReference
-from ledger.invoices.shown import Group, Invoice, Item, Line, Settlement, TaxTotal, UsageRow
+from ledger.invoices.shown import Group, Item, ShownInvoice, ShownLine, ShownSettlement, TaxTotal, UsageRow
 from ledger.usage.allotment import billed_by_invoice
 
 
-def read_invoice(connection: Connection, ref: str) -> Invoice:
+def read_invoice(connection: Connection, ref: str) -> ShownInvoice:
     """An invoice in the books. Raises UnknownReference."""
     head: Any = connection.execute(
         text(
@@ -36,7 +36,7 @@ def read_invoice(connection: Connection, ref: str) -> Invoice:
     if head is None:
         raise UnknownReference("invoice", ref, "expected the id of an invoice in the books")
     body = json.loads(head.body)
-    return Invoice(
+    return ShownInvoice(
         ref=head.ref, number=None if head.number is None else f"{head.invoice_prefix or ''}{head.number}",
         entity=head.entity, entity_name=head.entity_name, customer=head.customer, customer_name=head.customer_name,
         customer_tax_id=head.tax_id, tax_status=head.tax_status, currency=head.currency, issued_on=head.issued_on,
@@ -63,7 +63,7 @@ def _to_balance(connection: Connection, head: Any) -> int:
     return found
 
 
-def _settlements(connection: Connection, head: Any) -> tuple[Settlement, ...]:
+def _settlements(connection: Connection, head: Any) -> tuple[ShownSettlement, ...]:
     """What was taken off the invoice's receivable: by document and day, and by the family of the rule that did."""
     rows = connection.execute(
         text(
@@ -83,7 +83,7 @@ def _settlements(connection: Connection, head: Any) -> tuple[Settlement, ...]:
     # what a void reverses of the invoice's own entries counts as credited; a part is paid by who collects it
     kinds = {"payment": "payment", "tax": "withheld", "write_off": "write_off", "between": "payment"}
     return tuple(
-        Settlement(row.document, row.effective_on, kinds.get(row.family, "credit"), row.amount)
+        ShownSettlement(row.document, row.effective_on, kinds.get(row.family, "credit"), row.amount)
         for row in rows
         if row.amount
     )
@@ -103,7 +103,7 @@ def _taxes(connection: Connection, head: Any) -> tuple[TaxTotal, ...]:
     return tuple(TaxTotal(*row) for row in rows)
 
 
-def _lines(connection: Connection, head: Any) -> list[tuple[dict[str, Any], Line]]:
+def _lines(connection: Connection, head: Any) -> list[tuple[dict[str, Any], ShownLine]]:
     """Each line's fields as posted, with the line as it is shown."""
     rows = connection.execute(
         text(
@@ -122,7 +122,7 @@ def _lines(connection: Connection, head: Any) -> list[tuple[dict[str, Any], Line
     found = []
     for line in fields:
         row = posted[line["id"]]
-        shown = Line(
+        shown = ShownLine(
             id=line["id"], entity=row.entity, kind=line["kind"], amount=to_minor(Decimal(line["amount"]), head.currency),
             title=line.get("description") or line.get("label") or row.title or _named(line), product=row.product,
             quantity=_number(line.get("quantity")), unit_price=_number(line.get("unit_price")),
@@ -141,9 +141,9 @@ def _number(raw: str | None) -> Decimal | None:
     return None if raw is None else Decimal(raw)
 
 
-def _groups(lines: Iterable[tuple[dict[str, Any], Line]], currency: str) -> tuple[Group, ...]:
+def _groups(lines: Iterable[tuple[dict[str, Any], ShownLine]], currency: str) -> tuple[Group, ...]:
     """Lines by group and then by label, both in the order in which the document first names them."""
-    found: dict[str, dict[str, list[Line]]] = {}
+    found: dict[str, dict[str, list[ShownLine]]] = {}
     for fields, line in lines:
         label = fields.get("label") or line.title
         found.setdefault(fields.get("group") or "", {}).setdefault(label, []).append(line)
@@ -153,7 +153,7 @@ def _groups(lines: Iterable[tuple[dict[str, Any], Line]], currency: str) -> tupl
     )
 
 
-def _item(label: str, lines: Sequence[Line], currency: str) -> Item:
+def _item(label: str, lines: Sequence[ShownLine], currency: str) -> Item:
     """Lines as one: with a quantity where all were priced alike, and where it comes to their amount."""
     priced = [(row.quantity, row.unit_price) for line in lines for row in line.usage if line.quantity is None]
     priced += [

@@ -24,7 +24,7 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ShownLine:
     """A line as the document states it, with its taxes and the usage it bills."""
 
     id: str
@@ -50,7 +50,7 @@ class Item:
     quantity: Decimal | None
     unit_price: Decimal | None
     amount: int
-    lines: tuple[Line, ...]
+    lines: tuple[ShownLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class TaxTotal:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class ShownSettlement:
     """What a document took off an invoice, as a payment, tax withheld, a credit or a write-off; less than nothing where it brought it back."""
 
     document: str
@@ -89,7 +89,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Invoice:
+class ShownInvoice:
     """An invoice: its parties and dates, its lines by group, its taxes, and what became of what it charged."""
 
     ref: str
@@ -109,7 +109,7 @@ class Invoice:
     groups: tuple[Group, ...]
     taxes: tuple[TaxTotal, ...]
     total: int
-    settlements: tuple[Settlement, ...]
+    settlements: tuple[ShownSettlement, ...]
     reference: str | None = None
     external: Mapping[str, str] = field(default_factory=dict)
     to_balance: int = 0  # what it is below zero, as the customer's money
@@ -181,7 +181,7 @@ class Invoice:
         }  # fmt: skip
 
 
-def _line_json(line: Line, currency: str) -> dict[str, Any]:
+def _line_json(line: ShownLine, currency: str) -> dict[str, Any]:
     return {
         "id": line.id, "entity": line.entity, "kind": line.kind, "title": line.title, "product": line.product, "quantity": _plain(line.quantity),
         "unit_price": _plain(line.unit_price), "discount": line.discount, "start": line.start, "end": line.end,

@@ -22,7 +22,7 @@ def is_number(written: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JournalLine:
     """A debit or credit of an entry, as accountants read it. Amounts are in minor units, each of its currency."""
 
     side: str
@@ -57,7 +57,7 @@ class EntryFacts:
     hash: str
     reverses: int | None
     reversed_by: int | None
-    lines: tuple[Line, ...]
+    lines: tuple[JournalLine, ...]
 
     def amounts(self) -> str:
         """What it moves, in a few words: '312.40 USD draw.prepaid'."""
@@ -120,7 +120,7 @@ def read_entries(
     rows = connection.execute(
         text(f"{_ENTRIES} where {where} order by {order} limit :limit"), {**parameters, "limit": limit}
     ).all()
-    lines: dict[int, list[Line]] = {}
+    lines: dict[int, list[JournalLine]] = {}
     if rows:
         found = connection.execute(
             text(
@@ -132,7 +132,7 @@ def read_entries(
             {"customers": list({row.customer_id for row in rows}), "entries": [row.entry_id for row in rows]},
         )
         for row in found:
-            lines.setdefault(row.entry_id, []).append(Line(*(*row[2:], row.line)))
+            lines.setdefault(row.entry_id, []).append(JournalLine(*(*row[2:], row.line)))
     return [EntryFacts(*(*row[:10], tuple(lines.get(row.entry_id, ())))) for row in rows]
 
 

@@ -17,7 +17,7 @@ from ledger.cash.money_accounts import cash_of
 from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import InvalidDocument, OverApplication, Refused, UnknownReference, WrongParty
-from ledger.invoices.forms import CUSTOMER, Invoice, invoice_subject
+from ledger.invoices.forms import CUSTOMER, Receivable, invoice_subject
 from ledger.journal import currencies
 from ledger.journal.books import Books
 from ledger.journal.by_date import available
@@ -31,9 +31,9 @@ from ledger.wallets.session import Wallets
 
 def find_invoice(
     books: Books, source: Source, ref: str, field: str = "invoice", paid_on: date | None = None
-) -> Invoice:
+) -> Receivable:
     """An invoice of the source's customer and entity, or one that the customer may pay on a day. Raises where it is not known or not theirs."""
-    found: Invoice | None = books.recall("invoice", ref)
+    found: Receivable | None = books.recall("invoice", ref)
     if found is None:
         row = books.connection.execute(
             text(
@@ -48,7 +48,7 @@ def find_invoice(
         if row is None:
             raise UnknownReference(field, ref, "expected the id of an invoice posted before")
         rate = None if row.rate is None else Fraction(row.rate)
-        found = Invoice(row.customer, row.ref, row.entity, row.currency, row.recorded_on, row.invoice_id, rate)
+        found = Receivable(row.customer, row.ref, row.entity, row.currency, row.recorded_on, row.invoice_id, rate)
     if found.customer != source.customer.ref and (
         paid_on is None or not is_paid_for_by(books, found.customer, source.customer.ref, paid_on)
     ):
@@ -70,7 +70,7 @@ class Settlement:
     `day` is that or the first open one. What the customer withheld settles it beside the money.
     """
 
-    invoice: Invoice
+    invoice: Receivable
     on: date
     day: date
     amount: int
@@ -78,16 +78,16 @@ class Settlement:
     withheld: tuple[Movement, ...] = ()
 
 
-def _receivable_key(invoice: Invoice) -> AccountKey:
+def _receivable_key(invoice: Receivable) -> AccountKey:
     return AccountKey(invoice.entity, "accounts_receivable", invoice.currency, invoice_subject(invoice.ref))
 
 
-def due_of(books: Books, customer_id: int, invoice: Invoice, day: date) -> int:
+def due_of(books: Books, customer_id: int, invoice: Receivable, day: date) -> int:
     """What is due of an invoice from a day on."""
     return max(available(books.history(customer_id, _receivable_key(invoice)), day), 0)
 
 
-def _taken_later(books: Books, customer_id: int, invoice: Invoice, day: date) -> str:
+def _taken_later(books: Books, customer_id: int, invoice: Receivable, day: date) -> str:
     """Which documents of later days in the books settle a part of an invoice, as words to follow what is due of it."""
     books.flush()
     rows = books.connection.execute(
@@ -450,7 +450,7 @@ def _take_last(lying: list[Applied], amount: int, to: tuple[str, int] | None = N
     return taken
 
 
-def unapply(books: Books, source: Source, invoice: Invoice, of: Sequence[Applied], on: date) -> list[Piece]:
+def unapply(books: Books, source: Source, invoice: Receivable, of: Sequence[Applied], on: date) -> list[Piece]:
     """Take money off an invoice and put it back onto the customer's balance as it was there; returns it as it lies there.
 
     What it counts for is what it counted for when it was applied, and its exchange difference is taken back.
@@ -483,7 +483,7 @@ def unapply(books: Books, source: Source, invoice: Invoice, of: Sequence[Applied
     return found
 
 
-def _counted(books: Books, customer_id: int, rule: str, item: Applied, invoice: Invoice) -> tuple[int, int]:
+def _counted(books: Books, customer_id: int, rule: str, item: Applied, invoice: Receivable) -> tuple[int, int]:
     """(amount, what it counts for) of what a document put onto an invoice by a rule, with what else went so on its day."""
     row = books.connection.execute(
         text(
@@ -507,7 +507,7 @@ def _counted(books: Books, customer_id: int, rule: str, item: Applied, invoice: 
     return row.amount, row.functional
 
 
-def _money_of(books: Books, customer_id: int, invoice: Invoice, item: Applied) -> int:
+def _money_of(books: Books, customer_id: int, invoice: Receivable, item: Applied) -> int:
     """What money that stands applied to an invoice in its own currency counts for in the entity's: it goes back as it came."""
     books.flush()
     amount = item.piece.amount
@@ -528,7 +528,7 @@ def _money_of(books: Books, customer_id: int, invoice: Invoice, item: Applied) -
     return share(row.functional, amount, row.amount) if row.amount > 0 else amount
 
 
-def _exchanged_of(books: Books, customer_id: int, invoice: Invoice, item: Applied) -> int:
+def _exchanged_of(books: Books, customer_id: int, invoice: Receivable, item: Applied) -> int:
     """What money of another currency that stands applied to an invoice counted for in the entity's when it was exchanged."""
     books.flush()
     whole, functional = _counted(books, customer_id, "payment.exchanged", item, invoice)

@@ -17,7 +17,7 @@ from ledger.cash.money_accounts import cash_named
 from ledger.cash.uses import Piece
 from ledger.documents import models
 from ledger.errors import OverApplication, Refused, UnknownReference
-from ledger.invoices.forms import CUSTOMER, Invoice
+from ledger.invoices.forms import CUSTOMER, Receivable
 from ledger.journal.books import Books
 from ledger.journal.currencies import clearing_subject
 from ledger.journal.movements import Movement, Source, Undoing
@@ -362,7 +362,7 @@ def _gone(books: Books, source: Source, field: str, ref: str, money_id: int) -> 
     return f"; see {', '.join(told)}" if told else ""
 
 
-def _invoice_of(books: Books, source: Source, invoice_id: int) -> Invoice:
+def _invoice_of(books: Books, source: Source, invoice_id: int) -> Receivable:
     ref = books.connection.scalar(
         text("select ref from invoice where customer_id = :customer_id and invoice_id = :invoice_id"),
         {"customer_id": source.customer.customer_id, "invoice_id": invoice_id},
@@ -546,5 +546,5 @@ def _put_again(books: Books, source: Source, gone: Piece, there: list[Piece], on
     )
 
 
-def _settle_again(books: Books, source: Source, invoice: Invoice, amount: int, own: Piece, on: date) -> None:
+def _settle_again(books: Books, source: Source, invoice: Receivable, amount: int, own: Piece, on: date) -> None:
     settle(books, replace(source, currency=own.currency), Settlement(invoice, on, on, amount, own.amount), [own])

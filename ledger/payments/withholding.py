@@ -8,13 +8,13 @@ from sqlalchemy import text
 
 from ledger.amounts.money import to_minor
 from ledger.documents import models
-from ledger.invoices.forms import Invoice, invoice_subject
+from ledger.invoices.forms import Receivable, invoice_subject
 from ledger.invoices.taxes import require_code, tax_subject
 from ledger.journal.books import Books
 from ledger.journal.movements import Movement
 
 
-def withheld(books: Books, parts: Sequence[models.Withheld] | None, invoice: Invoice) -> list[Movement]:
+def withheld(books: Books, parts: Sequence[models.Withheld] | None, invoice: Receivable) -> list[Movement]:
     """What the withheld parts of an invoice move, in its currency. Raises UnknownReference for an unknown code."""
     movements = []
     for index, part in enumerate(parts or ()):

@@ -40,7 +40,7 @@ def gl_account(entity: str, role: str, product: str = "") -> str:
 
 
 @blueprint.app_template_global()
-def account_short(line: entries.Line) -> str:
+def account_short(line: entries.JournalLine) -> str:
     """What a line's account is called in a list: the entity's own code and name, else the role's plain name."""
     if gl_accounts().is_own(line.entity, line.role, line.product):
         return gl_account(line.entity, line.role, line.product)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.invoices.show import read_invoice
-from ledger.invoices.shown import Invoice
+from ledger.invoices.shown import ShownInvoice
 from ledger.reports.report import Filters
 from ledger.reports.wallet import wallet
 from web.render.sheet import EXEMPT, REVERSE_CHARGE, SETTLED, Sheet, made_of, named_of, seller_of
@@ -37,7 +37,7 @@ def _quantity(number: Any) -> str:
     return "" if number is None else f"{number:,f}"
 
 
-def _taxes(connection: Connection, found: Invoice) -> list[dict[str, Any]]:
+def _taxes(connection: Connection, found: ShownInvoice) -> list[dict[str, Any]]:
     """The invoice's taxes with their rates."""
     rates: dict[str, Any] = {
         row.tax_code: row
@@ -52,7 +52,7 @@ def _taxes(connection: Connection, found: Invoice) -> list[dict[str, Any]]:
     ]
 
 
-def _notes(found: Invoice) -> list[str]:
+def _notes(found: ShownInvoice) -> list[str]:
     """What the law wants said where no tax is charged."""
     treatments = {tax.treatment for tax in found.taxes}
     return [
@@ -60,7 +60,7 @@ def _notes(found: Invoice) -> list[str]:
     ]
 
 
-def _settlements(found: Invoice) -> list[dict[str, Any]]:
+def _settlements(found: ShownInvoice) -> list[dict[str, Any]]:
     """What was taken off, as the reader of the invoice knows it."""
     said = []
     for one in found.settlements:
@@ -76,7 +76,7 @@ def _settlements(found: Invoice) -> list[dict[str, Any]]:
     return said
 
 
-def _in_books(connection: Connection, found: Invoice) -> dict[str, Any] | None:
+def _in_books(connection: Connection, found: ShownInvoice) -> dict[str, Any] | None:
     """What an invoice in another currency comes to in its entity's, at the rate it was posted with."""
     if found.draft:
         return None
@@ -100,7 +100,7 @@ def _in_books(connection: Connection, found: Invoice) -> dict[str, Any] | None:
     return None if row is None else dict(row._mapping)
 
 
-def _credits(connection: Connection, found: Invoice) -> dict[str, Any] | None:
+def _credits(connection: Connection, found: ShownInvoice) -> dict[str, Any] | None:
     """Each of the customer's credits that were used since the invoice before, or are left; None where there are none."""
     before: date | None = connection.scalar(
         text(

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from ledger.amounts.money import grouped
 from ledger.documents import personal
 from ledger.errors import Refused, UnknownReference
-from ledger.invoices.shown import Invoice
+from ledger.invoices.shown import ShownInvoice
 from web.render.wording import day, file_name, money
 
 # What a supply under reverse charge has to say: Directive 2006/112/EC, article 226 (11a).
@@ -78,7 +78,7 @@ def style() -> str:
     return files("web").joinpath("static/print.css").read_text(encoding="utf-8")
 
 
-def made_of(template: str, title: str, invoice: Invoice | None = None, **facts: Any) -> Sheet:
+def made_of(template: str, title: str, invoice: ShownInvoice | None = None, **facts: Any) -> Sheet:
     """A sheet of a template and what it says; `seller` is among the facts."""
     html = _templates().get_template(template).render(title=title, css=style(), invoice=invoice, **facts)
     return Sheet(title, html, facts["seller"].entity)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ledger.accounts.rulebook import BY_ARRIVAL, RULES
 from ledger.amounts.money import grouped
-from ledger.invoices.shown import Invoice, Item, TaxTotal
+from ledger.invoices.shown import Item, ShownInvoice, TaxTotal
 from ledger.journal import references
 from ledger.reports.report import Column, Report
 from ledger.trace.steps import Trace
@@ -118,7 +118,7 @@ def trace_text(trace: Trace) -> str:
     return "".join(lines)
 
 
-def invoice_text(invoice: Invoice, *, unfold: bool = False) -> str:
+def invoice_text(invoice: ShownInvoice, *, unfold: bool = False) -> str:
     """An invoice as its reader sees it: items under their groups; unfolded, the usage behind each line."""
     currency = invoice.currency
     called = ", ".join(references.said({"reference": invoice.reference, "external": invoice.external}))

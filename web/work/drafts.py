@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 from ledger.documents import parse
 from ledger.errors import InvalidDocument, Problem
 from ledger.intake import posting
-from ledger.invoices import show, shown
+from ledger.invoices import show
+from ledger.invoices.shown import ShownInvoice
 from ledger.journal import entries
 from ledger.journal.entries import EntryFacts
 from ledger.parties.within import Within
@@ -22,7 +23,7 @@ from web.work.post_file import attempts
 class Draft:
     """An invoice as it would be, and the entries it would post; or what is wrong with it."""
 
-    invoice: shown.Invoice | None
+    invoice: ShownInvoice | None
     entries: tuple[EntryFacts, ...]
     problems: tuple[Problem, ...]
 
