@@ -147,7 +147,9 @@ class DayValues(ForeignDays):
         posted = group.posted
         if group.given or not posted.amount or group.key[0] not in UNDONE_BY:
             return
-        more = share(functional, posted.amount, group.amount) - posted.functional if group.amount else 0
+        sign = 1 if group.amount > 0 else -1
+        now = share(sign * functional, posted.amount, sign * group.amount) if group.amount else posted.functional
+        more = now - posted.functional
         later.tell(day, group.key, posted.amount, more)
 
     def _put_difference_back(
