@@ -22,7 +22,7 @@ from ledger.journal.books import Books
 from ledger.journal.by_date import available
 from ledger.journal.movements import MONEY_ACCOUNT, AccountKey, Movement, Source
 from ledger.obligations import obligation_sides
-from ledger.payments.payments import find_invoice
+from ledger.payments.settlements import find_invoice
 from ledger.wallets.grants import NET_GRANT, Funding, grant_accounts
 from ledger.wallets.session import Wallets
 

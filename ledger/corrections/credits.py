@@ -13,7 +13,7 @@ from datetime import date
 
 from sqlalchemy import text
 
-from ledger.cash import uses
+from ledger.cash import left_on_balance, uses
 from ledger.cash.uses import Piece
 from ledger.corrections import refunds_explained
 from ledger.documents import models
@@ -27,7 +27,7 @@ from ledger.journal.books import Books
 from ledger.journal.by_date import available, balance
 from ledger.journal.movements import Movement
 from ledger.obligations import Decided, Obligations, Taking
-from ledger.payments.payments import Settlement, find_invoice, settle
+from ledger.payments.settlements import Settlement, find_invoice, settle
 from ledger.usage import commitments, redraws, shortfall_bills, usage_taken
 from ledger.usage.redraws import Freed
 from ledger.wallets import credits_back
@@ -165,7 +165,7 @@ def finish(wallets: Wallets, credit: Credit, on: date, lowered: list[tuple[LineL
     returned = _to_balance(credit.movements)
     if credit.invoice.collector is None:
         own = 0 if credit.own_from is None else _to_balance(credit.movements[credit.own_from :])
-        brought = uses.leave(books, source, credit.invoice.invoice_id, returned - own, on)
+        brought = left_on_balance.leave(books, source, credit.invoice.invoice_id, returned - own, on)
         _settle_later(books, credit.invoice, brought, on)
         uses.bring(books, source, own, on, origin_id=credit.invoice.invoice_id)
     else:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.amounts.money import to_minor
-from ledger.cash import uses
+from ledger.cash import payers
 from ledger.cash.fees import returned_of_dispute
 from ledger.cash.money_accounts import cash_of
 from ledger.corrections.giving_back import (
@@ -206,7 +206,7 @@ def _lost_before(books: Books, payment: Payment, doc: models.Dispute, amount: in
     lost = known.lost(doc.opening)
     for row, most in lost:
         whole = to_minor(models.decimal_of(row.amount), source.currency)
-        before = uses.undone_of(books, source, row.document_id, payment.document_id)
+        before = payers.undone_of(books, source, row.document_id, payment.document_id)
         if row.dated_on <= doc.date and before < whole:
             points = (before, min(before + most, whole))
             found.append(Undone(row.document_id, "dispute", payment.document_id, whole, points))

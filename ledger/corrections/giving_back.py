@@ -16,9 +16,10 @@ from sqlalchemy import text
 
 from ledger.amounts.dates import LAST_DAY
 from ledger.amounts.money import to_text
-from ledger.cash import uses
+from ledger.cash import changing_places, payers, uses
+from ledger.cash.changing_places import Freed
 from ledger.cash.money_accounts import cash_named
-from ledger.cash.uses import Freed, Piece
+from ledger.cash.uses import Piece
 from ledger.corrections.credits import charged, lowered_by
 from ledger.errors import OverApplication, Refused
 from ledger.invoices import lowering, remaining
@@ -33,7 +34,7 @@ from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments.between_customers import pass_cash, received_for
 from ledger.payments.payments import money_subject, read_payment
-from ledger.payments.reversals import let_stay
+from ledger.payments.unapplications import let_stay
 from ledger.usage import redraws, usage_taken
 from ledger.wallets import credits_back
 from ledger.wallets.expiry import expired_by
@@ -96,13 +97,13 @@ def find_payment(
         source,
         *(
             replace(source, customer=books.parties.customer(other))
-            for other in uses.with_others(books, source, found.document_id)
+            for other in payers.with_others(books, source, found.document_id)
         ),
     ]
     # once all of them are locked
-    left = uses.left_of(books, source, found.document_id, money_subject(field_, ref), on)
+    left = payers.left_of(books, source, found.document_id, money_subject(field_, ref), on)
     pieces = [uses.of_money(books, party, found.document_id, on) for party in parties]
-    needed = uses.left_of(books, source, found.document_id, "", on) if disputed else left
+    needed = payers.left_of(books, source, found.document_id, "", on) if disputed else left
     if sum(piece.paid for own in pieces for piece in own) < needed:
         # it is put onto an invoice on a later day: what goes back before that is of the invoice, too
         pieces = [
@@ -374,7 +375,7 @@ def without_lines(
     found = []
     for held in dict.fromkeys(id(held) for held, _ in settled):
         own = [(of, piece) for of, piece in settled if id(of) == held]
-        rest = uses.without([piece for _, piece in own], [item for of, item in freed if id(of) == held])
+        rest = changing_places.without([piece for _, piece in own], [item for of, item in freed if id(of) == held])
         found += [(own[0][0], piece) for piece in rest]
     return sorted(found, key=lambda item: (item[1].since, item[1].order))
 
@@ -391,7 +392,7 @@ def leave_balances(
         source = held.source
         there: dict[str, int] = {}
         own = source.customer.customer_id == payment.source.customer.customer_id
-        for item in uses.off_balance(books, source, held.pieces, on, origin, given=given and own):
+        for item in changing_places.off_balance(books, source, held.pieces, on, origin, given=given and own):
             currency = item.piece.currency
             if currency not in there:
                 there[currency] = _unapplied(books, replace(source, currency=currency), on)
@@ -514,7 +515,7 @@ def _go_back(wallets: Wallets, going: _Going, on: date, kind: str, to: str, move
             exchanged.append([*of_invoice, Movement(f"{kind}.exchanged", piece.paid, through, to)])
     for entry in (moved, *exchanged):
         books.post(source, on, entry)
-    uses.give_back_freed(books, source, going.freed, on)
+    changing_places.give_back_freed(books, source, going.freed, on)
     uses.give_back(books, source, [piece for _, piece, _ in going.split], on)
     net_invoices(wallets, [invoice for invoice, _, _ in going.split], day)
     _post_parts(wallets, going.others, on, kind, to, going.decided)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ledger.amounts.money import to_text
-from ledger.cash import uses
+from ledger.cash import left_on_balance, uses
 from ledger.corrections import credit_lines, undoing
 from ledger.corrections.taken import TakenLine, TakenTax, Undone, taken_lines, taken_taxes, undone_now
 from ledger.corrections.undone_values import posted_by, worth_as
@@ -27,7 +27,7 @@ from ledger.journal.books import Books
 from ledger.journal.by_date import balance
 from ledger.journal.movements import Movement, Source
 from ledger.obligations import Correction, Obligations, earned_ahead
-from ledger.payments.payments import Settlement, find_invoice, settle
+from ledger.payments.settlements import Settlement, find_invoice, settle
 from ledger.usage import commitments, shortfall_bills, usage_lines
 from ledger.wallets import credits_back
 from ledger.wallets.grants import Funding, Grant, bill_grant
@@ -322,7 +322,7 @@ def _settled(books: Books, note: Any) -> int:
 def _settle_again(books: Books, source: Source, note: Any, on: date, brought: int) -> None:
     """Put what a note left with the customer, but for what its own lines brought, onto its invoice again, as far as it is there still."""
     invoice = find_invoice(books, source, note.invoice)
-    left = uses.left_by(books, source, note.document_id) - brought
+    left = left_on_balance.left_by(books, source, note.document_id) - brought
     there = [piece for piece in uses.on_balance(books, source, on) if piece.origin_id == note.invoice_id]
     pieces = uses.first(there[::-1], left)
     amount = sum(piece.amount for piece in pieces)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 
 from ledger.amounts.money import allocate, share, to_minor
-from ledger.cash import uses
+from ledger.cash import payers, uses
 from ledger.cash.fees import require_part_of
 from ledger.cash.money_accounts import cash_named, cash_of
 from ledger.corrections.giving_back import require_at_most, require_not_before
@@ -92,7 +92,7 @@ def _gone(books: Books, source: Source, doc: models.Recovery) -> list[Undone]:
     found = []
     for row in rows:
         amount = to_minor(models.decimal_of(row.amount), source.currency)
-        before = uses.undone_of(books, source, row.document_id, row.money_id)
+        before = payers.undone_of(books, source, row.document_id, row.money_id)
         if before < amount:
             found.append(
                 Undone(row.document_id, row.type, row.money_id, amount, (before, before), brings=source.document_id)

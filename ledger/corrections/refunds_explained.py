@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from sqlalchemy import text
 
 from ledger.amounts.money import allocate, share
-from ledger.cash import uses
+from ledger.cash import changing_places, uses
 from ledger.invoices import lowering
 from ledger.invoices.forms import BETWEEN
 from ledger.invoices.lines_left import LineLeft, LineTax
@@ -196,9 +196,9 @@ def _take_off_balance(books: Books, invoice: BilledInvoice, of: Sequence[Explain
         for piece in uses.given_back_of(books, source, refund.document_id, invoice.invoice_id, gross):
             own = uses.of_money(books, source, piece.money_id, refund.on)
             left = piece.paid
-            for item in uses.off_balance(books, source, own, refund.on, invoice.invoice_id):
+            for item in changing_places.off_balance(books, source, own, refund.on, invoice.invoice_id):
                 part = item.part_paid(min(left, item.piece.paid))
-                uses.give_back_freed(books, source, [part], refund.on)
+                changing_places.give_back_freed(books, source, [part], refund.on)
                 left -= part.piece.paid
 
 

@@ -39,10 +39,11 @@ from ledger.journal.currencies import clearing_subject
 from ledger.journal.line_changes import add_change
 from ledger.journal.movements import AccountKey, LetGo, Movement, Source
 from ledger.obligations import Correction, Decided, Obligations, earned_ahead, obligation_sides
+from ledger.payments.applied import applied, unapply
 from ledger.payments.between_customers import pass_back, pass_cash
-from ledger.payments.payments import Settlement, applied, find_invoice, unapply
-from ledger.payments.payments import settle as put
-from ledger.payments.reversals import take_off_later
+from ledger.payments.settlements import Settlement, find_invoice
+from ledger.payments.settlements import settle as put
+from ledger.payments.unapplications import take_off_later
 from ledger.usage import usage_lines, usage_taken
 from ledger.wallets import credits_back
 from ledger.wallets.breakage import break_of_billed

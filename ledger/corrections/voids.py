@@ -10,7 +10,7 @@ from datetime import date
 from sqlalchemy import text
 
 from ledger.amounts.money import to_text
-from ledger.cash import uses
+from ledger.cash import left_on_balance
 from ledger.corrections.credits import CUSTOMER, Credit, charged, explain_refunds, finish
 from ledger.documents import models
 from ledger.errors import Refused
@@ -160,7 +160,7 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         credit.movements.append(Movement("between.claimed", below, entity_subject(invoice.collector), to))
     else:
         credit.movements.append(Movement("invoice.from_balance", below, CUSTOMER, to))
-        uses.take_back(books, source, invoice.invoice_id, below, on)
+        left_on_balance.take_back(books, source, invoice.invoice_id, below, on)
     finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
     decided.keep()
 
@@ -222,14 +222,14 @@ def _require_unapplied(books: Books, invoice: BilledInvoice, below: int, on: dat
     """Raise Refused where what an invoice below zero made the customer's money was used since: what took it is named."""
     source = invoice.source
     key = AccountKey(source.entity, "customer_balance", source.currency, CUSTOMER)
-    own = sum(piece.amount for piece in uses.left_there(books, source, invoice.invoice_id, on))
+    own = sum(piece.amount for piece in left_on_balance.left_there(books, source, invoice.invoice_id, on))
     left = max(min(own, available(books.history(source.customer.customer_id, key), books.days.open_day(source, on))), 0)
     if left >= below:
         return
     currency = source.currency
     told = ", ".join(
         f"{took.document} took {to_text(took.amount, currency)} on {took.on}"
-        for took in uses.taken_of(books, source, invoice.invoice_id)
+        for took in left_on_balance.taken_of(books, source, invoice.invoice_id)
     )
     raise Refused(
         field, invoice.ref,

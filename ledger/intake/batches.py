@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.cash import uses
+from ledger.cash import payers
 from ledger.documents import ids, models, parse, personal
 from ledger.documents.models import Document
 from ledger.errors import VALUE_LENGTH_MAX, ConflictingDocument, Problem, Refused, UnknownReference, shortened
@@ -185,9 +185,9 @@ class Intake:
         moving.customers |= whose(connection, moving.documents)
         named.customers |= whose(connection, named.documents) | moving.customers
         named.customers.update(users)
-        held = uses.sharing(connection, moving.customers, moving.documents)
+        held = payers.sharing(connection, moving.customers, moving.documents)
         self.books.parties.learn_customers(named.customers | held)
-        while (now := uses.sharing(connection, moving.customers, moving.documents)) != held:
+        while (now := payers.sharing(connection, moving.customers, moving.documents)) != held:
             self.books.parties.learn_customers(now)
             held = now
 

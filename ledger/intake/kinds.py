@@ -13,7 +13,7 @@ from ledger.documents import models
 from ledger.documents.models import Document
 from ledger.invoices import coupons, taxes
 from ledger.parties import approval_rules, parties
-from ledger.payments import goodwill, payments, remittances, reversals, unidentified_receipts
+from ledger.payments import goodwill, payments, remittances, unapplications, unidentified_receipts
 from ledger.usage import usage_documents
 from ledger.wallets import alerts, breakage, issue
 from ledger.wallets.session import Wallets
@@ -66,7 +66,7 @@ TYPES: Mapping[str, DocumentType] = {
     "usage": DocumentType(models.Usage, usage_documents.post_usage, alone),
     "payment": DocumentType(models.Payment, payments.post_payment, _always),
     "application": DocumentType(models.Application, payments.post_application, _always),
-    "unapplication": DocumentType(models.Unapplication, reversals.post_unapplication),
+    "unapplication": DocumentType(models.Unapplication, unapplications.post_unapplication),
     "transfer": DocumentType(models.Transfer, transfers.post_transfer, _always),
     "transfer_reversal": DocumentType(models.TransferReversal, transfers.post_transfer_reversal),
     "fee": DocumentType(models.Fee, transfers.post_fee, _always),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from ledger.cash import uses
+from ledger.cash import left_on_balance, uses
 from ledger.documents import models
 from ledger.invoices.forms import Billing
 from ledger.journal.books import Books
@@ -34,7 +34,7 @@ def leave_below(billing: Billing, amount: int) -> None:
     ).all()
     left = amount
     for row in corrected:
-        left -= uses.leave_of(books, source, row.invoice_id, min(left, row.amount), on)
+        left -= left_on_balance.leave_of(books, source, row.invoice_id, min(left, row.amount), on)
     uses.bring(books, source, left, on, origin_id=corrected[0].invoice_id if corrected else 0)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from ledger.amounts.money import to_minor, to_text
 from ledger.approval.approve import approve
-from ledger.cash import uses
+from ledger.cash import payers, uses
 from ledger.cash.money_accounts import cash_named, cash_of
 from ledger.cash.uses import Piece
 from ledger.documents import models
@@ -37,7 +37,7 @@ def post_balance_refund(wallets: Wallets, doc: models.Refund, document_id: int) 
     stands = max(available(books.history(source.customer.customer_id, key), day), 0)
 
     def there(on: date) -> Sequence[Piece]:
-        return uses.not_disputed(books, uses.on_balance(books, source, on), on)
+        return payers.not_disputed(books, uses.on_balance(books, source, on), on)
 
     pieces = uses.standing_first(there, amount, doc.date)
     most = min(stands, sum(piece.amount for piece in pieces))

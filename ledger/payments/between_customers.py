@@ -14,7 +14,7 @@ from fractions import Fraction
 from sqlalchemy import text
 
 from ledger.amounts.money import share
-from ledger.cash import uses
+from ledger.cash import payers, uses
 from ledger.cash.uses import Piece
 from ledger.invoices.forms import CUSTOMER
 from ledger.journal.books import Books
@@ -149,16 +149,16 @@ def with_cash_of_payers(
 
     What returns is theirs for what it came in; where the books don't say, all of it counts for `back`.
     """
-    payers = {
+    brought_by = {
         money_id: payer.customer
-        for money_id, payer in uses.payers(books, pieces).items()
+        for money_id, payer in payers.payers(books, pieces).items()
         if payer.customer_id != source.customer.customer_id
     }
     whole = sum(piece.amount for piece in pieces)
     for piece in pieces:
-        if piece.money_id not in payers or piece.paid_currency != source.currency:
+        if piece.money_id not in brought_by or piece.paid_currency != source.currency:
             continue
-        payer = books.beside(source, payers[piece.money_id], on)
+        payer = books.beside(source, brought_by[piece.money_id], on)
         worth = received_for(books, payer, piece.money_id, piece.paid)
         if not returns:
             pass_cash(books, payer, source, on, piece.amount, subject, worth)
