@@ -8,12 +8,12 @@ from ledger.corrections import (
     credit_notes,
     disputes,
     note_voids,
-    recoveries,
     refunds,
     several_entities,
     voids,
     write_offs,
 )
+from ledger.corrections.recoveries import recoveries
 from ledger.documents import models
 from ledger.intake.kinds import TYPES as LEDGER_TYPES
 from ledger.intake.kinds import DocumentType, alone

@@ -12,12 +12,11 @@ from ledger.amounts.money import to_minor
 from ledger.cash import payers
 from ledger.cash.fees import returned_of_dispute
 from ledger.cash.money_accounts import cash_of
-from ledger.corrections.giving_back import (
+from ledger.corrections.giving_back import decide_lines, leave_invoices
+from ledger.corrections.held_money import (
     Payment,
-    decide_lines,
     find_payment,
     leave_balances,
-    leave_invoices,
     require_at_most,
     require_not_before,
     stand_together,

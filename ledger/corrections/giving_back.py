@@ -1,4 +1,4 @@
-"""Money that is given back of what paid invoices, or lies on a balance: whose it is, of which lines, and what it leaves.
+"""Money that is given back of what paid invoices, or lies on a balance: of which lines, and what that leaves.
 
 What goes back for service already given is shown on its own beside revenue, or as bad debt; what goes back for service
 not yet given leaves the contract liability. What of it was given by the day before, the terms of what was billed say
@@ -12,151 +12,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from sqlalchemy import text
-
-from ledger.amounts.dates import LAST_DAY
-from ledger.amounts.money import to_text
-from ledger.cash import changing_places, payers, uses
+from ledger.cash import changing_places, uses
 from ledger.cash.changing_places import Freed
-from ledger.cash.money_accounts import cash_named
 from ledger.cash.uses import Piece
 from ledger.corrections.credits import charged, lowered_by
-from ledger.errors import OverApplication, Refused
+from ledger.corrections.held_money import Held, Payment, Planned, posting_of
 from ledger.invoices import lowering, remaining
-from ledger.invoices.forms import BETWEEN, entity_subject
+from ledger.invoices.forms import BETWEEN, CUSTOMER, entity_subject
 from ledger.invoices.lines_left import LineLeft
 from ledger.invoices.remaining import BilledInvoice
 from ledger.invoices.taxes import tax_subject
 from ledger.journal.books import Books
-from ledger.journal.by_date import available
 from ledger.journal.currencies import clearing_subject
-from ledger.journal.movements import AccountKey, Movement, Source
+from ledger.journal.movements import Movement, Source
 from ledger.obligations import Correction, Decided, Obligations, Taking
 from ledger.payments.between_customers import pass_cash, received_for
-from ledger.payments.payments import money_subject, read_payment
-from ledger.payments.unapplications import let_stay
 from ledger.usage import redraws, usage_taken
 from ledger.wallets import credits_back
 from ledger.wallets.expiry import expired_by
 from ledger.wallets.grants import Funding
 from ledger.wallets.session import Wallets
-
-_CUSTOMER = "customer"
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What of a payment's money lies with a customer: who paid, or one whose invoices were paid; `source` is theirs, and its currency."""
-
-    source: Source
-    pieces: tuple[Piece, ...]
-    invoices: Mapping[int, str]
-
-    @property
-    def settled(self) -> list[Piece]:
-        """What of it lies on invoices."""
-        return [piece for piece in self.pieces if piece.invoice_id != uses.BALANCE]
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """A payment found by its id: what is left of it to give back from a day on, and with whom its money lies then, who paid first."""
-
-    source: Source
-    document_id: int
-    field: str
-    ref: str
-    cash: str
-    paid_on: date
-    left: int
-    held: tuple[_Held, ...]
-    disputed: bool
-
-    @property
-    def name(self) -> str:
-        """What brought it, and its id."""
-        return f"{self.field} {self.ref}"
-
-    @property
-    def settled(self) -> list[tuple[_Held, Piece]]:
-        """What of it lies on invoices, whoever owes them, in the order in which it was put there."""
-        found = [(held, piece) for held in self.held for piece in held.settled]
-        return sorted(found, key=lambda item: (item[1].since, item[1].order))
-
-
-def find_payment(
-    wallets: Wallets, document_id: int, money: tuple[str, str], on: date, *, disputed: bool = False
-) -> Payment:
-    """The payment, and where its money lies: enough for what is left of it to go back, and where `disputed` what is disputed, too."""
-    books = wallets.books
-    field_, ref = money
-    found = read_payment(books, ref, field_)
-    body = found.body
-    source = books.source(document_id, found.customer, found.entity, found.currency, on, brings_in=False)
-    parties = [
-        source,
-        *(
-            replace(source, customer=books.parties.customer(other))
-            for other in payers.with_others(books, source, found.document_id)
-        ),
-    ]
-    # once all of them are locked
-    left = payers.left_of(books, source, found.document_id, money_subject(field_, ref), on)
-    pieces = [uses.of_money(books, party, found.document_id, on) for party in parties]
-    needed = payers.left_of(books, source, found.document_id, "", on) if disputed else left
-    if sum(piece.paid for own in pieces for piece in own) < needed:
-        # it is put onto an invoice on a later day: what goes back before that is of the invoice, too
-        pieces = [
-            uses.with_later(own, uses.of_money(books, party, found.document_id, LAST_DAY))
-            for party, own in zip(parties, pieces, strict=True)
-        ]
-    held = [_held(books, party, own) for party, own in zip(parties, pieces, strict=True)]
-    paid_on = date.fromisoformat(body["date"])
-    return Payment(source, found.document_id, field_, ref, cash_named(body), paid_on, left, tuple(held), disputed)
-
-
-def _held(books: Books, party: Source, pieces: Sequence[Piece]) -> _Held:
-    names = books.connection.execute(
-        text("select invoice_id, ref from invoice where customer_id = :customer_id and invoice_id = any(:invoices)"),
-        {
-            "customer_id": party.customer.customer_id,
-            "invoices": [number for piece in pieces for number in (piece.invoice_id, piece.origin_id)],
-        },
-    )
-    return _Held(party, tuple(pieces), {row.invoice_id: row.ref for row in names})
-
-
-def _posting(books: Books, payment: Payment, held: _Held, on: date) -> Source:
-    """The source of what a document moves of who holds something of a payment's money: its own, or that beside it."""
-    if held is payment.held[0]:
-        return payment.source
-    return books.beside(payment.source, held.source.customer.ref, on)
-
-
-def with_what_stays(wallets: Wallets, payment: Payment, amount: int, on: date) -> Payment:
-    """A payment with what stays on its invoices, of what an unapplication of a later day took off them, as that goes back before it."""
-    needed = amount - sum(piece.paid for held in payment.held for piece in held.pieces)
-    if needed <= 0 or not let_stay(wallets.books, payment.source, payment.document_id, needed, on):
-        return payment
-    return find_payment(
-        wallets, payment.source.document_id, (payment.field, payment.ref), on, disputed=payment.disputed
-    )
-
-
-def require_at_most(amount: int, most: int, currency: str, what: str) -> None:
-    """Raise OverApplication for an amount beyond what there is."""
-    if amount > most:
-        raise OverApplication(
-            "amount",
-            f"{to_text(amount, currency)} {currency}",
-            f"expected at most {to_text(max(most, 0), currency)}, {what}",
-        )
-
-
-def require_not_before(on: date, earliest: date, what: str) -> None:
-    """Raise Refused for a date before the first that can be."""
-    if on < earliest:
-        raise Refused("date", on, f"expected {earliest}, {what}, or later")
 
 
 def split_by_line(books: Books, invoice: BilledInvoice, amount: int, on: date) -> dict[str, int]:
@@ -339,8 +214,6 @@ def _over(to: str) -> str:
 
 # What of an invoice goes back: the invoice, the money it is of, and the amounts of its lines, gross.
 _Split = tuple[BilledInvoice, Piece, dict[str, int]]
-# How much goes back of which invoice, and who owes it.
-Planned = tuple[_Held, BilledInvoice, Piece]
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,92 +232,13 @@ class _Going:
         return sum(item.piece.paid for item in self.freed) + sum(piece.paid for _, piece, _ in self.split)
 
 
-def stand_together(books: Books, settled: Sequence[tuple[_Held, Piece]]) -> None:
-    """Let the document under way count from the first day that is open in all entities that invoices with money on them are of."""
-    refs: dict[int, list[str]] = {}
-    for held, piece in settled:
-        refs.setdefault(held.source.customer.customer_id, []).append(held.invoices[piece.invoice_id])
-    for customer_id, of in refs.items():
-        remaining.stand_together(books, customer_id, of)
-
-
-def without_lines(
-    settled: Sequence[tuple[_Held, Piece]], freed: Sequence[tuple[_Held, Freed]]
-) -> list[tuple[_Held, Piece]]:
-    """What lies on invoices, less what changes places with money on the balance, in its order."""
-    found = []
-    for held in dict.fromkeys(id(held) for held, _ in settled):
-        own = [(of, piece) for of, piece in settled if id(of) == held]
-        rest = changing_places.without([piece for _, piece in own], [item for of, item in freed if id(of) == held])
-        found += [(own[0][0], piece) for piece in rest]
-    return sorted(found, key=lambda item: (item[1].since, item[1].order))
-
-
-def leave_balances(
-    books: Books, payment: Payment, amount: int, on: date, origin: int | None = None, *, given: bool = False
-) -> list[tuple[_Held, Freed]]:
-    """What of an amount goes back off the balances of those with whom the money lies: no more than stands there.
-
-    Where `given`, what was given to the one who paid goes out too, and stays none of the payment's.
-    """
-    found = []
-    for held in payment.held:
-        source = held.source
-        there: dict[str, int] = {}
-        own = source.customer.customer_id == payment.source.customer.customer_id
-        for item in changing_places.off_balance(books, source, held.pieces, on, origin, given=given and own):
-            currency = item.piece.currency
-            if currency not in there:
-                there[currency] = _unapplied(books, replace(source, currency=currency), on)
-            part = item.part_paid(min(item.piece.paid, amount))
-            if part.piece.amount > there[currency]:
-                part = item.part_paid(item.piece.part(there[currency]).paid)
-            if part.piece.paid:
-                found.append((held, part))
-                amount -= part.piece.paid
-                there[currency] -= part.piece.amount
-    return found
-
-
-def _unapplied(books: Books, source: Source, on: date) -> int:
-    key = AccountKey(source.entity, "customer_balance", source.currency, _CUSTOMER)
-    return max(available(books.history(source.customer.customer_id, key), books.days.open_day(source, on)), 0)
-
-
-def plan_by_invoice(
-    wallets: Wallets, payment: Payment, settled: Sequence[tuple[_Held, Piece]], amount: int, on: date
-) -> list[Planned]:
-    """How much goes back of which invoice, in the order in which the payment settled them."""
-    plan = []
-    left = amount
-    for held, piece in settled:
-        if left == 0:
-            break
-        invoice = billed_for(wallets, payment, held, piece, on)
-        part = piece.part_paid(min(left, piece.paid))
-        if part.amount > invoice.gross:
-            part = piece.part(invoice.gross)
-        if part.paid:
-            plan.append((held, invoice, part))
-            left -= part.paid
-    currency = payment.source.currency
-    require_at_most(amount, amount - left, currency, f"what is left of what {payment.name} settled")
-    return plan
-
-
-def billed_for(wallets: Wallets, payment: Payment, held: _Held, piece: Piece, on: date) -> BilledInvoice:
-    """An invoice that a payment settled, as it is billed on a day."""
-    document_id = _posting(wallets.books, payment, held, on).document_id
-    return remaining.find(wallets, document_id, held.invoices[piece.invoice_id])
-
-
 def decide_lines(
     wallets: Wallets,
     payment: Payment,
     by: str,
     on: date,
     kind: str,
-    freed: Sequence[tuple[_Held, Freed]],
+    freed: Sequence[tuple[Held, Freed]],
     plan: Sequence[Planned],
     obligations: Obligations,
 ) -> list[_Going]:
@@ -456,7 +250,7 @@ def decide_lines(
         of_invoices = [(invoice, piece) for of, invoice, piece in plan if of is held]
         if not off and not of_invoices:
             continue
-        source = _posting(books, payment, held, on)
+        source = posting_of(books, payment, held, on)
         split = [(invoice, piece, split_by_line(books, invoice, piece.amount, on)) for invoice, piece in of_invoices]
         others = [
             item
@@ -498,11 +292,11 @@ def _go_back(wallets: Wallets, going: _Going, on: date, kind: str, to: str, move
     exchanged: list[list[Movement]] = []
     for item in going.freed:
         if item.piece.currency == source.currency:
-            moved.append(Movement(f"{kind}.balance", item.piece.amount, _CUSTOMER, to))
+            moved.append(Movement(f"{kind}.balance", item.piece.amount, CUSTOMER, to))
         else:
             through = clearing_subject(item.piece.currency, source.currency)
             left = Movement(
-                f"{kind}.balance_exchanged", item.piece.amount, _CUSTOMER, through, currency=item.piece.currency
+                f"{kind}.balance_exchanged", item.piece.amount, CUSTOMER, through, currency=item.piece.currency
             )
             exchanged.append([left, Movement(f"{kind}.exchanged", item.piece.paid, through, to)])
     for invoice, piece, by_line in going.split:

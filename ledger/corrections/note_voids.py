@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from ledger.amounts.money import to_text
 from ledger.cash import left_on_balance, uses
-from ledger.corrections import credit_lines, undoing
+from ledger.corrections import credit_lines, undone_postings
 from ledger.corrections.taken import TakenLine, TakenTax, Undone, taken_lines, taken_taxes, undone_now
 from ledger.corrections.undone_values import posted_by, worth_as
 from ledger.documents import models
@@ -110,14 +110,14 @@ def _void(wallets: Wallets, note: Any, doc: models.CreditNoteVoid, document_id: 
             bill.movements.append(claimed)
         books.post(invoice.source, bill.on, bill.movements)
         bill.settle()
-        undoing.record(books, invoice.source, of, own, {invoice_id: taxes.get(invoice_id, [])})
+        undone_postings.record(books, invoice.source, of, own, {invoice_id: taxes.get(invoice_id, [])})
     source = books.source(document_id, note.customer, note.entity, note.currency, doc.date, brings_in=False)
     of_invoice = [line.whole for line in by_invoice.get(note.invoice_id, ())]
     credited = sum(of_invoice) + sum(tax.tax for tax in taken.get(note.invoice_id, ()))
     brought = _own_lines_again(wallets, source, note, doc.date, credited)
     if note.invoice is not None:
         _settle_again(books, source, note, doc.date, brought)
-    undoing.settle(wallets, source, lines, doc.date)
+    undone_postings.settle(wallets, source, lines, doc.date)
     decided.keep()
 
 

@@ -9,12 +9,11 @@ from sqlalchemy import text
 from ledger.amounts.money import to_minor, to_text
 from ledger.approval.approve import approve
 from ledger.cash.money_accounts import cash_of
-from ledger.corrections.giving_back import (
+from ledger.corrections.giving_back import decide_lines, leave_invoices
+from ledger.corrections.held_money import (
     Payment,
-    decide_lines,
     find_payment,
     leave_balances,
-    leave_invoices,
     plan_by_invoice,
     require_at_most,
     require_not_before,

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from ledger.amounts.money import allocate, share
 from ledger.cash import uses
 from ledger.cash.uses import Piece
-from ledger.corrections import undoing
+from ledger.corrections import undone_postings
 from ledger.corrections.taken import TakenLine, TakenTax, brought_lines, brought_taxes
 from ledger.corrections.undone_values import Posted
 from ledger.invoices.forms import BETWEEN, CUSTOMER
@@ -189,7 +189,7 @@ def _post(wallets: Wallets, payer: Source, of: _Again, came: CameBack, decided: 
     for piece in of.pieces:
         uses.add(books, source, piece, came.on, -1, undoes=of.undoes)
     _record(books, of)
-    undoing.settle(wallets, source, of.lines, came.on)
+    undone_postings.settle(wallets, source, of.lines, came.on)
 
 
 def _counts(movement: Movement) -> int:

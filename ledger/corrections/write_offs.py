@@ -8,18 +8,14 @@ from datetime import date
 from ledger.amounts.money import to_minor
 from ledger.approval.approve import approve
 from ledger.corrections.credits import charged, lowered_by
-from ledger.corrections.giving_back import (
+from ledger.corrections.giving_back import given_by_lines, net_invoices, part_by_invoice, split_by_line, usage_given
+from ledger.corrections.held_money import (
     Payment,
     Planned,
     billed_for,
-    given_by_lines,
-    net_invoices,
-    part_by_invoice,
     plan_by_invoice,
     require_at_most,
     require_not_before,
-    split_by_line,
-    usage_given,
 )
 from ledger.documents import models
 from ledger.errors import Refused

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from ledger.accounts.rulebook import RULES
 from ledger.amounts.money import share
-from ledger.corrections.recoveries import Recovered, counted_for
+from ledger.corrections.recoveries.bad_debt import Recovered, counted_for
 from ledger.journal.books import Books
 from ledger.journal.movements import AccountKey, Movement, Source
 from ledger.obligations import billed_ahead, obligation_sides
