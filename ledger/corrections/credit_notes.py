@@ -1,14 +1,11 @@
-"""Credit notes, and returns of grants: a line bills less, and so falls the price of what it was billed for."""
+"""Credit notes: a line bills less, and so falls the price of what it was billed for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import text
-
-from ledger.amounts.money import share, to_decimal, to_minor, to_text
+from ledger.amounts.money import to_decimal, to_minor, to_text
 from ledger.approval.approve import approve
 from ledger.corrections import credit_lines, refunds_explained
 from ledger.corrections.credits import Credit, finish
@@ -22,13 +19,11 @@ from ledger.invoices.lines_left import LineLeft
 from ledger.invoices.lowering import TaxPart
 from ledger.invoices.remaining import BilledInvoice
 from ledger.journal.books import Books
-from ledger.journal.movements import Movement
 from ledger.obligations import Correction, Decided, Obligations
-from ledger.wallets import credits_back
-from ledger.wallets.draw_plans import share_of_order
-from ledger.wallets.expiry import expired_by
-from ledger.wallets.grants import Grant
-from ledger.wallets.session import Wallets, all_or_nothing, record_move
+from ledger.wallets.session import Wallets, all_or_nothing
+
+# What a note takes back of a line: as it asks, the line, the amount without taxes, and those.
+_Part = tuple[models.CreditNoteLine, LineLeft, int, list[TaxPart]]
 
 
 def post_credit_note(wallets: Wallets, doc: models.CreditNote, document_id: int, obligations: Obligations) -> int:
@@ -85,8 +80,46 @@ def _credit(
     own = credit_lines.read(books, source, own_lines)
     refunds = refunds_explained.later_refunds(books, invoice, on)
     whole = refunds_explained.restored(invoice, refunds)
-    by_id = {line.line: line for line in whole.lines}
-    parts: list[tuple[models.CreditNoteLine, LineLeft, int, list[TaxPart]]] = []
+    parts = _read_lines(books, invoice, {line.line: line for line in whole.lines}, asked_lines)
+    due = remaining.due(books, invoice, day)
+    credited = {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
+    if invoice.master is None:
+        approve(books, source, doc, sum(credited.values()) + sum(line.gross for line in own), invoice.invoice_id)
+    explained = refunds_explained.explained(whole, credited, refunds, max(sum(credited.values()) - due, 0))
+    decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, [
+        *refunds_explained.corrections(explained, invoice, source.document_id, doc.id),
+        *(
+            Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, subject, part, on, asked.start, asked.end,
+                       doc.rebill)
+            for asked, line, net, _ in parts if lowering.is_of_terms(line) for subject, part in lowering.by_obligation(line, net)
+        ),
+    ])  # fmt: skip
+    _require_left(books, invoice, credited, explained)
+    _require_promised(decided, parts, [index for index, _ in asked_lines])
+    refunds_explained.put_back(books, invoice, explained)
+    credit = Credit(wallets, invoice, day, due, on)
+    credit.rebill = doc.rebill
+    _take_lines(credit, parts, decided)
+    credit.own_from = len(credit.movements)
+    for rule, amount, subject, product in credit_lines.taken(doc.id, own):
+        credit.add(rule, amount, subject, product)
+    credit.movements += credit_lines.bases(own)
+    credit_lines.record(books, source, invoice.ref, own)
+    finish(wallets, credit, on, [(line, net) for _, line, net, _ in parts])
+    refunds_explained.post(books, invoice, explained)
+    decided.keep()
+    return credited
+
+
+def _read_lines(
+    books: Books,
+    invoice: BilledInvoice,
+    by_id: Mapping[str, LineLeft],
+    asked_lines: Sequence[tuple[int, models.CreditNoteLine]],
+) -> list[_Part]:
+    """What a note takes back of lines, as they are stated. Raises Refused, or OverApplication beyond what is left of one."""
+    source = invoice.source
+    parts: list[_Part] = []
     for index, asked in asked_lines:
         field = f"lines.{index}"
         line = by_id[asked.line or ""]
@@ -108,42 +141,22 @@ def _credit(
             taxes = _given_parts(line, asked.taxes, source.currency, field, whole=amount == stated)
         net = amount - sum(part.amount for part in taxes if part.tax.included)
         parts.append((asked, line, net, taxes))
-    due = remaining.due(books, invoice, day)
-    credited = {line.line: net + sum(part.amount for part in taxes) for _, line, net, taxes in parts}
-    if invoice.master is None:
-        approve(books, source, doc, sum(credited.values()) + sum(line.gross for line in own), invoice.invoice_id)
-    explained = refunds_explained.explained(whole, credited, refunds, max(sum(credited.values()) - due, 0))
-    decided = obligations.decide(wallets, source.customer.customer_id, source.document_id, [
-        *refunds_explained.corrections(explained, invoice, source.document_id, doc.id),
-        *(
-            Correction(source.document_id, doc.id, "credit", invoice.invoice_id, line.line, subject, part, on, asked.start, asked.end,
-                       doc.rebill)
-            for asked, line, net, _ in parts if lowering.is_of_terms(line) for subject, part in lowering.by_obligation(line, net)
-        ),
-    ])  # fmt: skip
-    _require_left(books, invoice, credited, explained)
-    _require_promised(decided, parts, [index for index, _ in asked_lines])
-    refunds_explained.put_back(books, invoice, explained)
-    credit = Credit(wallets, invoice, day, due, on)
-    credit.rebill = doc.rebill
+    return parts
+
+
+def _take_lines(credit: Credit, parts: Sequence[_Part], decided: Decided) -> None:
+    """Take back what a note credits of lines, with their taxes."""
+    books, invoice = credit.books, credit.invoice
+    source = invoice.source
     for asked, line, net, taxes in parts:
         if lowering.is_of_terms(line):
             credit.take_back(line, net, decided, "credit")
         else:
             credit.lower(line, net, "credit")
         credit.untax(taxes)
-        more = {"starts_on": asked.start, "ends_on": asked.end, "rebill": doc.rebill}
+        more = {"starts_on": asked.start, "ends_on": asked.end, "rebill": credit.rebill}
         lowering.record(books, source, invoice, line, "credit", net, credit.covered[line.line], **more)
         lowering.record_taxes(books, source, invoice, line, taxes)
-    credit.own_from = len(credit.movements)
-    for rule, amount, subject, product in credit_lines.taken(doc.id, own):
-        credit.add(rule, amount, subject, product)
-    credit.movements += credit_lines.bases(own)
-    credit_lines.record(books, source, invoice.ref, own)
-    finish(wallets, credit, on, [(line, net) for _, line, net, _ in parts])
-    refunds_explained.post(books, invoice, explained)
-    decided.keep()
-    return credited
 
 
 def _given_parts(
@@ -177,9 +190,7 @@ def _given_parts(
     return parts
 
 
-def _require_promised(
-    decided: Decided, parts: Sequence[tuple[models.CreditNoteLine, LineLeft, int, list[TaxPart]]], places: Sequence[int]
-) -> None:
+def _require_promised(decided: Decided, parts: Sequence[_Part], places: Sequence[int]) -> None:
     """Raise Refused where a line's period is wholly outside of what was ever promised: nothing of it can end."""
     for index, (asked, line, _, _) in zip(places, parts, strict=True):
         if asked.start is None or asked.end is None:
@@ -213,97 +224,3 @@ def _require_left(
                 f"expected at most {to_text(line.gross + back, currency)}, what is left of line {line.line}"
                 + remaining.taken_by(books, invoice, line.line),
             )  # fmt: skip
-
-
-def post_grant_return(wallets: Wallets, doc: models.GrantReturn, document_id: int) -> int:
-    """Take unused credits back, and credit what was paid for them on the invoices that billed them, taxes included.
-
-    Raises OverApplication beyond what is left of the credits, Refused for credits nobody paid for.
-    """
-    books = wallets.books
-    customer = books.parties.customer(doc.customer)
-    books.flush()
-    wallets.flush()
-    grant = wallets.grant(customer.customer_id, doc.grant)
-    source = books.source(document_id, doc.customer, grant.entity, grant.currency, doc.date, brings_in=False)
-    if grant.paid is not grant:
-        raise Refused("grant", doc.grant, f"expected credits that were paid for, found a {grant.kind} grant")
-    if doc.date < grant.effective_on:
-        raise Refused("date", doc.date, f"expected {grant.effective_on}, when the credits begin, or later")
-    expired_by(wallets, source, grant, doc.date)
-    face = grant.left if doc.amount is None else to_minor(doc.amount, grant.currency)
-    if face == 0 or face > grant.left:
-        left = to_text(grant.left, grant.currency)
-        over = f": it expired on {grant.expires_on}" if grant.expired_face else ""
-        raise OverApplication(
-            "amount", doc.amount or "all", f"expected at most {left}, what is left of {doc.grant}{over}"
-        )
-    money = share(grant.unused_worth, face, grant.left) if grant.proportional else share_of_order(grant, face)
-    billing = _invoices_of(books, customer.customer_id, grant)
-    remaining.stand_together(books, customer.customer_id, billing)
-    day = books.days.open_day(source, doc.date)
-    taken = credits_back.split(books, source, grant, money, day)
-    credited = taken.unused + taken.broken
-    grant.moved_face += face
-    grant.moved += money
-    grant.broken -= taken.broken
-    wallets.touch(grant)
-    record_move(wallets, source, grant, "returned", doc.date, face, money)
-    movements = [Movement("break.returned", taken.broken, grant.subject, grant.subject)]
-    if grant.kept_in_memorandum:
-        movements.append(Movement("grant.moved_credits", face, grant.subject, grant.subject))
-    books.post(source, doc.date, movements)
-    _credit_return(wallets, grant, billing, credited, document_id, doc.date)
-    return customer.customer_id
-
-
-def _credit_return(
-    wallets: Wallets, grant: Grant, billing: Sequence[str], credited: int, document_id: int, on: date
-) -> None:
-    """Credit what was paid for returned credits on the invoices that billed them, the last first."""
-    books = wallets.books
-    day = books.days.counting_day(grant.entity, grant.customer_id, on)
-    for ref in billing:
-        if credited == 0:
-            break
-        invoice = remaining.find_any(wallets, document_id, ref)
-        line = next(line for line in invoice.lines if line.subject == grant.subject)
-        net = min(credited, line.net)
-        if net == 0:
-            continue
-        credit = Credit(wallets, invoice, day, remaining.due(books, invoice, day))
-        credit.lower(line, net, "return")
-        parts = lowering.tax_parts(line, net, line.net)
-        credit.untax(parts)
-        lowering.record(books, invoice.source, invoice, line, "return", net)
-        lowering.record_taxes(books, invoice.source, invoice, line, parts)
-        finish(wallets, credit, on, [(line, net)])
-        if invoice.master is not None:
-            gross = net + sum(part.amount for part in parts)
-            _return_between(wallets, document_id, invoice.master, line.line, gross, on)
-        credited -= net
-
-
-def _return_between(wallets: Wallets, document_id: int, master: str, line_ref: str, gross: int, on: date) -> None:
-    """What another entity credits of its part leaves what the one that collects owes it, and bills for it."""
-    invoice = remaining.find(wallets, document_id, master)
-    books, source = wallets.books, invoice.source
-    day = books.days.open_day(source, on)
-    line = next(line for line in invoice.lines if line.line == line_ref)
-    credit = Credit(wallets, invoice, day, remaining.due(books, invoice, day))
-    credit.lower(line, gross, "return")
-    lowering.record(books, source, invoice, line, "return", gross)
-    finish(wallets, credit, on, [(line, gross)])
-
-
-def _invoices_of(books: Books, customer_id: int, grant: Grant) -> list[str]:
-    """The invoices that billed a grant, the last first."""
-    rows = books.connection.scalars(
-        text(
-            "select i.ref from invoice_line l join invoice i using (customer_id, invoice_id) "
-            "where l.customer_id = :customer_id and l.subject = :subject group by i.issued_on, i.ref "
-            "order by i.issued_on desc, i.ref desc"
-        ),
-        {"customer_id": customer_id, "subject": grant.subject},
-    )
-    return list(rows)

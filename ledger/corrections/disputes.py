@@ -65,12 +65,7 @@ def post_dispute(wallets: Wallets, doc: models.Dispute, document_id: int, obliga
         undone = _lost_before(books, payment, doc, amount, known)
         movements += returned_of_dispute(books, source, doc, rail, fee)
         books.post(source, doc.date, movements)
-        reached = 0
-        for place, of in enumerate(undone):
-            part = of.points[1] - of.points[0]
-            undone[place] = replace(of, openings=known.returned(doc.opening, part, reached))
-            reached += part
-        undo(wallets, source, doc.id, undone, doc.date, rail, obligations)
+        _reinstate(wallets, source, doc, known, undone, rail, obligations)
         return source.customer.customer_id
     if not disputed:
         raise Refused(
@@ -85,17 +80,47 @@ def post_dispute(wallets: Wallets, doc: models.Dispute, document_id: int, obliga
         won = Movement("dispute.won", amount, rail, subject)
         books.post(source, doc.date, [won], known.returned(doc.opening, amount))
         return source.customer.customer_id
+    _lose(wallets, payment, doc, amount, movements, obligations)
+    return source.customer.customer_id
+
+
+def _reinstate(
+    wallets: Wallets,
+    source: Source,
+    doc: models.Dispute,
+    known: _Disputed,
+    undone: list[Undone],
+    rail: str,
+    obligations: Obligations,
+) -> None:
+    """Put back what losses took, of the disputes that each part of it was opened by."""
+    reached = 0
+    for place, of in enumerate(undone):
+        part = of.points[1] - of.points[0]
+        undone[place] = replace(of, openings=known.returned(doc.opening, part, reached))
+        reached += part
+    undo(wallets, source, doc.id, undone, doc.date, rail, obligations)
+
+
+def _lose(
+    wallets: Wallets,
+    payment: Payment,
+    doc: models.Dispute,
+    amount: int,
+    movements: Sequence[Movement],
+    obligations: Obligations,
+) -> None:
+    """Take what is lost off the invoices that the payment settled, and off what of it was unapplied."""
     payment = with_what_stays(wallets, payment, amount, doc.date)
     # what the payment settled is lost first, then what of it was unapplied
     plan = within_reach(wallets, payment, amount, doc.date)
     left = amount - sum(piece.paid for _, _, piece in plan)
-    freed = leave_balances(books, payment, left, doc.date)
+    freed = leave_balances(wallets.books, payment, left, doc.date)
     there = sum(item.piece.paid for _, item in freed)
     of_it = f"what of {payment.name} lies on invoices, or unapplied with the customer, on {doc.date} and stays there"
-    require_at_most(amount, amount - left + there, source.currency, of_it)
+    require_at_most(amount, amount - left + there, payment.source.currency, of_it)
     going = decide_lines(wallets, payment, doc.id, doc.date, "dispute", freed, plan, obligations)
-    leave_invoices(wallets, payment, doc.date, "dispute", subject, going, movements)
-    return source.customer.customer_id
+    leave_invoices(wallets, payment, doc.date, "dispute", money_subject(payment.field, payment.ref), going, movements)
 
 
 @dataclass(frozen=True, slots=True)

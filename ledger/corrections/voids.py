@@ -103,32 +103,8 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
     customer_id = source.customer.customer_id
     again = prorated_by(books, customer_id, invoice.invoice_id)
     invoice = _before_own_proration(invoice, again)
-    left = invoice.gross
-    _require_standing(books, invoice, field)
-    if not any(line.net for line in invoice.lines) and any(line.first for line in invoice.lines):
-        raise Refused(
-            field,
-            invoice.ref,
-            "is credited in full already, or all that it billed went back: expected one of which something is left",
-        )
-    by_others = _prorated_by_others(books, invoice)
-    if by_others:
-        raise Refused(
-            field, invoice.ref,
-            f"expected an invoice whose lines no other invoice prorates, {by_others} does: credit what is left instead",
-        )  # fmt: skip
-    # of a part, nothing is due here: the entity that collects it says whether it is paid
-    due = left if invoice.master else remaining.due(books, invoice, day)
-    below = max(-left, 0)
-    if below and not invoice.master:
-        _require_unapplied(books, invoice, below, on, field)
-    elif due != left:
-        raise Refused(
-            field,
-            invoice.ref,
-            f"expected no money applied to it; {to_text(due, source.currency)} of {to_text(left, source.currency)} "
-            f"{source.currency} is due on {day}: credit it instead",
-        )
+    due = _due_of_voidable(books, invoice, on, day, field)
+    below = max(-invoice.gross, 0)
     # what lines credited is billed again first, so that the rest is credited whole
     credits_ = [line for line in invoice.lines if line.net < 0]
     decided = obligations.decide(wallets, customer_id, source.document_id, [
@@ -163,6 +139,37 @@ def _void(wallets: Wallets, invoice: BilledInvoice, by: str, on: date, field: st
         left_on_balance.take_back(books, source, invoice.invoice_id, below, on)
     finish(wallets, credit, on, [(line, line.net) for line in charged(invoice.lines)])
     decided.keep()
+
+
+def _due_of_voidable(books: Books, invoice: BilledInvoice, on: date, day: date, field: str) -> int:
+    """What is due of an invoice that can be voided. Raises Refused where nothing is left of it, or others took of it."""
+    left, currency = invoice.gross, invoice.source.currency
+    _require_standing(books, invoice, field)
+    if not any(line.net for line in invoice.lines) and any(line.first for line in invoice.lines):
+        raise Refused(
+            field,
+            invoice.ref,
+            "is credited in full already, or all that it billed went back: expected one of which something is left",
+        )
+    by_others = _prorated_by_others(books, invoice)
+    if by_others:
+        raise Refused(
+            field, invoice.ref,
+            f"expected an invoice whose lines no other invoice prorates, {by_others} does: credit what is left instead",
+        )  # fmt: skip
+    # of a part, nothing is due here: the entity that collects it says whether it is paid
+    due = left if invoice.master else remaining.due(books, invoice, day)
+    below = max(-left, 0)
+    if below and not invoice.master:
+        _require_unapplied(books, invoice, below, on, field)
+    elif due != left:
+        raise Refused(
+            field,
+            invoice.ref,
+            f"expected no money applied to it; {to_text(due, currency)} of {to_text(left, currency)} "
+            f"{currency} is due on {day}: credit it instead",
+        )
+    return due
 
 
 def void_again(wallets: Wallets, document_id: int, ref: str, void: int, on: date, decided: Decided) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger import manual
 from ledger.cash import money_accounts, transfers
-from ledger.corrections import credit_notes
+from ledger.corrections import grant_returns
 from ledger.documents import models
 from ledger.documents.models import Document
 from ledger.invoices import coupons, taxes
@@ -60,7 +60,7 @@ TYPES: Mapping[str, DocumentType] = {
     "gl_account": DocumentType(models.GlAccount, parties.post_gl_account, _always),
     "money_account": DocumentType(models.MoneyAccount, money_accounts.post_money_account, _always),
     "grant": DocumentType(models.Grant, issue.post_grant, _of_nothing_else),
-    "grant_return": DocumentType(models.GrantReturn, credit_notes.post_grant_return),
+    "grant_return": DocumentType(models.GrantReturn, grant_returns.post_grant_return),
     "breakage_estimate": DocumentType(models.BreakageEstimate, breakage.post_breakage_estimate),
     "wallet_alert": DocumentType(models.WalletAlert, alerts.post_wallet_alert),
     "usage": DocumentType(models.Usage, usage_documents.post_usage, alone),
