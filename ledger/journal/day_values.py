@@ -113,7 +113,7 @@ class DayValues(ForeignDays):
         clearing: dict[str, int] = defaultdict(int, cleared)
         # exchange differences of what is undone come first, as those that are posted do
         for item in coming:
-            self._take_difference_back(item, new, change)
+            _take_difference_back(item, new, change)
         for key, more in back.items():
             self._put_difference_back(key, more, kept, new, change)
         for group in groups:
@@ -128,7 +128,7 @@ class DayValues(ForeignDays):
             functional = self._emptied(group.key, group.amount, new, functional + more, now)
             self._move(group, old, group.posted.amount, group.posted.functional, then)
             self._move(group, new, group.amount, functional, now)
-            self._let_come_back(group, functional, day, later)
+            _let_come_back(group, functional, day, later)
             change.moved[group.key] += functional - group.posted.functional
             for account, sign in ((group.key[1], 1), (group.key[2], -1)):
                 place = self._places[account]
@@ -140,17 +140,6 @@ class DayValues(ForeignDays):
         for subject, left in clearing.items():
             self._clear(subject, left, kept, change)
         return change
-
-    @staticmethod
-    def _let_come_back(group: Group, functional: int, day: date, later: Later) -> None:
-        """Tell the days on which something came back of what leaves for more or less than it did."""
-        posted = group.posted
-        if group.given or not posted.amount or group.key[0] not in UNDONE_BY:
-            return
-        sign = 1 if group.amount > 0 else -1
-        now = share(sign * functional, posted.amount, sign * group.amount) if group.amount else posted.functional
-        more = now - posted.functional
-        later.tell(day, group.key, posted.amount, more)
 
     def _put_difference_back(
         self, key: Key, more: int, kept: Day, held: Mapping[Pool, Carrying], change: Change
@@ -165,21 +154,6 @@ class DayValues(ForeignDays):
                 continue
             change.moved[undone] -= sign * more * (1 if undone[1] == account else -1)
             held[account].functional -= sign * more
-
-    @staticmethod
-    def _take_difference_back(item: Coming, held: Mapping[int, Carrying], change: Change) -> None:
-        """Let what is undone count for what its account counts it for: the exchange difference of what it undoes is taken back."""
-        if item.worth is None or not (more := difference(item)):
-            return
-        worth = item.worth
-        # what goes again after it came back has the difference again that was taken back of it
-        loss = (more > 0) == worth.comes
-        undone, sides = (
-            (LOSS_UNDONE, (worth.account, worth.losses)) if loss else (GAIN_UNDONE, (worth.gains, worth.account))
-        )
-        key, sign = key_of(undone, *sides)
-        change.moved[key] += sign * (abs(more) if worth.comes else -abs(more))
-        held[item.worth.account].functional += more
 
     def _groups(
         self, day: date, coming: Sequence[Coming], deltas: Mapping[Pool, Carrying], back: Iterable[Key]
@@ -242,9 +216,8 @@ class DayValues(ForeignDays):
 
         With what comes (`items`), or without. `before` is what they held without.
         """
-        posted = group.posted
+        decided, posted = _decided(group, items), group.posted
         amount = posted.amount + sum(item.amount for item in items)
-        decided = _decided(group, items)
         if decided is not None:
             return decided, {}
         entered = is_at_rate(group.key[0], items)
@@ -345,3 +318,29 @@ def _decided(group: Group, items: Sequence[Coming]) -> int | None:
     if group.given and not is_at_rate(group.key[0], items):
         return sum(signed(item, item.functional or 0) for item in items)
     return None
+
+
+def _let_come_back(group: Group, functional: int, day: date, later: Later) -> None:
+    """Tell the days on which something came back of what leaves for more or less than it did."""
+    posted = group.posted
+    if group.given or not posted.amount or group.key[0] not in UNDONE_BY:
+        return
+    sign = 1 if group.amount > 0 else -1
+    now = share(sign * functional, posted.amount, sign * group.amount) if group.amount else posted.functional
+    more = now - posted.functional
+    later.tell(day, group.key, posted.amount, more)
+
+
+def _take_difference_back(item: Coming, held: Mapping[int, Carrying], change: Change) -> None:
+    """Let what is undone count for what its account counts it for: the exchange difference of what it undoes is taken back."""
+    if item.worth is None or not (more := difference(item)):
+        return
+    worth = item.worth
+    # what goes again after it came back has the difference again that was taken back of it
+    loss = (more > 0) == worth.comes
+    undone, sides = (
+        (LOSS_UNDONE, (worth.account, worth.losses)) if loss else (GAIN_UNDONE, (worth.gains, worth.account))
+    )
+    key, sign = key_of(undone, *sides)
+    change.moved[key] += sign * (abs(more) if worth.comes else -abs(more))
+    held[item.worth.account].functional += more
