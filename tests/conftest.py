@@ -77,6 +77,9 @@ def server() -> Iterator[str]:
     owner = create_engine(make_url(url).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with owner.connect() as connection:
         connection.exec_driver_sql("alter system set fsync = off")
+        connection.exec_driver_sql("alter system set full_page_writes = off")
+        connection.exec_driver_sql("alter system set synchronous_commit = off")
+        connection.exec_driver_sql("alter system set autovacuum = off")
         connection.exec_driver_sql("alter system set max_wal_size = '512MB'")
         connection.exec_driver_sql("select pg_reload_conf()")
     yield url

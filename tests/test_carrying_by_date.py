@@ -152,7 +152,7 @@ def _months(engine: Engine) -> dict[tuple[str, str], int]:
         return {(row["month"], row["account"]): row["amount"] for row in summary(connection, Filters()).rows}
 
 
-@settings(max_examples=EXAMPLES * 25)
+@settings(max_examples=EXAMPLES * 16)
 @given(documents=_money(), data=st.data())
 def test_the_order_of_arrival_changes_nothing(fresh: Any, documents: list[Document], data: st.DataObject) -> None:  # noqa: F811
     note("\n".join(json.dumps(doc) for doc in documents))

@@ -593,3 +593,22 @@ def test_a_penalty_that_cannot_be_is_named_as_one(cli: Cli) -> None:
         ({"amount": "1.005"}, "penalty.amount = 1.005 USD: expected at most 2 decimal places"),
     ):
         assert words in cli.refuse(_termination("2026-04-01", penalty=penalty | changed))
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_earned_by_usage_is_billed_as_usage(cli: Cli, *, together: bool) -> None:
+    """A charge on its obligation would stay a liability for ever beside what was used and not billed: it is refused, and nothing of it stays."""
+    tokens = {"id": "C/tokens", "product": "tokens", "start": "2026-01-01", "pattern": "usage"}
+    agreed = {"type": "contract", "id": "C", **PARTY, "signed_on": "2026-01-01", "obligations": [tokens]}
+    bill = {"type": "invoice", "id": "I", **PARTY, "issued_on": "2026-01-31", "due_on": "2026-01-31", "lines": [
+        {"id": "1", "kind": "service", "amount": "10.00", "obligation": "C/tokens"}]}  # fmt: skip
+    refused = (
+        "invoice I: lines.0.obligation = C/tokens: expected one that is earned by its own terms:"
+        " what is earned by usage is billed by a line of kind usage"
+    )
+    if together:
+        assert refused in cli.refuse(*parties(), agreed, bill)
+        return
+    cli.post(*parties(), agreed)
+    assert refused in cli.refuse(bill)
+    assert cli.totals() == {}

@@ -344,7 +344,7 @@ def _assert_ties(connection: Connection) -> None:
     assert _differences(connection) == []
 
 
-@settings(max_examples=EXAMPLES * 16)
+@settings(max_examples=EXAMPLES * 12)
 @given(
     files=_history_in_any_currency(),
     months=st.lists(st.integers(1, 12), min_size=1, max_size=3),
@@ -660,7 +660,7 @@ _OF_CONTRACTS = (
 )  # fmt: skip
 
 
-@settings(max_examples=EXAMPLES * 12)
+@settings(max_examples=EXAMPLES * 9)
 @given(files=_history(), months=st.lists(st.integers(1, 12), min_size=2, max_size=4))
 def test_catching_up_equals_a_fresh_computation(
     fresh: Any, files: list[list[dict[str, Any]]], months: list[int]
@@ -684,7 +684,7 @@ def test_catching_up_equals_a_fresh_computation(
     assert found[0] == found[1]
 
 
-@settings(max_examples=EXAMPLES * 16)
+@settings(max_examples=EXAMPLES * 12)
 @given(
     files=_history(),
     split=st.integers(1, 5),
@@ -744,7 +744,7 @@ def test_obligations_of_one_month_are_recognised_as_any_other(
 _LOWERING = ("payment", "invoice_void", "write_off", "dispute", "refund", "grant", "usage")
 
 
-@settings(max_examples=EXAMPLES * 12)
+@settings(max_examples=EXAMPLES * 9)
 @given(files=_history_in_any_currency())
 def test_what_is_scheduled_is_what_recognition_posts(fresh: Any, files: list[list[dict[str, Any]]]) -> None:
     """The waterfall's coming months, of whatever was agreed, billed, credited and modified, are what becomes revenue."""
@@ -773,7 +773,7 @@ def test_what_is_scheduled_is_what_recognition_posts(fresh: Any, files: list[lis
     }
 
 
-@settings(max_examples=EXAMPLES * 12)
+@settings(max_examples=EXAMPLES * 9)
 @given(
     files=_history_in_any_currency(),
     form=st.sampled_from(
@@ -823,7 +823,7 @@ WALLET = st.lists(
 )
 
 
-@settings(max_examples=EXAMPLES * 16)
+@settings(max_examples=EXAMPLES * 12)
 @given(wallet=WALLET, used=st.lists(st.tuples(st.integers(0, 45), st.integers(1, 200)), max_size=12))
 def test_draws_agree_with_a_model_in_dictionaries(fresh: Any, wallet: list[Any], used: list[Any]) -> None:
     start = date(2026, 1, 1)
