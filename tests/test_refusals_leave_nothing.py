@@ -203,7 +203,7 @@ NEXT: list[Document] = [
      "obligations": [{"id": "n/r", "renews": "C/o", "end": "2027-12-31"}]},
     {"type": "contract_termination", "id": "n", "contract": "C", "date": "2026-06-01", **BECAUSE,
      "penalty": {"id": "n/exit", "product": "seats", "amount": "10.00"}},
-    {"type": "consideration_payable", "id": "n", "contract": "C", "date": "2026-02-01", "amount": "10.00", **BECAUSE},
+    {"type": "consideration_payable", "id": "n", "contract": "C", "date": "2026-02-01", "amount": "10.00", "approved_by": "c", **BECAUSE},
     {"type": "progress", "id": "n", "obligation": "C/p", "date": "2026-02-01", "percent": "30"},
     {"type": "progress", "id": "n", "obligation": "CM/m", "date": "2026-02-01", "milestone": "a"},
     {"type": "stand_alone_price", "id": "n", "product": "seats", "currency": "USD", "date": "2026-02-01", "price": "12.00"},

@@ -49,10 +49,16 @@ def _load(url: str, dump: str) -> str:
     return dump.partition("-")[0]
 
 
+_APPROVED = ("refund", "credit_note", "write_off", "manual_entry")
+
+
 def _told(cli: Cli, dump: str) -> tuple[dict[str, object], dict[str, object]]:
     """What reports say, and what they said."""
     said = json.loads(gzip.decompress((UPGRADES / f"{dump}.reports.json.gz").read_bytes()))
-    return {asked: cli.report(*asked.split()) for asked in said}, said
+    told = {asked: cli.report(*asked.split()) for asked in said}
+    # what gives a customer something for nothing needs approval since
+    told["approvals"] = [row for row in told["approvals"] if row["document"].split()[0] in _APPROVED]
+    return told, said
 
 
 def _seals(url: str) -> list[tuple[bytes, int | None]]:
@@ -66,7 +72,8 @@ def _upgraded(cli: Cli, url: str, dump: str) -> None:
     schema = _load(url, dump)
     if schema != schema_expected():
         assert f"database = schema {schema}: expected schema {schema_expected()}; run" in cli.refused("verify")
-        assert cli.ok("db", "upgrade") == "the database is upgraded\n"
+    # what may run triggers' functions is told anew, as it was not before
+    assert cli.ok("db", "upgrade") == "the database is upgraded\n"
     assert cli.ok("db", "upgrade") == "the database is up to date\n"
     assert "checks hold" in cli.ok("verify")
     told, said = _told(cli, dump)
