@@ -169,3 +169,47 @@ def test_what_failed_comes_back_for_what_it_left_for(cli: Cli, what: str, when: 
     assert abs(totals["revenue"] - Decimal("12285.20")) <= Decimal("0.01"), totals
     assert totals["cash"] == Decimal("7627.80")
     assert totals["fx_gain"] + totals.get("fx_loss", 0) == Decimal("427.80") + Decimal("12285.20") - totals["revenue"]
+
+
+@pytest.mark.parametrize("late", ["", "J"])
+@pytest.mark.parametrize("cash", ["rail", "account"])
+def test_what_failed_comes_back_for_what_it_left_for_by_late_bills(cli: Cli, late: str, cash: str) -> None:
+    """A bill at another rate that arrives after a refund failed changes what the refund let go, and so what came back.
+
+    6,000.00 EUR billed and paid at 1.20, 4,000.00 billed at 1.40: 7,200.00 of cash, 12,800.00 of revenue.
+    """
+    seats = {
+        "id": "O",
+        "product": "seats",
+        "price": "10000.00",
+        "start": "2026-01-05",
+        "end": "2026-06-10",
+        "pattern": "daily",
+    }
+    line = {"id": "1", "kind": "service", "obligation": "O"}
+    bills = {
+        "I": invoice("I", "2026-01-05", line | {"amount": "6000.00"}, currency="EUR"),
+        "J": invoice("J", "2026-01-10", line | {"amount": "4000.00"}, currency="EUR", fx_rate="1.4"),
+    }
+    came = payment("P", "6000.00", "2026-01-08", ("I", "6000.00"), currency="EUR") | (
+        {"rail": "wire"} if cash == "rail" else {"account": "bank"}
+    )
+    if cash == "account":
+        del came["rail"]
+    cli.post(
+        *parties(),
+        {"type": "fx_rate", "id": "x", "date": "2026-01-01", "base": "EUR", "quote": "USD", "rate": "1.2"},
+        account("bank", "EUR"),
+        {"type": "contract", "id": "C", "customer": "globex", "entity": "us", "currency": "EUR", "signed_on": "2026-01-05",
+         "obligations": [seats]},
+    )  # fmt: skip
+    cli.post(*(bill for ref, bill in bills.items() if ref != late), came)
+    cli.post(refund("5000.00", "2026-03-20"), _of("refund_reversal", "RR", "2026-03-25", refund="R", **BECAUSE))
+    if late:
+        cli.post(bills[late])
+    cli.ok("recognize", "--through", "2026-07")
+    cli.ok("verify")
+    totals = {role: amount for role, amount in cli.totals().items() if amount}
+    assert totals == {
+        "cash": Decimal("7200.00"), "accounts_receivable": Decimal("5600.00"), "revenue": Decimal("12800.00")
+    }  # fmt: skip

@@ -150,9 +150,12 @@ class DayValues(ForeignDays):
                 continue
             of_account = [known for known in kept.by_account[account] if known[0] in UNDONE]
             undone = next((k for k in of_account if k[0] == LOSS_UNDONE), next(iter(of_account), None))
-            if undone is None:
-                continue
-            change.moved[undone] -= sign * more * (1 if undone[1] == account else -1)
+            if undone is not None:
+                change.moved[undone] -= sign * more * (1 if undone[1] == account else -1)
+            elif sign * more > 0:  # there was no difference: what leaves for more gained, and gives that back
+                change.gains[account] -= sign * more
+            else:
+                change.losses[account] += sign * more
             held[account].functional -= sign * more
 
     def _groups(
