@@ -45,7 +45,7 @@ from tests.samples import grant, invoice, one_time, parties, payment, prepaid, u
 from tests.shelves import POSITIONS, Moves, Place, Shelf
 
 SEED = int(os.environ.get("TICKMARK_SEED", "1"))
-EXAMPLES = int(os.environ.get("N") or 10 * int(os.environ.get("TICKMARK_EXAMPLES", "1")))
+EXAMPLES = int(os.environ.get("N") or 9 * int(os.environ.get("TICKMARK_EXAMPLES", "1")))
 
 # A relation over a history: what differs, or None where it holds.
 Relation = Callable[[Shelf, History], str | None]

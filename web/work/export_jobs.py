@@ -27,6 +27,7 @@ from ledger.reports.report import Filters, check_filters
 MAPPING_BYTES_MAX = 1_000_000
 _KEPT = "1 day"
 _log = logging.getLogger("tickmark.jobs")
+_UNDER_WAY = "job_id = :job and state in ('waiting', 'running')"
 _STOPPED = "the server that wrote it stopped; ask for it again"
 
 
@@ -148,7 +149,7 @@ class Jobs:
     def _note(self, number: int, change: str, values: Mapping[str, object]) -> None:
         with self._engine.begin() as connection:
             connection.execute(
-                text(f"update export_job set {change} where job_id = :job and state in ('waiting', 'running')"),
+                text(f"update export_job set {change} where {_UNDER_WAY}"),
                 {**values, "job": number},
             )
 
@@ -191,7 +192,8 @@ def find(engine: Engine, number: int, sees: Callable[[str], bool] = lambda _enti
             raise _unknown(number)
         if _begun(connection, number) and locks.nobody_holds_job(connection, number):
             connection.execute(
-                text("update export_job set state = 'failed', ended_at = now(), said = :said where job_id = :job"),
+                # what ended since it was looked at has ended
+                text(f"update export_job set state = 'failed', ended_at = now(), said = :said where {_UNDER_WAY}"),
                 {"job": number, "said": _STOPPED},
             )
             row = _row(connection, number)
