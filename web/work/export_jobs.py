@@ -10,7 +10,7 @@ import logging
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -92,7 +92,7 @@ class Jobs:
             )
         assert number is not None, "returned by the insert"
         self._waiting.add(int(number))
-        self._hands.submit(self._run, int(number), asked, by)
+        self._hands.submit(self._run, int(number), asked, by).add_done_callback(_told)
         return int(number)
 
     def wait(self) -> None:
@@ -152,6 +152,12 @@ class Jobs:
                 text(f"update export_job set {change} where {_UNDER_WAY}"),
                 {**values, "job": number},
             )
+
+
+def _told(done: Future[None]) -> None:
+    """Say in the log what kept a job from saying itself how it ended."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _log.error("a job could not say how it ended", exc_info=error)
 
 
 def _require(asked: Asked) -> None:
